@@ -1,0 +1,32 @@
+"""hpastack: name where a protein sits in a human cell.
+
+Names load when first used, so that importing the package stays quick and
+pulls in no torch, lightgbm, xgboost or matplotlib.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Where each public name lives. The only list of the public interface.
+_HOME = {
+    "HPA_2018": "labels",
+    "Vocabulary": "labels",
+    "STAINS": "channels",
+    "InputError": "errors",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'hpastack' has no attribute {name!r}")
+    value = getattr(import_module(f"hpastack.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Hand-crafted features: a module per family, one registry."""

@@ -1,0 +1,221 @@
+"""Vocabularies of labels, and the way between label strings and indicator matrices.
+
+The one place in the package that knows the 28 names of the HPA 2018 task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hpastack.errors import InputError, shorten
+
+
+class Vocabulary:
+    """Translate between label names, label ids and indicator matrices.
+
+    A label's id is its position in the list of names. Targets are written as
+    ids separated by blanks (``"16 0"``), in any order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Label names in the order of their ids.
+
+    Raises
+    ------
+    InputError
+        If `names` is empty, or holds an empty or doubled name.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(["nucleus", "cytosol", "plasma membrane"])
+    >>> vocabulary.indicator(["2 0", "1"]).tolist()
+    [[1, 0, 1], [0, 1, 0]]
+    >>> vocabulary.targets([[1, 0, 1], [0, 1, 0]])
+    ['0 2', '1']
+    """
+
+    def __init__(self, names: Sequence[str]):
+        names = tuple(str(name).strip() for name in names)
+        if not names:
+            raise InputError("a vocabulary needs at least one label name")
+        if "" in names:
+            raise InputError(f"label {names.index('')} of the vocabulary has an empty name")
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InputError(f"label names stand twice in the vocabulary: {shorten(doubled)}")
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __eq__(self, other):
+        return isinstance(other, Vocabulary) and self.names == other.names
+
+    def __hash__(self):
+        return hash(self.names)
+
+    def __repr__(self):
+        return f"Vocabulary({len(self)} labels: {shorten(self.names, 3)})"
+
+    def parse(self, target: str, *, allow_empty: bool = False, where: str = "target") -> list[int]:
+        """Read one target string.
+
+        Parameters
+        ----------
+        target : str
+            Label ids separated by blanks, e.g. ``"16 0"``.
+        allow_empty : bool, default=False
+            Whether no label at all is a valid answer.
+        where : str, default="target"
+            What to call the target in an error (an image id, a line).
+
+        Returns
+        -------
+        list of int
+            The ids in the order written.
+
+        Raises
+        ------
+        InputError
+            If a label is not an id of this vocabulary or stands twice, or if
+            the target is empty and `allow_empty` is false.
+        """
+        words = target.split() if isinstance(target, str) else []
+        if not words and not allow_empty:
+            raise InputError(f"{where}: no label given; every training field needs one")
+        ids: list[int] = []
+        for word in words:
+            # int() takes "+3", "1_0" and non-ASCII digits; a target must be plain digits.
+            if not (word.isascii() and word.isdigit()) or int(word) >= len(self):
+                raise InputError(
+                    f"{where}: unknown label {word!r}; labels are the ids 0 to {len(self) - 1}"
+                )
+            if int(word) in ids:
+                raise InputError(f"{where}: label {word} stands twice in {target!r}")
+            ids.append(int(word))
+        return ids
+
+    def indicator(self, targets: Iterable[str], *, allow_empty: bool = False, image_ids=None):
+        """Turn target strings into an indicator matrix.
+
+        Parameters
+        ----------
+        targets : iterable of str, length n
+            One target string a field. A pandas Series indexed by image id
+            makes errors name the id.
+        allow_empty : bool, default=False
+            Whether a field may have no label.
+        image_ids : sequence of str, optional
+            Names of the rows for errors, where `targets` has no index.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, n_labels)
+            1 where the field has the label.
+
+        Raises
+        ------
+        InputError
+            As `parse`.
+        """
+        if image_ids is None:
+            image_ids = getattr(targets, "index", None)
+        targets = list(targets)
+        matrix = np.zeros((len(targets), len(self)), dtype=np.uint8)
+        for row, target in enumerate(targets):
+            where = f"row {row}" if image_ids is None else f"field {image_ids[row]}"
+            matrix[row, self.parse(target, allow_empty=allow_empty, where=where)] = 1
+        return matrix
+
+    def targets(self, indicator) -> list[str]:
+        """Turn an indicator matrix into target strings, ids ascending.
+
+        Parameters
+        ----------
+        indicator : array-like of {0, 1}, shape (n, n_labels)
+
+        Returns
+        -------
+        list of str, length n
+            ``""`` for a row without labels.
+
+        Raises
+        ------
+        InputError
+            If the shape does not fit, or a value is neither 0 nor 1.
+        """
+        indicator = np.asarray(indicator)
+        if indicator.ndim != 2 or indicator.shape[1] != len(self):
+            raise InputError(
+                f"an indicator matrix of shape {indicator.shape} does not fit "
+                f"a vocabulary of {len(self)} labels"
+            )
+        if not np.isin(indicator, (0, 1)).all():
+            raise InputError("an indicator matrix holds only 0 and 1")
+        return [" ".join(map(str, np.flatnonzero(row))) for row in indicator]
+
+    @classmethod
+    def read(cls, path) -> Vocabulary:
+        """Read a vocabulary from a text file with one name a line.
+
+        Parameters
+        ----------
+        path : path-like
+            UTF-8 text; blank lines are passed over.
+
+        Returns
+        -------
+        Vocabulary
+
+        Raises
+        ------
+        InputError
+            If the file is empty or a name is doubled.
+        """
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        try:
+            return cls([line for line in lines if line.strip()])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+#: The labels of the 2018 Human Protein Atlas task, in the order of their ids.
+HPA_2018 = Vocabulary(
+    [
+        "Nucleoplasm",
+        "Nuclear membrane",
+        "Nucleoli",
+        "Nucleoli fibrillar center",
+        "Nuclear speckles",
+        "Nuclear bodies",
+        "Endoplasmic reticulum",
+        "Golgi apparatus",
+        "Peroxisomes",
+        "Endosomes",
+        "Lysosomes",
+        "Intermediate filaments",
+        "Actin filaments",
+        "Focal adhesion sites",
+        "Microtubules",
+        "Microtubule ends",
+        "Cytokinetic bridge",
+        "Mitotic spindle",
+        "Microtubule organizing center",
+        "Centrosome",
+        "Lipid droplets",
+        "Plasma membrane",
+        "Cell junctions",
+        "Mitochondria",
+        "Aggresome",
+        "Cytosol",
+        "Cytoplasmic bodies",
+        "Rods & rings",
+    ]
+)

@@ -1,0 +1,1 @@
+"""What is fitted on labels: CNNs, boosters, calibration, thresholds and the stack."""

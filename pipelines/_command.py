@@ -1,0 +1,106 @@
+"""What the commands share: options, and how mistakes and bugs are told apart."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hpastack.errors import InputError
+
+USER_ERROR = 2
+SKIPPED = 3
+
+
+def command_parser(
+    name: str, description: str, example: str, *, recipe: bool = False
+) -> argparse.ArgumentParser:
+    """Make the parser of a command, with the options that all commands share.
+
+    Parameters
+    ----------
+    name : str
+        Module name of the command in `pipelines`.
+    description : str
+        What the command is for.
+    example : str
+        A command line that works, shown by ``--help``.
+    recipe : bool, default=False
+        Whether the command reads recipes, and so takes ``--set``.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{name}",
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    shared = parser.add_argument_group("options shared by all commands")
+    shared.add_argument(
+        "--workspace", type=Path, default=Path(), metavar="DIR",
+        help="folder with data/, features/, models/ (default: here)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--overwrite", action="store_true", help="replace what is there (refused otherwise)"
+    )
+    shared.add_argument(
+        "--jobs", type=_positive, default=None, metavar="N",
+        help="workers (default: as many as this process may use)",
+    )  # fmt: skip
+    if recipe:
+        shared.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+            help="replace a value of the recipe; may be given several times",
+        )  # fmt: skip
+    return parser
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None,
+) -> int:
+    """Parse the options, run the command, and turn a user's mistake into one line.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    run : callable
+        Takes the parsed options; returns an exit status, or None for 0.
+    argv : sequence of str or None
+        Arguments, None for those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 after a mistake of the user's (`InputError`, or a
+        path that cannot be read or written), 130 after Ctrl-C. Other
+        exceptions are bugs and are not caught.
+    """
+    args = parser.parse_args(argv)
+    try:
+        return run(args) or 0
+    except InputError as error:
+        message = str(error)
+    except OSError as error:
+        place = error.filename if error.filename2 is None else error.filename2
+        if place is None and error.errno is None:
+            raise  # not about a path or the disk: a bug
+        message = f"{place}: {error.strerror}" if place else str(error.strerror)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
