@@ -14,6 +14,8 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "open_store": "store",
+    "Workspace": "workspace",
 }
 
 __all__ = ["__version__", *_HOME]
