@@ -14,6 +14,8 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "FoldPlan": "folds",
+    "read_fold_plan": "folds",
 }
 
 __all__ = ["__version__", *_HOME]
