@@ -15,6 +15,8 @@ _HOME = {
     "STAINS": "channels",
     "InputError": "errors",
     "FoldPlan": "folds",
+    "MultilabelStratifiedGroupKFold": "folds",
+    "fold_report": "folds",
     "read_fold_plan": "folds",
 }
 
