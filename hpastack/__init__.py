@@ -18,6 +18,8 @@ _HOME = {
     "MultilabelStratifiedGroupKFold": "folds",
     "fold_report": "folds",
     "read_fold_plan": "folds",
+    "open_store": "store",
+    "Workspace": "workspace",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -19,31 +19,13 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
 from hpastack.errors import InputError, shorten
+from hpastack.store import fold_digest
 
 #: Raised whenever the same labels, groups and seed would give other folds.
 ALGORITHM_VERSION = 1
 
 # Numbers compared at once when swaps are tried: 16 MB of int64.
 _SWAP_BLOCK = 2_000_000
-
-
-def fold_digest(image_ids: Iterable[str], fold: ArrayLike) -> str:
-    """Name a fold plan by its content, whatever the order of its rows.
-
-    Parameters
-    ----------
-    image_ids : iterable of str, length n
-    fold : array-like of int, shape (n,)
-
-    Returns
-    -------
-    str
-        sha256 in hex over the rows ``"<image_id>\\t<fold>\\n"`` sorted by id.
-    """
-    digest = hashlib.sha256()
-    for image_id, number in sorted(zip(map(str, image_ids), np.asarray(fold).tolist())):
-        digest.update(f"{image_id}\t{number}\n".encode())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +85,7 @@ class FoldPlan:
     @property
     def digest(self) -> str:
         """What stores and models carry to say which folds they were made with."""
-        return fold_digest(self.frame.index, self.frame["fold"])
+        return fold_digest(self.frame.index.tolist(), self.frame["fold"].to_numpy())
 
     @property
     def split_clusters(self) -> pd.DataFrame:
