@@ -14,6 +14,10 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "FoldPlan": "folds",
+    "MultilabelStratifiedGroupKFold": "folds",
+    "fold_report": "folds",
+    "read_fold_plan": "folds",
     "open_store": "store",
     "Workspace": "workspace",
 }
