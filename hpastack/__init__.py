@@ -14,6 +14,9 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "read_field": "images",
+    "read_stain": "images",
+    "read_catalogue": "catalogue",
 }
 
 __all__ = ["__version__", *_HOME]
