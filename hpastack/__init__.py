@@ -17,6 +17,8 @@ _HOME = {
     "read_field": "images",
     "read_stain": "images",
     "read_catalogue": "catalogue",
+    "open_store": "store",
+    "Workspace": "workspace",
 }
 
 __all__ = ["__version__", *_HOME]
