@@ -14,6 +14,11 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "Preprocessing": "embeddings",
+    "create_backbone": "embeddings",
+    "embed_batch": "embeddings",
+    "embedding_columns": "embeddings",
+    "embedding_dimension": "embeddings",
     "open_store": "store",
     "Workspace": "workspace",
 }
