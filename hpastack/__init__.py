@@ -19,6 +19,10 @@ _HOME = {
     "embed_batch": "embeddings",
     "embedding_columns": "embeddings",
     "embedding_dimension": "embeddings",
+    "FoldPlan": "folds",
+    "MultilabelStratifiedGroupKFold": "folds",
+    "fold_report": "folds",
+    "read_fold_plan": "folds",
     "open_store": "store",
     "Workspace": "workspace",
 }
