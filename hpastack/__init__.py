@@ -14,6 +14,9 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "field_features": "features",
+    "feature_columns": "features",
+    "describe_columns": "features",
     "open_store": "store",
     "Workspace": "workspace",
 }
