@@ -17,6 +17,9 @@ _HOME = {
     "field_features": "features",
     "feature_columns": "features",
     "describe_columns": "features",
+    "read_field": "images",
+    "read_stain": "images",
+    "read_catalogue": "catalogue",
     "open_store": "store",
     "Workspace": "workspace",
 }
