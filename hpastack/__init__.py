@@ -20,6 +20,11 @@ _HOME = {
     "read_field": "images",
     "read_stain": "images",
     "read_catalogue": "catalogue",
+    "Preprocessing": "embeddings",
+    "create_backbone": "embeddings",
+    "embed_batch": "embeddings",
+    "embedding_columns": "embeddings",
+    "embedding_dimension": "embeddings",
     "open_store": "store",
     "Workspace": "workspace",
 }
