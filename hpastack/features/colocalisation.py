@@ -78,7 +78,6 @@ def colocalisation_features(image, reference) -> dict[str, float]:
 def _compare(joint: np.ndarray) -> list[float]:
     levels = np.arange(N_LEVELS)
     counts = joint.sum(axis=1), joint.sum(axis=0)
-    n = int(joint.sum())
     squares = [float((c * levels**2).sum()) for c in counts]
     products = float(levels @ joint @ levels)
     overlap = products / (squares[0] * squares[1]) ** 0.5 if all(squares) else 0.0

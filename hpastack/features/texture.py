@@ -93,11 +93,7 @@ def texture_features(
     """
     if levels not in (2, 4, 8, 16, 32, 64, 128, 256):
         raise InputError(f"texture: {levels} grey levels; take a power of two from 2 to 256")
-    cut = (
-        grey_levels(image) // np.uint8(N_LEVELS // levels)
-        if levels < N_LEVELS
-        else grey_levels(image)
-    )
+    cut = grey_levels(image) // np.uint8(N_LEVELS // levels)
     for distance in distances:
         if distance < 1 or distance >= min(cut.shape):
             raise InputError(
@@ -113,13 +109,10 @@ def texture_features(
 @lru_cache(maxsize=4)
 def _pair_weights(levels: int) -> np.ndarray:
     """Return what a pair of levels adds to each property that is linear in the pairs."""
-    first, second = (axis.ravel() for axis in np.indices((levels, levels)))
-    apart = (first - second).astype(float)
     # Levels counted from the middle, so that the variance loses fewer digits.
-    first, second = first - (levels - 1) / 2, second - (levels - 1) / 2
-    return np.stack(
-        [apart**2, np.abs(apart), 1 / (1 + apart**2), first, first**2, first * second]
-    )  # fmt: skip
+    first, second = (axis.ravel() - (levels - 1) / 2 for axis in np.indices((levels, levels)))
+    apart = first - second
+    return np.stack([apart**2, np.abs(apart), 1 / (1 + apart**2), first, first**2, first * second])
 
 
 def _properties(pairs: np.ndarray) -> np.ndarray:
