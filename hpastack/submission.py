@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import published
 from hpastack.labels import HPA_2018, Vocabulary
 
 
@@ -43,12 +43,7 @@ def write_submission(
     index = pd.Index(image_ids)
     if not index.is_unique:
         raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with published(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -15,7 +15,7 @@ from hpastack.errors import InputError
 POLICIES = ("shrunk", "global", "per-label")
 
 #: Positives at which a label's own threshold and the global one weigh the same.
-SHRINKAGE = 100.0
+SHRINKAGE = 300.0
 
 #: A label may be given to at most this many times the share of fields that carry it.
 MAX_PREVALENCE_RATIO = 3.0
@@ -40,7 +40,7 @@ def best_thresholds(
         One threshold for all labels, each label's own, or the mean of the two
         on the logit scale with weight ``positives / (positives + shrinkage)``
         on the label's own.
-    shrinkage : float, default=100
+    shrinkage : float, default=300
     max_ratio : float, default=3
         The threshold of a label is raised until at most `max_ratio` times as
         many fields get the label as carry it. Labels without positives have
