@@ -17,16 +17,19 @@ import pandas as pd
 from hpastack import __version__
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
+from hpastack.labels import Vocabulary
 from hpastack.models.boosting import LIBRARIES, library
 from hpastack.models.consensus import Consensus
 from hpastack.models.stacking import StackClassifier
 from hpastack.store import StoreHeader, fold_digest, open_store, package_versions, write_store
+from hpastack.submission import write_submission
 
 FORMAT = "hpastack-stack"
 VERSION = 1
 
 _MANIFEST = "stack.json"
 _OUT_OF_FOLD = "out_of_fold.h5"
+_OUT_OF_FOLD_LABELS = "out_of_fold.csv"
 _BOOSTER = re.compile(r"boosters/([a-z]+)_fold(\d+)_label(\d+)\.(txt|ubj)")
 # What the run was done with, not what the model is.
 _NOT_KEPT = ("n_jobs", "verbose")
@@ -78,7 +81,11 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
         write_store(
             folder / _OUT_OF_FOLD, header, image_ids, stack.oof_probabilities_, fold=stack.fold_
         )
-        files[_OUT_OF_FOLD] = hashlib.sha256((folder / _OUT_OF_FOLD).read_bytes()).hexdigest()
+        write_submission(
+            folder / _OUT_OF_FOLD_LABELS, image_ids, stack.oof_labels_, Vocabulary(stack.labels_)
+        )
+        for file in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
+            files[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -128,7 +135,7 @@ def load_stack(path) -> StackClassifier:
     models = {}
     for file, digest in manifest["files"].items():
         match = _BOOSTER.fullmatch(file)
-        if match is None and file != _OUT_OF_FOLD:
+        if match is None and file not in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
             raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
         content = (path / file).read_bytes() if (path / file).is_file() else b""
         if hashlib.sha256(content).hexdigest() != digest:
@@ -153,6 +160,9 @@ def load_stack(path) -> StackClassifier:
         probabilities = store.to_frame()
         stack.fold_ = store.fold
     stack.oof_probabilities_ = probabilities.set_axis(stack.labels_, axis=1)
+    targets = pd.read_csv(path / _OUT_OF_FOLD_LABELS, dtype=str, keep_default_na=False)
+    labels = Vocabulary(stack.labels_).indicator(targets["Predicted"], allow_empty=True)
+    stack.oof_labels_ = pd.DataFrame(labels, probabilities.index, stack.labels_)
     return stack
 
 
