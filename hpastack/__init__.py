@@ -14,6 +14,8 @@ _HOME = {
     "Vocabulary": "labels",
     "STAINS": "channels",
     "InputError": "errors",
+    "draw_field": "synthetic",
+    "synthetic_dataset": "synthetic",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -290,8 +290,11 @@ def _outline_distance(rng, centre, radius, squeeze, angle, wobble, side, *, orde
     turns = np.linspace(0, 2 * np.pi, 256, endpoint=False)
     outline = np.ones(256)
     for order in range(2, 2 + orders):
-        outline += wobble * rng.normal() / np.sqrt(order - 1) * np.cos(
-            order * turns + rng.uniform(0, 2 * np.pi)
+        outline += (
+            wobble
+            * rng.normal()
+            / np.sqrt(order - 1)
+            * np.cos(order * turns + rng.uniform(0, 2 * np.pi))
         )
     outline = np.clip(outline, 0.6, 1.5).astype(np.float32)
     direction = np.arctan2(across, along) * np.float32(256 / (2 * np.pi))

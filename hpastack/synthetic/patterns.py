@@ -299,7 +299,9 @@ def organizing_center(cells, rng):
     spread = rng.normal(0, 4.0 * unit, (2, len(number)))
     y, x = cells.mtoc[number].T + spread
     cloud = splat(cells.shape, y, x, unit**2)
-    return np.maximum(1.5 * blur(core, 0.8 * unit), 0.9 * (1 - np.exp(-2.0 * blur(cloud, 1.0 * unit))))
+    return np.maximum(
+        1.5 * blur(core, 0.8 * unit), 0.9 * (1 - np.exp(-2.0 * blur(cloud, 1.0 * unit)))
+    )
 
 
 @_pattern("Centrosome")
