@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from hpastack.errors import InputError, shorten
 
@@ -125,8 +126,8 @@ class Vocabulary:
         InputError
             As `parse`.
         """
-        if image_ids is None:
-            image_ids = getattr(targets, "index", None)
+        if image_ids is None and isinstance(targets, pd.Series):
+            image_ids = targets.index
         targets = list(targets)
         matrix = np.zeros((len(targets), len(self)), dtype=np.uint8)
         for row, target in enumerate(targets):

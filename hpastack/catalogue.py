@@ -1,0 +1,622 @@
+"""The catalogue: one table of all fields, from folders, label tables and plain tables.
+
+`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id;
+a missing, doubled or unknown id is an error that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from hpastack.channels import STAINS
+from hpastack.errors import InputError, shorten
+from hpastack.labels import HPA_2018, Vocabulary
+
+StrPath = str | os.PathLike[str]
+
+#: Columns that every catalogue has, in their order; group columns follow.
+COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
+
+#: What the fields of the competition, or of any first folder, are called in `source`.
+DEFAULT_SOURCE = "hpa2018"
+
+#: Names under which a folder's own table of labels is found.
+LABEL_TABLES = ("train.csv", "labels.csv")
+
+#: Name under which a folder's own list of test fields is found.
+TEST_TABLE = "sample_submission.csv"
+
+_ID_NAMES = ("id", "image_id")
+_STAIN_FILE = re.compile(
+    rf"(?P<image_id>.+)_(?P<stain>{'|'.join(STAINS)})\.(png|jpe?g|tiff?)", re.IGNORECASE
+)
+
+
+def read_catalogue(path: StrPath) -> pd.DataFrame:
+    """Read the catalogue of a workspace.
+
+    Parameters
+    ----------
+    path : path-like
+        ``data/catalogue.csv``, as `write_catalogue` writes it.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``image_id`` (str), in the order of the file, with columns
+        ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
+        ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
+        ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
+        then the group columns (str, "" where the group is unknown).
+
+    Raises
+    ------
+    InputError
+        If a column is missing, an id is empty or doubled, a split is neither
+        train nor test, or a height or width is not a positive whole number.
+    OSError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    frame = _indexed(_read_table(path), path)
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{path}: no column {shorten(missing)}; make the catalogue with "
+            "python -m pipelines.prepare"
+        )
+    wrong = frame.index[~frame["split"].isin(["train", "test"])]
+    if len(wrong):
+        raise InputError(
+            f"{path}: field {wrong[0]} has split {frame.loc[wrong[0], 'split']!r}; "
+            "it is train or test"
+        )
+    for name in ("height", "width"):
+        wrong = frame.index[~frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")]
+        if len(wrong):
+            raise InputError(
+                f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "
+                "it is a number of pixels"
+            )
+        frame[name] = frame[name].astype("int64")
+    for stain in STAINS:
+        frame[stain] = _absolute(frame[stain], path.absolute().parent)
+    groups = [name for name in frame.columns if name not in COLUMNS]
+    return frame[[*COLUMNS, *groups]]
+
+
+def write_catalogue(
+    path: StrPath, catalogue: pd.DataFrame, workspace: StrPath | None = None
+) -> None:
+    """Write a catalogue, in one rename.
+
+    Parameters
+    ----------
+    path : path-like
+        ``data/catalogue.csv`` of a workspace; replaced if it exists.
+    catalogue : DataFrame
+        As `read_catalogue` returns it.
+    workspace : path-like, optional
+        Image files within this folder are written relative to the folder of
+        `path`, so that the workspace can be moved; others stay absolute. Left
+        out: the folder of `path`.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or an id is empty or doubled.
+    OSError
+        If the file cannot be written; nothing half-written is left.
+    """
+    path = Path(path)
+    missing = [name for name in COLUMNS if name not in catalogue.columns]
+    if missing:
+        raise InputError(f"the catalogue has no column {shorten(missing)}")
+    _check_ids(catalogue.index, "the catalogue")
+    groups = [name for name in catalogue.columns if name not in COLUMNS]
+    frame = catalogue[[*COLUMNS, *groups]].rename_axis("image_id")
+    folder = os.path.abspath(path.parent)
+    inside = os.path.join(os.path.abspath(workspace or folder), "")
+    for stain in STAINS:
+        frame[stain] = [
+            Path(os.path.relpath(file, folder)).as_posix()
+            if os.path.abspath(file).startswith(inside)
+            else os.path.abspath(file)
+            for file in frame[stain]
+        ]
+    publish_text(path, frame.to_csv(lineterminator="\n"))
+
+
+def catalogue_digest(catalogue: pd.DataFrame) -> str:
+    """Return the digest of the fields of a catalogue and of their pixels.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Indexed by image id, with a column ``content``.
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, of the lines ``image_id,content`` in the order
+        of the rows. Paths, labels and groups do not enter.
+
+    Raises
+    ------
+    InputError
+        If there is no column ``content``.
+    """
+    if "content" not in catalogue.columns:
+        raise InputError(
+            "the catalogue has no column content; make it with python -m pipelines.prepare"
+        )
+    digest = hashlib.sha256()
+    for image_id, content in catalogue["content"].items():
+        digest.update(f"{image_id},{content}\n".encode())
+    return digest.hexdigest()
+
+
+class Collection(NamedTuple):
+    """Fields found in one place, before their files are opened.
+
+    `fields` is a catalogue without ``height``, ``width`` and ``content``;
+    `left_out` are the ids whose files are there and that no table asks for.
+    """
+
+    fields: pd.DataFrame
+    left_out: list[str]
+
+
+def collect_fields(
+    images: StrPath,
+    labels: StrPath | None = None,
+    test: StrPath | None = None,
+    *,
+    vocabulary: Vocabulary = HPA_2018,
+    source: str = DEFAULT_SOURCE,
+    training_only: bool = False,
+) -> Collection:
+    """Find the fields of a folder or of a table with paths, and say which split each is in.
+
+    Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with the
+    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; other
+    files are passed over. The fields in the table of labels become training
+    fields in its order, those in the table of test fields become test fields
+    in its order. Without a table of test fields every other field becomes one,
+    sorted by id, but for those in a folder called ``train`` when there are
+    labels.
+
+    A table with paths has an id column, the columns ``red``, ``green``,
+    ``blue``, ``yellow`` (relative to the table's folder, or absolute), and
+    may have ``target``, ``split`` and ``source``; other columns are groups.
+    Without ``split``, the rows with a target are training fields.
+
+    Parameters
+    ----------
+    images : path-like
+        A folder, or a CSV file with paths.
+    labels : path-like, optional
+        CSV with columns ``Id,Target`` (or ``image_id,target``, in any case).
+        Left out: the ``train.csv`` or ``labels.csv`` of the folder, if any.
+    test : path-like, optional
+        CSV with a column ``Id`` (or ``image_id``), such as a sample
+        submission. Left out: the ``sample_submission.csv`` of the folder, if any.
+    vocabulary : Vocabulary, default=HPA_2018
+        The labels that targets are written in.
+    source : str, default="hpa2018"
+        What to call the place in the column ``source``.
+    training_only : bool, default=False
+        Take no test fields, and look for no table of them.
+
+    Returns
+    -------
+    Collection
+        A path that is missing from a folder stands where the file was
+        expected, for `hpastack.images.check_fields` to report.
+
+    Raises
+    ------
+    InputError
+        If no field is found, a stain is there twice, an id is doubled, in both
+        splits or unknown, a label is unknown or doubled, or a training field has none.
+    """
+    images = Path(images)
+    if images.is_dir():
+        return _collect_folder(images, labels, test, vocabulary, source, training_only)
+    if images.is_file():
+        return _collect_table(images, labels, test, vocabulary, source, training_only)
+    raise InputError(f"{images}: no such folder of images or table of paths")
+
+
+def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
+    """Put fields of several places into one table: all training fields, then all test fields.
+
+    Parameters
+    ----------
+    *parts : DataFrame
+        The `fields` of a `Collection` each. A group column that a part does
+        not have is empty there.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If two parts share an id or a file.
+    """
+    seen: dict[str, str] = {}
+    for part in parts:
+        for image_id, source in part["source"].items():
+            if image_id in seen:
+                raise InputError(
+                    f"field {image_id} is in {seen[str(image_id)]} and in {source}; "
+                    "an id names one field"
+                )
+            seen[str(image_id)] = source
+    fields = pd.concat(parts).fillna("")
+    files: dict[str, str] = {}
+    for stain in STAINS:
+        for image_id, file in fields[stain].items():
+            if file and file in files:
+                raise InputError(f"{file}: stands for {files[file]} and for {image_id} ({stain})")
+            files[file] = f"{image_id} ({stain})"
+    is_train = fields["split"] == "train"
+    return pd.concat([fields[is_train], fields[~is_train]]).rename_axis("image_id")
+
+
+def correct_targets(
+    fields: pd.DataFrame, corrections: StrPath, vocabulary: Vocabulary = HPA_2018
+) -> tuple[pd.DataFrame, int]:
+    """Replace the labels of training fields by corrected ones.
+
+    Parameters
+    ----------
+    fields : DataFrame
+        A catalogue, complete or not.
+    corrections : path-like
+        CSV with columns ``Id,Target``.
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    fields : DataFrame
+        A copy.
+    n_changed : int
+        Fields whose set of labels is another one now.
+
+    Raises
+    ------
+    InputError
+        If an id is unknown, doubled or that of a test field, or a label is
+        unknown or missing.
+    """
+    targets = read_targets(corrections, vocabulary)
+    unknown = [name for name in targets.index if name not in fields.index]
+    if unknown:
+        raise InputError(f"{corrections}: no such field: {shorten(unknown)}")
+    before = fields.loc[targets.index]
+    if (before["split"] != "train").any():
+        wrong = before.index[before["split"] != "train"]
+        raise InputError(f"{corrections}: test fields have no labels: {shorten(wrong)}")
+    changed = [set(a.split()) != set(b.split()) for a, b in zip(before["target"], targets)]
+    fields = fields.copy()
+    fields.loc[targets.index, "target"] = targets
+    return fields, sum(changed)
+
+
+def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, list[str]]:
+    """Add columns that say which fields belong together (well, antibody, cell line).
+
+    Parameters
+    ----------
+    fields : DataFrame
+        A catalogue, complete or not.
+    groups : path-like
+        CSV with an id column and any others. Rows of other fields are passed
+        over; a field without a row gets "", which means unknown.
+
+    Returns
+    -------
+    fields : DataFrame
+        A copy with the columns added.
+    names : list of str
+        The names of the added columns.
+
+    Raises
+    ------
+    InputError
+        If an id is doubled, no id is that of a field, there is no column to
+        add, or a column is in the catalogue already.
+    """
+    table = _indexed(_read_table(groups), groups)
+    names = [str(name) for name in table.columns]
+    if not names:
+        raise InputError(f"{groups}: no column beside the ids; a column of groups is needed")
+    taken = [name for name in names if name in COLUMNS or name in fields.columns]
+    if taken:
+        raise InputError(
+            f"{groups}: the catalogue has a column {shorten(taken)} already; rename it"
+        )
+    if not table.index.isin(fields.index).any():
+        raise InputError(f"{groups}: none of its ids is that of a field, such as {fields.index[0]}")
+    return fields.join(table).fillna(dict.fromkeys(names, "")), names
+
+
+def read_targets(path: StrPath, vocabulary: Vocabulary = HPA_2018) -> pd.Series:
+    """Read a table of labels.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with columns ``Id,Target`` or ``image_id,target``, in any case;
+        other columns are passed over.
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    Series of str
+        Targets as written, indexed by ``image_id`` in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, an id is empty or doubled, or a label is
+        unknown, doubled or missing.
+    """
+    frame = _indexed(_read_table(path), path)
+    column = _column(frame, ("target",), path)
+    targets = frame[column].str.split().str.join(" ").rename("target")
+    _check_targets(targets, vocabulary, path)
+    return targets
+
+
+def publish_text(path: StrPath, text: str) -> None:
+    """Write a text file under a temporary name in its folder and rename it.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced if it exists; its folder is made if needed.
+    text : str
+        Written as UTF-8.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _collect_folder(
+    folder: Path,
+    labels: StrPath | None,
+    test: StrPath | None,
+    vocabulary: Vocabulary,
+    source: str,
+    training_only: bool,
+) -> Collection:
+    files = _find_stain_files(folder)
+    if not files:
+        raise InputError(
+            f"{folder}: no field found; files are named <id>_<{'|'.join(STAINS)}> with the "
+            "ending .png, .jpg or .tif"
+        )
+    labels = labels or _own_labels(folder)
+    targets = pd.Series(dtype=str) if labels is None else read_targets(labels, vocabulary)
+    if training_only and labels is None:
+        raise InputError(f"{folder}: no {' or '.join(LABEL_TABLES)} with the labels of its fields")
+    if test is None and not training_only and (folder / TEST_TABLE).is_file():
+        test = folder / TEST_TABLE
+    if training_only:
+        test_ids = []
+    elif test is not None:
+        test_ids = list(_indexed(_read_table(test), test).index)
+        _refuse_both_splits(test_ids, targets.index, test)
+    else:
+        kept = folder / "train" if labels is not None else None
+        test_ids = sorted(
+            image_id
+            for image_id, stains in files.items()
+            if image_id not in targets.index
+            and not any(kept in path.parents for path in stains.values())
+        )
+    rows = {}
+    for split, image_ids in (("train", targets.index), ("test", test_ids)):
+        for image_id in image_ids:
+            paths = _expected_files(folder, split, image_id, files.get(image_id, {}))
+            rows[image_id] = (split, targets.get(image_id, ""), source, *paths)
+    columns = ["split", "target", "source", *STAINS]
+    fields = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
+    return Collection(fields.rename_axis("image_id"), sorted(files.keys() - rows.keys()))
+
+
+def _own_labels(folder: Path) -> Path | None:
+    tables = [folder / name for name in LABEL_TABLES if (folder / name).is_file()]
+    if len(tables) > 1:
+        raise InputError(f"{folder}: has {' and '.join(LABEL_TABLES)}; say which with --labels")
+    return tables[0] if tables else None
+
+
+def _find_stain_files(folder: Path) -> dict[str, dict[str, Path]]:
+    """Find the stain files in a folder and the folders within it, by field."""
+    files: dict[str, dict[str, Path]] = {}
+    for path in _walk(folder, set()):
+        match = _STAIN_FILE.fullmatch(path.name)
+        if match is None:
+            continue
+        image_id, stain = match["image_id"], match["stain"].lower()
+        stains = files.setdefault(image_id, {})
+        if stain in stains:
+            raise InputError(
+                f"{path} and {stains[stain]} are both the {stain} stain of {image_id}; keep one"
+            )
+        stains[stain] = path
+    for image_id in files:
+        _check_id(image_id, folder)
+    return files
+
+
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    # Links are followed, because image folders often are one; a loop of links ends here.
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), seen)
+            else:
+                yield Path(entry.path)
+
+
+def _expected_files(folder: Path, split: str, image_id: str, stains: dict[str, Path]) -> list[str]:
+    """Return the four paths of a field, a missing one where it should have been."""
+    if stains:
+        beside = next(iter(stains.values()))
+        place, suffix = beside.parent, beside.suffix
+    else:
+        place, suffix = folder / split if (folder / split).is_dir() else folder, ".png"
+    return [
+        os.path.abspath(stains.get(stain, place / f"{image_id}_{stain}{suffix}"))
+        for stain in STAINS
+    ]
+
+
+def _collect_table(
+    path: Path,
+    labels: StrPath | None,
+    test: StrPath | None,
+    vocabulary: Vocabulary,
+    source: str,
+    training_only: bool,
+) -> Collection:
+    table = _indexed(_read_table(path), path)
+    known = {name.lower(): name for name in table.columns if name.lower() in COLUMNS}
+    table = table.rename(columns={name: lower for lower, name in known.items()})
+    for stain in STAINS:
+        _column(table, (stain,), path)
+        table[stain] = _absolute(table[stain], path.absolute().parent)
+    if labels is not None:
+        if "target" in table:
+            raise InputError(f"{path}: has targets already; leave out {labels}, or that column")
+        targets = read_targets(labels, vocabulary)
+        unknown = targets.index[~targets.index.isin(table.index)]
+        if len(unknown):
+            raise InputError(f"{labels}: no such field in {path}: {shorten(unknown)}")
+        table["target"] = targets.reindex(table.index, fill_value="")
+    elif "target" in table:
+        table["target"] = table["target"].str.split().str.join(" ")
+    else:
+        table["target"] = ""
+    has_target = table["target"] != ""
+    if "split" not in table:
+        table["split"] = has_target.map({True: "train", False: "test"}).astype(str)
+    for image_id, split, labelled in zip(table.index, table["split"], has_target):
+        if split not in ("train", "test"):
+            raise InputError(f"{path}: field {image_id} has split {split!r}; it is train or test")
+        if split == "test" and labelled:
+            raise InputError(
+                f"{path}: test field {image_id} has a target; keep the truth of test fields "
+                "in a file of its own"
+            )
+    is_train = table["split"] == "train"
+    _check_targets(table.loc[is_train, "target"], vocabulary, path)
+    if training_only and not is_train.all():
+        raise InputError(f"{path}: no label for {shorten(table.index[~is_train])}")
+    test_ids = list(table.index[~is_train])
+    if test is not None:
+        test_ids = list(_indexed(_read_table(test), test).index)
+        _refuse_both_splits(test_ids, table.index[is_train], test)
+        unknown = [name for name in test_ids if name not in table.index]
+        if unknown:
+            raise InputError(f"{test}: no such field in {path}: {shorten(unknown)}")
+    if "source" not in table:
+        table["source"] = source
+    groups = [name for name in table.columns if name not in COLUMNS]
+    order = [*table.index[is_train], *test_ids]
+    fields = table.loc[order, ["split", "target", "source", *STAINS, *groups]]
+    return Collection(fields, sorted(set(table.index) - set(order)))
+
+
+def _refuse_both_splits(test_ids: list[str], train_ids: pd.Index, test: StrPath) -> None:
+    both = [name for name in test_ids if name in train_ids]
+    if both:
+        raise InputError(f"{test}: also among the training fields: {shorten(both)}")
+
+
+def _check_targets(targets: pd.Series, vocabulary: Vocabulary, path: StrPath) -> None:
+    try:
+        vocabulary.indicator(targets)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _absolute(paths: pd.Series, folder: Path) -> list[str]:
+    # normpath and not resolve: a link in the workspace stays what the user calls it.
+    return [os.path.normpath(folder / path) if path else "" for path in paths]
+
+
+def _read_table(path: StrPath) -> pd.DataFrame:
+    """Read a CSV file, every cell as the text that stands there."""
+    try:
+        # The header is read as a row, because pandas renames doubled columns in silence.
+        cells = pd.read_csv(path, header=None, dtype=str, na_filter=False, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path}: the table is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a table in CSV: {error}") from None
+    names = [str(name).strip() for name in cells.iloc[0]]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: column {shorten(doubled)} stands twice")
+    if cells.isna().any(axis=None):
+        raise InputError(f"{path}: row {int(cells.isna().any(axis=1).argmax()) + 1} is cut short")
+    return cells.iloc[1:].set_axis(names, axis="columns")
+
+
+def _column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> str:
+    """Return the one column that has one of the names, in any case."""
+    found = [name for name in frame.columns if name.lower() in names]
+    if len(found) != 1:
+        what = "or".join(f" {name} " for name in names)
+        raise InputError(
+            f"{path}: no column{what}; it has {shorten(frame.columns)}"
+            if not found
+            else f"{path}: columns {' and '.join(found)} mean the same; keep one"
+        )
+    return found[0]
+
+
+def _indexed(frame: pd.DataFrame, path: StrPath) -> pd.DataFrame:
+    frame = frame.set_index(_column(frame, _ID_NAMES, path)).rename_axis("image_id")
+    _check_ids(frame.index, path)
+    return frame
+
+
+def _check_ids(image_ids: pd.Index, place: StrPath) -> None:
+    for image_id in image_ids:
+        _check_id(image_id, place)
+    doubled = image_ids[image_ids.duplicated()].unique()
+    if len(doubled):
+        raise InputError(f"{place}: id stands twice: {shorten(doubled)}")
+
+
+def _check_id(image_id: str, place: StrPath) -> None:
+    if not image_id or image_id != image_id.strip() or not image_id.isprintable():
+        raise InputError(
+            f"{place}: {image_id!r} is no image id; it is printable, without blanks at its ends"
+        )

@@ -1,0 +1,191 @@
+"""Recipes: YAML files that say how a feature set, a CNN or a stack is made.
+
+A recipe is found by path or by name: in the workspace first, then among those
+that come with the package. Every key is checked; a misspelt one is an error
+that names the nearest key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpastack.errors import InputError, shorten
+from hpastack.workspace import Workspace
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+class Settings(BaseModel):
+    """The checked keys of a recipe; each recipe type is a subclass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as a JSON-able dict, for the record of what was run."""
+        return self.model_dump(mode="json")
+
+
+class HandcraftedRecipe(Settings):
+    """Hand-crafted features of every field; `size` is the longer side in pixels."""
+
+    type: Literal["handcrafted"]
+    families: list[str] = Field(min_length=1)
+    size: int = Field(default=512, ge=16)
+
+
+class EmbeddingRecipe(Settings):
+    """Embeddings of every field by a timm backbone."""
+
+    type: Literal["embedding"]
+    backbone: str
+    weights: str = "pretrained"
+    stem: Literal["average", "copy", "repeat", "random"] = "average"
+    size: int = Field(default=512, ge=16)
+    batch_size: int = Field(default=32, ge=1)
+    seed: int = 0
+
+
+class CnnRecipe(Settings):
+    """A timm backbone fine-tuned once a fold."""
+
+    type: Literal["cnn"]
+    backbone: str
+
+
+class StackRecipe(Settings):
+    """Per-label boosters on the CNN consensus, blended, calibrated and thresholded."""
+
+    type: Literal["stack"]
+    cnns: list[str] | Literal["auto"] = "auto"
+    features: list[str] | Literal["auto"] = "auto"
+    accept_fold_plans: list[str] = []
+    seed: int = 0
+
+
+_TYPES: dict[str, type[Settings]] = {
+    "handcrafted": HandcraftedRecipe,
+    "embedding": EmbeddingRecipe,
+    "cnn": CnnRecipe,
+    "stack": StackRecipe,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as read: its name, where it stood, and its checked settings."""
+
+    name: str
+    path: Path
+    settings: Settings
+
+
+def read_recipe(
+    source: str | Path,
+    workspace: Workspace,
+    *,
+    folder: Literal["features", "models"],
+    overrides: Sequence[str] = (),
+) -> Recipe:
+    """Find, read and check a recipe.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A path, or a name such as ``stack`` or ``models/stack.yaml``. A name is
+        looked for in the workspace first, then among the package's own.
+    workspace : Workspace
+    folder : {"features", "models"}
+        Which of the two folders a bare name refers to.
+    overrides : sequence of str
+        ``key=value``, the value in YAML; they win over the file.
+
+    Returns
+    -------
+    Recipe
+        Named after its file.
+
+    Raises
+    ------
+    InputError
+        If no such recipe is found, it is not valid YAML, a key is unknown, or
+        a value is not of its key's type.
+    """
+    path = _find(Path(source), workspace, folder)
+    try:
+        # utf-8-sig: editors on Windows put a byte-order mark in front.
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no keys; a recipe starts with 'type: ...'")
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {override}: write KEY=VALUE")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {override}: the value is not valid YAML") from None
+    return Recipe(path.stem, path, _check(values, path))
+
+
+def workspace_recipes(workspace: Workspace, *, folder: Literal["features", "models"]) -> list[Path]:
+    """List the recipes of a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    folder : {"features", "models"}
+
+    Returns
+    -------
+    list of Path
+        The workspace's own recipes by name; those that come with the package
+        if it has none.
+    """
+    own = sorted((workspace.root / folder).glob("*.yaml"))
+    return own or sorted(_shipped(folder).glob("*.yaml"))
+
+
+def _shipped(folder: str) -> Path:
+    installed = _PACKAGE / "_recipes" / folder
+    return installed if installed.is_dir() else _PACKAGE.parent / folder
+
+
+def _find(source: Path, workspace: Workspace, folder: str) -> Path:
+    name = source.with_suffix(".yaml").name
+    bare = source.parent in (Path(), Path(folder))
+    candidates = [source, source.with_suffix(".yaml"), workspace.root / source.with_suffix(".yaml")]
+    if bare:
+        candidates += [workspace.root / folder / name, _shipped(folder) / name]
+    for candidate in candidates:
+        if candidate.suffix == ".yaml" and candidate.is_file():
+            return candidate
+    known = {path.stem for path in (workspace.root / folder).glob("*.yaml")}
+    known |= {path.stem for path in _shipped(folder).glob("*.yaml")}
+    raise InputError(f"unknown recipe {source}; there is {shorten(sorted(known), 12)}")
+
+
+def _check(values: dict, path: Path) -> Settings:
+    kind = values.get("type")
+    if kind not in _TYPES:
+        raise InputError(f"{path}: type {kind!r} is unknown; it is one of {', '.join(_TYPES)}")
+    model = _TYPES[kind]
+    unknown = [str(key) for key in values if key not in model.model_fields]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], model.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(model.model_fields)}"
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; {hint}")
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = first["loc"][0] if first["loc"] else "recipe"
+        raise InputError(f"{path}: {key}: {first['msg']} (is {first['input']!r})") from None

@@ -1,0 +1,60 @@
+"""Vocabularies and targets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.labels import HPA_2018, Vocabulary
+
+
+def test_the_vocabulary_of_2018():
+    assert len(HPA_2018) == 28
+    assert HPA_2018.names[0] == "Nucleoplasm"
+    assert HPA_2018.names[16] == "Cytokinetic bridge"
+    assert HPA_2018.names[27] == "Rods & rings"
+
+
+def test_round_trip_and_ascending_order():
+    matrix = HPA_2018.indicator(["16 0", "27"])
+    assert matrix.dtype == np.uint8 and matrix.shape == (2, 28)
+    assert HPA_2018.targets(matrix) == ["0 16", "27"]
+
+
+@pytest.mark.parametrize("word", ["28", "-1", "x", "1.0", "+1", "1_0", "\u0663"])
+def test_unknown_labels_are_named_with_their_field(word):
+    with pytest.raises(InputError, match="field abc: unknown label"):
+        HPA_2018.indicator(pd.Series([f"0 {word}"], index=["abc"]))
+
+
+def test_doubled_and_empty_labels():
+    with pytest.raises(InputError, match="row 1: label 3 stands twice"):
+        HPA_2018.indicator(["0", "3 3"])
+    with pytest.raises(InputError, match="no label given"):
+        HPA_2018.indicator([" "])
+    assert HPA_2018.indicator([""], allow_empty=True).sum() == 0
+
+
+def test_indicator_shape_and_values_are_checked():
+    with pytest.raises(InputError, match="does not fit"):
+        HPA_2018.targets(np.zeros((2, 3)))
+    with pytest.raises(InputError, match="only 0 and 1"):
+        HPA_2018.targets(np.full((1, 28), 0.5))
+
+
+def test_vocabularies_from_elsewhere(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("nucleus\n\ncytosol\n")
+    assert Vocabulary.read(path).names == ("nucleus", "cytosol")
+    path.write_text("nucleus\nnucleus\n")
+    with pytest.raises(InputError, match="names.txt: label names stand twice"):
+        Vocabulary.read(path)
+    with pytest.raises(InputError, match="at least one"):
+        Vocabulary([])
+
+
+def test_real_labels_pass(real_data):
+    table = pd.read_csv(real_data / "labels" / "train.csv").set_index("Id")
+    matrix = HPA_2018.indicator(table["Target"])
+    assert matrix.shape == (31072, 28)
+    assert matrix[:, 0].sum() == 12885 and matrix[:, 27].sum() == 11

@@ -1,0 +1,85 @@
+"""Recipes: found by name, checked key by key; every shipped one is valid."""
+
+from pathlib import Path
+
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.recipes import HandcraftedRecipe, read_recipe, workspace_recipes
+from hpastack.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def write(folder, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("features/**/*.yaml"), *ROOT.glob("models/**/*.yaml")], ids=lambda p: p.stem
+)
+def test_every_shipped_recipe_is_valid_and_opens_with_its_command(path, tmp_path):
+    folder = path.relative_to(ROOT).parts[0]
+    recipe = read_recipe(path.stem, Workspace(tmp_path), folder=folder)
+    assert recipe.path.samefile(path)
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# python -m pipelines.") and f"{folder}/{path.name}" in first
+
+
+def test_a_recipe_is_found_by_name_and_by_path(tmp_path):
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [intensity]\n")
+    for source in ("mine", "features/mine.yaml", tmp_path / "features" / "mine.yaml"):
+        recipe = read_recipe(source, Workspace(tmp_path), folder="features")
+        assert recipe.name == "mine"
+        assert isinstance(recipe.settings, HandcraftedRecipe)
+        assert recipe.settings.size == 512
+
+
+def test_overrides_win(tmp_path):
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [intensity]\nsize: 256\n")
+    recipe = read_recipe("mine", Workspace(tmp_path), folder="features", overrides=["size=128"])
+    assert recipe.settings.record() == {
+        "type": "handcrafted",
+        "families": ["intensity"],
+        "size": 128,
+    }
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("type: handcrafted\nfamilies: [a]\nsise: 3\n", "unknown key 'sise'; did you mean 'size'"),
+        ("type: handcrafted\nfamilies: [a]\nsize: big\n", "size: Input should be a valid integer"),
+        ("type: handcrafted\n", "families: Field required"),
+        ("type: magic\n", "type 'magic' is unknown"),
+        ("- a\n", "holds no keys"),
+        ("a: [\n", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, message):
+    write(tmp_path / "features", text)
+    with pytest.raises(InputError, match=message) as error:
+        read_recipe("mine", Workspace(tmp_path), folder="features")
+    assert "mine.yaml" in str(error.value)
+
+
+def test_unknown_recipe_lists_the_known(tmp_path):
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [a]\n")
+    with pytest.raises(InputError, match="unknown recipe .*none.* mine"):
+        read_recipe("none", Workspace(tmp_path), folder="features")
+
+
+@pytest.mark.parametrize("override", ["size", "=3", "size=["])
+def test_a_malformed_override_is_named(tmp_path, override):
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [a]\n")
+    with pytest.raises(InputError, match="--set"):
+        read_recipe("mine", Workspace(tmp_path), folder="features", overrides=[override])
+
+
+def test_own_recipes_stand_before_the_shipped(tmp_path):
+    assert {p.parent.name for p in workspace_recipes(Workspace(tmp_path), folder="features")} <= {
+        "features"
+    }
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [a]\n")
+    assert [p.stem for p in workspace_recipes(Workspace(tmp_path), folder="features")] == ["mine"]
