@@ -102,8 +102,9 @@ class SyntheticDataset:
         """
         if image_id not in self.design.index:
             raise InputError(f"no field {image_id!r} in this synthetic data set")
-        own = self.design.loc[image_id]
-        scene = self.design.loc[own["duplicate_of"]] if own["duplicate_of"] else own
+        own = self.design.loc[image_id].to_dict()
+        copied = own["duplicate_of"]
+        scene = self.design.loc[copied].to_dict() if copied else own
         return {
             "targets": scene["target"],
             "size": self.size,
@@ -111,7 +112,7 @@ class SyntheticDataset:
             "cell_line": scene["cell_line"],
             "well_seed": int(scene["well_seed"]),
             "plate_seed": int(scene["plate_seed"]),
-            "copy_seed": int(own["seed"]) if own["duplicate_of"] else None,
+            "copy_seed": int(own["seed"]) if copied else None,
         }
 
     def fields(self, image_ids: Iterable[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -207,7 +208,8 @@ def synthetic_dataset(
     options = {
         "n_train": n_train, "n_test": n_test, "size": size, "seed": seed, "tail": tail,
         "min_train_wells": min_train_wells, "min_test_wells": min_test_wells,
-        "duplicates": duplicates, "cell_line_shift": cell_line_shift, "fields_per_well": list(fields_per_well),
+        "duplicates": duplicates, "cell_line_shift": cell_line_shift,
+        "fields_per_well": list(fields_per_well),
     }  # fmt: skip
     _check(**options)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
