@@ -10,6 +10,17 @@ __version__ = "0.1.0"
 
 # Where each public name lives. The only list of the public interface.
 _HOME = {
+    "HPA_2018": "labels",
+    "Vocabulary": "labels",
+    "STAINS": "channels",
+    "InputError": "errors",
+    "draw_field": "synthetic",
+    "synthetic_dataset": "synthetic",
+    "field_features": "features",
+    "feature_columns": "features",
+    "describe_columns": "features",
+    "read_field": "images",
+    "read_stain": "images",
     "read_catalogue": "catalogue",
     "STAINS": "channels",
     "Preprocessing": "embeddings",

@@ -294,7 +294,8 @@ def mitotic_spindle(cells, rng):
 def organizing_center(cells, rng):
     """Put one spot in a cloud where the microtubules of a cell meet."""
     unit = cells.unit
-    core = stamp(cells.shape, *cells.mtoc[cells.resting].T, 2.0 * unit)
+    y, x = cells.mtoc[cells.resting].T
+    core = stamp(cells.shape, y, x, 2.0 * unit)
     number = np.repeat(cells.resting, 45)
     spread = rng.normal(0, 4.0 * unit, (2, len(number)))
     y, x = cells.mtoc[number].T + spread
