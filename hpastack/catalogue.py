@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -300,9 +300,7 @@ def correct_targets(
         unknown or missing.
     """
     targets = read_targets(corrections, vocabulary)
-    unknown = [name for name in targets.index if name not in fields.index]
-    if unknown:
-        raise InputError(f"{corrections}: no such field: {shorten(unknown)}")
+    _require_known(targets.index, fields.index, corrections, "the catalogue")
     before = fields.loc[targets.index]
     if (before["split"] != "train").any():
         wrong = before.index[before["split"] != "train"]
@@ -514,9 +512,7 @@ def _collect_table(
         if "target" in table:
             raise InputError(f"{path}: has targets already; leave out {labels}, or that column")
         targets = read_targets(labels, vocabulary)
-        unknown = targets.index[~targets.index.isin(table.index)]
-        if len(unknown):
-            raise InputError(f"{labels}: no such field in {path}: {shorten(unknown)}")
+        _require_known(targets.index, table.index, labels, path)
         table["target"] = targets.reindex(table.index, fill_value="")
     elif "target" in table:
         table["target"] = table["target"].str.split().str.join(" ")
@@ -541,15 +537,21 @@ def _collect_table(
     if test is not None:
         test_ids = list(_indexed(_read_table(test), test).index)
         _refuse_both_splits(test_ids, table.index[is_train], test)
-        unknown = [name for name in test_ids if name not in table.index]
-        if unknown:
-            raise InputError(f"{test}: no such field in {path}: {shorten(unknown)}")
+        _require_known(test_ids, table.index, test, path)
     if "source" not in table:
         table["source"] = source
     groups = [name for name in table.columns if name not in COLUMNS]
     order = [*table.index[is_train], *test_ids]
     fields = table.loc[order, ["split", "target", "source", *STAINS, *groups]]
     return Collection(fields, sorted(set(table.index) - set(order)))
+
+
+def _require_known(
+    image_ids: Iterable[str], known: pd.Index, path: StrPath, place: StrPath
+) -> None:
+    unknown = [image_id for image_id in image_ids if image_id not in known]
+    if unknown:
+        raise InputError(f"{path}: no such field in {place}: {shorten(unknown)}")
 
 
 def _refuse_both_splits(test_ids: list[str], train_ids: pd.Index, test: StrPath) -> None:
@@ -579,7 +581,7 @@ def _read_table(path: StrPath) -> pd.DataFrame:
         raise InputError(f"{path}: the table is empty") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a table in CSV: {error}") from None
-    names = [str(name).strip() for name in cells.iloc[0]]
+    names = cells.iloc[0].str.strip().tolist()
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"{path}: column {shorten(doubled)} stands twice")
