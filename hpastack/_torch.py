@@ -1,0 +1,15 @@
+"""The one door to torch, timm and safetensors, which the base install does without."""
+
+from hpastack.errors import InputError
+
+try:
+    import safetensors
+    import safetensors.torch  # noqa: F401
+    import timm
+    import torch
+except ModuleNotFoundError as error:
+    raise InputError(
+        f"CNNs need {error.name}, which is not installed; run: pip install 'hpastack[cnn]'"
+    ) from error
+
+__all__ = ["safetensors", "timm", "torch"]
