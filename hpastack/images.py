@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import struct
 import zlib
@@ -33,7 +34,7 @@ StrPath = str | os.PathLike[str]
 Row = Mapping[str, Any] | pd.Series
 
 #: Most pixels that one image file may have; a larger one is refused before it is decoded.
-MAX_PIXELS = 2**28
+MAX_PIXELS = 2**26  # 8,192 x 8,192; HPA has 3,072 x 3,072 at most
 
 #: Endings of the image files that can be read.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -488,8 +489,11 @@ def _tiff_page(data: bytes, path: StrPath) -> Iterator[tifffile.TiffPage]:
             raise _FileFault(
                 path, "TIFF whose zero is not black; save it as grey (black is zero) or RGB"
             )
-        extents = zip(page.dataoffsets, page.databytecounts)
-        if any(offset + count > len(data) for offset, count in extents):
+        # tifffile fills parts that are not there with zeros.
+        extents = list(zip(page.dataoffsets, page.databytecounts))
+        if len(extents) < math.prod(page.chunked) or any(
+            count == 0 or offset + count > len(data) for offset, count in extents
+        ):
             raise _FileFault(path, "truncated TIFF")
         yield page
 

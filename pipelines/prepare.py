@@ -92,10 +92,10 @@ def _prepare(args: argparse.Namespace) -> int:
     fields = _collect(args, vocabulary)
     facts, bad = check_fields(fields, threads=args.jobs)
     if bad and args.on_error == "raise":
-        others = f" ({len(bad) - 1} more bad fields)" if len(bad) > 1 else ""
+        others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
         raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")
     if facts.empty:
-        raise InputError(f"all {len(bad)} fields are bad; the first: {_describe(bad[0])}")
+        raise InputError(f"no good field; the first of {len(bad)} bad ones: {_describe(bad[0])}")
     catalogue = fields.loc[facts.index].join(facts)
 
     if args.vocabulary is not None:
@@ -103,13 +103,10 @@ def _prepare(args: argparse.Namespace) -> int:
     if bad:
         table = pd.DataFrame(bad, columns=["image_id", "file", "reason"])
         publish_text(bad_files, table.to_csv(index=False, lineterminator="\n"))
-        lost = [field.image_id for field in bad if fields.loc[field.image_id, "split"] == "test"]
-        print(f"{len(bad)} bad fields set aside, listed in {bad_files}")
+        lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
+        print(f"set aside {len(bad)} of {len(fields)} fields, listed in {bad_files}")
         if lost:
-            print(
-                f"{len(lost)} of them are test fields, which the submission will lack: "
-                f"{shorten(lost)}"
-            )
+            print(f"test fields among them, which the submission will lack: {shorten(lost)}")
     else:
         bad_files.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
@@ -131,14 +128,14 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> pd.DataFrame:
         )  # fmt: skip
         if found.left_out:
             print(
-                f"left out {len(found.left_out)} fields of {place} that no table names: "
-                f"{shorten(found.left_out, 3)}"
+                f"left out, because no table names them: {len(found.left_out)} of the fields in "
+                f"{place} ({shorten(found.left_out, 3)})"
             )
         parts.append(found.fields)
     fields = combine_fields(*parts)
     if args.corrections is not None:
         fields, n_changed = correct_targets(fields, args.corrections, vocabulary)
-        print(f"changed the labels of {n_changed} fields after {args.corrections}")
+        print(f"corrected labels after {args.corrections}: {n_changed} of {len(fields)} fields")
     if args.groups is not None:
         fields, names = join_groups(fields, args.groups)
         for name in names:
