@@ -29,9 +29,6 @@ _HOME = {
     "MultilabelStratifiedGroupKFold": "folds",
     "fold_report": "folds",
     "read_fold_plan": "folds",
-    "read_field": "images",
-    "read_stain": "images",
-    "read_catalogue": "catalogue",
     "open_store": "store",
     "Workspace": "workspace",
 }
