@@ -29,9 +29,8 @@ _HOME = {
     "MultilabelStratifiedGroupKFold": "folds",
     "fold_report": "folds",
     "read_fold_plan": "folds",
-    "read_field": "images",
-    "read_stain": "images",
-    "read_catalogue": "catalogue",
+    "duplicate_clusters": "duplicates",
+    "field_hashes": "duplicates",
     "open_store": "store",
     "Workspace": "workspace",
 }
