@@ -46,6 +46,8 @@ _HOME = {
     "load_stack": "models.stack_files",
     "StackClassifier": "models.stacking",
     "best_thresholds": "models.thresholds",
+    "duplicate_clusters": "duplicates",
+    "field_hashes": "duplicates",
     "open_store": "store",
     "write_submission": "submission",
     "Workspace": "workspace",
