@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
     if not isinstance(recipe.settings, StackRecipe):
-        raise InputError(f"{recipe.path} is a recipe of type {recipe.settings.type}, not a stack")
+        raise InputError(f"{recipe.path} is not a recipe of type stack")
     folder = workspace.models / recipe.name
     submission = workspace.submissions / f"{recipe.name}.csv"
     check_replaceable(folder, args.overwrite)
