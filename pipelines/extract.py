@@ -12,6 +12,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.extraction import Extraction, extract_embeddings, extract_features, weights_record
+from hpastack.features import feature_columns
 from hpastack.recipes import (
     EmbeddingRecipe,
     HandcraftedRecipe,
@@ -109,7 +110,12 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
         for source in sources
     ]
     for recipe in recipes:
-        if not isinstance(recipe.settings, (HandcraftedRecipe, EmbeddingRecipe)):
+        if isinstance(recipe.settings, HandcraftedRecipe):
+            try:
+                feature_columns(recipe.settings.families)
+            except InputError as error:
+                raise InputError(f"{recipe.path}: {error}") from None
+        elif not isinstance(recipe.settings, EmbeddingRecipe):
             raise InputError(
                 f"{recipe.path} is not a recipe of features; its type is handcrafted or embedding"
             )
