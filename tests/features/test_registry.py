@@ -12,15 +12,11 @@ from hpastack.images import read_field
 
 FIELDS = [
     "kaggle/000a6c98-bb9b-11e8-b2b9-ac1f6b6435d0_{}.png",
-    "kaggle/94e33c64-bb9b-11e8-b2b9-ac1f6b6435d0_{}.png",
-    "kaggle/f0ac7116-bb99-11e8-b2b9-ac1f6b6435d0_{}.png",
-    "hpa/57_F11_1_{}.png",
     "hpa/800_A6_1_{}.jpg",
+    pytest.param("kaggle/94e33c64-bb9b-11e8-b2b9-ac1f6b6435d0_{}.png", marks=pytest.mark.slow),
+    pytest.param("kaggle/f0ac7116-bb99-11e8-b2b9-ac1f6b6435d0_{}.png", marks=pytest.mark.slow),
+    pytest.param("hpa/57_F11_1_{}.png", marks=pytest.mark.slow),
 ]
-
-# Below this a change is compared with it and not with the value: fractions of few pixels and
-# correlations of almost nothing. Half a thousandth of the range of most columns.
-FLOOR = 0.0005
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +109,10 @@ def store_stains(folder, levels, dtype, suffix):
 
 
 def worst_change(before, after):
-    changes = {
-        name: abs(after[name] - value) / max(abs(value), abs(after[name]), FLOOR)
+    return max(
+        (abs(after[name] - value) / max(abs(value), abs(after[name]), 1e-12), name)
         for name, value in before.items()
-    }
-    return max((change, name) for name, change in changes.items())
+    )
 
 
 @pytest.mark.parametrize("source", FIELDS)
@@ -133,7 +128,8 @@ def test_storage_of_a_reduced_field_does_not_change_its_features(source, real_da
     ):
         paths = store_stains(tmp_path / name, np.round(field * levels), dtype, suffix)
         change, column = worst_change(as_float, hs.field_features(read_field(paths, 512)))
-        assert change < 0.02, (name, column)
+        # Promised is 2 %. Only values half way between two levels may round differently.
+        assert change < 0.001, (name, column)
 
 
 @pytest.mark.slow
