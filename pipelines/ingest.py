@@ -99,7 +99,9 @@ def _run(args: argparse.Namespace) -> None:
 def _read(args, workspace) -> tuple[list[str], list[str], np.ndarray, str]:
     vocabulary = workspace.vocabulary()
     ids = list(args.ids)
-    parts, contents, columns = [], set(), [f"{args.name}__{k}" for k in range(len(vocabulary))]
+    columns = [f"{args.name}__{k}" for k in range(len(vocabulary))]
+    parts: list[pd.DataFrame] = []
+    contents = set()
     for table_path in args.tables:
         is_matrix = table_path.suffix in (".npy", ".npz")
         table = read_table(table_path, ids=ids.pop(0) if is_matrix and ids else None, key=args.key)
