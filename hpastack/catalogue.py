@@ -6,10 +6,11 @@ a missing, doubled or unknown id is an error that names it.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +80,8 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
             "it is train or test"
         )
     for name in ("height", "width"):
-        wrong = frame.index[~frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")]
+        # 0 where no image is at hand: a field known by its labels alone.
+        wrong = frame.index[~frame[name].str.fullmatch(r"0|[1-9][0-9]{0,8}")]
         if len(wrong):
             raise InputError(
                 f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "
@@ -125,12 +127,7 @@ def write_catalogue(
     folder = os.path.abspath(path.parent)
     inside = os.path.join(os.path.abspath(workspace or folder), "")
     for stain in STAINS:
-        frame[stain] = [
-            Path(os.path.relpath(file, folder)).as_posix()
-            if os.path.abspath(file).startswith(inside)
-            else os.path.abspath(file)
-            for file in frame[stain]
-        ]
+        frame[stain] = [_kept_path(file, folder, inside) for file in frame[stain]]
     publish_text(path, frame.to_csv(lineterminator="\n"))
 
 
@@ -229,10 +226,56 @@ def collect_fields(
     """
     images = Path(images)
     if images.is_dir():
-        return _collect_folder(images, labels, test, vocabulary, source, training_only)
+        return _collect_folder(
+            Path(os.path.abspath(images)), labels, test, vocabulary, source, training_only
+        )
     if images.is_file():
         return _collect_table(images, labels, test, vocabulary, source, training_only)
     raise InputError(f"{images}: no such folder of images or table of paths")
+
+
+def list_fields(
+    labels: StrPath,
+    test: StrPath | None = None,
+    *,
+    vocabulary: Vocabulary = HPA_2018,
+    source: str = DEFAULT_SOURCE,
+) -> pd.DataFrame:
+    """Make the catalogue of fields whose images are not at hand, from tables alone.
+
+    For work that starts from predictions made elsewhere: such fields can be
+    clustered by known groups, stacked and submitted, but not looked at.
+
+    Parameters
+    ----------
+    labels : path-like
+        CSV with columns ``Id,Target``: the training fields.
+    test : path-like, optional
+        CSV with a column ``Id``: the test fields.
+    vocabulary : Vocabulary, default=HPA_2018
+    source : str, default="hpa2018"
+
+    Returns
+    -------
+    DataFrame
+        A catalogue with empty paths and contents, and 0 for height and width.
+
+    Raises
+    ------
+    InputError
+        If an id is doubled or in both tables, or a label is unknown.
+    """
+    targets = read_targets(labels, vocabulary)
+    test_ids = [] if test is None else list(_indexed(_read_table(test), test).index)
+    if test is not None:
+        _refuse_both_splits(test_ids, targets.index, test)
+    index = pd.Index([*targets.index, *test_ids], name="image_id")
+    frame = pd.DataFrame("", index=index, columns=list(COLUMNS), dtype=object)
+    frame["split"] = ["train"] * len(targets) + ["test"] * len(test_ids)
+    frame["target"] = [*targets, *[""] * len(test_ids)]
+    frame["source"] = source
+    frame["height"] = frame["width"] = 0
+    return frame
 
 
 def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
@@ -300,9 +343,7 @@ def correct_targets(
         unknown or missing.
     """
     targets = read_targets(corrections, vocabulary)
-    unknown = [name for name in targets.index if name not in fields.index]
-    if unknown:
-        raise InputError(f"{corrections}: no such field: {shorten(unknown)}")
+    _require_known(targets.index, fields.index, corrections, "the catalogue")
     before = fields.loc[targets.index]
     if (before["split"] != "train").any():
         wrong = before.index[before["split"] != "train"]
@@ -432,11 +473,12 @@ def _collect_folder(
             if image_id not in targets.index
             and not any(kept in path.parents for path in stains.values())
         )
+    known = targets.to_dict()
     rows = {}
     for split, image_ids in (("train", targets.index), ("test", test_ids)):
         for image_id in image_ids:
             paths = _expected_files(folder, split, image_id, files.get(image_id, {}))
-            rows[image_id] = (split, targets.get(image_id, ""), source, *paths)
+            rows[image_id] = (split, known.get(image_id, ""), source, *paths)
     columns = ["split", "target", "source", *STAINS]
     fields = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
     return Collection(fields.rename_axis("image_id"), sorted(files.keys() - rows.keys()))
@@ -485,15 +527,14 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
 
 def _expected_files(folder: Path, split: str, image_id: str, stains: dict[str, Path]) -> list[str]:
     """Return the four paths of a field, a missing one where it should have been."""
+    if len(stains) == len(STAINS):
+        return [str(stains[stain]) for stain in STAINS]
     if stains:
         beside = next(iter(stains.values()))
         place, suffix = beside.parent, beside.suffix
     else:
         place, suffix = folder / split if (folder / split).is_dir() else folder, ".png"
-    return [
-        os.path.abspath(stains.get(stain, place / f"{image_id}_{stain}{suffix}"))
-        for stain in STAINS
-    ]
+    return [str(stains.get(stain, place / f"{image_id}_{stain}{suffix}")) for stain in STAINS]
 
 
 def _collect_table(
@@ -514,9 +555,7 @@ def _collect_table(
         if "target" in table:
             raise InputError(f"{path}: has targets already; leave out {labels}, or that column")
         targets = read_targets(labels, vocabulary)
-        unknown = targets.index[~targets.index.isin(table.index)]
-        if len(unknown):
-            raise InputError(f"{labels}: no such field in {path}: {shorten(unknown)}")
+        _require_known(targets.index, table.index, labels, path)
         table["target"] = targets.reindex(table.index, fill_value="")
     elif "target" in table:
         table["target"] = table["target"].str.split().str.join(" ")
@@ -541,15 +580,21 @@ def _collect_table(
     if test is not None:
         test_ids = list(_indexed(_read_table(test), test).index)
         _refuse_both_splits(test_ids, table.index[is_train], test)
-        unknown = [name for name in test_ids if name not in table.index]
-        if unknown:
-            raise InputError(f"{test}: no such field in {path}: {shorten(unknown)}")
+        _require_known(test_ids, table.index, test, path)
     if "source" not in table:
         table["source"] = source
     groups = [name for name in table.columns if name not in COLUMNS]
     order = [*table.index[is_train], *test_ids]
     fields = table.loc[order, ["split", "target", "source", *STAINS, *groups]]
     return Collection(fields, sorted(set(table.index) - set(order)))
+
+
+def _require_known(
+    image_ids: Iterable[str], known: pd.Index, path: StrPath, place: StrPath
+) -> None:
+    unknown = [image_id for image_id in image_ids if image_id not in known]
+    if unknown:
+        raise InputError(f"{path}: no such field in {place}: {shorten(unknown)}")
 
 
 def _refuse_both_splits(test_ids: list[str], train_ids: pd.Index, test: StrPath) -> None:
@@ -565,6 +610,13 @@ def _check_targets(targets: pd.Series, vocabulary: Vocabulary, path: StrPath) ->
         raise InputError(f"{path}: {error}") from None
 
 
+def _kept_path(file: str, folder: str, inside: str) -> str:
+    if not file:  # a field known by its labels alone
+        return ""
+    file = os.path.abspath(file)
+    return Path(os.path.relpath(file, folder)).as_posix() if file.startswith(inside) else file
+
+
 def _absolute(paths: pd.Series, folder: Path) -> list[str]:
     # normpath and not resolve: a link in the workspace stays what the user calls it.
     return [os.path.normpath(folder / path) if path else "" for path in paths]
@@ -572,29 +624,36 @@ def _absolute(paths: pd.Series, folder: Path) -> list[str]:
 
 def _read_table(path: StrPath) -> pd.DataFrame:
     """Read a CSV file, every cell as the text that stands there."""
+    # Not with pandas: it renames doubled columns and fills rows cut short in silence.
+    rows: list[list[str]] = []
     try:
-        # The header is read as a row, because pandas renames doubled columns in silence.
-        cells = pd.read_csv(path, header=None, dtype=str, na_filter=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: the table is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if rows and row and len(row) != len(rows[0]):
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has {len(row)} cells, "
+                        f"and the first line {len(rows[0])}"
+                    )
+                if row:
+                    rows.append(row)
+    except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a table in CSV: {error}") from None
-    names = [str(name).strip() for name in cells.iloc[0]]
+    if not rows:
+        raise InputError(f"{path}: the table is empty")
+    names = [name.strip() for name in rows[0]]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"{path}: column {shorten(doubled)} stands twice")
-    if cells.isna().any(axis=None):
-        raise InputError(f"{path}: row {int(cells.isna().any(axis=1).argmax()) + 1} is cut short")
-    return cells.iloc[1:].set_axis(names, axis="columns")
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
 
 
 def _column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> str:
     """Return the one column that has one of the names, in any case."""
     found = [name for name in frame.columns if name.lower() in names]
     if len(found) != 1:
-        what = "or".join(f" {name} " for name in names)
         raise InputError(
-            f"{path}: no column{what}; it has {shorten(frame.columns)}"
+            f"{path}: no column {' or '.join(names)}; it has {shorten(frame.columns)}"
             if not found
             else f"{path}: columns {' and '.join(found)} mean the same; keep one"
         )

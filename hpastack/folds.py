@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
+from hpastack.catalogue import publish_text
 from hpastack.errors import InputError, shorten
 from hpastack.store import fold_digest
 
@@ -238,9 +239,9 @@ def write_fold_plan(path: str | os.PathLike, plan: FoldPlan) -> None:
     path = Path(path)
     record_path = path.with_suffix(".json")
     record_path.unlink(missing_ok=True)
-    _publish(path, plan.frame.to_csv(lineterminator="\n"))
+    publish_text(path, plan.frame.to_csv(lineterminator="\n"))
     record = {**plan.record, "n_splits": plan.n_folds, "fold_plan": plan.digest}
-    _publish(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    publish_text(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
 class MultilabelStratifiedGroupKFold(BaseCrossValidator):
@@ -699,15 +700,6 @@ def _check_split(fold: np.ndarray, codes: np.ndarray, n_groups: int, n_splits: i
         raise RuntimeError("a group was split between folds")
     if fold.min() < 0 or not (np.bincount(fold, minlength=n_splits)[:n_splits] > 0).all():
         raise RuntimeError("a fold was left empty, or a row without a fold")
-
-
-def _publish(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _read_csv(path: str | os.PathLike) -> pd.DataFrame:

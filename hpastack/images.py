@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import struct
 import zlib
@@ -33,7 +34,7 @@ StrPath = str | os.PathLike[str]
 Row = Mapping[str, Any] | pd.Series
 
 #: Most pixels that one image file may have; a larger one is refused before it is decoded.
-MAX_PIXELS = 2**28
+MAX_PIXELS = 2**26  # 8,192 x 8,192; HPA has 3,072 x 3,072 at most
 
 #: Endings of the image files that can be read.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -41,9 +42,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # Planes of an RGB image that the tint of each stain uses.
 _TINT_PLANES = {"red": (0,), "green": (1,), "blue": (2,), "yellow": (0, 1)}
 
-# Largest part of an image's energy (sum of squares) that may lie off its tint. HPA's own
-# JPEG have up to 0.009 there, from chroma subsampling; in a wrong tint it is over 0.29.
-_OFF_TINT = 0.1
+# Largest part of the energy (sum of squares) of an RGB image that may lie off grey, or off the
+# tint of its stain. HPA's own JPEG have up to 0.009 off their tint, from chroma subsampling, and
+# the dimmest that could be of use 0.25; a wrong tint has 0.46 or more, a yellow stain 0.2 off grey.
+_OFF_GREY = 0.02
+_OFF_TINT = 0.35
+# In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
+_JPEG_NOISE = 2.0
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -71,7 +76,8 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
     tint of the stain uses: red R, green G, blue B, yellow R and G. This is how
     the Human Protein Atlas serves its JPEG files. An image that is neither
     grey nor in the tint of its stain is refused, because the planes asked for
-    would read as black.
+    would read as black (unless it is a JPEG with next to nothing in it: a root
+    mean square below 2 of 255 levels).
 
     Parameters
     ----------
@@ -99,7 +105,7 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
     TIFF. Bytes changed within a JPEG or an LZW-packed TIFF need not show:
     those formats keep no checksum.
     """
-    return _to_grey(_read_pixels(_read_bytes(path), path), stain, path)
+    return _decode_stain(_read_bytes(path), stain, path)
 
 
 def read_field(row: Row, size: int | None = None, square: bool = False) -> np.ndarray:
@@ -128,8 +134,16 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         As `read_stain`; also if a path is missing, if the stains differ in
         size, or if `size` is below 1.
     """
-    field = np.stack(_read_stains(row))
-    return resize_field(field, size, square)
+    stains: list[np.ndarray] = []
+    shape: tuple[int, ...] = ()
+    for stain in STAINS:
+        path = _stain_path(row, stain)
+        pixels = read_stain(path, stain)
+        shape = shape or pixels.shape
+        _require_shape(pixels, shape, path)
+        # Scaled one by one, so that a large field never lies in memory whole.
+        stains.append(resize_field(pixels[np.newaxis], size, square)[0])
+    return np.stack(stains)
 
 
 def resize_field(field: np.ndarray, size: int | None = None, square: bool = False) -> np.ndarray:
@@ -328,22 +342,12 @@ def _stain_path(row: Row, stain: str) -> StrPath:
     return path
 
 
-def _read_stains(row: Row) -> list[np.ndarray]:
-    """Read the four stains of a row, which must have one size."""
-    stains: list[np.ndarray] = []
-    for stain in STAINS:
-        path = _stain_path(row, stain)
-        stains.append(read_stain(path, stain))
-        _same_shape(stains[-1], stains[0], path)
-    return stains
-
-
-def _same_shape(pixels: np.ndarray, first: np.ndarray, path: StrPath) -> None:
-    if pixels.shape != first.shape:
+def _require_shape(pixels: np.ndarray, shape: tuple[int, ...], path: StrPath) -> None:
+    if pixels.shape != shape:
         raise _FileFault(
             path,
-            f"{_size(pixels.shape)}, but the {STAINS[0]} stain of the field has "
-            f"{_size(first.shape)}; the four stains need one size",
+            f"{_size(pixels.shape)}, but the {STAINS[0]} stain of the field has {_size(shape)}; "
+            "the four stains need one size",
         )
 
 
@@ -354,20 +358,20 @@ def _size(shape: tuple[int, ...]) -> str:
 def _inspect(row: Row) -> tuple[int, int, str]:
     """Decode the four files of a field; return height, width and digest of their bytes."""
     content = hashlib.blake2b(digest_size=16)
-    stains: list[np.ndarray] = []
+    shape: tuple[int, ...] = ()
     seen: dict[bytes, str] = {}
     for stain in STAINS:
         path = _stain_path(row, stain)
         data = _read_bytes(path)
-        pixels = _to_grey(_read_pixels(data, path), stain, path)
-        stains.append(pixels)
-        _same_shape(pixels, stains[0], path)
+        pixels = _decode_stain(data, stain, path)
+        shape = shape or pixels.shape
+        _require_shape(pixels, shape, path)
         digest = hashlib.blake2b(data).digest()
         if digest in seen and pixels.min() != pixels.max():
             raise _FileFault(path, f"the same file as the {seen[digest]} stain of the field")
         seen[digest] = stain
         content.update(data)
-    return (*stains[0].shape, content.hexdigest())
+    return shape[0], shape[1], content.hexdigest()
 
 
 def _read_bytes(path: StrPath) -> bytes:
@@ -485,19 +489,63 @@ def _tiff_page(data: bytes, path: StrPath) -> Iterator[tifffile.TiffPage]:
             raise _FileFault(
                 path, "TIFF whose zero is not black; save it as grey (black is zero) or RGB"
             )
-        extents = zip(page.dataoffsets, page.databytecounts)
-        if any(offset + count > len(data) for offset, count in extents):
+        # tifffile fills parts that are not there with zeros.
+        extents = list(zip(page.dataoffsets, page.databytecounts))
+        if len(extents) < math.prod(page.chunked) or any(
+            count == 0 or offset + count > len(data) for offset, count in extents
+        ):
             raise _FileFault(path, "truncated TIFF")
         yield page
 
 
-def _read_pixels(data: bytes, path: StrPath) -> np.ndarray:
-    """Decode a file to uint8 or uint16, (H, W) or (H, W, planes) in the order R, G, B, alpha."""
+def _decode_stain(data: bytes, stain: str, path: StrPath) -> np.ndarray:
+    """Turn the bytes of a file into one plane, float32 in [0, 1]."""
+    if stain not in _TINT_PLANES:
+        raise InputError(f"unknown stain {stain!r}; stains are {', '.join(STAINS)}")
     shape = _check_file(data, path)
+    # uint8 or uint16, (H, W) or (H, W, planes) in the order R, G, B, alpha
     pixels = _decode_tiff(data, path) if data[:4] in _TIFF_MAGIC else _decode(data, path)
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[:2] != shape:
         raise _FileFault(path, f"decodes to {pixels.dtype} of shape {pixels.shape}")
-    return pixels
+    top = np.iinfo(pixels.dtype).max
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        if pixels[..., -1].min() != top:
+            raise _FileFault(path, "partly transparent; save it without transparency")
+        pixels = pixels[..., :-1]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim == 2:
+        return np.divide(pixels, np.float32(top), dtype=np.float32)
+    if pixels.shape[2] != 3:
+        raise _FileFault(path, f"{pixels.shape[2]} planes; grey or RGB is read")
+    planes = np.empty((3, *shape), np.float32)
+    for position in range(3):
+        np.divide(pixels[..., position], np.float32(top), out=planes[position], dtype=np.float32)
+    noise = _JPEG_NOISE / 255 if data.startswith(_JPEG_MAGIC) else 0.0
+    return _reduce_planes(planes, stain, noise, path)
+
+
+def _reduce_planes(planes: np.ndarray, stain: str, noise: float, path: StrPath) -> np.ndarray:
+    """Reduce R, G and B to one plane, by grey or by the tint of the stain."""
+    if np.array_equal(planes[0], planes[1]) and np.array_equal(planes[0], planes[2]):
+        return planes[0]
+    flat = planes.reshape(3, -1)
+    energy = flat @ flat.T / flat.shape[1]  # (3, 3), means over the pixels of plane times plane
+    total = np.trace(energy)
+    tint = list(_TINT_PLANES[stain])
+    for used, limit in (
+        ([0, 1, 2], _OFF_GREY * total),
+        (tint, max(_OFF_TINT * total, noise**2)),
+    ):
+        # What is left of the planes after taking away the mean of those used.
+        if total - energy[np.ix_(used, used)].sum() / len(used) <= limit:
+            return planes[used].mean(axis=0) if len(used) > 1 else planes[used[0]]
+    means = ", ".join(f"{name} {plane.mean():.3f}" for name, plane in zip("RGB", planes))
+    raise _FileFault(
+        path,
+        f"its colour is not that of the {stain} stain (mean {means}); "
+        "save it as grey, or check that it is the right file",
+    )
 
 
 def _decode(data: bytes, path: StrPath) -> np.ndarray:
@@ -505,7 +553,7 @@ def _decode(data: bytes, path: StrPath) -> np.ndarray:
     if pixels is None:
         raise _FileFault(path, "damaged image: it cannot be decoded")
     if pixels.ndim == 3:  # OpenCV puts blue first
-        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+        pixels = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels[..., [2, 1, 0, 3]]
     return pixels
 
 
@@ -529,35 +577,3 @@ def _decode_with_pillow(data: bytes, path: StrPath) -> np.ndarray:
             return np.asarray(image.convert("RGBA") if image.mode == "P" else image)
     except (OSError, ValueError, SyntaxError) as error:
         raise _FileFault(path, f"damaged TIFF ({error})") from None
-
-
-def _to_grey(pixels: np.ndarray, stain: str, path: StrPath) -> np.ndarray:
-    """Reduce decoded pixels to one plane, float32 in [0, 1]."""
-    if stain not in _TINT_PLANES:
-        raise InputError(f"unknown stain {stain!r}; stains are {', '.join(STAINS)}")
-    top = np.float32(np.iinfo(pixels.dtype).max)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        if pixels[..., -1].min() != np.iinfo(pixels.dtype).max:
-            raise _FileFault(path, "partly transparent; save it without transparency")
-        pixels = pixels[..., :-1]
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    if pixels.ndim == 2:
-        return pixels.astype(np.float32) / top
-    if pixels.shape[2] != 3:
-        raise _FileFault(path, f"{pixels.shape[2]} planes; grey or RGB is read")
-    planes = np.moveaxis(pixels, -1, 0).astype(np.float32) / top
-    if np.array_equal(planes[0], planes[1]) and np.array_equal(planes[0], planes[2]):
-        return planes[0]
-    for used in ([0, 1, 2], list(_TINT_PLANES[stain])):
-        grey = planes[used].mean(axis=0)
-        off_tint = planes.copy()
-        off_tint[used] -= grey
-        if np.square(off_tint).sum() <= _OFF_TINT * np.square(planes).sum():
-            return grey
-    means = ", ".join(f"{name} {plane.mean():.3f}" for name, plane in zip("RGB", planes))
-    raise _FileFault(
-        path,
-        f"its colour is not that of the {stain} stain (mean {means}); "
-        "save it as grey, or check that it is the right file",
-    )

@@ -81,12 +81,28 @@ class CnnRecipe(Settings):
 
 
 class StackRecipe(Settings):
-    """Per-label boosters on the CNN consensus, blended, calibrated and thresholded."""
+    """Per-label boosters on the CNN consensus, blended, calibrated and thresholded.
+
+    `cnns` and `features` name stores; ``auto`` takes every store of the
+    workspace that holds predictions, or features. The other keys are the
+    parameters of `hpastack.StackClassifier`.
+    """
 
     type: Literal["stack"]
     cnns: list[str] | Literal["auto"] = "auto"
     features: list[str] | Literal["auto"] = "auto"
     accept_fold_plans: list[str] = []
+    boosters: list[Literal["lightgbm", "xgboost"]] = Field(["lightgbm", "xgboost"], min_length=1)
+    rounds: int = Field(60, ge=1)
+    learning_rate: float = Field(0.1, gt=0)
+    leaves: int = Field(7, ge=2)
+    min_leaf: int = Field(20, ge=1)
+    l2: float = Field(20.0, ge=0)
+    column_share: float = Field(0.8, gt=0, le=1)
+    min_positives: int = Field(20, ge=1)
+    min_clusters: int = Field(10, ge=1)
+    thresholds: Literal["shrunk", "global", "per-label"] = "shrunk"
+    n_bootstrap: int = Field(200, ge=0)
     seed: int = 0
 
 

@@ -1,0 +1,159 @@
+"""Grey levels and what follows from their histogram; shared by the families.
+
+Every hand-crafted figure is taken from whole grey levels, 256 over [0, 1]
+(fewer, by merging them, for texture). HPA publishes 8 bit, so nothing is lost,
+and a field gives the same figures whether it is stored with 8 or with 16 bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpastack.errors import InputError
+
+#: Grey levels over [0, 1].
+N_LEVELS = 256
+
+
+def grey_levels(image) -> np.ndarray:
+    """Round one stain to its 256 grey levels.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (H, W)
+        One stain, in [0, 1].
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+
+    Examples
+    --------
+    >>> grey_levels(np.array([[0.0, 0.5, 1.0]]))
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    image = np.asarray(image)
+    if image.ndim != 2 or not image.size:
+        raise InputError(f"a stain is an image of shape (H, W), not {image.shape}")
+    # Written so that NaN fails too.
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise InputError(
+            f"a stain has values from {image.min():g} to {image.max():g}; scale it to [0, 1]"
+        )
+    # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
+    return np.rint(image * np.float32(N_LEVELS - 1)).astype(np.uint8)
+
+
+def histogram_quantiles(counts, fractions) -> np.ndarray:
+    """Return quantiles of a histogram, within the level where each falls.
+
+    Each level is taken as spread evenly over its width (grouped quantiles), so
+    that a quantile moves smoothly when pixels move between levels: the median
+    of a dark stain would otherwise jump by a third between 2 and 3.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_levels,)
+        Pixels at each level; at least one.
+    fractions : sequence of float
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of float, shape (len(fractions),)
+        In levels. Never outside the levels that occur, so an image of one level
+        has that level as each quantile. Where a quantile falls in a gap
+        between levels, the middle of the gap.
+
+    Examples
+    --------
+    >>> histogram_quantiles(np.array([0, 5, 0, 0, 5]), [0.0, 0.5, 1.0]).tolist()
+    [1.0, 2.5, 4.0]
+    """
+    occurring = np.flatnonzero(counts)
+    cumulative = np.cumsum(counts[occurring])
+    targets = np.asarray(fractions, dtype=np.float64) * cumulative[-1]
+    ends = []
+    for side in ("left", "right"):
+        at = np.minimum(np.searchsorted(cumulative, targets, side), len(occurring) - 1)
+        level = occurring[at]
+        missing = (cumulative[at] - targets) / counts[level]
+        ends.append(level + 0.5 - np.clip(missing, 0, 1))
+    return np.clip(np.mean(ends, axis=0), occurring[0], occurring[-1])
+
+
+def otsu_threshold(counts) -> float:
+    """Return the threshold that best parts a histogram in two classes.
+
+    Otsu's threshold, the one with the largest variance between the classes,
+    refined below a level by the parabola through the largest variance and its
+    neighbours: where two neighbouring levels serve nearly as well, a pixel more
+    or less moves the threshold by a hair instead of a whole level.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_levels,)
+        Pixels at each level; at least one.
+
+    Returns
+    -------
+    float
+        In levels; half way between levels ``t`` and ``t + 1`` where the lower
+        class ends at ``t``, moved by the refinement by at most half a level. In the
+        middle of a gap between levels. For an image of one level, that level.
+
+    References
+    ----------
+    .. [1] N. Otsu, "A threshold selection method from gray-level histograms",
+       IEEE Trans. Syst. Man Cybern. 9(1), 62-66, 1979.
+       :doi:`10.1109/TSMC.1979.4310076`
+
+    Examples
+    --------
+    >>> otsu_threshold(np.array([0, 5, 0, 0, 5]))
+    2.5
+    """
+    occurring = np.flatnonzero(counts)
+    if len(occurring) == 1:
+        return float(occurring[0])
+    levels = np.arange(len(counts))
+    # Whole numbers, so that thresholds in a gap between levels tie exactly.
+    below, sum_below = np.cumsum(counts)[:-1], np.cumsum(counts * levels)[:-1]
+    n, total = int(counts.sum()), int((counts * levels).sum())
+    apart = (below > 0) & (below < n)
+    between = np.zeros(len(below))
+    between[apart] = (total * (below / n) - sum_below)[apart] ** 2 / (below * (n - below))[apart]
+    best = np.flatnonzero(between == between.max())
+    first, last = best[0], best[-1]
+    if first < last or not 0 < first < len(between) - 1:
+        return float(first + last + 1) / 2
+    left, top, right = between[first - 1 : first + 2]
+    return float(first + 0.5 + 0.5 * (left - right) / (left - 2 * top + right))
+
+
+def weights_above(threshold: float, n_levels: int = N_LEVELS) -> np.ndarray:
+    """Return the share of each level that lies above a threshold.
+
+    Parameters
+    ----------
+    threshold : float
+        In levels.
+    n_levels : int, default=256
+
+    Returns
+    -------
+    ndarray of float, shape (n_levels,)
+        0 below, 1 above, and in between for the level across whose width the
+        threshold falls.
+
+    Examples
+    --------
+    >>> weights_above(1.75, 4).tolist()
+    [0.0, 0.0, 0.75, 1.0]
+    """
+    return np.clip(np.arange(n_levels) + 0.5 - threshold, 0, 1)

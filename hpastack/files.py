@@ -1,0 +1,51 @@
+"""Publishing files: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def published(path) -> Iterator[Path]:
+    """Give a temporary name to write a file or folder under; rename it at the end.
+
+    What stood at `path` is replaced only when the block ends without an
+    exception; otherwise it is untouched and the temporary file is removed.
+
+    Parameters
+    ----------
+    path : path-like
+        The final place; missing folders above it are made.
+
+    Yields
+    ------
+    Path
+        A name beside it that nothing stands at.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir():
+            # A folder cannot be replaced in one call: move the old one aside first.
+            aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+            os.replace(path, aside)
+            os.replace(temporary, path)
+            shutil.rmtree(aside)
+        else:
+            os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

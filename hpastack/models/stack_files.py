@@ -1,0 +1,235 @@
+"""A fitted stack on disk: a manifest in JSON and boosters in their own formats.
+
+Nothing is pickled: opening a stack that someone sent cannot run their code.
+The format is written down in ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpastack import __version__
+from hpastack.errors import InputError, shorten
+from hpastack.files import published
+from hpastack.labels import Vocabulary
+from hpastack.models.boosting import LIBRARIES, library
+from hpastack.models.consensus import Consensus
+from hpastack.models.stacking import StackClassifier
+from hpastack.store import StoreHeader, fold_digest, open_store, package_versions, write_store
+from hpastack.submission import write_submission
+
+FORMAT = "hpastack-stack"
+VERSION = 1
+
+_MANIFEST = "stack.json"
+_OUT_OF_FOLD = "out_of_fold.h5"
+_OUT_OF_FOLD_LABELS = "out_of_fold.csv"
+_BOOSTER = re.compile(r"boosters/([a-z]+)_fold(\d+)_label(\d+)\.(txt|ubj)")
+# What the run was done with, not what the model is.
+_NOT_KEPT = ("n_jobs", "verbose")
+
+
+def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) -> Path:
+    """Keep a fitted stack in a folder.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    path : path-like
+        The folder to make, in one rename.
+    record : dict, optional
+        Where the columns come from (recipe, stores), kept as JSON.
+    overwrite : bool, default=False
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and `overwrite` is false, or is not a stack.
+    """
+    path = Path(path)
+    check_replaceable(path, overwrite)
+    parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
+    with published(path) as folder:
+        (folder / "boosters").mkdir(parents=True)
+        files = {}
+        for (name, fold, label), model in sorted(stack.models_.items()):
+            file = f"boosters/{name}_fold{fold}_label{label}{library(name).suffix}"
+            (folder / file).write_bytes(model)
+            files[file] = hashlib.sha256(model).hexdigest()
+        image_ids = [str(image_id) for image_id in stack.oof_probabilities_.index]
+        plan = fold_digest(image_ids, stack.fold_)
+        header = StoreHeader(
+            kind="out_of_fold",
+            content="probabilities",
+            columns=[f"{path.name}__{label}" for label in range(len(stack.labels_))],
+            recipe=record or {},
+            fold_plan=plan,
+            vocabulary=stack.labels_,
+        )
+        write_store(
+            folder / _OUT_OF_FOLD, header, image_ids, stack.oof_probabilities_, fold=stack.fold_
+        )
+        write_submission(
+            folder / _OUT_OF_FOLD_LABELS, image_ids, stack.oof_labels_, Vocabulary(stack.labels_)
+        )
+        for file in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
+            files[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "hpastack": __version__,
+            "made_with": package_versions(),
+            "parameters": parameters,
+            "labels": stack.labels_,
+            "columns": list(stack.feature_names_in_),
+            "fold_plan": plan,
+            "consensus": [fold.coefficients.tolist() for fold in stack.consensus_],
+            "weights": stack.weights_.tolist(),
+            "calibration": stack.calibration_.tolist(),
+            "thresholds": stack.thresholds_.tolist(),
+            "cv_results": {k: _plain(v) for k, v in stack.cv_results_.items()},
+            "comparison": stack.comparison_.to_dict(orient="index"),
+            "label_table": stack.label_table_.reset_index().to_dict(orient="list"),
+            "record": record or {},
+            "files": files,
+        }
+        text = json.dumps(manifest, indent=1, allow_nan=True)
+        (folder / _MANIFEST).write_text(text, encoding="utf-8")
+    return path
+
+
+def load_stack(path) -> StackClassifier:
+    """Open a stack kept by `save_stack`.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+
+    Returns
+    -------
+    StackClassifier
+        Fitted; predicts as the one that was saved.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, is of a newer format, or a file is
+        missing or was changed.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    stack = StackClassifier(**manifest["parameters"])
+    models = {}
+    for file, digest in manifest["files"].items():
+        match = _BOOSTER.fullmatch(file)
+        if match is None and file not in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
+            raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
+        content = (path / file).read_bytes() if (path / file).is_file() else b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise InputError(f"{path / file} is missing or was changed; fit the stack again")
+        if match and match[1] in LIBRARIES:
+            models[match[1], int(match[2]), int(match[3])] = content
+    stack.models_ = models
+    stack.labels_ = list(manifest["labels"])
+    stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
+    stack.n_features_in_ = len(manifest["columns"])
+    stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
+    stack.consensus_ = [Consensus(np.array(fold)) for fold in manifest["consensus"]]
+    stack.weights_ = np.array(manifest["weights"])
+    stack.calibration_ = np.array(manifest["calibration"])
+    stack.thresholds_ = np.array(manifest["thresholds"])
+    stack.cv_results_ = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
+    }
+    stack.comparison_ = pd.DataFrame(manifest["comparison"]).T
+    stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
+    with open_store(path / _OUT_OF_FOLD) as store:
+        probabilities = store.to_frame()
+        if store.fold is None:
+            raise InputError(f"{store.path} has no folds; fit the stack again")
+        stack.fold_ = store.fold
+    stack.oof_probabilities_ = probabilities.set_axis(stack.labels_, axis=1)
+    targets = pd.read_csv(path / _OUT_OF_FOLD_LABELS, dtype=str, keep_default_na=False)
+    labels = Vocabulary(stack.labels_).indicator(targets["Predicted"], allow_empty=True)
+    stack.oof_labels_ = pd.DataFrame(labels, probabilities.index, stack.labels_)
+    return stack
+
+
+def read_manifest(path) -> dict:
+    """Read what a stack on disk is, without its boosters.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder of the stack.
+
+    Returns
+    -------
+    dict
+        The manifest, see ``docs/formats.md``.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, or is of a newer format.
+    """
+    file = Path(path) / _MANIFEST
+    if not file.is_file():
+        raise InputError(f"{path} is not a stack: it has no {_MANIFEST}")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{file} is damaged; fit the stack again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{file} is not the manifest of a stack")
+    if manifest["version"] not in range(1, VERSION + 1):
+        raise InputError(
+            f"{file} is of format {manifest['version']}; this hpastack reads 1 to {VERSION}"
+        )
+    return manifest
+
+
+def check_replaceable(path, overwrite: bool) -> None:
+    """Refuse to write a stack over what must not be lost.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder a stack is to be written to.
+    overwrite : bool
+        Whether an earlier stack may be replaced.
+
+    Raises
+    ------
+    InputError
+        If something other than a stack stands there, or a stack does and
+        `overwrite` is false.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if path.is_dir() and not (path / _MANIFEST).is_file() and any(path.iterdir()):
+        names = shorten(sorted(p.name for p in path.iterdir()), 3)
+        raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
+    if not overwrite:
+        raise InputError(f"{path} exists; give --overwrite to replace it")
+
+
+def _plain(value):
+    # Sequences and numpy scalars as JSON has them.
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,49 @@
+"""The submission file of the competition: ``Id,Predicted``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.files import published
+from hpastack.labels import HPA_2018, Vocabulary
+
+
+def write_submission(
+    path, image_ids: Sequence[str], labels, vocabulary: Vocabulary = HPA_2018
+) -> Path:
+    """Write predicted labels in the competition's format.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; an existing file is replaced in one rename.
+    image_ids : sequence of str, length n
+        Test fields in the order of the sample submission.
+    labels : array-like of {0, 1}, shape (n, n_labels)
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If an id is doubled, or the shapes do not fit.
+    """
+    path = Path(path)
+    image_ids = [str(image_id) for image_id in image_ids]
+    targets = vocabulary.targets(labels)
+    if len(targets) != len(image_ids):
+        raise InputError(f"{path}: {len(targets)} rows of labels for {len(image_ids)} ids")
+    index = pd.Index(image_ids)
+    if not index.is_unique:
+        raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")
+    table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
+    with published(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return path

@@ -1,0 +1,31 @@
+"""Synthetic labelled fields: the data set of the demo and of the tests.
+
+Draws four-stain fields of cells whose protein lies in any mix of the 28
+places of the HPA 2018 vocabulary, and designs data sets with the traps of real
+ones: wells, near-duplicates, cell lines, a long tail of labels.
+"""
+
+from hpastack.synthetic.cells import CELL_LINES
+from hpastack.synthetic.dataset import (
+    LABEL_COUNTS,
+    LABELS_PER_FIELD,
+    SyntheticDataset,
+    synthetic_dataset,
+)
+from hpastack.synthetic.fields import composite, contact_sheet, draw_field
+from hpastack.synthetic.patterns import PATTERNS
+from hpastack.synthetic.writing import check_folder, write_dataset
+
+__all__ = [
+    "CELL_LINES",
+    "LABELS_PER_FIELD",
+    "LABEL_COUNTS",
+    "PATTERNS",
+    "SyntheticDataset",
+    "check_folder",
+    "composite",
+    "contact_sheet",
+    "draw_field",
+    "synthetic_dataset",
+    "write_dataset",
+]

@@ -1,0 +1,292 @@
+"""Whole synthetic fields: cells, reference stains, protein, and the microscope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hpastack.channels import STAIN_INDEX, STAINS
+from hpastack.errors import InputError, shorten
+from hpastack.labels import HPA_2018
+from hpastack.synthetic.cells import CELL_LINES, Cells, grow_cells
+from hpastack.synthetic.drawing import blur, smooth_noise
+from hpastack.synthetic.patterns import PATTERNS
+
+# A field is cut from a drawing with a margin, so that a near-duplicate can be
+# cut a little further along; farthest shift, as a share of the side.
+_MARGIN = 0.06
+# Below this many pixels thin lines get lost while drawing; smaller fields are reduced.
+_SMALLEST_DRAWING = 192
+
+
+def draw_field(
+    targets: str | Iterable[int],
+    *,
+    size: int = 256,
+    seed: int = 0,
+    cell_line: str = "U-2 OS",
+    well_seed: int | None = None,
+    plate_seed: int | None = None,
+    copy_seed: int | None = None,
+) -> np.ndarray:
+    """Draw a field of cells whose protein lies where `targets` says.
+
+    Cells are thrown on the ground and grown; the red, blue and yellow stains
+    follow from them, and the green one is the sum of one pattern a label.
+    Light falls unevenly, is blurred, counted with noise, and cut at 1.
+
+    Parameters
+    ----------
+    targets : str or iterable of int
+        Labels of the HPA 2018 vocabulary, as a target (``"16 0"``) or as ids;
+        at least one.
+    size : int, default=256
+        Side of the field, in pixels, at least 32. The cells grow with it.
+    seed : int, default=0
+        What is drawn. Same arguments and library versions, same bytes.
+    cell_line : str, default="U-2 OS"
+        A key of `CELL_LINES`.
+    well_seed, plate_seed : int, optional
+        Looks that fields of a well (expression, staining) and of a plate
+        (illumination, background, sharpness) share; own ones by default.
+    copy_seed : int, optional
+        Draws a near-duplicate instead: the same cells, shifted by up to 6 % of
+        the side, a little brighter and noisier.
+
+    Returns
+    -------
+    ndarray of float32, shape (4, size, size)
+        Red, green, blue and yellow in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If a label or the cell line is unknown, no label is given, or `size` is
+        too small.
+
+    Notes
+    -----
+    Patterns are laid out with the cells' own irregularity, and vary in
+    brightness from cell to cell; some dim haze of unspecific protein is always
+    there. Photon noise is Gaussian with the variance of the counts.
+
+    Examples
+    --------
+    >>> field = draw_field("16 0", size=64, seed=1)
+    >>> field.shape, str(field.dtype)
+    ((4, 64, 64), 'float32')
+    """
+    labels = _label_ids(targets)
+    line = CELL_LINES.get(cell_line)
+    if line is None:
+        raise InputError(f"unknown cell line {cell_line!r}; known: {shorten(CELL_LINES, 20)}")
+    if size < 32:
+        raise InputError(f"a field of {size} pixels is too small to draw; take 32 or more")
+
+    reduction = int(np.ceil(_SMALLEST_DRAWING / size))
+    unit = size * reduction / 256
+    margin = int(np.ceil(_MARGIN * size))
+    side = (size + 2 * margin) * reduction
+    # One stream for each purpose, so that one more label leaves the cells in their places.
+    layout, green_rng, *label_seeds = np.random.SeedSequence([seed, 0]).spawn(2 + len(HPA_2018))
+    well = _WellLook.draw(seed if well_seed is None else well_seed)
+    plate = _PlateLook.draw(seed if plate_seed is None else plate_seed)
+    camera = np.random.default_rng([seed, 1] if copy_seed is None else [copy_seed, 2])
+
+    cells = _cells_for(labels, np.random.default_rng(layout), line, side, unit)
+    drawing = np.empty((len(STAINS), side, side), np.float32)
+    reference_rng = np.random.default_rng(green_rng)
+    drawing[STAIN_INDEX["red"]] = 0.75 * cells.microtubules
+    drawing[STAIN_INDEX["blue"]] = _blue(cells, reference_rng)
+    drawing[STAIN_INDEX["yellow"]] = 0.8 * cells.reticulum
+    for stain in ("red", "yellow"):
+        drawing[STAIN_INDEX[stain]] *= _cell_brightness(cells, reference_rng, 0.2)
+    drawing[STAIN_INDEX["green"]] = _green(cells, labels, label_seeds, reference_rng, well)
+
+    shift = np.zeros(2, int)
+    if copy_seed is not None:
+        # At least a third of the farthest shift, or it would be the very same picture.
+        far = margin * camera.uniform(0.35, 1.0)
+        turn = camera.uniform(0, 2 * np.pi)
+        shift = np.rint([far * np.sin(turn), far * np.cos(turn)]).astype(int)
+    field = np.empty((len(STAINS), size, size), np.float32)
+    low = margin * reduction + shift * reduction
+    window = (slice(low[0], low[0] + size * reduction), slice(low[1], low[1] + size * reduction))
+    for index in range(len(STAINS)):
+        field[index] = cv2.resize(
+            blur(drawing[index], plate.blur * unit)[window], (size, size),
+            interpolation=cv2.INTER_AREA,
+        )  # fmt: skip
+    return _photograph(field, camera, line, well, plate, copy=copy_seed is not None)
+
+
+def _label_ids(targets) -> list[int]:
+    if not isinstance(targets, str):
+        targets = " ".join(str(label) for label in targets)
+    return HPA_2018.parse(targets)
+
+
+@dataclass(frozen=True)
+class _WellLook:
+    """What the fields of one well share."""
+
+    expression: float
+    haze: float
+    brightness: np.ndarray
+    """Of the four stains."""
+    balance: np.ndarray
+    """Of each label beside the others."""
+
+    @classmethod
+    def draw(cls, seed):
+        rng = np.random.default_rng([seed, 3])
+        return cls(
+            expression=float(np.exp(rng.normal(0, 0.3))),
+            haze=float(rng.uniform(0.01, 0.09)),
+            brightness=np.exp(rng.normal(0, 0.15, len(STAINS))),
+            balance=rng.uniform(0.6, 1.0, len(HPA_2018)),
+        )
+
+
+@dataclass(frozen=True)
+class _PlateLook:
+    """What the fields of one plate share."""
+
+    light: np.ndarray
+    """Row and column of the brightest point, in sides, and the loss at a corner."""
+    background: np.ndarray
+    photons: float
+    read_noise: float
+    blur: float
+
+    @classmethod
+    def draw(cls, seed):
+        rng = np.random.default_rng([seed, 4])
+        return cls(
+            light=np.append(rng.uniform(0.3, 0.7, 2), rng.uniform(0.1, 0.35)),
+            background=rng.uniform(0.005, 0.03, len(STAINS)),
+            photons=float(rng.uniform(150, 500)),
+            read_noise=float(rng.uniform(0.006, 0.014)),
+            blur=float(rng.uniform(0.45, 0.75)),
+        )
+
+
+def _cells_for(labels, rng, line, side, unit) -> Cells:
+    names = {HPA_2018.names[label] for label in labels}
+    # Dividing cells also turn up where the protein ignores them.
+    n_mitotic, n_bridges = int(rng.random() < 0.12), int(rng.random() < 0.06)
+    if "Mitotic spindle" in names:
+        n_mitotic = int(rng.integers(1, 2, endpoint=True))
+    if "Cytokinetic bridge" in names:
+        n_bridges = 1
+    return grow_cells(
+        rng, line, side, unit, n_mitotic=n_mitotic, n_bridges=n_bridges,
+        touching="Cell junctions" in names,
+    )  # fmt: skip
+
+
+def _cell_brightness(cells, rng, spread):
+    """Give each cell its own brightness; ground between cells keeps 1."""
+    brightness = np.exp(rng.normal(0, spread, len(cells.radius))).astype(np.float32)
+    brightness[0] = 1
+    return brightness[cells.label]
+
+
+def _blue(cells, rng):
+    texture = 1 + 0.16 * smooth_noise(cells.shape, 3.5 * cells.unit, rng)
+    rim = np.clip(cells.depth / (1.5 * cells.unit), 0, 1)
+    nuclei = 0.55 * rim * texture * (1 - 0.55 * cells.nucleoli)
+    return np.maximum(nuclei * _cell_brightness(cells, rng, 0.15), 0.95 * cells.plate)
+
+
+def _green(cells, labels, label_seeds, rng, well):
+    shade = _cell_brightness(cells, rng, 0.3)
+    green = well.haze * (0.5 * cells.cytoplasm + 0.5 * (cells.depth > 0)) * shade
+    balance = well.balance[labels]
+    balance = balance / balance.max()
+    for label, share in zip(labels, balance, strict=True):
+        pattern_rng = np.random.default_rng(label_seeds[label])
+        pattern = PATTERNS[HPA_2018.names[label]](cells, pattern_rng)
+        green = green + share * pattern * _cell_brightness(cells, pattern_rng, 0.25) * shade
+    return 0.75 * well.expression * green
+
+
+def _photograph(field, rng, line, well, plate, *, copy):
+    size = field.shape[1]
+    steps = (np.arange(size, dtype=np.float32) + 0.5) / size
+    row, column, loss = plate.light
+    light = 1 - 2 * loss * ((steps[:, None] - row) ** 2 + (steps[None, :] - column) ** 2)
+    gain = np.asarray(line.brightness) * well.brightness
+    read_noise = plate.read_noise
+    if copy:
+        gain = gain * rng.uniform(1.03, 1.12)
+        read_noise = read_noise * rng.uniform(1.3, 1.9)
+    signal = field * (gain.astype(np.float32)[:, None, None] * light.astype(np.float32))
+    signal += plate.background.astype(np.float32)[:, None, None]
+    noise = rng.standard_normal(signal.shape, dtype=np.float32)
+    return np.clip(signal + noise * np.sqrt(signal / plate.photons + read_noise**2), 0, 1)
+
+
+def contact_sheet(*, size: int = 256, seed: int = 0, columns: int = 4) -> np.ndarray:
+    """Draw a field of every label on one sheet, to look at.
+
+    Parameters
+    ----------
+    size : int, default=256
+        Side of a picture, in pixels.
+    seed : int, default=0
+    columns : int, default=4
+        Labels side by side.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        RGB. Each label has two pictures: the four stains mixed as the Human
+        Protein Atlas shows them (yellow added to red and green), and green
+        alone; its id and name stand above them. Labels run row by row, in the order of
+        their ids.
+    """
+    caption, border = 22, 2
+    height, width = size + caption + border, 2 * size + 2 * border
+    rows = -(-len(HPA_2018) // columns)
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    lines = list(CELL_LINES)
+    for label, name in enumerate(HPA_2018):
+        field = draw_field([label], size=size, seed=seed + label, cell_line=lines[label % 3])
+        tile = np.zeros((height, width, 3), np.uint8)
+        tile[caption : caption + size, :size] = composite(field)
+        tile[caption : caption + size, size : 2 * size] = _to_bytes(
+            field[STAIN_INDEX["green"]]
+        )[..., None]  # fmt: skip
+        cv2.putText(
+            tile, f"{label} {name}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1,
+            cv2.LINE_AA,
+        )  # fmt: skip
+        top, left = label // columns * height, label % columns * width
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def composite(field: np.ndarray) -> np.ndarray:
+    """Mix the four stains of a field into one RGB picture.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        Yellow is added, at half its strength, to red and green.
+    """
+    red, green, blue, yellow = (field[STAIN_INDEX[stain]] for stain in STAINS)
+    mixed = np.stack([red + 0.5 * yellow, green + 0.5 * yellow, blue], axis=-1)
+    return _to_bytes(np.clip(mixed, 0, 1))
+
+
+def _to_bytes(image):
+    return np.rint(image * 255).astype(np.uint8)

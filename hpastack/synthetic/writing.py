@@ -1,0 +1,175 @@
+"""Writes a synthetic data set as the files of the 2018 competition."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.channels import STAIN_INDEX, STAINS
+from hpastack.errors import InputError
+from hpastack.synthetic.dataset import SyntheticDataset
+from hpastack.synthetic.fields import draw_field
+
+#: File that says how a folder was made, and that it may be replaced.
+ORIGIN = "synthesis.json"
+
+_BATCH = 128
+
+
+def write_dataset(
+    folder,
+    dataset: SyntheticDataset,
+    *,
+    overwrite: bool = False,
+    n_jobs: int | None = 1,
+    progress: bool = False,
+) -> Path:
+    """Write a synthetic data set in the competition's layout.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where to; made by this function. Its files are listed under Notes.
+    dataset : SyntheticDataset
+        From `synthetic_dataset`.
+    overwrite : bool, default=False
+        Whether to replace a folder that this function wrote before.
+    n_jobs : int or None, default=1
+        Workers, as joblib counts them (-1: all; None: those of the active
+        `joblib.parallel_config`). The files do not depend on it.
+    progress : bool, default=False
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    InputError
+        If `folder` exists and is not empty, unless it was written by this
+        function and `overwrite` is true.
+
+    Notes
+    -----
+    - ``train/<Id>_<stain>.png`` and ``test/<Id>_<stain>.png``: 8-bit grey.
+    - ``train.csv``: ``Id,Target`` of the training fields.
+    - ``sample_submission.csv``: ``Id,Predicted`` of the test fields, all ``0``.
+    - ``test_truth.csv``: ``Id,Target`` of the test fields, for scoring only.
+    - ``groups.csv``: ``Id,well,plate,cell_line`` of all fields, as a lab
+      would know them.
+    - ``planted_duplicates.csv``: ``Id,duplicate_of`` of the near-duplicates,
+      for tests only.
+    - ``synthesis.json``: how it was made.
+
+    Everything is written to a hidden folder beside `folder` and renamed at
+    the end.
+    """
+    folder = Path(folder)
+    check_folder(folder, overwrite=overwrite)
+    absolute = folder.absolute()
+    partial = absolute.with_name(f".{absolute.name}.partial")
+    replaced = absolute.with_name(f".{absolute.name}.replaced")
+    # Left by a run that was killed.
+    for leftover in (partial, replaced):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    try:
+        _write_tables(partial, dataset)
+        _write_images(partial, dataset, n_jobs, progress)
+        if absolute.exists():
+            os.replace(absolute, replaced)
+        os.replace(partial, absolute)
+    finally:
+        for leftover in (partial, replaced):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+    return folder
+
+
+def check_folder(folder, *, overwrite: bool) -> None:
+    """Refuse a folder that `write_dataset` must not write to.
+
+    Parameters
+    ----------
+    folder : path-like
+    overwrite : bool
+        Whether a synthetic data set may be replaced.
+
+    Raises
+    ------
+    InputError
+        If there is something there that may not be replaced.
+    """
+    folder = Path(folder)
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / ORIGIN).is_file():
+        raise InputError(
+            f"{folder}: exists and was not written by synthesize (no {ORIGIN} in it), "
+            "so it is not replaced; choose another folder"
+        )
+    if not overwrite:
+        raise InputError(f"{folder}: exists; choose another folder or overwrite it")
+
+
+def _write_tables(folder, dataset):
+    for split in ("train", "test"):
+        (folder / split).mkdir(parents=True)
+    design = dataset.design.rename_axis("Id").reset_index()
+    train, test = design[design["split"] == "train"], design[design["split"] == "test"]
+    copies = design[design["duplicate_of"] != ""]
+    tables = {
+        "train": train[["Id", "target"]].rename(columns={"target": "Target"}),
+        "test_truth": test[["Id", "target"]].rename(columns={"target": "Target"}),
+        "sample_submission": pd.DataFrame({"Id": test["Id"], "Predicted": "0"}),
+        "groups": design[["Id", "well", "plate", "cell_line"]],
+        "planted_duplicates": copies[["Id", "duplicate_of"]],
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    origin = {"made_by": "hpastack.synthetic", "format": 1, "options": dataset.options}
+    (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_images(folder, dataset, n_jobs, progress):
+    image_ids = list(dataset.design.index)
+    with (
+        joblib.Parallel(n_jobs=n_jobs) as parallel,
+        tqdm(total=len(image_ids), desc="drawing", unit="field", disable=not progress) as bar,
+    ):
+        # In batches, since not every backend hands results back one by one.
+        for start in range(0, len(image_ids), _BATCH):
+            batch = image_ids[start : start + _BATCH]
+            parallel(
+                joblib.delayed(_write_field)(
+                    folder / dataset.design.at[image_id, "split"], image_id,
+                    dataset.drawing(image_id),
+                )
+                for image_id in batch
+            )  # fmt: skip
+            bar.update(len(batch))
+
+
+def _write_field(folder, image_id, drawing):
+    threads = cv2.getNumThreads()
+    # One thread a worker: the workers are as many as there are cores.
+    cv2.setNumThreads(1)
+    try:
+        field = draw_field(**drawing)
+    finally:
+        cv2.setNumThreads(threads)
+    for stain in STAINS:
+        pixels = np.rint(field[STAIN_INDEX[stain]] * 255).astype(np.uint8)
+        # Encoded first: written by OpenCV, a full disk would go unnoticed.
+        _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        (folder / f"{image_id}_{stain}.png").write_bytes(encoded.tobytes())

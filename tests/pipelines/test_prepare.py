@@ -1,0 +1,251 @@
+"""The command that checks image files and writes the catalogue."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.catalogue import read_catalogue
+from hpastack.channels import STAINS
+from hpastack.images import read_field
+from hpastack.workspace import Workspace
+from pipelines.prepare import main
+
+
+def draw_field(folder, image_id, side=24, suffix=".png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(list(image_id.encode()))
+    for stain in STAINS:
+        pixels = random.integers(0, 256, (side, side), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{image_id}_{stain}{suffix}"), pixels)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The competition's layout: three training fields, two test fields."""
+    folder = tmp_path / "hpa"
+    for image_id in ("a", "b", "c"):
+        draw_field(folder / "train", image_id)
+    for image_id in ("x", "y"):
+        draw_field(folder / "test", image_id)
+    (folder / "train.csv").write_text("Id,Target\nc,16 0\na,1\nb,25\n")
+    (folder / "sample_submission.csv").write_text("Id,Predicted\ny,0\nx,0\n")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Run the command in a workspace; return status, what it printed, and its complaint."""
+
+    def run(*args):
+        status = main([*map(str, args), "--workspace", str(tmp_path / "work"), "--jobs", "2"])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "work")
+
+
+def assert_refused(outcome, *parts):
+    status, _, err = outcome
+    assert status == 2
+    assert err.startswith("python -m pipelines.prepare: error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+def test_the_competition_layout(folder, run, workspace):
+    status, out, _ = run(folder)
+    assert status == 0
+    assert out.splitlines()[-1] == f"wrote {workspace.catalogue}: 3 training fields, 2 test fields"
+    catalogue = read_catalogue(workspace.catalogue)
+    assert list(catalogue.index) == ["c", "a", "b", "y", "x"]
+    assert set(catalogue["height"]) == {24}
+    assert catalogue["content"].is_unique
+    assert read_field(catalogue.loc["x"]).shape == (4, 24, 24)
+    assert [path.name for path in workspace.data.iterdir()] == ["catalogue.csv"]
+
+
+def test_an_existing_catalogue_is_kept_without_overwrite(folder, run, workspace):
+    run(folder)
+    before = workspace.catalogue.read_bytes()
+    (folder / "train" / "a_red.png").unlink()
+    assert_refused(run(folder), "catalogue.csv exists already; --overwrite replaces it")
+    assert workspace.catalogue.read_bytes() == before
+    draw_field(folder / "train", "a", side=32)
+    assert run(folder, "--overwrite")[0] == 0
+    assert workspace.catalogue.read_bytes() != before
+
+
+def test_same_bytes_whatever_the_workers(folder, run, workspace):
+    run(folder)
+    before = workspace.catalogue.read_bytes()
+    assert main([str(folder), "--workspace", str(workspace.root), "--overwrite", "--jobs=1"]) == 0
+    assert workspace.catalogue.read_bytes() == before
+
+
+BAD_FILES = {
+    "missing stain": (lambda path: path.unlink(), "no such file"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-40]), "truncated PNG"),
+    "empty": (lambda path: path.write_bytes(b""), "the file is empty"),
+    "not an image": (lambda path: path.write_text("hello"), "not a PNG, JPEG or TIFF image"),
+    "another size": (
+        lambda path: cv2.imwrite(str(path), np.zeros((24, 25), np.uint8)),
+        "25 x 24 pixels (width x height), but the red stain of the field has 24 x 24",
+    ),
+    "the wrong file": (
+        lambda path: path.write_bytes(path.with_name("b_red.png").read_bytes()),
+        "the same file as the red stain",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_file_stops_it_by_name(folder, run, workspace, case):
+    harm, reason = BAD_FILES[case]
+    harm(folder / "train" / "b_green.png")
+    assert_refused(run(folder), "field b: ", f"b_green.png: {reason}", "--on-error skip")
+    assert not workspace.root.exists()
+
+
+def test_more_bad_fields_are_counted(folder, run, workspace):
+    for image_id in ("c", "b"):
+        (folder / "train" / f"{image_id}_green.png").unlink()
+    assert_refused(run(folder), "field c: ", "(bad fields besides: 1)")
+
+
+def test_skip_sets_bad_fields_aside(folder, run, workspace):
+    (folder / "train" / "b_green.png").write_bytes(b"")
+    (folder / "test" / "x_blue.png").unlink()
+    status, out, _ = run(folder, "--on-error", "skip")
+    assert status == 3
+    assert "set aside 2 of 5 fields, listed in" in out
+    assert "test fields among them, which the submission will lack: x" in out
+    assert out.splitlines()[-1].endswith("2 training fields, 1 test fields")
+    assert list(read_catalogue(workspace.catalogue).index) == ["c", "a", "y"]
+    bad = pd.read_csv(workspace.data / "bad_files.csv")
+    assert bad.to_numpy().tolist() == [
+        ["b", str(folder / "train" / "b_green.png"), "the file is empty"],
+        ["x", str(folder / "test" / "x_blue.png"), "no such file"],
+    ]
+
+
+def test_the_list_of_bad_files_goes_when_all_are_good(folder, run, workspace):
+    (folder / "train" / "b_green.png").write_bytes(b"")
+    run(folder, "--on-error", "skip")
+    draw_field(folder / "train", "b")
+    assert run(folder, "--overwrite", "--on-error", "skip")[0] == 0
+    assert not (workspace.data / "bad_files.csv").exists()
+
+
+def test_nothing_good_is_an_error(tmp_path, run):
+    draw_field(tmp_path / "one", "a")
+    (tmp_path / "one" / "a_red.png").unlink()
+    assert_refused(run(tmp_path / "one", "--on-error", "skip"), "no good field", "a_red.png")
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ("c,16 0\na,28\nb,25", "train.csv: field a: unknown label '28'"),
+        ("c,16 0\na,1\na,25", "train.csv: id stands twice: a"),
+        ("c,16 0\na,\nb,25", "train.csv: field a: no label given"),
+    ],
+)
+def test_bad_labels_stop_it_before_any_image_is_read(folder, run, workspace, labels, reason):
+    (folder / "train.csv").write_text(f"Id,Target\n{labels}\n")
+    (folder / "train" / "a_red.png").write_bytes(b"")
+    assert_refused(run(folder), reason)
+    assert not workspace.root.exists()
+
+
+def test_tables_beside(folder, run, workspace, tmp_path):
+    draw_field(tmp_path / "hpa_v18", "e1", side=30, suffix=".tif")
+    (tmp_path / "hpa_v18" / "labels.csv").write_text("Id,Target\ne1,4\n")
+    draw_field(tmp_path / "more", "m1")
+    cells = ",".join(f"more/m1_{stain}.png" for stain in STAINS)
+    (tmp_path / "table.csv").write_text(
+        f"image_id,red,green,blue,yellow,target,well\nm1,{cells},5,Z9\n"
+    )
+    (tmp_path / "fix.csv").write_text("Id,Target\na,2\n")
+    (tmp_path / "groups.csv").write_text("Id,antibody\na,HPA1\nx,HPA1\n")
+    status, out, _ = run(
+        folder, "--extra", tmp_path / "hpa_v18", "--extra", tmp_path / "table.csv",
+        "--corrections", tmp_path / "fix.csv", "--groups", tmp_path / "groups.csv",
+        "--source", "kaggle",
+    )  # fmt: skip
+    assert status == 0
+    assert "corrected labels after" in out
+    assert "group antibody: known for 2 of 7 fields" in out
+    catalogue = read_catalogue(workspace.catalogue)
+    assert list(catalogue.index) == ["c", "a", "b", "e1", "m1", "y", "x"]
+    assert list(catalogue["source"]) == ["kaggle"] * 3 + ["hpa_v18", "table"] + ["kaggle"] * 2
+    assert list(catalogue["target"]) == ["16 0", "2", "25", "4", "5", "", ""]
+    assert list(catalogue["well"]) == ["", "", "", "", "Z9", "", ""]
+    assert list(catalogue["antibody"]) == ["", "HPA1", "", "", "", "", "HPA1"]
+    assert catalogue.loc["e1", "height"] == 30
+
+
+def test_extra_ids_must_not_collide(folder, run, tmp_path):
+    draw_field(tmp_path / "more", "a")
+    (tmp_path / "more" / "train.csv").write_text("Id,Target\na,4\n")
+    assert_refused(run(folder, "--extra", tmp_path / "more"), "field a is in hpa2018 and in more")
+
+
+def test_a_folder_alone(folder, run, workspace):
+    status, out, _ = run(folder / "test")
+    assert status == 0
+    assert out.splitlines()[-1].endswith("0 training fields, 2 test fields")
+
+
+def test_fields_that_no_table_names_are_mentioned(folder, run):
+    (folder / "sample_submission.csv").write_text("Id\ny\n")
+    assert "left out, because no table names them: 1 of the fields in" in run(folder)[1]
+
+
+def test_images_inside_the_workspace_are_kept_relative(run, workspace):
+    draw_field(workspace.root / "images", "a")
+    assert run(workspace.root / "images")[0] == 0
+    assert ",../images/a_red.png," in workspace.catalogue.read_text()
+
+
+def test_another_vocabulary(folder, run, workspace, tmp_path):
+    (folder / "train.csv").write_text("Id,Target\nc,1 0\na,1\nb,0\n")
+    (tmp_path / "names.txt").write_text("inside\noutside\n")
+    assert run(folder, "--vocabulary", tmp_path / "names.txt")[0] == 0
+    assert workspace.vocabulary().names == ("inside", "outside")
+    # From now on it is the workspace's own.
+    (folder / "train.csv").write_text("Id,Target\nc,2\na,1\nb,0\n")
+    assert_refused(run(folder, "--overwrite"), "field c: unknown label '2'")
+
+
+def test_another_vocabulary_is_not_replaced_by_accident(folder, run, workspace, tmp_path):
+    (tmp_path / "names.txt").write_text("inside\noutside\n")
+    workspace.data.mkdir(parents=True)
+    workspace.vocabulary_file.write_text("one\n")
+    assert_refused(run(folder, "--vocabulary", tmp_path / "names.txt"), "vocabulary.txt exists")
+
+
+def test_a_workspace_that_cannot_be_written(folder, run, workspace):
+    workspace.root.write_text("a file")
+    assert_refused(run(folder), "work/data cannot be written", "Not a directory")
+
+
+def test_missing_tables_and_folders(folder, run, tmp_path):
+    assert_refused(run(tmp_path / "none"), "none: no such folder of images or table of paths")
+    assert_refused(run(folder, "--labels", tmp_path / "l.csv"), "l.csv: No such file")
+
+
+def test_real_fields(real_data, run, workspace):
+    status, out, _ = run(real_data / "fields")
+    assert status == 0
+    assert out.splitlines()[-1].endswith("5 training fields, 0 test fields")
+    catalogue = read_catalogue(workspace.catalogue)
+    assert catalogue.loc["57_F11_1", "target"] == "21"
+    assert sorted(set(catalogue["width"])) == [1728, 2048]
+    assert "cellmask" not in workspace.catalogue.read_text()
