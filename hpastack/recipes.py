@@ -53,10 +53,31 @@ class EmbeddingRecipe(Settings):
 
 
 class CnnRecipe(Settings):
-    """A timm backbone fine-tuned once a fold."""
+    """A timm backbone fine-tuned once a fold; the keys are those of `CnnSettings`."""
 
     type: Literal["cnn"]
     backbone: str
+    weights: str = "pretrained"
+    stem: Literal["average", "copy", "repeat", "random"] = "average"
+    pool: str | None = None
+    drop_rate: float = 0.0
+    size: int = 512
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    warm_up: float = 0.05
+    weight_decay: float = 0.02
+    loss: Literal["bce", "focal"] = "bce"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    repeat_threshold: float = 0.05
+    turns: bool = True
+    brightness: float = 0.1
+    offset: float = 0.02
+    shift: float = 0.06
+    ema_decay: float = 0.0
+    views: Literal[1, 8] = 1
+    seed: int = 0
 
 
 class StackRecipe(Settings):
