@@ -10,19 +10,10 @@ __version__ = "0.1.0"
 
 # Where each public name lives. The only list of the public interface.
 _HOME = {
-    "HPA_2018": "labels",
-    "Vocabulary": "labels",
-    "STAINS": "channels",
-    "InputError": "errors",
-    "draw_field": "synthetic",
-    "synthetic_dataset": "synthetic",
-    "field_features": "features",
-    "feature_columns": "features",
-    "describe_columns": "features",
-    "read_field": "images",
-    "read_stain": "images",
     "read_catalogue": "catalogue",
     "STAINS": "channels",
+    "duplicate_clusters": "duplicates",
+    "field_hashes": "duplicates",
     "Preprocessing": "embeddings",
     "create_backbone": "embeddings",
     "embed_batch": "embeddings",
@@ -46,10 +37,10 @@ _HOME = {
     "load_stack": "models.stack_files",
     "StackClassifier": "models.stacking",
     "best_thresholds": "models.thresholds",
-    "duplicate_clusters": "duplicates",
-    "field_hashes": "duplicates",
     "open_store": "store",
     "write_submission": "submission",
+    "draw_field": "synthetic",
+    "synthetic_dataset": "synthetic",
     "Workspace": "workspace",
 }
 

@@ -80,7 +80,8 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
             "it is train or test"
         )
     for name in ("height", "width"):
-        wrong = frame.index[~frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")]
+        # 0 where no image is at hand: a field known by its labels alone.
+        wrong = frame.index[~frame[name].str.fullmatch(r"0|[1-9][0-9]{0,8}")]
         if len(wrong):
             raise InputError(
                 f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "
@@ -126,12 +127,7 @@ def write_catalogue(
     folder = os.path.abspath(path.parent)
     inside = os.path.join(os.path.abspath(workspace or folder), "")
     for stain in STAINS:
-        frame[stain] = [
-            Path(os.path.relpath(file, folder)).as_posix()
-            if os.path.abspath(file).startswith(inside)
-            else os.path.abspath(file)
-            for file in frame[stain]
-        ]
+        frame[stain] = [_kept_path(file, folder, inside) for file in frame[stain]]
     publish_text(path, frame.to_csv(lineterminator="\n"))
 
 
@@ -236,6 +232,50 @@ def collect_fields(
     if images.is_file():
         return _collect_table(images, labels, test, vocabulary, source, training_only)
     raise InputError(f"{images}: no such folder of images or table of paths")
+
+
+def list_fields(
+    labels: StrPath,
+    test: StrPath | None = None,
+    *,
+    vocabulary: Vocabulary = HPA_2018,
+    source: str = DEFAULT_SOURCE,
+) -> pd.DataFrame:
+    """Make the catalogue of fields whose images are not at hand, from tables alone.
+
+    For work that starts from predictions made elsewhere: such fields can be
+    clustered by known groups, stacked and submitted, but not looked at.
+
+    Parameters
+    ----------
+    labels : path-like
+        CSV with columns ``Id,Target``: the training fields.
+    test : path-like, optional
+        CSV with a column ``Id``: the test fields.
+    vocabulary : Vocabulary, default=HPA_2018
+    source : str, default="hpa2018"
+
+    Returns
+    -------
+    DataFrame
+        A catalogue with empty paths and contents, and 0 for height and width.
+
+    Raises
+    ------
+    InputError
+        If an id is doubled or in both tables, or a label is unknown.
+    """
+    targets = read_targets(labels, vocabulary)
+    test_ids = [] if test is None else list(_indexed(_read_table(test), test).index)
+    if test is not None:
+        _refuse_both_splits(test_ids, targets.index, test)
+    index = pd.Index([*targets.index, *test_ids], name="image_id")
+    frame = pd.DataFrame("", index=index, columns=list(COLUMNS), dtype=object)
+    frame["split"] = ["train"] * len(targets) + ["test"] * len(test_ids)
+    frame["target"] = [*targets, *[""] * len(test_ids)]
+    frame["source"] = source
+    frame["height"] = frame["width"] = 0
+    return frame
 
 
 def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
@@ -568,6 +608,13 @@ def _check_targets(targets: pd.Series, vocabulary: Vocabulary, path: StrPath) ->
         vocabulary.indicator(targets)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _kept_path(file: str, folder: str, inside: str) -> str:
+    if not file:  # a field known by its labels alone
+        return ""
+    file = os.path.abspath(file)
+    return Path(os.path.relpath(file, folder)).as_posix() if file.startswith(inside) else file
 
 
 def _absolute(paths: pd.Series, folder: Path) -> list[str]:

@@ -53,19 +53,56 @@ class EmbeddingRecipe(Settings):
 
 
 class CnnRecipe(Settings):
-    """A timm backbone fine-tuned once a fold."""
+    """A timm backbone fine-tuned once a fold; the keys are those of `CnnSettings`."""
 
     type: Literal["cnn"]
     backbone: str
+    weights: str = "pretrained"
+    stem: Literal["average", "copy", "repeat", "random"] = "average"
+    pool: str | None = None
+    drop_rate: float = 0.0
+    size: int = 512
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    warm_up: float = 0.05
+    weight_decay: float = 0.02
+    loss: Literal["bce", "focal"] = "bce"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    repeat_threshold: float = 0.05
+    turns: bool = True
+    brightness: float = 0.1
+    offset: float = 0.02
+    shift: float = 0.06
+    ema_decay: float = 0.0
+    views: Literal[1, 8] = 1
+    seed: int = 0
 
 
 class StackRecipe(Settings):
-    """Per-label boosters on the CNN consensus, blended, calibrated and thresholded."""
+    """Per-label boosters on the CNN consensus, blended, calibrated and thresholded.
+
+    `cnns` and `features` name stores; ``auto`` takes every store of the
+    workspace that holds predictions, or features. The other keys are the
+    parameters of `hpastack.StackClassifier`.
+    """
 
     type: Literal["stack"]
     cnns: list[str] | Literal["auto"] = "auto"
     features: list[str] | Literal["auto"] = "auto"
     accept_fold_plans: list[str] = []
+    boosters: list[Literal["lightgbm", "xgboost"]] = Field(["lightgbm", "xgboost"], min_length=1)
+    rounds: int = Field(60, ge=1)
+    learning_rate: float = Field(0.1, gt=0)
+    leaves: int = Field(7, ge=2)
+    min_leaf: int = Field(20, ge=1)
+    l2: float = Field(20.0, ge=0)
+    column_share: float = Field(0.8, gt=0, le=1)
+    min_positives: int = Field(20, ge=1)
+    min_clusters: int = Field(10, ge=1)
+    thresholds: Literal["shrunk", "global", "per-label"] = "shrunk"
+    n_bootstrap: int = Field(200, ge=0)
     seed: int = 0
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -106,12 +106,12 @@ class StoreHeader:
         }
 
 
-def fold_digest(image_ids: Sequence[str], fold) -> str:
+def fold_digest(image_ids: Iterable[str], fold) -> str:
     """Return the digest that identifies a fold plan.
 
     Parameters
     ----------
-    image_ids : sequence of str, length n
+    image_ids : iterable of str, length n
         Training fields, in any order.
     fold : array-like of int, shape (n,)
 

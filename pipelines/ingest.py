@@ -80,16 +80,13 @@ def _run(args: argparse.Namespace) -> None:
     if catalogue is not None:
         check_coverage(image_ids, catalogue, where)
     fold = _folds(args, image_ids, catalogue)
-    training = None if fold is None else fold >= 0
     header = StoreHeader(
         kind=args.kind,
         content=content,
         columns=columns,
         recipe={"type": "ingest", "name": args.name, "content": content},
         made_from=content_digest(image_ids, values),
-        fold_plan=""
-        if fold is None
-        else fold_digest([i for i, k in zip(image_ids, training) if k], fold[training]),
+        fold_plan="" if fold is None else _plan_digest(image_ids, fold),
         vocabulary=None if content == "features" else list(workspace.vocabulary()),
     )
     write_store(path, header, image_ids, values, fold=fold, overwrite=args.overwrite)
@@ -99,7 +96,9 @@ def _run(args: argparse.Namespace) -> None:
 def _read(args, workspace) -> tuple[list[str], list[str], np.ndarray, str]:
     vocabulary = workspace.vocabulary()
     ids = list(args.ids)
-    parts, contents, columns = [], set(), [f"{args.name}__{k}" for k in range(len(vocabulary))]
+    columns = [f"{args.name}__{k}" for k in range(len(vocabulary))]
+    parts: list[pd.DataFrame] = []
+    contents = set()
     for table_path in args.tables:
         is_matrix = table_path.suffix in (".npy", ".npz")
         table = read_table(table_path, ids=ids.pop(0) if is_matrix and ids else None, key=args.key)
@@ -140,6 +139,12 @@ def _folds(args, image_ids, catalogue) -> np.ndarray | None:
     if not training:
         raise InputError(f"--folds {args.folds}: the tables hold no training field")
     return read_fold_table(args.folds, training).reindex(image_ids, fill_value=-1).to_numpy()
+
+
+def _plan_digest(image_ids, fold: np.ndarray) -> str:
+    held_out = pd.Series(fold, index=image_ids)
+    held_out = held_out[held_out >= 0]
+    return fold_digest(held_out.index, held_out)
 
 
 if __name__ == "__main__":

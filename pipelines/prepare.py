@@ -17,6 +17,7 @@ from hpastack.catalogue import (
     combine_fields,
     correct_targets,
     join_groups,
+    list_fields,
     publish_text,
     write_catalogue,
 )
@@ -37,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "blue, yellow and, if known, target, split and groups.",
         "python -m pipelines.prepare human-protein-atlas --workspace work",
     )
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder, or table with paths")
+    parser.add_argument(
+        "images", type=Path, metavar="IMAGES", nargs="?",
+        help="folder, or table with paths; left out with --labels: fields without images, for "
+        "work with predictions made elsewhere",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
         help=f"labels of the training fields, Id,Target (default: {' or '.join(LABEL_TABLES)} "
@@ -90,11 +95,14 @@ def _prepare(args: argparse.Namespace) -> int:
     _refuse_unwritable(workspace.data)
 
     fields = _collect(args, vocabulary)
-    facts, bad = check_fields(fields, threads=args.jobs)
+    facts: pd.DataFrame = fields[[]]
+    bad: list[BadField] = []
+    if args.images is not None:
+        facts, bad = check_fields(fields, threads=args.jobs)
     if bad and args.on_error == "raise":
         others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
         raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")
-    if facts.empty:
+    if not len(facts):
         raise InputError(f"no good field; the first of {len(bad)} bad ones: {_describe(bad[0])}")
     catalogue = fields.loc[facts.index].join(facts)
 
@@ -120,7 +128,12 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
-    for place, source in [(args.images, args.source), *((p, _name(p)) for p in args.extra)]:
+    if args.images is None:
+        if args.labels is None or args.extra:
+            raise InputError("name a folder of IMAGES; only --labels and --test can do without")
+        parts.append(list_fields(args.labels, args.test, vocabulary=vocabulary, source=args.source))
+    places = [] if args.images is None else [(args.images, args.source)]
+    for place, source in [*places, *((p, _name(p)) for p in args.extra)]:
         is_extra = bool(parts)
         found = collect_fields(
             place, None if is_extra else args.labels, None if is_extra else args.test,

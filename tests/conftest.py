@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
+
+from hpastack.catalogue import write_catalogue
+from hpastack.channels import STAINS
+from hpastack.folds import FoldPlan, write_fold_plan
+from hpastack.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +20,45 @@ def real_data():
     if not (folder / "labels" / "train.csv").is_file():
         pytest.skip("no real data beside this checkout (../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A workspace of 60 training and 12 test fields of 32 px with three shapes as labels.
+
+    A disc in green, stripes in green, and a bright red stain, in any mix; fields
+    come in pairs of one look, which are the clusters, in three folds. Only read it.
+    """
+    root = tmp_path_factory.mktemp("shapes")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=(36, 3))
+    labels[labels.sum(axis=1) == 0, 0] = 1
+    rows, frame = {}, {}
+    for number in range(72):
+        image_id, pair = f"field_{number:02d}", number // 2
+        field = rng.integers(0, 40, size=(4, 32, 32))
+        disc, stripes, red = labels[pair]
+        y, x = np.mgrid[:32, :32]
+        centre = rng.integers(12, 20, size=2)
+        field[1] += 150 * disc * (np.hypot(y - centre[0], x - centre[1]) < 7)
+        field[1] += 60 * stripes * ((y + number) % 4 < 2)
+        field[0] += 100 * red
+        rows[image_id] = {"source": "drawn", "height": 32, "width": 32, "content": f"{number:032x}"}
+        for stain, pixels in zip(STAINS, field):
+            path = root / "images" / f"{image_id}_{stain}.png"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), pixels.astype(np.uint8))
+            rows[image_id][stain] = str(path)
+        rows[image_id]["split"] = "train" if number < 60 else "test"
+        target = " ".join(map(str, np.flatnonzero(labels[pair])))
+        rows[image_id]["target"] = target if number < 60 else ""
+        if number < 60:
+            frame[image_id] = {"cluster": f"field_{2 * pair:02d}", "fold": pair % 3}
+    workspace = Workspace(root)
+    workspace.data.mkdir()
+    workspace.vocabulary_file.write_text("disc\nstripes\nred\n", encoding="utf-8")
+    catalogue = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
+    write_catalogue(workspace.catalogue, catalogue)
+    plan = FoldPlan(pd.DataFrame.from_dict(frame, orient="index"))
+    write_fold_plan(workspace.folds, plan)
+    return workspace

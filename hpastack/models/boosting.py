@@ -78,7 +78,7 @@ def _predict_lightgbm(model: bytes, x) -> np.ndarray:
     import lightgbm
 
     booster = lightgbm.Booster(model_str=model.decode())
-    return booster.predict(x, raw_score=True, num_threads=1)
+    return np.asarray(booster.predict(x, raw_score=True, num_threads=1))
 
 
 def _fit_xgboost(x, y, margin, settings: TreeSettings, seed: int) -> bytes:

@@ -158,6 +158,8 @@ def load_stack(path) -> StackClassifier:
     stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
     with open_store(path / _OUT_OF_FOLD) as store:
         probabilities = store.to_frame()
+        if store.fold is None:
+            raise InputError(f"{store.path} has no folds; fit the stack again")
         stack.fold_ = store.fold
     stack.oof_probabilities_ = probabilities.set_axis(stack.labels_, axis=1)
     targets = pd.read_csv(path / _OUT_OF_FOLD_LABELS, dtype=str, keep_default_na=False)

@@ -277,13 +277,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             base += margin / len(self.consensus_)
             boosted += margin / len(self.consensus_)
             for label in range(len(self.labels_)):
-                models = [(name, self.models_.get((name, fold, label))) for name in self.boosters]
-                if self.weights_[label] == 0 or models[0][1] is None:
+                if self.weights_[label] == 0 or (self.boosters[0], fold, label) not in self.models_:
                     continue
                 x = inputs.columns(label, margin, slice(None))
-                for name, model in models:
-                    share = len(self.consensus_) * len(self.boosters)
-                    boosted[:, label] += library(name).predict(model, x) / share
+                for name in self.boosters:
+                    added = library(name).predict(self.models_[name, fold, label], x)
+                    boosted[:, label] += added / (len(self.consensus_) * len(self.boosters))
         logits = blend(base, boosted, self.weights_) * self.calibration_[:, 0]
         probabilities = expit(logits + self.calibration_[:, 1])
         return pd.DataFrame(probabilities, index=X.index, columns=self.labels_)

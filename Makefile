@@ -1,0 +1,48 @@
+# Every target does its own set-up in .venv; nothing needs to be installed before.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# One thread for numerical libraries: the tests and the demo run workers side by side.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test check bench docs clean
+
+help:
+	@echo "make demo   synthetic fields all the way to a submission (in demo/)"
+	@echo "make test   every check: lint, types, quick and slow tests"
+	@echo "make check  the quick part of it"
+	@echo "make bench  the figures of docs/benchmarks.md"
+	@echo "make docs   the documentation as HTML (docs/_build/html)"
+	@echo "make clean  remove .venv and what was built"
+
+setup: $(READY)
+
+$(READY): setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m pipelines.demo --workspace demo --overwrite
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+test: check
+	$(BIN)/python -m pytest -m slow
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,437 @@
+"""Fields in, feature sets out: the one engine that streams a catalogue into a store.
+
+Fields are read and measured in a stream, finished blocks are kept as they come, so
+that a kill loses at most one block, and the store is published in one rename.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.catalogue import catalogue_digest
+from hpastack.channels import STAINS
+from hpastack.errors import InputError, shorten
+from hpastack.features import FAMILIES, feature_columns, field_features
+from hpastack.images import iter_fields, read_field
+from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
+
+_BLOCK_SIZE = 256
+
+# Stands in every column of a field that was left out, until the store is published. No
+# family gives the largest float32, and the writer refuses NaN where it is not documented.
+_LEFT_OUT = np.finfo(np.float32).max
+
+#: The values of a field, or what is wrong with it.
+Outcome = np.ndarray | InputError
+Outcomes = Generator[Outcome, None, None]
+#: Takes rows of a catalogue; gives an outcome for each, in order.
+Measure = Callable[[pd.DataFrame], Outcomes]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Say what an extraction made.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    n_fields, n_columns : int
+        Its size.
+    skipped : dict of str to str
+        Fields left out, with what is wrong with each.
+    skipped_path : Path
+        The table that lists them, if there are any.
+    """
+
+    path: Path
+    n_fields: int
+    n_columns: int
+    skipped: dict[str, str]
+    skipped_path: Path
+
+
+def extract_features(
+    path,
+    catalogue: pd.DataFrame,
+    families: Iterable[str] | None = None,
+    *,
+    size: int = 512,
+    record: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Extraction:
+    """Measure the hand-crafted features of every field of a catalogue, into a store.
+
+    Works in threads of this process. An active `joblib.parallel_config` is
+    honoured, so that the fields can be spread over processes or machines that see
+    the same files. The result does not depend on either.
+
+    Parameters
+    ----------
+    path : path-like
+        The store to make, ``NAME.h5``.
+    catalogue : DataFrame
+        As `read_catalogue` gives it.
+    families : iterable of str, optional
+        Names from `hpastack.features.FAMILIES`; all of them if left out.
+    size : int, default=512
+        Longer side of the fields when measured, in pixels.
+    record : mapping, optional
+        Settings to keep in the store as its recipe; those above if left out.
+    jobs : int, optional
+        Workers; as many as this process may use processors if left out.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do about a field that cannot be read or measured: stop, or
+        leave it out and list it in ``NAME.skipped.csv`` beside the store.
+    overwrite : bool, default=False
+        Whether an existing store may be replaced.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Extraction
+
+    Raises
+    ------
+    InputError
+        If the store exists and `overwrite` is false, a family is unknown, a
+        field is bad (named, with its file) and `on_error` is ``raise``, or
+        every field is bad.
+    """
+    families = list(FAMILIES if families is None else families)
+    columns = feature_columns(families)
+    if record is None:
+        record = {"type": "handcrafted", "families": families, "size": size}
+
+    def measure(rows: pd.DataFrame) -> Outcomes:
+        workers = joblib.Parallel(
+            n_jobs=-1 if jobs is None else jobs, prefer="threads", return_as="generator"
+        )
+        outcomes = workers(
+            joblib.delayed(_measure_field)(image_id, stains, families, size)
+            for image_id, stains in zip(rows.index, rows[list(STAINS)].to_dict("records"))
+        )
+        try:
+            for outcome in outcomes:  # noqa: UP028 - `yield from` would close it, with the warning
+                yield outcome
+        finally:
+            with warnings.catch_warnings():
+                # Stopping at a bad field is meant, and what is under way is of no use.
+                warnings.filterwarnings("ignore", ".*still being processed by the workers")
+                outcomes.close()
+
+    return _extract(
+        Path(path), catalogue, measure,
+        columns=columns, kind="label_free", record=record, block_size=_BLOCK_SIZE,
+        on_error=on_error, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+
+
+def extract_embeddings(
+    path,
+    catalogue: pd.DataFrame,
+    backbone: str,
+    *,
+    weights: str | Path = "pretrained",
+    stem: str = "average",
+    size: int = 512,
+    batch_size: int = 32,
+    seed: int = 0,
+    device: str = "auto",
+    record: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Extraction:
+    """Turn every field of a catalogue into the vector that a CNN sees in it, into a store.
+
+    Fields are read ahead in threads while the backbone works.
+
+    Parameters
+    ----------
+    path : path-like
+        The store to make, ``NAME.h5``; its columns are ``NAME__0``, ``NAME__1``, ...
+    catalogue : DataFrame
+        As `read_catalogue` gives it.
+    backbone, weights, stem, seed
+        As `hpastack.embeddings.create_backbone`.
+    size : int, default=512
+        Longer side of the fields, in pixels; padded to a square.
+    batch_size : int, default=32
+        Fields that pass through the backbone together on a GPU.
+    device : str, default="auto"
+        ``auto`` is the first GPU, or the CPU where there is none.
+    record, on_error, overwrite, progress
+        As `extract_features`.
+    jobs : int, optional
+        Threads that read fields, and on a CPU as many that pass them through the
+        backbone; as many as this process may use processors if left out.
+
+    Returns
+    -------
+    Extraction
+        The store is label-free, unless the file of weights says that it was
+        trained on labels: then in-sample.
+
+    Raises
+    ------
+    InputError
+        As `extract_features` and `create_backbone`; also if torch is not
+        installed, or there is no such device.
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    # Not above: hand-crafted features are measured without torch.
+    from hpastack import embeddings
+
+    place = embeddings.choose_device(device)
+    model = embeddings.create_backbone(backbone, weights=weights, stem=stem, size=size, seed=seed)
+    columns = embeddings.embedding_columns(path.stem, embeddings.embedding_dimension(model))
+    model = model.to(place)
+    if record is None:
+        record = {
+            "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
+            "size": size, "batch_size": batch_size, "seed": seed, **weights_record(weights),
+        }  # fmt: skip
+    named = _is_named(weights)
+    saved = {} if named else embeddings.read_weights_record(embeddings.weight_file(weights))
+
+    # On a CPU a field at a time in each worker, with one thread inside: as quick as whole batches,
+    # and the sums do not depend on the number of workers.
+    n_workers = 1 if place.type != "cpu" else jobs or joblib.cpu_count()
+    n_together = batch_size if place.type != "cpu" else 1
+    blank = np.zeros((len(STAINS), size, size), dtype=np.float32)
+
+    def embed(batch: list[np.ndarray]) -> np.ndarray:
+        return embeddings.embed_batch(model, np.stack(batch))
+
+    def measure(rows: pd.DataFrame) -> Outcomes:
+        outcomes = _read_fields(rows, size, jobs, ahead=2 * batch_size)
+        with ThreadPoolExecutor(n_workers, thread_name_prefix="embed") as pool, closing(outcomes):
+            for batch in _chunks(outcomes, batch_size):
+                # A bad field keeps its place, so that the others see the same batch without it.
+                fields = [blank if isinstance(one, InputError) else one for one in batch]
+                vectors = np.concatenate(list(pool.map(embed, _chunks(fields, n_together))))
+                for outcome, vector in zip(batch, vectors, strict=True):
+                    yield outcome if isinstance(outcome, InputError) else vector
+
+    with _one_torch_thread():
+        return _extract(
+            path, catalogue, measure,
+            columns=columns, kind="in_sample" if "trained_on" in saved else "label_free",
+            record=record,
+            # Whole batches, so that they are the same whether the work was interrupted or not.
+            block_size=max(1, _BLOCK_SIZE // batch_size) * batch_size,
+            on_error=on_error, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+
+
+def weights_record(weights: str | Path) -> dict[str, str]:
+    """Say what a store of embeddings must keep of its weights, beside their name.
+
+    Parameters
+    ----------
+    weights : {"pretrained", "random"} or path-like
+
+    Returns
+    -------
+    dict
+        ``weights_sha256`` of a file, so that a store is out of date when the
+        file changes; empty for weights known by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    if _is_named(weights):
+        return {}
+    from hpastack.embeddings import weight_file
+
+    with open(weight_file(weights), "rb") as file:
+        return {"weights_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    from hpastack._torch import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def _is_named(weights: str | Path) -> bool:
+    return weights in ("pretrained", "random")
+
+
+def _measure_field(image_id: str, stains: dict, families: list[str], size: int) -> Outcome:
+    """Read and measure one field; top level, so that it can be sent to other processes."""
+    try:
+        values = field_features(read_field(stains, size), families)
+    except (InputError, OSError) as error:
+        return _fault(image_id, error)
+    except Exception as error:
+        error.add_note(f"while measuring field {image_id}")
+        raise
+    return np.array(list(values.values()), dtype=np.float32)
+
+
+def _read_fields(rows: pd.DataFrame, size: int, threads: int | None, ahead: int) -> Outcomes:
+    """Hand out square fields in order; a bad one is handed out as what is wrong with it."""
+    done = 0
+    while done < len(rows):
+        fields = iter_fields(rows.iloc[done:], size, square=True, threads=threads, ahead=ahead)
+        try:
+            for _, field in fields:
+                done += 1
+                yield field
+        except (InputError, OSError) as error:
+            # The stream ends at a bad field; begin again behind it.
+            yield _fault(rows.index[done], error)
+            done += 1
+
+
+def _fault(image_id: str, error: Exception) -> InputError:
+    reason = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = f"{error.filename}: {error.strerror}"
+    return InputError(f"field {image_id}: {reason.removeprefix(f'field {image_id}: ')}")
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; give --overwrite to replace it")
+
+
+def _extract(
+    path: Path,
+    catalogue: pd.DataFrame,
+    measure: Measure,
+    *,
+    columns: list[str],
+    kind: str,
+    record: Mapping[str, Any],
+    block_size: int,
+    on_error: str,
+    overwrite: bool,
+    progress: bool,
+) -> Extraction:
+    """Stream a catalogue through `measure` (rows -> an outcome a row, in order) into a store."""
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
+    _refuse_existing(path, overwrite)
+    header = StoreHeader(
+        kind=kind, content="features", columns=columns, recipe=dict(record),
+        made_from=catalogue_digest(catalogue),
+    )  # fmt: skip
+    # Made whole beside its blocks first: only at the end is it known which fields to leave out.
+    parts = path.with_name(path.name + ".parts")
+    staged = parts / path.name
+    if not is_current(staged, header.recipe, header.made_from):
+        writer = StoreWriter(staged, header, catalogue.index, block_size=block_size, overwrite=True)
+        _fill(writer, catalogue, measure, on_error, progress, path.stem)
+        writer.publish()
+    with open_store(staged) as store:
+        values = store.values()
+    left_out = np.flatnonzero((values == _LEFT_OUT).all(axis=1))
+    # Once more: a field may have been mended since, and its fault is not kept with the blocks.
+    rows = catalogue.iloc[left_out]
+    faults: dict[str, str] = {}
+    for outcome, row, image_id in zip(measure(rows), left_out, rows.index):
+        if isinstance(outcome, InputError):
+            if on_error == "raise":
+                raise outcome
+            faults[image_id] = str(outcome)
+        else:
+            values[row] = outcome
+    if len(faults) == len(catalogue):
+        raise InputError(f"no field could be measured: {shorten(faults.values(), 1)}")
+    skipped_path = path.with_name(f"{path.stem}.skipped.csv")
+    _list_skipped(skipped_path, faults)
+    if len(left_out):
+        kept = ~catalogue.index.isin(list(faults))
+        final = parts / "kept" / path.name
+        write_store(final, header, catalogue.index[kept], values[kept], overwrite=True)
+        os.replace(final, path)
+    else:
+        os.replace(staged, path)
+    shutil.rmtree(parts)
+    return Extraction(path, len(catalogue) - len(faults), len(columns), faults, skipped_path)
+
+
+def _fill(
+    writer: StoreWriter,
+    catalogue: pd.DataFrame,
+    measure: Measure,
+    on_error: str,
+    progress: bool,
+    name: str,
+) -> None:
+    """Measure the blocks that are not finished yet."""
+    pending = writer.pending()
+    if not pending:
+        return
+    rows = np.concatenate([np.arange(block.start, block.stop) for block in pending])
+    bar = tqdm(
+        total=len(catalogue), initial=len(catalogue) - len(rows), desc=name, unit="field",
+        disable=not progress,
+    )  # fmt: skip
+    with bar, closing(measure(catalogue.iloc[rows])) as outcomes:
+        for block in pending:
+            values = np.full(
+                (block.stop - block.start, len(writer.header.columns)), _LEFT_OUT, dtype=np.float32
+            )
+            for row in range(len(values)):
+                outcome = next(outcomes)
+                if not isinstance(outcome, InputError):
+                    values[row] = outcome
+                elif on_error == "raise":
+                    raise outcome
+                bar.update()
+            writer.write(block, values)
+
+
+def _list_skipped(path: Path, faults: dict[str, str]) -> None:
+    if not faults:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["image_id", "reason"])
+            table.writerows(faults.items())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

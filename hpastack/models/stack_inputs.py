@@ -1,0 +1,168 @@
+"""Gather stores for a stack, refusing those that have seen the labels they would be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.folds import FoldPlan, audit_folds
+from hpastack.labels import Vocabulary
+from hpastack.store import Store, fold_digest, open_store
+
+
+@dataclass(frozen=True)
+class StackInputs:
+    """The columns of a stack, and where they come from.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a field asked for, the columns of all stores side by side.
+    cnns : list of str
+        Stores that hold predictions.
+    logits : list of str
+        Those of them that hold logits.
+    stores : dict
+        Per store what it is: kind, content, recipe, made_from, fold_plan.
+    notes : list of str
+        What a reader of the score must know, such as an accepted fold plan.
+    """
+
+    table: pd.DataFrame
+    cnns: list[str]
+    logits: list[str]
+    stores: dict[str, dict]
+    notes: list[str] = field(default_factory=list)
+
+
+def gather_stores(
+    paths: Sequence[Path],
+    image_ids: Sequence[str],
+    vocabulary: Vocabulary,
+    *,
+    plan: FoldPlan | None = None,
+    accept: Sequence[str] = (),
+) -> StackInputs:
+    """Read stores side by side, rows by id.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        The stores.
+    image_ids : sequence of str
+        Fields that every store must cover, in the order wanted.
+    vocabulary : Vocabulary
+        Label names that predictions must be of.
+    plan : FoldPlan, optional
+        The folds the stack is trained on; out-of-fold stores are checked
+        against it. Left out where a fitted stack is only applied.
+    accept : sequence of str
+        Names of out-of-fold stores whose fold plan is unknown or splits
+        clusters, and that are to be used all the same.
+
+    Returns
+    -------
+    StackInputs
+
+    Raises
+    ------
+    InputError
+        If a store is in-sample, its fold plan is unknown or splits clusters
+        and it is not accepted, it does not cover the fields, holds other
+        labels, or shares a column with another; or if `accept` names none of
+        the stores.
+    """
+    names = [Path(path).name.removesuffix(".h5") for path in paths]
+    strange = [name for name in accept if name not in names]
+    if strange:
+        raise InputError(f"accept_fold_plans names {shorten(strange)}, which is not used")
+    frames: list[pd.DataFrame] = []
+    inputs = StackInputs(pd.DataFrame(), [], [], {})
+    for path, name in zip(paths, names):
+        with open_store(path) as store:
+            if plan is not None:
+                note = _checked_against_plan(store, plan, accepted=name in accept)
+                inputs.notes.extend([note] if note else [])
+            frame = store.to_frame(image_ids)
+            if store.content != "features":
+                _check_predictions(store, vocabulary)
+                inputs.cnns.append(name)
+                if store.content == "logits":
+                    inputs.logits.append(name)
+            inputs.stores[name] = {
+                "kind": store.kind,
+                "content": store.content,
+                "recipe": store.recipe,
+                "made_from": store.made_from,
+                "fold_plan": store.fold_plan,
+            }
+        for other in frames:
+            shared = frame.columns.intersection(other.columns)
+            if len(shared):
+                raise InputError(f"{path}: another store has its columns too: {shorten(shared)}")
+        frames.append(frame)
+    if not frames:
+        raise InputError("a stack needs at least one store of predictions or features")
+    table = pd.concat(frames, axis=1)
+    return StackInputs(table, inputs.cnns, inputs.logits, inputs.stores, inputs.notes)
+
+
+def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> str:
+    if store.kind == "label_free":
+        return ""
+    if store.kind == "in_sample":
+        raise InputError(
+            f"{store.path} is in-sample: it has seen the labels it would be tested on; make it "
+            "out of fold, or leave it out of the recipe"
+        )
+    clusters = plan.frame["cluster"]
+    remedy = f"accept it with --set 'accept_fold_plans=[{store.name}]' if you must"
+    if store.fold is None:
+        if accepted:
+            return f"{store.name}: out of fold by an unknown plan, accepted; scores may be too good"
+        raise InputError(
+            f"{store.path}: its fold plan is unknown; ingest it with --folds, or {remedy}"
+        )
+    fold = pd.Series(store.fold, index=store.image_ids)
+    known = fold[fold >= 0]
+    if store.fold_plan != fold_digest(known.index, known):
+        raise InputError(f"{store.path}: its folds do not fit their digest; make it again")
+    if store.fold_plan == plan.digest:
+        return ""
+    missing = clusters.index.difference(known.index)
+    if len(missing):
+        raise InputError(
+            f"{store.path}: {len(missing)} training fields have no fold: {shorten(missing)}; "
+            "make it again with this workspace's folds"
+        )
+    split = audit_folds(known.loc[clusters.index], clusters)
+    if not len(split):
+        return f"{store.name}: out of fold by a plan of its own, which keeps clusters whole"
+    if accepted:
+        return (
+            f"{store.name}: its fold plan splits {len(split)} clusters "
+            f"({int(split['n_fields'].sum())} fields), accepted; scores may be too good"
+        )
+    raise InputError(
+        f"{store.path}: its fold plan splits {len(split)} clusters, such as that of "
+        f"{split['cluster'].iloc[0]}; {remedy}"
+    )
+
+
+def _check_predictions(store: Store, vocabulary: Vocabulary) -> None:
+    if store.vocabulary is not None and list(store.vocabulary) != list(vocabulary):
+        raise InputError(f"{store.path} predicts other labels than this workspace's vocabulary")
+    wanted = [f"{store.name}__{label}" for label in range(len(vocabulary))]
+    if store.columns != wanted:
+        raise InputError(
+            f"{store.path}: its columns are not {wanted[0]} ... {wanted[-1]}; a store of "
+            "predictions keeps the name it was made under"
+        )
+    values = store.values()
+    if not np.isfinite(values).all():
+        raise InputError(f"{store.path}: predictions that are not finite; make it again")

@@ -1,0 +1,183 @@
+"""Make feature sets from fields, by recipe: hand-crafted features and embeddings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.errors import InputError
+from hpastack.extraction import Extraction, extract_embeddings, extract_features, weights_record
+from hpastack.features import feature_columns
+from hpastack.recipes import (
+    EmbeddingRecipe,
+    HandcraftedRecipe,
+    Recipe,
+    read_recipe,
+    workspace_recipes,
+)
+from hpastack.store import is_current, open_store
+from hpastack.workspace import Workspace
+from pipelines._command import SKIPPED, _positive, command_parser, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, those of the process if left out.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 after a mistake of the user's, 3 if fields were
+        left out, 130 after Ctrl-C.
+    """
+    parser = command_parser(
+        "extract",
+        "Make feature sets from fields. With no recipe named: every one of the workspace "
+        "whose store is missing or out of date.",
+        "python -m pipelines.extract features/texture.yaml --set size=1024",
+        recipe=True,
+    )
+    parser.add_argument(
+        "recipes",
+        nargs="*",
+        metavar="RECIPE",
+        help="a file such as features/texture.yaml, or its name",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where embeddings are made: auto, cpu, cuda (default: auto)",
+    )
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="only the first N fields, to try a recipe"
+    )
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise",
+        help="a bad field: stop, or leave it out, list it and exit with 3 (default: raise)",
+    )  # fmt: skip
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    workspace = Workspace(args.workspace)
+    recipes = _recipes(args, workspace)
+    place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
+    catalogue = read_catalogue(place).head(args.limit)
+    made_from = catalogue_digest(catalogue)
+    records = {recipe.name: _record(recipe) for recipe in recipes}
+    if not args.overwrite:
+        recipes = [
+            recipe
+            for recipe in recipes
+            if _is_wanted(recipe, records[recipe.name], made_from, workspace, bool(args.recipes))
+        ]
+    made = [_make(recipe, records[recipe.name], catalogue, workspace, args) for recipe in recipes]
+    for extraction in made:
+        if extraction.skipped:
+            print(
+                f"{extraction.path}: {len(extraction.skipped)} fields left out, "
+                f"listed in {extraction.skipped_path}",
+                file=sys.stderr,
+            )
+    if made:
+        print(
+            "wrote "
+            + ", ".join(
+                f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in made
+            )
+        )
+    else:
+        print(f"nothing to do: every feature set of {workspace.features} is up to date")
+    return SKIPPED if any(extraction.skipped for extraction in made) else 0
+
+
+def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
+    """Read the recipes named, or all of the workspace; the quick ones come first."""
+    if args.overrides and not args.recipes:
+        raise InputError("--set needs a recipe to be named")
+    sources = args.recipes or workspace_recipes(workspace, folder="features")
+    recipes = [
+        read_recipe(source, workspace, folder="features", overrides=args.overrides)
+        for source in sources
+    ]
+    for recipe in recipes:
+        if isinstance(recipe.settings, HandcraftedRecipe):
+            try:
+                feature_columns(recipe.settings.families)
+            except InputError as error:
+                raise InputError(f"{recipe.path}: {error}") from None
+        elif not isinstance(recipe.settings, EmbeddingRecipe):
+            raise InputError(
+                f"{recipe.path} is not a recipe of features; its type is handcrafted or embedding"
+            )
+    names = [recipe.name for recipe in recipes]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"recipe {name} is named twice")
+    return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
+
+
+def _record(recipe: Recipe) -> dict[str, Any]:
+    """Return what the store keeps of its recipe."""
+    record = {"name": recipe.name, **recipe.settings.record()}
+    if isinstance(recipe.settings, EmbeddingRecipe):
+        record |= weights_record(recipe.settings.weights)
+    return record
+
+
+def _is_wanted(
+    recipe: Recipe, record: dict[str, Any], made_from: str, workspace: Workspace, named: bool
+) -> bool:
+    """Say whether a store is to be made; refuse to replace what was not asked to be replaced."""
+    path = workspace.store(recipe.name)
+    if not path.exists():
+        return True
+    current = is_current(path, record, made_from)
+    if named:
+        state = "is up to date" if current else "is there, though out of date"
+        raise InputError(f"{path} {state}; give --overwrite to make it again")
+    if current:
+        print(f"{path} is up to date")
+        return False
+    with open_store(path) as store:
+        if store.recipe.get("name") != recipe.name or store.recipe.get("type") != record["type"]:
+            raise InputError(
+                f"{path} was not made by {recipe.path}; rename one of them, or give --overwrite"
+            )
+    print(f"{path} is out of date and is made again")
+    return True
+
+
+def _make(
+    recipe: Recipe,
+    record: dict[str, Any],
+    catalogue: pd.DataFrame,
+    workspace: Workspace,
+    args: argparse.Namespace,
+) -> Extraction:
+    settings: Any = recipe.settings
+    path = workspace.store(recipe.name)
+    shared: dict[str, Any] = {
+        "record": record,
+        "jobs": args.jobs,
+        "on_error": args.on_error,
+        # Whether it may be replaced was decided before any work began.
+        "overwrite": True,
+    }
+    if isinstance(settings, HandcraftedRecipe):
+        return extract_features(path, catalogue, settings.families, size=settings.size, **shared)
+    options = settings.model_dump(exclude={"type"})
+    return extract_embeddings(path, catalogue, **options, device=args.device, **shared)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Apply a fitted stack to the stores of a workspace."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpastack.catalogue import read_catalogue
+from hpastack.errors import InputError
+from hpastack.files import published
+from hpastack.labels import Vocabulary
+from hpastack.models.stack_files import load_stack, read_manifest
+from hpastack.models.stack_inputs import gather_stores
+from hpastack.models.thresholds import apply_thresholds
+from hpastack.submission import write_submission
+from hpastack.workspace import Workspace
+from pipelines._command import command_parser, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "predict",
+        "Apply a fitted stack to the test fields of a workspace: reads the stores the stack was "
+        "fitted on, writes submissions/NAME.csv and submissions/NAME_probabilities.csv.",
+        "python -m pipelines.predict models/stack --workspace new_plates",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL",
+                        help="folder of a fitted stack, here or in the workspace")  # fmt: skip
+    parser.add_argument("--split", choices=("test", "train", "all"), default="test",
+                        help="which fields (default: test)")  # fmt: skip
+    parser.add_argument("--name", help="name of the files (default: that of the stack)")
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    model = args.model if args.model.is_dir() else workspace.root / args.model
+    record = read_manifest(model)["record"]
+    if "stores" not in record:
+        raise InputError(f"{model} does not say which stores it needs; predict from Python")
+    name = args.name or model.resolve().name
+    submission = workspace.submissions / f"{name}.csv"
+    table = workspace.submissions / f"{name}_probabilities.csv"
+    for path in (submission, table):
+        if path.exists() and not args.overwrite:
+            raise InputError(f"{path} exists; give --overwrite to replace it")
+    catalogue = read_catalogue(
+        workspace.require(workspace.catalogue, "python -m pipelines.prepare")
+    )
+    fields = catalogue if args.split == "all" else catalogue[catalogue["split"] == args.split]
+    if fields.empty:
+        raise InputError(f"the catalogue has no {args.split} fields")
+    vocabulary = Vocabulary(record["vocabulary"])
+    stack = load_stack(model)
+    inputs = gather_stores(
+        [workspace.store(store) for store in record["stores"]], list(fields.index), vocabulary
+    )
+    for store, made in record["stores"].items():
+        now = inputs.stores[store]
+        for key in ("content", "recipe"):
+            if now[key] != made[key]:
+                raise InputError(
+                    f"{workspace.store(store)}: its {key} is not the one the stack was fitted on"
+                )
+    probabilities = stack.predict_proba(inputs.table)
+    labels = apply_thresholds(probabilities.to_numpy(), stack.thresholds_)
+    write_submission(submission, list(fields.index), labels, vocabulary)
+    with published(table) as temporary:
+        probabilities.rename_axis("Id").to_csv(temporary, float_format="%.6g", lineterminator="\n")
+    print(f"wrote {submission} and {table} ({len(labels):,} fields)")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""Fit a stack on stored predictions and features, and write its submission."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hpastack.catalogue import read_catalogue
+from hpastack.errors import InputError, shorten
+from hpastack.folds import FoldPlan, read_fold_plan
+from hpastack.labels import Vocabulary
+from hpastack.models.stack_files import check_replaceable, save_stack
+from hpastack.models.stack_inputs import StackInputs, gather_stores
+from hpastack.models.stacking import StackClassifier
+from hpastack.recipes import StackRecipe, read_recipe
+from hpastack.store import open_store
+from hpastack.submission import write_submission
+from hpastack.workspace import Workspace
+from pipelines._command import command_parser, run_command
+
+# Keys of the recipe that say which columns there are; the rest are parameters of the estimator.
+_COLUMN_KEYS = ("type", "cnns", "features", "accept_fold_plans", "seed")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "stack",
+        "Fit per-label LightGBM and XGBoost on the CNN consensus out of fold, score them, and "
+        "write models/NAME/ and submissions/NAME.csv.",
+        "python -m pipelines.stack models/stack.yaml --set thresholds=global",
+        recipe=True,
+    )
+    parser.add_argument("recipe", nargs="?", default="stack", metavar="RECIPE",
+                        help="recipe of a stack (default: models/stack.yaml)")  # fmt: skip
+    parser.add_argument("--accept", action="append", default=[], metavar="STORE",
+                        help="use this out-of-fold store though its fold plan is unknown or splits "
+                        "clusters; the output says so")  # fmt: skip
+    parser.add_argument("--no-submission", action="store_true",
+                        help="fit without test fields")  # fmt: skip
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
+    if not isinstance(recipe.settings, StackRecipe):
+        raise InputError(f"{recipe.path} is not a recipe of type stack")
+    folder = workspace.models / recipe.name
+    submission = workspace.submissions / f"{recipe.name}.csv"
+    check_replaceable(folder, args.overwrite)
+    if not args.no_submission and submission.exists() and not args.overwrite:
+        raise InputError(f"{submission} exists; give --overwrite to replace it")
+
+    catalogue = read_catalogue(
+        workspace.require(workspace.catalogue, "python -m pipelines.prepare")
+    )
+    plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
+    vocabulary = workspace.vocabulary()
+    train = catalogue[catalogue["split"] == "train"]
+    test = catalogue[catalogue["split"] == "test"]
+    _check_plan(plan, train.index)
+    if args.no_submission:
+        test = test.iloc[:0]
+    elif test.empty:
+        raise InputError("the catalogue has no test fields; give --no-submission to fit without")
+    inputs = gather_stores(
+        _chosen_stores(recipe.settings, workspace),
+        [*train.index, *test.index],
+        vocabulary,
+        plan=plan,
+        accept=[*recipe.settings.accept_fold_plans, *args.accept],
+    )
+    stack = _fit(recipe.settings, inputs, train, plan, vocabulary, args.jobs)
+    labels = None if test.empty else stack.predict(inputs.table.loc[test.index])
+
+    record = {
+        "recipe": recipe.settings.record(),
+        "stores": inputs.stores,
+        "notes": inputs.notes,
+        "vocabulary": list(vocabulary),
+    }
+    save_stack(stack, folder, record=record, overwrite=args.overwrite)
+    _print_scores(stack, inputs)
+    print(f"wrote {folder}/ (the stack)", end="")
+    if labels is None:
+        print("; no submission, as asked")
+    else:
+        write_submission(submission, list(labels.index), labels, vocabulary)
+        print(f" and {submission} ({len(labels):,} fields)")
+
+
+def _check_plan(plan: FoldPlan, training: pd.Index) -> None:
+    if set(plan.frame.index) != set(training):
+        differing = plan.frame.index.symmetric_difference(training)
+        raise InputError(
+            f"the fold plan and the training fields differ in {len(differing)} fields: "
+            f"{shorten(differing)}; run: python -m pipelines.cluster --overwrite"
+        )
+
+
+def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:
+    predictions: list[Path] = []
+    features: list[Path] = []
+    for path in workspace.stores():
+        with open_store(path) as store:
+            (features if store.content == "features" else predictions).append(path)
+    chosen = []
+    for wanted, found in ((settings.cnns, predictions), (settings.features, features)):
+        if wanted == "auto":
+            chosen += found
+        else:
+            chosen += [workspace.store(name) for name in wanted]
+    if not chosen:
+        raise InputError(
+            f"no stores in {workspace.features}; make some with extract, finetune or ingest"
+        )
+    return chosen
+
+
+def _fit(
+    settings: StackRecipe,
+    inputs: StackInputs,
+    train: pd.DataFrame,
+    plan: FoldPlan,
+    vocabulary: Vocabulary,
+    jobs: int | None,
+) -> StackClassifier:
+    y = pd.DataFrame(vocabulary.indicator(train["target"]), train.index, list(vocabulary))
+    parameters = settings.model_dump(exclude=set(_COLUMN_KEYS))
+    stack = StackClassifier(
+        cnns=inputs.cnns,
+        logits=inputs.logits,
+        random_state=settings.seed,
+        n_splits=plan.n_folds,
+        n_jobs=jobs or -1,
+        verbose=True,
+        **parameters,
+    )
+    frame = plan.frame
+    return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])
+
+
+def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:
+    with pd.option_context("display.width", 120, "display.max_columns", None):
+        print(stack.label_table_.to_string(float_format="{:.3f}".format))
+        print("\nout of fold, thresholds chosen out of fold:")
+        print(stack.comparison_.to_string(float_format="{:.4f}".format))
+    scores = stack.cv_results_
+    for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro average precision")):
+        interval = scores.get(f"{name}_interval")
+        text = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+        print(f"{title}: {scores[name]:.4f}{text} (naive: {scores[f'naive_{name}']:.4f})")
+    for note in inputs.notes:
+        print(f"note: {note}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,233 @@
+"""The command: recipes named and not, what it refuses, what it leaves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from hpastack.catalogue import write_catalogue
+from hpastack.channels import STAINS
+from hpastack.images import check_fields
+from hpastack.recipes import read_recipe
+from hpastack.store import StoreHeader, open_store, write_store
+from hpastack.workspace import Workspace
+from pipelines.extract import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted(path.stem for path in (ROOT / "features").glob("*.yaml"))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """Five small fields, and two recipes."""
+    rng = np.random.default_rng(0)
+    images = tmp_path / "images"
+    images.mkdir()
+    rows = {}
+    for number in range(5):
+        files = {stain: str(images / f"field{number}_{stain}.png") for stain in STAINS}
+        for path in files.values():
+            cv2.imwrite(path, rng.integers(0, 256, (24, 24), dtype=np.uint8))
+        rows[f"field{number}"] = {"split": "train", "target": "0", "source": "x", **files}
+    fields = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
+    facts, _ = check_fields(fields, threads=1, progress=False)
+    (tmp_path / "data").mkdir()
+    write_catalogue(tmp_path / "data" / "catalogue.csv", fields.join(facts))
+    (tmp_path / "features").mkdir()
+    write_recipe(tmp_path, "plain", type="handcrafted", families=["intensity"], size=24)
+    write_recipe(tmp_path, "pairs", type="handcrafted", families=["colocalisation"], size=24)
+    return tmp_path
+
+
+def write_recipe(workspace, name, **keys):
+    (workspace / "features" / f"{name}.yaml").write_text(yaml.safe_dump(keys))
+
+
+def run(workspace, *args):
+    return main([*args, "--workspace", str(workspace), "--jobs", "1"])
+
+
+def listing(workspace):
+    return sorted(path.name for path in (workspace / "features").iterdir())
+
+
+def refused(capsys, *parts):
+    """Check that one line on stderr says all of this."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("python -m pipelines.extract: error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_named_recipe_makes_its_store(workspace, capsys):
+    assert run(workspace, "features/plain.yaml") == 0
+    path = workspace / "features" / "plain.h5"
+    assert capsys.readouterr().out == f"wrote {path} (5 fields, 72 columns)\n"
+    with open_store(path) as store:
+        assert store.recipe == {
+            "name": "plain", "type": "handcrafted", "families": ["intensity"], "size": 24,
+        }  # fmt: skip
+        assert store.image_ids == [f"field{number}" for number in range(5)]
+    assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
+
+
+def test_nothing_named_makes_what_is_missing_or_out_of_date(workspace, capsys):
+    assert run(workspace, "plain") == 0
+    first = (workspace / "features" / "plain.h5").stat().st_mtime_ns
+    capsys.readouterr()
+
+    assert run(workspace) == 0
+    out = capsys.readouterr().out
+    assert "plain.h5 is up to date" in out and "pairs.h5 (5 fields, 18 columns)" in out
+    assert (workspace / "features" / "plain.h5").stat().st_mtime_ns == first
+
+    assert run(workspace) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+    write_recipe(workspace, "plain", type="handcrafted", families=["intensity"], size=16)
+    assert run(workspace) == 0
+    out = capsys.readouterr().out
+    assert "plain.h5 is out of date" in out and "pairs.h5 is up to date" in out
+    with open_store(workspace / "features" / "plain.h5") as store:
+        assert store.recipe["size"] == 16
+
+
+def test_changed_pixels_put_a_store_out_of_date(workspace, capsys):
+    assert run(workspace) == 0
+    catalogue = workspace / "data" / "catalogue.csv"
+    table = pd.read_csv(catalogue, dtype=str, keep_default_na=False)
+    table.loc[2, "content"] = "0" * 32
+    table.to_csv(catalogue, index=False)
+    capsys.readouterr()
+    assert run(workspace) == 0
+    out = capsys.readouterr().out
+    assert "plain.h5 is out of date" in out and "pairs.h5 is out of date" in out
+
+
+def test_a_store_made_otherwise_is_not_replaced(workspace, capsys):
+    path = workspace / "features" / "plain.h5"
+    header = StoreHeader(kind="label_free", content="features", columns=["a"], recipe={"x": 1})
+    write_store(path, header, ["field0"], [[1.0]])
+    assert run(workspace) == 2
+    refused(capsys, "plain.h5 was not made by", "plain.yaml", "--overwrite")
+    assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
+    assert run(workspace, "--overwrite") == 0
+    assert listing(workspace) == ["pairs.h5", "pairs.yaml", "plain.h5", "plain.yaml"]
+
+
+def test_existing_store_of_a_named_recipe_is_refused_before_any_work(workspace, capsys):
+    assert run(workspace, "plain") == 0
+    capsys.readouterr()
+    assert run(workspace, "pairs", "plain") == 2
+    refused(capsys, "plain.h5 is up to date; give --overwrite")
+    assert run(workspace, "plain", "--set", "size=16") == 2
+    refused(capsys, "plain.h5 is there, though out of date; give --overwrite")
+    assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
+    assert run(workspace, "plain", "--set", "size=16", "--overwrite") == 0
+    with open_store(workspace / "features" / "plain.h5") as store:
+        assert store.recipe["size"] == 16
+
+
+def test_limit_takes_the_first_fields(workspace, capsys):
+    assert run(workspace, "plain", "--limit", "2") == 0
+    with open_store(workspace / "features" / "plain.h5") as store:
+        assert store.image_ids == ["field0", "field1"]
+    capsys.readouterr()
+    assert run(workspace) == 0
+    assert "plain.h5 is out of date" in capsys.readouterr().out
+
+
+def test_bad_field_stops_or_is_set_aside(workspace, capsys):
+    bad = workspace / "images" / "field3_green.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    assert run(workspace, "plain") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "field field3" in error and str(bad) in error and "truncated" in error
+    assert not (workspace / "features" / "plain.h5").exists()
+
+    assert run(workspace, "plain", "--on-error", "skip") == 3
+    captured = capsys.readouterr()
+    assert "plain.h5 (4 fields, 72 columns)" in captured.out
+    assert "1 fields left out, listed in" in captured.err
+    listed = pd.read_csv(workspace / "features" / "plain.skipped.csv")
+    assert listed.image_id.tolist() == ["field3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["plian"], ["unknown recipe plian", "plain"]),
+        (["plain", "--set", "szie=16"], ["unknown key 'szie'", "did you mean 'size'"]),
+        (["plain", "--set", "families=[intensiti]"], ["plain.yaml: unknown family 'intensiti'"]),
+        (["plain", "--set", "size=4"], ["size"]),
+        (["plain", "plain"], ["recipe plain is named twice"]),
+        (["--set", "size=16"], ["--set needs a recipe"]),
+        (["not_features"], ["not_features.yaml is not a recipe of features"]),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(workspace, capsys, args, parts):
+    (workspace / "features" / "not_features.yaml").write_text("type: stack\n")
+    before = listing(workspace)
+    assert run(workspace, *args) == 2
+    refused(capsys, *parts)
+    assert listing(workspace) == before
+
+
+def test_without_a_catalogue_the_remedy_is_named(workspace, capsys):
+    (workspace / "data" / "catalogue.csv").unlink()
+    assert run(workspace, "plain") == 2
+    refused(capsys, "catalogue.csv is missing; run: python -m pipelines.prepare")
+
+
+def test_folder_that_cannot_be_written_is_named(workspace, capsys):
+    recipe = workspace / "plain.yaml"
+    (workspace / "features" / "plain.yaml").rename(recipe)
+    (workspace / "features" / "pairs.yaml").unlink()
+    (workspace / "features").rmdir()
+    (workspace / "features").write_text("a file where a folder should be")
+    assert run(workspace, str(recipe)) == 2
+    refused(capsys, str(workspace / "features"))
+
+
+def test_embedding_recipe_makes_its_store(workspace, capsys):
+    pytest.importorskip("torch")
+    write_recipe(
+        workspace, "eyes",
+        type="embedding", backbone="test_resnet", weights="random", size=32, batch_size=2,
+    )  # fmt: skip
+    assert run(workspace, "--device", "cpu") == 0
+    assert "eyes.h5 (5 fields, 96 columns)" in capsys.readouterr().out
+    assert run(workspace) == 0
+    assert "eyes.h5 is up to date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipe_is_valid_and_says_how_to_run_it(name, tmp_path):
+    recipe = read_recipe(name, Workspace(tmp_path), folder="features")
+    first = recipe.path.read_text().splitlines()[0]
+    assert first == f"# python -m pipelines.extract features/{name}.yaml"
+
+
+@pytest.mark.parametrize("name", ["intensity", "texture"])
+def test_shipped_handcrafted_recipe_runs(name, workspace):
+    assert run(workspace, name, "--set", "size=24") == 0
+
+
+def test_handcrafted_extraction_loads_no_torch(workspace):
+    code = """
+import sys
+from pipelines.extract import main
+status = main(sys.argv[1:])
+assert not {"torch", "timm", "lightgbm", "xgboost", "matplotlib"} & set(sys.modules)
+sys.exit(status)
+"""
+    command = [sys.executable, "-c", code, "plain", "--workspace", workspace]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "field/s" in done.stderr
