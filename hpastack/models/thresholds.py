@@ -124,7 +124,7 @@ def _global(steps) -> float:
 def _guarded(thresholds, y, probabilities, max_ratio) -> np.ndarray:
     thresholds = thresholds.copy()
     for k, positives in enumerate(y.sum(axis=0)):
-        allowed = int(np.floor(max_ratio * positives))
+        allowed = int(min(max_ratio * positives, len(y)))
         if 0 < allowed < len(y):
             ranked = np.sort(probabilities[:, k])[::-1]
             floor = (ranked[allowed - 1] + ranked[allowed]) / 2
