@@ -1,0 +1,46 @@
+"""Settings of the documentation site: sphinx-build -W -b html docs docs/_build/html."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hpastack  # noqa: E402
+
+project = "hpastack"
+author = "the hpastack authors"
+version = release = hpastack.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.extlinks",
+]
+exclude_patterns = ["_build", "_generated"]
+
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
+
+html_theme = "furo"
+html_title = f"hpastack {release}"
+
+
+def setup(app):
+    """Connect the two hooks below."""
+    app.connect("autodoc-process-docstring", name_footnotes)
+    app.connect("autodoc-skip-member", skip_routing)
+
+
+def name_footnotes(app, what, name, obj, options, lines):
+    """Give the references of each docstring names of their own: all share one page."""
+    lines[:] = [re.sub(r"\[(\d+)\](?=_|\s)", rf"[#{name}.\1]", line) for line in lines]
+
+
+def skip_routing(app, what, name, obj, skip, options):
+    """Leave out the methods that scikit-learn adds to every estimator for metadata routing."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
