@@ -29,16 +29,22 @@ extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 html_theme = "furo"
 html_title = f"hpastack {release}"
 
+_numbers: dict[tuple[str, str], int] = {}
+
 
 def setup(app):
     """Connect the two hooks below."""
-    app.connect("autodoc-process-docstring", name_footnotes)
+    app.connect("autodoc-process-docstring", number_footnotes)
     app.connect("autodoc-skip-member", skip_routing)
 
 
-def name_footnotes(app, what, name, obj, options, lines):
-    """Give the references of each docstring names of their own: all share one page."""
-    lines[:] = [re.sub(r"\[(\d+)\](?=_|\s)", rf"[#{name}.\1]", line) for line in lines]
+def number_footnotes(app, what, name, obj, options, lines):
+    """Number the references of the docstrings through: all share one page."""
+
+    def number(match):
+        return f"[{_numbers.setdefault((name, match[1] or match[2]), len(_numbers) + 1)}]"
+
+    lines[:] = [re.sub(r"\[(\d+)\](?=_)|(?<=^\.\. )\[(\d+)\]", number, line) for line in lines]
 
 
 def skip_routing(app, what, name, obj, skip, options):
