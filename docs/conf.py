@@ -29,22 +29,23 @@ extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 html_theme = "furo"
 html_title = f"hpastack {release}"
 
-_numbers: dict[tuple[str, str], int] = {}
-
 
 def setup(app):
     """Connect the two hooks below."""
-    app.connect("autodoc-process-docstring", number_footnotes)
+    app.connect("autodoc-process-docstring", plain_references)
     app.connect("autodoc-skip-member", skip_routing)
 
 
-def number_footnotes(app, what, name, obj, options, lines):
-    """Number the references of the docstrings through: all share one page."""
+def plain_references(app, what, name, obj, options, lines):
+    """Turn the references of a docstring into a list: its footnotes would meet those of others."""
+    text = re.sub(r"(\[\d+\])_", r"\1", "\n".join(lines))
+    lines[:] = re.sub(r"^\.\. (\[\d+\].*(?:\n   .*)*)", _as_item, text, flags=re.MULTILINE).split(
+        "\n"
+    )
 
-    def number(match):
-        return f"[{_numbers.setdefault((name, match[1] or match[2]), len(_numbers) + 1)}]"
 
-    lines[:] = [re.sub(r"\[(\d+)\](?=_)|(?<=^\.\. )\[(\d+)\]", number, line) for line in lines]
+def _as_item(footnote):
+    return "- " + footnote[1].replace("\n   ", "\n  ")
 
 
 def skip_routing(app, what, name, obj, skip, options):
