@@ -493,7 +493,7 @@ def read_duplicate_lists(path: str | os.PathLike) -> pd.DataFrame:
             raise InputError(
                 f"{path}: line {number}: a line holds two or more ids separated by commas"
             )
-        pairs.update(((one, two) for one, two in combinations(sorted(set(ids)), 2)))
+        pairs.update(combinations(sorted(set(ids)), 2))
     if not pairs:
         raise InputError(f"{path}: holds no pair of ids")
     return pd.DataFrame(sorted(pairs), columns=["image_id", "twin"])

@@ -1,0 +1,133 @@
+"""Run a whole route: everything it needs, in order, leaving out what is up to date."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.errors import InputError
+from hpastack.models.stack_files import read_manifest
+from hpastack.recipes import (
+    CnnRecipe,
+    EmbeddingRecipe,
+    HandcraftedRecipe,
+    read_recipe,
+    workspace_recipes,
+)
+from hpastack.store import is_current
+from hpastack.workspace import Workspace
+from pipelines._command import command_parser, run_command
+from pipelines._steps import run_step
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "run",
+        "Run a whole route in a prepared workspace.\n"
+        "  fast      stored predictions -> boosters, calibration, submission (minutes)\n"
+        "  ordinary  stored checkpoints -> predictions and features -> the stored stack applied\n"
+        "  retrain   clusters, folds, CNNs, features and stack from scratch",
+        "python -m pipelines.run --route fast --overwrite",
+    )
+    parser.add_argument(
+        "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
+    )
+    parser.add_argument(
+        "--stack", default="stack", metavar="NAME", help="recipe of the stack (default: stack)"
+    )
+    parser.add_argument(
+        "--cnn", action="append", metavar="NAME",
+        help="recipe of a CNN to train (default: every one in the workspace's models/)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="where CNNs run: auto, cpu, cuda")
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    workspace.require(workspace.catalogue, "python -m pipelines.prepare")
+    submission = workspace.submissions / f"{args.stack}.csv"
+    if submission.exists() and not args.overwrite:
+        raise InputError(f"{submission} exists; give --overwrite to replace it")
+    shared = ["--workspace", workspace.root]
+    if args.jobs:
+        shared += ["--jobs", args.jobs]
+    replace = ["--overwrite"] if args.overwrite else []
+
+    if args.route == "ordinary":
+        _apply(workspace, args, shared, replace)
+        return
+    if args.route == "retrain":
+        cnns = args.cnn or _cnn_recipes(workspace)
+        if not cnns:
+            raise InputError(f"no recipe of a CNN in {workspace.models}; name some with --cnn")
+        run_step("cluster", *shared, *replace)
+        for cnn in cnns:
+            run_step("finetune", cnn, "--device", args.device, *shared, *replace)
+        _extract_all(workspace, args, shared)
+    elif not workspace.folds.is_file():
+        run_step("cluster", *shared, *_without_images(workspace))
+    run_step("stack", args.stack, *shared, *replace)
+
+
+def _apply(workspace: Workspace, args: argparse.Namespace, shared: list, replace: list) -> None:
+    """Make the stores that the stack was fitted on, with what is stored; train nothing."""
+    folder = workspace.models / args.stack
+    workspace.require(folder / "stack.json", f"python -m pipelines.stack {args.stack}")
+    digest = catalogue_digest(read_catalogue(workspace.catalogue))
+    for name, made in read_manifest(folder)["record"]["stores"].items():
+        recipe, path = made["recipe"], workspace.store(name)
+        if (workspace.models / name / "cnn.json").is_file():
+            run_step(
+                "finetune", name, "--predict-only", "--overwrite", "--device", args.device, *shared
+            )
+        elif recipe.get("type") in ("handcrafted", "embedding"):
+            if not is_current(path, recipe, digest):
+                settings = [f"--set={key}={json.dumps(recipe[key])}" for key in _settings(recipe)]
+                run_step(
+                    "extract", name, *settings, "--overwrite", "--device", args.device, *shared
+                )
+        else:
+            workspace.require(path, f"python -m pipelines.ingest ... --name {name}")
+    run_step("predict", folder, *shared, *replace)
+
+
+def _settings(recipe: dict) -> list[str]:
+    model = HandcraftedRecipe if recipe["type"] == "handcrafted" else EmbeddingRecipe
+    return [key for key in recipe if key in model.model_fields and key != "type"]
+
+
+def _extract_all(workspace: Workspace, args: argparse.Namespace, shared: list) -> None:
+    if _own_recipes(workspace, "features"):
+        run_step("extract", "--device", args.device, *shared)
+        return
+    # None of its own: those that come with the package and need no weights from the network.
+    for path in workspace_recipes(workspace, folder="features"):
+        settings = read_recipe(path, workspace, folder="features").settings
+        if isinstance(settings, HandcraftedRecipe) and not workspace.store(path.stem).is_file():
+            run_step("extract", path.stem, *shared)
+
+
+def _cnn_recipes(workspace: Workspace) -> list[str]:
+    return [
+        path.stem
+        for path in _own_recipes(workspace, "models")
+        if isinstance(read_recipe(path, workspace, folder="models").settings, CnnRecipe)
+    ]
+
+
+def _own_recipes(workspace: Workspace, folder: str) -> list[Path]:
+    return sorted((workspace.root / folder).glob("*.yaml"))
+
+
+def _without_images(workspace: Workspace) -> list[str]:
+    has_images = (read_catalogue(workspace.catalogue)["red"] != "").any()
+    return [] if has_images else ["--no-images"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
