@@ -303,7 +303,7 @@ def duplicate_pairs(
 def shifted_pairs(
     hashes: FieldHashes,
     *,
-    min_correlation: float = 0.88,
+    min_correlation: float = 0.92,
     min_stains: int = 3,
     min_similarity: float = 0.12,
     n_neighbours: int = 5,
@@ -319,7 +319,7 @@ def shifted_pairs(
     Parameters
     ----------
     hashes : FieldHashes
-    min_correlation : float, default=0.88
+    min_correlation : float, default=0.92
         Least correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
         Stains that must agree, each valid in both fields, at one shift.
@@ -346,10 +346,11 @@ def shifted_pairs(
     Notes
     -----
     Not exhaustive: the more a copy is shifted the less its spectrum
-    resembles. On synthetic fields, brighter and noisier, 99 % of the copies
-    shifted by up to a fifth of the side are found, 94 % of those by a quarter
-    and 86 % of those by three tenths. Copies shifted by more than 0.4 of the
-    side, mirrored or turned are not looked for.
+    resembles. Of copies of 390 synthetic fields, brighter and noisier, 99 %
+    were found at shifts of up to a fifth of the side, 96 % at a quarter, 89 %
+    at three tenths and half at 0.4; no other pair was taken for one, and
+    unrelated fields of few cells correlated by up to 0.912. Copies shifted by
+    more than 0.4 of the side, mirrored or turned are not looked for.
 
     References
     ----------
@@ -391,7 +392,7 @@ def near_duplicates(
     max_distance: int = 48,
     min_stains: int = 3,
     shifted: bool = True,
-    min_correlation: float = 0.88,
+    min_correlation: float = 0.92,
     progress: Progress = _silent,
 ) -> pd.DataFrame:
     """Find near-duplicate fields, in place and shifted.
@@ -588,7 +589,7 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     backward = pairs[(first == "train") & (second == "test")]
     backward = backward.rename(columns={"image_id": "twin", "twin": "image_id"})
     for column in {"shift_y", "shift_x"}.intersection(pairs.columns):
-        backward[column] = -backward[column]
+        backward[column] = 0 - backward[column]  # not -0.0 where there is no shift
     found = pd.concat([forward, backward])[list(pairs.columns)]
     found.insert(2, "twin_target", found["twin"].map(catalogue["target"]))
     return found.sort_values(["image_id", "twin"], ignore_index=True)

@@ -100,7 +100,7 @@ class StackRecipe(Settings):
     l2: float = Field(20.0, ge=0)
     column_share: float = Field(0.8, gt=0, le=1)
     min_positives: int = Field(20, ge=1)
-    min_clusters: int = Field(10, ge=1)
+    min_clusters: int = Field(5, ge=1)
     thresholds: Literal["shrunk", "global", "per-label"] = "shrunk"
     n_bootstrap: int = Field(200, ge=0)
     seed: int = 0

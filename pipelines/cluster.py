@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="most bits of 256 in which the hashes of a stain may differ (default: 48)",
     )  # fmt: skip
     parser.add_argument(
-        "--min-correlation", type=float, default=0.88, metavar="R",
-        help="least correlation of the overlap of a shifted copy (default: 0.88)",
+        "--min-correlation", type=float, default=0.92, metavar="R",
+        help="least correlation of the overlap of a shifted copy (default: 0.92)",
     )  # fmt: skip
     parser.add_argument(
         "--min-stains", type=int, default=3, metavar="N",

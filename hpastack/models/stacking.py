@@ -98,7 +98,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         Libraries, averaged.
     rounds, learning_rate, leaves, min_leaf, l2, column_share
         As `hpastack.models.boosting.TreeSettings`.
-    min_positives, min_clusters : int, default=20, 10
+    min_positives, min_clusters : int, default=20, 5
         With fewer positive fields, or fewer clusters that hold one, in the
         training part of a fold the consensus of a label stands.
     thresholds : {"shrunk", "global", "per-label"}, default="shrunk"
@@ -168,7 +168,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         l2: float = 20.0,
         column_share: float = 0.8,
         min_positives: int = 20,
-        min_clusters: int = 10,
+        min_clusters: int = 5,
         thresholds: str = "shrunk",
         n_splits: int = 5,
         n_bootstrap: int = 200,

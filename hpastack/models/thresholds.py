@@ -95,36 +95,43 @@ def apply_thresholds(probabilities, thresholds) -> np.ndarray:
 
 
 def _f1_steps(y, probability) -> tuple[np.ndarray, np.ndarray]:
-    # Candidate thresholds from high to low, and the F1 of labelling everything above each.
+    # Distinct scores from high to low, and the F1 of labelling everything at or above each.
     order = np.argsort(-probability, kind="stable")
     ranked, positives = probability[order], y.sum()
-    last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    hits = np.cumsum(y[order])[last_of_tie]
-    f1 = 2 * hits / (last_of_tie + 1 + positives)
-    here = ranked[last_of_tie]
-    below = np.append(here[1:], max(0.0, here[-1] - _EDGE))
-    return (here + below) / 2, f1
+    last = _last_of_tie(ranked)
+    return ranked[last], 2 * np.cumsum(y[order])[last] / (last + 1 + positives)
 
 
-def _own(candidates, f1) -> float:
-    return float(candidates[np.argmax(f1)])
+def _own(scores, f1) -> float:
+    return _just_below(scores, int(np.argmax(f1)))
 
 
 def _global(steps) -> float:
     # The sum over labels of F1 at a common threshold is a step function of it:
     # collect every label's steps, sort them once, and add them up.
-    candidates = np.concatenate([step[0] for step in steps])
+    scores = np.concatenate([step[0] for step in steps])
     gains = np.concatenate([np.diff(step[1], prepend=0.0) for step in steps])
-    order = np.argsort(-candidates, kind="stable")
-    ranked, total = candidates[order], np.cumsum(gains[order])
-    last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    return float(ranked[last_of_tie][np.argmax(total[last_of_tie])])
+    order = np.argsort(-scores, kind="stable")
+    ranked, total = scores[order], np.cumsum(gains[order])
+    last = _last_of_tie(ranked)
+    return _just_below(ranked[last], int(np.argmax(total[last])))
+
+
+def _last_of_tie(ranked) -> np.ndarray:
+    return np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+
+
+def _just_below(scores, position: int) -> float:
+    # Half way to the next score; scores fall.
+    here = scores[position]
+    below = scores[position + 1] if position + 1 < len(scores) else max(0.0, here - _EDGE)
+    return float((here + below) / 2)
 
 
 def _guarded(thresholds, y, probabilities, max_ratio) -> np.ndarray:
     thresholds = thresholds.copy()
     for k, positives in enumerate(y.sum(axis=0)):
-        allowed = int(np.floor(max_ratio * positives))
+        allowed = int(min(max_ratio * positives, len(y))) if positives else 0
         if 0 < allowed < len(y):
             ranked = np.sort(probabilities[:, k])[::-1]
             floor = (ranked[allowed - 1] + ranked[allowed]) / 2
