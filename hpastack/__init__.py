@@ -37,6 +37,7 @@ _HOME = {
     "load_stack": "models.stack_files",
     "StackClassifier": "models.stacking",
     "best_thresholds": "models.thresholds",
+    "write_report": "report.stack_report",
     "open_store": "store",
     "write_submission": "submission",
     "draw_field": "synthetic",

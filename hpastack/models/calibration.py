@@ -8,6 +8,10 @@ from scipy.special import expit
 #: Below this many positives a label keeps the logits it has.
 MIN_POSITIVES = 20
 
+#: Pull of a label's slope and offset towards their prior, in units of information. Without
+#: it each fold of a rare label gets an offset of its own, and the folds' fields no longer compare.
+STRENGTH = 20.0
+
 
 def fit_logistic(features, y, *, prior, strength, n_steps=50) -> np.ndarray:
     """Fit a logistic regression whose coefficients are shrunk towards a prior.
@@ -61,17 +65,20 @@ def fit_logistic(features, y, *, prior, strength, n_steps=50) -> np.ndarray:
     return coefficients
 
 
-def fit_platt(logits, y, *, min_positives=MIN_POSITIVES, strength=1.0) -> np.ndarray:
+def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITIVES) -> np.ndarray:
     """Fit the slope and offset that turn one label's logits into log-odds.
 
     Parameters
     ----------
     logits : ndarray of float, shape (n,)
     y : ndarray of {0, 1}, shape (n,)
+    clusters : ndarray of int, shape (n,)
+        Fields of one cluster are near-copies: the fit is drawn to `prior` as
+        if each cluster that holds the label were one field.
+    prior : (float, float), default=(1, 0)
+        Slope and offset without evidence.
     min_positives : int, default=20
-        With fewer positives, or as few negatives, the logits are left alone.
-    strength : float, default=1.0
-        Pull towards slope 1, offset 0.
+        With fewer positives, or as few negatives, `prior` stands.
 
     Returns
     -------
@@ -84,11 +91,29 @@ def fit_platt(logits, y, *, min_positives=MIN_POSITIVES, strength=1.0) -> np.nda
        comparisons to regularized likelihood methods", 1999.
     """
     y = np.asarray(y, dtype=float)
-    identity = np.array([1.0, 0.0])
+    unchanged = np.array(prior, dtype=float)
     if min(y.sum(), len(y) - y.sum()) < min_positives:
-        return identity
+        return unchanged
     design = np.column_stack([logits, np.ones(len(y))])
-    slope, offset = fit_logistic(design, y, prior=identity, strength=[strength, strength])
+    pull = np.full(2, STRENGTH * copies(y, clusters))
+    slope, offset = fit_logistic(design, y, prior=unchanged, strength=pull)
     if slope <= 0:
-        return identity
+        return unchanged
     return np.array([slope, offset])
+
+
+def copies(y, clusters) -> float:
+    """Return how many positive fields of a label there are to a cluster that holds one.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n,)
+    clusters : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    float
+        At least 1.
+    """
+    holders = len(np.unique(clusters[y == 1]))
+    return float(y.sum() / holders) if holders else 1.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpastack.models.calibration import fit_logistic
+from hpastack.models.calibration import STRENGTH, copies, fit_logistic
 
 #: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
 CLIP = 0.01
@@ -56,14 +56,18 @@ class Consensus:
     coefficients: np.ndarray
 
     @classmethod
-    def fit(cls, logits, y, *, strength=WEIGHT_STRENGTH) -> Consensus:
+    def fit(cls, logits, y, clusters, *, strength=WEIGHT_STRENGTH) -> Consensus:
         """Fit the consensus of every label.
+
+        A slope and an offset are fitted to all labels together; each label's own
+        are drawn towards them, the more the fewer clusters hold it.
 
         Parameters
         ----------
         logits : ndarray of float, shape (n_cnns, n, n_labels)
             Bounded log-odds; `n_cnns` may be 0.
         y : ndarray of {0, 1}, shape (n, n_labels)
+        clusters : ndarray of int, shape (n,)
         strength : float, default=100
             Pull of the weights towards equal.
 
@@ -78,9 +82,14 @@ class Consensus:
             positives = y.sum(axis=0)
             coefficients[:, 1] = np.log((positives + 0.5) / (n - positives + 0.5))
             return cls(coefficients)
-        prior = np.r_[1.0, 0.0, np.zeros(n_cnns)]
-        pull = np.r_[1.0, 1.0, np.full(n_cnns, strength)]
+        mean = logits.mean(axis=0).ravel()
+        common = fit_logistic(
+            np.column_stack([mean, np.ones_like(mean)]), y.ravel(), prior=[1, 0], strength=[1, 1]
+        )
+        prior = np.r_[common, np.zeros(n_cnns)]
         for label in range(n_labels):
+            alike = copies(y[:, label], clusters)
+            pull = np.r_[STRENGTH * alike, STRENGTH * alike, np.full(n_cnns, strength * alike)]
             coefficients[label] = fit_logistic(
                 _design(logits[:, :, label]), y[:, label], prior=prior, strength=pull
             )

@@ -369,7 +369,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                     f"fold {fold} splits {len(split)} clusters, such as that of row {at_fault}; "
                     "make folds that keep clusters whole"
                 )
-            consensus = Consensus.fit(inputs.logits[:, train], y[train])
+            consensus = Consensus.fit(inputs.logits[:, train], y[train], clusters[train])
             margin = consensus.margin(inputs.logits)
             base[test] = margin[test]
             self.consensus_.append(consensus)
@@ -504,7 +504,8 @@ class _Top:
         for k in range(n_labels):
             if (boosted[:, k] != base[:, k]).any():
                 weights[k] = booster_weight(y[:, k], base[:, k], boosted[:, k], clusters)
-            calibration[k] = fit_platt(blend(base[:, k], boosted[:, k], weights[k]), y[:, k])
+            logits = blend(base[:, k], boosted[:, k], weights[k])
+            calibration[k] = fit_platt(logits, y[:, k], clusters)
         top = cls(weights, calibration, np.zeros(n_labels))
         thresholds = best_thresholds(y, top.probabilities(base, boosted), policy=policy)
         return cls(weights, calibration, thresholds)

@@ -1,1 +1,1 @@
-"""The HTML report of a fitted stack."""
+"""The HTML report of a fitted stack; needs the extra ``report``."""

@@ -1,0 +1,229 @@
+"""From tables made elsewhere to a submission: ingest, stack, predict, run, and every refusal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.labels import HPA_2018
+from hpastack.models.stack_files import load_stack
+from hpastack.store import open_store
+from pipelines import cluster, ingest, predict, prepare, report, run, stack
+
+N_TRAIN, N_TEST = 240, 30
+
+
+def fill(root):
+    """Write the tables of a small competition whose labels 0 to 3 occur."""
+    rng = np.random.default_rng(0)
+    n = N_TRAIN + N_TEST
+    y = np.zeros((n, 28), dtype=int)
+    y[:, :4] = rng.random((n, 4)) < [0.5, 0.3, 0.3, 0.2]
+    y[y.sum(axis=1) == 0, 0] = 1
+    ids = [f"id{i:03d}" for i in rng.permutation(n)]
+    targets = HPA_2018.targets(y)
+    probabilities = np.clip(0.5 * y + 0.5 * rng.random(y.shape), 0, 1)
+    table = pd.DataFrame(probabilities, ids, [str(k) for k in range(28)]).rename_axis("Id")
+    table.iloc[:N_TRAIN].to_csv(root / "oof.csv")
+    table.iloc[N_TRAIN:].to_csv(root / "test.csv")
+    train = pd.DataFrame({"Id": ids[:N_TRAIN], "Target": targets[:N_TRAIN]})
+    train.to_csv(root / "train.csv", index=False)
+    sample = pd.DataFrame({"Id": ids[N_TRAIN:], "Predicted": "0"})
+    sample.to_csv(root / "sample_submission.csv", index=False)
+    return ids
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    root = tmp_path_factory.mktemp("template")
+    fill(root)
+    shared = ["--workspace", str(root)]
+    assert prepare.main(["--labels", str(root / "train.csv"),
+                         "--test", str(root / "sample_submission.csv"), *shared]) == 0  # fmt: skip
+    assert cluster.main(["--no-images", *shared]) == 0
+    plan = pd.read_csv(root / "data" / "folds.csv")[["image_id", "fold"]]
+    plan.to_csv(root / "my_folds.csv", index=False)
+    tables = [str(root / "oof.csv"), str(root / "test.csv")]
+    assert ingest.main([*tables, "--name", "net", "--kind", "out_of_fold",
+                        "--folds", str(root / "my_folds.csv"), *shared]) == 0  # fmt: skip
+    return root
+
+
+@pytest.fixture
+def workspace(template, tmp_path):
+    import shutil
+
+    root = tmp_path / "work"
+    shutil.copytree(template, root)
+    return root
+
+
+def call(command, workspace, *arguments):
+    return command.main([*map(str, arguments), "--workspace", str(workspace)])
+
+
+QUICK = ("--set", "n_bootstrap=5", "--set", "rounds=20", "--jobs", "1")
+
+
+def one_line(capsys, *words):
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert ": error: " in error
+    for word in words:
+        assert word in error
+    return error
+
+
+def test_from_predictions_to_a_submission(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    said = capsys.readouterr().out
+    assert "macro F1:" in said and "submissions" in said.splitlines()[-1]
+    lines = (workspace / "submissions" / "stack.csv").read_text().splitlines()
+    sample = pd.read_csv(workspace / "sample_submission.csv")
+    assert lines[0] == "Id,Predicted"
+    assert [line.split(",")[0] for line in lines[1:]] == list(sample["Id"])
+    for line in lines[1:]:
+        labels = [int(word) for word in line.split(",")[1].split()]
+        assert labels == sorted(set(labels))
+    fitted = load_stack(workspace / "models" / "stack")
+    assert fitted.cv_results_["macro_f1"] > 0.1  # four of the 28 labels occur
+    with open_store(workspace / "models" / "stack" / "out_of_fold.h5") as store:
+        assert store.kind == "out_of_fold"
+
+    first = (workspace / "submissions" / "stack.csv").read_bytes()
+    assert call(predict, workspace, "models/stack", "--name", "again") == 0
+    assert (workspace / "submissions" / "again.csv").read_bytes() == first
+    table = pd.read_csv(workspace / "submissions" / "again_probabilities.csv", index_col="Id")
+    assert table.shape == (N_TEST, 28) and list(table.columns) == list(HPA_2018)
+
+    assert call(report, workspace, "models/stack") == 0
+    assert (workspace / "reports" / "stack.html").is_file()
+    assert call(report, workspace, "models/stack") == 2
+
+    # The same bytes from more workers, through the fast route and the ordinary one.
+    assert call(run, workspace, "--route", "fast", "--jobs", "2", "--overwrite") == 0
+    refitted = (workspace / "submissions" / "stack.csv").read_bytes()
+    assert call(run, workspace, "--route", "ordinary", "--overwrite") == 0
+    assert (workspace / "submissions" / "stack.csv").read_bytes() == refitted
+
+
+def test_nothing_is_overwritten_unasked(workspace, capsys):
+    (workspace / "submissions").mkdir()
+    (workspace / "submissions" / "stack.csv").write_text("mine")
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "stack.csv", "--overwrite")
+    assert (workspace / "submissions" / "stack.csv").read_text() == "mine"
+    assert not (workspace / "models" / "stack").exists()
+
+
+def again(workspace, name, *options, tables=("oof.csv", "test.csv")):
+    paths = [workspace / table for table in tables]
+    return call(ingest, workspace, *paths, "--name", name, *options)
+
+
+def test_an_in_sample_store_is_refused(workspace, capsys):
+    assert again(workspace, "cheat", "--kind", "in_sample") == 0
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "cheat.h5", "in-sample")
+    assert call(stack, workspace, *QUICK, "--accept", "cheat") == 2
+    assert not (workspace / "models" / "stack").exists()
+
+
+def test_an_unknown_fold_plan_is_refused_unless_accepted(workspace, capsys):
+    assert again(workspace, "vague", "--kind", "out_of_fold") == 0
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "vague.h5", "fold plan is unknown")
+    assert call(stack, workspace, *QUICK, "--accept", "vague") == 0
+    assert "note: vague: out of fold by an unknown plan" in capsys.readouterr().out
+    assert call(report, workspace, "models/stack") == 0
+    assert "unknown plan" in (workspace / "reports" / "stack.html").read_text()
+
+
+def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, capsys):
+    plan = pd.read_csv(workspace / "data" / "folds.csv")
+    (workspace / "twins.txt").write_text(",".join(plan.groupby("fold")["image_id"].first()) + "\n")
+    assert call(cluster, workspace, "--no-images", "--pairs", workspace / "twins.txt",
+                "--overwrite") == 0  # fmt: skip
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "net.h5", "splits 1 clusters")
+    assert call(stack, workspace, *QUICK, "--set", "accept_fold_plans=[net]") == 0
+    assert "splits 1 clusters (5 fields), accepted" in capsys.readouterr().out
+
+
+def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys):
+    assert again(workspace, "half", "--kind", "label_free", tables=["oof.csv"]) == 0
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "half.h5", f"lacks {N_TEST} of {N_TRAIN + N_TEST} fields")
+    assert call(stack, workspace, *QUICK, "--no-submission") == 0
+    assert not (workspace / "submissions").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--set", "round=3"], ["unknown key 'round'", "'rounds'"]),
+        (["nothing"], ["unknown recipe nothing"]),
+        (["--set", "cnns=[other]"], ["other.h5", "no such store"]),
+        (["--set", "rounds=many"], ["rounds", "integer"]),
+        (["--accept", "nobody"], ["nobody", "is not used"]),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(workspace, capsys, arguments, words):
+    assert call(stack, workspace, *QUICK, *arguments) == 2
+    one_line(capsys, *words)
+    assert not (workspace / "models" / "stack").exists()
+
+
+def test_a_recipe_of_another_type_is_refused(workspace, capsys):
+    assert call(stack, workspace, "cnn_small") == 2
+    one_line(capsys, "is not a recipe of type stack")
+
+
+def test_steps_that_come_first_are_named(tmp_path, capsys):
+    assert call(stack, tmp_path) == 2
+    one_line(capsys, "catalogue.csv is missing; run: python -m pipelines.prepare")
+    assert call(predict, tmp_path, "models/stack") == 2
+    one_line(capsys, "is not a stack")
+    assert call(run, tmp_path, "--route", "fast") == 2
+
+
+def test_a_path_that_cannot_be_written(workspace, capsys):
+    (workspace / "models").write_text("a file where a folder should be")
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "models")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--kind", "label_free", "--name", "net"], ["net.h5 exists", "--overwrite"]),
+        (["--kind", "label_free", "--name", "a/b"], ["plain name"]),
+        (["--kind", "label_free", "--name", "x", "--folds", "f.csv"], ["--kind out_of_fold"]),
+        (["--kind", "out_of_fold", "--name", "x", "--folds", "none.csv"], ["none.csv"]),
+        (["--kind", "label_free", "--name", "x", "--ids", "ids.txt"], ["no matrix"]),
+    ],
+)
+def test_ingest_mistakes(workspace, capsys, arguments, words):
+    before = sorted((workspace / "features").iterdir())
+    assert call(ingest, workspace, workspace / "oof.csv", *arguments) == 2
+    one_line(capsys, *words)
+    assert sorted((workspace / "features").iterdir()) == before
+
+
+def test_votes_and_features(workspace):
+    votes = pd.DataFrame(np.arange(28 * N_TRAIN).reshape(N_TRAIN, 28) % 6)
+    np.save(workspace / "votes.npy", votes)
+    assert again(workspace, "votes", "--kind", "label_free", "--max", "5", "--ids",
+                 workspace / "train.csv", tables=["votes.npy"]) == 0  # fmt: skip
+    with open_store(workspace / "features" / "votes.h5") as store:
+        assert store.values().max() == 1 and store.content == "probabilities"
+    assert again(workspace, "stats", "--kind", "label_free", "--content", "features") == 0
+    with open_store(workspace / "features" / "stats.h5") as store:
+        assert store.columns[0] == "stats__0" and store.content == "features"
+        assert len(store.image_ids) == N_TRAIN + N_TEST
+
+
+def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
+                 "--overwrite") == 0  # fmt: skip
+    assert call(predict, workspace, "models/stack", "--overwrite") == 2
+    one_line(capsys, "net.h5", "not the one the stack was fitted on")
