@@ -1,0 +1,163 @@
+"""The documentation: its links, commands, names and examples are those of the code."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hpastack as hs
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"python -m pipelines\.(\w+)([^`\n]*)")
+# An option where prose names one without its command.
+_OPTION = re.compile(r"(?<![\w`-])--[a-z][a-z-]*|(?<=`)--[a-z][a-z-]*")
+
+
+def page_id(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def fences(page, language):
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for name, code in found if name == language]
+
+
+def anchors(page):
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
+
+
+class Known(Exception):
+    """Carries the options of a command out of its parser."""
+
+
+@pytest.fixture
+def options_of(monkeypatch):
+    """What gives the options that a command knows, without running it."""
+
+    def catch(parser, args=None, namespace=None):
+        raise Known({option for action in parser._actions for option in action.option_strings})
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", catch)
+
+    def options(command):
+        module = importlib.import_module(f"pipelines.{command}")
+        with pytest.raises(Known) as caught:
+            module.main([])
+        return caught.value.args[0]
+
+    return options
+
+
+def commands_of(page):
+    """Return (command, its options) for each command line of a page."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = []
+    for command, rest in _COMMAND.findall(text):
+        words = shlex.split(rest, comments=True) if rest.count('"') % 2 == 0 else rest.split()
+        lines.append((command, [word.partition("=")[0] for word in words if word[:2] == "--"]))
+    return lines
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_resolve(page):
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        assert place.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_and_their_options_exist(page, options_of):
+    for command, options in commands_of(page):
+        assert (ROOT / "pipelines" / f"{command}.py").is_file(), f"{page.name}: {command}"
+        unknown = set(options) - options_of(command)
+        assert not unknown, f"{page.name}: {command} {unknown}"
+
+
+def test_options_named_in_prose_exist(options_of):
+    commands = [
+        path.stem for path in (ROOT / "pipelines").glob("*.py") if not path.stem.startswith("_")
+    ]
+    known = set().union(*(options_of(command) for command in commands))
+    for page in PAGES:
+        # What stands in fences or behind a command is looked at above.
+        text = _COMMAND.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))
+        assert set(_OPTION.findall(text)) <= known, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_names_in_examples_exist(page):
+    for code in fences(page, "python"):
+        compile(code, str(page), "exec")
+        for name in re.findall(r"\bhs\.(\w+)", code):
+            assert name in hs.__all__, f"{page.name}: hs.{name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "docs/features.md", "docs/guide.md"])
+def test_examples_run(name):
+    pytest.importorskip("xgboost")
+    codes = fences(ROOT / name, "python")
+    assert codes
+    for code in codes:
+        exec(compile(code, name, "exec"), {})
+
+
+def test_api_page_holds_the_public_names():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\.\. auto\w+:: hpastack\.(\w+)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted(set(hs.__all__) - {"__version__"})
+
+
+def test_tables_of_features_are_up_to_date():
+    path = ROOT / "docs" / "make_features.py"
+    spec = importlib.util.spec_from_file_location("make_features", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    assert module.renewed(page) == page, "run python docs/make_features.py"
+
+
+def test_recipe_keys_are_in_the_guide():
+    from hpastack.recipes import _TYPES
+
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    recipes = guide[guide.index("## Recipes") : guide.index("## Exit statuses")]
+    for name, settings in _TYPES.items():
+        assert f"`type: {name}`" in recipes
+        for key in settings.model_fields:
+            assert f"`{key}`" in recipes or key == "type", f"{name}: {key}"
+
+
+@pytest.mark.slow
+def test_site_builds_offline_without_warnings(tmp_path):
+    for needed in ("sphinx", "myst_parser", "furo", "torch"):
+        pytest.importorskip(needed)
+    # A process of its own: warnings within Sphinx itself are none of ours.
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "-b",
+        "html",
+        "-d",
+        tmp_path / "doctrees",
+    ]
+    done = subprocess.run([*command, ROOT / "docs", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
