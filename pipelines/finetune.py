@@ -10,6 +10,7 @@ from pathlib import Path
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
 from hpastack.folds import read_fold_plan
+from hpastack.metrics import macro_average_precision
 from hpastack.models.cnn_settings import CnnSettings
 from hpastack.recipes import CnnRecipe, read_recipe
 from hpastack.store import open_store
@@ -55,8 +56,8 @@ def _run(args: argparse.Namespace) -> None:
     if not isinstance(recipe.settings, CnnRecipe):
         raise InputError(f"{recipe.path} is no recipe of type cnn")
     settings = CnnSettings(**_located(recipe.settings.model_dump(exclude={"type"}), workspace))
-    from hpastack.models.cnn import finetune_folds, predict_store
-    from hpastack.models.cnn_training import macro_average_precision
+    from hpastack.models.cnn import finetune_folds
+    from hpastack.models.cnn_prediction import predict_store
 
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")

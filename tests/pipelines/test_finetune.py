@@ -96,7 +96,7 @@ def test_existing_store_is_refused_before_work(workspace, capsys):
     assert workspace.store("tiny").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("name", ["cnn_densenet121", "cnn_resnet18", "cnn_small"])
+@pytest.mark.parametrize("name", ["cnn_densenet121", "cnn_small"])
 def test_shipped_recipes(tmp_path, name):
     from hpastack.models.cnn_settings import CnnSettings
 
