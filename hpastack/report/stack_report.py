@@ -30,9 +30,9 @@ svg { max-width: 100%; height: auto }
 made with hpastack {{ version }}.</p>
 {% for note in notes %}<p class="warning">{{ note }}</p>{% endfor %}
 <h2>Scores</h2>
-<p>Out of fold: each field is scored by models, calibration and thresholds that were fitted without
-its fold, and folds keep near-duplicates and wells together. Naive: blend, calibration and
-thresholds are fitted on the very fields they are scored on. Believe the first.</p>
+<p>Out of fold: each field is scored by boosters, and by a calibration and thresholds, that were
+fitted on other folds, and folds keep clusters of near-duplicates together. Naive: blend,
+calibration and thresholds are fitted on the very fields they are scored on. Believe the first.</p>
 <table><tr><th></th><th>out of fold</th><th>95 % interval</th><th>naive</th></tr>
 {% for row in scores %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
