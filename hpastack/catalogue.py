@@ -81,7 +81,8 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         )
     for name in ("height", "width"):
         # 0 where no image is at hand: a field known by its labels alone.
-        wrong = frame.index[~frame[name].str.fullmatch(r"0|[1-9][0-9]{0,8}")]
+        known = frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")
+        wrong = frame.index[~(known | (frame[name].eq("0") & frame[STAINS[0]].eq("")))]
         if len(wrong):
             raise InputError(
                 f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "

@@ -33,7 +33,8 @@ CONTENTS = ("features", "probabilities", "logits", "label_sets")
 
 _DATASETS = ("image_ids", "columns", "values", "fold")
 _PACKAGES = (
-    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "torch", "timm"
+    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
+    "lightgbm", "xgboost", "torch", "timm"
 )  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def fold_digest(image_ids: Iterable[str], fold) -> str:
     Returns
     -------
     str
-        SHA-256, in hexadecimal, of the lines ``image_id,fold`` sorted by id.
+        SHA-256, in hexadecimal, of the sorted lines ``image_id,fold``.
 
     Examples
     --------

@@ -188,6 +188,11 @@ def _as_pairs(listed: list[pd.DataFrame], catalogue: pd.DataFrame) -> Iterable[p
     """Keep what is known of fields of the catalogue, as rows of the table of pairs."""
     for table in listed:
         known = table[table.isin(set(catalogue.index)).all(axis=1)]
+        # The earlier field of the catalogue first, as in the pairs found by looking.
+        ids = known[["image_id", "twin"]].to_numpy(dtype=object)
+        rows = catalogue.index.get_indexer(pd.Index(ids.ravel())).reshape(-1, 2)
+        ids = np.where(rows[:, :1] > rows[:, 1:], ids[:, ::-1], ids)
+        known = pd.DataFrame(ids, columns=["image_id", "twin"])
         yield known.assign(evidence="listed").reindex(columns=list(PAIR_COLUMNS)).astype(object)
 
 

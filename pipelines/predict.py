@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.files import published
 from hpastack.labels import Vocabulary
@@ -55,7 +55,10 @@ def _run(args: argparse.Namespace) -> None:
     vocabulary = Vocabulary(record["vocabulary"])
     stack = load_stack(model)
     inputs = gather_stores(
-        [workspace.store(store) for store in record["stores"]], list(fields.index), vocabulary
+        [workspace.store(store) for store in record["stores"]],
+        list(fields.index),
+        vocabulary,
+        made_from=catalogue_digest(catalogue),
     )
     for store, made in record["stores"].items():
         now = inputs.stores[store]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan, read_fold_plan
 from hpastack.labels import Vocabulary
@@ -67,18 +67,21 @@ def _run(args: argparse.Namespace) -> None:
         test = test.iloc[:0]
     elif test.empty:
         raise InputError("the catalogue has no test fields; give --no-submission to fit without")
+    accepted = [*recipe.settings.accept_fold_plans, *args.accept]
     inputs = gather_stores(
         _chosen_stores(recipe.settings, workspace),
         [*train.index, *test.index],
         vocabulary,
+        made_from=catalogue_digest(catalogue),
         plan=plan,
-        accept=[*recipe.settings.accept_fold_plans, *args.accept],
+        accept=accepted,
     )
     stack = _fit(recipe.settings, inputs, train, plan, vocabulary, args.jobs)
     labels = None if test.empty else stack.predict(inputs.table.loc[test.index])
 
+    used = {**recipe.settings.record(), "accept_fold_plans": accepted}
     record = {
-        "recipe": recipe.settings.record(),
+        "recipe": used,
         "stores": inputs.stores,
         "notes": inputs.notes,
         "vocabulary": list(vocabulary),

@@ -43,7 +43,9 @@ class CnnCheckpoint:
     settings : CnnSettings
     vocabulary : tuple of str
         Label names in the order of the outputs.
-    preprocessing : Preprocessing
+    preprocessing : tuple of Preprocessing
+        One a fold: the statistics of a network trained from random weights are
+        those of its own training fields.
     plan : FoldPlan
         Which fold, and so which model, each training field was held out from.
     digests : dict of str to str
@@ -58,7 +60,7 @@ class CnnCheckpoint:
     folder: Path
     settings: CnnSettings
     vocabulary: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: tuple[Preprocessing, ...]
     plan: FoldPlan
     digests: dict[str, str]
     scores: dict
@@ -77,13 +79,13 @@ class CnnCheckpoint:
             In the order of the folds, in evaluation mode, on `device`.
         """
         models = []
-        for name in self.digests:
+        for name, preprocessing in zip(self.digests, self.preprocessing, strict=True):
             model = create_backbone(
                 self.settings.backbone, weights="random", size=self.settings.size,
                 num_classes=len(self.vocabulary), pool=self.settings.pool,
             )  # fmt: skip
             model.load_state_dict(safetensors.torch.load_file(self.folder / name), strict=True)
-            model.preprocessing = self.preprocessing
+            model.preprocessing = preprocessing
             models.append(model.to(device).eval())
         return models
 
@@ -151,7 +153,9 @@ def publish_checkpoint(
         "format": FORMAT,
         "version": VERSION,
         "settings": settings.record(),
-        "preprocessing": read_weights_record(work / fold_file(0))["preprocessing"],
+        "preprocessing": [
+            read_weights_record(work / fold_file(fold))["preprocessing"] for fold in folds
+        ],
         "vocabulary": list(vocabulary),
         "fold_plan": plan.digest,
         "weights": {fold_file(fold): _sha256(work / fold_file(fold)) for fold in folds},
@@ -204,7 +208,9 @@ def read_checkpoint(folder) -> CnnCheckpoint:
             folder=folder,
             settings=CnnSettings(**manifest["settings"]),
             vocabulary=tuple(manifest["vocabulary"]),
-            preprocessing=Preprocessing.from_record(manifest["preprocessing"]),
+            preprocessing=tuple(
+                Preprocessing.from_record(record) for record in manifest["preprocessing"]
+            ),
             plan=read_fold_plan(folder / PLAN),
             digests=dict(manifest["weights"]),
             scores=manifest["scores"],

@@ -60,7 +60,7 @@ class Consensus:
         """Fit the consensus of every label.
 
         A slope and an offset are fitted to all labels together; each label's own
-        are drawn towards them, the more the fewer clusters hold it.
+        are drawn towards them as if each cluster that holds it were one field.
 
         Parameters
         ----------

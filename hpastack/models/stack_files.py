@@ -105,7 +105,7 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
             "record": record or {},
             "files": files,
         }
-        text = json.dumps(manifest, indent=1, allow_nan=True)
+        text = json.dumps(_without_nan(manifest), indent=1, allow_nan=False)
         (folder / _MANIFEST).write_text(text, encoding="utf-8")
     return path
 
@@ -154,7 +154,7 @@ def load_stack(path) -> StackClassifier:
     stack.cv_results_ = {
         k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
     }
-    stack.comparison_ = pd.DataFrame(manifest["comparison"]).T
+    stack.comparison_ = pd.DataFrame(manifest["comparison"]).T.astype(float)
     stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
     with open_store(path / _OUT_OF_FOLD) as store:
         probabilities = store.to_frame()
@@ -226,6 +226,15 @@ def check_replaceable(path, overwrite: bool) -> None:
         raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
     if not overwrite:
         raise InputError(f"{path} exists; give --overwrite to replace it")
+
+
+def _without_nan(value):
+    # JSON has no NaN, which the average precision of a label without positives is.
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _plain(value):

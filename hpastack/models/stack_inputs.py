@@ -45,6 +45,7 @@ def gather_stores(
     image_ids: Sequence[str],
     vocabulary: Vocabulary,
     *,
+    made_from: str | None = None,
     plan: FoldPlan | None = None,
     accept: Sequence[str] = (),
 ) -> StackInputs:
@@ -58,6 +59,9 @@ def gather_stores(
         Fields that every store must cover, in the order wanted.
     vocabulary : Vocabulary
         Label names that predictions must be of.
+    made_from : str, optional
+        Digest of the catalogue: a store extracted from fields is refused if
+        they have changed since.
     plan : FoldPlan, optional
         The folds the stack is trained on; out-of-fold stores are checked
         against it. Left out where a fitted stack is only applied.
@@ -74,7 +78,7 @@ def gather_stores(
     InputError
         If a store is in-sample, its fold plan is unknown or splits clusters
         and it is not accepted, it does not cover the fields, holds other
-        labels, or shares a column with another; or if `accept` names none of
+        labels, is out of date, or shares a column with another; or if `accept` names none of
         the stores.
     """
     names = [Path(path).name.removesuffix(".h5") for path in paths]
@@ -89,6 +93,12 @@ def gather_stores(
                 note = _checked_against_plan(store, plan, accepted=name in accept)
                 inputs.notes.extend([note] if note else [])
             frame = store.to_frame(image_ids)
+            extracted = store.recipe.get("type") in ("handcrafted", "embedding")
+            if extracted and made_from is not None and store.made_from != made_from:
+                raise InputError(
+                    f"{path} was made from other fields than the catalogue lists now; run: "
+                    f"python -m pipelines.extract {name} --overwrite"
+                )
             if store.content != "features":
                 _check_predictions(store, vocabulary)
                 inputs.cnns.append(name)
@@ -121,7 +131,7 @@ def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> st
             "out of fold, or leave it out of the recipe"
         )
     clusters = plan.frame["cluster"]
-    remedy = f"accept it with --set 'accept_fold_plans=[{store.name}]' if you must"
+    remedy = f"accept it with --accept {store.name} if you must"
     if store.fold is None:
         if accepted:
             return f"{store.name}: out of fold by an unknown plan, accepted; scores may be too good"

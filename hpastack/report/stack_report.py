@@ -311,8 +311,9 @@ def _tint(change: float) -> str:
     return f"rgb({colour} / {0.45 * min(1.0, abs(change) / _FULL_TINT):.2f})"
 
 
-def _score(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+def _score(value: float | None, digits: int = 3) -> str:
+    # A score that is not defined is NaN, and None when it comes from a manifest.
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _signed(value: float, digits: int = 3) -> str:

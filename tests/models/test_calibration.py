@@ -28,16 +28,29 @@ def test_platt_recovers_a_stretch_and_leaves_rare_labels_alone():
     rng = np.random.default_rng(0)
     z = rng.normal(scale=2, size=20000)
     y = (rng.random(20000) < expit(0.5 * z - 1)).astype(int)
-    slope, offset = fit_platt(z, y)
+    slope, offset = fit_platt(z, y, np.arange(20000))
     assert slope == pytest.approx(0.5, abs=0.03) and offset == pytest.approx(-1, abs=0.05)
     rare = np.zeros(20000)
     rare[:19] = 1
-    assert fit_platt(z, rare).tolist() == [1, 0]
+    assert fit_platt(z, rare, np.arange(20000)).tolist() == [1, 0]
+
+
+def test_copies_of_a_field_count_once():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=100)
+    y = (z > 0).astype(int)
+    once = fit_platt(z, y, np.arange(100))
+    # Four copies of each field, called so: as much evidence as one of each.
+    clusters = np.tile(np.arange(100), 4)
+    known = fit_platt(np.tile(z, 4), np.tile(y, 4), clusters)
+    assert known == pytest.approx(once, abs=1e-6)  # both end at the same optimum
+    believed = fit_platt(np.tile(z, 4), np.tile(y, 4), np.arange(400))
+    assert believed[0] > once[0] + 0.3
 
 
 def test_platt_never_turns_the_order_round():
     z = np.linspace(-3, 3, 200)
-    assert fit_platt(z, (z < 0).astype(int))[0] > 0
+    assert fit_platt(z, (z < 0).astype(int), np.arange(200))[0] > 0
 
 
 def test_clipping_bounds_what_one_network_can_say():
@@ -56,15 +69,16 @@ def test_consensus_weighs_the_better_network_more_but_stays_near_equal():
     good = (2 * y - 1) * 1.5 + rng.normal(size=y.shape)
     noise = rng.normal(size=y.shape)
     logits = np.stack([good, noise])
-    fitted = Consensus.fit(logits, y)
+    clusters = np.arange(3000)
+    fitted = Consensus.fit(logits, y, clusters)
     assert fitted.coefficients[0, 2] > fitted.coefficients[0, 3]
-    equal = Consensus.fit(logits, y, strength=1e9)
+    equal = Consensus.fit(logits, y, clusters, strength=1e9)
     assert equal.coefficients[0, 2:] == pytest.approx([0, 0], abs=1e-4)
 
 
 def test_without_networks_the_consensus_is_the_prior():
     y = np.zeros((99, 2), dtype=int)
     y[:33, 0] = 1
-    margin = Consensus.fit(np.zeros((0, 99, 2)), y).margin(np.zeros((0, 5, 2)))
+    margin = Consensus.fit(np.zeros((0, 99, 2)), y, np.arange(99)).margin(np.zeros((0, 5, 2)))
     assert margin.shape == (5, 2)
     assert expit(margin[0]) == pytest.approx([33.5 / 100, 0.5 / 100])

@@ -281,11 +281,20 @@ def test_exchanged_weights_are_refused(copied):
         read_checkpoint(copied / "nowhere")
 
 
+def test_each_fold_predicts_with_the_preprocessing_it_was_trained_with(trained):
+    checkpoint = read_checkpoint(trained)
+    models = checkpoint.load_models(torch.device("cpu"))
+    for fold, model in enumerate(models):
+        own = read_weights_record(trained / f"fold_{fold}.safetensors")["preprocessing"]
+        assert model.preprocessing.record() == own
+    assert models[0].preprocessing != models[1].preprocessing
+
+
 def test_fine_tuned_weights_can_be_started_from(tmp_path, trained, catalogue, plan, vocabulary):
     again = replace(QUICK, weights=str(trained / "fold_0.safetensors"))
     checkpoint = finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, again, **ALONE)
     own = read_weights_record(trained / "fold_0.safetensors")["preprocessing"]
-    assert checkpoint.preprocessing.record() == own
+    assert all(preprocessing.record() == own for preprocessing in checkpoint.preprocessing)
     with pytest.raises(InputError, match="name one of fold_0"):
         finetune_folds(
             tmp_path / "n", catalogue, plan, vocabulary, replace(QUICK, weights=str(trained)),

@@ -84,7 +84,7 @@ def test_noise_does_not_make_it_worse_than_the_consensus():
     stack = quick(cnns=["good"]).fit(X, y, groups=well)
     comparison = stack.comparison_
     assert comparison.loc["stack", "macro_ap"] > comparison.loc["consensus", "macro_ap"] - 0.01
-    assert stack.weights_[2] == 0
+    assert stack.weights_[2] < 1
 
 
 def test_features_alone_start_from_the_prior():

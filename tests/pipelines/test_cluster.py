@@ -121,7 +121,7 @@ def test_options_for_pairs(workspace):
     assert run(workspace, "--no-images", "--pairs", str(known), "--overwrite") == 0
     pairs = read(workspace, "pairs.csv")
     assert pairs[["image_id", "twin", "evidence"]].values.tolist() == [
-        ["t0", "tr00", "listed"], ["tr01", "tr03", "listed"]
+        ["tr00", "t0", "listed"], ["tr01", "tr03", "listed"]
     ]  # fmt: skip
     assert read(workspace, "leaks.csv")["twin"].tolist() == ["tr00"]
 

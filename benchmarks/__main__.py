@@ -1,0 +1,39 @@
+"""Run every benchmark and print its figures, with the machine, the versions and the date."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+
+from benchmarks import features, real_predictions, synthetic
+from hpastack.store import package_versions
+
+#: Real labels and predictions, where they lie beside the checkout.
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    print(f"date: {datetime.date.today()}")
+    print(f"machine: {len(os.sched_getaffinity(0))} cores of {_processor()}")
+    print(f"python {platform.python_version()}, {package_versions()}")
+    synthetic.main()
+    features.main()
+    if REAL_DATA.is_dir():
+        real_predictions.main(REAL_DATA)
+    else:
+        print("no real data beside the checkout: real_predictions is left out")
+
+
+if __name__ == "__main__":
+    main()
