@@ -7,6 +7,7 @@ and optional non-negative row weights, which the bootstrap uses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -156,8 +157,8 @@ def _calibration_error(y, probability, weights) -> float:
 
 
 def cluster_bootstrap(
-    statistic: Callable[[np.ndarray], float], clusters, *, n_draws=200, seed=0, coverage=0.95
-) -> tuple[float, float]:
+    statistic: Callable[[np.ndarray], Any], clusters, *, n_draws=200, seed=0, coverage=0.95
+) -> tuple[Any, Any]:
     """Return an interval of a score by drawing whole clusters with replacement.
 
     Fields of one cluster are near-copies, so drawing fields would make the
@@ -166,7 +167,8 @@ def cluster_bootstrap(
     Parameters
     ----------
     statistic : callable
-        Takes row weights, shape (n,), and returns the score.
+        Takes row weights, shape (n,), and returns the score, or an array of
+        scores.
     clusters : array-like, shape (n,)
         Cluster of each field.
     n_draws : int, default=200
@@ -175,7 +177,7 @@ def cluster_bootstrap(
 
     Returns
     -------
-    low, high : float
+    low, high : float, or ndarray of the scores' shape
         The score plus the percentiles of the draws about their median. Drawing
         with replacement makes some scores larger on average (a calibration
         error for one); taken about the median, the interval is not shifted
@@ -193,9 +195,10 @@ def cluster_bootstrap(
         for _ in range(n_draws)
     ]
     tail = 50 * (1 - coverage)
-    low, middle, high = np.nanpercentile(draws, [tail, 50, 100 - tail])
+    low, middle, high = np.nanpercentile(draws, [tail, 50, 100 - tail], axis=0)
     score = statistic(np.ones(len(cluster)))
-    return float(score + low - middle), float(score + high - middle)
+    ends = score + low - middle, score + high - middle
+    return ends if np.ndim(score) else (float(ends[0]), float(ends[1]))
 
 
 def _pair(y, other) -> tuple[np.ndarray, np.ndarray]:

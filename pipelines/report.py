@@ -10,6 +10,7 @@ import pandas as pd
 
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
+from hpastack.folds import read_fold_plan
 from hpastack.report.stack_report import write_report
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -19,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see ``--help``."""
     parser = command_parser(
         "report",
-        "Write reports/NAME.html: scores, labels, calibration and confusions of a fitted stack.",
+        "Write reports/NAME.html, one page that needs nothing else: scores, labels, "
+        "calibration and confusions of a fitted stack, and how it was made.",
         "python -m pipelines.report models/stack",
     )
     parser.add_argument(
@@ -40,7 +42,11 @@ def _run(args: argparse.Namespace) -> None:
     train = catalogue[catalogue["split"] == "train"]
     vocabulary = workspace.vocabulary()
     y = pd.DataFrame(vocabulary.indicator(train["target"]), train.index, list(vocabulary))
-    print(f"wrote {write_report(model, y, path)}")
+    clusters = None
+    if workspace.folds.is_file():
+        clusters = read_fold_plan(workspace.folds).frame["cluster"]
+    write_report(model, y, path, clusters=clusters, overwrite=args.overwrite, verbose=True)
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

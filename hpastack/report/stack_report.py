@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
+from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.models.stack_files import load_stack, read_manifest
+from hpastack.models.stacking import StackClassifier
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{{ name }}: report of a stack</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
-th:first-child, td:first-child { text-align: left; white-space: nowrap }
-.warning { background: #fff3cd; border-left: 4px solid #e69f00; padding: .5rem 1rem }
-.wide { overflow-x: auto }
-svg { max-width: 100%; height: auto }
-</style>
-<h1>{{ name }}</h1>
-<p>{{ n_fields }} training fields, {{ n_labels }} labels, {{ n_folds }} folds;
-made with hpastack {{ version }}.</p>
-{% for note in notes %}<p class="warning">{{ note }}</p>{% endfor %}
-<h2>Scores</h2>
-<p>Out of fold: each field is scored by boosters, and by a calibration and thresholds, that were
-fitted on other folds, and folds keep clusters of near-duplicates together. Naive: blend,
-calibration and thresholds are fitted on the very fields they are scored on. Believe the first.</p>
-<table><tr><th></th><th>out of fold</th><th>95 % interval</th><th>naive</th></tr>
-{% for row in scores %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<h2>Compared with what it is made of</h2>
-<p>Thresholds chosen out of fold for all.</p>
-{{ comparison }}
-<h2>Label by label</h2>
-<div class="wide">{{ label_table }}</div>
-{{ label_figure }}
-<h2>Calibration and prevalence</h2>
-{{ reliability_figure }} {{ prevalence_figure }}
-<h2>What is given instead of a missed label</h2>
-{{ confusion_figure }}
-<h2>How it was made</h2>
-<table><tr><th>store</th><th>kind</th><th>content</th><th>fold plan</th></tr>
-{% for row in stores %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<table><tr><th>parameter</th><th>value</th></tr>
-{% for key, value in parameters %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>
-{% endfor %}</table>
-<p>Fold plan of the stack: <code>{{ fold_plan }}</code></p>
-</html>
-"""
+if TYPE_CHECKING:
+    from hpastack.report.figures import OutOfFold
+
+# Title, digits and meaning of each score; whether more is better.
+_SCORES = {
+    "macro_f1": ("Macro F1", 3, "mean of all labels' F1; 1 is best", True),
+    "macro_ap": ("Macro average precision", 3, "over labels with positives; 1 is best", True),
+    "ece": ("Calibration error", 4, "mean gap of probability and frequency; 0 is best", False),
+}
+# Labels of each sort that get a curve of precision and recall.
+_N_CURVES = 6
+# A change of F1 that gets the full tint.
+_FULL_TINT = 0.05
 
 
-def write_report(stack_folder, targets, path) -> Path:
+def write_report(
+    stack_folder, targets: pd.DataFrame, path, *, clusters=None, overwrite=False, verbose=False
+) -> Path:
     """Write the report of a stack.
 
     Parameters
@@ -66,93 +45,283 @@ def write_report(stack_folder, targets, path) -> Path:
     stack_folder : path-like
         A stack as `hpastack.models.stack_files.save_stack` keeps it.
     targets : DataFrame of {0, 1}
-        True labels of the training fields, indexed by image id, a column a
-        label in the order of the stack.
+        True labels of its training fields, indexed by image id (other fields
+        are passed over), a column a label, named and ordered as in the stack.
     path : path-like
         The HTML file to write, in one rename; it needs no other file and no
         network.
+    clusters : Series, optional
+        Cluster of each training field, indexed by image id, for the interval
+        of each label's F1. Left out where not known: no such intervals.
+    overwrite : bool, default=False
+        Whether an earlier file may be replaced.
+    verbose : bool, default=False
+        Whether to show a progress bar.
 
     Returns
     -------
     Path
-        The report.
+        The report. The same stack and versions give the same bytes.
 
     Raises
     ------
     InputError
-        If the folder is no stack, a training field of it has no label, or
-        matplotlib or jinja2 is not installed.
+        If the file exists and `overwrite` is false, the folder is no stack, a
+        training field of it has no label or cluster, labels or clusters are
+        not those it was fitted on, or matplotlib or jinja2 is not installed.
     """
-    # First, as it says what is missing where the extra is not installed.
-    from hpastack.report import figures
-
-    try:
-        from jinja2 import Environment
-        from markupsafe import Markup
-    except ImportError:
-        raise InputError("the report needs jinja2; pip install 'hpastack[report]'") from None
+    # Here, so that the name can be imported without the extra.
+    from hpastack.report._extra import jinja2
+    from hpastack.report.figures import OutOfFold
 
     stack_folder, path = Path(stack_folder), Path(path)
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; give --overwrite to replace it")
     manifest, stack = read_manifest(stack_folder), load_stack(stack_folder)
-    image_ids = stack.oof_labels_.index
-    missing = image_ids[~image_ids.isin(targets.index)]
-    if len(missing):
-        raise InputError(
-            f"{stack_folder}: {len(missing)} of its training fields have no label in this "
-            f"workspace: {shorten(missing)}"
+    y = _true_labels(stack_folder, stack, targets)
+    cluster = None if clusters is None else _true_clusters(stack_folder, stack, y, clusters)
+    labels = stack.oof_labels_.to_numpy()
+    found = OutOfFold(stack.labels_, y, labels, stack.oof_probabilities_.to_numpy(dtype=float))
+    interval = None
+    if cluster is not None and stack.n_bootstrap:
+        interval = np.clip(
+            cluster_bootstrap(
+                lambda weights: f1_scores(y, labels, weights),
+                cluster,
+                n_draws=stack.n_bootstrap,
+                seed=stack.random_state,
+            ),
+            0,
+            1,
         )
-    y = targets.loc[image_ids].to_numpy()
-    if y.shape != stack.oof_labels_.shape:
-        raise InputError(f"{stack_folder} has {len(stack.labels_)} labels, not {y.shape[1]}")
-    table, record = stack.label_table_, manifest["record"]
-    start = "consensus" if "consensus_f1" in table else "prior"
-    page = Environment(autoescape=True).from_string(_PAGE)
-    text = page.render(
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hpastack.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters.update(score=_score, signed=_signed, count="{:,}".format)
+    text = environment.get_template("stack.html").render(
         name=stack_folder.resolve().name,
-        version=manifest["hpastack"],
-        n_fields=f"{len(image_ids):,}",
-        n_labels=len(stack.labels_),
-        n_folds=int(stack.fold_.max()) + 1,
-        notes=record.get("notes", []),
-        scores=_score_rows(stack.cv_results_),
-        comparison=Markup(_html(stack.comparison_)),
-        label_table=Markup(_html(table)),
-        label_figure=Markup(figures.label_figure(table, start)),
-        reliability_figure=Markup(
-            figures.reliability_figure(y, stack.oof_probabilities_.to_numpy(dtype=float))
-        ),
-        prevalence_figure=Markup(figures.prevalence_figure(table)),
-        confusion_figure=Markup(
-            figures.confusion_figure(y, stack.oof_labels_.to_numpy(), stack.labels_)
-        ),
-        stores=[
-            (name, made["kind"], made["content"], made["fold_plan"][:12] or "-")
-            for name, made in record.get("stores", {}).items()
-        ],
-        parameters=manifest["parameters"].items(),
-        fold_plan=manifest["fold_plan"],
+        images=_images(found, stack, interval, verbose),
+        has_intervals=interval is not None,
+        labels=_label_rows(stack.label_table_, interval),
+        **_page(manifest, stack, cluster),
     )
     with published(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def _score_rows(scores: dict) -> list[tuple[str, str, str, str]]:
-    titles = {
-        "macro_f1": "macro F1",
-        "macro_ap": "macro average precision",
-        "ece": "expected calibration error",
+def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) -> np.ndarray:
+    y = _by_id(folder, stack, targets, "label")
+    if list(targets.columns) != stack.labels_:
+        raise InputError(f"{folder} names other labels than this workspace's vocabulary")
+    # Figures of today's labels beside scores of other ones would contradict each other.
+    table = stack.label_table_
+    f1 = f1_scores(y, stack.oof_labels_.to_numpy())
+    same = np.isclose(f1, table["stack_f1"]) & (y.sum(axis=0) == table["positives"].to_numpy())
+    if not same.all():
+        raise InputError(
+            f"{folder} was fitted on other labels of these fields than this workspace has "
+            f"(differing in {shorten(table.index[~same])}); fit the stack again"
+        )
+    return y
+
+
+def _true_clusters(folder: Path, stack: StackClassifier, y, clusters: pd.Series) -> np.ndarray:
+    cluster = _by_id(folder, stack, clusters, "cluster")
+    holders = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
+    if holders != stack.label_table_["clusters"].tolist():
+        raise InputError(
+            f"{folder} was fitted on other clusters than this workspace has; fit the stack again"
+        )
+    return cluster
+
+
+def _by_id(folder: Path, stack: StackClassifier, table, what: str) -> np.ndarray:
+    image_ids = stack.oof_labels_.index
+    missing = image_ids[~image_ids.isin(table.index)]
+    if len(missing):
+        raise InputError(
+            f"{folder}: {len(missing)} of its training fields have no {what} in this workspace: "
+            f"{shorten(missing)}; report it where it was fitted"
+        )
+    doubled = table.index[table.index.duplicated()]
+    if len(doubled):
+        raise InputError(f"ids with a {what} stand twice: {shorten(doubled)}")
+    return table.loc[image_ids].to_numpy()
+
+
+def _start(table: pd.DataFrame) -> str:
+    return "consensus" if "consensus_f1" in table else "prior"
+
+
+def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict[str, str]:
+    from hpastack.report import figures
+
+    table = stack.label_table_
+    drawings: dict[str, Callable] = {
+        "f1": partial(figures.f1_figure, table, _start(table), interval),
+        "reliability": partial(figures.reliability_figure, found),
+        "prevalence": partial(figures.prevalence_figure, table, len(found.y)),
+        "confusions": partial(figures.confusion_figure, found),
     }
+    chosen = _curves(stack)
+    if chosen:
+        drawings["precision_recall"] = partial(figures.precision_recall_figure, found, chosen)
+    images = {}
+    with figures.style():
+        for name in tqdm(drawings, desc="figures", unit="figure", disable=not verbose):
+            images[name] = base64.b64encode(figures.png(drawings[name]())).decode("ascii")
+    return images
+
+
+def _curves(stack: StackClassifier) -> list[int]:
+    """Return the commonest labels, then the rarest that have boosters, the rarest last."""
+    positives = stack.label_table_["positives"].to_numpy()
+    ranked = [int(k) for k in np.argsort(-positives, kind="stable") if positives[k]]
+    boosted = {label for _, _, label in stack.models_}
+    rest = [k for k in ranked[_N_CURVES:] if k in boosted or not boosted]
+    return ranked[:_N_CURVES] + rest[-_N_CURVES:]
+
+
+def _page(manifest: dict, stack: StackClassifier, cluster) -> dict[str, Any]:
+    record, table, scores = manifest["record"], stack.label_table_, stack.cv_results_
+    stores = record.get("stores", {})
+    fold_sizes = np.bincount(stack.fold_)
+    in_clusters = "" if cluster is None else f" in {len(np.unique(cluster)):,} clusters"
+    n_features = len(stack.feature_names_in_) - len(stack.cnns) * len(stack.labels_)
+    return {
+        "summary": (
+            f"{len(stack.fold_):,} training fields{in_clusters}, {len(stack.labels_)} labels, "
+            f"{len(fold_sizes)} folds; CNNs: {len(stack.cnns)}, columns of features: "
+            f"{n_features:,}; fitted with hpastack {manifest['hpastack']}."
+        ),
+        "notes": record.get("notes", []),
+        "cards": [
+            {
+                "title": title,
+                "digits": digits,
+                "meaning": meaning,
+                "score": scores[name],
+                "interval": scores.get(f"{name}_interval"),
+                "naive": scores[f"naive_{name}"],
+            }
+            for name, (title, digits, meaning, _) in _SCORES.items()
+        ],
+        "remarks": _remarks(stack),
+        "verdict": _verdict(stack.comparison_, _start(table)),
+        "comparison": _comparison_rows(stack.comparison_, stores),
+        "label_sets": any(stores.get(cnn, {}).get("content") == "label_sets" for cnn in stack.cnns),
+        "start": _start(table),
+        "rarest": "that have boosters of their own" if stack.models_ else "ones",
+        "stores": [
+            {
+                "name": name,
+                "kind": made.get("kind", ""),
+                "content": made.get("content", ""),
+                "fold_plan": made.get("fold_plan", "")[:12],
+                "made_from": made.get("made_from", "")[:12],
+                "recipe": ", ".join(
+                    f"{key}: {_text(value)}" for key, value in made.get("recipe", {}).items()
+                ),
+            }
+            for name, made in stores.items()
+        ],
+        "fold_plan": manifest["fold_plan"],
+        "fold_sizes": ", ".join(f"{size:,}" for size in fold_sizes),
+        "settings": {
+            "Recipe" if "recipe" in record else "Parameters": {
+                key: _text(value)
+                for key, value in record.get("recipe", manifest["parameters"]).items()
+            },
+            "Versions": {"hpastack": manifest["hpastack"], **manifest["made_with"]},
+        },
+    }
+
+
+def _remarks(stack: StackClassifier) -> list[str]:
+    table = stack.label_table_
+    remarks = []
+    absent = table.index[table["positives"] == 0]
+    if len(absent):
+        remarks.append(f"No field carries {shorten(absent)}: F1 is 0, which counts in macro F1.")
+    boosted = {label for _, _, label in stack.models_}
+    left = [name for k, name in enumerate(table.index)
+            if table["positives"].iloc[k] and k not in boosted]  # fmt: skip
+    if left and stack.boosters:
+        remarks.append(
+            f"Too rare for boosters of their own, so that the {_start(table)} stands "
+            f"(fewer than {stack.min_positives} positives or {stack.min_clusters} clusters in "
+            f"every training part): {shorten(left)}."
+        )
+    return remarks
+
+
+def _verdict(comparison: pd.DataFrame, start: str) -> str:
+    before, after = (comparison[list(_SCORES)].loc[name].to_numpy() for name in (start, "stack"))
+    parts = [f"{title[0].lower() + title[1:]} {_signed(change, 4)}"
+             for (title, *_), change in zip(_SCORES.values(), after - before)]  # fmt: skip
+    return f"From {start} to stack: {', '.join(parts)}."
+
+
+def _comparison_rows(comparison: pd.DataFrame, stores: dict) -> list[dict]:
+    cells: dict[str, list[dict]] = {str(name): [] for name in comparison.index}
+    for score, (*_, more_is_better) in _SCORES.items():
+        values = comparison[score]
+        best = values.max() if more_is_better else values.min()
+        full = 1.0 if more_is_better else max(values.max(), np.finfo(float).tiny)
+        for name, value in values.items():
+            share = 0.0 if math.isnan(value) else value / full
+            cells[str(name)].append({"value": value, "share": share, "best": value == best})
+    return [
+        {
+            "name": name,
+            "content": stores.get(name, {}).get("content", "").replace("_", " "),
+            "cells": row,
+        }
+        for name, row in cells.items()
+    ]
+
+
+def _label_rows(table: pd.DataFrame, interval) -> list[dict]:
+    start = _start(table)
     rows = []
-    for key, title in titles.items():
-        low, high = scores.get(f"{key}_interval", (np.nan, np.nan))
-        interval = "-" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
-        rows.append((title, f"{scores[key]:.4f}", interval, f"{scores[f'naive_{key}']:.4f}"))
+    for k, (name, row) in enumerate(table.to_dict(orient="index").items()):
+        change = row["stack_f1"] - row[f"{start}_f1"]
+        rows.append(
+            row
+            | {
+                "name": name,
+                "start_f1": row[f"{start}_f1"],
+                "start_ap": row[f"{start}_ap"],
+                "change": change,
+                "tint": _tint(change),
+                "low": math.nan if interval is None else interval[0][k],
+                "high": math.nan if interval is None else interval[1][k],
+            }
+        )
     return rows
 
 
-def _html(table: pd.DataFrame) -> str:
-    # pandas escapes names; a label without positives has no average precision.
-    return table.rename_axis(index=None).to_html(
-        float_format="{:.3f}".format, na_rep="-", border=0, justify="unset"
-    )
+def _tint(change: float) -> str:
+    colour = "0 114 178" if change > 0 else "230 159 0"
+    return f"rgb({colour} / {0.45 * min(1.0, abs(change) / _FULL_TINT):.2f})"
+
+
+def _score(value: float | None, digits: int = 3) -> str:
+    # A score that is not defined is NaN, and None when it comes from a manifest.
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    text = f"{value:+.{digits}f}".replace("-", "−")  # a true minus sign is as wide as a plus
+    return "–" if math.isnan(value) else text if text.strip("+−0.") else text[1:]
+
+
+def _text(value) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value)

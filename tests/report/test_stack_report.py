@@ -1,4 +1,9 @@
-"""The report: whole, self-contained, escaped."""
+"""The report: whole, self-contained, escaped, and about the stack that it names."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,40 +11,195 @@ import pytest
 
 from hpastack.errors import InputError
 from hpastack.models.stacking import StackClassifier
+from hpastack.report.figures import confusions, precision_recall, reliability_bins
 from hpastack.report.stack_report import write_report
+
+# A name that HTML and one that matplotlib would take for markup; a label that never occurs.
+NAMES = ["<b>&", "a $\\frac$ b", "none", *(f"a rather long name of label {k}" for k in range(12))]
+
+
+def fitted(folder, names, n=200, record=None, **parameters):
+    rng = np.random.default_rng(0)
+    ids = [f"field{i}" for i in range(n)]
+    share = np.linspace(0.5, 0.1, len(names))
+    y = pd.DataFrame((rng.random((n, len(names))) < share).astype(int), ids, names)
+    if "none" in names:
+        y["none"] = 0
+    values = np.clip(0.6 * y.to_numpy() + 0.4 * rng.random(y.shape), 0, 1)
+    X = pd.DataFrame(values, ids, [f"net__{k}" for k in range(len(names))])
+    clusters = pd.Series([f"cluster{i // 2}" for i in range(n)], ids)
+    settings = {"boosters": ["lightgbm"], "rounds": 5, "n_bootstrap": 5, "n_jobs": 1, **parameters}
+    stack = StackClassifier(cnns=["net"], **settings).fit(X, y, groups=clusters)
+    stack.save(folder, record=record)
+    return folder, y, clusters
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    ids = [f"field{i}" for i in range(200)]
-    y = pd.DataFrame((rng.random((200, 3)) < [0.5, 0.2, 0]).astype(int), ids, ["<b>&", "c", "none"])
-    X = pd.DataFrame(np.clip(0.6 * y.to_numpy() + 0.4 * rng.random((200, 3)), 0, 1), ids)
-    X.columns = [f"net__{label}" for label in range(3)]
-    stack = StackClassifier(cnns=["net"], boosters=["lightgbm"], n_bootstrap=5, n_jobs=1).fit(X, y)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     record = {
-        "notes": ["net: its fold plan splits 3 clusters"],
-        "stores": {"net": {"kind": "out_of_fold", "content": "logits", "fold_plan": "abc"}},
+        "notes": ["net: its fold plan splits 3 clusters <i>"],
+        "stores": {
+            "net": {
+                "kind": "out_of_fold",
+                "content": "label_sets",
+                "recipe": {"type": "ingest", "epochs": [1, 2]},
+                "made_from": "0123456789abcdef",
+                "fold_plan": "fedcba9876543210",
+            }
+        },
+        "recipe": {"thresholds": "shrunk", "accept_fold_plans": ["net"]},
     }
-    stack.save(folder, record=record)
-    return folder, y
+    return fitted(tmp_path_factory.mktemp("models") / "tiny", NAMES, record=record)
 
 
-def test_it_says_what_the_stack_is_and_needs_nothing_else(made, tmp_path):
-    folder, y = made
-    path = write_report(folder, y, tmp_path / "reports" / "tiny.html")
-    text = path.read_text()
-    assert "its fold plan splits 3 clusters" in text
-    assert "&lt;b&gt;&amp;" in text and "<b>&" not in text
-    assert text.count("<svg") == 4
-    for word in ("<script", "src=", "@import", "url(http"):
-        assert word not in text
-    assert write_report(folder, y, tmp_path / "again.html").read_text() == text
+@pytest.fixture(scope="module")
+def page(made, tmp_path_factory):
+    folder, y, clusters = made
+    path = tmp_path_factory.mktemp("reports") / "tiny.html"
+    return write_report(folder, y, path, clusters=clusters).read_text(encoding="utf-8")
 
 
-def test_fields_without_labels_are_named(made, tmp_path):
-    folder, y = made
-    with pytest.raises(InputError, match="1 of its training fields have no label.*field0"):
-        write_report(folder, y.iloc[1:], tmp_path / "tiny.html")
-    assert not (tmp_path / "tiny.html").exists()
+def test_it_needs_no_other_file_and_no_network(page):
+    assert "://" not in page  # unlike "http", cannot come up in base64 by chance
+    for word in ("<script", "<link", "@import", "url("):
+        assert word not in page
+    images = re.findall(r'<img src="(.{22})', page)
+    assert images == 5 * ["data:image/png;base64,"]
+    assert all(re.findall(r'<img [^>]*alt="([^"]*)"', page))
+
+
+def test_names_and_notes_are_escaped(page):
+    assert "&lt;b&gt;&amp;" in page and "<b>&" not in page
+    assert "its fold plan splits 3 clusters &lt;i&gt;" in page
+
+
+def test_it_says_what_was_fitted_and_what_it_is_worth(made, page):
+    from hpastack.models.stack_files import load_stack
+
+    scores = load_stack(made[0]).cv_results_
+    for name in ("macro_f1", "naive_macro_f1", "macro_ap", "naive_macro_ap"):
+        assert f"{scores[name]:.3f}" in page
+    assert f"{scores['macro_f1_interval'][0]:.3f} to" in page.replace("\n", " ")
+    assert "200 training fields in 100 clusters, 15 labels, 5 folds" in page
+    assert page.index("Read before you trust") < page.index('id="scores"')
+    assert "No field carries none" in page
+    assert "label sets" in page and "0123456789ab<" in page and "epochs: 1, 2" in page
+    # The table keeps the vocabulary's order.
+    rows = [page.index(f">a rather long name of label {k}</th>") for k in range(12)]
+    assert rows == sorted(rows)
+
+
+def test_the_same_stack_gives_the_same_bytes_whatever_the_users_settings(made, page, tmp_path):
+    import matplotlib
+
+    folder, y, clusters = made
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
+        path = write_report(folder, y, tmp_path / "tiny.html", clusters=clusters)
+        assert matplotlib.rcParams["font.size"] == 20
+    assert path.read_text(encoding="utf-8") == page
+
+
+def test_a_stack_of_one_label_without_cnns_clusters_boosters_or_draws(tmp_path):
+    rng = np.random.default_rng(1)
+    ids = [f"field{i}" for i in range(40)]
+    y = pd.DataFrame({"only": rng.integers(0, 2, 40)}, ids)
+    X = pd.DataFrame({"size": rng.random(40)}, ids)
+    settings = {"boosters": ["lightgbm"], "min_positives": 100, "n_bootstrap": 0, "n_jobs": 1}
+    StackClassifier(**settings).fit(X, y).save(tmp_path / "small")
+    text = write_report(tmp_path / "small", y, tmp_path / "small.html").read_text("utf-8")
+    assert "no interval (n_bootstrap is 0)" in text
+    assert "saved without a record of its stores" in text
+    assert "the prior stands" in text and "From prior to stack" in text
+
+
+def test_labels_that_never_occur_break_nothing(tmp_path):
+    ids = [f"field{i}" for i in range(40)]
+    y = pd.DataFrame(0, ids, ["a", "b"])
+    X = pd.DataFrame({f"net__{k}": np.linspace(0, 0.4, 40) for k in range(2)}, ids)
+    StackClassifier(cnns=["net"], n_bootstrap=0, n_jobs=1).fit(X, y).save(tmp_path / "empty")
+    text = write_report(tmp_path / "empty", y, tmp_path / "empty.html").read_text("utf-8")
+    assert "No field carries a, b" in text
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower()
+
+
+def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
+    folder, y, _ = made
+    path = tmp_path / "tiny.html"
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"tiny\.html exists; give --overwrite"):
+        write_report(folder, y, path)
+    assert path.read_text() == "mine"
+    write_report(folder, y, path, overwrite=True)
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
+    folder, y, clusters = made
+    path = tmp_path / "tiny.html"
+    with pytest.raises(InputError, match="1 of its training fields have no label.*field0;"):
+        write_report(folder, y.iloc[1:], path)
+    with pytest.raises(InputError, match="names other labels"):
+        write_report(folder, y.rename(columns={"none": "some"}), path)
+    with pytest.raises(InputError, match="ids with a label stand twice: field3$"):
+        write_report(folder, pd.concat([y, y.loc[["field3"]]]), path)
+    swapped = y.set_axis(y.index[::-1])
+    with pytest.raises(InputError, match="fitted on other labels .*fit the stack again"):
+        write_report(folder, swapped, path)
+    with pytest.raises(InputError, match="1 of its training fields have no cluster .*field0;"):
+        write_report(folder, y, path, clusters=clusters.iloc[1:])
+    alone = pd.Series(clusters.index, clusters.index)
+    with pytest.raises(InputError, match="fitted on other clusters"):
+        write_report(folder, y, path, clusters=alone)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+def test_without_the_extra_the_remedy_is_named(missing):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from hpastack import InputError, write_report\n"
+        "try: write_report('stack', None, 'stack.html')\n"
+        "except InputError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout == (
+        f"the report needs {missing}, which is not installed; run: pip install 'hpastack[report]'\n"
+    )
+
+
+def test_confusions_worked_by_hand():
+    y = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    labels = np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]])
+    share, n_missed = confusions(y, labels)
+    assert n_missed.tolist() == [2, 1, 0]
+    assert share.tolist() == [[0, 0.5, 0.5, 0.5], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_curves_agree_with_scikit_learn():
+    from sklearn.metrics import precision_recall_curve
+
+    rng = np.random.default_rng(2)
+    y, scores = rng.integers(0, 2, 300), rng.integers(0, 40, 300) / 40
+    recall, precision = precision_recall(y, scores)
+    theirs = precision_recall_curve(y, scores)
+    np.testing.assert_allclose(precision, theirs[0][-2::-1])
+    np.testing.assert_allclose(recall, theirs[1][-2::-1])
+
+
+def test_reliability_bins_agree_with_scipy_and_hold_every_field():
+    from scipy.stats import binomtest
+
+    rng = np.random.default_rng(3)
+    probability = rng.random(103)
+    y = (rng.random(103) < probability).astype(int)
+    said, share, low, high = reliability_bins(y, probability, 10)
+    assert np.all(np.diff(said) > 0)
+    first = np.argsort(probability)[:11]
+    interval = binomtest(int(y[first].sum()), 11).proportion_ci(method="wilson")
+    # The point of the normal distribution is written to seven figures.
+    np.testing.assert_allclose([low[0], high[0]], interval, atol=1e-6)
+    assert len(reliability_bins(y[:3], probability[:3], 10)[0]) == 3

@@ -1,0 +1,16 @@
+"""The one door to matplotlib and jinja2, which the base install does without."""
+
+from hpastack.errors import InputError
+
+try:
+    import jinja2
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+except ModuleNotFoundError as error:
+    raise InputError(
+        f"the report needs {error.name}, which is not installed; "
+        "run: pip install 'hpastack[report]'"
+    ) from error
+
+__all__ = ["ConstrainedLayoutEngine", "Figure", "jinja2", "matplotlib"]
