@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "submit, report; then compare the cross-validated score with the true one.",
         "python -m pipelines.demo --workspace demo",
     )
-    parser.add_argument("--train", type=int, default=1500, metavar="N", help="training fields")
+    parser.add_argument("--train", type=int, default=1400, metavar="N", help="training fields")
     parser.add_argument("--test", type=int, default=800, metavar="M", help="test fields")
     parser.add_argument("--size", type=int, default=128, metavar="S", help="their side in pixels")
     parser.add_argument("--epochs", type=int, metavar="N", help="of the CNN (default: its recipe)")
@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> None:
             "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2, *shared,
         ),
         "prepare": run_step("prepare", fields, "--groups", fields / "groups.csv", *shared),
-        "cluster": run_step("cluster", *shared),
+        "cluster": run_step("cluster", "--n-splits", 4, *shared),
         "finetune": run_step(
             "finetune", _CNN, *(["--set", f"epochs={args.epochs}"] if args.epochs else []), *shared
         ),

@@ -1,0 +1,30 @@
+"""The demo and the routes on few, small fields: every step runs and leaves what it should."""
+
+import pytest
+
+from pipelines import demo, run
+
+
+@pytest.mark.slow
+def test_every_step_of_the_demo_and_the_routes(tmp_path, capfd):
+    root = tmp_path / "demo"
+    small = ["--train", "420", "--test", "160", "--size", "32", "--epochs", "1"]
+    assert demo.main(["--workspace", str(root), *small]) == 0
+    said = capfd.readouterr().out
+    assert "what cross-validation promised and the test fields deliver" in said
+    for made in ("submissions/stack.csv", "reports/stack.html", "models/stack/stack.json",
+                 "features/cnn_small.h5", "data/leaks.csv"):  # fmt: skip
+        assert (root / made).is_file(), made
+    submission = (root / "submissions" / "stack.csv").read_bytes()
+
+    # Not made again, and nothing of another's removed, unasked.
+    assert demo.main(["--workspace", str(root), *small]) == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("!")
+    assert demo.main(["--workspace", str(tmp_path / "mine"), "--overwrite", *small]) == 2
+    assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+    # Stored weights and the stored stack give the same submission again.
+    (root / "features" / "texture.h5").unlink()
+    assert run.main(["--workspace", str(root), "--route", "ordinary", "--overwrite"]) == 0
+    assert (root / "submissions" / "stack.csv").read_bytes() == submission
