@@ -145,7 +145,7 @@ def reliability_figure(found: OutOfFold, n_commonest: int = 5) -> Figure:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", title=title)
         axes.grid()
     figure.supxlabel("mean probability in the bin")
-    figure.supylabel("share of fields that carry the label")
+    figure.supylabel("share that carries the label")
     return figure
 
 
@@ -212,8 +212,8 @@ def precision_recall_figure(found: OutOfFold, chosen: Sequence[int]) -> Figure:
         axes.set_xticks([0, 0.5, 1])
         axes.set_yticks([0, 0.5, 1])
         axes.grid()
-    figure.supxlabel("recall: share of the fields with the label that get it")
-    figure.supylabel("precision: share of the fields given the label that carry it")
+    figure.supxlabel("recall")
+    figure.supylabel("precision")
     return figure
 
 
@@ -331,7 +331,7 @@ def confusion_figure(found: OutOfFold) -> Figure:
     axes.tick_params(which="minor", length=0)
     axes.set(xlabel="given though not there", ylabel="missed (in how many fields)")
     figure.colorbar(image, ax=axes, shrink=0.6, extend="max",
-                    label="share of the fields in which the label was missed (%)")  # fmt: skip
+                    label="share of those fields (%)")  # fmt: skip
     return figure
 
 

@@ -31,6 +31,8 @@ _SCORES = {
 }
 # Labels of each sort that get a curve of precision and recall.
 _N_CURVES = 6
+# At which figures are shown: their text is then as large as that of the page.
+_PIXELS_PER_INCH = 106
 # A change of F1 that gets the full tint.
 _FULL_TINT = 0.05
 
@@ -158,7 +160,7 @@ def _start(table: pd.DataFrame) -> str:
     return "consensus" if "consensus_f1" in table else "prior"
 
 
-def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict[str, str]:
+def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict[str, dict]:
     from hpastack.report import figures
 
     table = stack.label_table_
@@ -174,7 +176,11 @@ def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict
     images = {}
     with figures.style():
         for name in tqdm(drawings, desc="figures", unit="figure", disable=not verbose):
-            images[name] = base64.b64encode(figures.png(drawings[name]())).decode("ascii")
+            figure = drawings[name]()
+            images[name] = {
+                "base64": base64.b64encode(figures.png(figure)).decode("ascii"),
+                "width": round(_PIXELS_PER_INCH * figure.get_figwidth()),
+            }
     return images
 
 
@@ -183,7 +189,7 @@ def _curves(stack: StackClassifier) -> list[int]:
     positives = stack.label_table_["positives"].to_numpy()
     ranked = [int(k) for k in np.argsort(-positives, kind="stable") if positives[k]]
     boosted = {label for _, _, label in stack.models_}
-    rest = [k for k in ranked[_N_CURVES:] if k in boosted or not boosted]
+    rest = [k for k in ranked[_N_CURVES:] if k in boosted]
     return ranked[:_N_CURVES] + rest[-_N_CURVES:]
 
 
@@ -216,7 +222,7 @@ def _page(manifest: dict, stack: StackClassifier, cluster) -> dict[str, Any]:
         "comparison": _comparison_rows(stack.comparison_, stores),
         "label_sets": any(stores.get(cnn, {}).get("content") == "label_sets" for cnn in stack.cnns),
         "start": _start(table),
-        "rarest": "that have boosters of their own" if stack.models_ else "ones",
+        "rarest_shown": len(_curves(stack)) > _N_CURVES,
         "stores": [
             {
                 "name": name,
