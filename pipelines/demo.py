@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "submit, report; then compare the cross-validated score with the true one.",
         "python -m pipelines.demo --workspace demo",
     )
-    parser.add_argument("--train", type=int, default=1400, metavar="N", help="training fields")
+    parser.add_argument("--train", type=int, default=1200, metavar="N", help="training fields")
     parser.add_argument("--test", type=int, default=800, metavar="M", help="test fields")
     parser.add_argument("--size", type=int, default=128, metavar="S", help="their side in pixels")
     parser.add_argument("--epochs", type=int, metavar="N", help="of the CNN (default: its recipe)")
