@@ -18,6 +18,7 @@ import pandas as pd
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
+from hpastack.files import published
 from hpastack.labels import HPA_2018, Vocabulary
 
 StrPath = str | os.PathLike[str]
@@ -431,14 +432,8 @@ def publish_text(path: StrPath, text: str) -> None:
     text : str
         Written as UTF-8.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with published(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _collect_folder(

@@ -32,16 +32,28 @@ def published(path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
-        if path.is_dir():
-            # A folder cannot be replaced in one call: move the old one aside first.
-            aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-            os.replace(path, aside)
-            os.replace(temporary, path)
-            shutil.rmtree(aside)
-        else:
-            os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         _remove(temporary)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Rename a finished file or folder to its place, replacing what stands there.
+
+    Parameters
+    ----------
+    finished : Path
+        On the same file system as `path`.
+    path : Path
+    """
+    if path.is_dir():
+        # A folder cannot be replaced in one call: move the old one aside first.
+        aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+        os.replace(path, aside)
+        os.replace(finished, path)
+        shutil.rmtree(aside)
+    else:
+        os.replace(finished, path)
 
 
 def _remove(path: Path) -> None:

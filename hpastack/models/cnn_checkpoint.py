@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import pandas as pd
 from hpastack._torch import safetensors
 from hpastack.embeddings import Preprocessing, create_backbone, read_weights_record
 from hpastack.errors import InputError
+from hpastack.files import put_in_place
 from hpastack.folds import FoldPlan, read_fold_plan, write_fold_plan
 from hpastack.models.cnn_settings import CnnSettings
 from hpastack.store import package_versions
@@ -164,13 +163,7 @@ def publish_checkpoint(
         "made_with": package_versions(),
     }
     (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        os.replace(folder, old)
-        os.replace(work, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(work, folder)
+    put_in_place(work, folder)
     return read_checkpoint(folder)
 
 
