@@ -15,9 +15,6 @@ from hpastack.synthetic.cells import CELL_LINES, Cells, grow_cells
 from hpastack.synthetic.drawing import blur, smooth_noise
 from hpastack.synthetic.patterns import PATTERNS
 
-# A field is cut from a drawing with a margin, so that a near-duplicate can be
-# cut a little further along; farthest shift, as a share of the side.
-_MARGIN = 0.06
 # Below this many pixels thin lines get lost while drawing; smaller fields are reduced.
 _SMALLEST_DRAWING = 192
 
@@ -31,6 +28,8 @@ def draw_field(
     well_seed: int | None = None,
     plate_seed: int | None = None,
     copy_seed: int | None = None,
+    copy_shift: tuple[float, float] | None = None,
+    margin: float = 0.06,
 ) -> np.ndarray:
     """Draw a field of cells whose protein lies where `targets` says.
 
@@ -53,8 +52,15 @@ def draw_field(
         Looks that fields of a well (expression, staining) and of a plate
         (illumination, background, sharpness) share; own ones by default.
     copy_seed : int, optional
-        Draws a near-duplicate instead: the same cells, shifted by up to 6 % of
-        the side, a little brighter and noisier.
+        Draws a near-duplicate instead: the same cells, shifted by a third of
+        `margin` to the whole of it, a little brighter and noisier.
+    copy_shift : (float, float), optional
+        How far down and to the right the near-duplicate is taken instead, in
+        parts of the side.
+    margin : float, default=0.06
+        How much is drawn around the field, in parts of the side: as far as a
+        near-duplicate can be shifted. A field and its near-duplicates need the
+        same.
 
     Returns
     -------
@@ -64,8 +70,8 @@ def draw_field(
     Raises
     ------
     InputError
-        If a label or the cell line is unknown, no label is given, or `size` is
-        too small.
+        If a label or the cell line is unknown, no label is given, `size` is
+        too small, or `copy_shift` goes without `copy_seed` or beyond `margin`.
 
     Notes
     -----
@@ -86,10 +92,13 @@ def draw_field(
     if size < 32:
         raise InputError(f"a field of {size} pixels is too small to draw; take 32 or more")
 
+    if copy_shift is not None and (copy_seed is None or max(map(abs, copy_shift)) > margin):
+        raise InputError("copy_shift goes with copy_seed, and no farther than margin")
+
     reduction = int(np.ceil(_SMALLEST_DRAWING / size))
     unit = size * reduction / 256
-    margin = int(np.ceil(_MARGIN * size))
-    side = (size + 2 * margin) * reduction
+    border = int(np.ceil(margin * size))  # pixels of the field
+    side = (size + 2 * border) * reduction
     # One stream for each purpose, so that one more label leaves the cells in their places.
     layout, green_rng, *label_seeds = np.random.SeedSequence([seed, 0]).spawn(2 + len(HPA_2018))
     well = _WellLook.draw(seed if well_seed is None else well_seed)
@@ -109,11 +118,13 @@ def draw_field(
     shift = np.zeros(2, int)
     if copy_seed is not None:
         # At least a third of the farthest shift, or it would be the very same picture.
-        far = margin * camera.uniform(0.35, 1.0)
+        far = border * camera.uniform(0.35, 1.0)
         turn = camera.uniform(0, 2 * np.pi)
         shift = np.rint([far * np.sin(turn), far * np.cos(turn)]).astype(int)
+    if copy_shift is not None:
+        shift = np.rint(np.multiply(copy_shift, size)).astype(int)
     field = np.empty((len(STAINS), size, size), np.float32)
-    low = margin * reduction + shift * reduction
+    low = (border + shift) * reduction
     window = (slice(low[0], low[0] + size * reduction), slice(low[1], low[1] + size * reduction))
     for index in range(len(STAINS)):
         field[index] = cv2.resize(

@@ -101,3 +101,16 @@ def test_the_composite_mixes_yellow_into_red_and_green():
     field[STAIN_INDEX["yellow"], 0, 0] = 1
     field[STAIN_INDEX["blue"], 0, 1] = 1
     assert composite(field).tolist() == [[[128, 128, 0], [0, 0, 255]]]
+
+
+def test_a_copy_can_be_shifted_far():
+    far = {"size": 96, "seed": 6, "margin": 0.3}
+    original = draw_field("25 0", **far)
+    copy = draw_field("25 0", **far, copy_seed=77, copy_shift=(0.25, -0.125))
+    # What lies at (y, x) of the copy lies 24 px further down and 12 px to the left of the field.
+    match = np.corrcoef(original[BLUE][24:, :-12].ravel(), copy[BLUE][:-24, 12:].ravel())[0, 1]
+    assert match > 0.95
+    with pytest.raises(InputError, match="no farther than margin"):
+        draw_field("25 0", size=96, copy_seed=1, copy_shift=(0.0, 0.1))
+    with pytest.raises(InputError, match="goes with copy_seed"):
+        draw_field("25 0", size=96, copy_shift=(0.0, 0.0))
