@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 #: Weight of a pair of labels beside a label: what is measured for it is on the page "Method".
-PAIR_WEIGHT = Fraction(1, 16)
+PAIR_WEIGHT = Fraction(1, 64)
 
 # The most frequent pairs are enough; hundreds of labels would have ten thousands of them.
 _MAX_PAIRS = 1000

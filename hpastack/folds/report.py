@@ -181,7 +181,7 @@ def fold_report(
     label
     0              4       2       2            0.000000     0.000000
     1              3       1       2            0.333333     0.333333
-    >>> report.measures["relative_deviation"].round(4)
+    >>> float(report.measures["relative_deviation"].round(4))
     0.1667
     """
     indicator = indicator_of(y)

@@ -37,7 +37,7 @@ def label_names(y: Any, n_labels: int) -> list:
     """Name the columns of `indicator_of(y)`: a data frame's columns, classes, or numbers."""
     if isinstance(y, pd.DataFrame):
         return list(y.columns)
-    if getattr(y, "ndim", 2) == 1:
+    if not hasattr(y, "toarray") and np.ndim(y) == 1:
         return np.unique(np.asarray(y)).tolist()
     return list(range(n_labels))
 

@@ -26,40 +26,46 @@ _WINDOW = 8000
 _NEVER = np.int64(1 << 61)
 
 
-def deal(amounts: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Deal groups to folds, rarest label first; the slow version is in tests/reference.
+def deal(kinds: sparse.csr_array, kind: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Deal groups to folds, rarest column first; the slow version is in tests/reference.
 
-    `amounts` (n_groups, n_labels + 1) holds the positives of each label, then
-    the rows, of groups in the order that settles ties. Fold `f` is due
-    ``parts[f] / parts.sum()`` of each column.
+    `kinds` (n_kinds, n_columns) holds what a group of a kind has of each
+    column, rows in the last one; `kind` (n_groups,) the kind of each group, in
+    the order that settles ties. Fold `f` is due ``parts[f] / parts.sum()`` of
+    each column.
     """
-    n_groups, n_folds = len(amounts), len(parts)
-    steps = amounts * parts.sum()
-    need = parts[:, None] * amounts.sum(0)  # parts.sum() times what the fold still lacks
-    left = amounts[:, :-1].sum(0)
-    fold = np.full(n_groups, -1, dtype=np.int64)
-    while True:
+    n_folds = len(parts)
+    by_column = sparse.csc_array(kinds)
+    steps = kinds.data * parts.sum()
+    n_open = np.bincount(kind, minlength=kinds.shape[0])  # groups of the kind without a fold
+    need = parts[:, None] * (kinds.T @ n_open)  # parts.sum() times what the fold still lacks
+    sizes = by_column[:, [-1]].toarray().ravel()
+    fold = np.full(len(kind), -1, dtype=np.int64)
+    while n_open.any():
+        left = (kinds.T @ n_open)[:-1]
         rarest = (
             int(np.where(left > 0, left, np.iinfo(np.int64).max).argmin()) if left.any() else -1
         )
-        open_groups = np.flatnonzero((fold < 0) & (amounts[:, rarest] > 0))
+        amount = by_column[:, [rarest]].toarray().ravel()
+        open_groups = np.flatnonzero((fold < 0) & (amount > 0)[kind])
         # Stable: equal groups stay in their seeded order.
-        order = np.lexsort((-amounts[open_groups, -1], -amounts[open_groups, rarest]))
+        members = kind[open_groups]
+        order = np.lexsort((-sizes[members], -amount[members]))
         for group in open_groups[order].tolist():
             lack, rows = need[:, rarest].tolist(), need[:, -1].tolist()
             chosen = max(range(n_folds), key=lambda f: (lack[f], rows[f], (f + group) % n_folds))  # noqa: B023
-            need[chosen] -= steps[group]
+            part = slice(kinds.indptr[kind[group]], kinds.indptr[kind[group] + 1])
+            need[chosen, kinds.indices[part]] -= steps[part]
             fold[group] = chosen
-        if rarest == -1:
-            return fold
-        left -= amounts[open_groups, :-1].sum(0)
+        n_open[members] = 0
+    return fold
 
 
 def assign(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
     """Give the fold of each group: dealt, then improved, no fold empty."""
     kinds, kind = amounts.kinds, amounts.kind
-    dealt = kinds[:, : amounts.n_labels + 1].toarray()[kind]
-    fold = _fill(deal(dealt, parts), dealt[:, -1], len(parts))
+    sizes = kinds[:, [amounts.n_labels]].toarray().ravel()
+    fold = _fill(dealt_folds(amounts, parts), sizes[kind], len(parts))
     held = np.zeros((kinds.shape[0], len(parts)), dtype=np.int64)
     np.add.at(held, (kind, fold), 1)
     held = _improve(amounts, held, parts)
@@ -68,6 +74,13 @@ def assign(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
     result = np.empty_like(fold)
     result[order] = np.repeat(np.tile(np.arange(len(parts)), len(held)), held.ravel())
     return result
+
+
+def dealt_folds(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
+    """Deal by labels and pairs; levels to balance are left to the search."""
+    rows, n_columns = amounts.n_labels, amounts.kinds.shape[1]
+    columns = [*range(rows), *range(amounts.n_first, n_columns), rows]
+    return deal(sparse.csr_array(amounts.kinds[:, columns]), amounts.kind, parts)
 
 
 def _fill(fold: np.ndarray, sizes: np.ndarray, n_folds: int) -> np.ndarray:
@@ -219,7 +232,7 @@ class _Walk:
         n_kept = 0
         n_here = int(self.present.sum())
         n_moves = min(n_moves, 20 * n_here)
-        tenure = min(_TENURE, n_here // 2)
+        tenure = min(_TENURE, int(np.count_nonzero(self.present)) // 4)
         free_at = np.zeros(self.present.shape, dtype=np.int64)
         while best > least and len(moves) < min(n_moves, n_kept + _PATIENCE):
             may_leave = (self.present > 0) & (free_at <= len(moves))

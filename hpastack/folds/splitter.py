@@ -63,31 +63,33 @@ class _GroupSplitter(BaseCrossValidator):
         _check_split(fold, codes, n_groups, len(parts))
         return fold
 
-    def _checked(self, X: Any, y: Any, groups: Any, n_parts: int) -> None:
-        """Refuse lengths that do not fit, and name the labels that will miss from some folds."""
+    def _check_lengths(self, X: Any, y: Any) -> None:
         if y is None:
             raise InputError("multi-label folds need the labels: split(X, y, groups)")
+        n_labelled = y.shape[0] if hasattr(y, "shape") else len(y)
+        n_rows = n_labelled if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
+        if n_rows != n_labelled:
+            raise InputError(f"X has {n_rows} rows and y has {n_labelled}; they must be the same")
+
+    def _name_rare_labels(self, y: Any, groups: Any, n_parts: int) -> None:
         indicator = indicator_of(y)
-        n_rows = len(indicator) if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
-        if n_rows != len(indicator):
-            raise InputError(
-                f"X has {n_rows} rows and y has {len(indicator)}; they must be the same"
-            )
         names = label_names(y, indicator.shape[1])
         rare = labels_missing_from_folds(indicator, groups, n_parts, names)
         if rare:
-            warnings.warn("; ".join(rare), RareLabelWarning, stacklevel=4)
+            # The line that asked for the split: this is called by a generator.
+            warnings.warn("; ".join(rare), RareLabelWarning, stacklevel=3)
 
 
 class MultilabelStratifiedGroupKFold(_GroupSplitter):
     """Cut multi-label rows into folds that keep groups whole and labels balanced.
 
-    Groups, not rows, are dealt to the folds by iterative stratification [1]_:
-    the rarest label first, of its groups the one with most positives first,
-    each to the fold that lacks most of the label. A tabu search then moves
-    groups between folds to lower the relative deviation, summed over folds,
-    labels, the number of rows, the levels of `balance` and pairs of labels
-    [2]_; a pair weighs a sixteenth of a label.
+    Groups, not rows, are dealt to the folds by iterative stratification [1]_
+    of labels and pairs of labels [2]_: the rarest first, of its groups the one
+    with most positives first, each to the fold that lacks most of it. A tabu
+    search then moves groups between folds to lower the relative deviation,
+    summed over folds, labels, the number of rows, the levels of `balance` and
+    pairs of labels. A pair weighs a 64th of a label, so that labels hardly pay
+    for pairs.
 
     Parameters
     ----------
@@ -200,8 +202,10 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
         RareLabelWarning
             If a label lives in fewer groups than folds.
         """
-        self._checked(X, y, groups, self.n_splits)
-        yield from _train_and_test(self.fold_numbers(y, groups, X), self.n_splits)
+        self._check_lengths(X, y)
+        fold = self.fold_numbers(y, groups, X)
+        self._name_rare_labels(y, groups, self.n_splits)
+        yield from _train_and_test(fold, self.n_splits)
 
     def fold_numbers(self, y: Any, groups: Any = None, X: Any = None) -> np.ndarray:
         """Give the fold in which each row is held out.
@@ -309,11 +313,13 @@ class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
         RareLabelWarning
             If a label lives in fewer groups than folds.
         """
-        self._checked(X, y, groups, self.n_splits)
+        self._check_lengths(X, y)
         seed = self._seed()
         parts = np.ones(self.n_splits, dtype=np.int64)
         for repeat in range(self.n_repeats):
             fold = self._assign(y, groups, X, _nth_seed(seed, repeat), parts)
+            if repeat == 0:
+                self._name_rare_labels(y, groups, self.n_splits)
             yield from _train_and_test(fold, self.n_splits)
 
 
@@ -409,12 +415,14 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
         RareLabelWarning
             If a label lives in fewer than two groups, and so on one side only.
         """
-        self._checked(X, y, groups, 2)
+        self._check_lengths(X, y)
         seed = self._seed()
         share = Fraction(self.test_size).limit_denominator(1000)
         parts = np.array([share.denominator - share.numerator, share.numerator])
         for number in range(self.n_splits):
             side = self._assign(y, groups, X, _nth_seed(seed, number), parts)
+            if number == 0:
+                self._name_rare_labels(y, groups, 2)
             yield np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
 
