@@ -74,7 +74,7 @@ class FoldReport:
         figure = Figure(figsize=(8, 0.24 * len(table) + 1.4), layout="constrained")
         axes = figure.add_subplot()
         one = 100 / share
-        axes.barh(height, 2 * one, left=-one, height=0.7, color="0.9", label="one field")
+        axes.barh(height, 2 * one, left=-one, height=0.7, color="0.9", label="one row")
         for number, name in enumerate(counts.columns):
             # Folds of a label that hold the same number stay apart by a hair's breadth.
             offset = 0.5 * (number / (counts.shape[1] - 1) - 0.5)
@@ -93,6 +93,7 @@ class FoldReport:
         axes.set_ylim(-0.7, len(table) - 0.3)
         # One label that misses from a fold must not squeeze all the others.
         axes.set_xscale("symlog", linthresh=1)
+        axes.margins(x=0.04)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
         axes.set_xlabel("positives in the fold, against an equal share")
         figure.legend(loc="outside lower center", ncols=min(6, counts.shape[1] + 1), frameon=False)
