@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ import cv2
 import numpy as np
 import pandas as pd
 from scipy import fft
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from hpastack.channels import STAINS
-from hpastack.errors import InputError, shorten
+from hpastack.clusters import DISTANCE_COLUMNS, clusters_from_keys
+from hpastack.errors import InputError
 from hpastack.images import iter_fields
 from hpastack.store import StoreHeader, StoreWriter, open_store
 
@@ -51,8 +49,6 @@ _RECIPE = {
     "read_size": _READ_SIZE,
 }
 
-#: Columns of a table of pairs beside ``image_id`` and ``twin``.
-DISTANCE_COLUMNS = tuple(f"distance_{stain}" for stain in STAINS)
 PAIR_COLUMNS = (
     "image_id", "twin", "evidence", *DISTANCE_COLUMNS, "correlation", "shift_y", "shift_x"
 )  # fmt: skip
@@ -462,137 +458,6 @@ def duplicate_clusters(
     """
     pairs = near_duplicates(hashes, **options)
     return clusters_from_keys(hashes.image_ids, pairs, groups)
-
-
-def read_duplicate_lists(path: str | os.PathLike) -> pd.DataFrame:
-    """Read known duplicates.
-
-    Parameters
-    ----------
-    path : path-like
-        Text: on each line two or more ids, separated by commas, that show the
-        same cells. Blank lines are passed over.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id``, ``twin``: every pair of a line, the smaller id first,
-        without doubles.
-
-    Raises
-    ------
-    InputError
-        If a line holds a single or an empty id, or the file no line at all.
-    """
-    pairs: set[tuple[str, str]] = set()
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        ids = [image_id.strip() for image_id in line.split(",")]
-        if len(ids) < 2 or "" in ids:
-            raise InputError(
-                f"{path}: line {number}: a line holds two or more ids separated by commas"
-            )
-        pairs.update(combinations(sorted(set(ids)), 2))
-    if not pairs:
-        raise InputError(f"{path}: holds no pair of ids")
-    return pd.DataFrame(sorted(pairs), columns=["image_id", "twin"])
-
-
-def clusters_from_keys(
-    image_ids: Iterable[str],
-    pairs: pd.DataFrame | None = None,
-    groups: pd.DataFrame | None = None,
-) -> pd.Series:
-    """Join fields that share any key into clusters, by union-find.
-
-    Parameters
-    ----------
-    image_ids : iterable of str, length n
-    pairs : DataFrame, optional
-        Columns ``image_id`` and ``twin``. Ids that are not among `image_ids`
-        get no cluster, but fields linked to the same one are joined.
-    groups : DataFrame, optional
-        Indexed by image id. Fields with the same value in any one column are
-        joined; NaN, None and the empty string join nothing.
-
-    Returns
-    -------
-    Series of str
-        Name of each field's cluster, its smallest image id, indexed by
-        ``image_id`` in the order given.
-
-    Raises
-    ------
-    InputError
-        If an id stands twice, or `groups` lacks a field.
-
-    Examples
-    --------
-    >>> pairs = pd.DataFrame({"image_id": ["d"], "twin": ["b"]})
-    >>> wells = pd.DataFrame({"well": ["A1", "A1", "", ""]}, index=list("abcd"))
-    >>> clusters_from_keys(list("abcd"), pairs, wells).tolist()
-    ['a', 'a', 'c', 'a']
-    """
-    ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id", dtype=object)
-    if ids.has_duplicates:
-        raise InputError(f"ids stand twice: {shorten(ids[ids.duplicated()].unique())}")
-    n_nodes = len(ids)
-    starts, ends = [], []
-    if pairs is not None and len(pairs):
-        named = pd.concat([pairs["image_id"], pairs["twin"]], ignore_index=True).astype(object)
-        nodes = ids.append(pd.Index(named.unique(), dtype=object).difference(ids, sort=False))
-        numbers = nodes.get_indexer(pd.Index(named, dtype=object))
-        starts.append(numbers[: len(pairs)])
-        ends.append(numbers[len(pairs) :])
-        n_nodes = len(nodes)
-    if groups is not None:
-        lacking = ids.difference(pd.Index(groups.index, dtype=object))
-        if len(lacking):
-            raise InputError(f"the groups lack {len(lacking)} fields: {shorten(lacking)}")
-        for column in groups.columns:
-            values = groups[column].loc[ids].astype(object)
-            codes, _ = pd.factorize(values.mask(values == ""))
-            members = np.flatnonzero(codes >= 0)
-            starts.append(members)
-            ends.append(codes[members] + n_nodes)
-            n_nodes += int(codes.max(initial=-1)) + 1
-    start = np.concatenate(starts or [np.empty(0, dtype=np.int64)])
-    end = np.concatenate(ends or [np.empty(0, dtype=np.int64)])
-    links = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n_nodes, n_nodes))
-    component = connected_components(links, directed=False)[1][: len(ids)]
-    names = pd.Series(ids, index=ids, name="cluster")
-    return names.groupby(component).transform("min").astype(str)
-
-
-def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """List the test fields that have a twin among the training fields.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        ``image_id``, ``twin`` and further columns, as `near_duplicates`.
-    catalogue : DataFrame
-        Indexed by image id, with ``split`` and ``target``.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id`` (the test field), ``twin`` (the training field),
-        ``twin_target``, then the further columns of `pairs`; sorted. A shift
-        is turned round where the pair is.
-    """
-    split = catalogue["split"]
-    first, second = pairs["image_id"].map(split), pairs["twin"].map(split)
-    forward = pairs[(first == "test") & (second == "train")]
-    backward = pairs[(first == "train") & (second == "test")]
-    backward = backward.rename(columns={"image_id": "twin", "twin": "image_id"})
-    for column in {"shift_y", "shift_x"}.intersection(pairs.columns):
-        backward[column] = 0 - backward[column]  # not -0.0 where there is no shift
-    found = pd.concat([forward, backward])[list(pairs.columns)]
-    found.insert(2, "twin_target", found["twin"].map(catalogue["target"]))
-    return found.sort_values(["image_id", "twin"], ignore_index=True)
 
 
 def _check_stains(min_stains: int) -> None:

@@ -14,14 +14,8 @@ from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
 from hpastack.channels import STAINS
-from hpastack.duplicates import (
-    PAIR_COLUMNS,
-    clusters_from_keys,
-    hash_catalogue,
-    leaks,
-    near_duplicates,
-    read_duplicate_lists,
-)
+from hpastack.clusters import clusters_from_keys, leaks, read_duplicate_lists
+from hpastack.duplicates import PAIR_COLUMNS, hash_catalogue, near_duplicates
 from hpastack.errors import InputError, shorten
 from hpastack.folds import (
     FoldPlan,

@@ -4,24 +4,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.pair_search import clusters_by_flooding, pairs_by_loops
+from reference.pair_search import pairs_by_loops
 
 from hpastack.channels import STAINS
+from hpastack.clusters import DISTANCE_COLUMNS
 from hpastack.duplicates import (
-    DISTANCE_COLUMNS,
     PAIR_COLUMNS,
     FieldHashes,
     _pack,
     _unpack,
-    clusters_from_keys,
     duplicate_clusters,
     duplicate_pairs,
     field_hashes,
     field_thumbnail,
     hash_catalogue,
-    leaks,
     near_duplicates,
-    read_duplicate_lists,
     shifted_pairs,
 )
 from hpastack.errors import InputError
@@ -261,82 +258,3 @@ class TestHashCatalogue:
         assert read == ["a", "b", "c"] * 2
         with h5py.File(tmp_path / "hashes.h5") as file:
             assert file.attrs["made_from"] == "digest 2"
-
-
-class TestClusters:
-    @quick
-    @given(st.lists(st.tuples(st.sampled_from("abcdefghx"), st.sampled_from("abcdefghy"))))
-    def test_as_flooding(self, links):
-        ids = list("hgfedcba")
-        pairs = pd.DataFrame(links, columns=["image_id", "twin"])
-        assert clusters_from_keys(ids, pairs).to_dict() == clusters_by_flooding(ids, links)
-
-    def test_keys_join_across_columns(self):
-        groups = pd.DataFrame(
-            {"well": ["A1", "A1", "A2", "", None], "antibody": ["x", "y", "y", "z", np.nan]},
-            index=list("edcba"),
-        )
-        clusters = clusters_from_keys(list("abcde"), None, groups)
-        assert clusters.to_dict() == {"a": "a", "b": "b", "c": "c", "d": "c", "e": "c"}
-
-    def test_same_value_in_another_column_joins_nothing(self):
-        groups = pd.DataFrame({"well": ["1", ""], "antibody": ["", "1"]}, index=["a", "b"])
-        assert clusters_from_keys(["a", "b"], None, groups).tolist() == ["a", "b"]
-
-    def test_unknown_ids_join_but_get_no_cluster(self):
-        pairs = pd.DataFrame({"image_id": ["b", "external"], "twin": ["external", "a"]})
-        assert clusters_from_keys(["a", "b"], pairs).to_dict() == {"a": "a", "b": "a"}
-
-    def test_no_keys_and_no_fields(self):
-        assert clusters_from_keys(["b", "a"]).tolist() == ["b", "a"]
-        assert clusters_from_keys([]).empty
-
-    def test_bad_ids_are_named(self):
-        with pytest.raises(InputError, match="stand twice: a"):
-            clusters_from_keys(["a", "a"])
-        with pytest.raises(InputError, match="lack 1 fields: b"):
-            clusters_from_keys(["a", "b"], None, pd.DataFrame({"well": ["1"]}, index=["a"]))
-
-
-class TestDuplicateLists:
-    def test_every_pair_of_a_line_once(self, tmp_path):
-        path = tmp_path / "known.txt"
-        path.write_text("b, a,c\n\na,b\n")
-        pairs = read_duplicate_lists(path)
-        assert pairs.values.tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [("a,b\na\n", "line 2"), ("a,,b\n", "line 1"), ("\n", "no pair"), ("a,a\n", "no pair")],
-    )
-    def test_bad_lines_are_named(self, tmp_path, text, message):
-        path = tmp_path / "known.txt"
-        path.write_text(text)
-        with pytest.raises(InputError, match=message):
-            read_duplicate_lists(path)
-
-    def test_real_lists(self, real_data):
-        pairs = read_duplicate_lists(real_data / "duplicates" / "omallo_train_duplicates.txt")
-        ids = sorted(set(pairs["image_id"]) | set(pairs["twin"]))
-        # 102 lines of two and 2 lines of three.
-        assert len(pairs) == 102 + 2 * 3
-        assert clusters_from_keys(ids, pairs).value_counts().value_counts().to_dict() == {
-            2: 102,
-            3: 2,
-        }
-
-
-def test_leaks_are_test_fields_with_a_training_twin():
-    catalogue = pd.DataFrame(
-        {"split": ["train", "test", "test", "train"], "target": ["3 1", "", "", "2"]},
-        index=list("abcd"),
-    )
-    pairs = pd.DataFrame(
-        [("a", "b", 0.25), ("b", "c", 0.5), ("c", "d", 0.125), ("a", "d", 1.0)],
-        columns=["image_id", "twin", "shift_y"],
-    )
-    assert leaks(pairs, catalogue).values.tolist() == [
-        ["b", "a", "3 1", -0.25], ["c", "d", "2", 0.125]
-    ]  # fmt: skip
-    nothing = leaks(pairs.iloc[:0], catalogue)
-    assert nothing.columns.tolist() == ["image_id", "twin", "twin_target", "shift_y"]

@@ -10,7 +10,7 @@ from reference.stratification import stratify_slowly
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
-from hpastack.duplicates import clusters_from_keys, read_duplicate_lists
+from hpastack.clusters import clusters_from_keys, read_duplicate_lists
 from hpastack.errors import InputError
 from hpastack.folds import (
     FoldPlan,

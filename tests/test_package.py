@@ -44,7 +44,7 @@ def test_every_public_name_loads():
 TIERS = (
     ("errors", "channels", "labels", "files", "tables", "submission", "_torch"),
     ("images", "catalogue", "store", "workspace", "synthetic", "ingest"),
-    ("features", "embeddings", "duplicates", "extraction"),
+    ("features", "embeddings", "clusters", "duplicates", "extraction"),
     ("folds", "metrics"),
     ("models",),
     ("report", "recipes"),
