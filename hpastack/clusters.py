@@ -319,8 +319,12 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     forward = pairs[(first == "test") & (second == "train")]
     backward = pairs[(first == "train") & (second == "test")]
     backward = backward.rename(columns={"image_id": "twin", "twin": "image_id"})
-    for column in {"shift_y", "shift_x"}.intersection(pairs.columns):
-        backward[column] = 0 - backward[column]  # not -0.0 where there is no shift
+    mirror = backward["mirror"] if "mirror" in pairs else pd.Series("", backward.index)
+    for column, along in (("shift_y", "top-bottom"), ("shift_x", "left-right")):
+        if column in pairs:
+            # Along the axis that was mirrored, both ways round are the same shift.
+            turned = 0 - backward[column]  # not -0.0 where there is no shift
+            backward[column] = turned.where(mirror != along, backward[column])
     found = pd.concat([forward, backward])[list(pairs.columns)]
     found.insert(2, "twin_target", found["twin"].map(catalogue["target"]))
     found.insert(3, "twin_source", found["twin"].map(catalogue["source"]))

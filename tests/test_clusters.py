@@ -175,6 +175,22 @@ class TestLeaks:
             "image_id", "twin", "twin_target", "twin_source", "strength", "shift_y"
         ]  # fmt: skip
 
+    def test_a_mirrored_pair_turned_round_says_the_same(self):
+        rng = np.random.default_rng(0)
+        scene = rng.random((40, 40))
+        field, twin = scene[4:36, 4:36], scene[7:39, 2:34][:, ::-1]  # 3 down, 2 to the left
+        # What lies at (y, x) of the mirrored twin lies at (y + 3, x - 2) of the field.
+        assert field[3 + 5, 9 - 2] == twin[:, ::-1][5, 9]
+        pairs = pd.DataFrame(
+            [("a", "b", 3.0, -2.0, "left-right"), ("a", "c", 3.0, -2.0, "top-bottom")],
+            columns=["image_id", "twin", "shift_y", "shift_x", "mirror"],
+        )
+        found = leaks(pairs, self.catalogue).set_index("image_id")
+        y, x = found.loc["b", ["shift_y", "shift_x"]].astype(int)
+        assert (y, x) == (-3, -2)
+        assert twin[y + 8, x + 9] == field[:, ::-1][8, 9]
+        assert found.loc["c", ["shift_y", "shift_x"]].tolist() == [3.0, 2.0]
+
     def test_the_strongest_twin_with_labels_gives_them(self):
         pairs = pd.DataFrame(
             [("a", "b", 30), ("b", "d", 10), ("b", "e", 2), ("a", "c", 5), ("c", "d", 5)],
