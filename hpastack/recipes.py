@@ -91,7 +91,7 @@ class DuplicatesRecipe(Settings):
     max_distance: int | dict[Literal["red", "green", "blue", "yellow"], int] = 48
     min_stains: int = Field(3, ge=1, le=4)
     shifted: bool = True
-    min_correlation: float = Field(0.92, gt=0, le=1)
+    min_correlation: float = Field(0.88, gt=0, le=1)
     mirrored: bool = False
     embedding: str | None = None
     min_cosine: float = Field(0.98, gt=0, le=1)

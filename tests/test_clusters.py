@@ -8,10 +8,11 @@ from reference.pair_search import clusters_by_flooding
 from hpastack.clusters import (
     clusters_from_keys,
     label_disagreements,
-    leaked_targets,
     leaks,
     pair_strength,
     read_duplicate_lists,
+    read_leaks,
+    strongest_twins,
     weakest_links,
 )
 from hpastack.errors import InputError
@@ -200,7 +201,23 @@ class TestLeaks:
         # Of equal ones the earlier row of the catalogue comes first.
         assert found["twin"].tolist() == ["e", "d", "a", "a", "d"]
         assert found["twin_source"].tolist()[0] == "more"
-        assert leaked_targets(found).to_dict() == {"b": "2", "c": "3 1"}
+        chosen = strongest_twins(found)
+        assert chosen["twin_target"].to_dict() == {"b": "2", "c": "3 1"}
+        assert chosen["twin"].to_dict() == {"b": "d", "c": "a"}
+
+    def test_read_back_with_the_labels_of_today(self, tmp_path):
+        pairs = pd.DataFrame({"image_id": ["a"], "twin": ["b"]})
+        path = tmp_path / "leaks.csv"
+        leaks(pairs, self.catalogue).to_csv(path, index=False)
+        corrected = self.catalogue.assign(target=["5", "", "", "2", ""])
+        assert strongest_twins(read_leaks(path, corrected))["twin_target"].to_dict() == {"b": "5"}
+        with pytest.raises(InputError, match="no test fields of the catalogue: b"):
+            read_leaks(path, self.catalogue.drop("b"))
+        with pytest.raises(InputError, match="no train fields of the catalogue: a"):
+            read_leaks(path, self.catalogue.drop("a"))
+        path.write_text("image_id,twin\nb,a\n")
+        with pytest.raises(InputError, match=r"leaks\.csv: no column twin_source; run"):
+            read_leaks(path, self.catalogue)
 
     def test_strength_is_the_best_evidence(self):
         pairs = pd.DataFrame(

@@ -27,7 +27,7 @@ def near_duplicates(
     max_distance: int | Mapping[str, int] = 48,
     min_stains: int = 3,
     shifted: bool = True,
-    min_correlation: float = 0.92,
+    min_correlation: float = 0.88,
     mirrored: bool = False,
     embeddings: pd.DataFrame | None = None,
     min_cosine: float = 0.98,

@@ -30,7 +30,7 @@ _BATCH = 64
 def shifted_pairs(
     hashes: FieldHashes,
     *,
-    min_correlation: float = 0.92,
+    min_correlation: float = 0.88,
     min_stains: int = 3,
     min_similarity: float = 0.34,
     mirrored: bool = False,
@@ -47,7 +47,7 @@ def shifted_pairs(
     Parameters
     ----------
     hashes : FieldHashes
-    min_correlation : float, default=0.92
+    min_correlation : float, default=0.88
         Least correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
         Stains that must agree, each valid in both fields, at one shift.
@@ -151,9 +151,9 @@ def overlay(
     """
     side = THUMBNAIL_SIDE
     padded = 2 * side  # so that a shift to the left is not taken for one to the right
-    # Smoothed, so that a shift by half a pixel costs little.
+    # Smoothed: unsmoothed, noise and a shift by half a pixel would cost copies a tenth.
     pictures = [
-        ndimage.gaussian_filter(part.astype(np.float32), 0.7, axes=(2, 3), radius=1, mode="mirror")
+        ndimage.gaussian_filter(part.astype(np.float32), 1.0, axes=(2, 3), radius=2, mode="mirror")
         for part in (first, second)
     ]
     window = soft_edges(side, side)

@@ -8,7 +8,7 @@ def best_overlay(first, second, min_stains, max_shift=0.4):
     """Return (correlation in the `min_stains`-th best stain, down, right) in parts of the side."""
     side = first.shape[1]
     first, second = (
-        [cv2.GaussianBlur(stain.astype(np.float32), (3, 3), 0.7) for stain in picture]
+        [cv2.GaussianBlur(stain.astype(np.float32), (5, 5), 1.0) for stain in picture]
         for picture in (first, second)
     )
     far = int(max_shift * side)
