@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import features, real_predictions, synthetic
+from benchmarks import features, folds, real_predictions, synthetic
 from hpastack.store import package_versions
 
 #: Real labels and predictions, where they lie beside the checkout.
@@ -30,9 +30,10 @@ def main() -> None:
     synthetic.main()
     features.main()
     if REAL_DATA.is_dir():
+        folds.main(REAL_DATA)
         real_predictions.main(REAL_DATA)
     else:
-        print("no real data beside the checkout: real_predictions is left out")
+        print("no real data beside the checkout: folds and real_predictions are left out")
 
 
 if __name__ == "__main__":
