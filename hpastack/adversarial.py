@@ -1,0 +1,312 @@
+"""How well train and test can be told apart, by what, and weights that make up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
+
+from hpastack.domains import field_matrix
+from hpastack.errors import InputError, shorten
+from hpastack.folds import MultilabelStratifiedGroupKFold
+from hpastack.metrics import cluster_bootstrap
+from hpastack.models.boosting import TreeSettings, library
+from hpastack.models.calibration import STRENGTH, copies, fit_logistic
+
+#: The trees that tell train from test.
+SETTINGS = TreeSettings(rounds=100, leaves=15, l2=5.0, column_share=0.5)
+
+# Held-out fields of train, and of test, on which columns are permuted, a fold.
+_PERMUTED_FIELDS = 1_000
+
+# Up to which AUC which words are used.
+_WORDS = (
+    (0.6, "train and test are nearly alike"),
+    (0.75, "train and test differ somewhat"),
+    (0.9, "train and test differ clearly"),
+    (1.0, "train and test are almost apart"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class AdversarialCheck:
+    """How well train and test can be told apart; made by `adversarial_check`.
+
+    Parameters
+    ----------
+    auc : float
+        Chance that a random test field looks more like test than a random
+        training field does, to a classifier that saw neither: 0.5 where they
+        are alike, 1 where they are apart.
+    interval : (float, float)
+        95 % interval of it, from drawing whole groups; the classifiers are
+        held fixed.
+    fold_aucs : ndarray of float, shape (n_splits,)
+        The same within each held-out fold.
+    columns : DataFrame
+        A row a column of the features, the most telling first: ``column``;
+        ``importance`` (what is lost of the held-out AUC when the column is
+        permuted, mean of the folds); ``auc`` (of the column alone: above 0.5
+        test has the larger values); ``train_mean``, ``test_mean``.
+    probability : Series of float
+        Calibrated probability of being a test field, held out, for all fields.
+    weights : Series of float
+        Weight of each training field, mean 1: the higher, the more it looks
+        like test.
+    effective_size : float
+        How many fields of equal weight are worth as much as the weighted
+        training fields: ``sum(w)**2 / sum(w**2)``.
+    """
+
+    auc: float
+    interval: tuple[float, float]
+    fold_aucs: np.ndarray
+    columns: pd.DataFrame
+    probability: pd.Series
+    weights: pd.Series
+    effective_size: float
+
+    @property
+    def verdict(self) -> str:
+        """What the numbers mean, in a sentence."""
+        if self.interval[0] <= 0.5:
+            return "train and test cannot be told apart; no weights are needed"
+        words = next(text for limit, text in _WORDS if self.auc <= limit)
+        return (
+            f"{words}; weighted, the {len(self.weights):,} training fields are worth "
+            f"{self.effective_size:,.0f}"
+        )
+
+
+def _silent(iterable: Iterable, total: int) -> Iterable:
+    return iterable
+
+
+def adversarial_check(
+    features: pd.DataFrame,
+    is_test: pd.Series,
+    groups: pd.Series | None = None,
+    *,
+    n_splits: int = 5,
+    clip: tuple[float, float] = (0.1, 10.0),
+    n_bootstrap: int = 200,
+    random_state: int = 0,
+    progress: Callable[..., Iterable] = _silent,
+) -> AdversarialCheck:
+    """See how well train and test can be told apart, and by which columns.
+
+    Boosted trees are trained to tell them, on folds that keep groups whole,
+    and asked about the held-out fold. Held-out probabilities *p*, calibrated
+    on the other folds, give training fields the weight ``p / (1 - p)`` times
+    ``n_train / n_test``: how much denser test is than train where the field
+    lies [1]_. Weights are clipped and then divided by their mean.
+
+    Parameters
+    ----------
+    features : DataFrame of float, shape (n, d)
+        Indexed by image id: fields of train and test.
+    is_test : Series of bool
+        Whether a field is a test field, indexed by image id; may hold further
+        fields.
+    groups : Series, optional
+        What must not be split between folds (clusters), indexed by image id.
+        Without it near-copies in one split make it easier to tell.
+    n_splits : int, default=5
+    clip : (float, float), default=(0.1, 10)
+        Least and largest weight before they are divided by their mean.
+    n_bootstrap : int, default=200
+        Draws behind the interval.
+    random_state : int, default=0
+        Seed of folds, trees, permutations and draws.
+    progress : callable, optional
+        Wraps the folds, as ``tqdm`` does; called with ``total``.
+
+    Returns
+    -------
+    AdversarialCheck
+        The same for any order of the rows.
+
+    Raises
+    ------
+    InputError
+        If a value is not a finite number, a field is missing from `is_test`
+        or `groups`, train or test has no field, or one of them lives in fewer
+        groups than folds.
+
+    Notes
+    -----
+    Pairs are compared within a fold only: classifiers of different folds need
+    not agree on what a probability means. Fields that are all the same have an
+    AUC of 0.5 and weights of 1.
+
+    Columns that say the same share their importance, so that each alone may
+    seem to tell little; ``auc`` shows such columns.
+
+    References
+    ----------
+    .. [1] S. Bickel, M. Brueckner and T. Scheffer, "Discriminative learning
+       under covariate shift", JMLR 10, 2137-2155, 2009.
+    """
+    order, values = field_matrix(features)
+    index = features.index[order]
+    test = _take(is_test, index, "is_test").to_numpy(dtype=bool)
+    if groups is None:
+        # Named, so that the folds do not depend on the order of the rows.
+        group = index.to_numpy(dtype=object)
+    else:
+        group = _take(groups, index, "the groups").to_numpy(dtype=object)
+    if not 0 < clip[0] <= 1 <= clip[1]:
+        raise InputError(f"clip is {clip}; weights are clipped below and above 1")
+    fold = _folds(test, group, n_splits, random_state)
+
+    z = np.empty(len(values))
+    importance = np.zeros(values.shape[1])
+    prior = float(logit(test.mean()))
+    varies = np.ptp(values, axis=0) > 0
+    for held_out in progress(range(n_splits), total=n_splits):
+        inside, seed = fold == held_out, random_state + held_out
+        z[inside] = prior
+        if varies.any():
+            fitted = _fit(values[~inside], test[~inside], prior, seed)
+            z[inside] += fitted.predict(values[inside], raw_score=True, num_threads=1)
+            importance += _importance(fitted, values[inside], test[inside], seed) / n_splits
+
+    def statistic(weights):
+        return _held_out_auc(z, test, fold, weights)[0]
+
+    equal = np.ones(len(z))
+    auc, fold_aucs = _held_out_auc(z, test, fold, equal)
+    interval = cluster_bootstrap(statistic, group, n_draws=n_bootstrap, seed=random_state)
+    probability = _calibrated(z, test, fold, group)
+    ratio = probability / (1 - probability) * (~test).sum() / test.sum()
+    weights = np.clip(ratio[~test], *clip)
+    weights /= weights.mean()
+
+    train_ids = features.index[np.isin(features.index, index[~test])]
+    return AdversarialCheck(
+        auc=auc,
+        interval=(max(0.0, interval[0]), min(1.0, interval[1])),
+        fold_aucs=fold_aucs,
+        columns=_column_table(features.columns, values, test, importance),
+        probability=pd.Series(probability, index, name="probability").loc[features.index],
+        weights=pd.Series(weights, index[~test], name="weight").loc[train_ids],
+        effective_size=float(weights.sum() ** 2 / (weights**2).sum()),
+    )
+
+
+def _take(column: pd.Series, ids: pd.Index, what: str) -> pd.Series:
+    missing = ids.difference(column.index)
+    if len(missing):
+        raise InputError(f"{what}: {len(missing)} fields are missing: {shorten(missing)}")
+    return column.loc[ids]
+
+
+def _folds(test, group, n_splits: int, seed: int) -> np.ndarray:
+    """Return the fold of each field, each with fields of train and of test."""
+    for name, members in (("training", ~test), ("test", test)):
+        n_groups = len(np.unique(group[members].astype(str)))
+        if n_groups < n_splits:
+            kind = "fields" if n_groups == members.sum() else "groups"
+            raise InputError(
+                f"{n_groups} {kind} with {name} fields cannot fill {n_splits} folds of a check "
+                "of train against test"
+            )
+    splitter = MultilabelStratifiedGroupKFold(n_splits, random_state=seed)
+    fold = splitter.fold_numbers(test[:, None].astype(int), group)
+    for number in range(n_splits):
+        if len(np.unique(test[fold == number])) < 2:
+            raise InputError(
+                "groups are so large that a fold of a check of train against test holds only one "
+                "of them; ask for fewer folds, or for smaller groups"
+            )
+    return fold
+
+
+def _fit(values, test, prior: float, seed: int):
+    import lightgbm
+
+    margin = np.full(len(values), prior)
+    model = library("lightgbm").fit(values, test.astype(float), margin, SETTINGS, seed)
+    return lightgbm.Booster(model_str=model.decode())
+
+
+def _importance(fitted, values, test, seed: int) -> np.ndarray:
+    """Return what is lost of the AUC when each column is permuted, shape (d,)."""
+    generator = np.random.default_rng(seed)
+    rows = np.concatenate(
+        [
+            generator.permutation(np.flatnonzero(members))[:_PERMUTED_FIELDS]
+            for members in (~test, test)
+        ]
+    )
+    values, test = values[rows], test[rows]
+
+    def score():
+        return roc_auc_score(test, fitted.predict(values, raw_score=True, num_threads=1))
+
+    whole = score()
+    lost = np.zeros(values.shape[1])
+    # A column that no tree looks at loses nothing.
+    for column in np.flatnonzero(fitted.feature_importance("split")):
+        kept = values[:, column].copy()
+        values[:, column] = generator.permutation(kept)
+        lost[column] = whole - score()
+        values[:, column] = kept
+    return lost
+
+
+def _held_out_auc(z, test, fold, weights) -> tuple[float, np.ndarray]:
+    """Return the AUC over pairs within a fold, and that of each fold; NaN without a pair."""
+    n_splits = fold.max() + 1
+    aucs, pairs = np.full(n_splits, np.nan), np.zeros(n_splits)
+    for number in range(n_splits):
+        inside = (fold == number) & (weights > 0)
+        weight, is_test = weights[inside], test[inside]
+        pairs[number] = weight[is_test].sum() * weight[~is_test].sum()
+        if pairs[number]:
+            aucs[number] = roc_auc_score(is_test, z[inside], sample_weight=weight)
+    if not pairs.any():
+        return float("nan"), aucs
+    return float(np.nansum(aucs * pairs) / pairs.sum()), aucs
+
+
+def _calibrated(z, test, fold, group) -> np.ndarray:
+    """Return calibrated probabilities, each fold's fitted on the others."""
+    probability = np.empty(len(z))
+    for number in range(fold.max() + 1):
+        inside = fold == number
+        y = test[~inside].astype(float)
+        design = np.column_stack([z[~inside], np.ones(len(y))])
+        pull = np.full(2, STRENGTH * copies(y, group[~inside].astype(str)))
+        slope, offset = fit_logistic(design, y, prior=[1.0, 0.0], strength=pull)
+        if slope <= 0:
+            # The classifier is no better than chance: every field is as likely as the next.
+            slope, offset = 0.0, logit(y.mean())
+        probability[inside] = expit(slope * z[inside] + offset)
+    return probability
+
+
+def _column_table(names, values, test, importance) -> pd.DataFrame:
+    n_test, n_train = test.sum(), (~test).sum()
+    # By column: ranks of the whole matrix would take twice its memory again.
+    aucs = [
+        (rankdata(cells)[test].sum() - n_test * (n_test + 1) / 2) / (n_test * n_train)
+        for cells in values.T
+    ]
+    table = pd.DataFrame(
+        {
+            "column": list(names),
+            "importance": importance,
+            "auc": aucs,
+            "train_mean": values[~test].mean(axis=0, dtype=np.float64),
+            "test_mean": values[test].mean(axis=0, dtype=np.float64),
+        }
+    )
+    apart = (table["auc"] - 0.5).abs()
+    rank = np.lexsort([-apart, -table["importance"]])
+    return table.iloc[rank].reset_index(drop=True)
