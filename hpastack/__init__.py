@@ -10,8 +10,13 @@ __version__ = "0.1.0"
 
 # Where each public name lives. The only list of the public interface.
 _HOME = {
+    "AdversarialCheck": "adversarial",
+    "adversarial_check": "adversarial",
     "read_catalogue": "catalogue",
     "STAINS": "channels",
+    "domain_agreement": "domains",
+    "domain_clusters": "domains",
+    "domain_folds": "domains",
     "duplicate_clusters": "duplicates",
     "field_hashes": "duplicates",
     "Preprocessing": "embeddings",

@@ -102,7 +102,7 @@ def adversarial_check(
 
     Boosted trees are trained to tell them, on folds that keep groups whole,
     and asked about the held-out fold. Held-out probabilities *p*, calibrated
-    on the other folds, give training fields the weight ``p / (1 - p)`` times
+    on the other folds (Platt, drawn towards "train and test are alike"), give training fields the weight ``p / (1 - p)`` times
     ``n_train / n_test``: how much denser test is than train where the field
     lies [1]_. Weights are clipped and then divided by their mean.
 
@@ -182,7 +182,7 @@ def adversarial_check(
     equal = np.ones(len(z))
     auc, fold_aucs = _held_out_auc(z, test, fold, equal)
     interval = cluster_bootstrap(statistic, group, n_draws=n_bootstrap, seed=random_state)
-    probability = _calibrated(z, test, fold, group)
+    probability = _calibrated(z - prior, test, fold, group)
     ratio = probability / (1 - probability) * (~test).sum() / test.sum()
     weights = np.clip(ratio[~test], *clip)
     weights /= weights.mean()
@@ -275,19 +275,21 @@ def _held_out_auc(z, test, fold, weights) -> tuple[float, np.ndarray]:
     return float(np.nansum(aucs * pairs) / pairs.sum()), aucs
 
 
-def _calibrated(z, test, fold, group) -> np.ndarray:
+def _calibrated(evidence, test, fold, group) -> np.ndarray:
     """Return calibrated probabilities, each fold's fitted on the others."""
-    probability = np.empty(len(z))
+    probability = np.empty(len(evidence))
     for number in range(fold.max() + 1):
         inside = fold == number
         y = test[~inside].astype(float)
-        design = np.column_stack([z[~inside], np.ones(len(y))])
+        design = np.column_stack([evidence[~inside], np.ones(len(y))])
+        # Towards no evidence, not towards all of it: chance findings in few fields make weights
+        # uneven, and each uneven weight costs training fields.
+        alike = np.array([0.0, logit(y.mean())])
         pull = np.full(2, STRENGTH * copies(y, group[~inside].astype(str)))
-        slope, offset = fit_logistic(design, y, prior=[1.0, 0.0], strength=pull)
+        slope, offset = fit_logistic(design, y, prior=alike, strength=pull)
         if slope <= 0:
-            # The classifier is no better than chance: every field is as likely as the next.
-            slope, offset = 0.0, logit(y.mean())
-        probability[inside] = expit(slope * z[inside] + offset)
+            slope, offset = alike
+        probability[inside] = expit(slope * evidence[inside] + offset)
     return probability
 
 

@@ -31,6 +31,10 @@ _TAILS = (0.01, 0.99)
 # Share of the variance that the components keep, and the most components there are.
 _VARIANCE = 0.95
 _MAX_COMPONENTS = 32
+# How far the components are brought to one spread: 0 leaves them as they are, 1 makes them equal.
+# Left alone, the first few say how bright a field is many times over; made equal, the last are
+# noise. On synthetic fields half agrees better with cell lines than 0 (benchmarks/domains.py).
+_WHITENING = 0.5
 # Full k-means runs, of which the tightest stands.
 _RESTARTS = 5
 # Fields on which the number of domains is chosen: silhouettes need every pair of them.
@@ -113,7 +117,8 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
 
     Each column is drawn in to its 1 % and 99 % quantiles and standardised;
     columns that are then constant are left out. Principal components follow,
-    as many as hold 95 % of the variance, at most 32.
+    as many as hold 95 % of the variance, at most 32, each divided by the
+    square root of its standard deviation.
 
     Parameters
     ----------
@@ -143,11 +148,13 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
     if not varies.any():
         raise InputError("all fields have the same features, but for a few; no domains to be found")
     values = values[:, varies]
-    n_components = min(_MAX_COMPONENTS, *values.shape)
+    n_components = min(_MAX_COMPONENTS, len(values) - 1, values.shape[1])
     with threadpool_limits(1):  # the number of threads would change the rounding
         pca = PCA(n_components, svd_solver="covariance_eigh").fit(values)
         kept = 1 + int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), _VARIANCE))
+        kept = min(kept, n_components)
         scores = pca.transform(values)[:, :kept]
+    scores /= np.sqrt(pca.explained_variance_[:kept]) ** _WHITENING
     names = [f"pc{number + 1}" for number in range(scores.shape[1])]
     table = pd.DataFrame(scores, index=features.index[order], columns=names)
     return table.loc[features.index]
