@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import features, real_predictions, synthetic
+from benchmarks import domains, features, real_predictions, synthetic
 from hpastack.store import package_versions
 
 #: Real labels and predictions, where they lie beside the checkout.
@@ -29,10 +29,11 @@ def main() -> None:
     print(f"python {platform.python_version()}, {package_versions()}")
     synthetic.main()
     features.main()
+    domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():
         real_predictions.main(REAL_DATA)
     else:
-        print("no real data beside the checkout: real_predictions is left out")
+        print("no real data beside the checkout: what needs it is left out")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
-from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score
 
 from hpastack.domains import field_matrix
 from hpastack.errors import InputError, shorten
@@ -22,7 +20,7 @@ from hpastack.models.calibration import STRENGTH, copies, fit_logistic
 SETTINGS = TreeSettings(rounds=100, leaves=15, l2=5.0, column_share=0.5)
 
 # Held-out fields of train, and of test, on which columns are permuted, a fold.
-_PERMUTED_FIELDS = 1_000
+_PERMUTED_FIELDS = 500
 
 # Up to which AUC which words are used.
 _WORDS = (
@@ -176,12 +174,16 @@ def adversarial_check(
             z[inside] += fitted.predict(values[inside], raw_score=True, num_threads=1)
             importance += _importance(fitted, values[inside], test[inside], seed) / n_splits
 
-    def statistic(weights):
-        return _held_out_auc(z, test, fold, weights)[0]
+    ranked = [_Ranked(z[fold == number], test[fold == number]) for number in range(n_splits)]
 
-    equal = np.ones(len(z))
-    auc, fold_aucs = _held_out_auc(z, test, fold, equal)
-    interval = cluster_bootstrap(statistic, group, n_draws=n_bootstrap, seed=random_state)
+    def auc_of(weights):
+        won, pairs = np.sum(
+            [held.pairs(weights[fold == number]) for number, held in enumerate(ranked)], axis=0
+        )
+        return won / pairs if pairs else float("nan")
+
+    auc = float(auc_of(np.ones(len(z))))
+    interval = cluster_bootstrap(auc_of, group, n_draws=n_bootstrap, seed=random_state)
     probability = _calibrated(z - prior, test, fold, group)
     ratio = probability / (1 - probability) * (~test).sum() / test.sum()
     weights = np.clip(ratio[~test], *clip)
@@ -191,7 +193,7 @@ def adversarial_check(
     return AdversarialCheck(
         auc=auc,
         interval=(max(0.0, interval[0]), min(1.0, interval[1])),
-        fold_aucs=fold_aucs,
+        fold_aucs=np.array([held.auc for held in ranked]),
         columns=_column_table(features.columns, values, test, importance),
         probability=pd.Series(probability, index, name="probability").loc[features.index],
         weights=pd.Series(weights, index[~test], name="weight").loc[train_ids],
@@ -247,7 +249,7 @@ def _importance(fitted, values, test, seed: int) -> np.ndarray:
     values, test = values[rows], test[rows]
 
     def score():
-        return roc_auc_score(test, fitted.predict(values, raw_score=True, num_threads=1))
+        return _Ranked(fitted.predict(values, raw_score=True, num_threads=1), test).auc
 
     whole = score()
     lost = np.zeros(values.shape[1])
@@ -260,19 +262,24 @@ def _importance(fitted, values, test, seed: int) -> np.ndarray:
     return lost
 
 
-def _held_out_auc(z, test, fold, weights) -> tuple[float, np.ndarray]:
-    """Return the AUC over pairs within a fold, and that of each fold; NaN without a pair."""
-    n_splits = fold.max() + 1
-    aucs, pairs = np.full(n_splits, np.nan), np.zeros(n_splits)
-    for number in range(n_splits):
-        inside = (fold == number) & (weights > 0)
-        weight, is_test = weights[inside], test[inside]
-        pairs[number] = weight[is_test].sum() * weight[~is_test].sum()
-        if pairs[number]:
-            aucs[number] = roc_auc_score(is_test, z[inside], sample_weight=weight)
-    if not pairs.any():
-        return float("nan"), aucs
-    return float(np.nansum(aucs * pairs) / pairs.sum()), aucs
+class _Ranked:
+    """Fields in the order of their scores, for the AUC under any weights."""
+
+    def __init__(self, scores, test):
+        self._level = np.unique(scores, return_inverse=True)[1]
+        self._test = test
+
+    def pairs(self, weights) -> tuple[float, float]:
+        """Return the weight of pairs in which test scores higher (ties: half), and of all pairs."""
+        n_levels = self._level.max() + 1
+        test = np.bincount(self._level, weights * self._test, minlength=n_levels)
+        train = np.bincount(self._level, weights * ~self._test, minlength=n_levels)
+        return test @ (np.cumsum(train) - train / 2), test.sum() * train.sum()
+
+    @property
+    def auc(self) -> float:
+        won, pairs = self.pairs(np.ones(len(self._level)))
+        return won / pairs
 
 
 def _calibrated(evidence, test, fold, group) -> np.ndarray:
@@ -294,17 +301,11 @@ def _calibrated(evidence, test, fold, group) -> np.ndarray:
 
 
 def _column_table(names, values, test, importance) -> pd.DataFrame:
-    n_test, n_train = test.sum(), (~test).sum()
-    # By column: ranks of the whole matrix would take twice its memory again.
-    aucs = [
-        (rankdata(cells)[test].sum() - n_test * (n_test + 1) / 2) / (n_test * n_train)
-        for cells in values.T
-    ]
     table = pd.DataFrame(
         {
             "column": list(names),
             "importance": importance,
-            "auc": aucs,
+            "auc": [_Ranked(cells, test).auc for cells in values.T],
             "train_mean": values[~test].mean(axis=0, dtype=np.float64),
             "test_mean": values[test].mean(axis=0, dtype=np.float64),
         }

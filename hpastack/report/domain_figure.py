@@ -101,4 +101,4 @@ def _shares(axes, domains: pd.Series, split: pd.Series) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set(title="share of the fields of each split", xlabel="share", ylabel="domain")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
