@@ -42,8 +42,9 @@ class AdversarialCheck:
         training field does, to a classifier that saw neither: 0.5 where they
         are alike, 1 where they are apart.
     interval : (float, float)
-        95 % interval of it, from drawing whole groups; the classifiers are
-        held fixed.
+        95 % interval of it, from drawing whole groups. The classifiers are
+        held fixed, so it is somewhat narrow: it held 0.5 for 48 of 60 shuffled
+        splits of 1,000 fields.
     fold_aucs : ndarray of float, shape (n_splits,)
         The same within each held-out fold.
     columns : DataFrame
@@ -100,9 +101,10 @@ def adversarial_check(
 
     Boosted trees are trained to tell them, on folds that keep groups whole,
     and asked about the held-out fold. Held-out probabilities *p*, calibrated
-    on the other folds (Platt, drawn towards "train and test are alike"), give training fields the weight ``p / (1 - p)`` times
-    ``n_train / n_test``: how much denser test is than train where the field
-    lies [1]_. Weights are clipped and then divided by their mean.
+    on the other folds (Platt, drawn towards "train and test are alike"), give
+    training fields the weight ``p / (1 - p)`` times ``n_train / n_test``: how
+    much denser test is than train where the field lies [1]_. Weights are
+    clipped and then divided by their mean.
 
     Parameters
     ----------

@@ -334,8 +334,8 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     Raises
     ------
     InputError
-        If a training field has no domain or cluster, or all of them go to one
-        domain.
+        If there is no training field, one has no domain or cluster, or all of
+        them go to one domain.
 
     Examples
     --------
@@ -349,11 +349,15 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     c              c       1     1
     """
     ids = pd.Index(list(train_ids), name="image_id")
+    if ids.empty:
+        raise InputError("there are no training fields, so there is nothing to fold")
     for name, column in (("domain", domains), ("cluster", clusters)):
         missing = ids.difference(column.index)
         if len(missing):
             raise InputError(f"{len(missing)} training fields have no {name}: {shorten(missing)}")
-    frame = pd.DataFrame({"cluster": clusters.loc[ids], "domain": domains.loc[ids]})
+    frame = pd.DataFrame(
+        {"cluster": clusters.loc[ids].to_numpy(), "domain": domains.loc[ids].to_numpy()}, index=ids
+    )
     counts = pd.crosstab(frame["cluster"], frame["domain"])
     # The first of equals: columns are sorted by domain.
     frame["domain"] = frame["cluster"].map(counts.idxmax(axis=1))

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("stores", nargs="+", metavar="STORE",
                         help="label-free features: names of stores in features/")  # fmt: skip
     parser.add_argument("--n-domains", type=_number, default=8, metavar="N|auto",
-                        help="how many domains; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
+                        help="how many; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
     parser.add_argument(
         "--columns", nargs="+", metavar="WHICH",
         help="reference (those of red, blue and yellow), all, or names with * and ? "

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.domain_folds import held_out_domains
 
 from hpastack.domains import (
     domain_agreement,
@@ -19,7 +20,6 @@ from hpastack.domains import (
 from hpastack.errors import InputError
 from hpastack.features import feature_columns
 from hpastack.folds import FoldPlan
-from tests.reference.domain_folds import held_out_domains
 
 
 def table(values, prefix="f"):
@@ -127,7 +127,7 @@ def test_no_reference_column_looks_at_the_protein():
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6), st.booleans()), min_size=1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_folds_leave_out_domains_and_keep_clusters(rows):
     ids = [f"f{i}" for i in range(len(rows))]
     domains = pd.Series([row[0] for row in rows], ids)
@@ -135,9 +135,8 @@ def test_folds_leave_out_domains_and_keep_clusters(rows):
     train_ids = [image_id for image_id, row in zip(ids, rows) if row[2]]
     expected = held_out_domains(domains, clusters, train_ids)
     if len(set(expected.values())) < 2:
-        with pytest.raises((InputError, IndexError)) as caught:
+        with pytest.raises(InputError, match="no training fields|all training fields"):
             domain_folds(domains, clusters, train_ids)
-        assert caught.type is InputError
         return
     frame = domain_folds(domains, clusters, train_ids)
     assert frame["domain"].to_dict() == expected
