@@ -65,6 +65,26 @@ class Workspace:
         return self.data / "folds.csv"
 
     @property
+    def domains(self) -> Path:
+        """Domain of every field."""
+        return self.data / "domains.csv"
+
+    @property
+    def domain_folds(self) -> Path:
+        """Folds that leave out one domain each."""
+        return self.data / "domain_folds.csv"
+
+    @property
+    def train_weights(self) -> Path:
+        """Weights that make the training fields look like the test fields."""
+        return self.data / "train_weights.csv"
+
+    @property
+    def adversarial_columns(self) -> Path:
+        """Columns that tell train from test."""
+        return self.data / "adversarial_columns.csv"
+
+    @property
     def features(self) -> Path:
         """Recipes of feature sets, and their stores."""
         return self.root / "features"

@@ -45,8 +45,8 @@ TIERS = (
     ("errors", "channels", "labels", "files", "tables", "submission", "_torch"),
     ("images", "catalogue", "store", "workspace", "synthetic", "ingest"),
     ("features", "embeddings", "clusters", "duplicates", "extraction"),
-    ("folds", "metrics"),
-    ("models",),
+    ("folds", "metrics", "domains"),
+    ("models", "adversarial"),
     ("report", "recipes"),
 )
 
