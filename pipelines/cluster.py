@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hpastack.domains import read_assignment
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
@@ -22,6 +21,7 @@ from hpastack.clusters import (
     read_duplicate_lists,
     weakest_links,
 )
+from hpastack.domains import read_assignment
 from hpastack.duplicates import PAIR_COLUMNS, hash_catalogue, near_duplicates
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
@@ -326,7 +326,7 @@ def _imported_plan(
             "good",
             file=sys.stderr,
         )
-    record = {
+    record: dict[str, object] = {
         "algorithm_version": None,
         "balance": {},
         "imported_from": str(args.folds),

@@ -51,7 +51,8 @@ def near_pairs(
             index.add(first[start : start + _BLOCK])
             # Only what follows: each pair is compared once. The radius is exclusive.
             limits, _, rows = index.range_search(second[start:], max_distance + 1)
-            twins = np.repeat(np.arange(start, len(second)), np.diff(limits.astype(np.int64)))
+            limits = limits.astype(np.int64)
+            twins = np.repeat(np.arange(start, len(second)), limits[1:] - limits[:-1])
             rows = rows.astype(np.int64) + start
             kept = rows < twins
             found.append(np.c_[rows[kept], twins[kept]])
