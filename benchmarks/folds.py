@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from hpastack.duplicates import clusters_from_keys, read_duplicate_lists
+from hpastack.clusters import clusters_from_keys, read_duplicate_lists
 from hpastack.folds import MultilabelStratifiedGroupKFold, audit_folds, fold_report
 from hpastack.labels import HPA_2018
 

@@ -10,10 +10,21 @@ __version__ = "0.1.0"
 
 # Where each public name lives. The only list of the public interface.
 _HOME = {
+    "AdversarialCheck": "adversarial",
+    "adversarial_check": "adversarial",
     "read_catalogue": "catalogue",
     "STAINS": "channels",
+    "clusters_from_keys": "clusters",
+    "label_disagreements": "clusters",
+    "leaks": "clusters",
+    "weakest_links": "clusters",
+    "domain_agreement": "domains",
+    "domain_clusters": "domains",
+    "domain_folds": "domains",
     "duplicate_clusters": "duplicates",
     "field_hashes": "duplicates",
+    "hash_fields": "duplicates",
+    "near_duplicates": "duplicates",
     "Preprocessing": "embeddings",
     "create_backbone": "embeddings",
     "embed_batch": "embeddings",

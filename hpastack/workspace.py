@@ -45,6 +45,16 @@ class Workspace:
         return self.data / "clusters.csv"
 
     @property
+    def pairs(self) -> Path:
+        """Pairs of near-duplicates."""
+        return self.data / "pairs.csv"
+
+    @property
+    def disagreements(self) -> Path:
+        """Training fields of clusters whose labels disagree."""
+        return self.data / "disagreements.csv"
+
+    @property
     def leaks(self) -> Path:
         """Test fields with a twin among the training fields."""
         return self.data / "leaks.csv"
@@ -53,6 +63,26 @@ class Workspace:
     def folds(self) -> Path:
         """The fold plan."""
         return self.data / "folds.csv"
+
+    @property
+    def domains(self) -> Path:
+        """Domain of every field."""
+        return self.data / "domains.csv"
+
+    @property
+    def domain_folds(self) -> Path:
+        """Folds that leave out one domain each."""
+        return self.data / "domain_folds.csv"
+
+    @property
+    def train_weights(self) -> Path:
+        """Weights that make the training fields look like the test fields."""
+        return self.data / "train_weights.csv"
+
+    @property
+    def adversarial_columns(self) -> Path:
+        """Columns that tell train from test."""
+        return self.data / "adversarial_columns.csv"
 
     @property
     def features(self) -> Path:

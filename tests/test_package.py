@@ -44,9 +44,9 @@ def test_every_public_name_loads():
 TIERS = (
     ("errors", "channels", "labels", "files", "tables", "submission", "_torch"),
     ("images", "catalogue", "store", "workspace", "synthetic", "ingest"),
-    ("features", "embeddings", "duplicates", "extraction"),
-    ("folds", "metrics"),
-    ("models",),
+    ("features", "embeddings", "clusters", "duplicates", "extraction"),
+    ("folds", "metrics", "domains"),
+    ("models", "adversarial"),
     ("report", "recipes"),
 )
 

@@ -16,7 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from hpastack.duplicates import clusters_from_keys, read_duplicate_lists
+from hpastack.clusters import clusters_from_keys, read_duplicate_lists
 from hpastack.errors import InputError
 from hpastack.folds import (
     MultilabelStratifiedGroupKFold,

@@ -1,0 +1,298 @@
+"""Cluster fields that look alike into domains, and see how far train and test differ."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.adversarial import AdversarialCheck, adversarial_check
+from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
+from hpastack.domains import (
+    domain_agreement,
+    domain_folds,
+    domains_of_components,
+    field_components,
+    read_assignment,
+    reference_columns,
+)
+from hpastack.errors import InputError, shorten
+from hpastack.files import published
+from hpastack.models.stack_inputs import StackInputs, gather_stores
+from hpastack.store import package_versions
+from hpastack.workspace import Workspace
+from pipelines._command import command_parser, run_command
+
+# Columns of the catalogue that domains are compared with where it has them.
+_COMPARED = ("cell_line", "source")
+# Columns that are printed; the file has all.
+_SHOWN_COLUMNS = 8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    parser = command_parser(
+        "domains",
+        "Cluster the fields of train and test into domains of one look (cell lines look "
+        "different), see how well and by which columns train and test can be told apart, and "
+        "weigh the training fields so that they look like the test fields.",
+        "python -m pipelines.domains intensity texture --n-domains auto",
+    )
+    parser.add_argument("stores", nargs="+", metavar="STORE",
+                        help="label-free features: names of stores in features/")  # fmt: skip
+    parser.add_argument("--n-domains", type=_number, default=8, metavar="N|auto",
+                        help="how many; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
+    parser.add_argument(
+        "--columns", nargs="+", metavar="WHICH",
+        help="reference (those of red, blue and yellow), all, or names with * and ? "
+        "(default: reference where columns are named by their stain, else all)",
+    )  # fmt: skip
+    parser.add_argument("--compare", nargs="*", metavar="COLUMN",
+                        help="columns of the catalogue to compare the domains with "
+                        "(default: cell_line and source where they vary)")  # fmt: skip
+    parser.add_argument("--leave-one-out", action="store_true",
+                        help="also write folds that leave out one domain each, for "
+                        "pipelines.cluster --folds")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="for all that is drawn at random (default: 0)")  # fmt: skip
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
+    tables = [workspace.domains, workspace.train_weights, workspace.adversarial_columns]
+    outputs = [*tables, workspace.domain_folds, record_path, plot]
+    if not args.overwrite:
+        for path in outputs:
+            if path.exists():
+                raise InputError(f"{path} exists; give --overwrite to replace it")
+    catalogue = read_catalogue(
+        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
+    )
+    train_ids = catalogue.index[catalogue["split"] == "train"]
+    clusters = _clusters(workspace, catalogue, needed=args.leave_one_out)
+    compared = _compared(catalogue, args.compare)
+    inputs = gather_stores(
+        [workspace.store(name) for name in args.stores],
+        list(catalogue.index),
+        workspace.vocabulary(),
+        made_from=catalogue_digest(catalogue),
+    )
+    _check_label_free(inputs)
+    features = _chosen_columns(inputs.table, args.columns)
+
+    components = field_components(features)
+    domains = domains_of_components(
+        components, args.n_domains, args.seed, progress=partial(tqdm, desc="domains", delay=1)
+    )
+    is_test = catalogue["split"] == "test"
+    agreement = {name: domain_agreement(domains, known) for name, known in compared.items()}
+    _print_domains(domains, catalogue["split"], agreement)
+    texts = {workspace.domains: domains.to_frame().to_csv(lineterminator="\n")}
+    if args.leave_one_out:
+        texts[workspace.domain_folds] = _leave_one_out(domains, clusters, train_ids)
+
+    check = None
+    if is_test.all() or not is_test.any():
+        print("train against test: the catalogue has only one of them")
+    elif clusters is None:
+        # Fields of a well look alike, and lie in train or in test: on synthetic fields without any
+        # shift that alone gives an AUC of 0.65.
+        print(
+            "train against test: not looked at without data/clusters.csv, as fields of one well "
+            "would tell them apart; run: python -m pipelines.cluster, then this with --overwrite"
+        )
+    else:
+        check = adversarial_check(
+            features, is_test, clusters, random_state=args.seed,
+            progress=partial(tqdm, desc="train against test", unit="fold", delay=1),
+        )  # fmt: skip
+        _print_check(check)
+        weights = check.weights.to_frame()
+        texts[workspace.train_weights] = weights.to_csv(lineterminator="\n", float_format="%.6g")
+        texts[workspace.adversarial_columns] = check.columns.to_csv(
+            index=False, lineterminator="\n", float_format="%.6g"
+        )
+
+    # What an earlier run left would belong to other domains.
+    for path in outputs:
+        path.unlink(missing_ok=True)
+    for path, text in texts.items():
+        publish_text(path, text)
+    record = {
+        "stores": inputs.stores,
+        "columns": list(features.columns),
+        "n_components": components.shape[1],
+        "seed": args.seed,
+        "n_domains": int(domains.nunique()),
+        "n_domains_asked": args.n_domains,
+        "agreement": agreement,
+        "adversarial": None if check is None else _check_record(check),
+        "files": {path.name: hashlib.sha256(text.encode()).hexdigest()
+                  for path, text in texts.items()},
+        "made_with": package_versions(),
+    }  # fmt: skip
+    publish_text(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    drawn = _draw(plot, components, domains, catalogue["split"], compared)
+    written = [path.name for path in (*texts, record_path)]
+    print(f"wrote {', '.join(written)} to {workspace.data}" + (f", and {plot}" if drawn else ""))
+
+
+def _number(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def _clusters(workspace: Workspace, catalogue: pd.DataFrame, needed: bool) -> pd.Series | None:
+    if not workspace.clusters.is_file() and not needed:
+        return None
+    path = workspace.require(workspace.clusters, "python -m pipelines.cluster")
+    clusters = read_assignment(path, "cluster")
+    missing = catalogue.index.difference(clusters.index)
+    if len(missing):
+        raise InputError(
+            f"{path} lacks {len(missing)} fields of the catalogue: {shorten(missing)}; "
+            "run: python -m pipelines.cluster --overwrite"
+        )
+    return clusters.loc[catalogue.index]
+
+
+def _compared(catalogue: pd.DataFrame, wanted: list[str] | None) -> dict[str, pd.Series]:
+    if wanted is None:
+        found = [name for name in _COMPARED if name in catalogue.columns]
+        return {
+            name: catalogue[name]
+            for name in found
+            if catalogue.loc[catalogue[name] != "", name].nunique() > 1
+        }
+    unknown = [name for name in wanted if name not in catalogue.columns]
+    if unknown:
+        raise InputError(
+            f"--compare: the catalogue has no column {unknown[0]!r}; "
+            f"it has {shorten(catalogue.columns, 20)}"
+        )
+    return {name: catalogue[name] for name in wanted}
+
+
+def _check_label_free(inputs: StackInputs) -> None:
+    for name, store in inputs.stores.items():
+        if store["content"] != "features" or store["kind"] != "label_free":
+            raise InputError(
+                f"{name} holds {store['content']} of kind {store['kind']}: it treats training "
+                "fields otherwise than test fields, so they could be told apart by that alone; "
+                "name stores of label-free features"
+            )
+
+
+def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFrame:
+    reference = reference_columns(table.columns)
+    if wanted == ["all"] or (wanted is None and not reference):
+        chosen = list(table.columns)
+    elif wanted is None or wanted == ["reference"]:
+        if not reference:
+            raise InputError(
+                "--columns reference: no column is named by its stain; give --columns all, or names"
+            )
+        chosen = reference
+    else:
+        chosen = []
+        for pattern in wanted:
+            matching = [name for name in table.columns if fnmatchcase(name, pattern)]
+            if not matching:
+                raise InputError(f"--columns: no column is named {pattern!r}; "
+                                 f"there are {shorten(table.columns)}")  # fmt: skip
+            chosen += [name for name in matching if name not in chosen]
+    print(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
+    return table[chosen]
+
+
+def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> None:
+    counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
+    shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
+    table = counts.join(shares, rsuffix=" share")
+    print(f"{len(counts)} domains:\n{table.rename_axis(columns=None).to_string()}")
+    for name, found in agreement.items():
+        print(
+            f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
+            f"{found['n_fields']:,} fields have the commonest value of their domain "
+            f"(of all: {found['commonest']:.1%})"
+        )
+
+
+def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd.Index) -> str:
+    assert clusters is not None
+    frame = domain_folds(domains, clusters, list(train_ids))
+    without = sorted(set(domains) - set(frame["domain"]))
+    if without:
+        print(
+            f"note: no fold leaves out domain {shorten(without)}: it holds most of the training "
+            "fields of no cluster"
+        )
+    moved = int((frame["domain"] != domains.loc[frame.index]).sum())
+    sizes = frame["fold"].value_counts()
+    print(
+        f"{len(sizes)} folds of {sizes.min():,} to {sizes.max():,} fields leave out one domain "
+        f"each; {moved:,} fields go with the rest of their cluster"
+    )
+    return frame[["fold"]].to_csv(lineterminator="\n")
+
+
+def _print_check(check: AdversarialCheck) -> None:
+    low, high = check.interval
+    print(f"train against test: AUC {check.auc:.3f} [{low:.3f}, {high:.3f}]: {check.verdict}")
+    if low > 0.5:
+        with pd.option_context("display.width", 120, "display.max_columns", None):
+            print(check.columns.head(_SHOWN_COLUMNS).to_string(index=False, float_format="%.4g"))
+
+
+def _check_record(check: AdversarialCheck) -> dict:
+    return {
+        "auc": check.auc,
+        "interval": list(check.interval),
+        "fold_aucs": check.fold_aucs.tolist(),
+        "effective_size": check.effective_size,
+        "verdict": check.verdict,
+    }
+
+
+def _draw(
+    path: Path,
+    components: pd.DataFrame,
+    domains: pd.Series,
+    split: pd.Series,
+    compared: dict[str, pd.Series],
+) -> bool:
+    """Draw the figure if what draws it is installed; say so if it is not."""
+    try:
+        from hpastack.report.domain_figure import domains_figure
+        from hpastack.report.figures import png, style
+    except InputError as error:
+        print(f"note: no picture of the domains: {error}")
+        return False
+    with style():
+        image = png(domains_figure(components, domains, split, compared))
+    with published(path) as draft:
+        draft.write_bytes(image)
+    return True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
