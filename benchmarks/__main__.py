@@ -7,7 +7,15 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import domains, features, real_predictions, synthetic
+from benchmarks import (
+    domains,
+    duplicates,
+    features,
+    folds,
+    leakage,
+    real_predictions,
+    synthetic,
+)
 from hpastack.store import package_versions
 
 #: Real labels and predictions, where they lie beside the checkout.
@@ -29,11 +37,14 @@ def main() -> None:
     print(f"python {platform.python_version()}, {package_versions()}")
     synthetic.main()
     features.main()
+    duplicates.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():
+        folds.main(REAL_DATA)
         real_predictions.main(REAL_DATA)
     else:
         print("no real data beside the checkout: what needs it is left out")
+    leakage.main()
 
 
 if __name__ == "__main__":

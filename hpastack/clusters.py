@@ -319,8 +319,12 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     forward = pairs[(first == "test") & (second == "train")]
     backward = pairs[(first == "train") & (second == "test")]
     backward = backward.rename(columns={"image_id": "twin", "twin": "image_id"})
-    for column in {"shift_y", "shift_x"}.intersection(pairs.columns):
-        backward[column] = 0 - backward[column]  # not -0.0 where there is no shift
+    mirror = backward["mirror"] if "mirror" in pairs else pd.Series("", backward.index)
+    for column, along in (("shift_y", "top-bottom"), ("shift_x", "left-right")):
+        if column in pairs:
+            # Along the axis that was mirrored, both ways round are the same shift.
+            turned = 0 - backward[column]  # not -0.0 where there is no shift
+            backward[column] = turned.where(mirror != along, backward[column])
     found = pd.concat([forward, backward])[list(pairs.columns)]
     found.insert(2, "twin_target", found["twin"].map(catalogue["target"]))
     found.insert(3, "twin_source", found["twin"].map(catalogue["source"]))
@@ -330,8 +334,52 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     return found.iloc[order].reset_index(drop=True)
 
 
-def leaked_targets(twins: pd.DataFrame) -> pd.Series:
-    """Take the labels of each leaked test field from its strongest twin.
+def read_leaks(path: str | os.PathLike, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Read the list of leaks of a workspace.
+
+    Parameters
+    ----------
+    path : path-like
+        ``leaks.csv``, as `leaks` lists them.
+    catalogue : DataFrame
+        Indexed by image id, with ``split`` and ``target``.
+
+    Returns
+    -------
+    DataFrame
+        As `leaks`, all columns text. Labels of the twins are those that the
+        catalogue has now.
+
+    Raises
+    ------
+    InputError
+        If it is no such list, or names fields that are not (test and training)
+        fields of the catalogue.
+    FileNotFoundError
+        If there is no such file.
+    """
+    try:
+        twins = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
+    missing = [name for name in ("image_id", "twin", "twin_source") if name not in twins.columns]
+    if missing:
+        raise InputError(
+            f"{path}: no column {missing[0]}; run: python -m pipelines.cluster --overwrite"
+        )
+    for column, split in (("image_id", "test"), ("twin", "train")):
+        fields = catalogue.index[catalogue["split"] == split]
+        strangers = pd.Index(twins[column].unique()).difference(fields)
+        if len(strangers):
+            raise InputError(
+                f"{path}: no {split} fields of the catalogue: {shorten(strangers)}; "
+                "run: python -m pipelines.cluster --overwrite"
+            )
+    return twins.assign(twin_target=twins["twin"].map(catalogue["target"]))
+
+
+def strongest_twins(twins: pd.DataFrame) -> pd.DataFrame:
+    """Choose the twin of each leaked test field that gives it its labels.
 
     Parameters
     ----------
@@ -340,12 +388,11 @@ def leaked_targets(twins: pd.DataFrame) -> pd.Series:
 
     Returns
     -------
-    Series of str
-        Targets (``"16 0"``), indexed by the id of the test field. Twins
-        without labels give none.
+    DataFrame
+        The strongest twin with labels of each test field, indexed by the id of
+        the test field.
     """
-    known = twins[twins["twin_target"] != ""]
-    return known.drop_duplicates("image_id").set_index("image_id")["twin_target"]
+    return twins[twins["twin_target"] != ""].drop_duplicates("image_id").set_index("image_id")
 
 
 def _links(

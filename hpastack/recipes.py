@@ -80,6 +80,23 @@ class CnnRecipe(Settings):
     seed: int = 0
 
 
+class DuplicatesRecipe(Settings):
+    """When two fields count as near-duplicates.
+
+    `embedding` names a store; the other keys are the parameters of
+    `hpastack.near_duplicates`.
+    """
+
+    type: Literal["duplicates"]
+    max_distance: int | dict[Literal["red", "green", "blue", "yellow"], int] = 48
+    min_stains: int = Field(3, ge=1, le=4)
+    shifted: bool = True
+    min_correlation: float = Field(0.88, gt=0, le=1)
+    mirrored: bool = False
+    embedding: str | None = None
+    min_cosine: float = Field(0.98, gt=0, le=1)
+
+
 class StackRecipe(Settings):
     """Per-label boosters on the CNN consensus, blended, calibrated and thresholded.
 
@@ -110,6 +127,7 @@ _TYPES: dict[str, type[Settings]] = {
     "handcrafted": HandcraftedRecipe,
     "embedding": EmbeddingRecipe,
     "cnn": CnnRecipe,
+    "duplicates": DuplicatesRecipe,
     "stack": StackRecipe,
 }
 

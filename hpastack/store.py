@@ -366,6 +366,11 @@ class Store:
         """Return the whole matrix, float32, shape (n, n_columns)."""
         return self._values[()]
 
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the matrix in blocks of rows, as stored, for one too large to hold twice."""
+        for chunk in self._values.iter_chunks():
+            yield self._values[chunk]
+
     def to_frame(self, image_ids=None) -> pd.DataFrame:
         """Return rows by id.
 

@@ -47,3 +47,34 @@ def write_submission(
     with published(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return path
+
+
+def replace_labels(
+    labels: pd.DataFrame, targets: pd.Series, vocabulary: Vocabulary = HPA_2018
+) -> pd.DataFrame:
+    """Put known labels in the place of predicted ones.
+
+    Parameters
+    ----------
+    labels : DataFrame of {0, 1}, shape (n, n_labels)
+        Predicted, indexed by image id.
+    targets : Series of str
+        Known targets (``"16 0"``) of some of them, indexed by image id.
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    DataFrame
+        A copy of `labels`; those of the fields in `targets` replaced.
+
+    Raises
+    ------
+    InputError
+        If a field of `targets` is not in `labels`, or a target is not valid.
+    """
+    strangers = targets.index.difference(labels.index)
+    if len(strangers):
+        raise InputError(f"no predicted labels to replace: {shorten(strangers)}")
+    replaced = labels.copy()
+    replaced.loc[targets.index] = vocabulary.indicator(targets)
+    return replaced

@@ -45,6 +45,16 @@ class Workspace:
         return self.data / "clusters.csv"
 
     @property
+    def pairs(self) -> Path:
+        """Pairs of near-duplicates."""
+        return self.data / "pairs.csv"
+
+    @property
+    def disagreements(self) -> Path:
+        """Training fields of clusters whose labels disagree."""
+        return self.data / "disagreements.csv"
+
+    @property
     def leaks(self) -> Path:
         """Test fields with a twin among the training fields."""
         return self.data / "leaks.csv"

@@ -14,11 +14,20 @@ from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
 from hpastack.channels import STAINS
-from hpastack.clusters import clusters_from_keys, leaks, read_duplicate_lists
+from hpastack.clusters import (
+    clusters_from_keys,
+    label_disagreements,
+    leaks,
+    read_duplicate_lists,
+    weakest_links,
+)
+from hpastack.domains import read_assignment
 from hpastack.duplicates import PAIR_COLUMNS, hash_catalogue, near_duplicates
 from hpastack.errors import InputError, shorten
+from hpastack.files import published
 from hpastack.folds import (
     FoldPlan,
+    FoldReport,
     MultilabelStratifiedGroupKFold,
     audit_folds,
     fold_report,
@@ -28,12 +37,16 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
+from hpastack.recipes import DuplicatesRecipe, read_recipe
+from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 
 DEFAULT_GROUPS = ("well", "antibody")
 # A cluster with more of the fields than this makes folds uneven, and is rarely meant.
 _GIANT_SHARE = 0.1
+# The column of data/domains.csv, used like a column of the catalogue.
+_DOMAIN = "domain"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,12 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cluster",
         "Find near-duplicate fields in train and test, join them with wells and antibodies into "
         "clusters, and plan folds that never split a cluster.",
-        "python -m pipelines.cluster --group-by well antibody --n-splits 5",
+        "python -m pipelines.cluster --group-by well antibody --balance cell_line=0.5 --n-splits 5",
+        recipe=True,
     )
     parser.add_argument(
+        "recipe", nargs="?", default="duplicates", metavar="RECIPE",
+        help="when two fields count as near-duplicates (default: models/duplicates.yaml)",
+    )  # fmt: skip
+    parser.add_argument(
         "--group-by", nargs="*", default=None, metavar="COLUMN",
-        help="columns of the catalogue whose fields stay together "
+        help="columns of the catalogue, or domain, whose fields stay together "
         "(default: well and antibody where the catalogue has them)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--balance", nargs="+", type=_column_and_weight, default=[], metavar="COLUMN[=WEIGHT]",
+        help="columns of the catalogue, or domain, whose values are spread over the folds like "
+        "labels, and what a value counts beside a label (default: 1)",
     )  # fmt: skip
     parser.add_argument("--n-splits", type=int, default=5, metavar="N", help="folds (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="settles ties (default: 0)")
@@ -77,36 +100,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(may be given several times)",
     )  # fmt: skip
     parser.add_argument(
-        "--no-images", action="store_true", help="look at no image: groups and --pairs only"
-    )
-    parser.add_argument(
-        "--no-shifts", action="store_true", help="look for duplicates in place only, not shifted"
-    )
-    parser.add_argument(
-        "--max-distance", type=int, default=48, metavar="BITS",
-        help="most bits of 256 in which the hashes of a stain may differ (default: 48)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--min-correlation", type=float, default=0.92, metavar="R",
-        help="least correlation of the overlap of a shifted copy (default: 0.92)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--min-stains", type=int, default=3, metavar="N",
-        help="stains that must agree (default: 3)",
+        "--no-images", action="store_true",
+        help="look at no image: groups, --pairs and embeddings only",
     )  # fmt: skip
     return run_command(parser, _run, argv)
 
 
 def _run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
-    outputs = [workspace.clusters, workspace.data / "pairs.csv", workspace.leaks, workspace.folds]
+    plot = workspace.reports / "folds.png"
+    tables = [workspace.clusters, workspace.pairs, workspace.leaks, workspace.disagreements]
+    outputs = [*tables, workspace.folds, plot]
     if not args.overwrite:
         for path in outputs:
             if path.exists():
                 raise InputError(f"{path} exists; give --overwrite to replace it")
     if args.accept_split_clusters and args.folds is None:
         raise InputError("--accept-split-clusters goes with --folds CSV")
-    MultilabelStratifiedGroupKFold(args.n_splits)  # refuses a bad number before any work
+    weights = dict(args.balance)
+    if weights and args.folds is not None:
+        raise InputError("--balance has no effect on the folds of --folds; leave out one of them")
+    MultilabelStratifiedGroupKFold(args.n_splits, balance=weights)  # refuses before any work
+    settings = _settings(args, workspace)
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     )
@@ -116,66 +131,118 @@ def _run(args: argparse.Namespace) -> None:
     vocabulary = workspace.vocabulary()
     indicator = vocabulary.indicator(train["target"], allow_empty=True)
     imported = None if args.folds is None else read_fold_table(args.folds, train.index)
-    columns = _group_columns(catalogue, args.group_by)
+    columns = _columns(catalogue, workspace, [*(args.group_by or []), *weights])
+    grouped = [column for column in DEFAULT_GROUPS if column in columns]
+    if args.group_by is not None:
+        grouped = list(dict.fromkeys(args.group_by))
+    embeddings = _embeddings(settings, workspace, catalogue)
     listed = [read_duplicate_lists(path) for path in args.pairs]
     for path, table in zip(args.pairs, listed):
         if not table.isin(set(catalogue.index)).any(axis=None):
             raise InputError(f"{path}: holds no id of the catalogue")
 
-    print(f"groups kept together: {', '.join(columns) or 'none'}")
-    pairs = pd.concat([_found_pairs(args, workspace, catalogue), *_as_pairs(listed, catalogue)])
+    print(f"groups kept together: {', '.join(grouped) or 'none'}")
+    found = _found_pairs(args, workspace, catalogue, settings, embeddings)
+    pairs = pd.concat([found, *_as_pairs(listed, catalogue)])
     pairs = pairs.drop_duplicates(["image_id", "twin"], ignore_index=True)
-    links = pd.concat([pairs[["image_id", "twin"]], *listed], ignore_index=True)
-    clusters = clusters_from_keys(catalogue.index, links, catalogue[columns])
-    _print_clusters(clusters, pairs)
+    links = pd.concat([pairs, *listed], ignore_index=True)
+    clusters = clusters_from_keys(catalogue.index, links, columns[grouped])
+    disagreements = label_disagreements(clusters, catalogue)
+    _print_clusters(clusters, pairs, disagreements)
+    _warn_of_giants(clusters, links, columns[grouped])
     if imported is None:
-        plan = make_fold_plan(train.index, indicator, clusters, args.n_splits, args.seed)
+        plan = make_fold_plan(
+            train.index, indicator, clusters, args.n_splits, args.seed,
+            balance=columns[list(weights)] if weights else None, balance_weights=weights or None,
+        )  # fmt: skip
     else:
         plan = _imported_plan(args, imported, clusters, indicator)
     own = plan.frame["cluster"].to_numpy()
     for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
         print(f"warning: {warning}", file=sys.stderr)
-    report = fold_report(indicator, plan.frame["fold"].to_numpy())
-    sizes = np.bincount(plan.frame["fold"])
-    print(
-        f"{plan.n_folds} folds of {sizes.min()} to {sizes.max()} fields; positives of a label "
-        f"differ from an equal share by {report['relative_deviation'].mean():.1%} on average"
-    )
+    fold = plan.frame["fold"].to_numpy()
+    report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
+    _print_folds(report, fold)
     twins = leaks(pairs, catalogue)
-    for path, text in zip(outputs, (_csv(clusters.reset_index()), _csv(pairs), _csv(twins))):
-        publish_text(path, text)
+    print(f"{twins['image_id'].nunique()} test fields have a twin with known labels")
+
+    written = (clusters.reset_index(), pairs, twins, disagreements)
+    for path, table in zip(tables, written):
+        publish_text(path, table.to_csv(index=False, lineterminator="\n"))
     write_fold_plan(workspace.folds, plan)
-    print(f"wrote {', '.join(path.name for path in outputs)} to {workspace.data}")
+    names = ", ".join(path.name for path in (*tables, workspace.folds))
+    print(f"wrote {names} to {workspace.data}; {_write_plot(report, plot)}")
 
 
-def _group_columns(catalogue: pd.DataFrame, wanted: list[str] | None) -> list[str]:
-    if wanted is None:
-        return [column for column in DEFAULT_GROUPS if column in catalogue.columns]
-    unknown = [column for column in wanted if column not in catalogue.columns]
+def _column_and_weight(text: str) -> tuple[str, float]:
+    column, _, weight = text.partition("=")
+    try:
+        return column, float(weight or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write COLUMN or COLUMN=WEIGHT") from None
+
+
+def _settings(args: argparse.Namespace, workspace: Workspace) -> DuplicatesRecipe:
+    recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
+    if not isinstance(recipe.settings, DuplicatesRecipe):
+        raise InputError(f"{recipe.path} is not a recipe of type duplicates")
+    return recipe.settings
+
+
+def _columns(catalogue: pd.DataFrame, workspace: Workspace, wanted: list[str]) -> pd.DataFrame:
+    """Return the columns fields can be grouped and balanced by, the domains among them."""
+    columns = catalogue
+    if _DOMAIN in wanted and _DOMAIN not in catalogue.columns:
+        place = workspace.require(workspace.domains, "python -m pipelines.domains STORE")
+        domains = read_assignment(place, _DOMAIN)
+        missing = catalogue.index.difference(domains.index)
+        if len(missing):
+            raise InputError(
+                f"{place}: no domain for {len(missing)} fields: {shorten(missing)}; run "
+                "python -m pipelines.domains again"
+            )
+        columns = catalogue.assign(**{_DOMAIN: domains.loc[catalogue.index]})
+    unknown = [column for column in wanted if column not in columns]
     if unknown:
         raise InputError(
-            f"--group-by: the catalogue has no column {unknown[0]!r}; "
-            f"it has {shorten(catalogue.columns, 20)}"
+            f"the catalogue has no column {unknown[0]!r}; it has {shorten(catalogue.columns, 20)}"
         )
-    return list(dict.fromkeys(wanted))
+    return columns
+
+
+def _embeddings(
+    settings: DuplicatesRecipe, workspace: Workspace, catalogue: pd.DataFrame
+) -> pd.DataFrame | None:
+    if settings.embedding is None:
+        return None
+    with open_store(workspace.store(settings.embedding)) as store:
+        if store.kind != "label_free":
+            raise InputError(f"{store.path} has seen labels; compare a label-free embedding")
+        return store.to_frame(catalogue.index)
 
 
 def _found_pairs(
-    args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame
+    args: argparse.Namespace,
+    workspace: Workspace,
+    catalogue: pd.DataFrame,
+    settings: DuplicatesRecipe,
+    embeddings: pd.DataFrame | None,
 ) -> pd.DataFrame:
     pictured = catalogue[(catalogue[list(STAINS)] != "").all(axis=1)]
+    bar = partial(tqdm, delay=1)
+    hashes = None
     if args.no_images or pictured.empty:
         print("near-duplicates: no image looked at")
-        return pd.DataFrame(columns=list(PAIR_COLUMNS), dtype=object)
-    hashes = hash_catalogue(
-        pictured, workspace.data / "hashes.h5", catalogue_digest(pictured), threads=args.jobs,
-        progress=partial(tqdm, desc="hash", unit="field", delay=1),
-    )  # fmt: skip
-    return near_duplicates(
-        hashes, max_distance=args.max_distance, min_stains=args.min_stains,
-        shifted=not args.no_shifts, min_correlation=args.min_correlation,
-        progress=partial(tqdm, desc="confirm", unit="pair", delay=1),
-    ).astype(object)  # fmt: skip
+    else:
+        hashes = hash_catalogue(
+            pictured, workspace.data / "hashes.h5", catalogue_digest(pictured),
+            threads=args.jobs, progress=bar,
+        )  # fmt: skip
+    options = settings.model_dump(exclude={"type", "embedding"})
+    pairs = near_duplicates(
+        hashes, embeddings=embeddings, threads=args.jobs, progress=bar, **options
+    )
+    return pairs.astype(object)
 
 
 def _as_pairs(listed: list[pd.DataFrame], catalogue: pd.DataFrame) -> Iterable[pd.DataFrame]:
@@ -190,18 +257,56 @@ def _as_pairs(listed: list[pd.DataFrame], catalogue: pd.DataFrame) -> Iterable[p
         yield known.assign(evidence="listed").reindex(columns=list(PAIR_COLUMNS)).astype(object)
 
 
-def _print_clusters(clusters: pd.Series, pairs: pd.DataFrame) -> None:
+def _print_clusters(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.DataFrame) -> None:
     sizes = clusters.value_counts()
     print(
         f"{len(pairs)} pairs of near-duplicates; {len(sizes)} clusters of {len(clusters)} fields, "
         f"the largest ({sizes.index[0]}) with {sizes.iloc[0]}"
     )
-    if sizes.iloc[0] > _GIANT_SHARE * len(clusters):
+    if len(disagreements):
+        n_clusters = disagreements["cluster"].nunique()
         print(
-            f"warning: cluster {sizes.index[0]} holds {sizes.iloc[0] / len(clusters):.0%} of the "
-            "fields; look at what joins them (data/pairs.csv, --group-by, --max-distance)",
+            f"in {n_clusters} clusters the labels of training fields disagree: "
+            f"{shorten(disagreements['cluster'].unique())} (data/disagreements.csv)"
+        )
+
+
+def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFrame) -> None:
+    sizes = clusters.value_counts()
+    for cluster, size in sizes[sizes > max(1, _GIANT_SHARE * len(clusters))].items():
+        print(
+            f"warning: cluster {cluster} holds {size / len(clusters):.0%} of the fields; "
+            "what holds it together:",
             file=sys.stderr,
         )
+        weakest = weakest_links(clusters.index[clusters == cluster], links, groups)
+        for link in weakest.itertuples():
+            name = f"{link.link} {link.value}"
+            if link.link == "pair":
+                name = f"pair {link.image_id} {link.twin} (strength {link.strength:.2f})"
+            print(f"  {name}: without it {link.n_split_off} fields fall off", file=sys.stderr)
+        if weakest.empty:
+            print("  many links; no single one", file=sys.stderr)
+
+
+def _print_folds(report: FoldReport, fold: np.ndarray) -> None:
+    sizes, measures = np.bincount(fold), report.measures
+    print(
+        f"{len(sizes)} folds of {sizes.min()} to {sizes.max()} fields; positives of a label "
+        f"differ from an equal share by {measures['relative_deviation']:.2%} on average "
+        f"(no folds of these clusters can do better than {measures['lower_bound']:.2%})"
+    )
+
+
+def _write_plot(report: FoldReport, path: Path) -> str:
+    try:
+        figure = report.plot()
+    except InputError as error:
+        return f"no plot of the folds: {error}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with published(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+    return f"plotted them in {path}"
 
 
 def _imported_plan(
@@ -221,8 +326,9 @@ def _imported_plan(
             "good",
             file=sys.stderr,
         )
-    record = {
+    record: dict[str, object] = {
         "algorithm_version": None,
+        "balance": {},
         "imported_from": str(args.folds),
         "labels": labels_digest(fold.index, indicator),
         "n_split_clusters": len(split),
@@ -230,10 +336,6 @@ def _imported_plan(
     }
     frame = pd.DataFrame({"cluster": clusters.loc[fold.index], "fold": fold})
     return FoldPlan(frame, record)
-
-
-def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan, read_fold_plan
 from hpastack.labels import Vocabulary
@@ -17,7 +18,7 @@ from hpastack.models.stack_inputs import StackInputs, gather_stores
 from hpastack.models.stacking import StackClassifier
 from hpastack.recipes import StackRecipe, read_recipe
 from hpastack.store import open_store
-from hpastack.submission import write_submission
+from hpastack.submission import replace_labels, write_submission
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "clusters; the output says so")  # fmt: skip
     parser.add_argument("--no-submission", action="store_true",
                         help="fit without test fields")  # fmt: skip
+    parser.add_argument("--apply-leaks", action="store_true",
+                        help="give test fields of the submission that have a twin among the "
+                        "training fields (data/leaks.csv) its labels; noted")  # fmt: skip
     return run_command(parser, _run, argv)
 
 
@@ -67,6 +71,12 @@ def _run(args: argparse.Namespace) -> None:
         test = test.iloc[:0]
     elif test.empty:
         raise InputError("the catalogue has no test fields; give --no-submission to fit without")
+    twins = None
+    if args.apply_leaks:
+        if args.no_submission:
+            raise InputError("--apply-leaks changes the submission; leave out --no-submission")
+        place = workspace.require(workspace.leaks, "python -m pipelines.cluster")
+        twins = read_leaks(place, catalogue)
     accepted = [*recipe.settings.accept_fold_plans, *args.accept]
     inputs = gather_stores(
         _chosen_stores(recipe.settings, workspace),
@@ -78,6 +88,8 @@ def _run(args: argparse.Namespace) -> None:
     )
     stack = _fit(recipe.settings, inputs, train, plan, vocabulary, args.jobs)
     labels = None if test.empty else stack.predict(inputs.table.loc[test.index])
+    if labels is not None and twins is not None:
+        labels = _apply_leaks(labels, twins, vocabulary, inputs)
 
     used = {**recipe.settings.record(), "accept_fold_plans": accepted}
     record = {
@@ -145,6 +157,22 @@ def _fit(
     )
     frame = plan.frame
     return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])
+
+
+def _apply_leaks(
+    labels: pd.DataFrame, twins: pd.DataFrame, vocabulary: Vocabulary, inputs: StackInputs
+) -> pd.DataFrame:
+    """Give leaked test fields the labels of their twins, and note how many."""
+    used = strongest_twins(twins)
+    replaced = replace_labels(labels, used["twin_target"], vocabulary)
+    n_changed = int((replaced != labels).any(axis=1).sum())
+    sources = ", ".join(f"{n} {name}" for name, n in used["twin_source"].value_counts().items())
+    inputs.notes.append(
+        f"--apply-leaks: {len(used)} test fields of the submission carry the labels of a "
+        f"training twin ({sources or 'none'}); {n_changed} of them differ from what the stack "
+        "predicts. The cross-validated scores know nothing of this."
+    )
+    return replaced
 
 
 def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:

@@ -8,10 +8,11 @@ from reference.pair_search import clusters_by_flooding
 from hpastack.clusters import (
     clusters_from_keys,
     label_disagreements,
-    leaked_targets,
     leaks,
     pair_strength,
     read_duplicate_lists,
+    read_leaks,
+    strongest_twins,
     weakest_links,
 )
 from hpastack.errors import InputError
@@ -175,6 +176,22 @@ class TestLeaks:
             "image_id", "twin", "twin_target", "twin_source", "strength", "shift_y"
         ]  # fmt: skip
 
+    def test_a_mirrored_pair_turned_round_says_the_same(self):
+        rng = np.random.default_rng(0)
+        scene = rng.random((40, 40))
+        field, twin = scene[4:36, 4:36], scene[7:39, 2:34][:, ::-1]  # 3 down, 2 to the left
+        # What lies at (y, x) of the mirrored twin lies at (y + 3, x - 2) of the field.
+        assert field[3 + 5, 9 - 2] == twin[:, ::-1][5, 9]
+        pairs = pd.DataFrame(
+            [("a", "b", 3.0, -2.0, "left-right"), ("a", "c", 3.0, -2.0, "top-bottom")],
+            columns=["image_id", "twin", "shift_y", "shift_x", "mirror"],
+        )
+        found = leaks(pairs, self.catalogue).set_index("image_id")
+        y, x = found.loc["b", ["shift_y", "shift_x"]].astype(int)
+        assert (y, x) == (-3, -2)
+        assert twin[y + 8, x + 9] == field[:, ::-1][8, 9]
+        assert found.loc["c", ["shift_y", "shift_x"]].tolist() == [3.0, 2.0]
+
     def test_the_strongest_twin_with_labels_gives_them(self):
         pairs = pd.DataFrame(
             [("a", "b", 30), ("b", "d", 10), ("b", "e", 2), ("a", "c", 5), ("c", "d", 5)],
@@ -184,7 +201,23 @@ class TestLeaks:
         # Of equal ones the earlier row of the catalogue comes first.
         assert found["twin"].tolist() == ["e", "d", "a", "a", "d"]
         assert found["twin_source"].tolist()[0] == "more"
-        assert leaked_targets(found).to_dict() == {"b": "2", "c": "3 1"}
+        chosen = strongest_twins(found)
+        assert chosen["twin_target"].to_dict() == {"b": "2", "c": "3 1"}
+        assert chosen["twin"].to_dict() == {"b": "d", "c": "a"}
+
+    def test_read_back_with_the_labels_of_today(self, tmp_path):
+        pairs = pd.DataFrame({"image_id": ["a"], "twin": ["b"]})
+        path = tmp_path / "leaks.csv"
+        leaks(pairs, self.catalogue).to_csv(path, index=False)
+        corrected = self.catalogue.assign(target=["5", "", "", "2", ""])
+        assert strongest_twins(read_leaks(path, corrected))["twin_target"].to_dict() == {"b": "5"}
+        with pytest.raises(InputError, match="no test fields of the catalogue: b"):
+            read_leaks(path, self.catalogue.drop("b"))
+        with pytest.raises(InputError, match="no train fields of the catalogue: a"):
+            read_leaks(path, self.catalogue.drop("a"))
+        path.write_text("image_id,twin\nb,a\n")
+        with pytest.raises(InputError, match=r"leaks\.csv: no column twin_source; run"):
+            read_leaks(path, self.catalogue)
 
     def test_strength_is_the_best_evidence(self):
         pairs = pd.DataFrame(

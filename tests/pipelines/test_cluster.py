@@ -7,6 +7,7 @@ import pytest
 
 from hpastack.channels import STAINS
 from hpastack.folds import read_fold_plan
+from hpastack.store import StoreHeader, write_store
 from hpastack.synthetic import draw_field
 from pipelines import cluster
 
@@ -66,14 +67,21 @@ def outputs(folder):
 def test_planted_twins_are_found_and_kept_together(workspace, capsys):
     assert run(workspace, "--n-splits", "3") == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        f"wrote clusters.csv, pairs.csv, leaks.csv, folds.csv to {workspace / 'data'}"
+        f"wrote clusters.csv, pairs.csv, leaks.csv, disagreements.csv, folds.csv to "
+        f"{workspace / 'data'}; plotted them in {workspace / 'reports' / 'folds.png'}"
     )
+    picture = cv2.imread(str(workspace / "reports" / "folds.png"))
+    assert picture.shape[0] > 100
     pairs = read(workspace, "pairs.csv")
     assert pairs[["image_id", "twin", "evidence"]].values.tolist() == [
         ["tr02", "tr11", "shift"], ["tr05", "t1", "shift"]
     ]  # fmt: skip
     leaks = read(workspace, "leaks.csv")
-    assert leaks[["image_id", "twin", "twin_target"]].values.tolist() == [["t1", "tr05", "0"]]
+    assert leaks[["image_id", "twin", "twin_target", "twin_source"]].values.tolist() == [
+        ["t1", "tr05", "0", "hpa2018"]
+    ]
+    assert float(leaks["strength"][0]) == float(pairs["correlation"][1]) > 0.88
+    assert read(workspace, "disagreements.csv").empty
     clusters = read(workspace, "clusters.csv").set_index("image_id")["cluster"]
     assert len(clusters) == 16
     assert clusters[["t1", "tr05", "tr11", "tr02"]].tolist() == ["t1", "t1", "tr02", "tr02"]
@@ -88,15 +96,15 @@ def test_rerun_reads_no_image_and_gives_the_same_bytes(workspace, monkeypatch):
     assert run(workspace) == 0
     names = [name for name in outputs(workspace) if name != "hashes.h5"]
     before = [(workspace / "data" / name).read_bytes() for name in names]
-    monkeypatch.setattr("hpastack.duplicates.iter_fields", None)
+    monkeypatch.setattr("hpastack.duplicates.hashing.iter_fields", None)
     assert run(workspace, "--overwrite", "--jobs", "1") == 0
     assert [(workspace / "data" / name).read_bytes() for name in names] == before
 
 
 def test_killed_while_hashing_goes_on(workspace, monkeypatch):
-    from hpastack import duplicates
+    from hpastack.duplicates import hashing
 
-    whole = duplicates.iter_fields
+    whole = hashing.iter_fields
 
     def cut_short(catalogue, *args, **options):
         for number, item in enumerate(whole(catalogue, *args, **options)):
@@ -104,16 +112,16 @@ def test_killed_while_hashing_goes_on(workspace, monkeypatch):
                 raise KeyboardInterrupt
             yield item
 
-    monkeypatch.setattr(duplicates, "iter_fields", cut_short)
+    monkeypatch.setattr(hashing, "iter_fields", cut_short)
     assert run(workspace) == 130
     assert outputs(workspace) == ["hashes.h5.parts"]
-    monkeypatch.setattr(duplicates, "iter_fields", whole)
+    monkeypatch.setattr(hashing, "iter_fields", whole)
     assert run(workspace) == 0
     assert len(read(workspace, "pairs.csv")) == 2
 
 
 def test_options_for_pairs(workspace):
-    assert run(workspace, "--no-shifts") == 0
+    assert run(workspace, "--set", "shifted=false") == 0
     assert read(workspace, "pairs.csv").empty
     assert read(workspace, "leaks.csv").columns[:3].tolist() == ["image_id", "twin", "twin_target"]
     known = workspace / "known.txt"
@@ -146,12 +154,90 @@ def test_without_images_wells_are_kept_together(unpictured, capsys):
     assert "warning: label Nuclear speckles lives in 0 clusters" in printed.err
     assert "label Nucleoplasm lives" not in printed.err
     assert outputs(unpictured) == [
-        "clusters.csv", "folds.csv", "folds.json", "leaks.csv", "pairs.csv"
+        "clusters.csv", "disagreements.csv", "folds.csv", "folds.json", "leaks.csv", "pairs.csv"
     ]  # fmt: skip
+    # Every third field carries another label, so that the wells disagree.
+    table = read(unpictured, "disagreements.csv")
+    assert table["cluster"].unique().tolist() == ["f00", "f06"]
+    assert table.loc[table["cluster"] == "f00", "n_same"].tolist() == ["2"] * 6
     fold = read(unpictured, "folds.csv").set_index("image_id")["fold"]
     assert fold[:6].nunique() == 1
     clusters = read(unpictured, "clusters.csv").set_index("image_id")["cluster"]
     assert clusters["x0"] == "f06"
+
+
+def test_a_giant_is_named_with_what_holds_it_together(unpictured, capsys):
+    known = unpictured / "known.txt"
+    known.write_text("f03,f07\nf00,f01\n")
+    assert run(unpictured, "--pairs", str(known)) == 0
+    lines = capsys.readouterr().err.splitlines()
+    start = lines.index("warning: cluster f00 holds 43% of the fields; what holds it together:")
+    assert lines[start + 1 : start + 4] == [
+        "  well A1: without it 5 fields fall off",
+        "  pair f03 f07 (strength 1.00): without it 3 fields fall off",
+        "  well A2: without it 2 fields fall off",
+    ]
+
+
+def test_an_embedding_joins_what_it_takes_for_the_same(unpictured, capsys):
+    rng = np.random.default_rng(0)
+    ids = [*(f"f{number:02d}" for number in range(20)), "x0"]
+    values = rng.normal(size=(21, 16))
+    values[20] = values[19]
+    place = unpictured / "features" / "net.h5"
+    place.parent.mkdir()
+    header = {"content": "features", "columns": [f"net__{k}" for k in range(16)]}
+    write_store(place, StoreHeader(kind="label_free", **header), ids, values)
+    embedding = ("--group-by", "--set", "embedding=net")
+    assert run(unpictured, *embedding) == 0
+    pairs = read(unpictured, "pairs.csv")
+    assert pairs[["image_id", "twin", "evidence", "cosine"]].values.tolist() == [
+        ["f19", "x0", "embedding", "1.0"]
+    ]
+    assert read(unpictured, "leaks.csv")["twin"].tolist() == ["f19"]
+    header = StoreHeader(kind="in_sample", **header)
+    write_store(place, header, ids, values, overwrite=True)
+    assert run(unpictured, *embedding, "--overwrite") == 2
+    assert "net.h5 has seen labels" in capsys.readouterr().err
+
+
+class TestBalance:
+    def test_columns_are_spread_evenly(self, unpictured):
+        table = read(unpictured, "catalogue.csv").assign(well="")
+        table["cell_line"] = ["U-2 OS"] * 5 + ["HeLa"] * 5 + ["MCF7"] * 11
+        table.to_csv(unpictured / "data" / "catalogue.csv", index=False)
+        assert run(unpictured, "--balance", "cell_line=2", "--n-splits", "5") == 0
+        fold = read(unpictured, "folds.csv").set_index("image_id")["fold"]
+        lines = table.set_index("image_id")["cell_line"].loc[fold.index]
+        counts = pd.crosstab(lines, fold)
+        assert (counts.loc[["U-2 OS", "HeLa"]] == 1).all(axis=None)
+        record = json.loads((unpictured / "data" / "folds.json").read_text())
+        assert record["balance"] == {"cell_line": 2.0}
+
+    def test_domains_can_be_balanced_and_kept_together(self, unpictured, capsys):
+        assert run(unpictured, "--balance", "domain") == 2
+        assert "domains.csv is missing; run: python -m pipelines.domains" in capsys.readouterr().err
+        ids = read(unpictured, "catalogue.csv")["image_id"]
+        place = unpictured / "data" / "domains.csv"
+        domains = pd.DataFrame({"image_id": ids, "domain": [k // 2 for k in range(21)]})
+        domains.to_csv(place, index=False)
+        assert run(unpictured, "--group-by", "domain", "--balance", "well") == 0
+        clusters = read(unpictured, "clusters.csv")["cluster"]
+        assert clusters.tolist() == [ids[2 * (k // 2)] for k in range(21)]
+        domains.iloc[:-1].to_csv(place, index=False)
+        assert run(unpictured, "--group-by", "domain", "--overwrite") == 2
+        assert "no domain for 1 fields: x0" in capsys.readouterr().err
+
+    def test_mistakes_are_named(self, unpictured, capsys):
+        assert run(unpictured, "--balance", "slide") == 2
+        assert "no column 'slide'" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            run(unpictured, "--balance", "well=much")
+        assert "'well=much': write COLUMN" in capsys.readouterr().err
+        assert run(unpictured, "--balance", "well=-1") == 2
+        assert "well" in capsys.readouterr().err
+        assert run(unpictured, "--balance", "well", "--folds", "x.csv") == 2
+        assert "--balance has no effect" in capsys.readouterr().err
 
 
 def test_group_by_names_the_columns(unpictured, capsys):

@@ -105,6 +105,36 @@ def test_from_predictions_to_a_submission(workspace, capsys):
     assert (workspace / "submissions" / "stack.csv").read_bytes() == refitted
 
 
+def test_leaks_are_applied_when_asked_for_and_said_so(workspace, capsys):
+    ids = pd.read_csv(workspace / "sample_submission.csv")["Id"]
+    train = pd.read_csv(workspace / "train.csv", dtype=str).set_index("Id")["Target"]
+    known = workspace / "known.txt"
+    known.write_text(f"{ids[0]},{train.index[3]}\n{ids[5]},{train.index[7]}\n")
+    # Labels that nothing predicts: what stands in the submission can only come from the twin.
+    catalogue = pd.read_csv(workspace / "data" / "catalogue.csv", dtype=str, keep_default_na=False)
+    catalogue.loc[catalogue["image_id"] == train.index[3], "target"] = "9 10"
+    catalogue.to_csv(workspace / "data" / "catalogue.csv", index=False)
+    assert call(cluster, workspace, "--no-images", "--pairs", known, "--overwrite") == 0
+    accept = ("--accept", "net")
+    assert call(stack, workspace, *QUICK, *accept) == 0
+    plain = (workspace / "submissions" / "stack.csv").read_text().splitlines()
+    capsys.readouterr()
+    assert call(stack, workspace, *QUICK, *accept, "--apply-leaks", "--overwrite") == 0
+    assert "note: --apply-leaks: 2 test fields of the submission" in capsys.readouterr().out
+    leaked = (workspace / "submissions" / "stack.csv").read_text().splitlines()
+    assert leaked[1] == f"{ids[0]},9 10"
+    differing = {number for number, pair in enumerate(zip(plain, leaked)) if pair[0] != pair[1]}
+    assert 1 in differing and differing <= {1, 6}
+    assert call(report, workspace, "models/stack") == 0
+    assert "--apply-leaks: 2 test fields" in (workspace / "reports" / "stack.html").read_text()
+
+    assert call(stack, workspace, *QUICK, "--apply-leaks", "--no-submission", "--overwrite") == 2
+    one_line(capsys, "leave out --no-submission")
+    (workspace / "data" / "leaks.csv").unlink()
+    assert call(stack, workspace, *QUICK, *accept, "--apply-leaks", "--overwrite") == 2
+    one_line(capsys, "leaks.csv is missing", "pipelines.cluster")
+
+
 def test_nothing_is_overwritten_unasked(workspace, capsys):
     (workspace / "submissions").mkdir()
     (workspace / "submissions" / "stack.csv").write_text("mine")

@@ -1,8 +1,8 @@
 """Near-duplicate pairs found by looking at every pair of bits: slow and obvious."""
 
 
-def pairs_by_loops(hashes, valid, max_distance, min_stains):
-    """Return ``{(i, j): [distance or None for each stain]}``."""
+def pairs_by_loops(hashes, valid, most, min_stains):
+    """Return ``{(i, j): [distance or None for each stain]}``; `most` is a number a stain."""
     found = {}
     for i in range(len(hashes)):
         for j in range(i + 1, len(hashes)):
@@ -15,7 +15,7 @@ def pairs_by_loops(hashes, valid, max_distance, min_stains):
                 for one, other in zip(hashes[i][stain], hashes[j][stain]):
                     distance += bin(int(one) ^ int(other)).count("1")
                 distances.append(distance)
-            agreeing = [d for d in distances if d is not None and d <= max_distance]
+            agreeing = [d for d, limit in zip(distances, most) if d is not None and d <= limit]
             if len(agreeing) >= min_stains:
                 found[i, j] = distances
     return found

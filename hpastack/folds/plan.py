@@ -1,0 +1,383 @@
+"""The fold plan: which fold each training field is held out in, kept in a file and audited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from hpastack.catalogue import publish_text
+from hpastack.errors import InputError, shorten
+from hpastack.folds.report import check_fold_numbers
+from hpastack.folds.rows import indicator_of
+from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
+from hpastack.store import fold_digest
+
+Frame = TypeVar("Frame", pd.Series, pd.DataFrame)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldPlan:
+    """Which fold each training field is held out in, and the cluster it belongs to.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Indexed by ``image_id`` (training fields only), columns ``cluster``
+        (str) and ``fold`` (int, 0 to n_folds - 1).
+    record : dict, default={}
+        How the plan was made: seed, algorithm version, number of folds,
+        digest of ids and labels, the file it was imported from. Kept in the
+        JSON file beside the plan.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, an id is empty or doubled, a field has no
+        cluster, or the fold numbers are not 0 to k - 1 with k of at least 2
+        and none of them empty.
+
+    Notes
+    -----
+    A plan made here never splits a cluster. A plan brought in from elsewhere
+    may: `split_clusters` says which.
+    """
+
+    frame: pd.DataFrame
+    record: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        missing = [name for name in ("cluster", "fold") if name not in self.frame.columns]
+        if missing:
+            raise InputError(f"a fold plan needs the column {missing[0]!r}")
+        frame = self.frame[["cluster", "fold"]].copy()
+        frame.index = pd.Index([str(image_id) for image_id in frame.index], name="image_id")
+        _check_ids(frame.index, "a fold plan")
+        frame["cluster"] = frame["cluster"].astype(str)
+        unclustered = frame.index[frame["cluster"] == ""]
+        if len(unclustered):
+            raise InputError(
+                f"a fold plan needs a cluster for every field; {unclustered[0]} has none"
+            )
+        if not pd.api.types.is_integer_dtype(frame["fold"]):
+            raise InputError("the folds of a fold plan are whole numbers from 0")
+        frame["fold"] = frame["fold"].astype(np.int64)
+        check_fold_numbers(frame["fold"].to_numpy(), "a fold plan")
+        object.__setattr__(self, "frame", frame)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return int(self.frame["fold"].max()) + 1
+
+    @property
+    def digest(self) -> str:
+        """What stores and models carry to say which folds they were made with."""
+        return fold_digest(self.frame.index.tolist(), self.frame["fold"].to_numpy())
+
+    @property
+    def split_clusters(self) -> pd.DataFrame:
+        """Clusters that lie in more than one fold, as `audit_folds` lists them."""
+        return audit_folds(self.frame["fold"], self.frame["cluster"])
+
+
+def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
+    """List the clusters that an assignment to folds splits.
+
+    Parameters
+    ----------
+    fold : Series of int
+        Fold of each training field, indexed by image id.
+    clusters : Series of str
+        Cluster of each field, indexed by image id; may hold more fields than
+        `fold` (test fields), which are passed over.
+
+    Returns
+    -------
+    DataFrame
+        A row for each cluster in two or more folds, sorted by cluster:
+        ``cluster``, ``n_fields`` (with a fold) and ``folds`` (ascending,
+        separated by blanks). Empty if no cluster is split.
+
+    Raises
+    ------
+    InputError
+        If a field of `fold` has no cluster.
+
+    Examples
+    --------
+    >>> fold = pd.Series({"a": 0, "b": 1, "c": 1})
+    >>> audit_folds(fold, pd.Series({"a": "a", "b": "a", "c": "c"}))
+      cluster  n_fields folds
+    0       a         2   0 1
+    """
+    clusters = _take(clusters, fold.index, "the clusters")
+    rows = []
+    grouped = pd.DataFrame({"cluster": clusters.to_numpy(), "fold": fold.to_numpy()})
+    n_folds = grouped.groupby("cluster")["fold"].nunique()
+    split = grouped[grouped["cluster"].isin(n_folds.index[n_folds > 1])]
+    for cluster, members in split.groupby("cluster"):
+        folds = " ".join(str(number) for number in sorted(members["fold"].unique()))
+        rows.append((cluster, len(members), folds))
+    return pd.DataFrame(rows, columns=["cluster", "n_fields", "folds"])
+
+
+def read_fold_table(path: str | os.PathLike, image_ids: Iterable[str]) -> pd.Series:
+    """Read the folds somebody else used.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with the columns ``Id`` or ``image_id``, and ``fold`` (whole
+        numbers from 0, none left out). Other columns are passed over.
+    image_ids : iterable of str
+        The fields that must have a fold, in the order wanted.
+
+    Returns
+    -------
+    Series of int64
+        Fold of each field, indexed by ``image_id``, in the order of
+        `image_ids`.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a fold is not a whole number from 0 or no
+        field is in it, an id stands twice, a field has no fold, or the table
+        holds an id that is not among `image_ids`.
+    """
+    table = _read_csv(path)
+    column = next((name for name in ("image_id", "Id") if name in table.columns), None)
+    if column is None or "fold" not in table.columns:
+        raise InputError(f"{path}: a table of folds has the columns image_id (or Id) and fold")
+    ids = pd.Index(table[column], name="image_id")
+    _check_ids(ids, path)
+    wanted = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
+    missing = wanted.difference(ids)
+    if len(missing):
+        raise InputError(f"{path}: no fold for {len(missing)} fields: {shorten(missing)}")
+    unknown = ids.difference(wanted)
+    if len(unknown):
+        raise InputError(
+            f"{path}: {len(unknown)} ids are not training fields of the catalogue: "
+            f"{shorten(unknown)}"
+        )
+    fold = pd.Series(_fold_numbers(table, ids, path), index=ids, name="fold").loc[wanted]
+    check_fold_numbers(fold.to_numpy(), path)
+    return fold
+
+
+def read_fold_plan(path: str | os.PathLike) -> FoldPlan:
+    """Read a fold plan.
+
+    Parameters
+    ----------
+    path : path-like
+        ``folds.csv`` with the columns ``image_id, cluster, fold``. The JSON
+        file of the same name beside it, if there is one, becomes `record`.
+
+    Returns
+    -------
+    FoldPlan
+
+    Raises
+    ------
+    InputError
+        If the table is no fold plan, or the JSON beside it belongs to
+        another plan (the table was edited).
+    FileNotFoundError
+        If there is no such file.
+    """
+    path = Path(path)
+    table = _read_csv(path)
+    missing = [name for name in ("image_id", "cluster", "fold") if name not in table.columns]
+    if missing:
+        raise InputError(f"{path}: a fold plan has the columns image_id, cluster, fold")
+    ids = pd.Index(table["image_id"], name="image_id")
+    fold = _fold_numbers(table, ids, path)
+    frame = pd.DataFrame({"cluster": table["cluster"].to_numpy(), "fold": fold}, index=ids)
+    try:
+        plan = FoldPlan(frame, _read_record(path.with_suffix(".json")))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    recorded = plan.record.get("fold_plan", plan.digest)
+    if recorded != plan.digest:
+        raise InputError(
+            f"{path}: does not fit {path.with_suffix('.json').name} beside it; "
+            "make the folds again, or remove the JSON file if the table was edited on purpose"
+        )
+    return plan
+
+
+def write_fold_plan(path: str | os.PathLike, plan: FoldPlan) -> None:
+    """Write a fold plan, and beside it a JSON file that says how it was made.
+
+    Parameters
+    ----------
+    path : path-like
+        Where ``folds.csv`` goes; replaced in one rename.
+    plan : FoldPlan
+
+    Notes
+    -----
+    An older JSON file goes first and the new one comes last, so that a table
+    never lies beside the record of another plan, not even after a kill.
+    """
+    path = Path(path)
+    record_path = path.with_suffix(".json")
+    record_path.unlink(missing_ok=True)
+    publish_text(path, plan.frame.to_csv(lineterminator="\n"))
+    record = {**plan.record, "n_splits": plan.n_folds, "fold_plan": plan.digest}
+    publish_text(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def make_fold_plan(
+    image_ids: Iterable[str],
+    indicator: ArrayLike,
+    clusters: pd.Series,
+    n_splits: int = 5,
+    random_state: int = 0,
+    *,
+    balance: pd.DataFrame | None = None,
+    balance_weights: Mapping[str, float] | None = None,
+) -> FoldPlan:
+    """Plan the folds of the training fields.
+
+    Parameters
+    ----------
+    image_ids : iterable of str, length n
+        Training fields, in the order of the plan's rows.
+    indicator : array-like of {0, 1}, shape (n, n_labels)
+    clusters : Series of str
+        Cluster of each field, indexed by image id; may hold further fields.
+    n_splits : int, default=5
+    random_state : int, default=0
+    balance : DataFrame, optional
+        Indexed by image id; columns whose levels are spread evenly too (cell
+        line, source, domain). May hold further fields. A missing value is a
+        level of its own.
+    balance_weights : dict of column name to float, optional
+        The columns of `balance` to use, and what a level of each counts beside
+        a label; every column counts 1 by default.
+
+    Returns
+    -------
+    FoldPlan
+        Clusters whole; the same for any order of the rows.
+
+    Raises
+    ------
+    InputError
+        If a field has no cluster or no row in `balance`, an id stands twice,
+        there are fewer clusters than folds, or a column to balance is unknown
+        or holds fractions.
+
+    Examples
+    --------
+    >>> clusters = pd.Series({"a": "a", "b": "a", "c": "c", "d": "d"})
+    >>> plan = make_fold_plan(clusters.index, [[1], [1], [1], [1]], clusters, n_splits=2)
+    >>> plan.frame["fold"].tolist()
+    [1, 1, 0, 0]
+    """
+    ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
+    _check_ids(ids, "the training fields")
+    indicator = indicator_of(indicator)
+    if len(indicator) != len(ids):
+        raise InputError(f"{len(ids)} fields and {len(indicator)} rows of labels; they must fit")
+    own = _take(clusters, ids, "the clusters")
+    if balance is None and balance_weights:
+        raise InputError("balance_weights goes with balance, the data frame that holds the columns")
+    if balance is not None:
+        if balance_weights is None:
+            balance_weights = dict.fromkeys(balance.columns, 1.0)
+        balance = _take(balance, ids, "the columns to balance")
+    splitter = MultilabelStratifiedGroupKFold(
+        n_splits, random_state=random_state, balance=balance_weights
+    )
+    fold = splitter.fold_numbers(indicator, own.to_numpy(dtype=object), balance)
+    frame = pd.DataFrame({"cluster": own.to_numpy(), "fold": fold}, index=ids)
+    record = {
+        "algorithm_version": ALGORITHM_VERSION,
+        "balance": {str(name): float(weight) for name, weight in (balance_weights or {}).items()},
+        "imported_from": "",
+        "labels": labels_digest(ids, indicator),
+        "seed": int(random_state),
+    }
+    return FoldPlan(frame, record)
+
+
+def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
+    """Name the labels that a plan was balanced for, whatever the order of rows.
+
+    Parameters
+    ----------
+    image_ids : iterable of str, length n
+    indicator : array-like of {0, 1}, shape (n, n_labels)
+
+    Returns
+    -------
+    str
+        sha256 in hex over the rows ``"<image_id>\\t<ids of its labels>\\n"``
+        sorted by id.
+    """
+    digest = hashlib.sha256()
+    rows = [" ".join(map(str, np.flatnonzero(row))) for row in np.asarray(indicator)]
+    for image_id, labels in sorted(zip(map(str, image_ids), rows)):
+        digest.update(f"{image_id}\t{labels}\n".encode())
+    return digest.hexdigest()
+
+
+def _read_csv(path: str | os.PathLike) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
+
+
+def _read_record(path: Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path.name} beside it is no JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path.name} beside it is no JSON object")
+    return record
+
+
+def _check_ids(ids: pd.Index, where: object) -> None:
+    if len(ids) == 0:
+        raise InputError(f"{where}: holds no fields")
+    if (ids == "").any():
+        raise InputError(f"{where}: row {int(np.argmax(ids == ''))} has an empty id")
+    if ids.has_duplicates:
+        doubled = ids[ids.duplicated()].unique()
+        raise InputError(f"{where}: ids stand twice: {shorten(doubled)}")
+
+
+def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarray:
+    texts = table["fold"].str.strip()
+    # Up to six digits: anything longer is no fold number and would overflow.
+    good = texts.str.fullmatch(r"[0-9]{1,6}").to_numpy(dtype=bool)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise InputError(
+            f"{where}: fold {table['fold'].iloc[row]!r} of {ids[row]} is not a whole number from 0"
+        )
+    return texts.astype(np.int64).to_numpy()
+
+
+def _take(table: Frame, ids: pd.Index, what: str) -> Frame:
+    missing = ids.difference(table.index)
+    if len(missing):
+        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}")
+    return table.loc[ids]

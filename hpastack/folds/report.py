@@ -1,0 +1,311 @@
+"""How evenly labels are spread over folds, as tables and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from hpastack.errors import InputError
+from hpastack.folds.bounds import least_deviation
+from hpastack.folds.rows import group_codes, indicator_of, label_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class FoldReport:
+    """How even a set of folds is, by label and as a whole.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        A row for each label: ``positives``, ``fold_0`` to ``fold_<k-1>``
+        (positives in the fold), ``relative_deviation`` (how far the folds are
+        from an equal share on average, as a part of that share) and
+        ``lower_bound`` (no folds of these groups can have less).
+    measures : Series of float
+        What `fold_report` says of the folds as a whole, by name.
+    """
+
+    labels: pd.DataFrame
+    measures: pd.Series
+
+    def __str__(self) -> str:
+        return f"{self.labels}\n\n{self.measures}"
+
+    def _repr_html_(self) -> str:
+        return self.labels.to_html() + self.measures.to_frame().to_html()
+
+    def plot(self) -> Figure:
+        """Draw how far each fold is from an equal share of each label.
+
+        A row for each label, the most frequent one at the top, and a dot for
+        each fold. The band reaches as far as one positive too many or too
+        few, so a label whose dots keep within it cannot be spread much better.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Shown by a notebook; ``savefig`` writes it.
+
+        Raises
+        ------
+        InputError
+            If matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"the plot needs {error.name}, which is not installed; "
+                "run: pip install 'hpastack[report]'"
+            ) from error
+        table = self.labels[self.labels["positives"] > 0]
+        table = table.sort_values("positives", kind="stable")
+        counts = table.filter(regex=r"^fold_\d+$")
+        share = table["positives"].to_numpy() / counts.shape[1]
+        height = np.arange(len(table))
+        figure = Figure(figsize=(8, 0.24 * len(table) + 1.4), layout="constrained")
+        axes = figure.add_subplot()
+        one = 100 / share
+        axes.barh(height, 2 * one, left=-one, height=0.7, color="0.9", label="one row")
+        for number, name in enumerate(counts.columns):
+            # Folds of a label that hold the same number stay apart by a hair's breadth.
+            offset = 0.5 * (number / (counts.shape[1] - 1) - 0.5)
+            axes.plot(
+                100 * (counts[name].to_numpy() / share - 1),
+                height + offset,
+                ".",
+                markersize=5,
+                color=f"C{number % 10}",
+                label=name.replace("_", " "),
+            )
+        axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+        axes.set_yticks(
+            height, [f"{label} ({n:,})" for label, n in zip(table.index, table["positives"])]
+        )
+        axes.set_ylim(-0.7, len(table) - 0.3)
+        # One label that misses from a fold must not squeeze all the others.
+        axes.set_xscale("symlog", linthresh=1)
+        axes.margins(x=0.04)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
+        axes.set_xlabel("positives in the fold, against an equal share")
+        figure.legend(loc="outside lower center", ncols=min(6, counts.shape[1] + 1), frameon=False)
+        return figure
+
+
+def fold_report(
+    y: Any,
+    folds: ArrayLike,
+    *,
+    groups: Any = None,
+    names: Sequence[str] | None = None,
+) -> FoldReport:
+    """Show how evenly labels are spread over folds.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels), or array-like, shape (n,)
+    folds : array-like of int, shape (n,)
+        Fold of each row, 0 to k - 1.
+    groups : array-like of hashable, shape (n,), optional
+        Rows that were to stay together. Without it every row is its own group.
+    names : sequence of str, optional
+        Label names; by default the columns of `y` where it is a data frame,
+        else the column numbers.
+
+    Returns
+    -------
+    FoldReport
+        ``labels`` holds a row for each label. ``measures`` holds, averaged
+        over labels and folds unless said otherwise:
+
+        - ``relative_deviation``: ``|c - p / k| / (p / k)`` for a label with
+          `p` positives, `c` of them in the fold, and `k` folds. The figure to
+          judge folds by;
+        - ``lower_bound``: no folds of these groups can have a lower
+          ``relative_deviation``; see Notes;
+        - ``ld``: label distribution [1]_, the difference of the odds
+          ``c / (s - c)`` in a fold of `s` rows and ``p / (n - p)`` overall;
+        - ``rld``: relative label distribution [2]_, ``|c / s - p / n| / (p / n)``;
+        - ``dcp``: delta class proportion [2]_, the largest ``c / p`` of any
+          fold less ``1 / k``, averaged over labels;
+        - ``lpd``: label pair distribution [3]_, as ``ld`` for each pair of
+          labels that any row holds both of;
+        - ``ed``: examples distribution [1]_, the mean of ``|s - n / k|``;
+        - ``zero_folds``: folds without a positive of at least one label (FZ
+          of [1]_);
+        - ``zero_label_folds``: pairs of a label and a fold without a positive
+          of it (FLZ of [1]_);
+        - ``largest_group``: share of the rows in the largest group;
+        - ``split_groups``: groups that lie in two or more folds.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ, or a fold is empty.
+
+    Notes
+    -----
+    A label without positives has a relative deviation of NaN, which the means
+    leave out, and counts for none of the other measures. In ``ld`` and ``lpd``
+    a count of `s` is taken as ``s - 1``, as odds would be infinite.
+
+    The bound of a label rests on whole numbers, on the largest group, on the
+    number of groups, and on units that nearly all groups hold multiples of
+    (wells of two fields each). The mean bound takes each label as if it were
+    alone, so it may be out of reach.
+
+    References
+    ----------
+    .. [1] K. Sechidis, G. Tsoumakas and I. Vlahavas, "On the stratification of
+       multi-label data", ECML PKDD 2011. :doi:`10.1007/978-3-642-23808-6_10`
+    .. [2] H. Tiittanen, L. Holm and P. Törönen, "Novel split quality measures
+       for stratified multilabel cross validation with application to large and
+       sparse gene ontology datasets", Applied Computing and Intelligence 2(1),
+       49-62, 2022. :doi:`10.3934/aci.2022003`
+    .. [3] P. Szymański and T. Kajdanowicz, "A network perspective on
+       stratification of multi-label data", Proc. Machine Learning Research
+       74, 22-35, 2017.
+
+    Examples
+    --------
+    >>> report = fold_report([[1, 1], [1, 0], [1, 1], [1, 1]], [0, 0, 1, 1])
+    >>> report.labels
+           positives  fold_0  fold_1  relative_deviation  lower_bound
+    label
+    0              4       2       2            0.000000     0.000000
+    1              3       1       2            0.333333     0.333333
+    >>> float(report.measures["relative_deviation"].round(4))
+    0.1667
+    """
+    indicator = indicator_of(y)
+    names = label_names(y, indicator.shape[1]) if names is None else list(names)
+    folds = np.asarray(folds)
+    if folds.shape != (len(indicator),):
+        raise InputError(f"{len(indicator)} rows of labels and {folds.size} folds; they must fit")
+    check_fold_numbers(folds, "the folds")
+    codes, n_groups = group_codes(groups, len(indicator), 0)
+    sizes = np.bincount(folds)
+    counts = _counts(indicator, folds, len(sizes))
+    positives = counts.sum(0)
+    share = positives / len(sizes)
+    deviation = np.full(len(share), np.nan)
+    np.divide(np.abs(counts - share).mean(0), share, out=deviation, where=share > 0)
+    labels = pd.DataFrame({"positives": positives}, index=pd.Index(names, name="label"))
+    for number, row in enumerate(counts):
+        labels[f"fold_{number}"] = row
+    labels["relative_deviation"] = deviation
+    labels["lower_bound"] = [
+        least_deviation(np.bincount(codes[column == 1], minlength=n_groups), len(sizes))
+        for column in indicator.T
+    ]
+    used = counts[:, positives > 0]
+    pairs = _pair_counts(indicator, folds, len(sizes))
+    folds_of_group = pd.Series(folds).groupby(codes).nunique()
+    measures = {
+        "relative_deviation": labels["relative_deviation"].mean(),
+        "lower_bound": labels["lower_bound"].mean(),
+        "ld": _odds_difference(used, sizes),
+        "rld": _mean(np.abs(used / sizes[:, None] / _overall(used, sizes) - 1)),
+        "dcp": _mean((used / used.sum(0)).max(0) - 1 / len(sizes)) if used.size else np.nan,
+        "lpd": _odds_difference(pairs, sizes),
+        "ed": np.abs(sizes - len(folds) / len(sizes)).mean(),
+        "zero_folds": (used == 0).any(1).sum(),
+        "zero_label_folds": (used == 0).sum(),
+        "largest_group": np.bincount(codes).max() / len(codes),
+        "split_groups": (folds_of_group > 1).sum(),
+    }
+    return FoldReport(labels, pd.Series(measures, dtype=float, name="value"))
+
+
+def labels_missing_from_folds(
+    indicator: ArrayLike, clusters: Any, n_splits: int, names: Sequence[str] | None = None
+) -> list[str]:
+    """Name the labels that cannot be in every fold.
+
+    Parameters
+    ----------
+    indicator : array-like of {0, 1}, shape (n, n_labels)
+    clusters : array-like of hashable, shape (n,), or None
+        None: every row is its own cluster.
+    n_splits : int
+    names : sequence of str, optional
+        Label names; the column numbers by default.
+
+    Returns
+    -------
+    list of str
+        A warning for each label that lives in fewer clusters than folds, in
+        the order of the columns.
+
+    Examples
+    --------
+    >>> labels_missing_from_folds([[1, 1], [1, 0], [1, 0]], ["a", "b", "c"], 2, ["x", "y"])
+    ['label y lives in 1 cluster, fewer than the 2 folds: it is missing from some folds']
+    """
+    indicator = indicator_of(indicator)
+    codes, _ = group_codes(clusters, len(indicator), 0)
+    warnings = []
+    for label in range(indicator.shape[1]):
+        lives_in = len(np.unique(codes[indicator[:, label] == 1]))
+        if lives_in < n_splits:
+            name = label if names is None else names[label]
+            clusters_text = "1 cluster" if lives_in == 1 else f"{lives_in} clusters"
+            warnings.append(
+                f"label {name} lives in {clusters_text}, fewer than the {n_splits} folds: "
+                "it is missing from some folds"
+            )
+    return warnings
+
+
+def check_fold_numbers(fold: np.ndarray, where: object) -> None:
+    """Refuse fold numbers that are not 0 to k - 1 without gaps, with k of at least 2."""
+    if fold.min() < 0:
+        raise InputError(f"{where}: fold {fold.min()} is below 0; folds count from 0")
+    if fold.max() == 0:
+        raise InputError(f"{where}: all fields are in fold 0; at least 2 folds are needed")
+    present = np.unique(fold)
+    if len(present) != fold.max() + 1:
+        empty = next(number for number in range(int(fold.max())) if number not in present)
+        raise InputError(
+            f"{where}: fold {empty} is empty; folds are numbered 0 to k - 1 without gaps"
+        )
+
+
+def _counts(indicator: np.ndarray, folds: np.ndarray, n_folds: int) -> np.ndarray:
+    """Count the positives of each column in each fold, shape (n_folds, n_columns)."""
+    return np.stack([indicator[folds == f].sum(0, dtype=np.int64) for f in range(n_folds)])
+
+
+def _pair_counts(indicator: np.ndarray, folds: np.ndarray, n_folds: int) -> np.ndarray:
+    """Count the rows that hold both of two labels, for the pairs that any row holds."""
+    upper = np.triu_indices(indicator.shape[1], k=1)
+    # Exact in float64, and far quicker there than among integers.
+    rows = indicator.astype(np.float64)
+    counts = np.stack([(rows[folds == f].T @ rows[folds == f])[upper] for f in range(n_folds)])
+    return counts[:, counts.sum(0) > 0]
+
+
+def _overall(counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    return counts.sum(0) / sizes.sum()
+
+
+def _odds_difference(counts: np.ndarray, sizes: np.ndarray) -> float:
+    def odds(count, size):
+        count = np.where(count == size, size - 1, count)
+        return count / (size - count)
+
+    overall = odds(counts.sum(0), sizes.sum())
+    return _mean(np.abs(odds(counts, sizes[:, None]) - overall))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Average; NaN of nothing, without a warning."""
+    return float(values.mean()) if values.size else float("nan")
