@@ -276,7 +276,7 @@ class _Ranked:
         n_levels = self._level.max() + 1
         test = np.bincount(self._level, weights * self._test, minlength=n_levels)
         train = np.bincount(self._level, weights * ~self._test, minlength=n_levels)
-        return test @ (np.cumsum(train) - train / 2), test.sum() * train.sum()
+        return float(test @ (np.cumsum(train) - train / 2)), float(test.sum() * train.sum())
 
     @property
     def auc(self) -> float:

@@ -227,7 +227,7 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
 def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> None:
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
-    table = counts.join(shares, rsuffix=" share")
+    table = pd.concat([counts, shares.add_suffix(" share")], axis=1)
     print(f"{len(counts)} domains:\n{table.rename_axis(columns=None).to_string()}")
     for name, found in agreement.items():
         print(

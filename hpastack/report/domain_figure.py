@@ -70,11 +70,17 @@ def _scatter(axes, drawn: pd.DataFrame, values: pd.Series, title: str) -> None:
         counts = values[values != ""].value_counts()
         names = list(counts.index[:_MOST_COLOURS])
         names.sort(key=lambda name: (len(name), name) if title == "domain" else (0, name))
-        table = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"].colors
-        colours = dict(zip(names, table))
+        table = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
+        colours = {name: matplotlib.colors.to_hex(table(k)) for k, name in enumerate(names)}
     grey = "#bbbbbb"
-    colour = np.array([matplotlib.colors.to_hex(colours.get(value, grey)) for value in values])
-    axes.scatter(*points.T, s=7, c=colour, alpha=0.7, linewidths=0, rasterized=True)
+    axes.scatter(
+        *points.T,
+        s=7,
+        c=[colours.get(value, grey) for value in values],
+        alpha=0.7,
+        linewidths=0,
+        rasterized=True,
+    )
     present = set(values)
     labels = {name: colour for name, colour in colours.items() if name in present}
     if present - set(colours):

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_everything_is_written_and_recorded(workspace, capsys):
     printed = capsys.readouterr().out
     assert "2 of 3 columns: intensity_mean__red, intensity_mean__blue" in printed
     assert "cell_line: adjusted Rand index 1.000; 100.0% of 100 fields" in printed
-    assert "train against test: AUC 0.8" in printed
+    assert re.search(r"train against test: AUC 0\.[78]", printed)
     catalogue = read(workspace, "catalogue.csv")
     found = read(workspace, "domains.csv")
     assert found["image_id"].tolist() == catalogue["image_id"].tolist()
@@ -136,7 +137,7 @@ def test_a_store_that_knows_labels_is_refused(workspace, capsys):
     fold = [0, 1] * 30 + [-1] * 40
     write_store(workspace / "features" / "net.h5", header, ids, np.ones((100, 1)), fold=fold)
     assert domains.main(["net", "--workspace", str(workspace)]) == 2
-    assert "net" in capsys.readouterr().err
+    assert "name stores of label-free features" in capsys.readouterr().err
 
 
 def test_columns_without_stains_are_all_taken(workspace, capsys):
