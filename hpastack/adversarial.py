@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,8 @@ from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
 from hpastack.models.boosting import TreeSettings, library
 from hpastack.models.calibration import STRENGTH, copies, fit_logistic
+from hpastack.progress import Progress, silent
+from hpastack.tables import take_rows
 
 #: The trees that tell train from test.
 SETTINGS = TreeSettings(rounds=100, leaves=15, l2=5.0, column_share=0.5)
@@ -82,10 +83,6 @@ class AdversarialCheck:
         )
 
 
-def _silent(iterable: Iterable, total: int) -> Iterable:
-    return iterable
-
-
 def adversarial_check(
     features: pd.DataFrame,
     is_test: pd.Series,
@@ -95,7 +92,7 @@ def adversarial_check(
     clip: tuple[float, float] = (0.1, 10.0),
     n_bootstrap: int = 200,
     random_state: int = 0,
-    progress: Callable[..., Iterable] = _silent,
+    progress: Progress = silent,
 ) -> AdversarialCheck:
     """See how well train and test can be told apart, and by which columns.
 
@@ -124,7 +121,7 @@ def adversarial_check(
     random_state : int, default=0
         Seed of folds, trees, permutations and draws.
     progress : callable, optional
-        Wraps the folds, as ``tqdm`` does; called with ``total``.
+        Wraps the folds, as `tqdm` does.
 
     Returns
     -------
@@ -154,12 +151,16 @@ def adversarial_check(
     """
     order, values = field_matrix(features)
     index = features.index[order]
-    test = _take(is_test, index, "is_test").to_numpy(dtype=bool)
+    if is_test.isna().any():
+        raise InputError(f"is_test is missing for {shorten(is_test.index[is_test.isna()])}")
+    if n_bootstrap < 1:
+        raise InputError(f"n_bootstrap is {n_bootstrap}; the interval needs draws")
+    test = take_rows(is_test, index, "is_test").to_numpy(dtype=bool)
     if groups is None:
         # Named, so that the folds do not depend on the order of the rows.
         group = index.to_numpy(dtype=object)
     else:
-        group = _take(groups, index, "the groups").to_numpy(dtype=object)
+        group = take_rows(groups, index, "the groups").to_numpy(dtype=object)
     if not 0 < clip[0] <= 1 <= clip[1]:
         raise InputError(f"clip is {clip}; weights are clipped below and above 1")
     fold = _folds(test, group, n_splits, random_state)
@@ -168,7 +169,7 @@ def adversarial_check(
     importance = np.zeros(values.shape[1])
     prior = float(logit(test.mean()))
     varies = np.ptp(values, axis=0) > 0
-    for held_out in progress(range(n_splits), total=n_splits):
+    for held_out in progress(range(n_splits), total=n_splits, desc="train against test"):
         inside, seed = fold == held_out, random_state + held_out
         z[inside] = prior
         if varies.any():
@@ -201,13 +202,6 @@ def adversarial_check(
         weights=pd.Series(weights, index[~test], name="weight").loc[train_ids],
         effective_size=float(weights.sum() ** 2 / (weights**2).sum()),
     )
-
-
-def _take(column: pd.Series, ids: pd.Index, what: str) -> pd.Series:
-    missing = ids.difference(column.index)
-    if len(missing):
-        raise InputError(f"{what}: {len(missing)} fields are missing: {shorten(missing)}")
-    return column.loc[ids]
 
 
 def _folds(test, group, n_splits: int, seed: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from scipy.sparse.csgraph import (
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
+from hpastack.tables import read_text_table, take_rows
 
 #: Columns of a table of pairs that hold the distances between hashes, in bits of 256.
 DISTANCE_COLUMNS = tuple(f"distance_{stain}" for stain in STAINS)
@@ -93,7 +94,7 @@ def clusters_from_keys(
     Raises
     ------
     InputError
-        If an id stands twice, or `groups` lacks a field.
+        If an id stands twice, or `groups` lacks a field or holds one twice.
 
     Examples
     --------
@@ -105,11 +106,7 @@ def clusters_from_keys(
     ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id", dtype=object)
     if ids.has_duplicates:
         raise InputError(f"ids stand twice: {shorten(ids[ids.duplicated()].unique())}")
-    if groups is not None:
-        lacking = ids.difference(pd.Index(groups.index, dtype=object))
-        if len(lacking):
-            raise InputError(f"the groups lack {len(lacking)} fields: {shorten(lacking)}")
-    start, end, n_nodes = _links(ids, pairs, groups)
+    start, end, n_nodes = _links(ids, pairs, _own(groups, ids))
     links = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n_nodes, n_nodes))
     component = connected_components(links, directed=False)[1][: len(ids)]
     names = pd.Series(ids, index=ids, name="cluster")
@@ -142,7 +139,9 @@ def pair_strength(pairs: pd.DataFrame) -> pd.Series:
     [0.875, 0.97]
     """
     evidence = pairs["evidence"] if "evidence" in pairs else pd.Series("hash", pairs.index)
-    strength = pd.DataFrame({"listed": (evidence == "listed").astype(float)}, index=pairs.index)
+    strength = pd.DataFrame(
+        {"listed": evidence.str.contains("listed").astype(float)}, index=pairs.index
+    )
     columns = [column for column in DISTANCE_COLUMNS if column in pairs]
     distance = pairs[columns].apply(pd.to_numeric).astype(float).mean(axis=1)
     by_hash = evidence.str.contains("hash")
@@ -198,7 +197,8 @@ def weakest_links(
     0  pair        b    c            2
     """
     ids = pd.Index([str(image_id) for image_id in members], name="image_id", dtype=object)
-    start, end, n_nodes = _links(ids, pairs, None if groups is None else groups.loc[ids])
+    groups = _own(groups, ids)
+    start, end, n_nodes = _links(ids, pairs, groups)
     n_pairs = 0 if pairs is None else len(pairs)
     strength = np.empty(0) if pairs is None else pair_strength(pairs).to_numpy()
     # Whole numbers, so that equal links tie on every machine; groups come before all pairs.
@@ -280,7 +280,7 @@ def label_disagreements(clusters: pd.Series, catalogue: pd.DataFrame) -> pd.Data
     train = catalogue[catalogue["split"] == "train"]
     table = pd.DataFrame(
         {
-            "cluster": clusters.loc[train.index].to_numpy(),
+            "cluster": take_rows(clusters, train.index, "the clusters").to_numpy(),
             "image_id": train.index,
             "target": train["target"].to_numpy(),
             "source": train["source"].to_numpy(),
@@ -358,10 +358,7 @@ def read_leaks(path: str | os.PathLike, catalogue: pd.DataFrame) -> pd.DataFrame
     FileNotFoundError
         If there is no such file.
     """
-    try:
-        twins = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
+    twins = read_text_table(path)
     missing = [name for name in ("image_id", "twin", "twin_source") if name not in twins.columns]
     if missing:
         raise InputError(
@@ -395,6 +392,12 @@ def strongest_twins(twins: pd.DataFrame) -> pd.DataFrame:
     return twins[twins["twin_target"] != ""].drop_duplicates("image_id").set_index("image_id")
 
 
+def _own(groups: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame | None:
+    if groups is None:
+        return None
+    return take_rows(groups.set_axis(groups.index.map(str)), ids, "the groups")
+
+
 def _links(
     ids: pd.Index, pairs: pd.DataFrame | None, groups: pd.DataFrame | None
 ) -> tuple[np.ndarray, np.ndarray, int]:
@@ -402,7 +405,8 @@ def _links(
     n_nodes = len(ids)
     starts, ends = [], []
     if pairs is not None and len(pairs):
-        named = pd.concat([pairs["image_id"], pairs["twin"]], ignore_index=True).astype(object)
+        named = pd.concat([pairs["image_id"], pairs["twin"]], ignore_index=True)
+        named = named.map(str).astype(object)
         nodes = ids.append(pd.Index(named.unique(), dtype=object).difference(ids, sort=False))
         numbers = nodes.get_indexer(pd.Index(named, dtype=object))
         starts.append(numbers[: len(pairs)])
@@ -422,7 +426,7 @@ def _factorized(ids: pd.Index, groups: pd.DataFrame | None) -> Iterable[tuple]:
     if groups is None:
         return
     for column in groups.columns:
-        values = groups[column].loc[ids].astype(object)
+        values = groups[column].astype(object)
         yield column, *pd.factorize(values.mask(values == ""))
 
 

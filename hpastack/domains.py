@@ -8,7 +8,8 @@ way to see where train and test differ.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
+from hpastack.progress import Progress, silent
+from hpastack.tables import read_text_table
 
 #: The stain of the protein of interest: what differs between antibodies, not between cell lines.
 PROTEIN = "green"
@@ -161,16 +164,12 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
     return table.loc[features.index]
 
 
-def _silent(iterable: Iterable, total: int) -> Iterable:
-    return iterable
-
-
 def domains_of_components(
     components: pd.DataFrame,
     n_domains: int | str = 8,
     random_state: int = 0,
     *,
-    progress: Callable[..., Iterable] = _silent,
+    progress: Progress = silent,
 ) -> pd.Series:
     """Cluster fields that are described by `field_components`.
 
@@ -200,7 +199,7 @@ def domains_of_components(
             rows = generator.choice(len(scores), _AUTO_FIELDS, replace=False)
             sample = scores[np.sort(rows)]
         n_domains = _best_number(sample, random_state, progress)
-    elif isinstance(n_domains, bool) or not isinstance(n_domains, int) or n_domains < 2:
+    elif isinstance(n_domains, bool) or not isinstance(n_domains, Integral) or n_domains < 2:
         raise InputError(f"n_domains is {n_domains!r}; it is a whole number of at least 2, or auto")
     if n_different < n_domains:
         raise InputError(
@@ -221,7 +220,7 @@ def domain_clusters(
     n_domains: int | str = 8,
     random_state: int = 0,
     *,
-    progress: Callable[..., Iterable] = _silent,
+    progress: Progress = silent,
 ) -> pd.Series:
     """Put fields into coarse clusters that look alike, such as one for each cell line.
 
@@ -292,14 +291,14 @@ def _k_means(scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RES
     return min(runs, key=lambda run: run[:2])[2]
 
 
-def _best_number(sample: np.ndarray, seed: int, progress: Callable[..., Iterable]) -> int:
+def _best_number(sample: np.ndarray, seed: int, progress: Progress) -> int:
     """Return the number of domains with the highest mean silhouette; of equals the least."""
     most = len(np.unique(sample, axis=0)) - 1
     numbers = [number for number in AUTO_DOMAINS if number <= most]
     if not numbers:
         raise InputError("auto needs at least 3 different fields; give the number of domains")
     heights = {}
-    for number in progress(numbers, total=len(numbers)):
+    for number in progress(numbers, total=len(numbers), desc="domains"):
         label = _k_means(sample, number, seed, restarts=2)
         with threadpool_limits(1):
             heights[number] = silhouette_score(sample, label) if label.max() > label.min() else -1
@@ -352,7 +351,7 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     if ids.empty:
         raise InputError("there are no training fields, so there is nothing to fold")
     for name, column in (("domain", domains), ("cluster", clusters)):
-        missing = ids.difference(column.index)
+        missing = ids.difference(column.index[column.notna()])
         if len(missing):
             raise InputError(f"{len(missing)} training fields have no {name}: {shorten(missing)}")
     frame = pd.DataFrame(
@@ -401,7 +400,7 @@ def domain_agreement(domains: pd.Series, known: pd.Series) -> dict[str, float]:
     >>> domain_agreement(pd.Series({"a": 0, "b": 0, "c": 1, "d": 1}), line)
     {'n_fields': 3, 'adjusted_rand': 1.0, 'majority': 1.0, 'commonest': 0.6666666666666666}
     """
-    known = known[known.astype(str) != ""]
+    known = known[known.notna() & (known.astype(str) != "")]
     both = known.index.intersection(domains.index)
     if both.empty:
         raise InputError("no field with a domain has a known value")
@@ -437,10 +436,7 @@ def read_assignment(path: str | os.PathLike, column: str) -> pd.Series:
     FileNotFoundError
         If there is no such file.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
+    table = read_text_table(path)
     if not {"image_id", column} <= set(table.columns):
         raise InputError(f"{path}: the columns image_id and {column} are needed")
     values = table.set_index("image_id")[column]

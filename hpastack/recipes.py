@@ -92,6 +92,7 @@ class DuplicatesRecipe(Settings):
     min_stains: int = Field(3, ge=1, le=4)
     shifted: bool = True
     min_correlation: float = Field(0.88, gt=0, le=1)
+    min_similarity: float = Field(0.38, gt=0, le=1)
     mirrored: bool = False
     embedding: str | None = None
     min_cosine: float = Field(0.98, gt=0, le=1)

@@ -76,5 +76,6 @@ def replace_labels(
     if len(strangers):
         raise InputError(f"no predicted labels to replace: {shorten(strangers)}")
     replaced = labels.copy()
-    replaced.loc[targets.index] = vocabulary.indicator(targets)
+    known = vocabulary.indicator(targets).astype(replaced.dtypes.iloc[0])
+    replaced.loc[targets.index] = known
     return replaced

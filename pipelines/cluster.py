@@ -37,8 +37,8 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
+from hpastack.models.stack_inputs import gather_stores
 from hpastack.recipes import DuplicatesRecipe, read_recipe
-from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 
@@ -83,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="columns of the catalogue, or domain, whose values are spread over the folds like "
         "labels, and what a value counts beside a label (default: 1)",
     )  # fmt: skip
-    parser.add_argument("--n-splits", type=int, default=5, metavar="N", help="folds (default: 5)")
-    parser.add_argument("--seed", type=int, default=0, help="settles ties (default: 0)")
+    parser.add_argument("--n-splits", type=int, metavar="N", help="folds (default: 5)")
+    parser.add_argument("--seed", type=int, help="settles ties (default: 0)")
     parser.add_argument(
         "--folds", type=Path, metavar="CSV",
         help="take the folds of this table (image_id or Id, and fold) instead of making them",
@@ -118,9 +118,14 @@ def _run(args: argparse.Namespace) -> None:
     if args.accept_split_clusters and args.folds is None:
         raise InputError("--accept-split-clusters goes with --folds CSV")
     weights = dict(args.balance)
-    if weights and args.folds is not None:
-        raise InputError("--balance has no effect on the folds of --folds; leave out one of them")
-    MultilabelStratifiedGroupKFold(args.n_splits, balance=weights)  # refuses before any work
+    if len(weights) < len(args.balance):
+        raise InputError("--balance names a column twice")
+    chosen = {"--balance": weights or None, "--n-splits": args.n_splits, "--seed": args.seed}
+    for option, value in chosen.items():
+        if args.folds is not None and value is not None:
+            raise InputError(f"{option} has no effect on the folds of --folds; leave out one")
+    n_splits = 5 if args.n_splits is None else args.n_splits
+    MultilabelStratifiedGroupKFold(n_splits, balance=weights)  # refuses before any work
     settings = _settings(args, workspace)
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
@@ -143,16 +148,20 @@ def _run(args: argparse.Namespace) -> None:
 
     print(f"groups kept together: {', '.join(grouped) or 'none'}")
     found = _found_pairs(args, workspace, catalogue, settings, embeddings)
-    pairs = pd.concat([found, *_as_pairs(listed, catalogue)])
-    pairs = pairs.drop_duplicates(["image_id", "twin"], ignore_index=True)
-    links = pd.concat([pairs, *listed], ignore_index=True)
+    pairs = _with_listed(found, pd.concat([found.iloc[:0], *_as_pairs(listed, catalogue)]))
+    links = pd.concat([pairs, *(table.assign(evidence="listed") for table in listed)])
+    links = links.drop_duplicates(["image_id", "twin"], ignore_index=True)
     clusters = clusters_from_keys(catalogue.index, links, columns[grouped])
-    disagreements = label_disagreements(clusters, catalogue)
+    # Plates or cell lines share no labels, whatever they are grouped by.
+    alike = [column for column in grouped if column in DEFAULT_GROUPS]
+    disagreements = label_disagreements(
+        clusters_from_keys(catalogue.index, links, columns[alike]), catalogue
+    )
     _print_clusters(clusters, pairs, disagreements)
     _warn_of_giants(clusters, links, columns[grouped])
     if imported is None:
         plan = make_fold_plan(
-            train.index, indicator, clusters, args.n_splits, args.seed,
+            train.index, indicator, clusters, n_splits, args.seed or 0,
             balance=columns[list(weights)] if weights else None, balance_weights=weights or None,
         )  # fmt: skip
     else:
@@ -166,6 +175,9 @@ def _run(args: argparse.Namespace) -> None:
     twins = leaks(pairs, catalogue)
     print(f"{twins['image_id'].nunique()} test fields have a twin with known labels")
 
+    # What an earlier run left would belong to other clusters.
+    for path in (*outputs, workspace.folds.with_suffix(".json")):
+        path.unlink(missing_ok=True)
     written = (clusters.reset_index(), pairs, twins, disagreements)
     for path, table in zip(tables, written):
         publish_text(path, table.to_csv(index=False, lineterminator="\n"))
@@ -205,7 +217,8 @@ def _columns(catalogue: pd.DataFrame, workspace: Workspace, wanted: list[str]) -
     unknown = [column for column in wanted if column not in columns]
     if unknown:
         raise InputError(
-            f"the catalogue has no column {unknown[0]!r}; it has {shorten(catalogue.columns, 20)}"
+            f"the catalogue has no column {unknown[0]!r}; it has {shorten(catalogue.columns, 20)} "
+            "(a RECIPE goes before --group-by and --balance)"
         )
     return columns
 
@@ -215,10 +228,14 @@ def _embeddings(
 ) -> pd.DataFrame | None:
     if settings.embedding is None:
         return None
-    with open_store(workspace.store(settings.embedding)) as store:
-        if store.kind != "label_free":
-            raise InputError(f"{store.path} has seen labels; compare a label-free embedding")
-        return store.to_frame(catalogue.index)
+    path = workspace.store(settings.embedding)
+    inputs = gather_stores(
+        [path], list(catalogue.index), workspace.vocabulary(),
+        made_from=catalogue_digest(catalogue),
+    )  # fmt: skip
+    if inputs.cnns or inputs.stores[settings.embedding]["kind"] != "label_free":
+        raise InputError(f"{path} has seen labels; compare label-free features")
+    return inputs.table
 
 
 def _found_pairs(
@@ -255,6 +272,15 @@ def _as_pairs(listed: list[pd.DataFrame], catalogue: pd.DataFrame) -> Iterable[p
         ids = np.where(rows[:, :1] > rows[:, 1:], ids[:, ::-1], ids)
         known = pd.DataFrame(ids, columns=["image_id", "twin"])
         yield known.assign(evidence="listed").reindex(columns=list(PAIR_COLUMNS)).astype(object)
+
+
+def _with_listed(found: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
+    """Put the pairs found and those listed into one table, each once."""
+    listed = listed.drop_duplicates(["image_id", "twin"])
+    keys = [pd.MultiIndex.from_frame(table[["image_id", "twin"]]) for table in (found, listed)]
+    both = keys[0].isin(keys[1])
+    found = found.assign(evidence=found["evidence"].where(~both, found["evidence"] + "+listed"))
+    return pd.concat([found, listed[~keys[1].isin(keys[0])]], ignore_index=True)
 
 
 def _print_clusters(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.DataFrame) -> None:

@@ -102,7 +102,7 @@ def _run(args: argparse.Namespace) -> None:
 
     components = field_components(features)
     domains = domains_of_components(
-        components, args.n_domains, args.seed, progress=partial(tqdm, desc="domains", delay=1)
+        components, args.n_domains, args.seed, progress=partial(tqdm, delay=1)
     )
     is_test = catalogue["split"] == "test"
     agreement = {name: domain_agreement(domains, known) for name, known in compared.items()}
@@ -124,7 +124,7 @@ def _run(args: argparse.Namespace) -> None:
     else:
         check = adversarial_check(
             features, is_test, clusters, random_state=args.seed,
-            progress=partial(tqdm, desc="train against test", unit="fold", delay=1),
+            progress=partial(tqdm, unit="fold", delay=1),
         )  # fmt: skip
         _print_check(check)
         weights = check.weights.to_frame()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
-from hpastack.folds import read_fold_plan
+from hpastack.folds import check_plan, read_fold_plan
 from hpastack.metrics import macro_average_precision
 from hpastack.models.cnn_settings import CnnSettings
 from hpastack.recipes import CnnRecipe, read_recipe
@@ -70,6 +70,8 @@ def _run(args: argparse.Namespace) -> None:
     plan = None
     if not args.predict_only:
         plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
+        train = catalogue[catalogue["split"] == "train"]
+        check_plan(plan, train.index, vocabulary.indicator(train["target"], allow_empty=True))
         finetune_folds(folder, catalogue, plan, vocabulary, settings, **options)
     elif workspace.folds.is_file():
         plan = read_fold_plan(workspace.folds)

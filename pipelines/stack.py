@@ -10,8 +10,8 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.clusters import read_leaks, strongest_twins
-from hpastack.errors import InputError, shorten
-from hpastack.folds import FoldPlan, read_fold_plan
+from hpastack.errors import InputError
+from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.labels import Vocabulary
 from hpastack.models.stack_files import check_replaceable, save_stack
 from hpastack.models.stack_inputs import StackInputs, gather_stores
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> None:
     vocabulary = workspace.vocabulary()
     train = catalogue[catalogue["split"] == "train"]
     test = catalogue[catalogue["split"] == "test"]
-    _check_plan(plan, train.index)
+    check_plan(plan, train.index, vocabulary.indicator(train["target"], allow_empty=True))
     if args.no_submission:
         test = test.iloc[:0]
     elif test.empty:
@@ -106,15 +106,6 @@ def _run(args: argparse.Namespace) -> None:
     else:
         write_submission(submission, list(labels.index), labels, vocabulary)
         print(f" and {submission} ({len(labels):,} fields)")
-
-
-def _check_plan(plan: FoldPlan, training: pd.Index) -> None:
-    if set(plan.frame.index) != set(training):
-        differing = plan.frame.index.symmetric_difference(training)
-        raise InputError(
-            f"the fold plan and the training fields differ in {len(differing)} fields: "
-            f"{shorten(differing)}; run: python -m pipelines.cluster --overwrite"
-        )
 
 
 def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:

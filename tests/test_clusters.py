@@ -53,6 +53,15 @@ class TestClusters:
             clusters_from_keys(["a", "a"])
         with pytest.raises(InputError, match="lack 1 fields: b"):
             clusters_from_keys(["a", "b"], None, pd.DataFrame({"well": ["1"]}, index=["a"]))
+        doubled = pd.DataFrame({"well": list("1233")}, index=list("aabc"))
+        with pytest.raises(InputError, match="the groups: ids stand twice: a"):
+            clusters_from_keys(list("abc"), None, doubled)
+
+    def test_ids_are_compared_as_text(self):
+        pairs = pd.DataFrame({"image_id": [0, 2], "twin": [1, 9]})
+        wells = pd.DataFrame({"well": ["A", "B", "A", "C"]}, index=range(4))
+        assert clusters_from_keys(range(4), pairs).tolist() == ["0", "0", "2", "3"]
+        assert clusters_from_keys(range(4), pairs, wells).tolist() == ["0", "0", "0", "3"]
 
 
 class TestDuplicateLists:
@@ -222,7 +231,7 @@ class TestLeaks:
     def test_strength_is_the_best_evidence(self):
         pairs = pd.DataFrame(
             {
-                "evidence": ["hash", "shift", "hash+shift", "listed", "embedding"],
+                "evidence": ["hash", "shift", "hash+shift", "hash+listed", "embedding"],
                 "distance_red": [64, 128, 0, 100, 128],
                 "distance_green": [None, 128, 32, 100, 128],
                 "correlation": [None, 0.95, 0.5, None, None],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hpastack.duplicates.hashing import Progress, silent
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
+from hpastack.progress import Progress, silent
 
 # Rows compared with all that follow them at once.
 _BLOCK = 1024
@@ -40,8 +40,8 @@ def embedding_pairs(
     Raises
     ------
     InputError
-        If `min_cosine` is not above 0 and at most 1, a value is not finite, or
-        there are more than ten million pairs.
+        If `min_cosine` is not above 0 and at most 1, an id stands twice, a
+        value is not finite, or there are more than ten million pairs.
 
     Examples
     --------
@@ -52,6 +52,13 @@ def embedding_pairs(
     """
     if not 0 < min_cosine <= 1:
         raise InputError(f"min_cosine is {min_cosine}; it is above 0 and at most 1")
+    if embeddings.index.has_duplicates:
+        doubled = embeddings.index[embeddings.index.duplicated()].unique()
+        raise InputError(f"ids of embeddings stand twice: {shorten(doubled)}")
+    if embeddings.empty:
+        return pd.DataFrame({"image_id": [], "twin": [], "cosine": []}).astype(
+            {"image_id": object, "twin": object}
+        )
     values = embeddings.to_numpy(dtype=np.float32)
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
@@ -59,9 +66,11 @@ def embedding_pairs(
             f"{values[row, column]} in column {embeddings.columns[column]!r} of field "
             f"{embeddings.index[row]}; embeddings are finite"
         )
-    values = values - values.mean(axis=0)
+    size = np.linalg.norm(values, axis=1, keepdims=True)
+    values = values - values.mean(axis=0, dtype=np.float64).astype(np.float32)
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    values /= np.where(length > 0, length, 1)
+    # What is left of a field at the mean is rounding, and must not be blown up to a direction.
+    values *= np.where(length > 1e-5 * size, 1 / np.maximum(length, 1e-30), 0)
     # Rounding must not lose a copy at a cosine of 1.
     lowest = min_cosine - 1e-5
     starts = range(0, len(values), _BLOCK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from scipy import fft
 
 from hpastack.channels import STAINS
 from hpastack.duplicates.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.images import iter_fields
+from hpastack.progress import Progress, silent
 from hpastack.store import StoreHeader, StoreWriter, open_store
 
 #: Side of the picture that hashes are made from, in pixels.
@@ -40,14 +41,6 @@ _RECIPE = {
     "read_size": _READ_SIZE,
 }
 
-#: Wraps an iterable: ``progress(iterable, total=n, desc=what)``, as `tqdm` does.
-Progress = Callable[..., Iterable]
-
-
-def silent(iterable: Iterable, total: int, desc: str) -> Iterable:
-    """Show no progress."""
-    return iterable
-
 
 @dataclass(frozen=True, eq=False)
 class FieldHashes:
@@ -56,6 +49,7 @@ class FieldHashes:
     Parameters
     ----------
     image_ids : list of str, length n
+        Unique.
     hashes : ndarray of uint8, shape (n, 4, 32)
         256-bit perceptual hash of each stain.
     valid : ndarray of bool, shape (n, 4)
@@ -64,6 +58,11 @@ class FieldHashes:
         512-bit code of the power spectrum in each of nine windows.
     thumbnails : ndarray of uint8, shape (n, 4, 48, 48)
         Each stain, stretched to its own range.
+
+    Raises
+    ------
+    InputError
+        If an id stands twice.
     """
 
     image_ids: list[str]
@@ -71,6 +70,13 @@ class FieldHashes:
     valid: np.ndarray
     codes: np.ndarray
     thumbnails: np.ndarray
+
+    def __post_init__(self):
+        image_ids = [str(image_id) for image_id in self.image_ids]
+        counts = pd.Series(image_ids, dtype=object).value_counts()
+        if (counts > 1).any():
+            raise InputError(f"ids stand twice: {shorten(sorted(counts.index[counts > 1]))}")
+        object.__setattr__(self, "image_ids", image_ids)
 
 
 def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +106,8 @@ def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        If `field` does not have four stains of at least a pixel.
+        If `field` does not have four stains of at least a pixel, or values
+        outside [0, 1].
 
     Notes
     -----
@@ -245,6 +252,11 @@ def _averaged(field: np.ndarray, side: int) -> np.ndarray:
     field = np.asarray(field, dtype=np.float32)
     if field.ndim != 3 or len(field) != _N_STAINS or 0 in field.shape:
         raise InputError(f"a field of shape {field.shape}; it is ({_N_STAINS}, height, width)")
+    # Noise that was not cut may reach a little beyond; NaN fails too.
+    if not (field.min() >= -0.5 and field.max() <= 1.5):
+        raise InputError(
+            f"a field with values from {field.min():g} to {field.max():g}; they lie in [0, 1]"
+        )
     return np.stack([cv2.resize(s, (side, side), interpolation=cv2.INTER_AREA) for s in field])
 
 

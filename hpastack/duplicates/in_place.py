@@ -10,8 +10,9 @@ import pandas as pd
 from hpastack.channels import STAINS
 from hpastack.clusters import DISTANCE_COLUMNS
 from hpastack.duplicates.hamming import near_pairs
-from hpastack.duplicates.hashing import HASH_BYTES, Progress, silent
+from hpastack.duplicates.hashing import HASH_BYTES
 from hpastack.errors import InputError
+from hpastack.progress import Progress, silent
 
 _N_STAINS = len(STAINS)
 _BITS = 8 * HASH_BYTES

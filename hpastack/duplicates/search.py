@@ -10,9 +10,10 @@ import pandas as pd
 
 from hpastack.clusters import DISTANCE_COLUMNS, clusters_from_keys
 from hpastack.duplicates.embedded import embedding_pairs
-from hpastack.duplicates.hashing import FieldHashes, Progress, silent
+from hpastack.duplicates.hashing import FieldHashes
 from hpastack.duplicates.in_place import duplicate_pairs, name_pairs
 from hpastack.duplicates.shifted import shifted_pairs
+from hpastack.progress import Progress, silent
 
 #: Columns of a table of pairs.
 PAIR_COLUMNS = (
@@ -28,6 +29,7 @@ def near_duplicates(
     min_stains: int = 3,
     shifted: bool = True,
     min_correlation: float = 0.88,
+    min_similarity: float = 0.38,
     mirrored: bool = False,
     embeddings: pd.DataFrame | None = None,
     min_cosine: float = 0.98,
@@ -44,7 +46,7 @@ def near_duplicates(
         As `duplicate_pairs`.
     shifted : bool, default=True
         Whether to look for shifted copies too.
-    min_correlation, mirrored
+    min_correlation, min_similarity, mirrored
         As `shifted_pairs`.
     embeddings : DataFrame, optional
         As for `embedding_pairs`; looked at if given.
@@ -79,14 +81,16 @@ def near_duplicates(
         if shifted:
             found["shift"] = shifted_pairs(
                 hashes, min_correlation=min_correlation, min_stains=min_stains,
-                mirrored=mirrored, threads=threads, progress=progress,
+                min_similarity=min_similarity, mirrored=mirrored, threads=threads,
+                progress=progress,
             ).drop(columns=list(DISTANCE_COLUMNS))  # fmt: skip
     if embeddings is not None:
         if hashes is not None:  # one order of fields, so that a pair is the same in all tables
-            known = embeddings.index.intersection(pd.Index(hashes.image_ids, dtype=object))
-            place = pd.Series(range(len(hashes.image_ids)), hashes.image_ids)
-            first = place.loc[known].sort_values().index
-            embeddings = embeddings.loc[[*first, *embeddings.index.difference(known, sort=False)]]
+            order = embeddings.index.to_numpy(dtype=object)
+            known = embeddings.index.isin(hashes.image_ids)
+            own = set(order[known])
+            order[known] = [image_id for image_id in hashes.image_ids if image_id in own]
+            embeddings = embeddings.loc[order]
         found["embedding"] = embedding_pairs(embeddings, min_cosine=min_cosine, progress=progress)
     pairs = pd.DataFrame(columns=keys, dtype=object)
     for search, table in found.items():

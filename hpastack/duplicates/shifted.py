@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import fft, ndimage
 
 from hpastack.duplicates.hamming import near_pairs
-from hpastack.duplicates.hashing import FieldHashes, Progress, silent
+from hpastack.duplicates.hashing import FieldHashes
 from hpastack.duplicates.in_place import check_min_stains, name_pairs
 from hpastack.duplicates.spectra import (
     FACING,
@@ -17,6 +17,7 @@ from hpastack.duplicates.spectra import (
     spectral_codes,
 )
 from hpastack.errors import InputError
+from hpastack.progress import Progress, silent
 
 #: Most that a copy may be shifted along an axis, in parts of the side.
 MAX_SHIFT = 0.4
@@ -32,7 +33,7 @@ def shifted_pairs(
     *,
     min_correlation: float = 0.88,
     min_stains: int = 3,
-    min_similarity: float = 0.34,
+    min_similarity: float = 0.38,
     mirrored: bool = False,
     threads: int | None = None,
     progress: Progress = silent,
@@ -51,7 +52,7 @@ def shifted_pairs(
         Least correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
         Stains that must agree, each valid in both fields, at one shift.
-    min_similarity : float, default=0.34
+    min_similarity : float, default=0.38
         Least cosine of the spectra of a candidate, estimated from 512 bits.
     mirrored : bool, default=False
         Whether to look for copies mirrored left to right or top to bottom too;

@@ -3,6 +3,7 @@
 from hpastack.folds.plan import (
     FoldPlan,
     audit_folds,
+    check_plan,
     labels_digest,
     make_fold_plan,
     read_fold_plan,
@@ -27,6 +28,7 @@ __all__ = [
     "RareLabelWarning",
     "RepeatedMultilabelStratifiedGroupKFold",
     "audit_folds",
+    "check_plan",
     "fold_report",
     "labels_digest",
     "labels_missing_from_folds",

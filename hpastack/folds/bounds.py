@@ -6,6 +6,7 @@ import numpy as np
 
 # Larger units are rare, and the search for the best counts grows with them.
 _MAX_UNIT = 16
+_MAX_FOLDS = 10
 
 
 def least_deviation(held: np.ndarray, n_splits: int) -> float:
@@ -41,7 +42,9 @@ def least_deviation(held: np.ndarray, n_splits: int) -> float:
     if total == 0:
         return float("nan")
     bounds = [2 * (n_splits * int(held.max()) - total), 2 * (n_splits - len(held)) * total]
-    for unit in range(1, min(int(held.max()), _MAX_UNIT) + 1):
+    # With many folds the search grows too large for what larger units could add.
+    largest = min(int(held.max()), _MAX_UNIT) if n_splits <= _MAX_FOLDS else 1
+    for unit in range(1, largest + 1):
         n_odd = int((held % unit > 0).sum())
         if unit == 1 or n_odd < n_splits:
             bounds.append(_least_in_units(total, n_splits, unit, n_odd))

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,8 +19,7 @@ from hpastack.folds.report import check_fold_numbers
 from hpastack.folds.rows import indicator_of
 from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
 from hpastack.store import fold_digest
-
-Frame = TypeVar("Frame", pd.Series, pd.DataFrame)
+from hpastack.tables import read_text_table, take_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +59,12 @@ class FoldPlan:
         frame = self.frame[["cluster", "fold"]].copy()
         frame.index = pd.Index([str(image_id) for image_id in frame.index], name="image_id")
         _check_ids(frame.index, "a fold plan")
-        frame["cluster"] = frame["cluster"].astype(str)
-        unclustered = frame.index[frame["cluster"] == ""]
+        unclustered = frame.index[frame["cluster"].isna() | (frame["cluster"].astype(str) == "")]
         if len(unclustered):
             raise InputError(
                 f"a fold plan needs a cluster for every field; {unclustered[0]} has none"
             )
+        frame["cluster"] = frame["cluster"].astype(str)
         if not pd.api.types.is_integer_dtype(frame["fold"]):
             raise InputError("the folds of a fold plan are whole numbers from 0")
         frame["fold"] = frame["fold"].astype(np.int64)
@@ -119,7 +117,9 @@ def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
       cluster  n_fields folds
     0       a         2   0 1
     """
-    clusters = _take(clusters, fold.index, "the clusters")
+    clusters = take_rows(clusters, fold.index, "the clusters")
+    if clusters.isna().any():
+        raise InputError(f"no cluster for {shorten(clusters.index[clusters.isna()])}")
     rows = []
     grouped = pd.DataFrame({"cluster": clusters.to_numpy(), "fold": fold.to_numpy()})
     n_folds = grouped.groupby("cluster")["fold"].nunique()
@@ -154,7 +154,7 @@ def read_fold_table(path: str | os.PathLike, image_ids: Iterable[str]) -> pd.Ser
         field is in it, an id stands twice, a field has no fold, or the table
         holds an id that is not among `image_ids`.
     """
-    table = _read_csv(path)
+    table = read_text_table(path)
     column = next((name for name in ("image_id", "Id") if name in table.columns), None)
     if column is None or "fold" not in table.columns:
         raise InputError(f"{path}: a table of folds has the columns image_id (or Id) and fold")
@@ -197,7 +197,7 @@ def read_fold_plan(path: str | os.PathLike) -> FoldPlan:
         If there is no such file.
     """
     path = Path(path)
-    table = _read_csv(path)
+    table = read_text_table(path)
     missing = [name for name in ("image_id", "cluster", "fold") if name not in table.columns]
     if missing:
         raise InputError(f"{path}: a fold plan has the columns image_id, cluster, fold")
@@ -292,13 +292,13 @@ def make_fold_plan(
     indicator = indicator_of(indicator)
     if len(indicator) != len(ids):
         raise InputError(f"{len(ids)} fields and {len(indicator)} rows of labels; they must fit")
-    own = _take(clusters, ids, "the clusters")
+    own = take_rows(clusters, ids, "the clusters")
     if balance is None and balance_weights:
         raise InputError("balance_weights goes with balance, the data frame that holds the columns")
     if balance is not None:
         if balance_weights is None:
             balance_weights = dict.fromkeys(balance.columns, 1.0)
-        balance = _take(balance, ids, "the columns to balance")
+        balance = take_rows(balance, ids, "the columns to balance")
     splitter = MultilabelStratifiedGroupKFold(
         n_splits, random_state=random_state, balance=balance_weights
     )
@@ -312,6 +312,38 @@ def make_fold_plan(
         "seed": int(random_state),
     }
     return FoldPlan(frame, record)
+
+
+def check_plan(plan: FoldPlan, image_ids: Iterable[str], indicator: ArrayLike) -> None:
+    """Refuse a plan that was made for other fields or other labels.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+    image_ids : iterable of str, length n
+        The training fields as they are now.
+    indicator : array-like of {0, 1}, shape (n, n_labels)
+        Their labels as they are now.
+
+    Raises
+    ------
+    InputError
+        If the fields differ, or the labels differ from those recorded with the
+        plan.
+    """
+    ids = pd.Index([str(image_id) for image_id in image_ids])
+    differing = plan.frame.index.symmetric_difference(ids)
+    if len(differing):
+        raise InputError(
+            f"the fold plan and the training fields differ in {len(differing)} fields: "
+            f"{shorten(differing)}; run: python -m pipelines.cluster --overwrite"
+        )
+    if plan.record.get("labels", None) not in (None, labels_digest(ids, indicator)):
+        raise InputError(
+            "labels have changed since the folds were made; to keep the folds run: "
+            "python -m pipelines.cluster --folds data/folds.csv --overwrite, or without --folds to "
+            "make new ones, for which CNNs have to be trained again"
+        )
 
 
 def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
@@ -333,13 +365,6 @@ def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
     for image_id, labels in sorted(zip(map(str, image_ids), rows)):
         digest.update(f"{image_id}\t{labels}\n".encode())
     return digest.hexdigest()
-
-
-def _read_csv(path: str | os.PathLike) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
 
 
 def _read_record(path: Path) -> dict:
@@ -374,10 +399,3 @@ def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarr
             f"{where}: fold {table['fold'].iloc[row]!r} of {ids[row]} is not a whole number from 0"
         )
     return texts.astype(np.int64).to_numpy()
-
-
-def _take(table: Frame, ids: pd.Index, what: str) -> Frame:
-    missing = ids.difference(table.index)
-    if len(missing):
-        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}")
-    return table.loc[ids]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.folds.bounds import least_deviation
 from hpastack.folds.rows import group_codes, indicator_of, label_names
 
@@ -187,7 +187,11 @@ def fold_report(
     """
     indicator = indicator_of(y)
     names = label_names(y, indicator.shape[1]) if names is None else list(names)
+    if len(names) != indicator.shape[1]:
+        raise InputError(f"{len(names)} names for {indicator.shape[1]} labels; they must fit")
     folds = np.asarray(folds)
+    if folds.dtype.kind not in "iu" or folds.size == 0:
+        raise InputError("folds are whole numbers from 0, one for each row, and at least two rows")
     if folds.shape != (len(indicator),):
         raise InputError(f"{len(indicator)} rows of labels and {folds.size} folds; they must fit")
     check_fold_numbers(folds, "the folds")
@@ -243,7 +247,7 @@ def labels_missing_from_folds(
     -------
     list of str
         A warning for each label that lives in fewer clusters than folds, in
-        the order of the columns.
+        the order of the columns, and one for all labels that no row holds.
 
     Examples
     --------
@@ -253,7 +257,11 @@ def labels_missing_from_folds(
     indicator = indicator_of(indicator)
     codes, _ = group_codes(clusters, len(indicator), 0)
     warnings = []
-    for label in range(indicator.shape[1]):
+    absent = [
+        str(label if names is None else names[label])
+        for label in np.flatnonzero(indicator.sum(0) == 0).tolist()
+    ]
+    for label in np.flatnonzero(indicator.sum(0) > 0).tolist():
         lives_in = len(np.unique(codes[indicator[:, label] == 1]))
         if lives_in < n_splits:
             name = label if names is None else names[label]
@@ -262,6 +270,8 @@ def labels_missing_from_folds(
                 f"label {name} lives in {clusters_text}, fewer than the {n_splits} folds: "
                 "it is missing from some folds"
             )
+    if absent:
+        warnings.append(f"no row holds {shorten(absent, 40)}: missing from all folds")
     return warnings
 
 

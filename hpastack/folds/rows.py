@@ -12,6 +12,9 @@ import pandas as pd
 
 from hpastack.errors import InputError, shorten
 
+# Beyond it labels would count for nothing beside the column.
+_MOST_WEIGHT = 1000
+
 
 def indicator_of(y: Any) -> np.ndarray:
     """Give labels as an indicator matrix, shape (n, n_labels) of uint8; classes become one-hot."""
@@ -19,6 +22,10 @@ def indicator_of(y: Any) -> np.ndarray:
         y = y.toarray()
     y = np.asarray(y)
     if y.ndim == 1:
+        if y.dtype.kind == "f" and (y % 1 != 0).any():
+            raise InputError(
+                "y holds fractions or NaN, and so no classes; give classes, or an indicator matrix"
+            )
         classes, codes = np.unique(y, return_inverse=True)
         return (codes[:, None] == np.arange(len(classes))).astype(np.uint8)
     if y.ndim != 2:
@@ -30,7 +37,7 @@ def indicator_of(y: Any) -> np.ndarray:
             f"labels are 0 or 1 in an indicator matrix; row {row}, column {column} "
             f"holds {y[row, column]}"
         )
-    return y.astype(np.uint8)
+    return y.astype(np.uint8, order="C")
 
 
 def label_names(y: Any, n_labels: int) -> list:
@@ -56,12 +63,21 @@ def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, 
     if (codes < 0).any():
         raise InputError(f"row {int(np.argmax(codes < 0))} has no group; give every row one")
     keys = [
-        hashlib.blake2b(f"{seed}\n{name!r}".encode(), digest_size=16).digest()
+        hashlib.blake2b(f"{seed}\n{_plain(name)!r}".encode(), digest_size=16).digest()
         for name in names.tolist()
     ]
     rank = np.empty(len(keys), dtype=np.int64)
     rank[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
     return rank[codes], len(keys)
+
+
+def _plain(name: Any) -> Any:
+    """Give a name that is the same from an array, a list and a column that once held NaN."""
+    if isinstance(name, tuple):
+        return tuple(map(_plain, name))
+    if isinstance(name, np.generic):
+        name = name.item()
+    return int(name) if isinstance(name, float) and name.is_integer() else name
 
 
 def check_balance(balance: Any) -> dict:
@@ -77,9 +93,12 @@ def check_balance(balance: Any) -> dict:
         if (
             not isinstance(weight, Real)
             or isinstance(weight, bool)
-            or not 0 < float(weight) < float("inf")
+            or not 0 < float(weight) <= _MOST_WEIGHT
         ):
-            raise InputError(f"the weight of {name!r} in balance is {weight!r}; it must be above 0")
+            raise InputError(
+                f"the weight of {name!r} in balance is {weight!r}; it must be above 0, and at "
+                f"most {_MOST_WEIGHT:,}"
+            )
     return dict(balance)
 
 
@@ -109,5 +128,11 @@ def balance_levels(frame: Any, weights: Mapping, n_rows: int) -> list[tuple[np.n
                 f"the column {name!r} holds fractions, so nearly every row would be a level of "
                 "its own; cut it into bins first, with pandas.cut or pandas.qcut"
             )
-        levels.append((pd.factorize(column, use_na_sentinel=False)[0], float(weight)))
+        codes = pd.factorize(column, use_na_sentinel=False)[0]
+        if codes.max(initial=0) >= 20 and 2 * codes.max() >= n_rows:
+            raise InputError(
+                f"the column {name!r} has {codes.max() + 1:,} values in {n_rows:,} rows, too many "
+                "to spread evenly; balance one with few values"
+            )
+        levels.append((codes, float(weight)))
     return levels

@@ -73,8 +73,9 @@ class _GroupSplitter(BaseCrossValidator):
 
     def _name_rare_labels(self, y: Any, groups: Any, n_parts: int) -> None:
         indicator = indicator_of(y)
-        names = label_names(y, indicator.shape[1])
-        rare = labels_missing_from_folds(indicator, groups, n_parts, names)
+        held = np.flatnonzero(indicator.any(axis=0))  # nobody expects the others in a fold
+        names = [label_names(y, indicator.shape[1])[label] for label in held]
+        rare = labels_missing_from_folds(indicator[:, held], groups, n_parts, names)
         if rare:
             # The line that asked for the split: this is called by a generator.
             warnings.warn("; ".join(rare), RareLabelWarning, stacklevel=3)
@@ -417,7 +418,7 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
         """
         self._check_lengths(X, y)
         seed = self._seed()
-        share = Fraction(self.test_size).limit_denominator(1000)
+        share = Fraction(round(1000 * float(self.test_size)), 1000)
         parts = np.array([share.denominator - share.numerator, share.numerator])
         for number in range(self.n_splits):
             side = self._assign(y, groups, X, _nth_seed(seed, number), parts)

@@ -30,13 +30,21 @@ def test_same_fields_pair_at_one_and_constant_ones_never():
     embeddings = pd.DataFrame([[1.0, 2.0], [1.0, 2.0], [-2.0, -4.0]], index=list("abc"))
     pairs = embedding_pairs(embeddings, min_cosine=1.0)
     assert pairs.values.tolist() == [["a", "b", 1.0]]
-    assert embedding_pairs(pd.DataFrame(np.ones((3, 2)), index=list("abc"))).empty
+    # Of equal fields nothing is left but the rounding of their mean.
+    same = np.random.default_rng(0).random(16).astype(np.float32)
+    for row in (np.full(16, 0.1), same):
+        assert embedding_pairs(pd.DataFrame(np.tile(row, (300, 1)))).empty
+    assert embedding_pairs(pd.DataFrame(columns=["e0"])).columns.tolist() == [
+        "image_id", "twin", "cosine"
+    ]  # fmt: skip
 
 
 def test_bad_input_is_named(monkeypatch):
     embeddings = pd.DataFrame([[1.0, np.nan]], index=["a"], columns=["e0", "e1"])
     with pytest.raises(InputError, match="nan in column 'e1' of field a"):
         embedding_pairs(embeddings)
+    with pytest.raises(InputError, match="stand twice: a"):
+        embedding_pairs(pd.DataFrame([[1.0], [2.0]], index=["a", "a"]))
     with pytest.raises(InputError, match="min_cosine is 0"):
         embedding_pairs(embeddings, min_cosine=0)
     monkeypatch.setattr("hpastack.duplicates.embedded._MOST_PAIRS", 2)

@@ -66,6 +66,18 @@ class TestFieldHashes:
             assert valid.shape == (4,)
             assert field_thumbnail(rng.random(shape)).shape == (4, 48, 48)
 
+    @pytest.mark.parametrize("value", [np.nan, 255.0])
+    def test_values_that_are_not_scaled_are_named(self, value):
+        field = np.full((4, 64, 64), 0.1)
+        field[2, 5, 5] = value
+        with pytest.raises(InputError, match="a field with values from"):
+            hash_fields({"a": field})
+
+    def test_doubled_ids_are_named(self):
+        field = np.zeros((4, 64, 64))
+        with pytest.raises(InputError, match="ids stand twice: a"):
+            hash_fields([("a", field), ("a", field)])
+
     @pytest.mark.parametrize("shape", [(3, 64, 64), (64, 64), (4, 0, 64)])
     def test_wrong_shape_is_named(self, shape):
         with pytest.raises(InputError, match=r"a field of shape"):

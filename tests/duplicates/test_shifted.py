@@ -70,17 +70,17 @@ class TestShiftedPairs:
     def test_far_shifts_of_fields_with_all_their_cells(self):
         """What docs/benchmarks.md measures on 5,000 fields, on a few."""
         rng = np.random.default_rng(0)
-        fields, n = [], 40
+        fields, n = [], 150
         for number in range(n):
             drawing = {"size": 96, "seed": number, "margin": 0.25}
             label = int(rng.integers(28))
             fields.append(draw_field([label], **drawing))
-            shift = tuple(rng.choice([-0.25, 0.25], 2))
+            shift = tuple(rng.choice([-1, 1], 2) * rng.uniform(0.05, 0.25, 2))
             fields.append(draw_field([label], **drawing, copy_seed=number, copy_shift=shift))
         pairs = near_duplicates(hashed(fields))
         names = [(int(i[1:]), int(j[1:])) for i, j in pairs[["image_id", "twin"]].values]
         assert set(names) <= {(i, i + 1) for i in range(0, 2 * n, 2)}
-        assert len(names) >= n - 1
+        assert len(names) >= 0.99 * n
 
     def test_blank_stains_link_nothing(self, scenes):
         fields = hashed([np.zeros((4, 64, 64))] * 5)

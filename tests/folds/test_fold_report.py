@@ -111,5 +111,5 @@ def test_names_labels_of_few_groups():
     y = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
     warnings = labels_missing_from_folds(y, ["a", "a", "b", "c"], 3, ["x", "y", "z"])
     assert [warning.split(",")[0] for warning in warnings] == [
-        "label y lives in 1 cluster", "label z lives in 0 clusters"
+        "label y lives in 1 cluster", "no row holds z: missing from all folds"
     ]  # fmt: skip

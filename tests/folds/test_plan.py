@@ -6,6 +6,7 @@ from hpastack.errors import InputError
 from hpastack.folds import (
     FoldPlan,
     audit_folds,
+    check_plan,
     labels_digest,
     make_fold_plan,
     read_fold_plan,
@@ -181,3 +182,28 @@ class TestForeignFolds:
         assert audit_folds(pd.Series({"c": 0, "d": 0}), clusters).columns.tolist() == [
             "cluster", "n_fields", "folds"
         ]  # fmt: skip
+
+
+class TestCheckPlan:
+    def test_fields_and_labels_must_be_those_of_the_plan(self):
+        ids, y = list("abcd"), np.array([[1], [1], [0], [0]])
+        plan = make_fold_plan(ids, y, pd.Series(ids, ids), 2)
+        check_plan(plan, ids[::-1], y[::-1])
+        with pytest.raises(InputError, match="differ in 1 fields: d"):
+            check_plan(plan, ids[:3], y[:3])
+        with pytest.raises(InputError, match="labels have changed .*--folds data/folds.csv"):
+            check_plan(plan, ids, 1 - y)
+        check_plan(FoldPlan(plan.frame), ids, 1 - y)  # a plan without a record says nothing
+
+    @pytest.mark.parametrize("nothing", [None, np.nan, ""])
+    def test_a_missing_cluster_is_no_cluster(self, nothing):
+        frame = pd.DataFrame({"cluster": ["a", nothing], "fold": [0, 1]}, index=["a", "b"])
+        with pytest.raises(InputError, match="b has none"):
+            FoldPlan(frame)
+
+    def test_the_audit_passes_over_no_field(self):
+        fold = pd.Series({"a": 0, "b": 1})
+        with pytest.raises(InputError, match="no cluster for b"):
+            audit_folds(fold, pd.Series({"a": "a", "b": None}))
+        with pytest.raises(InputError, match="ids stand twice: a"):
+            audit_folds(fold, pd.Series(["a", "a", "b"], index=["a", "a", "b"]))

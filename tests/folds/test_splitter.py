@@ -369,3 +369,35 @@ def group_k_fold(y, groups):
 
 def deviation(y, fold):
     return fold_report(y, fold).labels["relative_deviation"].mean()
+
+
+class TestNamesOfGroups:
+    @pytest.mark.parametrize(
+        "groups", [np.array(list("aabbccddee")), np.arange(10) // 2, np.arange(10) // 2 + 0.0]
+    )
+    def test_the_container_does_not_matter(self, groups):
+        y = np.ones((10, 1), dtype=int)
+        splitter = MultilabelStratifiedGroupKFold(3, random_state=1)
+        expected = splitter.fold_numbers(y, groups.tolist())
+        whole = groups.astype(int).tolist() if groups.dtype.kind == "f" else groups.tolist()
+        for same in (groups, list(groups), pd.Series(groups, dtype=object), whole):
+            assert splitter.fold_numbers(y, same).tolist() == expected.tolist()
+        pairs = [("p", name) for name in groups]
+        plain = [("p", name) for name in groups.tolist()]
+        assert (splitter.fold_numbers(y, pairs) == splitter.fold_numbers(y, plain)).all()
+
+    def test_memory_order_of_the_labels_does_not_matter(self):
+        y = np.random.default_rng(0).integers(0, 2, (40, 5))
+        splitter = MultilabelStratifiedGroupKFold(3)
+        for same in (np.asfortranarray(y), y[::-1][::-1], pd.DataFrame(y)):
+            assert (splitter.fold_numbers(same) == splitter.fold_numbers(y)).all()
+
+    def test_what_cannot_be_stratified_is_refused(self):
+        with pytest.raises(InputError, match="holds fractions"):
+            MultilabelStratifiedGroupKFold(2).fold_numbers(np.random.default_rng(0).random(10))
+        X = pd.DataFrame({"text": [f"{number}.5" for number in range(60)]})
+        splitter = MultilabelStratifiedGroupKFold(2, balance={"text": 1.0})
+        with pytest.raises(InputError, match="'text' has 60 values in 60 rows"):
+            splitter.fold_numbers(np.ones((60, 1)), None, X)
+        with pytest.raises(InputError, match="at most 1,000"):
+            MultilabelStratifiedGroupKFold(2, balance={"text": 1e18})

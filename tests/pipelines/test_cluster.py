@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from hpastack.channels import STAINS
+from hpastack.errors import InputError
 from hpastack.folds import read_fold_plan
 from hpastack.store import StoreHeader, write_store
 from hpastack.synthetic import draw_field
@@ -151,7 +152,7 @@ def test_without_images_wells_are_kept_together(unpictured, capsys):
     assert "the largest (f00) with 6" in printed.out
     assert "warning: cluster f00 holds 29% of the fields" in printed.err
     # Labels 0 to 2 live in many wells; the other 25 in none.
-    assert "warning: label Nuclear speckles lives in 0 clusters" in printed.err
+    assert "warning: no row holds Nucleoli fibrillar center, Nuclear speckles," in printed.err
     assert "label Nucleoplasm lives" not in printed.err
     assert outputs(unpictured) == [
         "clusters.csv", "disagreements.csv", "folds.csv", "folds.json", "leaks.csv", "pairs.csv"
@@ -238,6 +239,45 @@ class TestBalance:
         assert "well" in capsys.readouterr().err
         assert run(unpictured, "--balance", "well", "--folds", "x.csv") == 2
         assert "--balance has no effect" in capsys.readouterr().err
+        assert run(unpictured, "--n-splits", "3", "--folds", "x.csv") == 2
+        assert "--n-splits has no effect" in capsys.readouterr().err
+        assert run(unpictured, "--balance", "well", "well=2") == 2
+        assert "names a column twice" in capsys.readouterr().err
+        assert run(unpictured, "--group-by", "well", "duplicates") == 2
+        assert "a RECIPE goes before --group-by" in capsys.readouterr().err
+
+
+def test_found_and_listed_pairs_are_one_and_outside_links_are_strong(workspace, capsys):
+    known = workspace / "known.txt"
+    known.write_text("tr02,tr11\ntr00,elsewhere,t0\ntr00,tr03,tr04\n")
+    assert run(workspace, "--pairs", str(known), "--n-splits", "3") == 0
+    pairs = read(workspace, "pairs.csv").set_index(["image_id", "twin"])
+    assert pairs.loc[("tr02", "tr11"), "evidence"] == "shift+listed"
+    assert pairs.loc[("tr00", "t0"), "evidence"] == "listed"
+    assert "strength 0.00" not in capsys.readouterr().err
+
+
+def test_what_an_earlier_run_left_does_not_stay(unpictured, monkeypatch, capsys):
+    assert run(unpictured) == 0
+    plot = unpictured / "reports" / "folds.png"
+    assert plot.is_file()
+
+    def without_matplotlib(report):
+        raise InputError("the plot needs matplotlib")
+
+    monkeypatch.setattr("hpastack.folds.FoldReport.plot", without_matplotlib)
+    assert run(unpictured, "--n-splits", "2", "--overwrite") == 0
+    assert "no plot of the folds: the plot needs matplotlib" in capsys.readouterr().out
+    assert not plot.exists()
+
+
+def test_disagreements_look_at_no_plates(unpictured):
+    assert run(unpictured, "--group-by", "plate", "--n-splits", "2") == 2  # one plate holds all
+    table = read(unpictured, "catalogue.csv")
+    table["plate"] = [f"P{number // 5}" for number in range(21)]
+    table.to_csv(unpictured / "data" / "catalogue.csv", index=False)
+    assert run(unpictured, "--group-by", "plate", "--n-splits", "2") == 0
+    assert read(unpictured, "disagreements.csv").empty
 
 
 def test_group_by_names_the_columns(unpictured, capsys):

@@ -135,6 +135,20 @@ def test_leaks_are_applied_when_asked_for_and_said_so(workspace, capsys):
     one_line(capsys, "leaks.csv is missing", "pipelines.cluster")
 
 
+def test_labels_corrected_after_the_folds_are_noticed(workspace, capsys):
+    path = workspace / "data" / "catalogue.csv"
+    catalogue = pd.read_csv(path, dtype=str, keep_default_na=False)
+    catalogue.loc[0, "target"] = "27"
+    catalogue.to_csv(path, index=False)
+    assert call(stack, workspace, *QUICK) == 2
+    one_line(capsys, "labels have changed", "--folds data/folds.csv")
+    before = (workspace / "data" / "folds.csv").read_bytes()
+    kept = ("--folds", workspace / "data" / "folds.csv", "--no-images", "--overwrite")
+    assert call(cluster, workspace, *kept) == 0
+    assert (workspace / "data" / "folds.csv").read_bytes() == before
+    assert call(stack, workspace, *QUICK) == 0
+
+
 def test_nothing_is_overwritten_unasked(workspace, capsys):
     (workspace / "submissions").mkdir()
     (workspace / "submissions" / "stack.csv").write_text("mine")

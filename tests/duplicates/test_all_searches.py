@@ -30,14 +30,14 @@ def test_embeddings_add_pairs_and_evidence(scenes, photograph):
     fields = [photograph(scenes[0], rng), photograph(scenes[0], rng), photograph(scenes[1], rng)]
     # In another order, and with a field that has no picture.
     embeddings = pd.DataFrame(
-        [[0, 1], [0, 1.0], [5, 0], [5, 0]], index=["f002", "elsewhere", "f001", "f000"]
+        [[0, 1], [0, 1.0], [5, 0], [5, 0]], index=["elsewhere", "f002", "f001", "f000"]
     )
     pairs = near_duplicates(hashed(fields), embeddings=embeddings)
     assert pairs.columns.tolist() == list(PAIR_COLUMNS)
     assert pairs[["image_id", "twin", "evidence", "cosine"]].values.tolist() == [
-        ["f000", "f001", "hash+shift+embedding", 1.0], ["f002", "elsewhere", "embedding", 1.0]
+        ["elsewhere", "f002", "embedding", 1.0], ["f000", "f001", "hash+shift+embedding", 1.0]
     ]  # fmt: skip
-    assert pairs["distance_red"].isna().tolist() == [False, True]
+    assert pairs["distance_red"].isna().tolist() == [True, False]
     alone = near_duplicates(None, embeddings=embeddings)
     assert alone["evidence"].tolist() == ["embedding"] * 2
     assert alone["distance_red"].isna().all()
