@@ -9,7 +9,7 @@ import numpy as np
 from hpastack.errors import InputError
 
 # Rows compared with all that follow them at once: their codes stay in the cache.
-_BLOCK = 8192
+_BLOCK = 4096
 # Beyond this the strings say nothing: 77 pairs a field for 130,000 fields.
 _MOST_PAIRS = 10_000_000
 
