@@ -234,9 +234,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         inputs = self._inputs(X)
         if folds is None:
             splitter = MultilabelStratifiedGroupKFold(self.n_splits, random_state=self.random_state)
-            fold = np.empty(len(X), dtype=np.int64)
-            for k, (_, held_out) in enumerate(splitter.split(X, y, clusters)):
-                fold[held_out] = k
+            # No warning of rare labels: `label_table_` says in how many clusters each lives.
+            fold = splitter.fold_numbers(y, clusters)
         else:
             fold = np.asarray(_aligned(folds, image_ids, "folds"), dtype=np.int64)
         self.fold_ = _checked_folds(fold, len(X))
