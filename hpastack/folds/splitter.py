@@ -47,10 +47,79 @@ class _GroupSplitter(BaseCrossValidator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _assign(
-        self, y: Any, groups: Any, X: Any, seed: int | str, parts: np.ndarray
-    ) -> np.ndarray:
+    def _parts(self) -> np.ndarray:
+        """Give the shares of the parts that the rows are dealt to, as whole numbers."""
+        raise NotImplementedError
+
+    def _held_out(self) -> range:
+        """Give the parts that are tested on, one after the other."""
+        return range(len(self._parts()))
+
+    def _seeds(self) -> list[int | str]:
+        """Give a seed for each time that the rows are dealt."""
+        raise NotImplementedError
+
+    def _n_rounds(self) -> int:
+        """Say how many times that is, without drawing a seed."""
+        raise NotImplementedError
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Say how many pairs of training and test rows there are.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Not used; scikit-learn passes them.
+
+        Returns
+        -------
+        int
+        """
+        return self._n_rounds() * len(self._held_out())
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple]:
+        """Give the rows to train on and the rows to test on, pair by pair.
+
+        Parameters
+        ----------
+        X : sized, DataFrame or None
+            A data frame with the columns of `balance`; else only its length is
+            used.
+        y : array-like of {0, 1}, shape (n, n_labels), or array-like, shape (n,)
+            Indicator matrix; a vector of classes is taken as one-hot.
+        groups : array-like of hashable, shape (n,), optional
+            Rows that must stay together. Without it every row is its own group.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Row numbers, ascending.
+
+        Raises
+        ------
+        InputError
+            If `y` holds anything but 0 and 1, `X`, `y` and `groups` differ in
+            length, a row has no group (None or NaN), there are fewer groups
+            than folds (than two, for a train/test split), or a column of
+            `balance` is not in `X`, holds fractions or has too many values.
+
+        Warns
+        -----
+        RareLabelWarning
+            If a label lives in fewer groups than folds (than two, for a
+            train/test split), and so is missing from some.
+        """
+        self._check_lengths(X, y)
+        for number, seed in enumerate(self._seeds()):
+            part = self._assign(y, groups, X, seed)
+            if number == 0:
+                self._name_rare_labels(y, groups)
+            for held_out in self._held_out():
+                yield np.flatnonzero(part != held_out), np.flatnonzero(part == held_out)
+
+    def _assign(self, y: Any, groups: Any, X: Any, seed: int | str) -> np.ndarray:
         """Give the number of the part that each row goes to."""
+        parts = self._parts()
         indicator = indicator_of(y)
         codes, n_groups = group_codes(groups, len(indicator), seed)
         if n_groups < len(parts):
@@ -71,11 +140,11 @@ class _GroupSplitter(BaseCrossValidator):
         if n_rows != n_labelled:
             raise InputError(f"X has {n_rows} rows and y has {n_labelled}; they must be the same")
 
-    def _name_rare_labels(self, y: Any, groups: Any, n_parts: int) -> None:
+    def _name_rare_labels(self, y: Any, groups: Any) -> None:
         indicator = indicator_of(y)
         held = np.flatnonzero(indicator.any(axis=0))  # nobody expects the others in a fold
         names = [label_names(y, indicator.shape[1])[label] for label in held]
-        rare = labels_missing_from_folds(indicator[:, held], groups, n_parts, names)
+        rare = labels_missing_from_folds(indicator[:, held], groups, len(self._parts()), names)
         if rare:
             # The line that asked for the split: this is called by a generator.
             warnings.warn("; ".join(rare), RareLabelWarning, stacklevel=3)
@@ -161,53 +230,6 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
         self.random_state = random_state
         self.balance = balance
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Say how many folds there are.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Not used; scikit-learn passes them.
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple]:
-        """Give the rows to train on and the rows held out, fold by fold.
-
-        Parameters
-        ----------
-        X : sized, DataFrame or None
-            A data frame with the columns of `balance`; else only its length is
-            used.
-        y : array-like of {0, 1}, shape (n, n_labels), or array-like, shape (n,)
-            Indicator matrix; a vector of classes is taken as one-hot.
-        groups : array-like of hashable, shape (n,), optional
-            Rows that must stay together. Without it every row is its own group.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Row numbers, ascending.
-
-        Raises
-        ------
-        InputError
-            As `fold_numbers`, and if `X` and `y` differ in length.
-
-        Warns
-        -----
-        RareLabelWarning
-            If a label lives in fewer groups than folds.
-        """
-        self._check_lengths(X, y)
-        fold = self.fold_numbers(y, groups, X)
-        self._name_rare_labels(y, groups, self.n_splits)
-        yield from _train_and_test(fold, self.n_splits)
-
     def fold_numbers(self, y: Any, groups: Any = None, X: Any = None) -> np.ndarray:
         """Give the fold in which each row is held out.
 
@@ -230,8 +252,16 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
             group (None or NaN), there are fewer groups than folds, or a column
             of `balance` is not in `X` or holds fractions.
         """
-        parts = np.ones(self.n_splits, dtype=np.int64)
-        return self._assign(y, groups, X, self._seed(), parts)
+        return self._assign(y, groups, X, self._seed())
+
+    def _parts(self) -> np.ndarray:
+        return np.ones(self.n_splits, dtype=np.int64)
+
+    def _seeds(self) -> list[int | str]:
+        return [self._seed()]
+
+    def _n_rounds(self) -> int:
+        return 1
 
 
 class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
@@ -276,52 +306,14 @@ class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
         self.random_state = random_state
         self.balance = balance
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Say how many pairs of training and test rows there are.
+    def _parts(self) -> np.ndarray:
+        return np.ones(self.n_splits, dtype=np.int64)
 
-        Parameters
-        ----------
-        X, y, groups : object
-            Not used; scikit-learn passes them.
+    def _seeds(self) -> list[int | str]:
+        return _nth_seeds(self._seed(), self.n_repeats)
 
-        Returns
-        -------
-        int
-            ``n_splits * n_repeats``.
-        """
-        return self.n_splits * self.n_repeats
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple]:
-        """Give the rows to train on and the rows held out, repeat by repeat.
-
-        Parameters
-        ----------
-        X, y, groups
-            As for `MultilabelStratifiedGroupKFold.split`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Row numbers, ascending.
-
-        Raises
-        ------
-        InputError
-            As for `MultilabelStratifiedGroupKFold.split`.
-
-        Warns
-        -----
-        RareLabelWarning
-            If a label lives in fewer groups than folds.
-        """
-        self._check_lengths(X, y)
-        seed = self._seed()
-        parts = np.ones(self.n_splits, dtype=np.int64)
-        for repeat in range(self.n_repeats):
-            fold = self._assign(y, groups, X, _nth_seed(seed, repeat), parts)
-            if repeat == 0:
-                self._name_rare_labels(y, groups, self.n_splits)
-            yield from _train_and_test(fold, self.n_splits)
+    def _n_rounds(self) -> int:
+        return self.n_repeats
 
 
 class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
@@ -378,53 +370,18 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
         self.random_state = random_state
         self.balance = balance
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Say how many pairs of training and test rows there are.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Not used; scikit-learn passes them.
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple]:
-        """Give the rows to train on and the rows to test on.
-
-        Parameters
-        ----------
-        X, y, groups
-            As for `MultilabelStratifiedGroupKFold.split`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Row numbers, ascending.
-
-        Raises
-        ------
-        InputError
-            As for `MultilabelStratifiedGroupKFold.split`; at least two groups
-            are needed.
-
-        Warns
-        -----
-        RareLabelWarning
-            If a label lives in fewer than two groups, and so on one side only.
-        """
-        self._check_lengths(X, y)
-        seed = self._seed()
+    def _parts(self) -> np.ndarray:
         share = Fraction(round(1000 * float(self.test_size)), 1000)
-        parts = np.array([share.denominator - share.numerator, share.numerator])
-        for number in range(self.n_splits):
-            side = self._assign(y, groups, X, _nth_seed(seed, number), parts)
-            if number == 0:
-                self._name_rare_labels(y, groups, 2)
-            yield np.flatnonzero(side == 0), np.flatnonzero(side == 1)
+        return np.array([share.denominator - share.numerator, share.numerator])
+
+    def _held_out(self) -> range:
+        return range(1, 2)
+
+    def _seeds(self) -> list[int | str]:
+        return _nth_seeds(self._seed(), self.n_splits)
+
+    def _n_rounds(self) -> int:
+        return self.n_splits
 
 
 def _whole(value: Any, name: str, least: int) -> int:
@@ -433,14 +390,12 @@ def _whole(value: Any, name: str, least: int) -> int:
     return int(value)
 
 
-def _nth_seed(seed: int, number: int) -> str:
-    """Make a seed that no other seed and number share."""
-    return hashlib.blake2b(f"{seed} {number}".encode(), digest_size=16).hexdigest()
-
-
-def _train_and_test(fold: np.ndarray, n_splits: int) -> Iterator[tuple]:
-    for number in range(n_splits):
-        yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+def _nth_seeds(seed: int, n_seeds: int) -> list[int | str]:
+    """Make seeds that no other seed and number share."""
+    return [
+        hashlib.blake2b(f"{seed} {number}".encode(), digest_size=16).hexdigest()
+        for number in range(n_seeds)
+    ]
 
 
 def _check_split(fold: np.ndarray, codes: np.ndarray, n_groups: int, n_splits: int) -> None:
