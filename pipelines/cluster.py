@@ -37,7 +37,7 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
-from hpastack.models.stack_inputs import gather_stores
+from hpastack.models.stack_inputs import gather_label_free
 from hpastack.recipes import DuplicatesRecipe, read_recipe
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -154,9 +154,10 @@ def _run(args: argparse.Namespace) -> None:
     clusters = clusters_from_keys(catalogue.index, links, columns[grouped])
     # Plates or cell lines share no labels, whatever they are grouped by.
     alike = [column for column in grouped if column in DEFAULT_GROUPS]
-    disagreements = label_disagreements(
-        clusters_from_keys(catalogue.index, links, columns[alike]), catalogue
-    )
+    labelled_alike = clusters
+    if alike != grouped:
+        labelled_alike = clusters_from_keys(catalogue.index, links, columns[alike])
+    disagreements = label_disagreements(labelled_alike, catalogue)
     _print_clusters(clusters, pairs, disagreements)
     _warn_of_giants(clusters, links, columns[grouped])
     if imported is None:
@@ -228,14 +229,10 @@ def _embeddings(
 ) -> pd.DataFrame | None:
     if settings.embedding is None:
         return None
-    path = workspace.store(settings.embedding)
-    inputs = gather_stores(
-        [path], list(catalogue.index), workspace.vocabulary(),
+    return gather_label_free(
+        [workspace.store(settings.embedding)], list(catalogue.index), workspace.vocabulary(),
         made_from=catalogue_digest(catalogue),
-    )  # fmt: skip
-    if inputs.cnns or inputs.stores[settings.embedding]["kind"] != "label_free":
-        raise InputError(f"{path} has seen labels; compare label-free features")
-    return inputs.table
+    ).table  # fmt: skip
 
 
 def _found_pairs(

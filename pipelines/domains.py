@@ -25,7 +25,7 @@ from hpastack.domains import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
-from hpastack.models.stack_inputs import StackInputs, gather_stores
+from hpastack.models.stack_inputs import gather_label_free
 from hpastack.store import package_versions
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -37,18 +37,7 @@ _SHOWN_COLUMNS = 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+    """Run the command; see ``--help``."""
     parser = command_parser(
         "domains",
         "Cluster the fields of train and test into domains of one look (cell lines look "
@@ -91,13 +80,12 @@ def _run(args: argparse.Namespace) -> None:
     train_ids = catalogue.index[catalogue["split"] == "train"]
     clusters = _clusters(workspace, catalogue, needed=args.leave_one_out)
     compared = _compared(catalogue, args.compare)
-    inputs = gather_stores(
+    inputs = gather_label_free(
         [workspace.store(name) for name in args.stores],
         list(catalogue.index),
         workspace.vocabulary(),
         made_from=catalogue_digest(catalogue),
     )
-    _check_label_free(inputs)
     features = _chosen_columns(inputs.table, args.columns)
 
     components = field_components(features)
@@ -190,16 +178,6 @@ def _compared(catalogue: pd.DataFrame, wanted: list[str] | None) -> dict[str, pd
             f"it has {shorten(catalogue.columns, 20)}"
         )
     return {name: catalogue[name] for name in wanted}
-
-
-def _check_label_free(inputs: StackInputs) -> None:
-    for name, store in inputs.stores.items():
-        if store["content"] != "features" or store["kind"] != "label_free":
-            raise InputError(
-                f"{name} holds {store['content']} of kind {store['kind']}: it treats training "
-                "fields otherwise than test fields, so they could be told apart by that alone; "
-                "name stores of label-free features"
-            )
 
 
 def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFrame:

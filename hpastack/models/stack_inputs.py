@@ -122,6 +122,40 @@ def gather_stores(
     return StackInputs(table, inputs.cnns, inputs.logits, inputs.stores, inputs.notes)
 
 
+def gather_label_free(
+    paths: Sequence[Path],
+    image_ids: Sequence[str],
+    vocabulary: Vocabulary,
+    *,
+    made_from: str,
+) -> StackInputs:
+    """Read stores to compare fields by, which must treat train and test alike.
+
+    Parameters
+    ----------
+    paths, image_ids, vocabulary, made_from
+        As `gather_stores`.
+
+    Returns
+    -------
+    StackInputs
+
+    Raises
+    ------
+    InputError
+        If a store has seen labels or holds predictions, and as `gather_stores`.
+    """
+    inputs = gather_stores(paths, image_ids, vocabulary, made_from=made_from)
+    for path, store in zip(paths, inputs.stores.values()):
+        if store["content"] != "features" or store["kind"] != "label_free":
+            raise InputError(
+                f"{path} has seen labels (it holds {store['content']} of kind {store['kind']}), so "
+                "that training fields would be told from test fields by that alone; name stores "
+                "of label-free features"
+            )
+    return inputs
+
+
 def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> str:
     if store.kind == "label_free":
         return ""
