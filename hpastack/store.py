@@ -367,9 +367,9 @@ class Store:
         return self._values[()]
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the matrix in blocks of rows, as stored, for one too large to hold twice."""
-        for chunk in self._values.iter_chunks():
-            yield self._values[chunk]
+        """Yield the matrix in blocks of whole rows, for one too large to hold twice."""
+        for start in range(0, len(self._values), 256):
+            yield self._values[start : start + 256]
 
     def to_frame(self, image_ids=None) -> pd.DataFrame:
         """Return rows by id.

@@ -171,3 +171,13 @@ def test_is_current(tmp_path):
 def test_fold_digest_tells_plans_apart():
     assert fold_digest(["a", "b"], [0, 1]) == fold_digest(["b", "a"], [1, 0])
     assert fold_digest(["a", "b"], [0, 1]) != fold_digest(["a", "b"], [1, 0])
+
+
+@pytest.mark.parametrize("chunks", [None, (3, 1)])
+def test_blocks_are_whole_rows_whatever_the_chunks(tmp_path, chunks):
+    path = write_store(tmp_path / "set.h5", HEADER, IDS, VALUES)
+    with h5py.File(path, "r+") as file:
+        del file["values"]
+        file.create_dataset("values", data=VALUES, chunks=chunks)
+    with open_store(path) as store:
+        assert np.array_equal(np.concatenate(list(store.blocks())), VALUES)
