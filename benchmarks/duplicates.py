@@ -9,13 +9,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from benchmarks.memory import peak_megabytes
 from hpastack.duplicates import (
     FieldHashes,
     duplicate_pairs,
@@ -134,18 +134,11 @@ def _large(part: str) -> None:
     else:
         pairs = shifted_pairs(FieldHashes(image_ids, hashes, valid, codes, thumbnails))
     seconds = time.perf_counter() - start
-    peak = _peak_gigabytes()
+    peak = peak_megabytes() / 1000
     print(
         f"duplicates: {part} of {N_LARGE:,} fields x 4 stains on {joblib.cpu_count()} cores: "
         f"{seconds:.1f} s, peak memory {peak:.2f} GB, {len(pairs)} of 2,000 planted pairs"
     )
-
-
-def _peak_gigabytes() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1e6
-    return float("nan")
 
 
 def _imagehash_loop() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
+from benchmarks.memory import peak_megabytes
 from hpastack.clusters import clusters_from_keys, read_duplicate_lists
 from hpastack.folds import MultilabelStratifiedGroupKFold, audit_folds, fold_report
 from hpastack.labels import HPA_2018
@@ -100,23 +101,14 @@ def _level_deviation(values, fold):
     return np.abs(counts / counts.sum(1, keepdims=True) * N_FOLDS - 1).mean()
 
 
-def _peak():
-    """Give the largest memory of this process so far, in MB.
-
-    ``getrusage`` would start from that of the parent.
-    """
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-
-
 def _peak_memory(y, groups, lines):
     """Print time and memory of folds in a process that does nothing else."""
-    before = _peak()
+    before = peak_megabytes()
     start = time.process_time()
     splitter = MultilabelStratifiedGroupKFold(N_FOLDS, balance=BALANCE)
     fold = splitter.fold_numbers(y, groups, lines)
     took = time.process_time() - start
-    peak = _peak()
+    peak = peak_megabytes()
     report = fold_report(y, fold, groups=groups).measures
     print(
         f"  deviation {report['relative_deviation']:.5f} "

@@ -49,7 +49,7 @@ def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
     _run("prepare", shared, fields, "--groups", fields / "groups.csv")
     _run("extract", shared, "intensity", "texture", "--set", f"size={SIZE}")
     _run("cluster", shared, "--n-splits", N_SPLITS, "--seed", seed)
-    truth = unseen_truth(fields)
+    truth = _unseen_truth(fields)
     rows = []
     for name, make in _FOLDS.items():
         work = root / name
@@ -63,12 +63,12 @@ def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
         _run("finetune", work, "cnn_small", "--set", f"seed={seed}")
         _run(_STACK, work, "--set", f"seed={seed}")
         _run("predict", work, work / "models" / _STACK, "--name", "test")
-        rows.append({"seed": seed, "folds": name, **scores(work, truth)})
+        rows.append({"seed": seed, "folds": name, **_scores(work, truth)})
         print(f"leakage: {rows[-1]}", flush=True)
     return rows
 
 
-def unseen_truth(fields: Path) -> pd.Series:
+def _unseen_truth(fields: Path) -> pd.Series:
     """Read the labels of the test fields that are no near-duplicate of a training field."""
     truth = pd.read_csv(fields / "test_truth.csv", dtype=str).set_index("Id")["Target"]
     return truth.drop(pd.read_csv(fields / "planted_duplicates.csv")["Id"], errors="ignore")
@@ -102,7 +102,7 @@ def _stratified(table: pd.DataFrame, seed: int) -> np.ndarray:
 _FOLDS: dict[str, Callable | None] = {"plain": _plain, "stratified": _stratified, "clusters": None}
 
 
-def scores(work: Path, truth: pd.Series) -> dict[str, float]:
+def _scores(work: Path, truth: pd.Series) -> dict[str, float]:
     promised = load_stack(work / "models" / _STACK).cv_results_
     submitted = pd.read_csv(work / "submissions" / "test.csv", dtype=str, keep_default_na=False)
     submitted = submitted.set_index("Id")["Predicted"].loc[truth.index]
