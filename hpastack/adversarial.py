@@ -13,7 +13,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
 from hpastack.models.boosting import TreeSettings, library
-from hpastack.models.calibration import STRENGTH, copies, fit_logistic
+from hpastack.models.logistic import STRENGTH, copies, fit_logistic
 from hpastack.progress import Progress, silent
 from hpastack.tables import take_rows
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpastack.models.calibration import STRENGTH, copies, fit_logistic
+from hpastack.models.logistic import STRENGTH, copies, fit_logistic
 
 #: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
 CLIP = 0.01

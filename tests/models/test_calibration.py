@@ -5,8 +5,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from hpastack.models.calibration import fit_logistic, fit_platt
+from hpastack.models.calibration import fit_platt
 from hpastack.models.consensus import CLIP, Consensus, clipped_logits
+from hpastack.models.logistic import fit_logistic
 
 
 def test_fit_logistic_agrees_with_scikit_learn():

@@ -1,0 +1,33 @@
+"""Stacks and stores of earlier formats stay readable; each lies in tests/archives."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.models.stack_files import load_stack
+from hpastack.store import open_store
+
+ARCHIVES = Path(__file__).resolve().parents[1] / "archives"
+
+
+def table(name):
+    return pd.read_csv(ARCHIVES / name, index_col="image_id")
+
+
+@pytest.mark.parametrize("version", [1])
+def test_a_stack_of_an_earlier_format_predicts_what_it_did(version):
+    stack = load_stack(ARCHIVES / f"stack_version_{version}")
+    found = stack.predict_proba(table(f"stack_version_{version}_input.csv"))
+    wanted = table(f"stack_version_{version}_output.csv")
+    # The libraries compute in single precision and may round otherwise in another version.
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert list(found.index) == list(wanted.index) and list(found.columns) == list(wanted.columns)
+
+
+def test_a_store_of_version_1_is_read():
+    with open_store(ARCHIVES / "store_version_1.h5") as store:
+        assert store.image_ids == [f"f{i}" for i in range(6)]
+        assert store.fold.tolist() == [0, 1, 0, 1, -1, -1]
+        np.testing.assert_allclose(store.values(), np.arange(18).reshape(6, 3) / 20, atol=1e-7)
