@@ -49,6 +49,8 @@ _HOME = {
     "expected_calibration_error": "metrics",
     "macro_average_precision": "metrics",
     "macro_f1": "metrics",
+    "Calibration": "models.calibration",
+    "fit_calibration": "models.calibration",
     "finetune_folds": "models.cnn",
     "predict_store": "models.cnn_prediction",
     "CnnSettings": "models.cnn_settings",
