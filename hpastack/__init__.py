@@ -54,6 +54,8 @@ _HOME = {
     "finetune_folds": "models.cnn",
     "predict_store": "models.cnn_prediction",
     "CnnSettings": "models.cnn_settings",
+    "saerens_priors": "models.prior_shift",
+    "shift_priors": "models.prior_shift",
     "load_stack": "models.stack_files",
     "StackClassifier": "models.stacking",
     "best_thresholds": "models.thresholds",
