@@ -15,8 +15,16 @@ from hpastack.models.logistic import STRENGTH, copies, fit_logistic
 #: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
 CLIP = 0.01
 
+#: Cells of the grid on which the line of all labels is fitted; n times n_labels fields fall on it.
+_GRID_CELLS = 4096
+
 #: Pull of the weights towards equal, in units of information (see `fit_logistic`).
 WEIGHT_STRENGTH = 100.0
+
+
+def log_odds_bound() -> float:
+    """Return the largest log-odds a CNN may state."""
+    return float(np.log((1 - CLIP) / CLIP))
 
 
 def clipped_logits(values, *, are_logits: bool) -> np.ndarray:
@@ -34,7 +42,7 @@ def clipped_logits(values, *, are_logits: bool) -> np.ndarray:
         Within ``log(CLIP / (1 - CLIP))`` of 0.
     """
     values = np.asarray(values, dtype=float)
-    bound = np.log((1 - CLIP) / CLIP)
+    bound = log_odds_bound()
     if are_logits:
         return np.clip(values, -bound, bound)
     values = np.clip(values, CLIP, 1 - CLIP)
@@ -82,10 +90,7 @@ class Consensus:
             positives = y.sum(axis=0)
             coefficients[:, 1] = np.log((positives + 0.5) / (n - positives + 0.5))
             return cls(coefficients)
-        mean = logits.mean(axis=0).ravel()
-        common = fit_logistic(
-            np.column_stack([mean, np.ones_like(mean)]), y.ravel(), prior=[1, 0], strength=[1, 1]
-        )
+        common = _common_line(logits.mean(axis=0), y)
         prior = np.r_[common, np.zeros(n_cnns)]
         for label in range(n_labels):
             alike = copies(y[:, label], clusters)
@@ -116,6 +121,24 @@ class Consensus:
         return margin
 
 
+def _common_line(mean, y) -> np.ndarray:
+    """Fit slope and offset of all labels together, on a fine grid of the mean logit."""
+    bound = log_odds_bound()
+    cell = np.rint((mean + bound) * (_GRID_CELLS / (2 * bound))).astype(np.int64).ravel()
+    weights = np.bincount(cell, minlength=_GRID_CELLS + 1)
+    positives = np.bincount(cell, y.ravel(), minlength=_GRID_CELLS + 1)
+    grid = np.linspace(-bound, bound, _GRID_CELLS + 1)
+    held = weights > 0
+    return fit_logistic(
+        np.column_stack([grid, np.ones_like(grid)])[held],
+        positives[held],
+        weights=weights[held],
+        prior=[1, 0],
+        strength=[1, 1],
+    )
+
+
 def _design(logits) -> np.ndarray:
+    logits = logits.astype(float)
     mean = logits.mean(axis=0)
     return np.column_stack([mean, np.ones_like(mean), (logits - mean).T])

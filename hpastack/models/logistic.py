@@ -11,7 +11,7 @@ from scipy.special import expit
 STRENGTH = 20.0
 
 
-def fit_logistic(features, y, *, prior, strength, margin=0.0, n_steps=50) -> np.ndarray:
+def fit_logistic(features, y, *, prior, strength, weights=None, n_steps=50) -> np.ndarray:
     """Fit a logistic regression whose coefficients are shrunk towards a prior.
 
     Newton's method on the log loss plus ``strength / 2 * (coefficient -
@@ -22,14 +22,15 @@ def fit_logistic(features, y, *, prior, strength, margin=0.0, n_steps=50) -> np.
     features : ndarray of float, shape (n, d)
         Include a column of ones for an intercept.
     y : ndarray of {0, 1}, shape (n,)
+        With `weights`: how many of the fields of a row are positive.
     prior : array-like of float, shape (d,)
         Where the coefficients are drawn to.
     strength : array-like of float, shape (d,)
         How strongly, in units of information (about: that many undecided
         fields at distance 2). Positive for at least the columns that could
         be separated.
-    margin : ndarray of float, shape (n,), default=0
-        Added to ``features @ coefficients``.
+    weights : ndarray of float, shape (n,), optional
+        Fields a row stands for; 1 if left out.
     n_steps : int, default=50
 
     Returns
@@ -38,28 +39,30 @@ def fit_logistic(features, y, *, prior, strength, margin=0.0, n_steps=50) -> np.
     """
     features, y = np.asarray(features, dtype=float), np.asarray(y, dtype=float)
     prior, strength = np.asarray(prior, dtype=float), np.asarray(strength, dtype=float)
+    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
 
-    def loss(coefficients):
-        z = features @ coefficients + margin
-        penalty = strength @ (coefficients - prior) ** 2 / 2
-        return np.logaddexp(0, z).sum() - y @ z + penalty
+    def loss(coefficients, z):
+        return weights @ np.logaddexp(0, z) - y @ z + strength @ (coefficients - prior) ** 2 / 2
 
-    coefficients, current = prior.copy(), loss(prior)
+    coefficients, z = prior.copy(), features @ prior
+    current = loss(coefficients, z)
     for _ in range(n_steps):
-        p = expit(features @ coefficients + margin)
-        gradient = features.T @ (p - y) + strength * (coefficients - prior)
-        hessian = (features * (p * (1 - p))[:, None]).T @ features + np.diag(strength + 1e-9)
+        p = expit(z)
+        gradient = features.T @ (weights * p - y) + strength * (coefficients - prior)
+        information = weights * p * (1 - p)
+        hessian = (features * information[:, None]).T @ features + np.diag(strength + 1e-9)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while size > 1e-4:
-            proposal = loss(coefficients - size * step)
-            if proposal <= current:
+            proposal = coefficients - size * step
+            z = features @ proposal
+            proposed = loss(proposal, z)
+            if proposed <= current:
                 break
             size /= 2
         else:
             break
-        coefficients = coefficients - size * step
-        improved, current = current - proposal, proposal
+        improved, current, coefficients = current - proposed, proposed, proposal
         if improved < 1e-9 * (1 + abs(current)):
             break
     return coefficients
