@@ -96,9 +96,9 @@ def read_ids(path) -> list[str]:
 
 
 def prediction_matrix(
-    table: pd.DataFrame, vocabulary: Vocabulary, where
+    table: pd.DataFrame, vocabulary: Vocabulary, where, *, allow_nan: bool = False
 ) -> tuple[np.ndarray, bool]:
-    """Order the columns of a table of predictions by label.
+    """Order the columns of a table of predictions or scores by label.
 
     Parameters
     ----------
@@ -108,6 +108,8 @@ def prediction_matrix(
     vocabulary : Vocabulary
     where : path-like
         What to call the table in errors.
+    allow_nan : bool, default=False
+        As `numbers`.
 
     Returns
     -------
@@ -139,10 +141,10 @@ def prediction_matrix(
     if len(labels) > len(vocabulary):
         raise InputError(f"{where} has two columns for one label")
     order = np.argsort(np.array(labels, dtype=int))
-    return numbers(table.iloc[:, order], where), False
+    return numbers(table.iloc[:, order], where, allow_nan=allow_nan), False
 
 
-def numbers(table: pd.DataFrame, where) -> np.ndarray:
+def numbers(table: pd.DataFrame, where, *, allow_nan: bool = False) -> np.ndarray:
     """Return a table as float64, naming what is not a finite number.
 
     Parameters
@@ -151,6 +153,8 @@ def numbers(table: pd.DataFrame, where) -> np.ndarray:
         Indexed by image id.
     where : path-like
         What to call the table in errors.
+    allow_nan : bool, default=False
+        Whether NaN and empty cells are taken, as NaN.
 
     Returns
     -------
@@ -159,12 +163,17 @@ def numbers(table: pd.DataFrame, where) -> np.ndarray:
     Raises
     ------
     InputError
-        If a value is not a number, NaN or infinite.
+        If a value is not a number, infinite, or NaN where that is not
+        allowed.
     """
     values = np.empty(table.shape)
     for position, column in enumerate(table.columns):
         numeric = pd.to_numeric(table.iloc[:, position], errors="coerce").to_numpy(dtype=float)
-        bad = np.flatnonzero(~np.isfinite(numeric))
+        is_bad = ~np.isfinite(numeric)
+        if allow_nan:
+            text = table.iloc[:, position].fillna("nan").astype(str).str.strip().str.lower()
+            is_bad &= ~text.isin(("", "nan")).to_numpy()
+        bad = np.flatnonzero(is_bad)
         if len(bad):
             found = table.iloc[bad[0], position]
             raise InputError(
@@ -231,13 +240,49 @@ def check_coverage(image_ids: Sequence[str], catalogue: pd.DataFrame, where) -> 
             )
 
 
-def content_digest(image_ids: Sequence[str], values) -> str:
+def stacked_members(tables: Sequence[pd.DataFrame], names: Sequence) -> np.ndarray:
+    """Put the predictions of several models for the same fields on each other, rows by id.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame, length n_members
+        Indexed by image id; the same columns, the same fields in any order.
+    names : sequence of path-like, length n_members
+        What to call the tables in errors.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_members, n_fields, n_columns)
+        Rows in the order of the first table.
+
+    Raises
+    ------
+    InputError
+        If a table has other fields than the first.
+    """
+    image_ids = tables[0].index
+    for table, name in zip(tables, names):
+        for place, other, lacking in (
+            (name, names[0], image_ids.difference(table.index)),
+            (names[0], name, table.index.difference(image_ids)),
+        ):
+            if len(lacking):
+                raise InputError(
+                    f"{place} lacks {len(lacking)} fields of {other}: {shorten(lacking)}; members "
+                    "predict the same fields"
+                )
+    return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
+
+
+def content_digest(image_ids: Sequence[str], values, members=None) -> str:
     """Return the digest of a table brought in: its ids and its values.
 
     Parameters
     ----------
     image_ids : sequence of str
     values : ndarray
+    members : ndarray, optional
+        Of a store with members.
 
     Returns
     -------
@@ -245,7 +290,8 @@ def content_digest(image_ids: Sequence[str], values) -> str:
         SHA-256 in hexadecimal.
     """
     digest = hashlib.sha256("\n".join(image_ids).encode())
-    digest.update(np.ascontiguousarray(values, dtype=np.float32).tobytes())
+    for matrix in (values,) if members is None else (values, members):
+        digest.update(np.ascontiguousarray(matrix, dtype=np.float32).tobytes())
     return digest.hexdigest()
 
 

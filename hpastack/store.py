@@ -24,14 +24,20 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 
 FORMAT = "hpastack-store"
-VERSION = 1
+VERSION = 2
 
 #: What a feature set knows of the labels.
 KINDS = ("label_free", "out_of_fold", "in_sample")
-#: What its values are: features, or the predictions of a classifier.
-CONTENTS = ("features", "probabilities", "logits", "label_sets")
+#: Contents that are the predictions of a classifier.
+PREDICTIONS = ("probabilities", "logits", "label_sets")
+#: What its values are: features, predictions, or any other numbers with a column a label.
+CONTENTS = ("features", *PREDICTIONS, "scores")
+#: Most members of a store; what claims more is refused before memory is taken for it.
+MAX_MEMBERS = 1000
 
-_DATASETS = ("image_ids", "columns", "values", "fold")
+# Datasets of a store, with the version that brought them; the first three are never missing.
+_DATASETS = {"image_ids": 1, "columns": 1, "values": 1, "fold": 1, "members": 2}
+_NEEDED = ("image_ids", "columns", "values")
 _PACKAGES = (
     "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
     "lightgbm", "xgboost", "torch", "timm"
@@ -46,8 +52,9 @@ class StoreHeader:
     ----------
     kind : {"label_free", "out_of_fold", "in_sample"}
         What the values know of the labels of the training fields.
-    content : {"features", "probabilities", "logits", "label_sets"}
-        What the values are. Everything but features has a column a label.
+    content : {"features", "probabilities", "logits", "label_sets", "scores"}
+        What the values are. Everything but features has a column a label;
+        scores are no predictions and may be any number.
     columns : sequence of str
         Column names, unique.
     recipe : dict
@@ -57,14 +64,15 @@ class StoreHeader:
     fold_plan : str, default=""
         Digest of the fold plan of an out-of-fold store; empty if unknown.
     vocabulary : sequence of str, optional
-        Label names, for predictions.
+        Label names, for predictions and scores; scores cannot do without.
     allow_nan : bool, default=False
         Whether NaN is a documented value of some column.
 
     Raises
     ------
     InputError
-        If a value is not one of those listed, or a column is doubled.
+        If a value is not one of those listed, a column is doubled, or the
+        columns do not fit the label names.
     """
 
     kind: str
@@ -87,10 +95,13 @@ class StoreHeader:
         doubled = sorted(name for name in set(columns) if columns.count(name) > 1)
         if doubled:
             raise InputError(f"columns stand twice: {shorten(doubled)}")
+        if self.content == "scores" and self.vocabulary is None:
+            raise InputError("a store of scores needs the label names (vocabulary)")
         if self.content != "features" and self.vocabulary is not None:
             n_labels = len(list(self.vocabulary))
             if n_labels != len(columns):
-                raise InputError(f"{len(columns)} columns of predictions for {n_labels} labels")
+                what = "scores" if self.content == "scores" else "predictions"
+                raise InputError(f"{len(columns)} columns of {what} for {n_labels} labels")
 
     def attributes(self) -> dict:
         """Return the header as the attributes of the HDF5 file."""
@@ -148,6 +159,9 @@ class StoreWriter:
     fold : array-like of int, shape (n,), optional
         For out-of-fold predictions, the fold of each field; -1 for test
         fields.
+    n_members : int, default=0
+        Number of models (members) whose predictions of each test field are
+        kept beside their mean; 0 keeps the mean alone.
     block_size : int, default=256
         Rows a part.
     overwrite : bool, default=False
@@ -156,10 +170,14 @@ class StoreWriter:
     Raises
     ------
     InputError
-        If the store exists and `overwrite` is false, or an id is doubled.
+        If the store exists and `overwrite` is false, an id is doubled, or
+        members are asked for though the store holds no predictions of test
+        fields.
     """
 
-    def __init__(self, path, header, image_ids, *, fold=None, block_size=256, overwrite=False):
+    def __init__(
+        self, path, header, image_ids, *, fold=None, n_members=0, block_size=256, overwrite=False
+    ):
         self.path = Path(path)
         self.header = header
         self.image_ids = _checked_ids(image_ids, self.path)
@@ -168,6 +186,11 @@ class StoreWriter:
             raise InputError(
                 f"{self.path}: {len(self.fold)} fold numbers for {len(self.image_ids)} fields"
             )
+        self._is_test = np.zeros(len(self.image_ids), dtype=bool)
+        if self.fold is not None:
+            self._is_test[self.fold == -1] = True
+        self.n_members = n_members
+        self._check_n_members()
         if self.path.exists() and not overwrite:
             raise InputError(f"{self.path} exists; give --overwrite to replace it")
         self.block_size = block_size
@@ -178,12 +201,25 @@ class StoreWriter:
             if not self._is_finished(part):
                 part.unlink(missing_ok=True)
 
+    def _check_n_members(self) -> None:
+        if not 0 <= self.n_members <= MAX_MEMBERS:
+            raise InputError(f"{self.path}: {self.n_members} members, not 0 to {MAX_MEMBERS}")
+        if not self.n_members:
+            return
+        if self.header.content not in PREDICTIONS or self.fold is None:
+            raise InputError(
+                f"{self.path}: only predictions with the fold of each field have members"
+            )
+        if not self._is_test.any():
+            raise InputError(f"{self.path}: members of test fields, but no field has fold -1")
+
     def _plan_digest(self) -> str:
         plan = {
             "header": self.header.attributes(),
             "columns": list(self.header.columns),
             "image_ids": self.image_ids,
             "fold": None if self.fold is None else self.fold.tolist(),
+            "n_members": self.n_members,
             "block_size": self.block_size,
         }
         return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
@@ -200,10 +236,12 @@ class StoreWriter:
             with h5py.File(part, "r") as file:
                 start = int(file.attrs["start"])
                 rows = min(self.block_size, len(self.image_ids) - start)
+                block = slice(start, start + rows)
                 return (
                     file.attrs["digest"] == self._digest
-                    and part == self._part(slice(start, start + rows))
+                    and part == self._part(block)
                     and file["values"].shape == (rows, len(self.header.columns))
+                    and (not self.n_members or file["members"].shape == self._member_shape(block))
                 )
         except (OSError, KeyError):
             return False
@@ -212,7 +250,7 @@ class StoreWriter:
         """Return the blocks of rows that are not finished yet."""
         return [block for block in self._blocks() if not self._is_finished(self._part(block))]
 
-    def write(self, block: slice, values) -> None:
+    def write(self, block: slice, values, members=None) -> None:
         """Write one finished block.
 
         Parameters
@@ -220,36 +258,74 @@ class StoreWriter:
         block : slice
             One of `pending`.
         values : array-like of float, shape (rows of the block, n_columns)
+        members : array-like of float, shape (n_members, test fields of the block, n_columns)
+            What each member predicts for the rows with fold -1, in their
+            order; the values of these rows are the mean. May be left out in
+            a block without such rows.
 
         Raises
         ------
         InputError
-            If the shape does not fit, or a value is infinite, or is NaN where
-            the header does not allow it; the id and column are named.
+            If a shape does not fit, a value is infinite, or is NaN where the
+            header does not allow it (members never are), or the values of a
+            test field are not the mean of its members; the id and column are
+            named.
         """
         values = np.asarray(values, dtype=np.float32)
         shape = (block.stop - block.start, len(self.header.columns))
         if values.shape != shape:
             raise InputError(f"{self.path}: a block of shape {values.shape} instead of {shape}")
-        self._check_values(values, block)
+        bad = np.isinf(values) if self.header.allow_nan else ~np.isfinite(values)
+        self._refuse(bad, values, self.image_ids[block])
+        if self.n_members or members is not None:
+            members = self._checked_members(members, values, block)
         temporary = self.parts / f".{self._part(block).name}.{os.getpid()}.tmp"
         try:
             with h5py.File(temporary, "w") as file:
                 file.attrs["digest"] = self._digest
                 file.attrs["start"] = block.start
                 file.create_dataset("values", data=values)
+                if members is not None:
+                    file.create_dataset("members", data=members)
             _flush(temporary)
             os.replace(temporary, self._part(block))
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _check_values(self, values, block: slice) -> None:
-        bad = np.isinf(values) if self.header.allow_nan else ~np.isfinite(values)
+    def _member_shape(self, block: slice) -> tuple[int, int, int]:
+        n_test = int(np.count_nonzero(self._is_test[block]))
+        return (self.n_members, n_test, len(self.header.columns))
+
+    def _checked_members(self, members, values, block: slice) -> np.ndarray:
+        shape = self._member_shape(block)
+        if members is None and not shape[1]:
+            return np.zeros(shape, np.float32)
+        found = np.shape(members) if members is not None else "none"
+        if found != shape or not self.n_members:
+            raise InputError(f"{self.path}: members of shape {found} instead of {shape}")
+        members = np.asarray(members, dtype=np.float32)
+        rows = np.flatnonzero(self._is_test[block]) + block.start
+        image_ids = [self.image_ids[row] for row in rows]
+        for position, of_member in enumerate(members):
+            self._refuse(~np.isfinite(of_member), of_member, image_ids, f" (member {position})")
+        # A mean that was summed in single precision is off by some 1e-7 of the largest term.
+        tolerance = 1e-5 * (1 + np.abs(members).max(axis=0))
+        difference = np.abs(values[rows - block.start] - members.mean(axis=0, dtype=np.float64))
+        off = ~(difference <= tolerance)
+        if off.any():
+            row, column = np.argwhere(off)[0]
+            raise InputError(
+                f"{self.path}: column {self.header.columns[column]!r} of field {image_ids[row]} "
+                "is not the mean of the members"
+            )
+        return members
+
+    def _refuse(self, bad, values, image_ids: Sequence[str], where: str = "") -> None:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise InputError(
                 f"{self.path}: {values[row, column]} in column {self.header.columns[column]!r} "
-                f"of field {self.image_ids[block.start + row]}"
+                f"of field {image_ids[row]}{where}"
             )
 
     def publish(self) -> Path:
@@ -282,9 +358,20 @@ class StoreWriter:
                 values = file.create_dataset(
                     "values", (n, d), dtype=np.float32, chunks=(min(n, self.block_size), d)
                 )
+                if self.n_members:
+                    n_test = int(np.count_nonzero(self._is_test))
+                    chunks = (1, min(n_test, self.block_size), d)
+                    members = file.create_dataset(
+                        "members", (self.n_members, n_test, d), dtype=np.float32, chunks=chunks
+                    )
+                done = 0
                 for block in self._blocks():
                     with h5py.File(self._part(block), "r") as part:
                         values[block] = part["values"][()]
+                        if self.n_members:
+                            n_test = part["members"].shape[1]
+                            members[:, done : done + n_test] = part["members"][()]
+                            done += n_test
             _flush(temporary)
             os.replace(temporary, self.path)
         finally:
@@ -293,7 +380,9 @@ class StoreWriter:
         return self.path
 
 
-def write_store(path, header, image_ids, values, *, fold=None, overwrite=False) -> Path:
+def write_store(
+    path, header, image_ids, values, *, fold=None, members=None, overwrite=False
+) -> Path:
     """Write a whole matrix as a store.
 
     Parameters
@@ -301,6 +390,8 @@ def write_store(path, header, image_ids, values, *, fold=None, overwrite=False) 
     path, header, image_ids, fold, overwrite
         As `StoreWriter`.
     values : array-like of float, shape (n, n_columns)
+    members : array-like of float, shape (n_members, n_test, n_columns), optional
+        What each member predicts for the rows with fold -1, in their order.
 
     Returns
     -------
@@ -313,14 +404,28 @@ def write_store(path, header, image_ids, values, *, fold=None, overwrite=False) 
         As `StoreWriter` and its `write`.
     """
     values = np.asarray(values, dtype=np.float32)
-    writer = StoreWriter(path, header, image_ids, fold=fold, overwrite=overwrite)
+    n_members = 0 if members is None else len(members)
+    writer = StoreWriter(
+        path, header, image_ids, fold=fold, n_members=n_members, overwrite=overwrite
+    )
     try:
         if values.ndim != 2 or len(values) != len(writer.image_ids):
             raise InputError(
                 f"{path}: values of shape {values.shape} for {len(writer.image_ids)} fields"
             )
+        if members is None:
+            for block in writer.pending():
+                writer.write(block, values[block])
+            return writer.publish()
+        members = np.asarray(members, dtype=np.float32)
+        wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
+        if members.shape != wanted:
+            raise InputError(f"{path}: members of shape {members.shape} instead of {wanted}")
+        # Where the test fields of each block begin among all test fields.
+        before = np.concatenate([[0], np.cumsum(writer.fold == -1)])
         for block in writer.pending():
-            writer.write(block, values[block])
+            of_block = members[:, before[block.start] : before[block.stop]]
+            writer.write(block, values[block], of_block)
         return writer.publish()
     except InputError:
         shutil.rmtree(writer.parts, ignore_errors=True)
@@ -340,13 +445,17 @@ class Store:
     recipe, made_with : dict
         Settings and package versions that made it.
     vocabulary : list of str or None
-        Label names of predictions.
+        Label names of predictions and scores.
     fold : ndarray of int, shape (n,), or None
         Fold of each field, -1 for test fields.
+    n_members : int
+        Models whose predictions of each test field are kept beside their
+        mean; 0 if only the mean is.
     """
 
     def __init__(self, file: h5py.File, path: Path):
         self._values = file["values"]
+        self._members = file.get("members")
         attributes = file.attrs
         self.path = path
         self.name = path.name.removesuffix(".h5")
@@ -361,10 +470,22 @@ class Store:
         self.image_ids = [value.decode() for value in file["image_ids"][()].tolist()]
         self.columns = [value.decode() for value in file["columns"][()].tolist()]
         self.fold = file["fold"][()].astype(np.int64) if "fold" in file else None
+        self.n_members = 0 if self._members is None else len(self._members)
 
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
         return self._values[()]
+
+    def members(self) -> np.ndarray | None:
+        """Return what each member predicts for the test fields.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_members, n_test, n_columns), or None
+            The rows with fold -1, in their order; None if only their mean
+            was kept.
+        """
+        return None if self._members is None else self._members[()]
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the matrix in blocks of whole rows, for one too large to hold twice."""
@@ -477,14 +598,43 @@ def _check_file(file: h5py.File, path: Path) -> None:
         )
     for name in file:
         link = file.get(name, getlink=True)
-        if name not in _DATASETS or not isinstance(link, h5py.HardLink):
+        known = name in _DATASETS and _DATASETS[name] <= version
+        if not known or not isinstance(link, h5py.HardLink):
             raise InputError(f"{path} holds {name!r}, which no store has; it is not to be trusted")
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
             raise InputError(f"{path}: {name!r} is not plain data; it is not to be trusted")
-    missing = [name for name in _DATASETS[:3] if name not in file]
+    missing = [name for name in _NEEDED if name not in file]
     if missing:
         raise InputError(f"{path} lacks {shorten(missing)}; make it again")
+    _check_shapes(file, path)
+
+
+def _check_shapes(file: h5py.File, path: Path) -> None:
+    """Refuse datasets that do not fit each other, before any of them is read whole."""
+    if any(len(file[name].shape or ()) != 1 for name in ("image_ids", "columns")):
+        raise InputError(f"{path}: its ids and columns are no lists; it is not to be trusted")
+    n, d = len(file["image_ids"]), len(file["columns"])
+    for name, shape in (("values", (n, d)), ("fold", (n,))):
+        if name in file and file[name].shape != shape:
+            raise InputError(
+                f"{path}: {name!r} has the shape {file[name].shape} instead of {shape}; it is not "
+                "to be trusted"
+            )
+    if "members" not in file:
+        return
+    if "fold" not in file or file.attrs.get("content") not in PREDICTIONS:
+        raise InputError(
+            f"{path} has members, which only predictions with folds have; it is not to be trusted"
+        )
+    members = file["members"]
+    n_test = int(np.count_nonzero(file["fold"][()] == -1))
+    fits = members.shape is not None and members.shape[1:] == (n_test, d)
+    if not fits or not 1 <= len(members) <= MAX_MEMBERS or members.dtype != np.float32:
+        raise InputError(
+            f"{path}: members of shape {members.shape} and type {members.dtype} for {n_test} test "
+            f"fields and {d} columns; it is not to be trusted"
+        )
 
 
 def _checked_ids(image_ids, path) -> list[str]:

@@ -19,6 +19,7 @@ from hpastack.ingest import (
     numbers,
     prediction_matrix,
     read_table,
+    stacked_members,
 )
 from hpastack.store import KINDS, StoreHeader, fold_digest, write_store
 from hpastack.workspace import Workspace
@@ -42,17 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--name", required=True, help="name of the store")
     add("--kind", required=True, choices=KINDS, help="what the values know of the labels")
     add(
-        "--content", choices=("probabilities", "logits", "features"), default="probabilities",
-        help="what the values are (default: probabilities; label sets are recognised)",
+        "--content", choices=("probabilities", "logits", "scores", "features"),
+        default="probabilities",
+        help="what the values are (default: probabilities; label sets are recognised); scores: "
+        "any numbers with a column a label, which are no predictions",
     )  # fmt: skip
     add(
         "--folds", type=Path, metavar="CSV",
         help="fold of each training field (Id,fold), for out-of-fold tables",
     )  # fmt: skip
     add(
+        "--members", nargs="+", type=Path, default=[], metavar="FILE",
+        help="tables of the test fields, one for each model of the folds; their mean stands for "
+        "the test fields, and each is kept",
+    )  # fmt: skip
+    add(
         "--ids", action="append", default=[], metavar="FILE",
         help="ids of the rows of an NPY/NPZ: one a line, or a CSV with Id; once for each such "
-        "file, in their order",
+        "file, in their order; those of --members come last",
     )  # fmt: skip
     add("--key", help="array of an NPZ that holds several")
     add(
@@ -74,9 +82,22 @@ def _run(args: argparse.Namespace) -> None:
     if args.max is not None and args.max <= 0:
         raise InputError("--max must be above 0")
 
-    image_ids, columns, values, content = _read(args, workspace)
     catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
-    where = shorten(args.tables, 3)
+    if args.members:
+        _check_members_wanted(args, catalogue)
+
+    tables, content = _read(args, workspace)
+    whole = _joined(tables[: len(args.tables)])
+    members = None
+    if args.members:
+        of_members = tables[len(args.tables) :]
+        _check_members(of_members, args.members, whole.index, catalogue)
+        members = stacked_members(of_members, args.members)
+        mean = members.mean(axis=0, dtype=np.float64)
+        whole = pd.concat([whole, pd.DataFrame(mean, of_members[0].index, whole.columns)])
+    image_ids, columns = list(whole.index), list(whole.columns)
+    values = whole.to_numpy(dtype=np.float32)
+    where = shorten([*args.tables, *args.members], 3)
     if catalogue is not None:
         check_coverage(image_ids, catalogue, where)
     fold = _folds(args, image_ids, catalogue)
@@ -85,60 +106,115 @@ def _run(args: argparse.Namespace) -> None:
         content=content,
         columns=columns,
         recipe={"type": "ingest", "name": args.name, "content": content},
-        made_from=content_digest(image_ids, values),
+        made_from=content_digest(image_ids, values, members),
         fold_plan="" if fold is None else _plan_digest(image_ids, fold),
         vocabulary=None if content == "features" else list(workspace.vocabulary()),
+        allow_nan=bool(np.isnan(values).any()),
     )
-    write_store(path, header, image_ids, values, fold=fold, overwrite=args.overwrite)
-    print(f"{path}: {content} of {len(image_ids):,} fields, {len(columns)} columns, {args.kind}")
+    write_store(
+        path, header, image_ids, values, fold=fold, members=members, overwrite=args.overwrite
+    )
+    kept = f", {len(members)} members" if members is not None else ""
+    print(
+        f"{path}: {content} of {len(image_ids):,} fields, {len(columns)} columns, {args.kind}{kept}"
+    )
 
 
-def _read(args, workspace) -> tuple[list[str], list[str], np.ndarray, str]:
-    vocabulary = workspace.vocabulary()
+def _read(args, workspace) -> tuple[list[pd.DataFrame], str]:
+    """Read the tables and then the members, all with the columns of the store."""
     ids = list(args.ids)
-    columns = [f"{args.name}__{k}" for k in range(len(vocabulary))]
-    parts: list[pd.DataFrame] = []
+    tables: list[pd.DataFrame] = []
     contents = set()
-    for table_path in args.tables:
+    for table_path in [*args.tables, *args.members]:
         is_matrix = table_path.suffix in (".npy", ".npz")
         table = read_table(table_path, ids=ids.pop(0) if is_matrix and ids else None, key=args.key)
-        if args.content == "features":
-            names = [f"{args.name}__{column}" for column in table.columns]
-            if parts and names != columns:
-                raise InputError(f"{table_path} has other columns than {args.tables[0]}")
-            columns, content = names, "features"
-            values = numbers(table, table_path)
-        else:
-            values, are_label_sets = prediction_matrix(table, vocabulary, table_path)
-            content = "label_sets" if are_label_sets else args.content
-            if args.max is not None:
-                values = values / args.max
-            if content == "probabilities":
-                check_probabilities(values, list(table.index), table_path)
+        table, content = _as_columns(table, table_path, args, workspace.vocabulary())
+        if tables and list(table.columns) != list(tables[0].columns):
+            raise InputError(f"{table_path} has other columns than {args.tables[0]}")
         contents.add(content)
-        parts.append(pd.DataFrame(values, index=table.index))
+        tables.append(table)
     if ids:
         raise InputError(f"--ids {shorten(ids)}: there is no matrix that it belongs to")
     if len(contents) > 1:
         raise InputError(f"the files hold {' and '.join(sorted(contents))}; they must be alike")
-    whole = pd.concat(parts)
+    return tables, contents.pop()
+
+
+def _as_columns(table: pd.DataFrame, where, args, vocabulary) -> tuple[pd.DataFrame, str]:
+    """Return the columns of the store that a table gives, and what they are."""
+    if args.content == "features":
+        columns = [f"{args.name}__{column}" for column in table.columns]
+        return pd.DataFrame(numbers(table, where), table.index, columns), "features"
+    are_scores = args.content == "scores"
+    values, are_label_sets = prediction_matrix(table, vocabulary, where, allow_nan=are_scores)
+    content = "label_sets" if are_label_sets and not are_scores else args.content
+    if args.max is not None:
+        values = values / args.max
+    if content == "probabilities":
+        check_probabilities(values, list(table.index), where)
+    columns = [f"{args.name}__{k}" for k in range(len(vocabulary))]
+    return pd.DataFrame(values, table.index, columns), content
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    whole = pd.concat(tables)
     if not whole.index.is_unique:
         doubled = whole.index[whole.index.duplicated()]
         raise InputError(f"ids stand in two files: {shorten(doubled)}")
-    return list(whole.index), columns, whole.to_numpy(dtype=np.float32), contents.pop()
+    return whole
+
+
+def _check_members_wanted(args: argparse.Namespace, catalogue: pd.DataFrame | None) -> None:
+    if args.kind != "out_of_fold" or args.folds is None:
+        raise InputError(
+            "--members are the models of the folds; it goes with --kind out_of_fold and --folds"
+        )
+    if args.content in ("features", "scores"):
+        raise InputError(f"--members goes with predictions, not with --content {args.content}")
+    if catalogue is None:
+        raise InputError(
+            "--members needs a catalogue, to tell test fields from training fields; run: "
+            "python -m pipelines.prepare"
+        )
+
+
+def _check_members(
+    tables: list[pd.DataFrame],
+    paths: list[Path],
+    others: pd.Index,
+    catalogue: pd.DataFrame | None,
+) -> None:
+    for table, path in zip(tables, paths):
+        trained = _training_of(table.index, catalogue)
+        if trained:
+            raise InputError(
+                f"{path}: {len(trained)} training fields in a table of --members: "
+                f"{shorten(trained)}; members are tables of test fields"
+            )
+        doubled = table.index[table.index.isin(others)]
+        if len(doubled):
+            raise InputError(
+                f"{path}: {len(doubled)} ids stand in the other tables as well: "
+                f"{shorten(doubled)}; give test fields with --members alone"
+            )
 
 
 def _folds(args, image_ids, catalogue) -> np.ndarray | None:
     if args.folds is None:
         return None
-    if catalogue is None:
-        training = image_ids
-    else:
-        is_training = catalogue.loc[image_ids, "split"].to_numpy() == "train"
-        training = [i for i, train in zip(image_ids, is_training) if train]
+    training = _training_of(image_ids, catalogue)
     if not training:
         raise InputError(f"--folds {args.folds}: the tables hold no training field")
     return read_fold_table(args.folds, training).reindex(image_ids, fill_value=-1).to_numpy()
+
+
+def _training_of(image_ids, catalogue: pd.DataFrame | None) -> list[str]:
+    """Return the training fields among some; all are, where there is no catalogue."""
+    if catalogue is None:
+        return list(image_ids)
+    training = catalogue.index[catalogue["split"] == "train"]
+    given = pd.Index(image_ids)
+    return list(given[given.isin(training)])
 
 
 def _plan_digest(image_ids, fold: np.ndarray) -> str:

@@ -8,9 +8,11 @@ from hpastack.errors import InputError
 from hpastack.ingest import (
     check_coverage,
     check_probabilities,
+    content_digest,
     numbers,
     prediction_matrix,
     read_table,
+    stacked_members,
 )
 from hpastack.labels import Vocabulary
 
@@ -117,3 +119,37 @@ def test_a_split_is_covered_whole_or_not_at_all():
         check_coverage(["a", "c"], catalogue, "t.csv")
     with pytest.raises(InputError, match="1 ids are not in the catalogue: z"):
         check_coverage(["a", "b", "z"], catalogue, "t.csv")
+
+
+def test_members_are_put_on_each_other_by_id():
+    one = pd.DataFrame(VALUES, IDS)
+    other = pd.DataFrame(VALUES + 1, IDS).loc[["c", "a", "b"]]
+    members = stacked_members([one, other], ["m0.csv", "m1.csv"])
+    assert members.dtype == np.float32
+    np.testing.assert_allclose(members, [VALUES, VALUES + 1], rtol=1e-6)
+    with pytest.raises(InputError, match="m1.csv lacks 1 fields of m0.csv: b; members predict"):
+        stacked_members([one, other.drop("b")], ["m0.csv", "m1.csv"])
+    with pytest.raises(InputError, match="m0.csv lacks 1 fields of m1.csv: z"):
+        stacked_members([one, pd.concat([other, other.rename({"a": "z"}).loc[["z"]]])],
+                        ["m0.csv", "m1.csv"])  # fmt: skip
+
+
+def test_members_enter_the_digest():
+    plain = content_digest(IDS, VALUES)
+    one, other = (content_digest(IDS, VALUES, VALUES[None] + shift) for shift in (0, 1))
+    assert len({plain, one, other}) == 3
+
+
+def test_scores_may_be_nan_but_not_text(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("Id,0,1\na,-3,\nb,nan,2\n")
+    values, _ = matrix_of_scores(path)
+    np.testing.assert_array_equal(values, [[-3, np.nan], [np.nan, 2]])
+    for text in ("none", "inf"):
+        path.write_text(f"Id,0,1\na,1,{text}\n")
+        with pytest.raises(InputError, match=f"'{text}' in column '1' of field a"):
+            matrix_of_scores(path)
+
+
+def matrix_of_scores(path):
+    return prediction_matrix(read_table(path), NAMES, path, allow_nan=True)

@@ -181,3 +181,129 @@ def test_blocks_are_whole_rows_whatever_the_chunks(tmp_path, chunks):
         file.create_dataset("values", data=VALUES, chunks=chunks)
     with open_store(path) as store:
         assert np.array_equal(np.concatenate(list(store.blocks())), VALUES)
+
+
+PREDICTED = StoreHeader("out_of_fold", "logits", ["s__0", "s__1"], fold_plan="d")
+# Test fields in the three blocks of four rows: one, none, two.
+FOLD = np.array([0, -1, 1, 0, 1, 1, 0, 0, -1, -1])
+MEMBERS = np.array([VALUES[FOLD == -1] - 3, VALUES[FOLD == -1] + 1, VALUES[FOLD == -1] + 2])
+
+
+def test_members_come_back_beside_their_mean(tmp_path):
+    path = write_store(tmp_path / "s.h5", PREDICTED, IDS, VALUES, fold=FOLD, members=MEMBERS)
+    with open_store(path) as store:
+        assert store.n_members == 3
+        np.testing.assert_array_equal(store.members(), MEMBERS)
+        np.testing.assert_array_equal(store.values(), VALUES)
+        np.testing.assert_allclose(store.to_frame(["field1"]).iloc[0], MEMBERS[:, 0].mean(axis=0))
+    with h5py.File(path) as file:
+        assert file.attrs["version"] == 2 and file["members"].dtype == np.float32
+    bare = write_store(tmp_path / "bare.h5", PREDICTED, IDS, VALUES, fold=FOLD)
+    with open_store(bare) as store:
+        assert store.n_members == 0 and store.members() is None
+
+
+def test_parts_carry_their_members(tmp_path):
+    whole = write_store(tmp_path / "whole.h5", PREDICTED, IDS, VALUES, fold=FOLD, members=MEMBERS)
+    path, plan = tmp_path / "s.h5", {"fold": FOLD, "block_size": 4}
+    writer = StoreWriter(path, PREDICTED, IDS, n_members=3, **plan)
+    first, second, third = writer.pending()
+    writer.write(third, VALUES[third], MEMBERS[:, 1:])
+    # Killed here, and begun again: the finished block is kept, with its members.
+    again = StoreWriter(path, PREDICTED, IDS, n_members=3, **plan)
+    assert again.pending() == [first, second]
+    again.write(second, VALUES[second])
+    again.write(first, VALUES[first], MEMBERS[:, :1])
+    again.publish()
+    with open_store(path) as store, open_store(whole) as other:
+        np.testing.assert_array_equal(store.members(), other.members())
+        np.testing.assert_array_equal(store.values(), other.values())
+
+
+def test_parts_with_another_number_of_members_are_dropped(tmp_path):
+    path, plan = tmp_path / "s.h5", {"fold": FOLD, "block_size": 4}
+    writer = StoreWriter(path, PREDICTED, IDS, n_members=3, **plan)
+    block = writer.pending()[0]
+    writer.write(block, VALUES[block], MEMBERS[:, :1])
+    assert len(StoreWriter(path, PREDICTED, IDS, **plan).pending()) == 3
+
+
+def test_members_that_do_not_fit_are_refused(tmp_path):
+    def write(members, fold=FOLD, header=PREDICTED):
+        write_store(tmp_path / "s.h5", header, IDS, VALUES, fold=fold, members=members)
+
+    with pytest.raises(InputError, match=r"members of shape \(3, 2, 2\) instead of \(3, 3, 2\)"):
+        write(MEMBERS[:, 1:])
+    with pytest.raises(InputError, match="only predictions with the fold of each field"):
+        write(MEMBERS, fold=None)
+    with pytest.raises(InputError, match="only predictions with the fold of each field"):
+        write(MEMBERS, header=HEADER)
+    with pytest.raises(InputError, match="no field has fold -1"):
+        write(MEMBERS, fold=np.zeros(10, int))
+    shifted = MEMBERS.copy()
+    shifted[0, 2, 1] += 0.01
+    with pytest.raises(InputError, match="'s__1' of field field9 is not the mean of the members"):
+        write(shifted)
+    shifted[0, 2, 1] = np.nan
+    with pytest.raises(InputError, match=r"nan in column 's__1' of field field9 \(member 0\)"):
+        write(shifted)
+    with pytest.raises(InputError, match="1001 members"):
+        write(np.zeros((1001, 3, 2)))
+    assert list(tmp_path.iterdir()) == []
+    writer = StoreWriter(tmp_path / "s.h5", PREDICTED, IDS, fold=FOLD, n_members=3)
+    with pytest.raises(InputError, match="members of shape none"):
+        writer.write(writer.pending()[0], VALUES)
+    writer = StoreWriter(tmp_path / "s.h5", PREDICTED, IDS, fold=FOLD)
+    with pytest.raises(InputError, match="members of shape"):
+        writer.write(writer.pending()[0], VALUES, MEMBERS)
+
+
+@pytest.mark.parametrize(
+    "members", [MEMBERS[:, :2], MEMBERS[0], MEMBERS[:0], MEMBERS.astype(np.float64), "text"]
+)
+def test_a_store_whose_members_do_not_fit_is_not_read(tmp_path, members):
+    path = write_store(tmp_path / "s.h5", PREDICTED, IDS, VALUES, fold=FOLD, members=MEMBERS)
+    with h5py.File(path, "r+") as file:
+        del file["members"]
+        file["members"] = members
+    with pytest.raises(InputError, match="members of shape .* not to be trusted"), open_store(path):
+        pass
+
+
+def test_members_are_refused_where_no_store_has_them(tmp_path):
+    path = write_store(tmp_path / "s.h5", PREDICTED, IDS, VALUES, fold=FOLD, members=MEMBERS)
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 1
+    with pytest.raises(InputError, match="holds 'members', which no store has"), open_store(path):
+        pass
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 2
+        file.attrs["content"] = "features"
+    with pytest.raises(InputError, match="only predictions with folds have"), open_store(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "name, data", [("values", VALUES[:3]), ("values", VALUES.T), ("fold", FOLD[:3])]
+)
+def test_datasets_that_do_not_fit_each_other_are_refused(tmp_path, name, data):
+    path = write_store(tmp_path / "s.h5", PREDICTED, IDS, VALUES, fold=FOLD)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = data
+    with pytest.raises(InputError, match=f"'{name}' has the shape"), open_store(path):
+        pass
+
+
+def test_scores_are_any_number_with_a_column_a_label(tmp_path):
+    header = {"kind": "out_of_fold", "content": "scores", "columns": ["s__0", "s__1"]}
+    with pytest.raises(InputError, match="scores needs the label names"):
+        StoreHeader(**header)
+    with pytest.raises(InputError, match="2 columns of scores for 3 labels"):
+        StoreHeader(**header, vocabulary=["x", "y", "z"])
+    names = StoreHeader(**header, vocabulary=["x", "y"], allow_nan=True)
+    values = VALUES - 7
+    values[3, 1] = np.nan
+    with open_store(write_store(tmp_path / "s.h5", names, IDS, values, fold=FOLD)) as store:
+        assert store.content == "scores" and store.vocabulary == ["x", "y"]
+        np.testing.assert_array_equal(store.values(), values)

@@ -29,7 +29,8 @@ def predict_store(
     """Predict the fields of a catalogue with fine-tuned CNNs, out of fold, into a store.
 
     A training field is predicted by the one model that was trained without
-    its fold; a test field by all of them, whose logits are averaged.
+    its fold; a test field by all of them, whose logits are averaged. What
+    each predicts is kept beside the mean.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def predict_store(
     -------
     Path
         The store: logits, of kind ``out_of_fold``, with the fold of each
-        field (-1 for test fields).
+        field (-1 for test fields) and, of test fields, the logits of each
+        model as members.
 
     Raises
     ------
@@ -80,7 +82,10 @@ def predict_store(
         vocabulary=list(checkpoint.vocabulary),
     )
     torch_device = choose_device(device)
-    writer = StoreWriter(path, header, catalogue.index, fold=fold, overwrite=overwrite)
+    n_members = checkpoint.plan.n_folds if (fold == -1).any() else 0
+    writer = StoreWriter(
+        path, header, catalogue.index, fold=fold, n_members=n_members, overwrite=overwrite
+    )
     blocks = writer.pending()
     jobs = jobs or joblib.cpu_count()
     workers = worker_count(torch_device, jobs, len(blocks))
@@ -97,8 +102,8 @@ def predict_store(
         delay=1, disable=not progress,
     )  # fmt: skip
     with bar:
-        for block, values in zip(blocks, predicted, strict=True):
-            writer.write(block, values)
+        for block, (values, members) in zip(blocks, predicted, strict=True):
+            writer.write(block, values, members if n_members else None)
             bar.update(len(values))
     return writer.publish()
 
@@ -109,19 +114,22 @@ def worker_count(device, jobs: int, n_tasks: int) -> int:
     return 1 if device.type != "cpu" else max(1, min(jobs, n_tasks))
 
 
-def _predict_block(models, catalogue, fold, size, views, batch_size, threads) -> np.ndarray:
+def _predict_block(
+    models, catalogue, fold, size, views, batch_size, threads
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits of the fields, and for test fields those of each model."""
     source = FieldSource(catalogue, size, threads=threads, memory_limit=math.inf)
     n_labels = models[0].num_classes
+    test_rows = np.flatnonzero(fold == -1)
     values = np.zeros((len(catalogue), n_labels), np.float32)
+    members = np.zeros((len(models), len(test_rows), n_labels), np.float32)
     with repeatable(next(models[0].parameters()).device):
         for k, model in enumerate(models):
-            for rows, share in (
-                (np.flatnonzero(fold == k), 1.0),
-                (np.flatnonzero(fold == -1), 1.0 / len(models)),
-            ):
-                logits = predict_logits(model, source, rows, batch_size, views=views)
-                values[rows] += share * logits
-    return values
+            rows = np.flatnonzero(fold == k)
+            values[rows] = predict_logits(model, source, rows, batch_size, views=views)
+            members[k] = predict_logits(model, source, test_rows, batch_size, views=views)
+            values[test_rows] += 1.0 / len(models) * members[k]
+    return values, members
 
 
 def _folds_of(catalogue: pd.DataFrame, checkpoint: CnnCheckpoint, plan: FoldPlan | None):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,21 @@ from hpastack.labels import Vocabulary
 from hpastack.store import Store, fold_digest, open_store
 
 
+class MemberValues(NamedTuple):
+    """What the members of one store predict for the test fields asked for."""
+
+    rows: np.ndarray  # (n_rows,) positions in the table, ascending
+    columns: list[str]
+    values: np.ndarray  # (n_members, n_rows, n_columns) float32
+
+
 @dataclass(frozen=True)
 class StackInputs:
     """The columns of a stack, and where they come from.
+
+    Where stores keep what each model (member) predicts for test fields,
+    `member_table` gives the columns of one member at a time; there are
+    `n_members` of them.
 
     Parameters
     ----------
@@ -28,9 +41,14 @@ class StackInputs:
     logits : list of str
         Those of them that hold logits.
     stores : dict
-        Per store what it is: kind, content, recipe, made_from, fold_plan.
+        Per store what it is: kind, content, recipe, made_from, fold_plan,
+        n_members.
     notes : list of str
         What a reader of the score must know, such as an accepted fold plan.
+    scores : list of str
+        Stores that hold scores: a column a label, but no predictions.
+    members : dict of str to MemberValues
+        Per store with members, those of its test fields that were asked for.
     """
 
     table: pd.DataFrame
@@ -38,6 +56,48 @@ class StackInputs:
     logits: list[str]
     stores: dict[str, dict]
     notes: list[str] = field(default_factory=list)
+    scores: list[str] = field(default_factory=list)
+    members: dict[str, MemberValues] = field(default_factory=dict)
+
+    @property
+    def n_members(self) -> int:
+        """Number of tables that `member_table` gives; 0 without members."""
+        return max((len(of_store.values) for of_store in self.members.values()), default=0)
+
+    def member_table(self, member: int) -> pd.DataFrame:
+        """Return the columns as one member of each store predicts them.
+
+        The table is made anew at each call, so that only one copy of the
+        features of the test fields need be held.
+
+        Parameters
+        ----------
+        member : int
+            From 0 to ``n_members - 1``. A store with fewer members gives
+            them again from its first on.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `table`; its rows that are test fields (fold -1)
+            of a store with members, in their order. Where a store has no
+            members of a field it has the same values in every table.
+
+        Raises
+        ------
+        IndexError
+            If there is no such member.
+        """
+        if not 0 <= member < self.n_members:
+            raise IndexError(f"member {member} of {self.n_members}")
+        rows = np.unique(np.concatenate([m.rows for m in self.members.values()]))
+        table = self.table.iloc[rows].copy()
+        for of_store in self.members.values():
+            values = table[of_store.columns].to_numpy(copy=True)
+            places = np.searchsorted(rows, of_store.rows)
+            values[places] = of_store.values[member % len(of_store.values)]
+            table[of_store.columns] = values
+        return table
 
 
 def gather_stores(
@@ -78,8 +138,9 @@ def gather_stores(
     InputError
         If a store is in-sample, its fold plan is unknown or splits clusters
         and it is not accepted, it does not cover the fields, holds other
-        labels, is out of date, or shares a column with another; or if `accept` names none of
-        the stores.
+        labels, is out of date, or shares a column with another; if `accept`
+        names none of the stores; or if two stores have numbers of members
+        that do not go together: the largest must be a multiple of all.
     """
     names = [Path(path).name.removesuffix(".h5") for path in paths]
     strange = [name for name in accept if name not in names]
@@ -100,16 +161,20 @@ def gather_stores(
                     f"python -m pipelines.extract {name} --overwrite"
                 )
             if store.content != "features":
-                _check_predictions(store, vocabulary)
-                inputs.cnns.append(name)
+                _check_label_columns(store, vocabulary)
+                (inputs.scores if store.content == "scores" else inputs.cnns).append(name)
                 if store.content == "logits":
                     inputs.logits.append(name)
+            members = _members_of(store, frame.index)
+            if members is not None:
+                inputs.members[name] = members
             inputs.stores[name] = {
                 "kind": store.kind,
                 "content": store.content,
                 "recipe": store.recipe,
                 "made_from": store.made_from,
                 "fold_plan": store.fold_plan,
+                "n_members": store.n_members,
             }
         for other in frames:
             shared = frame.columns.intersection(other.columns)
@@ -118,8 +183,8 @@ def gather_stores(
         frames.append(frame)
     if not frames:
         raise InputError("a stack needs at least one store of predictions or features")
-    table = pd.concat(frames, axis=1)
-    return StackInputs(table, inputs.cnns, inputs.logits, inputs.stores, inputs.notes)
+    _check_numbers_of_members(inputs.members)
+    return replace(inputs, table=pd.concat(frames, axis=1))
 
 
 def gather_label_free(
@@ -198,15 +263,49 @@ def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> st
     )
 
 
-def _check_predictions(store: Store, vocabulary: Vocabulary) -> None:
-    if store.vocabulary is not None and list(store.vocabulary) != list(vocabulary):
-        raise InputError(f"{store.path} predicts other labels than this workspace's vocabulary")
+def _check_label_columns(store: Store, vocabulary: Vocabulary) -> None:
+    is_scores = store.content == "scores"
+    what, verb = ("scores", "scores") if is_scores else ("predictions", "predicts")
+    # Predictions may come without label names, scores may not.
+    unnamed = store.vocabulary is None and not is_scores
+    if not unnamed and list(store.vocabulary or []) != list(vocabulary):
+        raise InputError(f"{store.path} {verb} other labels than this workspace's vocabulary")
     wanted = [f"{store.name}__{label}" for label in range(len(vocabulary))]
     if store.columns != wanted:
         raise InputError(
             f"{store.path}: its columns are not {wanted[0]} ... {wanted[-1]}; a store of "
-            "predictions keeps the name it was made under"
+            f"{what} keeps the name it was made under"
         )
     values = store.values()
-    if not np.isfinite(values).all():
-        raise InputError(f"{store.path}: predictions that are not finite; make it again")
+    bad = np.isinf(values) if is_scores and store.allow_nan else ~np.isfinite(values)
+    if bad.any():
+        raise InputError(f"{store.path}: {what} that are not finite; make it again")
+
+
+def _members_of(store: Store, image_ids: pd.Index) -> MemberValues | None:
+    """Read what the members of a store predict for those of the fields that are test fields."""
+    members = store.members()
+    if members is None or store.fold is None:
+        return None
+    if not np.isfinite(members).all():
+        raise InputError(f"{store.path}: members that are not finite; make it again")
+    own_rows = pd.Index(store.image_ids).get_indexer(image_ids)
+    is_test = store.fold == -1
+    rows = np.flatnonzero(is_test[own_rows])
+    if not len(rows):
+        return None
+    place = np.cumsum(is_test) - 1  # of a test field among the test fields
+    return MemberValues(rows, store.columns, members[:, place[own_rows[rows]]])
+
+
+def _check_numbers_of_members(members: dict[str, MemberValues]) -> None:
+    numbers = {name: len(of_store.values) for name, of_store in members.items()}
+    most = max(numbers, key=numbers.__getitem__, default="")
+    for name, number in numbers.items():
+        # Only so does every member of the store stand in equally many tables.
+        if numbers[most] % number:
+            raise InputError(
+                f"{name} has {number} members and {most} has {numbers[most]}, which is no "
+                "multiple; make both with the same number of folds, bring one in again with the "
+                "mean of its test fields alone, or leave one out of the recipe"
+            )

@@ -31,3 +31,15 @@ def test_a_store_of_version_1_is_read():
         assert store.image_ids == [f"f{i}" for i in range(6)]
         assert store.fold.tolist() == [0, 1, 0, 1, -1, -1]
         np.testing.assert_allclose(store.values(), np.arange(18).reshape(6, 3) / 20, atol=1e-7)
+        assert store.n_members == 0 and store.members() is None
+
+
+def test_a_store_of_version_2_is_read_with_its_members():
+    with open_store(ARCHIVES / "store_version_2.h5") as store:
+        assert store.image_ids == [f"f{i}" for i in range(6)]
+        assert store.fold.tolist() == [0, -1, 1, 0, 1, -1]
+        members = store.members()
+        assert store.n_members == 2 and members.shape == (2, 2, 3)
+        np.testing.assert_allclose(members[0], np.arange(6).reshape(2, 3) - 2)
+        np.testing.assert_allclose(members[1], np.arange(6).reshape(2, 3))
+        np.testing.assert_allclose(store.values()[[1, 5]], members.mean(axis=0))

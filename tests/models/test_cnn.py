@@ -128,7 +128,8 @@ def test_each_field_is_predicted_by_the_right_models(tmp_path, trained, catalogu
     path = predict_store(trained, catalogue, tmp_path / "small.h5", **ALONE)
     models = read_checkpoint(trained).load_models(torch.device("cpu"))
     with open_store(path) as store:
-        frame, folds = store.to_frame(), store.fold
+        frame, folds, members = store.to_frame(), store.fold, store.members()
+    assert members.shape == (3, 12, 3)
     for position in (0, 7, 31, 59, 60, 71):
         row = catalogue.iloc[position]
         pixels = np.rint(read_field(row, size=32, square=True) * 255) / 255
@@ -138,6 +139,8 @@ def test_each_field_is_predicted_by_the_right_models(tmp_path, trained, catalogu
         fold = folds[position]
         wanted = np.mean(logits, axis=0) if fold == -1 else logits[fold]
         assert np.allclose(frame.iloc[position], wanted, atol=1e-5)
+        if fold == -1:
+            assert np.allclose(members[:, position - 60], logits, atol=1e-5)
 
 
 def test_labels_of_held_out_fields_do_not_touch_their_model(tmp_path, catalogue, plan, vocabulary):
@@ -242,6 +245,13 @@ def test_new_fields_alone_are_test_fields(tmp_path, trained, catalogue):
     with open_store(path) as store, open_store(whole) as other:
         assert set(store.fold) == {-1}
         assert np.allclose(store.values(), other.values()[60:], atol=1e-5)
+        assert np.allclose(store.members(), other.members(), atol=1e-5)
+
+
+def test_training_fields_alone_have_no_members(tmp_path, trained, catalogue):
+    training = catalogue[catalogue["split"] == "train"]
+    with open_store(predict_store(trained, training, tmp_path / "small.h5", **ALONE)) as store:
+        assert store.n_members == 0 and len(store.image_ids) == 60
 
 
 def test_fields_that_do_not_fit_the_checkpoint(tmp_path, trained, catalogue, plan):

@@ -265,6 +265,118 @@ def test_votes_and_features(workspace):
         assert len(store.image_ids) == N_TRAIN + N_TEST
 
 
+def write_members(workspace, n_members=3):
+    """Write tables whose mean is test.csv, rows of each in another order; return their names."""
+    mean = pd.read_csv(workspace / "test.csv", index_col="Id")
+    rng = np.random.default_rng(1)
+    shifts = rng.uniform(-1, 1, (n_members, *mean.shape))
+    room = np.minimum(mean, 1 - mean).to_numpy()  # so that all stay within 0 and 1
+    shifts = room * (shifts - shifts.mean(axis=0)) / 2
+    names = [f"fold{k}.csv" for k in range(n_members)]
+    for name, shift in zip(names, shifts):
+        (mean + shift).sample(frac=1, random_state=len(name)).to_csv(workspace / name)
+    return names
+
+
+def ingest_members(workspace, names, *options, tables=("oof.csv",), name="net"):
+    members = [workspace / table for table in names]
+    return again(workspace, name, "--kind", "out_of_fold", "--folds", workspace / "my_folds.csv",
+                 "--members", *members, *options, tables=tables)  # fmt: skip
+
+
+def test_members_are_kept_and_their_mean_stands_for_the_test_fields(workspace, capsys):
+    names = write_members(workspace)
+    with open_store(workspace / "features" / "net.h5") as store:
+        before = store.to_frame()
+        plan = store.fold_plan
+    assert ingest_members(workspace, names, "--overwrite") == 0
+    assert "3 members" in capsys.readouterr().out
+    with open_store(workspace / "features" / "net.h5") as store:
+        after, members, fold = store.to_frame(), store.members(), store.fold
+        assert store.fold_plan == plan
+    # Tables keep 16 digits or so, the store 7.
+    pd.testing.assert_frame_equal(after.loc[before.index], before, atol=1e-6)
+    test_ids = after.index[fold == -1]
+    for name, of_member in zip(names, members, strict=True):
+        table = pd.read_csv(workspace / name, index_col="Id").loc[test_ids]
+        np.testing.assert_allclose(of_member, table, atol=1e-6)
+    # As before, a stack is fitted and applied.
+    assert call(stack, workspace, *QUICK) == 0
+    assert call(predict, workspace, "models/stack", "--name", "again") == 0
+
+
+def test_member_tables_of_every_kind(workspace):
+    names = write_members(workspace, 2)
+    sets = pd.DataFrame({"Predicted": "0 1"}, pd.read_csv(workspace / "test.csv")["Id"])
+    for name, predicted in zip(names, ("0 1", "1")):
+        sets.assign(Predicted=predicted).to_csv(workspace / name)
+    train = pd.read_csv(workspace / "train.csv")
+    train.rename(columns={"Target": "Predicted"}).to_csv(workspace / "sets.csv", index=False)
+    assert ingest_members(workspace, names, tables=["sets.csv"], name="sets") == 0
+    with open_store(workspace / "features" / "sets.h5") as store:
+        assert store.content == "label_sets" and store.n_members == 2
+        assert store.values()[-1, :3].tolist() == [0.5, 1, 0]
+    votes = np.arange(28 * N_TEST).reshape(N_TEST, 28) % 6
+    np.save(workspace / "votes.npy", votes)
+    np.save(workspace / "oof.npy", np.zeros((N_TRAIN, 28)))
+    ids = ["--ids", workspace / "train.csv"] + ["--ids", workspace / "test.csv"] * 2
+    assert ingest_members(workspace, ["votes.npy"] * 2, "--max", "5", *ids, tables=["oof.npy"],
+                          name="votes") == 0  # fmt: skip
+    with open_store(workspace / "features" / "votes.h5") as store:
+        np.testing.assert_allclose(store.members()[1], votes / 5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"tables": ["oof.csv", "test.csv"]}, ["fold0.csv", "30 ids stand in the other tables"]),
+        ({"names": ["fold0.csv", "oof.csv"]}, ["oof.csv", "240 training fields", "test fields"]),
+        ({"names": ["fold0.csv", "part.csv"]}, ["part.csv lacks 1 fields of", "fold0.csv"]),
+        ({"names": ["part.csv"]}, ["lacks 1 of 30 test fields of the catalogue"]),
+        ({"names": ["fold0.csv", "sets.csv"]}, ["label_sets and probabilities", "alike"]),
+        ({"options": ["--kind", "label_free"]}, ["--kind out_of_fold"]),
+        ({"options": ["--content", "features"]}, ["not with --content features"]),
+        ({"options": ["--content", "scores"]}, ["not with --content scores"]),
+        ({"names": ["none.csv"]}, ["none.csv: there is no such file"]),
+    ],
+)
+def test_mistakes_with_members(workspace, capsys, change, words):
+    names = write_members(workspace, 2)
+    table = pd.read_csv(workspace / "fold1.csv")
+    table.iloc[1:].to_csv(workspace / "part.csv", index=False)
+    table[["Id"]].assign(Predicted="3").to_csv(workspace / "sets.csv", index=False)
+    before = sorted((workspace / "features").iterdir())
+    assert ingest_members(workspace, change.get("names", names), *change.get("options", []),
+                          tables=change.get("tables", ["oof.csv"]), name="x") == 2  # fmt: skip
+    one_line(capsys, *words)
+    assert sorted((workspace / "features").iterdir()) == before
+
+
+def test_members_need_folds_and_a_catalogue(workspace, capsys):
+    names = [workspace / name for name in write_members(workspace, 2)]
+    wanted = ["--kind", "out_of_fold", "--members", *names]
+    assert again(workspace, "x", *wanted, tables=["oof.csv"]) == 2
+    one_line(capsys, "--members", "--folds")
+    (workspace / "data" / "catalogue.csv").unlink()
+    folds = ["--folds", workspace / "my_folds.csv"]
+    assert again(workspace, "x", *wanted, *folds, tables=["oof.csv"]) == 2
+    one_line(capsys, "--members needs a catalogue", "pipelines.prepare")
+
+
+def test_scores_are_brought_in_and_boosters_see_them(workspace):
+    rng = np.random.default_rng(2)
+    ids = [*pd.read_csv(workspace / "oof.csv")["Id"], *pd.read_csv(workspace / "test.csv")["Id"]]
+    scores = pd.DataFrame(rng.normal(size=(len(ids), 28)) * 9, ids, range(28)).rename_axis("Id")
+    scores.to_csv(workspace / "scores.csv")
+    assert again(workspace, "near", "--kind", "label_free", "--content", "scores",
+                 tables=["scores.csv"]) == 0  # fmt: skip
+    with open_store(workspace / "features" / "near.h5") as store:
+        assert store.content == "scores" and store.vocabulary == list(HPA_2018)
+        assert store.columns[27] == "near__27" and not store.allow_nan
+    assert call(stack, workspace, *QUICK) == 0
+    assert load_stack(workspace / "models" / "stack").cnns == ["net"]
+
+
 def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert call(stack, workspace, *QUICK) == 0
     assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
