@@ -17,6 +17,9 @@ import numpy as np
 
 from hpastack.errors import InputError
 
+#: Fields that bins are made from; more of them hardly move a quantile.
+_MAX_EXAMPLES = 20_000
+
 
 @dataclass(frozen=True)
 class TreeSettings:
@@ -271,15 +274,18 @@ class SharedBins:
         They lie within plus and minus this.
     scores : ndarray of float32, shape (n_scores, n, n_labels)
         Own columns of any other range, of the training fields.
-    settings : TreeSettings
     """
 
-    def __init__(self, shared, n_logits: int, bound: float, scores, settings: TreeSettings):
-        self._shared = shared
+    def __init__(self, shared, n_logits: int, bound: float, scores):
+        rows = np.unique(np.linspace(0, len(shared) - 1, _MAX_EXAMPLES).astype(np.int64))
+        grid = np.linspace(-bound, bound, len(rows), dtype=np.float32)
+        own = [np.repeat(grid[:, None], n_logits, axis=1)]
+        if len(scores):
+            # Each row shows the score of another label, so that all have their share in the bins.
+            own.append(scores[:, rows, np.arange(len(rows)) % scores.shape[2]].T)
+        self._examples = np.concatenate([*own, shared[rows]], axis=1)
         self._n_logits = n_logits
-        self._bound = bound
-        self._scores = scores
-        self._settings = settings
+        self._n_own = n_logits + len(scores)
         self._made: dict[tuple, Any] = {}
         self._lock = threading.Lock()
 
@@ -291,25 +297,20 @@ class SharedBins:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _of(self, name: str, columns: np.ndarray):
-        key = (name, columns.tobytes())
+    def _of(self, name: str, columns: np.ndarray, settings: TreeSettings):
+        if self._n_own + len(columns) < self._examples.shape[1]:
+            # Screened: columns of this label alone.
+            wanted = np.concatenate([np.arange(self._n_own), self._n_own + columns])
+            return library(name).bins(self._examples[:, wanted], settings)
         with self._lock:
+            key = (name, settings.bins)
             if key not in self._made:
-                self._made[key] = library(name).bins(self._example(columns), self._settings)
-        return self._made[key]
+                self._made[key] = library(name).bins(self._examples, settings)
+            return self._made[key]
 
-    def _example(self, columns: np.ndarray) -> np.ndarray:
-        """Return rows that spread the columns as all labels' fields do."""
-        n = len(self._shared)
-        grid = np.linspace(-self._bound, self._bound, n, dtype=np.float32)
-        own = [np.repeat(grid[:, None], self._n_logits, axis=1)]
-        if len(self._scores):
-            n_labels = self._scores.shape[2]
-            # Each row shows the score of another label, so that all have their share in the bins.
-            own.append(self._scores[:, np.arange(n), np.arange(n) % n_labels].T)
-        return np.concatenate([*own, self._shared[:, columns]], axis=1)
-
-    def fit(self, name: str, x, y, margin, columns, *, seed: int, rounds: int) -> Any:
+    def fit(
+        self, name: str, x, y, margin, columns, settings: TreeSettings, *, seed: int, rounds: int
+    ) -> Any:
         """Fit one label with one library.
 
         Parameters
@@ -322,6 +323,7 @@ class SharedBins:
             Log-odds the trees start from.
         columns : ndarray of int
             Which of the shared columns `x` holds.
+        settings : TreeSettings
         seed, rounds : int
 
         Returns
@@ -329,7 +331,6 @@ class SharedBins:
         object
             A booster of the library.
         """
-        settings = self._settings
         return library(name).fit(
             x,
             y,
@@ -338,7 +339,7 @@ class SharedBins:
             seed=seed,
             rounds=rounds,
             n_monotone=self._n_logits if settings.monotone else 0,
-            bins=self._of(name, columns),
+            bins=self._of(name, columns, settings),
         )
 
 

@@ -1,0 +1,83 @@
+"""The top of the stack: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from hpastack.models.blending import blend, blend_weights
+from hpastack.models.calibration import Calibration, fit_calibration
+from hpastack.models.thresholds import best_thresholds
+
+
+@dataclass(frozen=True)
+class Top:
+    """What turns log-odds of consensus and boosters into probabilities and labels.
+
+    Parameters
+    ----------
+    weights : ndarray of float, shape (n_libraries, n_labels)
+        What each label believes of each library; the rest is the consensus.
+    calibration : list of Calibration
+        One a label.
+    thresholds : ndarray of float, shape (n_labels,)
+    """
+
+    weights: np.ndarray
+    calibration: list[Calibration]
+    thresholds: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str, policy: str
+    ) -> Top:
+        """Fit blend, calibration and thresholds one after the other.
+
+        Parameters
+        ----------
+        y : ndarray of {0, 1}, shape (n, n_labels)
+        consensus : ndarray of float, shape (n, n_labels)
+            Out-of-fold log-odds.
+        added : ndarray of float, shape (n_libraries, n, n_labels)
+            What the boosters of each library add.
+        clusters, fold : ndarray of int, shape (n,)
+        learnable : ndarray of bool, shape (n_labels,)
+            Labels with boosters.
+        calibration : str
+            As `hpastack.fit_calibration`.
+        policy : str
+            Of the thresholds, as `hpastack.best_thresholds`.
+
+        Returns
+        -------
+        Top
+        """
+        weights = blend_weights(y, consensus, added, clusters, fold, learnable)
+        logits = blend(consensus, added, weights)
+        fitted = [
+            fit_calibration(logits[:, label], y[:, label], clusters, method=calibration)
+            for label in range(y.shape[1])
+        ]
+        top = cls(weights, fitted, np.zeros(y.shape[1]))
+        probabilities = top.probabilities(consensus, added)
+        return cls(weights, fitted, best_thresholds(y, probabilities, policy=policy))
+
+    def probabilities(self, consensus, added) -> np.ndarray:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        consensus, added
+            As for `fit`, of any fields.
+
+        Returns
+        -------
+        ndarray of float, shape (n, n_labels)
+        """
+        return expit(self.calibrated(blend(consensus, added, self.weights)))
+
+    def calibrated(self, logits) -> np.ndarray:
+        """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
+        return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
