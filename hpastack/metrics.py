@@ -1,18 +1,29 @@
 """Scores of multi-label predictions, and their uncertainty over clusters.
 
 All scores take indicator matrices and probabilities of shape ``(n, n_labels)``
-and optional non-negative row weights, which the bootstrap uses.
+and optional non-negative row weights: of shape ``(n,)``, or ``(n_draws, n)``
+for many draws of a bootstrap at once. The latter puts an axis of draws in
+front of the result, and sorts each label once instead of once a draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+
+from hpastack.errors import InputError
 
 #: Bins of the calibration error, each holding the same number of fields.
 N_BINS = 15
+
+#: Probabilities are kept this far from 0 and 1 in the log loss.
+LOG_LOSS_EDGE = 1e-7
+
+# Draws are scored in blocks whose weights take at most this many bytes as float64.
+_BLOCK_BYTES = 1 << 24
 
 
 def f1_scores(y, labels, weights=None) -> np.ndarray:
@@ -22,13 +33,18 @@ def f1_scores(y, labels, weights=None) -> np.ndarray:
     ----------
     y, labels : array-like of {0, 1}, shape (n, n_labels)
         True and predicted labels.
-    weights : array-like of float, shape (n,), optional
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
         Weight of each field; 1 if left out.
 
     Returns
     -------
-    ndarray of float, shape (n_labels,)
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
         0 for a label that is neither present nor predicted.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
 
     Examples
     --------
@@ -36,13 +52,16 @@ def f1_scores(y, labels, weights=None) -> np.ndarray:
     [0.5, 0.0]
     """
     y, labels = _pair(y, labels)
-    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
-    hits = weights @ (y * labels)
-    total = weights @ y + weights @ labels
-    return np.divide(2 * hits, total, out=np.zeros(y.shape[1]), where=total > 0)
+    both, either = sparse.csr_array((y * labels).T), sparse.csr_array((y + labels).T)
+
+    def of_block(block):
+        hits, total = both @ block, either @ block
+        return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
+
+    return _over_draws(of_block, weights, len(y))
 
 
-def macro_f1(y, labels, weights=None) -> float:
+def macro_f1(y, labels, weights=None):
     """Return the F1 score averaged over all labels.
 
     Every label counts, also those without a positive: they score 0
@@ -55,10 +74,10 @@ def macro_f1(y, labels, weights=None) -> float:
 
     Returns
     -------
-    float
+    float, or ndarray of float, shape (n_draws,)
         In [0, 1].
     """
-    return float(f1_scores(y, labels, weights).mean())
+    return _plain(f1_scores(y, labels, weights).mean(axis=-1))
 
 
 def average_precisions(y, scores, weights=None) -> np.ndarray:
@@ -71,29 +90,54 @@ def average_precisions(y, scores, weights=None) -> np.ndarray:
     ----------
     y : array-like of {0, 1}, shape (n, n_labels)
     scores : array-like of float, shape (n, n_labels)
-    weights : array-like of float, shape (n,), optional
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
 
     Returns
     -------
-    ndarray of float, shape (n_labels,)
-        NaN for a label without positives.
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+        NaN for a label without positives (of a weight above 0).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
     """
     y, scores = _pair(y, scores)
-    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
-    result = np.full(y.shape[1], np.nan)
-    for label in range(y.shape[1]):
-        order = np.argsort(-scores[:, label], kind="stable")
-        ranked, gain = scores[order, label], weights[order]
-        last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-        hits = np.cumsum(gain * y[order, label])[last_of_tie]
-        taken = np.cumsum(gain)[last_of_tie]
-        if hits[-1] > 0:
+    steps = [_recall_steps(y[:, k], scores[:, k]) for k in range(y.shape[1])]
+
+    def of_block(block):
+        result = np.full((len(steps), block.shape[1]), np.nan)
+        for row, step in zip(result, steps):
+            if step is None:
+                continue
+            fields, holders = step
+            taken, gain = np.cumsum(fields @ block, axis=0), holders @ block
+            hits = np.cumsum(gain, axis=0)
             precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
-            result[label] = precision @ np.diff(hits, prepend=0) / hits[-1]
-    return result
+            gain *= precision
+            np.divide(gain.sum(axis=0), hits[-1], out=row, where=hits[-1] > 0)
+        return result
+
+    return _over_draws(of_block, weights, len(y))
 
 
-def macro_average_precision(y, scores, weights=None) -> float:
+def _recall_steps(y, score):
+    # Recall grows only at scores that a positive has. Two matrices with a row for each of these,
+    # from the highest down: the fields from the score before to this one, and the positives at it.
+    holders = np.flatnonzero(y)
+    if not len(holders):
+        return None
+    holders = holders[np.argsort(-score[holders], kind="stable")]
+    first = np.flatnonzero(np.diff(score[holders], prepend=np.inf))
+    order = np.argsort(-score, kind="stable")
+    last = np.searchsorted(-score[order], -score[holders[first]], side="right")
+    return (
+        _segment_sums(order[: last[-1]], np.append(0, last), len(y)),
+        _segment_sums(holders, np.append(first, len(holders)), len(y)),
+    )
+
+
+def macro_average_precision(y, scores, weights=None):
     """Return the average precision, averaged over the labels that have positives.
 
     Parameters
@@ -103,33 +147,143 @@ def macro_average_precision(y, scores, weights=None) -> float:
 
     Returns
     -------
-    float
+    float, or ndarray of float, shape (n_draws,)
         In [0, 1]; NaN if no label has a positive.
     """
     values = average_precisions(y, scores, weights)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
+    return _plain(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def expected_calibration_error(y, probabilities, weights=None, *, min_positives=100) -> float:
-    """Return how far probabilities are from frequencies, averaged over labels.
-
-    Fields are cut into 15 bins of equal size by their probability; within each
-    the mean probability is compared with the share of positives. Labels with
-    fewer than `min_positives` positives are left out, as their bins hold
-    noise; if that leaves none, all labels with a positive count.
+def brier_scores(y, probabilities, weights=None) -> np.ndarray:
+    """Return the Brier score of every label: the mean squared error of its probabilities.
 
     Parameters
     ----------
     y : array-like of {0, 1}, shape (n, n_labels)
     probabilities : array-like of float in [0, 1], shape (n, n_labels)
-    weights : array-like of float, shape (n,), optional
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    y, probabilities = _pair(y, probabilities)
+    return _means((probabilities - y) ** 2, weights)
+
+
+def brier_score(y, probabilities, weights=None):
+    """Return the Brier score averaged over all labels.
+
+    The mean squared difference of probability and truth: it falls when
+    probabilities are better calibrated and when they tell fields further
+    apart. A rare label can only add little, so compare it between systems on
+    the same fields.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In [0, 1], 0 at best.
+
+    References
+    ----------
+    .. [1] G. W. Brier, "Verification of forecasts expressed in terms of
+       probability", Monthly Weather Review 78(1), 1-3, 1950.
+       :doi:`10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`
+
+    Examples
+    --------
+    >>> brier_score([[1], [0]], [[0.5], [0.0]])
+    0.125
+    """
+    return _plain(brier_scores(y, probabilities, weights).mean(axis=-1))
+
+
+def multilabel_log_losses(y, probabilities, weights=None) -> np.ndarray:
+    """Return the log loss of every label.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+        In nats a field.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    y, probabilities = _pair(y, probabilities)
+    clipped = np.clip(probabilities, LOG_LOSS_EDGE, 1 - LOG_LOSS_EDGE)
+    return _means(-y * np.log(clipped) - (1 - y) * np.log1p(-clipped), weights)
+
+
+def multilabel_log_loss(y, probabilities, weights=None):
+    """Return the log loss averaged over fields and labels.
+
+    Each label is a yes or no of its own, as where the CNNs and boosters are
+    trained; `sklearn.metrics.log_loss` takes the columns for classes of which
+    each field has one. Probabilities are kept 1e-7 from 0 and 1, so that one
+    sure mistake costs 16 and not infinity.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In nats a field and label, 0 at best.
+
+    Examples
+    --------
+    >>> round(multilabel_log_loss([[1], [0]], [[0.5], [0.5]]), 4)
+    0.6931
+    """
+    return _plain(multilabel_log_losses(y, probabilities, weights).mean(axis=-1))
+
+
+def expected_calibration_error(y, probabilities, weights=None, *, min_positives=100):
+    """Return how far probabilities are from frequencies, averaged over labels.
+
+    Fields are cut into 15 bins of equal size by their probability; within each
+    the mean probability is compared with the share of positives. Labels with
+    fewer than `min_positives` positives are left out, as their bins hold
+    noise; if that leaves none, all labels with a positive count. Bins and
+    labels are chosen before weighting, so they are the same in every draw.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels)
+    probabilities : array-like of float in [0, 1], shape (n, n_labels)
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
     min_positives : int, default=100
 
     Returns
     -------
-    float
+    float, or ndarray of float, shape (n_draws,)
         Mean absolute difference in [0, 1]; NaN if no label has a positive.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
 
     References
     ----------
@@ -138,31 +292,142 @@ def expected_calibration_error(y, probabilities, weights=None, *, min_positives=
        :doi:`10.1609/aaai.v29i1.9602`
     """
     y, probabilities = _pair(y, probabilities)
-    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
     positives = y.sum(axis=0)
     chosen = np.flatnonzero(positives >= min_positives)
     if not len(chosen):
         chosen = np.flatnonzero(positives > 0)
-    errors = [_calibration_error(y[:, k], probabilities[:, k], weights) for k in chosen]
-    return float(np.mean(errors)) if errors else float("nan")
+    binned = [_binned_gaps(y[:, k], probabilities[:, k]) for k in chosen]
+
+    def of_block(block):
+        if not binned:
+            return np.full((1, block.shape[1]), np.nan)
+        gaps = sum(np.abs(gap @ block).sum(axis=0) for gap in binned)
+        return (gaps / block.sum(axis=0) / len(binned))[np.newaxis]
+
+    return _plain(_over_draws(of_block, weights, len(y))[..., 0])
 
 
-def _calibration_error(y, probability, weights) -> float:
+def _binned_gaps(y, probability):
+    # A row for each bin; times the weights it gives the weighted sum of probability minus truth.
     order = np.argsort(probability, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    bins = rank * min(N_BINS, len(order)) // len(order)
-    gap = np.bincount(bins, weights * (probability - y), minlength=N_BINS)
-    return float(np.abs(gap).sum() / weights.sum())
+    n_bins = min(N_BINS, len(order))
+    bins = np.arange(len(order)) * n_bins // len(order)
+    bounds = np.searchsorted(bins, np.arange(n_bins + 1))
+    return _segment_sums(order, bounds, len(y), (probability - y)[order])
+
+
+def cluster_draws(clusters, *, n_draws=200, seed=0) -> np.ndarray:
+    """Draw whole clusters with replacement, as often as there are clusters.
+
+    The draws are weights for any score of this module; draw them once to
+    compare scores, or systems, on the same draws.
+
+    Parameters
+    ----------
+    clusters : array-like, shape (n,)
+        Cluster of each field.
+    n_draws : int, default=200
+    seed : int, default=0
+
+    Returns
+    -------
+    ndarray of int32, shape (n_draws, n)
+        How many times each field was drawn.
+
+    Raises
+    ------
+    InputError
+        If there is no field, or no draw is asked for.
+
+    Examples
+    --------
+    >>> cluster_draws(["a", "a", "b"], n_draws=3)
+    array([[0, 0, 2],
+           [1, 1, 1],
+           [2, 2, 0]], dtype=int32)
+    """
+    clusters = np.asarray(clusters)
+    draws = np.empty((max(0, n_draws), len(clusters)), dtype=np.int32)
+    for row, draw in enumerate(_drawn(clusters, n_draws, seed)):
+        draws[row] = draw
+    return draws
+
+
+def _drawn(clusters, n_draws, seed) -> Iterator[np.ndarray]:
+    if not len(clusters):
+        raise InputError("no fields to draw from")
+    if n_draws < 1:
+        raise InputError(f"{n_draws} draws asked for; at least one is needed")
+    _, cluster = np.unique(clusters, return_inverse=True)
+    n_clusters = cluster.max() + 1
+    generator = np.random.default_rng(seed)
+    for _ in range(n_draws):
+        drawn = generator.integers(n_clusters, size=n_clusters)
+        yield np.bincount(drawn, minlength=n_clusters)[cluster]
+
+
+def score_interval(score, draws, *, coverage=0.95) -> tuple[Any, Any]:
+    """Return the interval of a score from its values in the draws of a bootstrap.
+
+    Parameters
+    ----------
+    score : float, or array-like of float, shape (...)
+        The score, or several, of all fields once.
+    draws : array-like of float, shape (n_draws, ...)
+        The same in each draw. Draws that are NaN are left out.
+    coverage : float, default=0.95
+
+    Returns
+    -------
+    low, high : float, or ndarray of float, shape (...)
+        The score plus the percentiles of the draws about their median. Drawing
+        with replacement makes some scores larger on average (a calibration
+        error for one); taken about the median, the interval is not shifted
+        with them. NaN where all draws are.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match or `coverage` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> y, labels = [[1], [1], [0], [0]], [[1], [0], [0], [1]]
+    >>> draws = cluster_draws([0, 1, 2, 3])
+    >>> low, high = score_interval(macro_f1(y, labels), macro_f1(y, labels, draws))
+    >>> low < macro_f1(y, labels) < high
+    True
+    """
+    score, draws = np.asarray(score, dtype=float), np.asarray(draws, dtype=float)
+    if draws.ndim != score.ndim + 1 or draws.shape[1:] != score.shape:
+        raise InputError(f"draws {draws.shape} of a score {score.shape} do not match")
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage is {coverage}; it lies between 0 and 1")
+    tail = 50 * (1 - coverage)
+    flat = draws.reshape(len(draws), -1)
+    known = ~np.isnan(flat).all(axis=0)
+    percentiles = np.full((3, flat.shape[1]), np.nan)
+    if known.any():
+        percentiles[:, known] = np.nanpercentile(flat[:, known], [tail, 50, 100 - tail], axis=0)
+    low, middle, high = percentiles.reshape(3, *score.shape)
+    return _plain(score + low - middle), _plain(score + high - middle)
 
 
 def cluster_bootstrap(
-    statistic: Callable[[np.ndarray], Any], clusters, *, n_draws=200, seed=0, coverage=0.95
+    statistic: Callable[[np.ndarray], Any],
+    clusters,
+    *,
+    n_draws=200,
+    seed=0,
+    coverage=0.95,
+    all_at_once=False,
 ) -> tuple[Any, Any]:
     """Return an interval of a score by drawing whole clusters with replacement.
 
     Fields of one cluster are near-copies, so drawing fields would make the
-    interval too narrow.
+    interval too narrow. To compare two systems, let `statistic` return the
+    difference of their scores: both are then scored on the same draws, and
+    what makes a draw hard for both cancels.
 
     Parameters
     ----------
@@ -174,35 +439,72 @@ def cluster_bootstrap(
     n_draws : int, default=200
     seed : int, default=0
     coverage : float, default=0.95
+    all_at_once : bool, default=False
+        Whether `statistic` also takes weights of shape (n_draws, n), for which
+        it returns the scores with an axis of draws in front, as the scores of
+        this module do. It is then called twice, instead of once a draw.
 
     Returns
     -------
     low, high : float, or ndarray of the scores' shape
-        The score plus the percentiles of the draws about their median. Drawing
-        with replacement makes some scores larger on average (a calibration
-        error for one); taken about the median, the interval is not shifted
-        with them.
+        As `score_interval`.
+
+    Raises
+    ------
+    InputError
+        As `cluster_draws` and `score_interval`.
+
+    Examples
+    --------
+    >>> y, ours, theirs = np.eye(4), np.eye(4), np.eye(4)[::-1]
+    >>> def gain(weights):
+    ...     return macro_f1(y, ours, weights) - macro_f1(y, theirs, weights)
+    >>> low, high = cluster_bootstrap(gain, range(4), all_at_once=True)
+    >>> 0 < low < gain(None) < high
+    True
     """
-    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    n_clusters = cluster.max() + 1
-    generator = np.random.default_rng(seed)
-    draws = [
-        statistic(
-            np.bincount(generator.integers(n_clusters, size=n_clusters), minlength=n_clusters)[
-                cluster
-            ]
-        )
-        for _ in range(n_draws)
-    ]
-    tail = 50 * (1 - coverage)
-    low, middle, high = np.nanpercentile(draws, [tail, 50, 100 - tail], axis=0)
-    score = statistic(np.ones(len(cluster)))
-    ends = score + low - middle, score + high - middle
-    return ends if np.ndim(score) else (float(ends[0]), float(ends[1]))
+    clusters = np.asarray(clusters)
+    if all_at_once:
+        draws = statistic(cluster_draws(clusters, n_draws=n_draws, seed=seed))
+    else:
+        draws = [statistic(draw) for draw in _drawn(clusters, n_draws, seed)]
+    return score_interval(statistic(np.ones(len(clusters))), draws, coverage=coverage)
 
 
 def _pair(y, other) -> tuple[np.ndarray, np.ndarray]:
     y, other = np.asarray(y, dtype=float), np.asarray(other, dtype=float)
     if y.ndim != 2 or y.shape != other.shape:
-        raise ValueError(f"two matrices (n, n_labels) wanted, got {y.shape} and {other.shape}")
+        raise InputError(f"two matrices (n, n_labels) wanted, got {y.shape} and {other.shape}")
     return y, other
+
+
+def _segment_sums(rows, bounds, n, values=None):
+    # Times weights (n, n_draws) it gives the sum over each segment rows[bounds[i] : bounds[i + 1]]
+    # of value times weight. A sparse product runs on one thread and adds in one order, so that
+    # results do not depend on the number of threads.
+    values = np.ones(len(rows)) if values is None else values
+    return sparse.csr_array((values, rows, bounds), shape=(len(bounds) - 1, n))
+
+
+def _means(errors, weights) -> np.ndarray:
+    by_label = sparse.csr_array(errors.T)
+    return _over_draws(lambda block: by_label @ block / block.sum(axis=0), weights, len(errors))
+
+
+def _over_draws(of_block, weights, n) -> np.ndarray:
+    """Score the draws a block at a time: `of_block` turns (n, n_block) into (n_scores, n_block)."""
+    weights = np.ones(n) if weights is None else np.asarray(weights)
+    if weights.ndim not in (1, 2) or weights.shape[-1] != n:
+        raise InputError(f"weights of shape ({n},) or (n_draws, {n}) wanted, got {weights.shape}")
+    draws = np.atleast_2d(weights)
+    size = max(1, _BLOCK_BYTES // (8 * max(1, n)))
+    scores = [
+        # The draws of a field lie together, so that a product reads them in a row.
+        of_block(np.ascontiguousarray(draws[start : start + size].T, dtype=float)).T
+        for start in range(0, max(1, len(draws)), size)
+    ]
+    return np.concatenate(scores) if weights.ndim == 2 else scores[0][0]
+
+
+def _plain(values):
+    return float(values) if np.ndim(values) == 0 else values

@@ -119,7 +119,7 @@ class StackRecipe(Settings):
     column_share: float = Field(0.8, gt=0, le=1)
     min_positives: int = Field(20, ge=1)
     min_clusters: int = Field(5, ge=1)
-    thresholds: Literal["shrunk", "global", "per-label"] = "shrunk"
+    thresholds: Literal["shrunk", "global", "per-label", "prevalence", "plug-in"] = "shrunk"
     n_bootstrap: int = Field(200, ge=0)
     seed: int = 0
 

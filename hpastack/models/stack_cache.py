@@ -1,0 +1,121 @@
+"""What a stack may keep from one fit to the next, known by the digest of all it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpastack.files import published
+
+#: Files that are kept; the ones not used for longest go first.
+MAX_FILES = 24
+
+#: Raised whenever the same settings and inputs would give other numbers.
+ALGORITHM_VERSION = 1
+
+
+def digest(*parts: Any) -> str:
+    """Return what names a result: a digest of all that it depends on.
+
+    Parameters
+    ----------
+    *parts : ndarray, bytes, or what JSON can hold
+
+    Returns
+    -------
+    str
+        BLAKE2b, 32 hexadecimal digits.
+    """
+    found = hashlib.blake2b(f"version {ALGORITHM_VERSION}".encode(), digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype.str} {part.shape}".encode())
+            found.update(np.ascontiguousarray(part))
+        else:
+            found.update(json.dumps(part, sort_keys=True).encode())
+    return found.hexdigest()
+
+
+class StackCache:
+    """A folder of arrays, one file a digest.
+
+    Anything in it may be deleted at any time. A file that cannot be read is
+    as good as none, and no file is ever half-written.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        Made when first written to. None keeps nothing.
+    """
+
+    def __init__(self, folder):
+        self._folder = None if folder is None else Path(folder)
+
+    def get(self, what: str, key: str) -> dict[str, np.ndarray] | None:
+        """Return what was kept under a digest, or None."""
+        if self._folder is None:
+            return None
+        path = self._path(what, key)
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                found = {name: kept[name] for name in kept.files}
+            path.touch()
+        except Exception:
+            # Missing, cut short, of another program, on a disk that fails: it is made again.
+            return None
+        return found
+
+    def put(self, what: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays under a digest."""
+        if self._folder is None:
+            return
+        with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        for old in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True)[MAX_FILES:]:
+            old.unlink(missing_ok=True)
+
+    def _path(self, what: str, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{what}-{key}.npz"
+
+
+def packed(models: Mapping[tuple[int, int, int], bytes]) -> dict[str, np.ndarray]:
+    """Return boosters as arrays.
+
+    Parameters
+    ----------
+    models : dict of (fold, label, bag) to bytes
+
+    Returns
+    -------
+    dict of ndarray
+        ``model_keys`` (m, 3), ``model_ends`` (m,) and ``model_bytes``.
+    """
+    keys = sorted(models)
+    return {
+        "model_keys": np.array(keys, dtype=np.int64).reshape(-1, 3),
+        "model_ends": np.cumsum([len(models[key]) for key in keys], dtype=np.int64),
+        "model_bytes": np.frombuffer(b"".join(models[key] for key in keys), dtype=np.uint8),
+    }
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[tuple[int, int, int], bytes]:
+    """Return the boosters that `packed` turned into arrays."""
+    content, ends = arrays["model_bytes"].tobytes(), arrays["model_ends"].tolist()
+    models = {}
+    for key, start, end in zip(arrays["model_keys"].tolist(), [0, *ends], ends):
+        fold, label, bag = key
+        models[fold, label, bag] = content[start:end]
+    return models
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0  # deleted meanwhile by another run
