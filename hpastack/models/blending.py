@@ -59,7 +59,7 @@ def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
     y : ndarray of {0, 1}, shape (n, n_labels)
     consensus : ndarray of float, shape (n, n_labels)
         Out-of-fold log-odds.
-    added : ndarray of float, shape (n_libraries, n, n_labels)
+    added : sequence of ndarray of float, shape (n, n_labels)
         What each library adds to them.
     clusters, fold : ndarray of int, shape (n,)
     learnable : ndarray of bool, shape (n_labels,)

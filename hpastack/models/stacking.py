@@ -3,13 +3,14 @@
 Everything learned from labels is scored out of fold, and folds keep clusters
 whole. Level by level:
 
-1. in each fold the consensus of the CNNs is fitted on the other folds, and
-   boosters are trained from its margin, one per label and library;
-2. their out-of-fold log-odds are blended with the consensus, calibrated and
-   thresholded; for the reported scores each of these is fitted on the
-   out-of-fold rows of the other folds;
-3. new fields get the mean of the fold models, then the blend, calibration and
-   thresholds fitted on all out-of-fold rows.
+1. the consensus of the CNNs, and boosters that start from its margin, one a
+   label and library, are fitted without each fold and without each pair of
+   folds (`hpastack.models.crossfit`);
+2. the number of trees, the blend of both libraries with the consensus, the
+   calibration and the thresholds are chosen for each fold on log-odds of
+   models that saw neither the rows nor the fold; so its score is nested;
+3. new fields get the mean of the models without one fold, then the blend,
+   calibration and thresholds fitted on all out-of-fold rows.
 """
 
 from __future__ import annotations
@@ -18,66 +19,85 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
+from threadpoolctl import threadpool_limits
 
 from hpastack.errors import InputError, shorten
 from hpastack.folds import MultilabelStratifiedGroupKFold
-from hpastack.metrics import (
-    average_precisions,
-    cluster_bootstrap,
-    expected_calibration_error,
-    f1_scores,
-    macro_average_precision,
-    macro_f1,
-)
-from hpastack.models.blending import blend, booster_weight
+from hpastack.metrics import macro_f1
 from hpastack.models.boosting import TreeSettings, library
-from hpastack.models.calibration import fit_platt
-from hpastack.models.consensus import Consensus, clipped_logits
-from hpastack.models.thresholds import apply_thresholds, best_thresholds
+from hpastack.models.calibration import METHODS
+from hpastack.models.columns import FoldColumns, Inputs
+from hpastack.models.consensus import Consensus
+from hpastack.models.crossfit import Base, Boosted, CrossFitter, Workers
+from hpastack.models.stack_cache import StackCache, digest, packed, unpacked
+from hpastack.models.stack_scores import (
+    OutOfFold,
+    label_table,
+    probabilities_of,
+    scores,
+    scores_with_intervals,
+    thresholded,
+)
+from hpastack.models.stack_table import (
+    aligned,
+    checked_folds,
+    checked_table,
+    indicator,
+    sorted_columns,
+)
+from hpastack.models.thresholds import POLICIES, apply_thresholds, threshold_intervals
+from hpastack.models.top import Top
+from hpastack.store import package_versions
+
+#: Draws behind the intervals of thresholds.
+_THRESHOLD_DRAWS = 100
+
+_EDGE = 1e-9
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The columns of X, sorted into what the CNNs say and everything else.
+class Fitted:
+    """What one set of folds left behind: enough to predict new fields.
 
     Parameters
     ----------
-    logits : ndarray of float, shape (n_cnns, n, n_labels)
-        Bounded log-odds of the CNNs.
-    features : ndarray of float32, shape (n, n_features)
+    columns : list of FoldColumns
+        One a fold.
+    models : dict of (library, fold, label, bag) to bytes
+        Boosters in their libraries' own formats.
+    top : Top
+        Fitted on all out-of-fold rows.
     """
 
-    logits: np.ndarray
-    features: np.ndarray
+    columns: list[FoldColumns]
+    models: dict[tuple[str, int, int, int], bytes]
+    top: Top
 
-    def columns(self, label: int, margin: np.ndarray, rows) -> np.ndarray:
-        """Return what the boosters of a label see of some fields.
 
-        The label's own column of each CNN, the consensus of every label, and
-        all features.
+@dataclass(frozen=True)
+class _CrossFitted:
+    """What one set of folds says of the training fields."""
 
-        Parameters
-        ----------
-        label : int
-        margin : ndarray of float, shape (n, n_labels)
-            The consensus. Left out where there are no CNNs: it is a constant.
-        rows : index of fields
+    fold: np.ndarray  # (n,)
+    base: Base
+    boosted: list[Boosted]  # one a library
+    tops: list[Top]  # for each fold, of the others
+    fitted: Fitted
 
-        Returns
-        -------
-        ndarray of float32, shape (rows, n_columns)
-        """
-        parts = [self.features[rows]]
-        if len(self.logits):
-            parts = [self.logits[:, rows, label].T, margin[rows], *parts]
-        return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts], axis=1)
+    def nested(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the consensus (n, n_labels), and what is added, (n_libraries, n, n_labels)."""
+        return self.base.margin[k], np.stack([part.added[k] for part in self.boosted])
+
+    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(len(self.fold))
+        added = [part.added[self.fold, rows] for part in self.boosted]
+        consensus = self.base.margin[self.fold, rows]
+        return consensus, np.stack(added) if added else np.empty((0, *consensus.shape))
 
 
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
@@ -85,26 +105,51 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
     Per label, LightGBM and XGBoost start from the consensus of the CNNs (its
     log-odds are their initial margin), are blended with it where they beat it
-    on held-out clusters, calibrated (Platt) and thresholded for macro F1.
+    on held-out clusters, calibrated and thresholded for macro F1.
 
     Parameters
     ----------
     cnns : sequence of str, default=()
         Names of the CNNs. Their columns in X are ``<cnn>__<label id>``; every
-        other column is a feature. With none, boosters start from the prior.
+        column that nothing else names is a feature. With none, boosters start
+        from the prior.
     logits : sequence of str, default=()
         The CNNs whose columns are logits rather than probabilities.
+    scores : sequence of str, default=()
+        Other sets with a column a label, ``<name>__<label id>``, which do not
+        enter the consensus: a label's boosters see its own.
+    embeddings : sequence of str, default=()
+        Sets of columns ``<name>__...`` that are reduced to principal
+        components of the training rows.
     boosters : sequence of {"lightgbm", "xgboost"}, default=both
-        Libraries, averaged.
-    rounds, learning_rate, leaves, min_leaf, l2, column_share
+        Libraries; none leaves the calibrated consensus.
+    rounds, min_rounds : int, default=100, 20
+        Most and least trees. How many in between a label gets is chosen on
+        folds that it is not scored on; with fewer than 100 positives it gets
+        the middle one.
+    learning_rate, leaves, min_leaf, l2, column_share, monotone
         As `hpastack.models.boosting.TreeSettings`.
+    bags : int, default=1
+        Boosters with seeds of their own that are averaged.
+    max_columns : int or None, default=48
+        Columns besides its own that a label sees: those which alone could
+        tell most beyond the consensus on the training rows. None: all.
+    n_components : int, default=32
+        Principal components an embedding is reduced to.
     min_positives, min_clusters : int, default=20, 5
         With fewer positive fields, or fewer clusters that hold one, in the
-        training part of a fold the consensus of a label stands.
-    thresholds : {"shrunk", "global", "per-label"}, default="shrunk"
-        As `hpastack.models.thresholds.best_thresholds`.
+        smallest training part, the consensus of a label stands.
+    calibration : {"platt", "beta", "isotonic", "none"}, default="platt"
+        As `hpastack.fit_calibration`.
+    thresholds : str, default="shrunk"
+        Policy, as `hpastack.best_thresholds`.
+    min_labels : int, default=0
+        Labels that every field gets at least.
     n_splits : int, default=5
         Folds, where `fit` is given none.
+    repeats : int, default=1
+        Sets of folds; those after the first are made from `groups`. Their
+        probabilities are averaged.
     n_bootstrap : int, default=200
         Draws behind the intervals of `cv_results_`; 0 for none.
     random_state : int, default=0
@@ -112,37 +157,48 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     n_jobs : int, optional
         Workers over (label, fold); results do not depend on it. An active
         ``joblib.parallel_config`` is honoured.
+    cache : path-like, optional
+        Folder for what a later fit can take over: whatever does not depend on
+        the settings that changed.
     verbose : bool, default=False
         Whether to show a progress bar.
 
     Attributes
     ----------
     feature_names_in_ : ndarray of str
-        Columns of X.
+        Columns of X, if it was a data frame.
+    n_features_in_ : int
     labels_ : list of str
         Names of the labels: the columns of `y`, or their numbers.
     oof_probabilities_, oof_labels_ : DataFrame
         Out of fold, calibrated and thresholded out of fold; rows by id.
+    oof_consensus_ : DataFrame
+        Out-of-fold probabilities of the consensus. Not kept by `save`.
     cv_results_ : dict
-        ``macro_f1``, ``macro_ap`` and ``ece`` out of fold, each with
-        ``_interval`` (95 %, by cluster); ``naive_...``: the same with blend,
-        calibration and thresholds fitted on the rows they are scored on.
+        ``macro_f1``, ``macro_ap``, ``ece``, ``brier`` and ``log_loss``,
+        nested, each with ``_interval`` (95 %, by cluster); ``naive_...``: the
+        same with blend, calibration and thresholds fitted on the rows they
+        are scored on; ``gain_macro_f1`` and ``gain_macro_ap`` over the
+        consensus, with intervals of the differences.
     comparison_ : DataFrame
-        The same three scores for each CNN, their mean, the consensus and the
-        stack, thresholds chosen out of fold for all.
+        The same five scores for each CNN, their mean, the consensus, each
+        library and the stack, thresholds chosen out of fold for all.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
-        precision of consensus and stack, weight of the boosters, threshold.
+        precision of consensus, libraries and stack, weights of the libraries,
+        threshold with an interval, fields that got it.
     thresholds_ : ndarray of float, shape (n_labels,)
+    weights_ : ndarray of float, shape (n_labels,)
+        Weight of the boosters, 0 to 1.
     fold_ : ndarray of int, shape (n,)
-        Fold of each training field.
+        Fold of each training field (of the first set of folds).
+    fitted_ : list of Fitted
+        What predicts, one a set of folds.
 
     Notes
     -----
-    Blend, calibration and thresholds have a few numbers a label and are
-    cross-fitted on the out-of-fold log-odds; the boosters behind those of the
-    other folds have seen the labels of the fold scored. The full nesting, which
-    costs as many times more fits as there are folds, is not done.
+    For K folds K + K (K - 1) / 2 boosters are fitted a label and library, so
+    that the scores are nested without fitting everything K times over.
 
     Examples
     --------
@@ -160,55 +216,78 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         cnns: Sequence[str] = (),
         *,
         logits: Sequence[str] = (),
+        scores: Sequence[str] = (),
+        embeddings: Sequence[str] = (),
         boosters: Sequence[str] = ("lightgbm", "xgboost"),
-        rounds: int = 60,
+        rounds: int = 100,
+        min_rounds: int = 20,
         learning_rate: float = 0.1,
         leaves: int = 7,
         min_leaf: int = 20,
         l2: float = 20.0,
         column_share: float = 0.8,
+        monotone: bool = False,
+        bags: int = 1,
+        max_columns: int | None = 48,
+        n_components: int = 32,
         min_positives: int = 20,
         min_clusters: int = 5,
+        calibration: str = "platt",
         thresholds: str = "shrunk",
+        min_labels: int = 0,
         n_splits: int = 5,
+        repeats: int = 1,
         n_bootstrap: int = 200,
         random_state: int = 0,
         n_jobs: int | None = None,
+        cache: Any = None,
         verbose: bool = False,
     ):
         self.cnns = cnns
         self.logits = logits
+        self.scores = scores
+        self.embeddings = embeddings
         self.boosters = boosters
         self.rounds = rounds
+        self.min_rounds = min_rounds
         self.learning_rate = learning_rate
         self.leaves = leaves
         self.min_leaf = min_leaf
         self.l2 = l2
         self.column_share = column_share
+        self.monotone = monotone
+        self.bags = bags
+        self.max_columns = max_columns
+        self.n_components = n_components
         self.min_positives = min_positives
         self.min_clusters = min_clusters
+        self.calibration = calibration
         self.thresholds = thresholds
+        self.min_labels = min_labels
         self.n_splits = n_splits
+        self.repeats = repeats
         self.n_bootstrap = n_bootstrap
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.cache = cache
         self.verbose = verbose
 
-    def fit(self, X: pd.DataFrame, y: Any, groups: Any = None, folds: Any = None):
+    def fit(self, X: Any, y: Any, groups: Any = None, folds: Any = None):
         """Fit the stack and score it out of fold.
 
         Parameters
         ----------
-        X : DataFrame, shape (n, n_columns)
+        X : DataFrame or array-like, shape (n, n_columns)
             Indexed by image id; see `cnns` for its columns. NaN is allowed in
-            features only.
+            features and scores only. An array holds features only.
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
             A DataFrame is joined to X by id.
         groups : Series or array-like, shape (n,), optional
             Cluster of each field; every field its own if left out. A Series
             is joined by id.
         folds : Series or array-like of int, shape (n,), optional
-            Fold of each field, 0 and up; made from `groups` if left out.
+            Fold of each field, 0 and up, at least three; made from `groups`
+            if left out.
 
         Returns
         -------
@@ -219,88 +298,120 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         ------
         InputError
             If rows, columns or ids do not fit, a CNN's column is missing, a
-            prediction is out of range or not finite, or a fold splits a
-            cluster.
+            prediction is out of range or not finite, a setting is unknown, or
+            a fold splits a cluster.
         """
-        X = _frame(X)
-        image_ids = X.index
-        y, self.labels_ = _indicator(y, image_ids)
-        clusters = _codes(_aligned(groups, image_ids, "groups", default=np.arange(len(X))))
-        self.feature_names_in_ = np.array(X.columns, dtype=object)
-        self.n_features_in_ = X.shape[1]
+        table = checked_table(X)
+        self._check_settings()
+        indicated, self.labels_ = indicator(y, table.index)
         self.classes_ = [np.array([0, 1]) for _ in self.labels_]
-        for name in self.boosters:
-            library(name)
-        inputs = self._inputs(X)
-        if folds is None:
-            splitter = MultilabelStratifiedGroupKFold(self.n_splits, random_state=self.random_state)
-            # No warning of rare labels: `label_table_` says in how many clusters each lives.
-            fold = splitter.fold_numbers(y, clusters)
+        self.n_features_in_ = table.shape[1]
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.array(table.columns, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if groups is None:
+            clusters = np.arange(len(table))
         else:
-            fold = np.asarray(_aligned(folds, image_ids, "folds"), dtype=np.int64)
-        self.fold_ = _checked_folds(fold, len(X))
-
-        base, boosted = self._fit_folds(inputs, y, clusters)
-        self._fit_top(y, clusters, base, boosted, image_ids)
-        self._score(y, clusters, inputs, base, boosted)
+            clusters = np.unique(aligned(groups, table.index, "groups"), return_inverse=True)[1]
+        inputs = self._inputs(table)
+        # One thread: sums must not depend on the number of cores, and the workers have them all.
+        with threadpool_limits(limits=1, user_api="blas"):
+            runs = [
+                self._cross_fit(inputs, indicated, clusters, fold)
+                for fold in self._folds(indicated, clusters, folds, table.index)
+            ]
+            self.fold_ = runs[0].fold
+            self.fitted_ = [run.fitted for run in runs]
+            self._set_top()
+            self._score(indicated, clusters, inputs, runs, table.index)
         return self
 
-    def predict_proba(self, X: pd.DataFrame) -> pd.DataFrame:
+    def predict_proba(self, X: Any) -> Any:
         """Return calibrated probabilities.
 
         Parameters
         ----------
-        X : DataFrame
-            Holds the columns of `feature_names_in_`, in any order.
+        X : DataFrame or array-like, or a list of them
+            Holds the columns of `feature_names_in_`, in any order. Of a list,
+            each is what one fold model of the CNNs predicts for the same
+            fields: the stack is applied to each, and the probabilities are
+            averaged. The mean of several networks is not distributed like the
+            single one that predicted a training field, so a list is better
+            than a table of means.
 
         Returns
         -------
-        DataFrame, shape (n, n_labels)
+        DataFrame (or ndarray where X is an array), shape (n, n_labels)
             Indexed as X, a column a label.
 
         Raises
         ------
         InputError
-            If a column is missing, or a prediction is not valid.
+            If a column is missing, a prediction is not valid, or the tables of
+            a list differ in their rows.
         """
         check_is_fitted(self, "thresholds_")
-        X = _frame(X)
-        missing = [name for name in self.feature_names_in_ if name not in X.columns]
-        if missing:
-            raise InputError(f"X lacks {len(missing)} columns of the stack: {shorten(missing)}")
-        inputs = self._inputs(X[list(self.feature_names_in_)])
-        base = np.zeros((len(X), len(self.labels_)))
-        boosted = np.zeros_like(base)
-        for fold, consensus in enumerate(self.consensus_):
-            margin = consensus.margin(inputs.logits)
-            base += margin / len(self.consensus_)
-            boosted += margin / len(self.consensus_)
-            for label in range(len(self.labels_)):
-                if self.weights_[label] == 0 or (self.boosters[0], fold, label) not in self.models_:
-                    continue
-                x = inputs.columns(label, margin, slice(None))
-                for name in self.boosters:
-                    added = library(name).predict(self.models_[name, fold, label], x)
-                    boosted[:, label] += added / (len(self.consensus_) * len(self.boosters))
-        logits = blend(base, boosted, self.weights_) * self.calibration_[:, 0]
-        probabilities = expit(logits + self.calibration_[:, 1])
-        return pd.DataFrame(probabilities, index=X.index, columns=self.labels_)
+        members = list(X) if isinstance(X, (list, tuple)) and _are_tables(X) else [X]
+        first, total = checked_table(members[0]), 0.0
+        for member in members:
+            table = checked_table(member)
+            if not table.index.equals(first.index):
+                raise InputError("the tables of a list hold the same fields in the same order")
+            total = total + self._probabilities(table, is_frame=isinstance(member, pd.DataFrame))
+        probabilities = np.asarray(total) / len(members)
+        if not isinstance(members[0], pd.DataFrame):
+            return probabilities
+        return pd.DataFrame(probabilities, index=first.index, columns=self.labels_)
 
-    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, X: Any) -> Any:
         """Return labels.
 
         Parameters
         ----------
-        X : DataFrame
+        X : DataFrame, array-like or list of them
             As `predict_proba`.
 
         Returns
         -------
-        DataFrame of uint8, shape (n, n_labels)
+        DataFrame (or ndarray where X is an array) of uint8, shape (n, n_labels)
         """
-        probabilities = self.predict_proba(X)
-        labels = apply_thresholds(probabilities.to_numpy(), self.thresholds_)
+        return self.label(self.predict_proba(X))
+
+    def label(self, probabilities: Any) -> Any:
+        """Turn probabilities of `predict_proba` into labels.
+
+        Parameters
+        ----------
+        probabilities : DataFrame or ndarray, shape (n, n_labels)
+
+        Returns
+        -------
+        DataFrame or ndarray of uint8, shape (n, n_labels)
+        """
+        check_is_fitted(self, "thresholds_")
+        labels = apply_thresholds(
+            np.asarray(probabilities), self.thresholds_, min_labels=self.min_labels
+        )
+        if not isinstance(probabilities, pd.DataFrame):
+            return labels
         return pd.DataFrame(labels, index=probabilities.index, columns=self.labels_)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the macro F1 of the labels given to some fields.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like
+        y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
+        sample_weight : array-like of float, shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        indicated, _ = indicator(y, checked_table(X).index)
+        return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
 
     def save(self, path, *, record: dict | None = None, overwrite: bool = False):
         """Keep the fitted stack in a folder; see `hpastack.models.stack_files.save_stack`."""
@@ -318,165 +429,242 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             min_leaf=self.min_leaf,
             l2=self.l2,
             column_share=self.column_share,
+            monotone=self.monotone,
         )
 
-    def _inputs(self, X: pd.DataFrame) -> Inputs:
-        n_labels = len(self.labels_)
-        unknown = [name for name in self.logits if name not in self.cnns]
-        if unknown:
-            raise InputError(f"logits names {shorten(unknown)}, which cnns does not")
-        logits = np.zeros((len(self.cnns), len(X), n_labels))
-        taken: list[str] = []
-        for position, cnn in enumerate(self.cnns):
-            columns = [f"{cnn}__{label}" for label in range(n_labels)]
-            missing = [name for name in columns if name not in X.columns]
-            if missing:
-                raise InputError(f"X lacks the columns of CNN {cnn!r}: {shorten(missing)}")
-            values = X[columns].to_numpy(dtype=float)
-            are_logits = cnn in self.logits
-            bad = ~np.isfinite(values)
-            if not are_logits:
-                bad |= (values < 0) | (values > 1)
-            if bad.any():
-                row, label = np.argwhere(bad)[0]
-                raise InputError(
-                    f"{cnn}: {values[row, label]} for label {label} of field {X.index[row]} "
-                    f"is not a {'logit' if are_logits else 'probability'}"
-                )
-            logits[position] = clipped_logits(values, are_logits=are_logits)
-            taken += columns
-        features = X.drop(columns=taken).to_numpy(dtype=np.float32)
-        if np.isinf(features).any():
-            row, column = np.argwhere(np.isinf(features))[0]
-            name = X.columns.drop(taken)[column]
-            raise InputError(f"column {name!r} of field {X.index[row]} is infinite")
-        if not len(self.cnns) and not features.shape[1]:
-            raise InputError("X has no columns; give predictions of CNNs or features")
-        return Inputs(logits, features)
+    @property
+    def weights_(self) -> np.ndarray:
+        """Weight of the boosters of each label, the mean over sets of folds."""
+        check_is_fitted(self, "fitted_")
+        return np.mean([fitted.top.weights.sum(axis=0) for fitted in self.fitted_], axis=0)
 
-    def _fit_folds(self, inputs: Inputs, y, clusters):
-        n_folds = self.fold_.max() + 1
-        base = np.zeros(y.shape)
-        self.consensus_: list[Consensus] = []
-        tasks, margins = [], []
-        for fold in range(n_folds):
-            train, test = np.flatnonzero(self.fold_ != fold), np.flatnonzero(self.fold_ == fold)
-            split = np.intersect1d(clusters[train], clusters[test])
-            if len(split):
-                at_fault = test[np.isin(clusters[test], split)][0]
-                raise InputError(
-                    f"fold {fold} splits {len(split)} clusters, such as that of row {at_fault}; "
-                    "make folds that keep clusters whole"
-                )
-            consensus = Consensus.fit(inputs.logits[:, train], y[train], clusters[train])
-            margin = consensus.margin(inputs.logits)
-            base[test] = margin[test]
-            self.consensus_.append(consensus)
-            margins.append(margin)
-            for label in range(y.shape[1]):
-                if self._is_learnable(y[train, label], clusters[train]):
-                    tasks += [(name, fold, label) for name in self.boosters]
+    def boosted_labels(self) -> list[int]:
+        """Return the labels that have boosters of their own, ascending."""
+        check_is_fitted(self, "fitted_")
+        return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
 
-        parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        results = parallel(
-            joblib.delayed(_fit_booster)(
-                name,
-                inputs,
-                margins[fold],
-                y[:, label],
-                self.fold_ == fold,
-                label,
-                self.tree_settings,
-                self.random_state,
+    def _check_settings(self) -> None:
+        for name in self.boosters:
+            library(name)
+        if self.calibration not in METHODS:
+            raise InputError(
+                f"unknown calibration {self.calibration!r}; it is one of {', '.join(METHODS)}"
             )
-            for name, fold, label in tasks
+        if self.thresholds not in POLICIES:
+            raise InputError(
+                f"unknown threshold policy {self.thresholds!r}; it is one of {', '.join(POLICIES)}"
+            )
+        for name in ("rounds", "min_rounds", "bags", "repeats", "n_components"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    def _inputs(self, table: pd.DataFrame) -> Inputs:
+        return sorted_columns(
+            table,
+            len(self.labels_),
+            cnns=self.cnns,
+            logits=self.logits,
+            scores=self.scores,
+            embeddings=self.embeddings,
         )
-        progress = tqdm(
-            results, total=len(tasks), desc="boosters", unit="fit", disable=not self.verbose
+
+    def _folds(self, y, clusters, folds, image_ids) -> list[np.ndarray]:
+        found = []
+        if folds is not None:
+            found.append(checked_folds(aligned(folds, image_ids, "folds"), clusters, image_ids))
+        n_splits = self.n_splits if not found else int(found[0].max()) + 1
+        while len(found) < self.repeats:
+            splitter = MultilabelStratifiedGroupKFold(
+                n_splits, random_state=self.random_state + len(found)
+            )
+            # No warning of rare labels: `label_table_` says in how many clusters each lives.
+            dealt = splitter.fold_numbers(y, clusters)
+            found.append(checked_folds(dealt, clusters, image_ids))
+        return found
+
+    def _learnable(self, y, clusters, fold) -> np.ndarray:
+        """Return which labels can be learned in the smallest training part of all."""
+        if not self.boosters:
+            return np.zeros(y.shape[1], dtype=bool)
+        _, first = np.unique(clusters, return_index=True)
+        holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
+        np.maximum.at(holds, clusters, y)
+        enough = np.ones(y.shape[1], dtype=bool)
+        for counted, where, least in (
+            (y, fold, self.min_positives),
+            (holds, fold[first], self.min_clusters),
+        ):
+            by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(fold.max() + 1)])
+            # The parts that are trained on lack up to two folds.
+            enough &= np.sort(by_fold, axis=0)[:-2].sum(axis=0) >= least
+        return enough
+
+    def _cross_fit(self, inputs: Inputs, y, clusters, fold) -> _CrossFitted:
+        cache, settings = StackCache(self.cache), self.tree_settings
+        learnable = self._learnable(y, clusters, fold)
+        fitter = CrossFitter(
+            inputs,
+            y,
+            clusters,
+            fold,
+            learnable,
+            n_components=self.n_components,
+            n_screened=self.max_columns,
+            workers=Workers(self.n_jobs, self.verbose),
         )
-        boosted, share = base.copy(), 1 / max(1, len(self.boosters))
-        self.models_: dict[tuple[str, int, int], bytes] = {}
-        for (name, fold, label), (model, added) in zip(tasks, progress, strict=True):
-            self.models_[name, fold, label] = model
-            boosted[self.fold_ == fold, label] += share * added
-        return base, boosted
-
-    def _is_learnable(self, y, clusters) -> bool:
-        holders = len(np.unique(clusters[y == 1]))
-        return y.sum() >= self.min_positives and holders >= self.min_clusters
-
-    def _fit_top(self, y, clusters, base, boosted, image_ids):
-        """Fit blend, calibration and thresholds: cross-fitted for the scores, whole for use."""
-        probabilities, labels = np.zeros(y.shape), np.zeros(y.shape, dtype=np.uint8)
-        for fold in range(self.fold_.max() + 1):
-            rest, held_out = self.fold_ != fold, self.fold_ == fold
-            top = _Top.fit(y[rest], clusters[rest], base[rest], boosted[rest], self.thresholds)
-            probabilities[held_out] = top.probabilities(base[held_out], boosted[held_out])
-            labels[held_out] = apply_thresholds(probabilities[held_out], top.thresholds)
-        self.oof_probabilities_ = pd.DataFrame(probabilities, image_ids, self.labels_)
-        self.oof_labels_ = pd.DataFrame(labels, image_ids, self.labels_)
-
-        top = _Top.fit(y, clusters, base, boosted, self.thresholds)
-        self.weights_, self.calibration_ = top.weights, top.calibration
-        self.thresholds_ = top.thresholds
-        self._naive_probabilities = top.probabilities(base, boosted)
-
-    def _score(self, y, clusters, inputs: Inputs, base, boosted):
-        probabilities = self.oof_probabilities_.to_numpy()
-        labels = self.oof_labels_.to_numpy()
-        naive = self._naive_probabilities
-        del self._naive_probabilities
-        scores: dict[str, Any] = _scores(y, probabilities, labels)
-        if self.n_bootstrap:
-            statistics = {
-                "macro_f1": lambda w: macro_f1(y, labels, w),
-                "macro_ap": lambda w: macro_average_precision(y, probabilities, w),
-                "ece": lambda w: expected_calibration_error(y, probabilities, w),
-            }
-            for name, statistic in statistics.items():
-                scores[f"{name}_interval"] = cluster_bootstrap(
-                    statistic, clusters, n_draws=self.n_bootstrap, seed=self.random_state
+        key = digest(inputs.logits, y, clusters, fold)
+        base, margins = _kept_base(cache, key, fitter)
+        seeds = [self.random_state + 1000 * bag for bag in range(self.bags)]
+        if self.boosters:
+            further = (inputs.scores, inputs.features, *inputs.embeddings.values())
+            key = digest(key, *further, self.n_components, self.max_columns, learnable.tolist())
+        boosted = []
+        for name in self.boosters:
+            own = digest(
+                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds
+            )
+            part = _kept_boosted(cache, name, own)
+            if part is None:
+                pairs = fitter.pairs(
+                    name, settings, margins, seeds=seeds, min_rounds=self.min_rounds
                 )
-        naive_scores = _scores(y, naive, apply_thresholds(naive, self.thresholds_))
-        scores |= {f"naive_{name}": value for name, value in naive_scores.items()}
-        self.cv_results_ = scores
-
-        rows = {cnn: expit(inputs.logits[k]) for k, cnn in enumerate(self.cnns)}
-        if len(self.cnns) > 1:
-            rows["mean of CNNs"] = expit(inputs.logits.mean(axis=0))
-        rows["consensus" if self.cnns else "prior"] = expit(base)
-        table = {}
-        for name, values in rows.items():
-            given = self._thresholded_out_of_fold(y, values)
-            table[name] = _scores(y, values, given)
-        table["stack"] = _scores(y, probabilities, labels)
-        self.comparison_ = pd.DataFrame(table).T
-
-        start_labels = self._thresholded_out_of_fold(y, expit(base))
-        start = "consensus" if self.cnns else "prior"
-        holders = [len(np.unique(clusters[y[:, k] == 1])) for k in range(y.shape[1])]
-        self.label_table_ = pd.DataFrame(
-            {
-                "positives": y.sum(axis=0).astype(int),
-                "clusters": holders,
-                f"{start}_f1": f1_scores(y, start_labels),
-                "stack_f1": f1_scores(y, labels),
-                f"{start}_ap": average_precisions(y, base),
-                "stack_ap": average_precisions(y, probabilities),
-                "booster_weight": self.weights_,
-                "threshold": self.thresholds_,
-                "predicted": labels.sum(axis=0).astype(int),
-            },
-            index=pd.Index(self.labels_, name="label"),
+                n_folds = fold.max() + 1
+                part = fitter.folds(
+                    name, [settings] * n_folds, [pairs] * n_folds, margins, seeds=seeds
+                )
+                arrays = {"added": part.added, "rounds": part.rounds, **packed(part.models)}
+                cache.put(name, own, arrays)
+            boosted.append(part)
+        return self._with_tops(
+            fold, base, boosted, fitter.columns(base, margins), y, clusters, learnable
         )
 
-    def _thresholded_out_of_fold(self, y, probabilities) -> np.ndarray:
-        labels = np.zeros(y.shape, dtype=np.uint8)
-        for fold in range(self.fold_.max() + 1):
-            rest, held_out = self.fold_ != fold, self.fold_ == fold
-            chosen = best_thresholds(y[rest], probabilities[rest], policy=self.thresholds)
-            labels[held_out] = apply_thresholds(probabilities[held_out], chosen)
-        return labels
+    def _with_tops(self, fold, base, boosted, columns, y, clusters, learnable) -> _CrossFitted:
+        models = {
+            (name, *key): model
+            for name, part in zip(self.boosters, boosted)
+            for key, model in part.models.items()
+        }
+        options = {"calibration": self.calibration, "policy": self.thresholds}
+        run = _CrossFitted(fold, base, boosted, [], Fitted(columns, models, Top.empty()))
+        tasks = []
+        for k in range(fold.max() + 1):
+            rest = fold != k
+            consensus, added = base.margin[k][rest], [part.added[k][rest] for part in boosted]
+            tasks.append((y[rest], consensus, added, clusters[rest], fold[rest], learnable))
+        tasks.append((y, *run.out_of_fold(), clusters, fold, learnable))
+        workers = Workers(self.n_jobs)
+        tops = list(workers.map(_fit_top, ((task, options) for task in tasks), len(tasks), "blend"))
+        return _CrossFitted(fold, base, boosted, tops[:-1], Fitted(columns, models, tops[-1]))
+
+    def _set_top(self) -> None:
+        self.thresholds_ = _mean_thresholds([fitted.top.thresholds for fitted in self.fitted_])
+
+    def _score(self, y, clusters, inputs: Inputs, runs: list[_CrossFitted], image_ids):
+        stack = self._out_of_fold(y, runs)
+        naive_probabilities = np.mean(
+            [run.fitted.top.probabilities(*run.out_of_fold()) for run in runs], axis=0
+        )
+        naive = OutOfFold(naive_probabilities, self.label(naive_probabilities))
+        self.oof_probabilities_ = pd.DataFrame(stack.probabilities, image_ids, self.labels_)
+        self.oof_labels_ = pd.DataFrame(stack.labels, image_ids, self.labels_)
+
+        first, start = runs[0], "consensus" if self.cnns else "prior"
+        nested = {cnn: probabilities_of(inputs.logits[c]) for c, cnn in enumerate(self.cnns)}
+        if len(self.cnns) > 1:
+            nested["mean of CNNs"] = probabilities_of(inputs.logits.mean(axis=0))
+        nested[start] = lambda k: expit(first.base.margin[k].astype(float))
+        for name, part in zip(self.boosters, first.boosted):
+            nested[name] = _nested_boosted(first.base, part)
+        tasks = ((y, first.fold, values, self.thresholds) for values in nested.values())
+        found = dict(
+            zip(nested, Workers(self.n_jobs).map(thresholded, tasks, len(nested), "scores"))
+        )
+        self.oof_consensus_ = pd.DataFrame(found[start].probabilities, image_ids, self.labels_)
+        self.cv_results_ = scores_with_intervals(
+            y,
+            stack,
+            naive,
+            found[start],
+            clusters,
+            n_draws=self.n_bootstrap,
+            seed=self.random_state,
+        )
+        rows = {name: scores(y, system) for name, system in found.items()}
+        rows["stack"] = {name: self.cv_results_[name] for name in rows[start]}
+        self.comparison_ = pd.DataFrame(rows).T
+
+        shown = {name: found[name] for name in (start, *self.boosters)} | {"stack": stack}
+        weights = np.mean([run.fitted.top.weights for run in runs], axis=0)
+        if self.n_bootstrap:
+            interval = threshold_intervals(
+                y,
+                naive_probabilities,
+                clusters,
+                policy=self.thresholds,
+                n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
+                seed=self.random_state,
+            )
+        else:
+            interval = np.full((2, y.shape[1]), np.nan)
+        self.label_table_ = label_table(
+            y, clusters, self.labels_, shown, self.boosters, weights, self.thresholds_, interval
+        )
+
+    def _out_of_fold(self, y, runs: list[_CrossFitted]) -> OutOfFold:
+        probabilities, thresholds = [], []
+        for run in runs:
+            found, cut = np.zeros(y.shape), np.zeros(y.shape)
+            for k, top in enumerate(run.tops):
+                rows = run.fold == k
+                consensus, added = run.nested(k) if run.boosted else (run.base.margin[k], [])
+                found[rows] = top.probabilities(consensus[rows], [part[rows] for part in added])
+                cut[rows] = top.thresholds
+            probabilities.append(found)
+            thresholds.append(cut)
+        mean = np.mean(probabilities, axis=0)
+        labels = apply_thresholds(mean, _mean_thresholds(thresholds), min_labels=self.min_labels)
+        return OutOfFold(mean, labels)
+
+    def _probabilities(self, table: pd.DataFrame, *, is_frame: bool) -> np.ndarray:
+        inputs = self._inputs(self._own_columns(table, is_frame=is_frame))
+        with threadpool_limits(limits=1, user_api="blas"):
+            found = [self._probabilities_of(fitted, inputs) for fitted in self.fitted_]
+        return np.mean(found, axis=0)
+
+    def _own_columns(self, table: pd.DataFrame, *, is_frame: bool) -> pd.DataFrame:
+        names = getattr(self, "feature_names_in_", None)
+        if is_frame and names is not None:
+            missing = [name for name in names if name not in table.columns]
+            if missing:
+                raise InputError(f"X lacks {len(missing)} columns of the stack: {shorten(missing)}")
+            return table[list(names)]
+        if table.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X has {table.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return table if names is None else table.set_axis(names, axis=1)
+
+    def _probabilities_of(self, fitted: Fitted, inputs: Inputs) -> np.ndarray:
+        top, n_folds = fitted.top, len(fitted.columns)
+        margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
+        consensus = np.mean(margins, axis=0)
+        added = np.zeros((len(self.boosters), *consensus.shape))
+
+        def tasks():
+            for fold, columns in enumerate(fitted.columns):
+                shared = columns.shared(inputs, margins[fold].astype(np.float32))
+                for number, name in enumerate(self.boosters):
+                    for label in np.flatnonzero(top.weights[number]):
+                        models = [fitted.models[name, fold, label, bag] for bag in range(self.bags)]
+                        chosen = columns.chosen[label]
+                        yield number, label, name, models, inputs.own(label), shared, chosen
+
+        n_tasks = n_folds * np.count_nonzero(top.weights)
+        for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
+            added[number, :, label] += values / n_folds
+        return top.probabilities(consensus, added)
 
     def __sklearn_tags__(self):
         """Say that targets are multi-label and NaN is taken in features."""
@@ -488,101 +676,48 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-@dataclass(frozen=True)
-class _Top:
-    """Blend, calibration and thresholds: what is fitted on out-of-fold log-odds."""
-
-    weights: np.ndarray  # (n_labels,)
-    calibration: np.ndarray  # (n_labels, 2): slope, offset
-    thresholds: np.ndarray  # (n_labels,)
-
-    @classmethod
-    def fit(cls, y, clusters, base, boosted, policy) -> _Top:
-        n_labels = y.shape[1]
-        weights, calibration = np.zeros(n_labels), np.zeros((n_labels, 2))
-        for k in range(n_labels):
-            if (boosted[:, k] != base[:, k]).any():
-                weights[k] = booster_weight(y[:, k], base[:, k], boosted[:, k], clusters)
-            logits = blend(base[:, k], boosted[:, k], weights[k])
-            calibration[k] = fit_platt(logits, y[:, k], clusters)
-        top = cls(weights, calibration, np.zeros(n_labels))
-        thresholds = best_thresholds(y, top.probabilities(base, boosted), policy=policy)
-        return cls(weights, calibration, thresholds)
-
-    def probabilities(self, base, boosted) -> np.ndarray:
-        logits = blend(base, boosted, self.weights)
-        return expit(logits * self.calibration[:, 0] + self.calibration[:, 1])
+def _fit_top(task, options) -> Top:
+    return Top.fit(*task, **options)
 
 
-def _fit_booster(name, inputs: Inputs, margin, y, held_out, label, settings, seed):
-    train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    booster = library(name)
-    x = inputs.columns(label, margin, train)
-    model = booster.fit(x, y[train].astype(np.float32), margin[train, label], settings, seed)
-    return model, booster.predict(model, inputs.columns(label, margin, test))
+def _apply(number, label, name, models, own, shared, chosen):
+    x = np.concatenate([own, shared[:, chosen]], axis=1)
+    values = sum(library(name).predict(model, x) for model in models) / len(models)
+    return number, label, values
 
 
-def _scores(y, probabilities, labels) -> dict[str, float]:
-    return {
-        "macro_f1": macro_f1(y, labels),
-        "macro_ap": macro_average_precision(y, probabilities),
-        "ece": expected_calibration_error(y, probabilities),
-    }
+def _nested_boosted(base: Base, part: Boosted):
+    return lambda k: expit(base.margin[k].astype(float) + part.added[k])
 
 
-def _frame(X) -> pd.DataFrame:
-    if not isinstance(X, pd.DataFrame):
-        raise InputError(f"X is a DataFrame with a row a field, not a {type(X).__name__}")
-    if not X.index.is_unique:
-        raise InputError(f"ids stand twice in X: {shorten(X.index[X.index.duplicated()])}")
-    if not X.columns.is_unique:
-        raise InputError(f"columns stand twice in X: {shorten(X.columns[X.columns.duplicated()])}")
-    if X.empty:
-        raise InputError("X is empty")
-    return X
+def _mean_thresholds(thresholds: list[np.ndarray]) -> np.ndarray:
+    if len(thresholds) == 1:
+        return thresholds[0]
+    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
-def _indicator(y, image_ids) -> tuple[np.ndarray, list[str]]:
-    if isinstance(y, pd.DataFrame):
-        names = [str(name) for name in y.columns]
-        y = _by_id(y, image_ids, "y").to_numpy()
-    else:
-        y = np.asarray(y)
-        names = [str(label) for label in range(y.shape[1])] if y.ndim == 2 else []
-    if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:
-        raise InputError(f"y of shape {y.shape} does not fit {len(image_ids)} fields")
-    if not np.isin(y, (0, 1)).all():
-        raise InputError("y holds only 0 and 1, a column a label")
-    return y.astype(np.uint8), names
+def _are_tables(X) -> bool:
+    # A list of rows is a table; a list of tables is not.
+    return len(X) > 0 and all(np.ndim(member) == 2 for member in X)
 
 
-def _aligned(values, image_ids, what, default=None):
-    if values is None:
-        return default
-    if isinstance(values, pd.Series):
-        values = _by_id(values, image_ids, what)
-    values = np.asarray(values)
-    if values.shape != (len(image_ids),):
-        raise InputError(f"{what} of shape {values.shape} do not fit {len(image_ids)} fields")
-    return values
+def _kept_base(cache: StackCache, key: str, fitter: CrossFitter):
+    kept = cache.get("base", key)
+    if kept is not None:
+        margins = {
+            tuple(int(k) for k in name.split("_")[1:]): values
+            for name, values in kept.items()
+            if name.startswith("without_")
+        }
+        consensus = [Consensus(coefficients) for coefficients in kept["consensus"]]
+        return Base(fitter.nested_margin(margins), consensus), margins
+    base, margins = fitter.base()
+    arrays = {"without_" + "_".join(map(str, held)): values for held, values in margins.items()}
+    arrays["consensus"] = np.stack([fold.coefficients for fold in base.consensus])
+    cache.put("base", key, arrays)
+    return base, margins
 
 
-def _by_id(table, image_ids, what):
-    missing = image_ids[~image_ids.isin(table.index)]
-    if len(missing):
-        raise InputError(f"{what} lacks {len(missing)} fields of X: {shorten(missing)}")
-    if not table.index.is_unique:
-        raise InputError(
-            f"{what}: ids stand twice: {shorten(table.index[table.index.duplicated()])}"
-        )
-    return table.loc[image_ids]
-
-
-def _codes(values) -> np.ndarray:
-    return np.unique(np.asarray(values), return_inverse=True)[1]
-
-
-def _checked_folds(fold, n) -> np.ndarray:
-    if (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1 or fold.max() < 1:
-        raise InputError("folds are numbered 0, 1, ... and there are at least two of them")
-    return fold
+def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
+    kept = cache.get(name, key)
+    return kept and Boosted(kept["added"], kept["rounds"], unpacked(kept))

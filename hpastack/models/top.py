@@ -64,6 +64,11 @@ class Top:
         probabilities = top.probabilities(consensus, added)
         return cls(weights, fitted, best_thresholds(y, probabilities, policy=policy))
 
+    @classmethod
+    def empty(cls) -> Top:
+        """Return a top of no labels, to stand where one is yet to be fitted."""
+        return cls(np.empty((0, 0)), [], np.empty(0))
+
     def probabilities(self, consensus, added) -> np.ndarray:
         """Return calibrated probabilities.
 
