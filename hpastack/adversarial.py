@@ -12,7 +12,7 @@ from hpastack.domains import field_matrix
 from hpastack.errors import InputError, shorten
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
-from hpastack.models.boosting import TreeSettings, library
+from hpastack.models.boosting import LightGBM, TreeSettings
 from hpastack.models.logistic import STRENGTH, copies, fit_logistic
 from hpastack.progress import Progress, silent
 from hpastack.tables import take_rows
@@ -226,11 +226,18 @@ def _folds(test, group, n_splits: int, seed: int) -> np.ndarray:
 
 
 def _fit(values, test, prior: float, seed: int):
-    import lightgbm
-
     margin = np.full(len(values), prior)
-    model = library("lightgbm").fit(values, test.astype(float), margin, SETTINGS, seed)
-    return lightgbm.Booster(model_str=model.decode())
+    bins = LightGBM.bins(values, SETTINGS)
+    return LightGBM.fit(
+        values,
+        test.astype(float),
+        margin,
+        SETTINGS,
+        seed=seed,
+        rounds=SETTINGS.rounds,
+        n_monotone=0,
+        bins=bins,
+    )
 
 
 def _importance(fitted, values, test, seed: int) -> np.ndarray:

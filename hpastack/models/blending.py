@@ -37,10 +37,9 @@ def candidate_weights(n_libraries: int) -> np.ndarray:
         The first row is 0. Of more than two libraries only equal shares are
         tried.
     """
+    shares: list[list[float]] = [[1 / max(1, n_libraries)] * n_libraries]
     if n_libraries == 2:
-        shares = [(share, 1 - share) for share in SHARES]
-    else:
-        shares = [(1 / max(1, n_libraries),) * n_libraries]
+        shares = [[share, 1 - share] for share in SHARES]
     tried = [[total * part for part in share] for total, share in product(TOTALS, shares)]
     return np.array([[0.0] * n_libraries, *(tried if n_libraries else [])])
 

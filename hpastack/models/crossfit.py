@@ -135,7 +135,7 @@ class CrossFitter:
         self._y = y
         self._clusters = clusters
         self._fold = fold
-        self._labels = np.flatnonzero(learnable)
+        self._labels: list[int] = np.flatnonzero(learnable).tolist()
         self._n_components = n_components
         self._n_screened = n_screened
         self._workers: Workers = workers
@@ -194,7 +194,7 @@ class CrossFitter:
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
         losses = np.zeros((n_folds, n_labels, len(stages)))
         start = np.zeros((n_folds, n_labels))
-        found: dict[tuple[tuple[int, ...], int], np.ndarray] = {}
+        found: dict[tuple[tuple[int, int], int], np.ndarray] = {}
         tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
         results = self._workers.map(
             _fit_stages, tasks, len(self._pairs) * len(self._labels), f"{name}, nested"
@@ -214,9 +214,9 @@ class CrossFitter:
         rare = self._y.sum(axis=0) < MIN_STOPPING_POSITIVES
         best[:, rare] = len(stages) // 2
         nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
-        for (pair, label), added in found.items():
-            rows = np.flatnonzero(np.isin(self._fold, pair))
-            for mine, other in (pair, pair[::-1]):
+        for (folds, label), added in found.items():
+            rows = np.flatnonzero(np.isin(self._fold, folds))
+            for mine, other in (folds, folds[::-1]):
                 is_other = self._fold[rows] == other
                 nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
         chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
@@ -245,7 +245,7 @@ class CrossFitter:
         """
         added = np.stack([pairs[k].added[k] for k in range(self._n_folds)])
         rounds = np.stack([pairs[k].rounds[k] for k in range(self._n_folds)])
-        models = {}
+        models: dict[tuple[int, int, int], bytes] = {}
         singles = [(k,) for k in range(self._n_folds)]
         tasks = self._tasks(name, singles, margins, settings, seeds, rounds)
         n_tasks = len(singles) * len(self._labels)
@@ -254,7 +254,7 @@ class CrossFitter:
             for label in self._labels:
                 fitted, values = next(results)
                 added[k, self._fold == k, label] = values
-                models |= {(k, int(label), bag): model for bag, model in enumerate(fitted)}
+                models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
         return Boosted(added, rounds, models)
 
     def _train(self, held_out) -> np.ndarray:

@@ -35,7 +35,7 @@ def digest(*parts: Any) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype.str} {part.shape}".encode())
-            found.update(np.ascontiguousarray(part))
+            found.update(np.ascontiguousarray(part).data)
         else:
             found.update(json.dumps(part, sort_keys=True).encode())
     return found.hexdigest()
@@ -75,7 +75,7 @@ class StackCache:
         if self._folder is None:
             return
         with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
         for old in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True)[MAX_FILES:]:
             old.unlink(missing_ok=True)
 

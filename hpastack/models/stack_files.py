@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,27 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import published
 from hpastack.labels import Vocabulary
 from hpastack.models.boosting import LIBRARIES, library
+from hpastack.models.calibration import Calibration
+from hpastack.models.columns import FoldColumns, Reduction
 from hpastack.models.consensus import Consensus
-from hpastack.models.stacking import StackClassifier
+from hpastack.models.stacking import Fitted, StackClassifier
+from hpastack.models.top import Top
 from hpastack.store import StoreHeader, fold_digest, open_store, package_versions, write_store
 from hpastack.submission import write_submission
 
 FORMAT = "hpastack-stack"
-VERSION = 1
+VERSION = 2
 
 _MANIFEST = "stack.json"
 _OUT_OF_FOLD = "out_of_fold.h5"
 _OUT_OF_FOLD_LABELS = "out_of_fold.csv"
-_BOOSTER = re.compile(r"boosters/([a-z]+)_fold(\d+)_label(\d+)\.(txt|ubj)")
+_REDUCTIONS = "reductions.npz"
+_TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
+_BOOSTER = re.compile(
+    r"boosters/([a-z]+)(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?\.(txt|ubj)"
+)
 # What the run was done with, not what the model is.
-_NOT_KEPT = ("n_jobs", "verbose")
+_NOT_KEPT = ("n_jobs", "verbose", "cache")
 
 
 def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) -> Path:
@@ -60,14 +68,20 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
     """
     path = Path(path)
     check_replaceable(path, overwrite)
+    columns = list(getattr(stack, "feature_names_in_", range(stack.n_features_in_)))
     parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
     with published(path) as folder:
         (folder / "boosters").mkdir(parents=True)
         files = {}
-        for (name, fold, label), model in sorted(stack.models_.items()):
-            file = f"boosters/{name}_fold{fold}_label{label}{library(name).suffix}"
-            (folder / file).write_bytes(model)
-            files[file] = hashlib.sha256(model).hexdigest()
+        for number, fitted in enumerate(stack.fitted_):
+            for (name, fold, label, bag), model in sorted(fitted.models.items()):
+                own = f"{name}_set{number}_fold{fold}_label{label}_bag{bag}{library(name).suffix}"
+                (folder / "boosters" / own).write_bytes(model)
+                files[f"boosters/{own}"] = hashlib.sha256(model).hexdigest()
+        tables = [_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS]
+        if stack.embeddings:
+            _write_reductions(folder / _REDUCTIONS, stack.fitted_)
+            tables.append(_REDUCTIONS)
         image_ids = [str(image_id) for image_id in stack.oof_probabilities_.index]
         plan = fold_digest(image_ids, stack.fold_)
         header = StoreHeader(
@@ -84,7 +98,7 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
         write_submission(
             folder / _OUT_OF_FOLD_LABELS, image_ids, stack.oof_labels_, Vocabulary(stack.labels_)
         )
-        for file in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
+        for file in tables:
             files[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         manifest = {
             "format": FORMAT,
@@ -93,11 +107,9 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
             "made_with": package_versions(),
             "parameters": parameters,
             "labels": stack.labels_,
-            "columns": list(stack.feature_names_in_),
+            "columns": columns,
             "fold_plan": plan,
-            "consensus": [fold.coefficients.tolist() for fold in stack.consensus_],
-            "weights": stack.weights_.tolist(),
-            "calibration": stack.calibration_.tolist(),
+            "sets": [_set_record(fitted) for fitted in stack.fitted_],
             "thresholds": stack.thresholds_.tolist(),
             "cv_results": {k: _plain(v) for k, v in stack.cv_results_.items()},
             "comparison": stack.comparison_.to_dict(orient="index"),
@@ -132,24 +144,30 @@ def load_stack(path) -> StackClassifier:
     path = Path(path)
     manifest = read_manifest(path)
     stack = StackClassifier(**manifest["parameters"])
-    models = {}
+    models: list[dict] = [{} for _ in manifest["sets"]]
+    reductions: dict[str, np.ndarray] = {}
     for file, digest in manifest["files"].items():
         match = _BOOSTER.fullmatch(file)
-        if match is None and file not in (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS):
+        if match is None and file not in _TABLES:
             raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
         content = (path / file).read_bytes() if (path / file).is_file() else b""
         if hashlib.sha256(content).hexdigest() != digest:
             raise InputError(f"{path / file} is missing or was changed; fit the stack again")
         if match and match[1] in LIBRARIES:
-            models[match[1], int(match[2]), int(match[3])] = content
-    stack.models_ = models
+            number, fold, label, bag = (int(match[k] or 0) for k in (2, 3, 4, 5))
+            models[number][match[1], fold, label, bag] = content
+        elif file == _REDUCTIONS:
+            with np.load(BytesIO(content), allow_pickle=False) as arrays:
+                reductions = dict(arrays)
     stack.labels_ = list(manifest["labels"])
-    stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
     stack.n_features_in_ = len(manifest["columns"])
+    if all(isinstance(name, str) for name in manifest["columns"]):
+        stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
     stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
-    stack.consensus_ = [Consensus(np.array(fold)) for fold in manifest["consensus"]]
-    stack.weights_ = np.array(manifest["weights"])
-    stack.calibration_ = np.array(manifest["calibration"])
+    stack.fitted_ = [
+        _fitted(record, models[number], stack, reductions, number)
+        for number, record in enumerate(manifest["sets"])
+    ]
     stack.thresholds_ = np.array(manifest["thresholds"])
     stack.cv_results_ = {
         k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
@@ -199,7 +217,7 @@ def read_manifest(path) -> dict:
         raise InputError(
             f"{file} is of format {manifest['version']}; this hpastack reads 1 to {VERSION}"
         )
-    return manifest
+    return _of_version_1(manifest) if manifest["version"] == 1 else manifest
 
 
 def check_replaceable(path, overwrite: bool) -> None:
@@ -226,6 +244,75 @@ def check_replaceable(path, overwrite: bool) -> None:
         raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
     if not overwrite:
         raise InputError(f"{path} exists; give --overwrite to replace it")
+
+
+def _set_record(fitted: Fitted) -> dict:
+    """Return what JSON can hold of one set of folds."""
+    return {
+        "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
+        "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
+        "weights": fitted.top.weights.tolist(),
+        "calibration": [calibration.record() for calibration in fitted.top.calibration],
+        "thresholds": fitted.top.thresholds.tolist(),
+    }
+
+
+def _fitted(record: dict, models: dict, stack: StackClassifier, arrays, number: int) -> Fitted:
+    """Put one set of folds together again."""
+    columns = [
+        FoldColumns(
+            Consensus(np.array(coefficients)),
+            {
+                name: Reduction(
+                    arrays[f"set{number}_fold{fold}_{name}_mean"],
+                    arrays[f"set{number}_fold{fold}_{name}_components"],
+                )
+                for name in stack.embeddings
+            },
+            [np.array(of_label, dtype=np.int64) for of_label in chosen],
+        )
+        for fold, (coefficients, chosen) in enumerate(zip(record["consensus"], record["chosen"]))
+    ]
+    top = Top(
+        np.array(record["weights"]).reshape(len(stack.boosters), len(stack.labels_)),
+        [Calibration.from_record(of_label) for of_label in record["calibration"]],
+        np.array(record["thresholds"]),
+    )
+    return Fitted(columns, models, top)
+
+
+def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
+    arrays = {}
+    for number, one in enumerate(fitted):
+        for fold, columns in enumerate(one.columns):
+            for name, reduction in columns.reductions.items():
+                arrays[f"set{number}_fold{fold}_{name}_mean"] = reduction.mean
+                arrays[f"set{number}_fold{fold}_{name}_components"] = reduction.components
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def _of_version_1(manifest: dict) -> dict:
+    """Say what a stack of version 1 is in the terms of version 2.
+
+    It had one weight for both libraries, Platt calibration with a slope and
+    an offset, one set of folds, and every column for every label.
+    """
+    boosters = manifest["parameters"]["boosters"]
+    n_labels = len(manifest["labels"])
+    n_cnns = len(manifest["parameters"]["cnns"])
+    n_shared = len(manifest["columns"]) - n_cnns * n_labels + (n_labels if n_cnns else 0)
+    of_set = {
+        "consensus": manifest["consensus"],
+        "chosen": [[list(range(n_shared))] * n_labels] * len(manifest["consensus"]),
+        "weights": [[weight / len(boosters) for weight in manifest["weights"]]] * len(boosters),
+        "calibration": [
+            {"method": "platt", "parameters": pair} for pair in manifest["calibration"]
+        ],
+        "thresholds": manifest["thresholds"],
+    }
+    # Its number of trees was fixed, so there is none to choose.
+    parameters = manifest["parameters"] | {"min_rounds": manifest["parameters"]["rounds"]}
+    return manifest | {"sets": [of_set], "parameters": parameters}
 
 
 def _without_nan(value):

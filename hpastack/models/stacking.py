@@ -36,6 +36,7 @@ from hpastack.models.consensus import Consensus
 from hpastack.models.crossfit import Base, Boosted, CrossFitter, Workers
 from hpastack.models.stack_cache import StackCache, digest, packed, unpacked
 from hpastack.models.stack_scores import (
+    SCORES,
     OutOfFold,
     label_table,
     probabilities_of,
@@ -89,15 +90,15 @@ class _CrossFitted:
     tops: list[Top]  # for each fold, of the others
     fitted: Fitted
 
-    def nested(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the consensus (n, n_labels), and what is added, (n_libraries, n, n_labels)."""
-        return self.base.margin[k], np.stack([part.added[k] for part in self.boosted])
+    def nested(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return consensus and what each library adds, (n, n_labels), without row and fold k."""
+        return self.base.margin[k], [part.added[k] for part in self.boosted]
 
-    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
+    def out_of_fold(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return consensus and what each library adds, (n, n_labels), without the row's fold."""
         rows = np.arange(len(self.fold))
         added = [part.added[self.fold, rows] for part in self.boosted]
-        consensus = self.base.margin[self.fold, rows]
-        return consensus, np.stack(added) if added else np.empty((0, *consensus.shape))
+        return self.base.margin[self.fold, rows], added
 
 
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
@@ -353,13 +354,13 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "thresholds_")
         members = list(X) if isinstance(X, (list, tuple)) and _are_tables(X) else [X]
-        first, total = checked_table(members[0]), 0.0
+        first, total = checked_table(members[0]), []
         for member in members:
             table = checked_table(member)
             if not table.index.equals(first.index):
                 raise InputError("the tables of a list hold the same fields in the same order")
-            total = total + self._probabilities(table, is_frame=isinstance(member, pd.DataFrame))
-        probabilities = np.asarray(total) / len(members)
+            total.append(self._probabilities(table, is_frame=isinstance(member, pd.DataFrame)))
+        probabilities = np.mean(total, axis=0)
         if not isinstance(members[0], pd.DataFrame):
             return probabilities
         return pd.DataFrame(probabilities, index=first.index, columns=self.labels_)
@@ -547,11 +548,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         }
         options = {"calibration": self.calibration, "policy": self.thresholds}
         run = _CrossFitted(fold, base, boosted, [], Fitted(columns, models, Top.empty()))
-        tasks = []
+        tasks: list[tuple] = []
         for k in range(fold.max() + 1):
             rest = fold != k
-            consensus, added = base.margin[k][rest], [part.added[k][rest] for part in boosted]
-            tasks.append((y[rest], consensus, added, clusters[rest], fold[rest], learnable))
+            consensus, added = run.nested(k)
+            added = [part[rest] for part in added]
+            tasks.append((y[rest], consensus[rest], added, clusters[rest], fold[rest], learnable))
         tasks.append((y, *run.out_of_fold(), clusters, fold, learnable))
         workers = Workers(self.n_jobs)
         tops = list(workers.map(_fit_top, ((task, options) for task in tasks), len(tasks), "blend"))
@@ -591,19 +593,21 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             seed=self.random_state,
         )
         rows = {name: scores(y, system) for name, system in found.items()}
-        rows["stack"] = {name: self.cv_results_[name] for name in rows[start]}
+        rows["stack"] = {name: self.cv_results_[name] for name in SCORES}
         self.comparison_ = pd.DataFrame(rows).T
 
         shown = {name: found[name] for name in (start, *self.boosters)} | {"stack": stack}
         weights = np.mean([run.fitted.top.weights for run in runs], axis=0)
         if self.n_bootstrap:
-            interval = threshold_intervals(
-                y,
-                naive_probabilities,
-                clusters,
-                policy=self.thresholds,
-                n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
-                seed=self.random_state,
+            interval = np.stack(
+                threshold_intervals(
+                    y,
+                    naive_probabilities,
+                    clusters,
+                    policy=self.thresholds,
+                    n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
+                    seed=self.random_state,
+                )
             )
         else:
             interval = np.full((2, y.shape[1]), np.nan)
@@ -617,7 +621,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             found, cut = np.zeros(y.shape), np.zeros(y.shape)
             for k, top in enumerate(run.tops):
                 rows = run.fold == k
-                consensus, added = run.nested(k) if run.boosted else (run.base.margin[k], [])
+                consensus, added = run.nested(k)
                 found[rows] = top.probabilities(consensus[rows], [part[rows] for part in added])
                 cut[rows] = top.thresholds
             probabilities.append(found)
@@ -656,12 +660,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             for fold, columns in enumerate(fitted.columns):
                 shared = columns.shared(inputs, margins[fold].astype(np.float32))
                 for number, name in enumerate(self.boosters):
-                    for label in np.flatnonzero(top.weights[number]):
+                    for label in np.flatnonzero(top.weights[number]).tolist():
                         models = [fitted.models[name, fold, label, bag] for bag in range(self.bags)]
                         chosen = columns.chosen[label]
                         yield number, label, name, models, inputs.own(label), shared, chosen
 
-        n_tasks = n_folds * np.count_nonzero(top.weights)
+        n_tasks = n_folds * int(np.count_nonzero(top.weights))
         for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
             added[number, :, label] += values / n_folds
         return top.probabilities(consensus, added)
@@ -720,4 +724,6 @@ def _kept_base(cache: StackCache, key: str, fitter: CrossFitter):
 
 def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
     kept = cache.get(name, key)
-    return kept and Boosted(kept["added"], kept["rounds"], unpacked(kept))
+    if kept is None:
+        return None
+    return Boosted(kept["added"], kept["rounds"], unpacked(kept))

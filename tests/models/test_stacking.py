@@ -10,8 +10,8 @@ from scipy.special import expit
 from sklearn.base import clone
 
 from hpastack.errors import InputError
-from hpastack.models.blending import booster_weight
-from hpastack.models.boosting import LIBRARIES, TreeSettings, library
+from hpastack.models.blending import blend_weights
+from hpastack.models.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
 from hpastack.models.stack_files import load_stack
 from hpastack.models.stacking import StackClassifier
 from hpastack.store import open_store
@@ -51,7 +51,9 @@ def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
     assert table.loc["c", "stack_ap"] > table.loc["c", "consensus_ap"] + 0.3
     assert table.loc["c", "booster_weight"] > 0
     comparison = fitted.comparison_
-    assert list(comparison.index) == ["good", "weak", "mean of CNNs", "consensus", "stack"]
+    assert list(comparison.index) == [
+        "good", "weak", "mean of CNNs", "consensus", "lightgbm", "xgboost", "stack"
+    ]  # fmt: skip
     assert comparison.loc["stack", "macro_f1"] > comparison.loc["consensus", "macro_f1"]
 
 
@@ -99,7 +101,7 @@ def test_workers_and_runs_do_not_change_the_result(fitted):
     again = quick(n_jobs=2).fit(X, y, groups=well)
     pd.testing.assert_frame_equal(fitted.oof_probabilities_, again.oof_probabilities_)
     pd.testing.assert_frame_equal(fitted.predict_proba(X), again.predict_proba(X))
-    assert fitted.models_ == again.models_
+    assert [one.models for one in fitted.fitted_] == [one.models for one in again.fitted_]
 
 
 def test_rows_are_joined_by_id_and_columns_by_name(fitted):
@@ -130,7 +132,7 @@ def test_a_label_too_rare_keeps_the_consensus():
     y.iloc[:12, 1] = 1
     stack = quick().fit(X, y, groups=well)
     assert stack.weights_[1] == 0
-    assert not any(label == 1 for _, _, label in stack.models_)
+    assert stack.boosted_labels() == [0, 2]
 
 
 def test_save_and_load(fitted, tmp_path):
@@ -164,9 +166,9 @@ def test_a_changed_stack_is_refused(fitted, tmp_path):
     (path / "stack.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="which no stack has"):
         load_stack(path)
-    manifest["version"] = 2
+    manifest["version"] = 3
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="format 2"):
+    with pytest.raises(InputError, match="format 3"):
         load_stack(path)
     with pytest.raises(InputError, match="is not a stack"):
         load_stack(tmp_path)
@@ -216,25 +218,61 @@ def test_parameters_and_clone():
     assert stack.set_params(rounds=9).tree_settings.rounds == 9
 
 
+def fit_one(name, x, y, margin, settings=TreeSettings()):
+    """Fit one label whose only columns are shared ones."""
+    bins = SharedBins(x, 0, 1.0, np.empty((0, len(x), 1), dtype=np.float32))
+    return bins.fit(
+        name, x, y, margin, np.arange(x.shape[1]), settings, seed=0, rounds=settings.rounds
+    )
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_boosters_add_to_their_margin_and_keep_their_own_format(name):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 3)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.float32)
-    margin = np.full(400, 0.3)
-    model = library(name).fit(x, y, margin, TreeSettings(), 0)
+    margin = np.full(400, 0.3, dtype=np.float32)
+    fitted = fit_one(name, x, y, margin)
+    model = library(name).to_bytes(fitted)
     assert isinstance(model, bytes)
     added = library(name).predict(model, x)
     assert added[y == 1].mean() > 1 and added[y == 0].mean() < -1
+    stages = staged(name, fitted, x, [10, 100])
+    np.testing.assert_allclose(stages[1], added, atol=1e-5)  # sums of floats in two orders
+    assert np.abs(stages[0]).mean() < np.abs(stages[1]).mean()
     # A margin that knows everything already leaves little to add.
-    sure = np.where(y == 1, 8.0, -8.0)
-    assert abs(library(name).predict(library(name).fit(x, y, sure, TreeSettings(), 0), x)).max() < 1
+    sure = np.where(y == 1, 8.0, -8.0).astype(np.float32)
+    model = library(name).to_bytes(fit_one(name, x, y, sure))
+    assert abs(library(name).predict(model, x)).max() < 1
 
 
-def test_weight_needs_a_gain_beyond_noise():
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_contributions_add_up_to_what_is_added(name):
     rng = np.random.default_rng(0)
-    y = (rng.random(500) < 0.3).astype(int)
-    base = rng.normal(size=500) - 1
-    clusters = np.arange(500)
-    assert booster_weight(y, base, base + rng.normal(size=500), clusters) == 0
-    assert booster_weight(y, base, base + 2 * (2 * y - 1), clusters) == 1
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)
+    model = library(name).to_bytes(fit_one(name, x, y, np.zeros(300, dtype=np.float32)))
+    contributions = library(name).contributions(model, x)
+    assert contributions.shape == (300, 5)
+    np.testing.assert_allclose(
+        contributions.sum(axis=1), library(name).predict(model, x), atol=1e-4
+    )
+
+
+def test_weights_need_a_gain_beyond_noise():
+    rng = np.random.default_rng(0)
+    n = 500
+    y = (rng.random((n, 3)) < 0.3).astype(int)
+    base = rng.normal(size=(n, 3)) - 1
+    noise, truth = rng.normal(size=(n, 3)), 2.0 * (2 * y - 1)
+    clusters, fold = np.arange(n), np.arange(n) % 4
+    all_of_them = np.ones(3, dtype=bool)
+    weights = blend_weights(y, base, [noise, truth], clusters, fold, all_of_them)
+    assert (weights[0] == 0).all() and (weights[1] == 1).all()
+    assert (blend_weights(y, base, [noise, noise], clusters, fold, all_of_them) == 0).all()
+    # A gain in a single cluster is one piece of evidence, however many fields it has.
+    one = np.where((np.arange(n) < 250)[:, None], truth, 0.0)
+    single = np.where(np.arange(n) < 250, 0, np.arange(n))
+    assert (blend_weights(y, base, [one], single, fold, all_of_them) == 0).all()
+    few = np.array([True, False, True])
+    assert blend_weights(y, base, [truth], clusters, fold, few)[0].tolist() == [1, 0, 1]
