@@ -102,8 +102,9 @@ class StackRecipe(Settings):
     """Per-label boosters on the CNN consensus, blended, calibrated and thresholded.
 
     `cnns` and `features` name stores; ``auto`` takes every store of the
-    workspace that holds predictions, or features. The other keys are the
-    parameters of `hpastack.StackClassifier`.
+    workspace that holds predictions, or anything else. `prior_shift` is none,
+    em, or a table of prevalences. The other keys are the parameters of
+    `hpastack.StackClassifier`.
     """
 
     type: Literal["stack"]
@@ -111,15 +112,24 @@ class StackRecipe(Settings):
     features: list[str] | Literal["auto"] = "auto"
     accept_fold_plans: list[str] = []
     boosters: list[Literal["lightgbm", "xgboost"]] = Field(["lightgbm", "xgboost"], min_length=1)
-    rounds: int = Field(60, ge=1)
+    rounds: int = Field(100, ge=1)
+    min_rounds: int = Field(20, ge=1)
     learning_rate: float = Field(0.1, gt=0)
     leaves: int = Field(7, ge=2)
     min_leaf: int = Field(20, ge=1)
     l2: float = Field(20.0, ge=0)
     column_share: float = Field(0.8, gt=0, le=1)
+    monotone: bool = False
+    bags: int = Field(1, ge=1)
+    max_columns: int | None = Field(48, ge=1)
+    n_components: int = Field(32, ge=1)
     min_positives: int = Field(20, ge=1)
     min_clusters: int = Field(5, ge=1)
+    calibration: Literal["platt", "beta", "isotonic", "none"] = "platt"
     thresholds: Literal["shrunk", "global", "per-label", "prevalence", "plug-in"] = "shrunk"
+    min_labels: int = Field(0, ge=0)
+    prior_shift: str = "none"
+    repeats: int = Field(1, ge=1)
     n_bootstrap: int = Field(200, ge=0)
     seed: int = 0
 

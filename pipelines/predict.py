@@ -10,9 +10,14 @@ from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.files import published
 from hpastack.labels import Vocabulary
+from hpastack.models.new_fields import (
+    notes_on_means,
+    predict_fields,
+    prior_shift,
+    shifted_probabilities,
+)
 from hpastack.models.stack_files import load_stack, read_manifest
 from hpastack.models.stack_inputs import gather_stores
-from hpastack.models.thresholds import apply_thresholds
 from hpastack.submission import write_submission
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -30,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="folder of a fitted stack, here or in the workspace")  # fmt: skip
     parser.add_argument("--split", choices=("test", "train", "all"), default="test",
                         help="which fields (default: test)")  # fmt: skip
+    parser.add_argument("--prior-shift", metavar="none|em|CSV",
+                        help="how prevalences of the new fields are found "
+                        "(default: as the stack's recipe says)")  # fmt: skip
     parser.add_argument("--name", help="name of the files (default: that of the stack)")
     return run_command(parser, _run, argv)
 
@@ -53,6 +61,8 @@ def _run(args: argparse.Namespace) -> None:
     if fields.empty:
         raise InputError(f"the catalogue has no {args.split} fields")
     vocabulary = Vocabulary(record["vocabulary"])
+    how = args.prior_shift or record.get("recipe", {}).get("prior_shift", "none")
+    shift = prior_shift(how, vocabulary, workspace.root)
     stack = load_stack(model)
     inputs = gather_stores(
         [workspace.store(store) for store in record["stores"]],
@@ -67,11 +77,15 @@ def _run(args: argparse.Namespace) -> None:
                 raise InputError(
                     f"{workspace.store(store)}: its {key} is not the one the stack was fitted on"
                 )
-    probabilities = stack.predict_proba(inputs.table)
-    labels = apply_thresholds(probabilities.to_numpy(), stack.thresholds_)
+    probabilities, notes = shifted_probabilities(
+        stack, predict_fields(stack, inputs, list(fields.index)), shift
+    )
+    labels = stack.label(probabilities)
     write_submission(submission, list(fields.index), labels, vocabulary)
     with published(table) as temporary:
         probabilities.rename_axis("Id").to_csv(temporary, float_format="%.6g", lineterminator="\n")
+    for note in [*notes_on_means(inputs), *notes]:
+        print(f"note: {note}")
     print(f"wrote {submission} and {table} ({len(labels):,} fields)")
 
 

@@ -1,4 +1,4 @@
-"""Fit a stack on stored predictions and features, and write its submission."""
+"""Fit stacks on stored predictions and features, and write their submissions."""
 
 from __future__ import annotations
 
@@ -13,30 +13,47 @@ from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.labels import Vocabulary
+from hpastack.models.new_fields import (
+    notes_on_means,
+    predict_fields,
+    prior_shift,
+    shifted_probabilities,
+)
 from hpastack.models.stack_files import check_replaceable, save_stack
 from hpastack.models.stack_inputs import StackInputs, gather_stores
+from hpastack.models.stack_scores import SCORES
 from hpastack.models.stacking import StackClassifier
 from hpastack.recipes import StackRecipe, read_recipe
-from hpastack.store import open_store
+from hpastack.store import PREDICTIONS, open_store
 from hpastack.submission import replace_labels, write_submission
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 
-# Keys of the recipe that say which columns there are; the rest are parameters of the estimator.
-_COLUMN_KEYS = ("type", "cnns", "features", "accept_fold_plans", "seed")
+# Keys of the recipe that are no parameters of the estimator.
+_OTHER_KEYS = ("type", "cnns", "features", "accept_fold_plans", "prior_shift", "seed")
+
+_TITLES = {
+    "macro_f1": "macro F1",
+    "macro_ap": "macro average precision",
+    "ece": "calibration error",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see ``--help``."""
     parser = command_parser(
         "stack",
-        "Fit per-label LightGBM and XGBoost on the CNN consensus out of fold, score them, and "
-        "write models/NAME/ and submissions/NAME.csv.",
+        "Fit per-label LightGBM and XGBoost on the CNN consensus out of fold, score them nested, "
+        "and write models/NAME/ and submissions/NAME.csv. What does not depend on a changed "
+        "setting is taken over from the last time.",
         "python -m pipelines.stack models/stack.yaml --set thresholds=global",
         recipe=True,
     )
-    parser.add_argument("recipe", nargs="?", default="stack", metavar="RECIPE",
-                        help="recipe of a stack (default: models/stack.yaml)")  # fmt: skip
+    parser.add_argument("recipes", nargs="*", default=["stack"], metavar="RECIPE",
+                        help="recipes of stacks, one after the other "
+                        "(default: models/stack.yaml)")  # fmt: skip
     parser.add_argument("--accept", action="append", default=[], metavar="STORE",
                         help="use this out-of-fold store though its fold plan is unknown or splits "
                         "clusters; the output says so")  # fmt: skip
@@ -45,20 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--apply-leaks", action="store_true",
                         help="give test fields of the submission that have a twin among the "
                         "training fields (data/leaks.csv) its labels; noted")  # fmt: skip
+    parser.add_argument("--no-cache", action="store_true",
+                        help="fit everything anew, and keep nothing for the next time")  # fmt: skip
     return run_command(parser, _run, argv)
 
 
 def _run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
-    recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
-    if not isinstance(recipe.settings, StackRecipe):
-        raise InputError(f"{recipe.path} is not a recipe of type stack")
-    folder = workspace.models / recipe.name
-    submission = workspace.submissions / f"{recipe.name}.csv"
-    check_replaceable(folder, args.overwrite)
-    if not args.no_submission and submission.exists() and not args.overwrite:
-        raise InputError(f"{submission} exists; give --overwrite to replace it")
-
+    recipes = _read_recipes(args, workspace)
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare")
     )
@@ -77,45 +88,76 @@ def _run(args: argparse.Namespace) -> None:
             raise InputError("--apply-leaks changes the submission; leave out --no-submission")
         place = workspace.require(workspace.leaks, "python -m pipelines.cluster")
         twins = read_leaks(place, catalogue)
-    accepted = [*recipe.settings.accept_fold_plans, *args.accept]
-    inputs = gather_stores(
-        _chosen_stores(recipe.settings, workspace),
-        [*train.index, *test.index],
-        vocabulary,
-        made_from=catalogue_digest(catalogue),
-        plan=plan,
-        accept=accepted,
-    )
-    stack = _fit(recipe.settings, inputs, train, plan, vocabulary, args.jobs)
-    labels = None if test.empty else stack.predict(inputs.table.loc[test.index])
-    if labels is not None and twins is not None:
-        labels = _apply_leaks(labels, twins, vocabulary, inputs)
-
-    used = {**recipe.settings.record(), "accept_fold_plans": accepted}
-    record = {
-        "recipe": used,
-        "stores": inputs.stores,
-        "notes": inputs.notes,
-        "vocabulary": list(vocabulary),
+    shifts = {
+        name: prior_shift(settings.prior_shift, vocabulary, workspace.root)
+        for name, settings in recipes.items()
     }
-    save_stack(stack, folder, record=record, overwrite=args.overwrite)
-    _print_scores(stack, inputs)
-    print(f"wrote {folder}/ (the stack)", end="")
-    if labels is None:
-        print("; no submission, as asked")
-    else:
+    for name, settings in recipes.items():
+        if len(recipes) > 1:
+            print(f"\n{name}:")
+        accepted = [*settings.accept_fold_plans, *args.accept]
+        inputs = gather_stores(
+            _chosen_stores(settings, workspace),
+            [*train.index, *test.index],
+            vocabulary,
+            made_from=catalogue_digest(catalogue),
+            plan=plan,
+            accept=accepted,
+        )
+        stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
+        labels = None
+        if not test.empty:
+            inputs.notes.extend(notes_on_means(inputs))
+            probabilities, notes = shifted_probabilities(
+                stack, predict_fields(stack, inputs, list(test.index)), shifts[name]
+            )
+            inputs.notes.extend(notes)
+            labels = stack.label(probabilities)
+            if twins is not None:
+                labels = _apply_leaks(labels, twins, vocabulary, inputs)
+        record = {
+            "recipe": {**settings.record(), "accept_fold_plans": accepted},
+            "stores": inputs.stores,
+            "notes": inputs.notes,
+            "vocabulary": list(vocabulary),
+        }
+        folder = workspace.models / name
+        save_stack(stack, folder, record=record, overwrite=args.overwrite)
+        _print_scores(stack, inputs)
+        print(f"wrote {folder}/ (the stack)", end="")
+        if labels is None:
+            print("; no submission, as asked")
+            continue
+        submission = workspace.submissions / f"{name}.csv"
         write_submission(submission, list(labels.index), labels, vocabulary)
         print(f" and {submission} ({len(labels):,} fields)")
 
 
+def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:
+    """Read the recipes by name, and refuse to lose what they made before."""
+    recipes: dict[str, StackRecipe] = {}
+    for source in args.recipes:
+        recipe = read_recipe(source, workspace, folder="models", overrides=args.overrides)
+        if not isinstance(recipe.settings, StackRecipe):
+            raise InputError(f"{recipe.path} is not a recipe of type stack")
+        if recipe.name in recipes:
+            raise InputError(f"two recipes are called {recipe.name}; outputs are named after them")
+        check_replaceable(workspace.models / recipe.name, args.overwrite)
+        submission = workspace.submissions / f"{recipe.name}.csv"
+        if not args.no_submission and submission.exists() and not args.overwrite:
+            raise InputError(f"{submission} exists; give --overwrite to replace it")
+        recipes[recipe.name] = recipe.settings
+    return recipes
+
+
 def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:
     predictions: list[Path] = []
-    features: list[Path] = []
+    others: list[Path] = []
     for path in workspace.stores():
         with open_store(path) as store:
-            (features if store.content == "features" else predictions).append(path)
+            (predictions if store.content in PREDICTIONS else others).append(path)
     chosen = []
-    for wanted, found in ((settings.cnns, predictions), (settings.features, features)):
+    for wanted, found in ((settings.cnns, predictions), (settings.features, others)):
         if wanted == "auto":
             chosen += found
         else:
@@ -133,18 +175,21 @@ def _fit(
     train: pd.DataFrame,
     plan: FoldPlan,
     vocabulary: Vocabulary,
-    jobs: int | None,
+    workspace: Workspace,
+    args: argparse.Namespace,
 ) -> StackClassifier:
     y = pd.DataFrame(vocabulary.indicator(train["target"]), train.index, list(vocabulary))
-    parameters = settings.model_dump(exclude=set(_COLUMN_KEYS))
     stack = StackClassifier(
         cnns=inputs.cnns,
         logits=inputs.logits,
+        scores=inputs.scores,
+        embeddings=inputs.embeddings,
         random_state=settings.seed,
         n_splits=plan.n_folds,
-        n_jobs=jobs or -1,
+        n_jobs=args.jobs or -1,
+        cache=None if args.no_cache else workspace.models / ".cache",
         verbose=True,
-        **parameters,
+        **settings.model_dump(exclude=set(_OTHER_KEYS)),
     )
     frame = plan.frame
     return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])
@@ -167,17 +212,35 @@ def _apply_leaks(
 
 
 def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:
-    with pd.option_context("display.width", 120, "display.max_columns", None):
-        print(stack.label_table_.to_string(float_format="{:.3f}".format))
+    start = "consensus" if stack.cnns else "prior"
+    shown = ["positives", f"{start}_f1", *(f"{name}_f1" for name in stack.boosters), "stack_f1",
+             f"{start}_ap", "stack_ap", "booster_weight", "threshold"]  # fmt: skip
+    table = stack.label_table_[shown].round(3).astype(str)
+    low, high = stack.label_table_["threshold_low"], stack.label_table_["threshold_high"]
+    if stack.n_bootstrap:
+        table["95 %"] = [f"{a:.2f}-{b:.2f}" for a, b in zip(low, high)]
+    table["predicted"] = stack.label_table_["predicted"]
+    with pd.option_context("display.width", 160, "display.max_columns", None):
+        print(table.to_string())
         print("\nout of fold, thresholds chosen out of fold:")
         print(stack.comparison_.to_string(float_format="{:.4f}".format))
-    scores = stack.cv_results_
-    for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro average precision")):
-        interval = scores.get(f"{name}_interval")
-        text = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-        print(f"{title}: {scores[name]:.4f}{text} (naive: {scores[f'naive_{name}']:.4f})")
+    found = stack.cv_results_
+    print()
+    for name in SCORES:
+        print(
+            f"{_TITLES[name]}: {found[name]:.4f}{_interval(found, name)} "
+            f"(naive: {found[f'naive_{name}']:.4f})"
+        )
+    for name in ("macro_f1", "macro_ap"):
+        gain = f"gain_{name}"
+        print(f"over the {start}, {_TITLES[name]}: {found[gain]:+.4f}{_interval(found, gain)}")
     for note in inputs.notes:
         print(f"note: {note}")
+
+
+def _interval(found: dict, name: str) -> str:
+    interval = found.get(f"{name}_interval")
+    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ class StackInputs:
         What a reader of the score must know, such as an accepted fold plan.
     scores : list of str
         Stores that hold scores: a column a label, but no predictions.
+    embeddings : list of str
+        Stores that hold embeddings: features made by a recipe of that type.
     members : dict of str to MemberValues
         Per store with members, those of its test fields that were asked for.
     """
@@ -57,6 +59,7 @@ class StackInputs:
     stores: dict[str, dict]
     notes: list[str] = field(default_factory=list)
     scores: list[str] = field(default_factory=list)
+    embeddings: list[str] = field(default_factory=list)
     members: dict[str, MemberValues] = field(default_factory=dict)
 
     @property
@@ -165,6 +168,8 @@ def gather_stores(
                 (inputs.scores if store.content == "scores" else inputs.cnns).append(name)
                 if store.content == "logits":
                     inputs.logits.append(name)
+            elif store.recipe.get("type") == "embedding":
+                inputs.embeddings.append(name)
             members = _members_of(store, frame.index)
             if members is not None:
                 inputs.members[name] = members

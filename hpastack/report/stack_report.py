@@ -108,6 +108,8 @@ def write_report(
         name=stack_folder.resolve().name,
         images=_images(found, stack, interval, verbose),
         has_intervals=interval is not None,
+        has_threshold_intervals="threshold_low" in stack.label_table_ and bool(stack.n_bootstrap),
+        nested=manifest["version"] > 1,
         labels=_label_rows(stack.label_table_, interval),
         **_page(manifest, stack, cluster),
     )
@@ -188,7 +190,7 @@ def _curves(stack: StackClassifier) -> list[int]:
     """Return the commonest labels, then the rarest that have boosters, the rarest last."""
     positives = stack.label_table_["positives"].to_numpy()
     ranked = [int(k) for k in np.argsort(-positives, kind="stable") if positives[k]]
-    boosted = {label for _, _, label in stack.models_}
+    boosted = stack.boosted_labels()
     rest = [k for k in ranked[_N_CURVES:] if k in boosted]
     return ranked[:_N_CURVES] + rest[-_N_CURVES:]
 
@@ -254,14 +256,14 @@ def _remarks(stack: StackClassifier) -> list[str]:
     absent = table.index[table["positives"] == 0]
     if len(absent):
         remarks.append(f"No field carries {shorten(absent)}: F1 is 0, which counts in macro F1.")
-    boosted = {label for _, _, label in stack.models_}
+    boosted = stack.boosted_labels()
     left = [name for k, name in enumerate(table.index)
             if table["positives"].iloc[k] and k not in boosted]  # fmt: skip
     if left and stack.boosters:
         remarks.append(
             f"Too rare for boosters of their own, so that the {_start(table)} stands "
             f"(fewer than {stack.min_positives} positives or {stack.min_clusters} clusters in "
-            f"every training part): {shorten(left)}."
+            f"the smallest training part): {shorten(left)}."
         )
     return remarks
 

@@ -218,8 +218,9 @@ def test_parameters_and_clone():
     assert stack.set_params(rounds=9).tree_settings.rounds == 9
 
 
-def fit_one(name, x, y, margin, settings=TreeSettings()):
+def fit_one(name, x, y, margin):
     """Fit one label whose only columns are shared ones."""
+    settings = TreeSettings()
     bins = SharedBins(x, 0, 1.0, np.empty((0, len(x), 1), dtype=np.float32))
     return bins.fit(
         name, x, y, margin, np.arange(x.shape[1]), settings, seed=0, rounds=settings.rounds
