@@ -86,16 +86,16 @@ def simulate(
     n_pairs: int = 4,
     n_features: int = 30,
     n_informative: int = 8,
-    cluster_share: float = 0.25,
-    common_share: float = 0.5,
+    cluster_share: float = 0.2,
+    common_share: float = 0.45,
     member_share: float = 0.15,
 ) -> Simulation:
     """Draw a data set.
 
-    The error of one fold model has variance 1. Of that, `member_share` is its
-    own, and the rest is what all fold models of a CNN have in common. So
-    `member_share` changes what the mean of the members gains, but not how good
-    a single one is.
+    The error of one fold model has variance 1, of which four shares are common
+    to more or fewer fields and models. So `member_share` changes what the mean
+    of the members gains, but neither how good a single one is nor how the CNNs
+    agree: the training fields stay as they are in kind.
 
     Parameters
     ----------
@@ -112,12 +112,13 @@ def simulate(
     n_informative : int, default=8
         How many of them know something of a label, a different one each. The
         others are noise.
-    cluster_share, common_share : float, default=0.25, 0.5
-        Shares of what the fold models of a CNN have in common: the same for all
-        fields of a cluster (and all CNNs), and the same for all CNNs. The rest
-        is the CNN's own.
+    cluster_share : float, default=0.2
+        The same for all fields of a cluster and all CNNs.
+    common_share : float, default=0.45
+        The field's, the same for all CNNs.
     member_share : float, default=0.15
-        Share of the error that is the fold model's own.
+        The fold model's own. What is left is the CNN's own, the same for all
+        its fold models.
 
     Returns
     -------
@@ -129,17 +130,15 @@ def simulate(
         If shares are negative or add up to more than 1, or there are more
         pairs or informative features than labels to go round.
     """
-    if min(cluster_share, common_share, member_share) < 0 or member_share > 1:
-        raise ValueError("shares lie between 0 and 1")
-    if cluster_share + common_share > 1:
-        raise ValueError("cluster_share and common_share add up to more than 1")
+    shares = (cluster_share, common_share, member_share)
+    if min(shares) < 0 or sum(shares) > 1:
+        raise ValueError("shares are negative, or add up to more than 1")
     if 2 * n_pairs > n_labels or n_informative > min(n_labels, n_features):
         raise ValueError("too many pairs or informative features for the labels")
     world = _World.draw(
         np.random.default_rng([seed, 0]), n_labels, n_cnns, n_folds, n_pairs, n_features,
         n_informative,
     )  # fmt: skip
-    shares = (cluster_share, common_share, member_share)
     train = _Fields.draw(np.random.default_rng([seed, 1]), world, n_train, shares)
     splitter = MultilabelStratifiedGroupKFold(n_folds, random_state=seed)
     folds = splitter.fold_numbers(train.y, train.clusters)
@@ -271,12 +270,12 @@ class _Fields:
         common = root(0.75) * normal(n, n_labels) + root(0.25) * normal(n, 1)
         of_clusters = normal(clusters[-1] + 1, n_labels)[clusters]
         shared = root(cluster_share) * of_clusters + root(common_share) * common
-        own = root(1 - cluster_share - common_share) * normal(n_cnns, n, n_labels)
+        own = root(1 - sum(shares)) * normal(n_cnns, n, n_labels)
         return cls(
             y=y,
             clusters=clusters,
             features=_features(normal, world, y, clusters),
-            shared_error=root(1 - member_share) * (shared + own),
+            shared_error=shared + own,
             member_error=root(member_share) * normal(n_cnns, n_folds, n, n_labels),
         )
 
