@@ -12,7 +12,9 @@ from benchmarks import (
     duplicates,
     features,
     folds,
+    honesty,
     leakage,
+    members,
     real_predictions,
     synthetic,
 )
@@ -44,6 +46,8 @@ def main() -> None:
         real_predictions.main(REAL_DATA)
     else:
         print("no real data beside the checkout: what needs it is left out")
+    honesty.main()
+    members.main()
     leakage.main()
 
 
