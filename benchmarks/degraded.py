@@ -170,9 +170,10 @@ def _with_changed_cnn(real: RealSet, cnn: str, values) -> RealSet:
 
 
 def main(data: Path, jobs: int = 2, only=()) -> None:
-    print(
-        "| variant | fields | consensus F1 | stack − consensus, F1 | consensus AP | stack − consensus, AP |"
-    )
+    head = ["variant", "fields"]
+    for score in ("F1", "AP"):
+        head += [f"consensus {score}", f"stack − consensus, {score}"]
+    print(f"| {' | '.join(head)} |")
     print("| --- | --- | --- | --- | --- | --- |")
     below, n_variants = {"f1": [], "ap": []}, 0
     for name, make in variants(data):
