@@ -25,19 +25,9 @@ from hpastack.models.consensus import clipped_logits
 #: The scheme of the eighth place as it is run here; see `eighth_place`.
 EIGHTH_PLACE = {
     "inner folds": 3,
-    "inner repeats": 1,
     "learning rate": 0.1,
     "rounds": 100,
     "patience": 20,
-    "leaves": 256,
-}
-#: As it was run by its authors, who also repeated the outer folds three times.
-EIGHTH_PLACE_FULL = {
-    "inner folds": 3,
-    "inner repeats": 5,
-    "learning rate": 0.01,
-    "rounds": 1000,
-    "patience": 200,
     "leaves": 256,
 }
 
@@ -101,8 +91,8 @@ def logistic_regression(real: RealSet, fold) -> np.ndarray:
     return _per_label(real, fold, fit, lambda label: log_odds[:, :, label].T)
 
 
-def eighth_place(real: RealSet, fold, settings=None) -> np.ndarray:
-    """Follow the scheme of the competition's eighth place, "one more layer of stacking".
+def eighth_place(inner_repeats: int):
+    """Make a system of the eighth place's scheme in the competition, "one more layer of stacking".
 
     Per label, LightGBM on every column is fitted on inner folds and stopped
     early by the AUC of the inner fold left out. Each inner model votes with
@@ -110,34 +100,36 @@ def eighth_place(real: RealSet, fold, settings=None) -> np.ndarray:
     "has the label" and "has it not". The score is the share of votes. A label
     with fewer than 15 positives sees its own columns only.
 
-    Run here with the numbers of `EIGHTH_PLACE`: the authors' five inner
-    repeats, three outer repeats and rates ten times lower (see
-    `EIGHTH_PLACE_FULL`) take days on two cores. With three votes the score
-    has four values, so its average precision says little about the scheme.
-    Inner folds without a positive on either side cast no vote.
+    Run here with the numbers of `EIGHTH_PLACE` and outer folds once. The
+    authors took five inner repeats, three outer repeats, learning rate 0.01,
+    up to 1,000 rounds and patience 200, which take days on two cores. With one
+    inner repeat there are three votes, so the score has four values and its
+    average precision says little about the scheme. Inner folds without a
+    positive on either side cast no vote.
     """
-    settings = settings or EIGHTH_PLACE
-    y = real.y.to_numpy()
-    scores = np.zeros(y.shape)
-    for held_out in _held_out(fold):
-        for label in range(y.shape[1]):
-            own = real.own_columns(label)
-            columns = own if y[~held_out, label].sum() < 15 else list(real.X.columns)
-            x = real.X[columns].to_numpy(dtype=np.float32)
-            scores[held_out, label] = _votes(
-                x[~held_out], y[~held_out, label], x[held_out], settings
-            )
+
+    def scores(real: RealSet, fold) -> np.ndarray:
+        y = real.y.to_numpy()
+        found = np.zeros(y.shape)
+        for held_out in _held_out(fold):
+            for label in range(y.shape[1]):
+                target = y[~held_out, label]
+                columns = real.own_columns(label) if target.sum() < 15 else list(real.X.columns)
+                x = real.X[columns].to_numpy(dtype=np.float32)
+                found[held_out, label] = _votes(x[~held_out], target, x[held_out], inner_repeats)
+        return found
+
     return scores
 
 
-def _votes(x, y, x_new, settings) -> np.ndarray:
+def _votes(x, y, x_new, inner_repeats) -> np.ndarray:
     # Share of the inner models that give the label to each new field.
     votes, n_models = np.zeros(len(x_new)), 0
     parameters = {
         "objective": "binary",
         "metric": "auc",
-        "learning_rate": settings["learning rate"],
-        "num_leaves": settings["leaves"],
+        "learning_rate": EIGHTH_PLACE["learning rate"],
+        "num_leaves": EIGHTH_PLACE["leaves"],
         "max_depth": 9,
         "min_data_in_leaf": 15,
         "feature_fraction": 0.6,
@@ -148,16 +140,16 @@ def _votes(x, y, x_new, settings) -> np.ndarray:
         "num_threads": 1,
         "verbose": -1,
     }
-    for repeat in range(settings["inner repeats"]):
-        for train, validation in _inner_folds(y, settings["inner folds"], repeat):
+    for repeat in range(inner_repeats):
+        for train, validation in _inner_folds(y, EIGHTH_PLACE["inner folds"], repeat):
             if not (y[train].any() and y[validation].any()):
                 continue
             model = lgb.train(
                 parameters | {"seed": repeat},
                 lgb.Dataset(x[train], y[train]),
-                settings["rounds"],
+                EIGHTH_PLACE["rounds"],
                 valid_sets=[lgb.Dataset(x[validation], y[validation])],
-                callbacks=[lgb.early_stopping(settings["patience"], verbose=False)],
+                callbacks=[lgb.early_stopping(EIGHTH_PLACE["patience"], verbose=False)],
             )
             threshold = _two_sided_threshold(y[validation], model.predict(x[validation]))
             votes += model.predict(x_new) > threshold
