@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 from benchmarks import (
+    REAL_DATA,
     domains,
     duplicates,
     features,
@@ -19,9 +20,6 @@ from benchmarks import (
     synthetic,
 )
 from hpastack.store import package_versions
-
-#: Real labels and predictions, where they lie beside the checkout.
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def _processor() -> str:

@@ -1,0 +1,215 @@
+"""The stack against its own consensus where the input is poor.
+
+    python -m benchmarks.degraded [--data DIR] [--jobs N] [--only WORD ...]
+
+Twenty variants of the three real sets, seeds fixed: a single CNN, CNNs and
+features that are only noise, few fields, few positives, wrong labels, a CNN
+that is miscalibrated, doubled or shuffled. The stack shall never be below its
+consensus beyond what the draw of the clusters explains.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from benchmarks.scores import paired_scores
+from benchmarks.stack import UNKEPT, command_line, consensus_oof, fit_stack
+from benchmarks.stack_data import N_LABELS, SETS, RealSet
+from hpastack.metrics import macro_average_precision
+
+# Labels cut down, and what is left of each.
+_COMMONEST = 10
+_POSITIVES_LEFT = 5
+
+
+def one_cnn(real: RealSet, best: bool) -> RealSet:
+    """Keep the CNN with the best, or the worst, macro average precision, and the features."""
+    ranked = _ranked(real)
+    return _with_cnns(real, [ranked[0] if best else ranked[-1]])
+
+
+def noise_cnns(real: RealSet, n_cnns: int, seed: int) -> RealSet:
+    """Add CNNs that guess: probabilities about each label's share of positives."""
+    rng = np.random.default_rng(seed)
+    share = (real.y.to_numpy().sum(axis=0) + 0.5) / (len(real.y) + 1)
+    added = {
+        f"noise{number}": expit(logit(share) + rng.normal(size=real.y.shape))
+        for number in range(n_cnns)
+    }
+    return _with_added_cnns(real, added)
+
+
+def drawn_fields(real: RealSet, n_fields: int, seed: int) -> RealSet:
+    """Draw whole clusters until there are as many fields as wanted, or hardly more."""
+    rng = np.random.default_rng(seed)
+    clusters = real.clusters.to_numpy()
+    order = rng.permutation(np.unique(clusters))
+    sizes = pd.Series(clusters).value_counts().loc[order].to_numpy()
+    taken = order[: np.searchsorted(np.cumsum(sizes), n_fields) + 1]
+    return real.rows(real.name, np.isin(clusters, taken))
+
+
+def few_positives(real: RealSet, seed: int) -> RealSet:
+    """Leave at most five positives of the ten commonest labels, by leaving out fields."""
+    rng = np.random.default_rng(seed)
+    y = real.y.to_numpy()
+    common = y[:, np.argsort(-y.sum(axis=0), kind="stable")[:_COMMONEST]]
+    left, kept = np.full(_COMMONEST, _POSITIVES_LEFT), np.zeros(len(y), dtype=bool)
+    for row in rng.permutation(len(y)):
+        if (common[row] <= left).all():
+            left -= common[row]
+            kept[row] = True
+    return real.rows(real.name, kept)
+
+
+def noise_features(real: RealSet, keep: bool, seed: int) -> RealSet:
+    """Put 50 columns of normal noise in place of the features, or beside them."""
+    rng = np.random.default_rng(seed)
+    names = [f"noise_feature_{number}" for number in range(50)]
+    noise = pd.DataFrame(rng.normal(size=(len(real.X), 50)).astype(np.float32), real.X.index, names)
+    X = real.X if keep else real.X.drop(columns=real.features)
+    return replace(
+        real, X=pd.concat([X, noise], axis=1), features=[*(real.features if keep else []), *names]
+    )
+
+
+def wrong_labels(real: RealSet, seed: int) -> RealSet:
+    """Give a tenth of the fields the labels of another of them; scored on these labels too."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(real.y), len(real.y) // 10, replace=False)
+    y = real.y.copy()
+    y.iloc[chosen] = real.y.to_numpy()[np.roll(chosen, 1)]
+    return replace(real, y=y)
+
+
+def miscalibrated_cnn(real: RealSet) -> RealSet:
+    """Make the best CNN far too sure, and of everything: five times its log-odds plus three."""
+    cnn = _ranked(real)[0]
+    log_odds = logit(np.clip(real.probabilities(cnn), 1e-6, 1 - 1e-6))
+    return _with_changed_cnn(real, cnn, expit(5 * log_odds + 3))
+
+
+def doubled_cnn(real: RealSet) -> RealSet:
+    """Let the worst CNN vote twice."""
+    return _with_added_cnns(real, {"twin": real.probabilities(_ranked(real)[-1])})
+
+
+def shuffled_cnn(real: RealSet, seed: int) -> RealSet:
+    """Let the best CNN speak of another label in each of its columns."""
+    cnn = _ranked(real)[0]
+    order = np.random.default_rng(seed).permutation(N_LABELS)
+    return _with_changed_cnn(real, cnn, real.probabilities(cnn)[:, order])
+
+
+def variants(data: Path) -> Iterator[tuple[str, Callable[[], RealSet]]]:
+    """Name the twenty variants, and give functions that make them."""
+
+    @cache
+    def real(name):
+        return SETS[name](data)
+
+    for name in ("oof", "silver"):
+        yield f"{name}, best CNN only", lambda name=name: one_cnn(real(name), True)
+        yield f"{name}, worst CNN only", lambda name=name: one_cnn(real(name), False)
+    yield "holdout, best CNN only", lambda: one_cnn(real("holdout"), True)
+    for name in ("oof", "silver"):
+        for n_cnns in (2, 8):
+            yield (
+                f"{name}, {n_cnns} CNNs of noise added",
+                lambda name=name, n_cnns=n_cnns: noise_cnns(real(name), n_cnns, 0),
+            )
+    for name, seed in (("oof", 0), ("oof", 1), ("silver", 2)):
+        yield (
+            f"{name}, 500 fields, draw {seed}",
+            lambda name=name, seed=seed: drawn_fields(real(name), 500, seed),
+        )
+    yield "oof, 5 positives of the 10 commonest labels", lambda: few_positives(real("oof"), 0)
+    yield "silver, 50 features of noise only", lambda: noise_features(real("silver"), False, 0)
+    yield "silver, 50 features of noise added", lambda: noise_features(real("silver"), True, 0)
+    for name in ("oof", "silver"):
+        yield f"{name}, a tenth of labels wrong", lambda name=name: wrong_labels(real(name), 0)
+    yield "silver, best CNN miscalibrated", lambda: miscalibrated_cnn(real("silver"))
+    yield "silver, worst CNN twice", lambda: doubled_cnn(real("silver"))
+    yield "oof, best CNN's columns shuffled", lambda: shuffled_cnn(real("oof"), 0)
+
+
+def _ranked(real: RealSet) -> list[str]:
+    y = real.y.to_numpy()
+    return sorted(real.cnns, key=lambda c: -macro_average_precision(y, real.probabilities(c)))
+
+
+def _columns(cnn: str) -> list[str]:
+    return [f"{cnn}__{label}" for label in range(N_LABELS)]
+
+
+def _with_cnns(real: RealSet, cnns) -> RealSet:
+    columns = [column for cnn in cnns for column in _columns(cnn)]
+    return replace(real, X=real.X[columns + real.features], cnns=list(cnns))
+
+
+def _with_added_cnns(real: RealSet, added: dict) -> RealSet:
+    frames = [
+        pd.DataFrame(values.astype(np.float32), real.X.index, _columns(cnn))
+        for cnn, values in added.items()
+    ]
+    return replace(real, X=pd.concat([real.X, *frames], axis=1), cnns=[*real.cnns, *added])
+
+
+def _with_changed_cnn(real: RealSet, cnn: str, values) -> RealSet:
+    X = real.X.copy()
+    X[_columns(cnn)] = values.astype(np.float32)
+    return replace(real, X=X)
+
+
+def main(data: Path, jobs: int = 2, only=()) -> None:
+    head = ["variant", "fields"]
+    for score in ("F1", "AP"):
+        head += [f"consensus {score}", f"stack − consensus, {score}"]
+    print(f"| {' | '.join(head)} |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    below, n_variants = {"f1": [], "ap": []}, 0
+    for name, make in variants(data):
+        if only and not any(word in name for word in only):
+            continue
+        real = make()
+        results, stack = fit_stack(real, real.folds(), jobs)
+        scores, differences = paired_scores(real.y.to_numpy(), results, real.clusters.to_numpy())
+        cells = [name, f"{len(real.X):,}"]
+        for key in ("f1", "ap"):
+            value, low, high = differences["stack", "consensus"][key]
+            cells += [
+                f"{scores['consensus'][key][0]:.4f}",
+                f"{value:+.4f} ({low:+.4f} to {high:+.4f})",
+            ]
+            if high < 0:
+                below[key].append(name)
+        n_variants += 1
+        print(f"| {' | '.join(cells)} |", flush=True)
+    if n_variants and consensus_oof(stack) is None:
+        print(f"\n{UNKEPT}")
+    print(
+        f"\nBelow the consensus with an interval that leaves out zero, of {n_variants} variants: "
+        f"{len(below['f1'])} by macro F1{_named(below['f1'])}, "
+        f"{len(below['ap'])} by macro AP{_named(below['ap'])}."
+    )
+
+
+def _named(names) -> str:
+    return f" ({'; '.join(names)})" if names else ""
+
+
+if __name__ == "__main__":
+    parser = command_line(__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=(), help="variants with a word in the name")
+    options = parser.parse_args()
+    # Of 500 fields some labels have fewer positives than folds.
+    warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+    main(options.data, options.jobs, options.only)
