@@ -18,7 +18,7 @@ from hpastack.progress import Progress, silent
 from hpastack.tables import take_rows
 
 #: The trees that tell train from test.
-SETTINGS = TreeSettings(rounds=100, leaves=15, l2=5.0, column_share=0.5)
+SETTINGS = TreeSettings(rounds=100, learning_rate=0.1, leaves=15, l2=5.0, column_share=0.5)
 
 # Held-out fields of train, and of test, on which columns are permuted, a fold.
 _PERMUTED_FIELDS = 500

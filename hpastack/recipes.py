@@ -112,9 +112,9 @@ class StackRecipe(Settings):
     features: list[str] | Literal["auto"] = "auto"
     accept_fold_plans: list[str] = []
     boosters: list[Literal["lightgbm", "xgboost"]] = Field(["lightgbm", "xgboost"], min_length=1)
-    rounds: int = Field(100, ge=1)
-    min_rounds: int = Field(20, ge=1)
-    learning_rate: float = Field(0.1, gt=0)
+    rounds: int = Field(60, ge=1)
+    min_rounds: int = Field(10, ge=1)
+    learning_rate: float = Field(0.2, gt=0)
     leaves: int = Field(7, ge=2)
     min_leaf: int = Field(20, ge=1)
     l2: float = Field(20.0, ge=0)

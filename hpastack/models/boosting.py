@@ -44,8 +44,8 @@ class TreeSettings:
         Histogram bins a column.
     """
 
-    rounds: int = 100
-    learning_rate: float = 0.1
+    rounds: int = 60
+    learning_rate: float = 0.2
     leaves: int = 7
     min_leaf: int = 20
     l2: float = 20.0

@@ -13,7 +13,7 @@ import numpy as np
 from hpastack.files import published
 
 #: Files that are kept; the ones not used for longest go first.
-MAX_FILES = 24
+MAX_FILES = 48
 
 #: Raised whenever the same settings and inputs would give other numbers.
 ALGORITHM_VERSION = 1
@@ -36,6 +36,8 @@ def digest(*parts: Any) -> str:
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype.str} {part.shape}".encode())
             found.update(np.ascontiguousarray(part).data)
+        elif isinstance(part, bytes):
+            found.update(part)
         else:
             found.update(json.dumps(part, sort_keys=True).encode())
     return found.hexdigest()

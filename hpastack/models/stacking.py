@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.errors import InputError, shorten
 from hpastack.folds import MultilabelStratifiedGroupKFold
-from hpastack.metrics import macro_f1
+from hpastack.metrics import cluster_draws, macro_f1
 from hpastack.models.boosting import TreeSettings, library
 from hpastack.models.calibration import METHODS
 from hpastack.models.columns import FoldColumns, Inputs
@@ -36,12 +36,11 @@ from hpastack.models.consensus import Consensus
 from hpastack.models.crossfit import Base, Boosted, CrossFitter, Workers
 from hpastack.models.stack_cache import StackCache, digest, packed, unpacked
 from hpastack.models.stack_scores import (
-    SCORES,
     OutOfFold,
     label_table,
-    probabilities_of,
-    scores,
-    scores_with_intervals,
+    probability_scores,
+    score_rows,
+    summary,
     thresholded,
 )
 from hpastack.models.stack_table import (
@@ -124,7 +123,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         components of the training rows.
     boosters : sequence of {"lightgbm", "xgboost"}, default=both
         Libraries; none leaves the calibrated consensus.
-    rounds, min_rounds : int, default=100, 20
+    rounds, min_rounds : int, default=60, 10
         Most and least trees. How many in between a label gets is chosen on
         folds that it is not scored on; with fewer than 100 positives it gets
         the middle one.
@@ -220,9 +219,9 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         scores: Sequence[str] = (),
         embeddings: Sequence[str] = (),
         boosters: Sequence[str] = ("lightgbm", "xgboost"),
-        rounds: int = 100,
-        min_rounds: int = 20,
-        learning_rate: float = 0.1,
+        rounds: int = 60,
+        min_rounds: int = 10,
+        learning_rate: float = 0.2,
         leaves: int = 7,
         min_leaf: int = 20,
         l2: float = 20.0,
@@ -572,48 +571,71 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self.oof_labels_ = pd.DataFrame(stack.labels, image_ids, self.labels_)
 
         first, start = runs[0], "consensus" if self.cnns else "prior"
-        nested = {cnn: probabilities_of(inputs.logits[c]) for c, cnn in enumerate(self.cnns)}
+        nested: dict[str, Any] = {
+            cnn: expit(inputs.logits[c].astype(float)) for c, cnn in enumerate(self.cnns)
+        }
         if len(self.cnns) > 1:
-            nested["mean of CNNs"] = probabilities_of(inputs.logits.mean(axis=0))
+            nested["mean of CNNs"] = expit(inputs.logits.mean(axis=0, dtype=float))
         nested[start] = lambda k: expit(first.base.margin[k].astype(float))
         for name, part in zip(self.boosters, first.boosted):
             nested[name] = _nested_boosted(first.base, part)
         tasks = ((y, first.fold, values, self.thresholds) for values in nested.values())
-        found = dict(
-            zip(nested, Workers(self.n_jobs).map(thresholded, tasks, len(nested), "scores"))
-        )
-        self.oof_consensus_ = pd.DataFrame(found[start].probabilities, image_ids, self.labels_)
-        self.cv_results_ = scores_with_intervals(
-            y,
-            stack,
-            naive,
-            found[start],
-            clusters,
-            n_draws=self.n_bootstrap,
-            seed=self.random_state,
-        )
-        rows = {name: scores(y, system) for name, system in found.items()}
-        rows["stack"] = {name: self.cv_results_[name] for name in SCORES}
+        results = Workers(self.n_jobs).map(thresholded, tasks, len(nested), "scores")
+        systems = dict(zip(nested, results)) | {"stack": stack, "naive": naive}
+        draws = None
+        if self.n_bootstrap:
+            draws = cluster_draws(clusters, n_draws=self.n_bootstrap, seed=self.random_state)
+        scored = self._probability_scores(y, systems, draws, drawn=(start, "stack"))
+        rows = score_rows(y, systems, scored)
+        self.oof_consensus_ = pd.DataFrame(systems[start].probabilities, image_ids, self.labels_)
+        self.cv_results_ = summary(y, systems, rows, scored, draws, start=start)
+        del rows["naive"]
         self.comparison_ = pd.DataFrame(rows).T
 
-        shown = {name: found[name] for name in (start, *self.boosters)} | {"stack": stack}
-        weights = np.mean([run.fitted.top.weights for run in runs], axis=0)
+        interval = np.full((2, y.shape[1]), np.nan)
         if self.n_bootstrap:
             interval = np.stack(
                 threshold_intervals(
                     y,
-                    naive_probabilities,
+                    naive.probabilities,
                     clusters,
                     policy=self.thresholds,
                     n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
                     seed=self.random_state,
                 )
             )
-        else:
-            interval = np.full((2, y.shape[1]), np.nan)
         self.label_table_ = label_table(
-            y, clusters, self.labels_, shown, self.boosters, weights, self.thresholds_, interval
+            y,
+            clusters,
+            self.labels_,
+            {name: systems[name] for name in (start, *self.boosters, "stack")},
+            scored,
+            self.boosters,
+            np.mean([run.fitted.top.weights for run in runs], axis=0),
+            self.thresholds_,
+            interval,
         )
+
+    def _probability_scores(self, y, systems: dict, draws, *, drawn) -> dict[str, dict]:
+        """Score the probabilities of each system, as before where they are the same."""
+        cache = StackCache(self.cache)
+        arrays = [system.probabilities for system in systems.values()]
+        chosen = [draws if name in drawn else None for name in systems]
+        key = digest(y, *arrays, *(part for part in chosen if part is not None), list(drawn))
+        kept = cache.get("scores", key)
+        if kept is None:
+            tasks = ((y, values, part) for values, part in zip(arrays, chosen))
+            results = Workers(self.n_jobs).map(probability_scores, tasks, len(arrays), "scores")
+            kept = {
+                f"{number}_{name}": values
+                for number, scored in enumerate(results)
+                for name, values in scored.items()
+            }
+            cache.put("scores", key, kept)
+        return {
+            name: {part: kept[f"{number}_{part}"] for part in ("ap", "whole", "drawn")}
+            for number, name in enumerate(systems)
+        }
 
     def _out_of_fold(self, y, runs: list[_CrossFitted]) -> OutOfFold:
         probabilities, thresholds = [], []
@@ -651,6 +673,23 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return table if names is None else table.set_axis(names, axis=1)
 
     def _probabilities_of(self, fitted: Fitted, inputs: Inputs) -> np.ndarray:
+        top = fitted.top
+        if not self.cache:
+            return top.probabilities(*self._level_one(fitted, inputs))
+        cache = StackCache(self.cache)
+        models = [model for _, model in sorted(fitted.models.items())]
+        arrays = (inputs.logits, inputs.scores, inputs.features, *inputs.embeddings.values())
+        coefficients = [columns.consensus.coefficients for columns in fitted.columns]
+        key = digest(*models, *arrays, *coefficients, (top.weights > 0).tolist())
+        kept = cache.get("predicted", key)
+        if kept is None:
+            consensus, added = self._level_one(fitted, inputs)
+            kept = {"consensus": consensus, "added": added}
+            cache.put("predicted", key, kept)
+        return top.probabilities(kept["consensus"], kept["added"])
+
+    def _level_one(self, fitted: Fitted, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Return what consensus and boosters say of new fields, the mean over folds."""
         top, n_folds = fitted.top, len(fitted.columns)
         margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
         consensus = np.mean(margins, axis=0)
@@ -668,7 +707,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         n_tasks = n_folds * int(np.count_nonzero(top.weights))
         for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
             added[number, :, label] += values / n_folds
-        return top.probabilities(consensus, added)
+        return consensus, added
 
     def __sklearn_tags__(self):
         """Say that targets are multi-label and NaN is taken in features."""

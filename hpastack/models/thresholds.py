@@ -163,6 +163,34 @@ def threshold_intervals(
     return low, high
 
 
+def thresholds_without_folds(y, probabilities, fold, *, policy="shrunk") -> np.ndarray:
+    """Choose thresholds on the other folds, for each fold.
+
+    The same as `best_thresholds` on the rows of the other folds, but the
+    fields are sorted only once.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels)
+    probabilities : array-like of float in [0, 1], shape (n, n_labels)
+    fold : ndarray of int, shape (n,)
+        0 and up.
+    policy : str, default="shrunk"
+        As `best_thresholds`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_folds, n_labels)
+
+    Raises
+    ------
+    InputError
+        As `best_thresholds`.
+    """
+    search = _Search(y, probabilities, policy, SHRINKAGE, MAX_PREVALENCE_RATIO)
+    return np.stack([search.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
+
+
 def apply_thresholds(probabilities, thresholds, *, min_labels=0) -> np.ndarray:
     """Give labels to fields.
 

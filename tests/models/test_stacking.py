@@ -238,7 +238,7 @@ def test_boosters_add_to_their_margin_and_keep_their_own_format(name):
     assert isinstance(model, bytes)
     added = library(name).predict(model, x)
     assert added[y == 1].mean() > 1 and added[y == 0].mean() < -1
-    stages = staged(name, fitted, x, [10, 100])
+    stages = staged(name, fitted, x, [10, TreeSettings().rounds])
     np.testing.assert_allclose(stages[1], added, atol=1e-5)  # sums of floats in two orders
     assert np.abs(stages[0]).mean() < np.abs(stages[1]).mean()
     # A margin that knows everything already leaves little to add.
