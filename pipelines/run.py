@@ -37,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
     )
     parser.add_argument(
-        "--stack", default="stack", metavar="NAME", help="recipe of the stack (default: stack)"
-    )
+        "--stack", action="append", metavar="NAME",
+        help="recipe of the stack (default: stack); several make several submissions",
+    )  # fmt: skip
     parser.add_argument(
         "--cnn", action="append", metavar="NAME",
         help="recipe of a CNN to train (default: every one in the workspace's models/)",
@@ -50,16 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     workspace.require(workspace.catalogue, "python -m pipelines.prepare")
-    submission = workspace.submissions / f"{args.stack}.csv"
-    if submission.exists() and not args.overwrite:
-        raise InputError(f"{submission} exists; give --overwrite to replace it")
+    stacks = args.stack or ["stack"]
+    for name in stacks:
+        submission = workspace.submissions / f"{name}.csv"
+        if submission.exists() and not args.overwrite:
+            raise InputError(f"{submission} exists; give --overwrite to replace it")
     shared = ["--workspace", workspace.root]
     if args.jobs:
         shared += ["--jobs", args.jobs]
     replace = ["--overwrite"] if args.overwrite else []
 
     if args.route == "ordinary":
-        _apply(workspace, args, shared, replace)
+        for name in stacks:
+            _apply(workspace, name, args, shared, replace)
         return
     if args.route == "retrain":
         cnns = args.cnn or _cnn_recipes(workspace)
@@ -71,13 +75,15 @@ def _run(args: argparse.Namespace) -> None:
         _extract_all(workspace, args, shared)
     elif not workspace.folds.is_file():
         run_step("cluster", *shared, *_without_images(workspace))
-    run_step("stack", args.stack, *shared, *replace)
+    run_step("stack", *stacks, *shared, *replace)
 
 
-def _apply(workspace: Workspace, args: argparse.Namespace, shared: list, replace: list) -> None:
+def _apply(
+    workspace: Workspace, stack: str, args: argparse.Namespace, shared: list, replace: list
+) -> None:
     """Make the stores that the stack was fitted on, with what is stored; train nothing."""
-    folder = workspace.models / args.stack
-    workspace.require(folder / "stack.json", f"python -m pipelines.stack {args.stack}")
+    folder = workspace.models / stack
+    workspace.require(folder / "stack.json", f"python -m pipelines.stack {stack}")
     digest = catalogue_digest(read_catalogue(workspace.catalogue))
     for name, made in read_manifest(folder)["record"]["stores"].items():
         recipe, path = made["recipe"], workspace.store(name)
