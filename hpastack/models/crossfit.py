@@ -51,7 +51,10 @@ class Workers:
         # Threads: the libraries let go of the interpreter, and a fork after OpenMP would hang.
         parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
-        return iter(tqdm(results, total=total, desc=what, unit="fit", disable=not self.verbose))
+        with tqdm(total=total, desc=what, unit="fit", disable=not self.verbose) as bar:
+            for result in results:
+                bar.update()
+                yield result
 
 
 @dataclass(frozen=True)

@@ -383,3 +383,93 @@ def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
                  "--overwrite") == 0  # fmt: skip
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
     one_line(capsys, "net.h5", "not the one the stack was fitted on")
+
+
+def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, capsys):
+    (workspace / "models").mkdir(exist_ok=True)
+    (workspace / "models" / "bold.yaml").write_text("type: stack\nthresholds: per-label\n")
+    assert call(stack, workspace, "stack", "bold", *QUICK) == 0
+    said = capsys.readouterr()
+    assert "\nbold:" in said.out and "bold.csv" in said.out
+    # The second takes over the boosters of the first.
+    assert said.err.count("lightgbm, nested:   0%") == 1
+    files = [workspace / "submissions" / f"{name}.csv" for name in ("stack", "bold")]
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert list(pd.read_csv(files[0])["Id"]) == list(pd.read_csv(files[1])["Id"])
+    assert call(stack, workspace, "stack", "stack", *QUICK, "--overwrite") == 2
+    one_line(capsys, "two recipes are called stack")
+
+
+def test_the_cache_changes_nothing(workspace):
+    assert call(stack, workspace, *QUICK, "--no-cache") == 0
+    assert not (workspace / "models" / ".cache").exists()
+    first = (workspace / "submissions" / "stack.csv").read_bytes()
+    for _ in range(2):
+        assert call(stack, workspace, *QUICK, "--overwrite") == 0
+        assert (workspace / "submissions" / "stack.csv").read_bytes() == first
+    assert any((workspace / "models" / ".cache").iterdir())
+
+
+def test_members_are_predicted_one_by_one(workspace, capsys):
+    test = pd.read_csv(workspace / "test.csv", index_col="Id")
+    tables = []
+    for member in range(3):
+        noise = np.random.default_rng(member).normal(scale=0.05, size=test.shape)
+        tables.append((test + noise).clip(0, 1))
+        tables[-1].to_csv(workspace / f"member{member}.csv")
+    paths = [workspace / f"member{member}.csv" for member in range(3)]
+    made = ("--kind", "out_of_fold", "--folds", workspace / "my_folds.csv", "--overwrite")
+    table = workspace / "oof.csv"
+    assert call(ingest, workspace, table, "--members", *paths, "--name", "net", *made) == 0
+    assert call(stack, workspace, *QUICK) == 0
+    assert "only the mean" not in capsys.readouterr().out
+    assert call(predict, workspace, "models/stack", "--name", "again") == 0
+    submissions = workspace / "submissions"
+    assert (submissions / "again.csv").read_bytes() == (submissions / "stack.csv").read_bytes()
+
+    fitted = load_stack(workspace / "models" / "stack")
+    columns = [f"net__{k}" for k in range(28)]
+    wanted = fitted.predict_proba([table.set_axis(columns, axis=1) for table in tables])
+    one_by_one = [fitted.predict_proba(table.set_axis(columns, axis=1)) for table in tables]
+    np.testing.assert_allclose(wanted, sum(one_by_one) / 3, atol=1e-12)
+    found = pd.read_csv(submissions / "again_probabilities.csv", index_col="Id")
+    np.testing.assert_allclose(found, wanted.loc[found.index], rtol=1e-4, atol=1e-6)
+
+
+def test_a_store_of_means_is_said_to_be_one(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    assert "note: net: only the mean of the fold models" in capsys.readouterr().out
+
+
+def test_prior_shift_changes_the_submission_and_is_noted(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    plain = (workspace / "submissions" / "stack.csv").read_text()
+    shares = [0.95 if k == 1 else 0.02 for k in range(28)]
+    table = pd.DataFrame({"label": range(28), "prevalence": shares})
+    table.to_csv(workspace / "shares.csv", index=False)
+    capsys.readouterr()
+    shift = ("--set", "prior_shift=shares.csv")
+    assert call(stack, workspace, *QUICK, *shift, "--overwrite") == 0
+    assert "note: prior shift: prevalences of" in capsys.readouterr().out
+    shifted = (workspace / "submissions" / "stack.csv").read_text()
+
+    def n_given(text, label):
+        return sum(str(label) in line.split(",")[1].split() for line in text.splitlines()[1:])
+
+    assert n_given(shifted, 1) > n_given(plain, 1) and n_given(shifted, 0) < n_given(plain, 0)
+    # predict does as the recipe of the stack says, unless told otherwise.
+    assert call(predict, workspace, "models/stack", "--name", "again") == 0
+    assert (workspace / "submissions" / "again.csv").read_text() == shifted
+    without = ("--prior-shift", "none", "--name", "without")
+    assert call(predict, workspace, "models/stack", *without) == 0
+    assert (workspace / "submissions" / "without.csv").read_text() == plain
+    assert call(stack, workspace, *QUICK, "--set", "prior_shift=em", "--overwrite") == 0
+
+    assert call(stack, workspace, *QUICK, "--set", "prior_shift=eM", "--overwrite") == 2
+    one_line(capsys, "'eM' is neither none nor em")
+
+
+def test_every_field_gets_the_labels_asked_for(workspace):
+    assert call(stack, workspace, *QUICK, "--set", "min_labels=2") == 0
+    table = pd.read_csv(workspace / "submissions" / "stack.csv", dtype=str)
+    assert (table["Predicted"].str.split().str.len() >= 2).all()
