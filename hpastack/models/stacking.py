@@ -15,8 +15,9 @@ whole. Level by level:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_draws, macro_f1
 from hpastack.models.boosting import TreeSettings, library
-from hpastack.models.calibration import METHODS
+from hpastack.models.calibration import METHODS, Calibration
 from hpastack.models.columns import FoldColumns, Inputs
 from hpastack.models.consensus import Consensus
 from hpastack.models.crossfit import Base, Boosted, CrossFitter, Workers
@@ -514,6 +515,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         )
         key = digest(inputs.logits, y, clusters, fold)
         base, margins = _kept_base(cache, key, fitter)
+        keys = [key]
         seeds = [self.random_state + 1000 * bag for bag in range(self.bags)]
         if self.boosters:
             further = (inputs.scores, inputs.features, *inputs.embeddings.values())
@@ -535,28 +537,41 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 arrays = {"added": part.added, "rounds": part.rounds, **packed(part.models)}
                 cache.put(name, own, arrays)
             boosted.append(part)
-        return self._with_tops(
-            fold, base, boosted, fitter.columns(base, margins), y, clusters, learnable
-        )
-
-    def _with_tops(self, fold, base, boosted, columns, y, clusters, learnable) -> _CrossFitted:
+            keys.append(own)
+        columns = fitter.columns(base, margins)
         models = {
-            (name, *key): model
+            (name, *place): model
             for name, part in zip(self.boosters, boosted)
-            for key, model in part.models.items()
+            for place, model in part.models.items()
         }
-        options = {"calibration": self.calibration, "policy": self.thresholds}
         run = _CrossFitted(fold, base, boosted, [], Fitted(columns, models, Top.empty()))
-        tasks: list[tuple] = []
-        for k in range(fold.max() + 1):
-            rest = fold != k
+        key = digest(*keys, self.calibration)
+        tops = self._tops(cache, key, run, y, clusters, learnable)
+        return replace(run, tops=tops[:-1], fitted=replace(run.fitted, top=tops[-1]))
+
+    def _tops(
+        self, cache: StackCache, key: str, run: _CrossFitted, y, clusters, learnable
+    ) -> list[Top]:
+        """Fit a top for each fold on the other folds, and one on all rows."""
+        parts = []
+        for k in range(run.fold.max() + 1):
+            rest = run.fold != k
             consensus, added = run.nested(k)
-            added = [part[rest] for part in added]
-            tasks.append((y[rest], consensus[rest], added, clusters[rest], fold[rest], learnable))
-        tasks.append((y, *run.out_of_fold(), clusters, fold, learnable))
+            parts.append((rest, consensus[rest], [part[rest] for part in added]))
+        parts.append((slice(None), *run.out_of_fold()))
         workers = Workers(self.n_jobs)
-        tops = list(workers.map(_fit_top, ((task, options) for task in tasks), len(tasks), "blend"))
-        return _CrossFitted(fold, base, boosted, tops[:-1], Fitted(columns, models, tops[-1]))
+        tops = _kept_tops(cache, key)
+        if tops is None:
+            tasks = (
+                (y[rows], *logits, clusters[rows], run.fold[rows], learnable, self.calibration)
+                for rows, *logits in parts
+            )
+            tops = list(workers.map(_blended, tasks, len(parts), "blend"))
+            cache.put("tops", key, _packed_tops(tops))
+        choices = (
+            (top, y[rows], *logits, self.thresholds) for top, (rows, *logits) in zip(tops, parts)
+        )
+        return list(workers.map(Top.thresholded, choices, len(parts), "thresholds"))
 
     def _set_top(self) -> None:
         self.thresholds_ = _mean_thresholds([fitted.top.thresholds for fitted in self.fitted_])
@@ -579,8 +594,11 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         nested[start] = lambda k: expit(first.base.margin[k].astype(float))
         for name, part in zip(self.boosters, first.boosted):
             nested[name] = _nested_boosted(first.base, part)
-        tasks = ((y, first.fold, values, self.thresholds) for values in nested.values())
-        results = Workers(self.n_jobs).map(thresholded, tasks, len(nested), "scores")
+        tasks: list[tuple] = [(self._threshold_intervals, y, naive.probabilities, clusters)]
+        tasks += [
+            (thresholded, y, first.fold, values, self.thresholds) for values in nested.values()
+        ]
+        interval, *results = Workers(self.n_jobs).map(_call, tasks, len(tasks), "scores")
         systems = dict(zip(nested, results)) | {"stack": stack, "naive": naive}
         draws = None
         if self.n_bootstrap:
@@ -592,18 +610,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         del rows["naive"]
         self.comparison_ = pd.DataFrame(rows).T
 
-        interval = np.full((2, y.shape[1]), np.nan)
-        if self.n_bootstrap:
-            interval = np.stack(
-                threshold_intervals(
-                    y,
-                    naive.probabilities,
-                    clusters,
-                    policy=self.thresholds,
-                    n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
-                    seed=self.random_state,
-                )
-            )
         self.label_table_ = label_table(
             y,
             clusters,
@@ -614,6 +620,20 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             np.mean([run.fitted.top.weights for run in runs], axis=0),
             self.thresholds_,
             interval,
+        )
+
+    def _threshold_intervals(self, y, probabilities, clusters) -> np.ndarray:
+        if not self.n_bootstrap:
+            return np.full((2, y.shape[1]), np.nan)
+        return np.stack(
+            threshold_intervals(
+                y,
+                probabilities,
+                clusters,
+                policy=self.thresholds,
+                n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
+                seed=self.random_state,
+            )
         )
 
     def _probability_scores(self, y, systems: dict, draws, *, drawn) -> dict[str, dict]:
@@ -719,8 +739,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _fit_top(task, options) -> Top:
-    return Top.fit(*task, **options)
+def _call(function, *arguments):
+    return function(*arguments)
+
+
+def _blended(y, consensus, added, clusters, fold, learnable, calibration) -> Top:
+    return Top.blended(y, consensus, added, clusters, fold, learnable, calibration=calibration)
 
 
 def _apply(number, label, name, models, own, shared, chosen):
@@ -766,3 +790,22 @@ def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
     if kept is None:
         return None
     return Boosted(kept["added"], kept["rounds"], unpacked(kept))
+
+
+def _kept_tops(cache: StackCache, key: str) -> list[Top] | None:
+    kept = cache.get("tops", key)
+    if kept is None:
+        return None
+    records = json.loads(kept["calibration"].tobytes())
+    return [
+        Top(weights, [Calibration.from_record(one) for one in record], np.zeros(len(record)))
+        for weights, record in zip(kept["weights"], records)
+    ]
+
+
+def _packed_tops(tops: list[Top]) -> dict[str, np.ndarray]:
+    records = [[one.record() for one in top.calibration] for top in tops]
+    return {
+        "weights": np.stack([top.weights for top in tops]),
+        "calibration": np.frombuffer(json.dumps(records).encode(), dtype=np.uint8),
+    }

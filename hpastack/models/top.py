@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -30,10 +30,8 @@ class Top:
     thresholds: np.ndarray
 
     @classmethod
-    def fit(
-        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str, policy: str
-    ) -> Top:
-        """Fit blend, calibration and thresholds one after the other.
+    def blended(cls, y, consensus, added, clusters, fold, learnable, *, calibration: str) -> Top:
+        """Fit blend and calibration; the thresholds are still 0.
 
         Parameters
         ----------
@@ -47,8 +45,6 @@ class Top:
             Labels with boosters.
         calibration : str
             As `hpastack.fit_calibration`.
-        policy : str
-            Of the thresholds, as `hpastack.best_thresholds`.
 
         Returns
         -------
@@ -60,9 +56,24 @@ class Top:
             fit_calibration(logits[:, label], y[:, label], clusters, method=calibration)
             for label in range(y.shape[1])
         ]
-        top = cls(weights, fitted, np.zeros(y.shape[1]))
-        probabilities = top.probabilities(consensus, added)
-        return cls(weights, fitted, best_thresholds(y, probabilities, policy=policy))
+        return cls(weights, fitted, np.zeros(y.shape[1]))
+
+    def thresholded(self, y, consensus, added, policy: str) -> Top:
+        """Choose the thresholds.
+
+        Parameters
+        ----------
+        y, consensus, added
+            As for `blended`.
+        policy : str
+            As `hpastack.best_thresholds`.
+
+        Returns
+        -------
+        Top
+        """
+        thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
+        return replace(self, thresholds=thresholds)
 
     @classmethod
     def empty(cls) -> Top:
@@ -75,7 +86,7 @@ class Top:
         Parameters
         ----------
         consensus, added
-            As for `fit`, of any fields.
+            As for `blended`, of any fields.
 
         Returns
         -------
