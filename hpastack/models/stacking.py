@@ -56,7 +56,7 @@ from hpastack.models.top import Top
 from hpastack.store import package_versions
 
 #: Draws behind the intervals of thresholds.
-_THRESHOLD_DRAWS = 100
+_THRESHOLD_DRAWS = 50
 
 _EDGE = 1e-9
 
