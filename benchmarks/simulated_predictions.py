@@ -171,19 +171,21 @@ def simulate(
     )
 
 
-def fit_stack(simulation: Simulation, n_jobs: int = 2) -> StackClassifier:
-    """Fit a stack with its defaults on the training fields of a simulation.
+def fit_stack(simulation: Simulation, n_jobs: int = 2, **settings) -> StackClassifier:
+    """Fit a stack on the training fields of a simulation.
 
     Parameters
     ----------
     simulation : Simulation
     n_jobs : int, default=2
+    **settings
+        Of the stack, where they are not its defaults.
 
     Returns
     -------
     StackClassifier
     """
-    stack = StackClassifier(cnns=simulation.cnns, n_jobs=n_jobs, n_bootstrap=0)
+    stack = StackClassifier(cnns=simulation.cnns, n_jobs=n_jobs, n_bootstrap=0, **settings)
     return stack.fit(simulation.X, simulation.y, groups=simulation.clusters, folds=simulation.folds)
 
 
