@@ -24,7 +24,7 @@ from hpastack.models.boosting import SharedBins, TreeSettings, library, staged
 from hpastack.models.columns import FoldColumns, Inputs, Moments, Reduction, fit_columns
 from hpastack.models.consensus import Consensus, log_odds_bound
 
-#: With fewer positives the number of trees is not looked for; the middle stage is taken.
+#: With fewer positives in the other folds the number of trees is not looked for; the middle stage is taken.
 MIN_STOPPING_POSITIVES = 100
 
 #: Numbers of trees that are compared.
@@ -214,8 +214,8 @@ class CrossFitter:
                     losses[mine, label] += loss[:, fold == other].sum(axis=1)
                     start[mine, label] += base_loss[fold == other].sum()
         best = losses.argmin(axis=2)
-        rare = self._y.sum(axis=0) < MIN_STOPPING_POSITIVES
-        best[:, rare] = len(stages) // 2
+        seen = np.stack([self._y[self._fold != k].sum(axis=0) for k in range(n_folds)])
+        best[seen < MIN_STOPPING_POSITIVES] = len(stages) // 2
         nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
         for (folds, label), added in found.items():
             rows = np.flatnonzero(np.isin(self._fold, folds))
