@@ -24,7 +24,8 @@ from hpastack.models.boosting import SharedBins, TreeSettings, library, staged
 from hpastack.models.columns import FoldColumns, Inputs, Moments, Reduction, fit_columns
 from hpastack.models.consensus import Consensus, log_odds_bound
 
-#: With fewer positives in the other folds the number of trees is not looked for; the middle stage is taken.
+#: With fewer positives in the other folds the number of trees is not looked for: the middle stage
+#: is taken.
 MIN_STOPPING_POSITIVES = 100
 
 #: Numbers of trees that are compared.

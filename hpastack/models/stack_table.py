@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import assert_all_finite, check_array
 
 from hpastack.errors import InputError, shorten
 from hpastack.models.columns import Inputs
 from hpastack.models.consensus import clipped_logits
 
 
-def checked_table(X) -> pd.DataFrame:
+def checked_table(X, *, min_fields: int = 1) -> pd.DataFrame:
     """Return X as a data frame with unique rows and columns.
 
     Parameters
     ----------
     X : DataFrame or array-like of float, shape (n, n_columns)
         The columns of an array are numbered.
+    min_fields : int, default=1
+        Fewest rows of an array.
 
     Returns
     -------
@@ -28,15 +32,15 @@ def checked_table(X) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is not a matrix of numbers, is empty, or an id or column stands
-        twice.
+        If it is empty, or an id or column stands twice.
+    ValueError, TypeError
+        Of scikit-learn, if an array is no matrix of numbers.
     """
     if not isinstance(X, pd.DataFrame):
-        values = np.asarray(X)
-        if values.ndim != 2:
-            raise InputError(
-                f"X is a DataFrame or a matrix with a row a field, not of shape {values.shape}"
-            )
+        # scikit-learn's own check, for arrays of any kind; NaN is looked at column by column.
+        values = check_array(
+            X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=min_fields
+        )
         X = pd.DataFrame(values)
     if not X.index.is_unique:
         raise InputError(f"ids stand twice in X: {shorten(X.index[X.index.duplicated()])}")
@@ -128,16 +132,28 @@ def indicator(y, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
         If the shapes do not fit, ids are missing or doubled, or a value is
         neither 0 nor 1.
     """
+    if y is None:
+        raise InputError("a stack requires y to be passed, but the target y is None")
     if isinstance(y, pd.DataFrame):
         names = [str(name) for name in y.columns]
         y = _by_id(y, image_ids, "y").to_numpy()
     else:
         y = np.asarray(y)
         names = [str(label) for label in range(y.shape[1])] if y.ndim == 2 else []
-    if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:
-        raise InputError(f"y of shape {y.shape} does not fit {len(image_ids)} fields")
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
     if not np.isin(y, (0, 1)).all():
-        raise InputError("y holds only 0 and 1, a column a label")
+        kind = type_of_target(y)
+        if kind == "multiclass":
+            raise InputError(
+                f"Only binary classification is supported. The type of the target is {kind}; "
+                "y holds only 0 and 1, a column a label"
+            )
+        raise InputError(f"Unknown label type: {kind}; y holds only 0 and 1, a column a label")
+    if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:
+        raise InputError(
+            f"y of shape {y.shape} does not fit {len(image_ids)} fields; it has a column a label"
+        )
     return y.astype(np.uint8), names
 
 

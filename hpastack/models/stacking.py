@@ -302,7 +302,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             prediction is out of range or not finite, a setting is unknown, or
             a fold splits a cluster.
         """
-        table = checked_table(X)
+        table = checked_table(X, min_fields=2)
         self._check_settings()
         indicated, self.labels_ = indicator(y, table.index)
         self.classes_ = [np.array([0, 1]) for _ in self.labels_]
@@ -375,7 +375,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        DataFrame (or ndarray where X is an array) of uint8, shape (n, n_labels)
+        DataFrame of uint8 (or ndarray of int64 where X is an array), shape (n, n_labels)
         """
         return self.label(self.predict_proba(X))
 
@@ -388,14 +388,14 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        DataFrame or ndarray of uint8, shape (n, n_labels)
+        DataFrame of uint8 or ndarray of int64, shape (n, n_labels)
         """
         check_is_fitted(self, "thresholds_")
         labels = apply_thresholds(
             np.asarray(probabilities), self.thresholds_, min_labels=self.min_labels
         )
         if not isinstance(probabilities, pd.DataFrame):
-            return labels
+            return labels.astype(np.int64)
         return pd.DataFrame(labels, index=probabilities.index, columns=self.labels_)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
