@@ -64,7 +64,7 @@ class StackCache:
             return None
         path = self._path(what, key)
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in kept.files}
             path.touch()
         except Exception:
