@@ -56,6 +56,8 @@ _HOME = {
     "finetune_folds": "models.cnn",
     "predict_store": "models.cnn_prediction",
     "CnnSettings": "models.cnn_settings",
+    "column_importance": "models.explaining",
+    "field_reasons": "models.explaining",
     "saerens_priors": "models.prior_shift",
     "shift_priors": "models.prior_shift",
     "load_stack": "models.stack_files",

@@ -13,6 +13,7 @@ from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.labels import Vocabulary
+from hpastack.models.explaining import write_explanations
 from hpastack.models.new_fields import (
     notes_on_means,
     predict_fields,
@@ -62,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--apply-leaks", action="store_true",
                         help="give test fields of the submission that have a twin among the "
                         "training fields (data/leaks.csv) its labels; noted")  # fmt: skip
+    parser.add_argument("--explain", action="store_true",
+                        help="write what each column adds to each label, and the reasons for each "
+                        "label of the submission, to reports/")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
                         help="fit everything anew, and keep nothing for the next time")  # fmt: skip
     return run_command(parser, _run, argv)
@@ -124,6 +128,10 @@ def _run(args: argparse.Namespace) -> None:
         folder = workspace.models / name
         save_stack(stack, folder, record=record, overwrite=args.overwrite)
         _print_scores(stack, inputs)
+        if args.explain:
+            seen, new = inputs.table.loc[train.index], inputs.table.loc[test.index]
+            for path in write_explanations(stack, seen, new, workspace.reports / name):
+                print(f"wrote {path}")
         print(f"wrote {folder}/ (the stack)", end="")
         if labels is None:
             print("; no submission, as asked")

@@ -359,7 +359,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             table = checked_table(member)
             if not table.index.equals(first.index):
                 raise InputError("the tables of a list hold the same fields in the same order")
-            total.append(self._probabilities(table, is_frame=isinstance(member, pd.DataFrame)))
+            total.append(self._probabilities(member))
         probabilities = np.mean(total, axis=0)
         if not isinstance(members[0], pd.DataFrame):
             return probabilities
@@ -397,6 +397,16 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         if not isinstance(probabilities, pd.DataFrame):
             return labels.astype(np.int64)
         return pd.DataFrame(labels, index=probabilities.index, columns=self.labels_)
+
+    def explain(self, X: Any, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+        """Split the log-odds of labels into what each column adds.
+
+        See `hpastack.models.explaining.explain`; `hpastack.column_importance`
+        ranks the columns of what it returns.
+        """
+        from hpastack.models.explaining import explain
+
+        return explain(self, X, labels)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the macro F1 of the labels given to some fields.
@@ -438,6 +448,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         """Weight of the boosters of each label, the mean over sets of folds."""
         check_is_fitted(self, "fitted_")
         return np.mean([fitted.top.weights.sum(axis=0) for fitted in self.fitted_], axis=0)
+
+    def sorted_inputs(self, X: Any) -> Inputs:
+        """Sort the columns of new fields into what they are; errors as `predict_proba`."""
+        check_is_fitted(self, "fitted_")
+        is_frame = isinstance(X, pd.DataFrame)
+        return self._inputs(self._own_columns(checked_table(X), is_frame=is_frame))
 
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
@@ -672,8 +688,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         labels = apply_thresholds(mean, _mean_thresholds(thresholds), min_labels=self.min_labels)
         return OutOfFold(mean, labels)
 
-    def _probabilities(self, table: pd.DataFrame, *, is_frame: bool) -> np.ndarray:
-        inputs = self._inputs(self._own_columns(table, is_frame=is_frame))
+    def _probabilities(self, X: Any) -> np.ndarray:
+        inputs = self.sorted_inputs(X)
         with threadpool_limits(limits=1, user_api="blas"):
             found = [self._probabilities_of(fitted, inputs) for fitted in self.fitted_]
         return np.mean(found, axis=0)
