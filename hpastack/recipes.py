@@ -121,6 +121,7 @@ class StackRecipe(Settings):
     column_share: float = Field(0.8, gt=0, le=1)
     monotone: bool = False
     bags: int = Field(1, ge=1)
+    tune: int = Field(0, ge=0)
     max_columns: int | None = Field(48, ge=1)
     n_components: int = Field(32, ge=1)
     min_positives: int = Field(20, ge=1)

@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--apply-leaks", action="store_true",
                         help="give test fields of the submission that have a twin among the "
                         "training fields (data/leaks.csv) its labels; noted")  # fmt: skip
+    parser.add_argument("--tune", type=int, metavar="N",
+                        help="settings of the trees to try; as --set tune=N")  # fmt: skip
     parser.add_argument("--explain", action="store_true",
                         help="write what each column adds to each label, and the reasons for each "
                         "label of the submission, to reports/")  # fmt: skip
@@ -144,8 +146,9 @@ def _run(args: argparse.Namespace) -> None:
 def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:
     """Read the recipes by name, and refuse to lose what they made before."""
     recipes: dict[str, StackRecipe] = {}
+    overrides = args.overrides + ([] if args.tune is None else [f"tune={args.tune}"])
     for source in args.recipes:
-        recipe = read_recipe(source, workspace, folder="models", overrides=args.overrides)
+        recipe = read_recipe(source, workspace, folder="models", overrides=overrides)
         if not isinstance(recipe.settings, StackRecipe):
             raise InputError(f"{recipe.path} is not a recipe of type stack")
         if recipe.name in recipes:
@@ -242,6 +245,10 @@ def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:
     for name in ("macro_f1", "macro_ap"):
         gain = f"gain_{name}"
         print(f"over the {start}, {_TITLES[name]}: {found[gain]:+.4f}{_interval(found, gain)}")
+    if stack.tuning_ is not None:
+        taken = stack.tuning_[stack.tuning_["chosen_for"].map(len) > 0]
+        print("\nsettings of the trees that were taken:")
+        print(taken.drop(columns="fold_losses").to_string(index=False))
     for note in inputs.notes:
         print(f"note: {note}")
 

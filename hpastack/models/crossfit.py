@@ -12,7 +12,7 @@ would give, at the cost of K (K + 1) / 2 fits instead of K.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -86,11 +86,14 @@ class Boosted:
     rounds : ndarray of int, shape (n_folds, n_labels)
         Trees that the boosters of a fold were given.
     models : dict of (fold, label, bag) to bytes
+    trials : list of dict
+        Settings of the trees that were tried, of `hpastack.models.tuning`.
     """
 
     added: np.ndarray
     rounds: np.ndarray
     models: dict[tuple[int, int, int], bytes]
+    trials: list[dict] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,9 @@ class CrossFitter:
         """Return the columns of the models that are fitted without each fold."""
         return [self._columns((k,), margins, base.consensus[k])[0] for k in range(self._n_folds)]
 
-    def pairs(self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds) -> PairFit:
+    def pairs(
+        self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds, note=""
+    ) -> PairFit:
         """Fit boosters without pairs of folds, and choose the number of trees.
 
         Parameters
@@ -189,6 +194,8 @@ class CrossFitter:
             One a bag; their boosters are averaged.
         min_rounds : int
             Least number of trees to choose.
+        note : str, default=""
+            Put behind the name in the progress bar.
 
         Returns
         -------
@@ -201,7 +208,7 @@ class CrossFitter:
         found: dict[tuple[tuple[int, int], int], np.ndarray] = {}
         tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
         results = self._workers.map(
-            _fit_stages, tasks, len(self._pairs) * len(self._labels), f"{name}, nested"
+            _fit_stages, tasks, len(self._pairs) * len(self._labels), f"{name}, nested{note}"
         )
         for pair in self._pairs:
             held = np.isin(self._fold, pair)

@@ -12,8 +12,8 @@ import numpy as np
 
 from hpastack.files import published
 
-#: Files that are kept; the ones not used for longest go first.
-MAX_FILES = 48
+#: Bytes that are kept; the files not used for longest go first.
+MAX_BYTES = 2_000_000_000
 
 #: Raised whenever the same settings and inputs would give other numbers.
 ALGORITHM_VERSION = 1
@@ -78,8 +78,11 @@ class StackCache:
             return
         with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-        for old in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True)[MAX_FILES:]:
-            old.unlink(missing_ok=True)
+        total = 0
+        for path in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True):
+            total += _size(path)
+            if total > MAX_BYTES:
+                path.unlink(missing_ok=True)
 
     def _path(self, what: str, key: str) -> Path:
         assert self._folder is not None
@@ -114,6 +117,13 @@ def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[tuple[int, int, int], byt
         fold, label, bag = key
         models[fold, label, bag] = content[start:end]
     return models
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _last_used(path: Path) -> float:

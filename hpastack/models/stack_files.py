@@ -113,6 +113,7 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
             "thresholds": stack.thresholds_.tolist(),
             "cv_results": {k: _plain(v) for k, v in stack.cv_results_.items()},
             "comparison": stack.comparison_.to_dict(orient="index"),
+            "tuning": None if stack.tuning_ is None else stack.tuning_.to_dict(orient="list"),
             "label_table": stack.label_table_.reset_index().to_dict(orient="list"),
             "record": record or {},
             "files": files,
@@ -174,6 +175,8 @@ def load_stack(path) -> StackClassifier:
     }
     stack.comparison_ = pd.DataFrame(manifest["comparison"]).T.astype(float)
     stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
+    tuning = manifest.get("tuning")
+    stack.tuning_ = None if tuning is None else pd.DataFrame(tuning)
     with open_store(path / _OUT_OF_FOLD) as store:
         probabilities = store.to_frame()
         if store.fold is None:

@@ -34,7 +34,7 @@ from hpastack.models.boosting import TreeSettings, library
 from hpastack.models.calibration import METHODS, Calibration
 from hpastack.models.columns import FoldColumns, Inputs
 from hpastack.models.consensus import Consensus
-from hpastack.models.crossfit import Base, Boosted, CrossFitter, Workers
+from hpastack.models.crossfit import Base, Boosted, CrossFitter, PairFit, Workers
 from hpastack.models.stack_cache import StackCache, digest, packed, unpacked
 from hpastack.models.stack_scores import (
     OutOfFold,
@@ -53,6 +53,7 @@ from hpastack.models.stack_table import (
 )
 from hpastack.models.thresholds import POLICIES, apply_thresholds, threshold_intervals
 from hpastack.models.top import Top
+from hpastack.models.tuning import candidates, packed_trials, tuned, unpacked_trials
 from hpastack.store import package_versions
 
 #: Draws behind the intervals of thresholds.
@@ -132,6 +133,10 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         As `hpastack.models.boosting.TreeSettings`.
     bags : int, default=1
         Boosters with seeds of their own that are averaged.
+    tune : int, default=0
+        Settings of the trees to try (the ones given, and others drawn around
+        them), chosen for each fold and library on the other folds; 0 or 1:
+        none but the ones given. Needs Optuna.
     max_columns : int or None, default=48
         Columns besides its own that a label sees: those which alone could
         tell most beyond the consensus on the training rows. None: all.
@@ -195,6 +200,10 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         Fold of each training field (of the first set of folds).
     fitted_ : list of Fitted
         What predicts, one a set of folds.
+    tuning_ : DataFrame or None
+        A row for each set of folds, library and settings that were tried:
+        their loss on the other folds as part of that of the consensus, and
+        the folds that took them. None without `tune`.
 
     Notes
     -----
@@ -229,6 +238,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         column_share: float = 0.8,
         monotone: bool = False,
         bags: int = 1,
+        tune: int = 0,
         max_columns: int | None = 48,
         n_components: int = 32,
         min_positives: int = 20,
@@ -258,6 +268,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self.column_share = column_share
         self.monotone = monotone
         self.bags = bags
+        self.tune = tune
         self.max_columns = max_columns
         self.n_components = n_components
         self.min_positives = min_positives
@@ -325,6 +336,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             self.fold_ = runs[0].fold
             self.fitted_ = [run.fitted for run in runs]
             self._set_top()
+            self.tuning_ = self._tuning_table(runs)
             self._score(indicated, clusters, inputs, runs, table.index)
         return self
 
@@ -539,18 +551,18 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         boosted = []
         for name in self.boosters:
             own = digest(
-                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds
-            )
+                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds,
+                self.tune,
+            )  # fmt: skip
             part = _kept_boosted(cache, name, own)
             if part is None:
-                pairs = fitter.pairs(
-                    name, settings, margins, seeds=seeds, min_rounds=self.min_rounds
-                )
-                n_folds = fold.max() + 1
-                part = fitter.folds(
-                    name, [settings] * n_folds, [pairs] * n_folds, margins, seeds=seeds
-                )
-                arrays = {"added": part.added, "rounds": part.rounds, **packed(part.models)}
+                part = self._boosted(fitter, cache, name, key, margins, seeds, learnable)
+                arrays = {
+                    "added": part.added,
+                    "rounds": part.rounds,
+                    "trials": packed_trials(part.trials),
+                    **packed(part.models),
+                }
                 cache.put(name, own, arrays)
             boosted.append(part)
             keys.append(own)
@@ -564,6 +576,31 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         key = digest(*keys, self.calibration)
         tops = self._tops(cache, key, run, y, clusters, learnable)
         return replace(run, tops=tops[:-1], fitted=replace(run.fitted, top=tops[-1]))
+
+    def _boosted(
+        self, fitter: CrossFitter, cache: StackCache, name, key, margins, seeds, learnable
+    ) -> Boosted:
+        """Fit the boosters of one library, with settings of the trees chosen for each fold."""
+
+        def fit(settings: TreeSettings, note: str) -> PairFit:
+            own = digest(
+                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds
+            )
+            # A search that is stopped goes on where it was.
+            kept = cache.get(f"{name}-trial", own) if self.tune > 1 else None
+            if kept is not None:
+                return PairFit(**kept)
+            pairs = fitter.pairs(
+                name, settings, margins, seeds=seeds, min_rounds=self.min_rounds, note=note
+            )
+            if self.tune > 1:
+                cache.put(f"{name}-trial", own, vars(pairs))
+            return pairs
+
+        tried = candidates(self.tree_settings, self.tune, self.random_state)
+        found = tuned(tried, fit, learnable)
+        part = fitter.folds(name, found.settings, found.pairs, margins, seeds=seeds)
+        return replace(part, trials=found.trials)
 
     def _tops(
         self, cache: StackCache, key: str, run: _CrossFitted, y, clusters, learnable
@@ -591,6 +628,18 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
     def _set_top(self) -> None:
         self.thresholds_ = _mean_thresholds([fitted.top.thresholds for fitted in self.fitted_])
+
+    def _tuning_table(self, runs: list[_CrossFitted]) -> pd.DataFrame | None:
+        if self.tune <= 1:
+            return None
+        return pd.DataFrame(
+            [
+                {"set": number, "library": name, "trial": trial, **tried}
+                for number, run in enumerate(runs)
+                for name, part in zip(self.boosters, run.boosted)
+                for trial, tried in enumerate(part.trials)
+            ]
+        )
 
     def _score(self, y, clusters, inputs: Inputs, runs: list[_CrossFitted], image_ids):
         stack = self._out_of_fold(y, runs)
@@ -805,7 +854,8 @@ def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
     kept = cache.get(name, key)
     if kept is None:
         return None
-    return Boosted(kept["added"], kept["rounds"], unpacked(kept))
+    trials = unpacked_trials(kept["trials"])
+    return Boosted(kept["added"], kept["rounds"], unpacked(kept), trials)
 
 
 def _kept_tops(cache: StackCache, key: str) -> list[Top] | None:

@@ -111,10 +111,10 @@ def test_damaged_and_missing_files_are_made_again(tmp_path):
 
 
 def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(stack_cache, "MAX_FILES", 3)
+    monkeypatch.setattr(stack_cache, "MAX_BYTES", 30_000)
     cache = StackCache(tmp_path)
     for number in range(5):
-        cache.put("x", str(number), {"a": np.arange(number)})
+        cache.put("x", str(number), {"a": np.zeros(1000)})  # a little over 8,000 bytes
     kept = [number for number in range(5) if cache.get("x", str(number)) is not None]
     assert len(kept) == 3 and 4 in kept
     assert StackCache(None).get("x", "4") is None
