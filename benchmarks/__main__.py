@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import tempfile
 from pathlib import Path
 
 from benchmarks import (
     REAL_DATA,
+    degraded,
     domains,
     duplicates,
     features,
@@ -17,6 +19,8 @@ from benchmarks import (
     leakage,
     members,
     real_predictions,
+    stack,
+    stack_speed,
     synthetic,
 )
 from hpastack.store import package_versions
@@ -42,6 +46,10 @@ def main() -> None:
     if REAL_DATA.is_dir():
         folds.main(REAL_DATA)
         real_predictions.main(REAL_DATA)
+        with tempfile.TemporaryDirectory() as folder:
+            stack.main(REAL_DATA, Path(folder))
+        degraded.main(REAL_DATA)
+        stack_speed.main(REAL_DATA)
     else:
         print("no real data beside the checkout: what needs it is left out")
     honesty.main()

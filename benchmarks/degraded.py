@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from benchmarks.scores import paired_scores
-from benchmarks.stack import UNKEPT, command_line, consensus_oof, fit_stack
+from benchmarks.stack import command_line, fit_stack
 from benchmarks.stack_data import N_LABELS, SETS, RealSet
 from hpastack.metrics import macro_average_precision
 
@@ -180,7 +180,7 @@ def main(data: Path, jobs: int = 2, only=()) -> None:
         if only and not any(word in name for word in only):
             continue
         real = make()
-        results, stack = fit_stack(real, real.folds(), jobs)
+        results, _ = fit_stack(real, real.folds(), jobs)
         scores, differences = paired_scores(real.y.to_numpy(), results, real.clusters.to_numpy())
         cells = [name, f"{len(real.X):,}"]
         for key in ("f1", "ap"):
@@ -193,8 +193,6 @@ def main(data: Path, jobs: int = 2, only=()) -> None:
                 below[key].append(name)
         n_variants += 1
         print(f"| {' | '.join(cells)} |", flush=True)
-    if n_variants and consensus_oof(stack) is None:
-        print(f"\n{UNKEPT}")
     print(
         f"\nBelow the consensus with an interval that leaves out zero, of {n_variants} variants: "
         f"{len(below['f1'])} by macro F1{_named(below['f1'])}, "

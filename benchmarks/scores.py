@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpastack.metrics import (
-    cluster_bootstrap,
+    brier_score,
+    cluster_draws,
     expected_calibration_error,
     macro_average_precision,
     macro_f1,
+    multilabel_log_loss,
+    score_interval,
 )
 from hpastack.models.thresholds import apply_thresholds, best_thresholds
 
 N_DRAWS = 200
-
-# How far off: one wrong field costs at most 14 nats.
-_EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,12 @@ def timed(call, *arguments, **options) -> tuple[object, tuple[float, float]]:
     return answer, (time.perf_counter() - wall, time.process_time() - processor)
 
 
-def brier(y, probabilities) -> float:
-    """Return the mean squared error of the probabilities, over fields and labels."""
-    return float(np.mean((probabilities - y) ** 2))
-
-
-def log_loss(y, probabilities) -> float:
-    """Return the mean log loss over fields and labels, probabilities kept off 0 and 1."""
-    p = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
-
-
 def plain_scores(y, result: Result) -> dict[str, float]:
     """Score the probabilities of a system as probabilities."""
     return {
         "ece": expected_calibration_error(y, result.scores),
-        "brier": brier(y, result.scores),
-        "log loss": log_loss(y, result.scores),
+        "brier": brier_score(y, result.scores),
+        "log loss": multilabel_log_loss(y, result.scores),
     }
 
 
@@ -96,24 +85,33 @@ def paired_scores(y, results: dict[str, Result], clusters, *, n_draws=N_DRAWS):
         other; each a dict from ``"f1"`` and ``"ap"`` to score, low and high.
     """
     names = list(results)
+    draws = cluster_draws(clusters, n_draws=n_draws)
+    whole, drawn = (
+        {
+            name: {
+                "f1": macro_f1(y, result.labels, weights),
+                "ap": macro_average_precision(y, result.scores, weights),
+            }
+            for name, result in results.items()
+        }
+        for weights in (None, draws)
+    )
 
-    def statistic(weights):
-        found = np.array(
-            [
-                [
-                    macro_f1(y, results[name].labels, weights),
-                    macro_average_precision(y, results[name].scores, weights),
-                ]
-                for name in names
-            ]
-        )
-        return np.concatenate([found, (found[:, None] - found[None, :]).reshape(-1, 2)])
+    def with_interval(value, values):
+        return (value, *score_interval(value, values))
 
-    value = statistic(np.ones(len(y)))
-    low, high = cluster_bootstrap(statistic, clusters, n_draws=n_draws)
-    rows = [
-        {"f1": (value[k, 0], low[k, 0], high[k, 0]), "ap": (value[k, 1], low[k, 1], high[k, 1])}
-        for k in range(len(value))
-    ]
-    pairs = [(name, other) for name in names for other in names]
-    return dict(zip(names, rows)), dict(zip(pairs, rows[len(names) :]))
+    scores = {
+        name: {key: with_interval(whole[name][key], drawn[name][key]) for key in ("f1", "ap")}
+        for name in names
+    }
+    differences = {
+        (name, other): {
+            key: with_interval(
+                whole[name][key] - whole[other][key], drawn[name][key] - drawn[other][key]
+            )
+            for key in ("f1", "ap")
+        }
+        for name in names
+        for other in names
+    }
+    return scores, differences

@@ -60,11 +60,6 @@ TITLES = {
     "eighth-5": "scheme of the 8th place, cut down, 15 votes",
 }
 
-#: To print where `consensus_oof` finds nothing.
-UNKEPT = (
-    "This stack does not keep its consensus: it is that of a stack without boosters, calibrated."
-)
-
 #: What the others are compared with.
 REFERENCES = ("mean", "stack")
 
@@ -76,39 +71,25 @@ def systems_of(real: RealSet) -> dict:
     return {**alone, **first, "consensus": None, "stack": None, **ALTERNATIVES}
 
 
-def new_stack(real: RealSet, jobs: int, **options):
+def new_stack(real: RealSet, jobs: int):
     """Make the stack as it comes, without intervals of its own: they would cost time."""
-    return hs.StackClassifier(cnns=real.cnns, n_jobs=jobs, n_bootstrap=0, **options)
-
-
-def consensus_oof(stack):
-    """Return the consensus' out-of-fold probabilities of a fitted stack, None if it has none."""
-    return getattr(stack, "oof_consensus_probabilities_", None)
+    return hs.StackClassifier(cnns=real.cnns, n_jobs=jobs, n_bootstrap=0)
 
 
 def fit_stack(real: RealSet, fold, jobs: int) -> tuple[dict[str, Result], object]:
-    """Fit the stack; return what it and its consensus give out of fold, and the stack itself.
+    """Fit the stack; return what it and its consensus give out of fold, and the stack itself."""
 
-    A stack that does not keep the scores of its consensus is fitted again
-    without boosters, which leaves the consensus, calibrated.
-    """
-
-    def fitted(**options):
-        stack = new_stack(real, jobs, **options)
+    def fitted():
+        stack = new_stack(real, jobs)
         return stack.fit(real.X, real.y, groups=real.clusters, folds=fold)
 
-    def given(stack, seconds):
-        probabilities, labels = stack.oof_probabilities_, stack.oof_labels_
-        return Result(probabilities.to_numpy(), labels.to_numpy(), *seconds, jobs)
-
     stack, seconds = timed(fitted)
-    probabilities = consensus_oof(stack)
-    if probabilities is not None:
-        scores = probabilities.to_numpy()
-        consensus = Result(scores, cross_fitted_labels(real.y.to_numpy(), scores, fold))
-    else:
-        consensus = given(*timed(fitted, boosters=[]))
-    return {"consensus": consensus, "stack": given(stack, seconds)}, stack
+    probabilities, labels = stack.oof_probabilities_.to_numpy(), stack.oof_labels_.to_numpy()
+    scores = stack.oof_consensus_.to_numpy()
+    return {
+        "consensus": Result(scores, cross_fitted_labels(real.y.to_numpy(), scores, fold)),
+        "stack": Result(probabilities, labels, *seconds, jobs),
+    }, stack
 
 
 def results_of(real: RealSet, fold, names, cache: Path, *, again=(), jobs=2) -> dict[str, Result]:
@@ -134,8 +115,6 @@ def results_of(real: RealSet, fold, names, cache: Path, *, again=(), jobs=2) -> 
         if systems[name] is None:
             found, stack = fit_stack(real, fold, jobs)
             print(f"{real.name}: what the stack says of itself")
-            if consensus_oof(stack) is None:
-                print(UNKEPT)
             print(stack.comparison_.to_string(float_format="{:.4f}".format))
         else:
             make, policy = systems[name]
