@@ -81,7 +81,7 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
     y = real.y.to_numpy()
     inputs = sorted_columns(real.X, N_LABELS, cnns=real.cnns, logits=(), scores=(), embeddings=())
     clusters = np.unique(real.clusters, return_inverse=True)[1]
-    learnable = np.array([y[fold != k].sum(axis=0) for k in range(N_FOLDS)]).min(axis=0) >= 5
+    learnable = np.stack([y[fold != k].sum(axis=0) >= 5 for k in range(N_FOLDS)])
     fitter = CrossFitter(
         inputs, y, clusters, fold, learnable,
         n_components=1, n_screened=None, workers=Workers(WORKERS),

@@ -145,6 +145,11 @@ class FoldColumns:
     reductions: dict[str, Reduction]
     chosen: list[np.ndarray]
 
+    def arrays(self) -> list[np.ndarray]:
+        """Return all that it holds, to tell it from others."""
+        reduced = [part for one in self.reductions.values() for part in (one.mean, one.components)]
+        return [self.consensus.coefficients, *self.chosen, *reduced]
+
     def shared(self, inputs: Inputs, margin) -> np.ndarray:
         """Return the columns that labels share.
 

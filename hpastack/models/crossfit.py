@@ -126,8 +126,8 @@ class CrossFitter:
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,)
         At least three folds, which keep clusters whole.
-    learnable : ndarray of bool, shape (n_labels,)
-        Labels that get boosters.
+    learnable : ndarray of bool, shape (n_folds, n_labels)
+        Labels that get boosters for each fold.
     n_components : int
         Principal components an embedding is reduced to.
     n_screened : int or None
@@ -142,7 +142,7 @@ class CrossFitter:
         self._y = y
         self._clusters = clusters
         self._fold = fold
-        self._labels: list[int] = np.flatnonzero(learnable).tolist()
+        self._learnable = learnable
         self._n_components = n_components
         self._n_screened = n_screened
         self._workers: Workers = workers
@@ -208,17 +208,17 @@ class CrossFitter:
         found: dict[tuple[tuple[int, int], int], np.ndarray] = {}
         tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
         results = self._workers.map(
-            _fit_stages, tasks, len(self._pairs) * len(self._labels), f"{name}, nested{note}"
+            _fit_stages, tasks, self._n_tasks(self._pairs), f"{name}, nested{note}"
         )
         for pair in self._pairs:
             held = np.isin(self._fold, pair)
             fold, margin, y = self._fold[held], margins[pair][held], self._y[held]
-            for label in self._labels:
+            for label in self._labels(pair):
                 added = found[pair, label] = next(results)
                 loss = _log_loss(y[:, label], margin[:, label] + added)
                 base_loss = _log_loss(y[:, label], margin[:, label])
                 # What is chosen for a fold is chosen on the rows of the other one.
-                for mine, other in (pair, pair[::-1]):
+                for mine, other in self._learned_for(pair, label):
                     losses[mine, label] += loss[:, fold == other].sum(axis=1)
                     start[mine, label] += base_loss[fold == other].sum()
         best = losses.argmin(axis=2)
@@ -227,7 +227,7 @@ class CrossFitter:
         nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
         for (folds, label), added in found.items():
             rows = np.flatnonzero(np.isin(self._fold, folds))
-            for mine, other in (folds, folds[::-1]):
+            for mine, other in self._learned_for(folds, label):
                 is_other = self._fold[rows] == other
                 nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
         chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
@@ -259,14 +259,24 @@ class CrossFitter:
         models: dict[tuple[int, int, int], bytes] = {}
         singles = [(k,) for k in range(self._n_folds)]
         tasks = self._tasks(name, singles, margins, settings, seeds, rounds)
-        n_tasks = len(singles) * len(self._labels)
-        results = self._workers.map(_fit_whole, tasks, n_tasks, name)
+        results = self._workers.map(_fit_whole, tasks, self._n_tasks(singles), name)
         for k in range(self._n_folds):
-            for label in self._labels:
+            for label in self._labels((k,)):
                 fitted, values = next(results)
                 added[k, self._fold == k, label] = values
                 models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
         return Boosted(added, rounds, models)
+
+    def _labels(self, held_out) -> list[int]:
+        """Return the labels that models without these folds are fitted for."""
+        return np.flatnonzero(self._learnable[list(held_out)].any(axis=0)).tolist()
+
+    def _n_tasks(self, parts) -> int:
+        return sum(len(self._labels(held_out)) for held_out in parts)
+
+    def _learned_for(self, pair, label: int) -> list[tuple[int, int]]:
+        """Return (fold, the other) for the folds of a pair that a label is learned for."""
+        return [both for both in (pair, pair[::-1]) if self._learnable[both[0], label]]
 
     def _train(self, held_out) -> np.ndarray:
         return np.flatnonzero(~np.isin(self._fold, held_out))
@@ -295,7 +305,7 @@ class CrossFitter:
                 self._bins[held_out] = SharedBins(
                     shared[train], len(inputs.logits), log_odds_bound(), inputs.scores[:, train]
                 )
-            for label in self._labels:
+            for label in self._labels(held_out):
                 yield (
                     name,
                     settings[number] if isinstance(settings, list) else settings,

@@ -252,18 +252,17 @@ def _explained(
             shared = columns.shared(inputs, margins[fold].astype(np.float32))
             every = _names_with_components(names, columns)
             for number, name in enumerate(stack.boosters):
-                for label in labels:
-                    weight = fitted.top.weights[number, label] / (n_folds * stack.bags)
-                    if weight:
+                weights = fitted.top.weights[number] / (n_folds * stack.bags)
+                for label in fitted.boosted(name, fold, weights):
+                    if label in labels:
+                        chosen = columns.chosen[label]
                         models = [
                             fitted.models[name, fold, label, bag] for bag in range(stack.bags)
                         ]
                         own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
-                        seen = own + [every[k] for k in columns.chosen[label]]
-                        x = np.concatenate(
-                            [inputs.own(label), shared[:, columns.chosen[label]]], axis=1
-                        )
-                        yield label, name, models, x, weight, seen
+                        x = np.concatenate([inputs.own(label), shared[:, chosen]], axis=1)
+                        seen = own + [every[k] for k in chosen]
+                        yield label, name, models, x, weights[label], seen
 
     n_tasks = n_folds * sum(int(np.count_nonzero(fitted.top.weights[:, k])) for k in labels)
     for label, seen, values in Workers(stack.n_jobs).map(

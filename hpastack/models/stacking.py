@@ -80,6 +80,11 @@ class Fitted:
     models: dict[tuple[str, int, int, int], bytes]
     top: Top
 
+    def boosted(self, name: str, fold: int, weights) -> list[int]:
+        """Return the labels with some weight that a library has boosters for without a fold."""
+        labels = np.flatnonzero(weights).tolist()
+        return [label for label in labels if (name, fold, label, 0) in self.models]
+
 
 @dataclass(frozen=True)
 class _CrossFitted:
@@ -144,7 +149,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         Principal components an embedding is reduced to.
     min_positives, min_clusters : int, default=20, 5
         With fewer positive fields, or fewer clusters that hold one, in the
-        smallest training part, the consensus of a label stands.
+        smallest training part of a fold, the consensus of a label stands
+        there.
     calibration : {"platt", "beta", "isotonic", "none"}, default="platt"
         As `hpastack.fit_calibration`.
     thresholds : str, default="shrunk"
@@ -188,7 +194,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         consensus, with intervals of the differences.
     comparison_ : DataFrame
         The same five scores for each CNN, their mean, the consensus, each
-        library and the stack, thresholds chosen out of fold for all.
+        library (on the first set of folds) and the stack, thresholds chosen
+        out of fold for all.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
         precision of consensus, libraries and stack, weights of the libraries,
@@ -512,20 +519,26 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return found
 
     def _learnable(self, y, clusters, fold) -> np.ndarray:
-        """Return which labels can be learned in the smallest training part of all."""
+        """Return for each fold which labels can be learned in its smallest training part.
+
+        That part lacks the fold and the richest of the others, so that the
+        labels of the fold itself do not count: shape (n_folds, n_labels).
+        """
+        n_folds = fold.max() + 1
         if not self.boosters:
-            return np.zeros(y.shape[1], dtype=bool)
+            return np.zeros((n_folds, y.shape[1]), dtype=bool)
         _, first = np.unique(clusters, return_index=True)
         holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
         np.maximum.at(holds, clusters, y)
-        enough = np.ones(y.shape[1], dtype=bool)
+        enough = np.ones((n_folds, y.shape[1]), dtype=bool)
         for counted, where, least in (
             (y, fold, self.min_positives),
             (holds, fold[first], self.min_clusters),
         ):
-            by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(fold.max() + 1)])
-            # The parts that are trained on lack up to two folds.
-            enough &= np.sort(by_fold, axis=0)[:-2].sum(axis=0) >= least
+            by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(n_folds)])
+            for k in range(n_folds):
+                others = np.delete(by_fold, k, axis=0)
+                enough[k] &= others.sum(axis=0) - others.max(axis=0) >= least
         return enough
 
     def _cross_fit(self, inputs: Inputs, y, clusters, fold) -> _CrossFitted:
@@ -615,9 +628,10 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         workers = Workers(self.n_jobs)
         tops = _kept_tops(cache, key)
         if tops is None:
+            learned = [*learnable, learnable.any(axis=0)]
             tasks = (
-                (y[rows], *logits, clusters[rows], run.fold[rows], learnable, self.calibration)
-                for rows, *logits in parts
+                (y[rows], *logits, clusters[rows], run.fold[rows], labels, self.calibration)
+                for (rows, *logits), labels in zip(parts, learned)
             )
             tops = list(workers.map(_blended, tasks, len(parts), "blend"))
             cache.put("tops", key, _packed_tops(tops))
@@ -764,8 +778,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         cache = StackCache(self.cache)
         models = [model for _, model in sorted(fitted.models.items())]
         arrays = (inputs.logits, inputs.scores, inputs.features, *inputs.embeddings.values())
-        coefficients = [columns.consensus.coefficients for columns in fitted.columns]
-        key = digest(*models, *arrays, *coefficients, (top.weights > 0).tolist())
+        parts = [part for columns in fitted.columns for part in columns.arrays()]
+        key = digest(*models, *arrays, *parts, (top.weights > 0).tolist(), list(self.boosters))
         kept = cache.get("predicted", key)
         if kept is None:
             consensus, added = self._level_one(fitted, inputs)
@@ -784,12 +798,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             for fold, columns in enumerate(fitted.columns):
                 shared = columns.shared(inputs, margins[fold].astype(np.float32))
                 for number, name in enumerate(self.boosters):
-                    for label in np.flatnonzero(top.weights[number]).tolist():
+                    for label in fitted.boosted(name, fold, top.weights[number]):
                         models = [fitted.models[name, fold, label, bag] for bag in range(self.bags)]
                         chosen = columns.chosen[label]
                         yield number, label, name, models, inputs.own(label), shared, chosen
 
-        n_tasks = n_folds * int(np.count_nonzero(top.weights))
+        n_tasks = n_folds * int(np.count_nonzero(top.weights))  # at most
         for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
             added[number, :, label] += values / n_folds
         return consensus, added

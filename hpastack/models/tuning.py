@@ -118,8 +118,8 @@ def tuned(
     fit : callable
         Takes settings and a word for the progress bar, and fits boosters
         without pairs of folds.
-    learnable : ndarray of bool, shape (n_labels,)
-        Labels whose losses count.
+    learnable : ndarray of bool, shape (n_folds, n_labels)
+        Labels whose losses count for a fold.
 
     Returns
     -------
@@ -130,7 +130,8 @@ def tuned(
     losses = []
     for number, settings in enumerate(tried):
         pairs = fit(settings, f", trial {number + 1} of {len(tried)}" if len(tried) > 1 else "")
-        of_folds = pairs.loss[:, learnable].mean(axis=1) if learnable.any() else pairs.loss[:, 0]
+        counted = np.maximum(learnable.sum(axis=1), 1)
+        of_folds = np.where(learnable, pairs.loss, 0.0).sum(axis=1) / counted
         losses.append(of_folds)
         if not best:
             best = [(loss, number, pairs) for loss in of_folds]

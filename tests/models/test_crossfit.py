@@ -36,7 +36,7 @@ def fitter(inputs, y, fold, n_screened=None):
         y,
         np.arange(N),
         fold,
-        np.ones(LABELS, dtype=bool),
+        np.ones((FOLDS, LABELS), dtype=bool),
         n_components=2,
         n_screened=n_screened,
         workers=Workers(1),
@@ -109,6 +109,27 @@ def test_scores_of_a_fold_use_nothing_that_saw_its_labels(k):
     ):
         pd.testing.assert_frame_equal(one[held_out], other[held_out])
         assert not one[~held_out].equals(other[~held_out])
+
+
+def test_a_label_is_learned_or_not_whatever_the_labels_of_the_fold():
+    inputs, _, y, fold = draw(1)
+    X = pd.DataFrame(inputs.features[:, :1], columns=["clue"])
+    y = y[:, :1].copy()
+    rare = np.flatnonzero(fold == 2)
+    y[rare] = 0
+    positives = [int(y[fold == k].sum()) for k in range(FOLDS)]
+    # Enough without fold 2 and the richest other one, but not without one of the other pairs.
+    least = sum(positives) - max(positives)
+    for labels in (y, np.where((fold == 2)[:, None], 1, y)):
+        stack = StackClassifier(
+            rounds=4, min_rounds=2, min_positives=least, n_bootstrap=0, n_jobs=1
+        )
+        stack.fit(X, labels, folds=fold)
+        assert any(place[1] == 2 for place in stack.fitted_[0].models)
+    few = StackClassifier(rounds=4, min_rounds=2, min_positives=least, n_bootstrap=0, n_jobs=1)
+    few.fit(X, y, folds=fold)
+    assert {place[1] for place in few.fitted_[0].models} == {2}
+    assert few.predict_proba(X).shape == (N, 1) and few.explain(X)["0"].shape[0] == N
 
 
 def test_every_row_has_a_model_that_saw_neither_it_nor_the_fold():
