@@ -220,7 +220,7 @@ def _page(manifest: dict, stack: StackClassifier, cluster) -> dict[str, Any]:
             for name, (title, digits, meaning, _) in _SCORES.items()
         ],
         "remarks": _remarks(stack),
-        "verdict": _verdict(stack.comparison_, _start(table)),
+        "verdict": _verdict(stack.comparison_, _start(table), scores),
         "comparison": _comparison_rows(stack.comparison_, stores),
         "label_sets": any(stores.get(cnn, {}).get("content") == "label_sets" for cnn in stack.cnns),
         "start": _start(table),
@@ -268,10 +268,15 @@ def _remarks(stack: StackClassifier) -> list[str]:
     return remarks
 
 
-def _verdict(comparison: pd.DataFrame, start: str) -> str:
+def _verdict(comparison: pd.DataFrame, start: str, scores: dict) -> str:
     before, after = (comparison[list(_SCORES)].loc[name].to_numpy() for name in (start, "stack"))
-    parts = [f"{title[0].lower() + title[1:]} {_signed(change, 4)}"
-             for (title, *_), change in zip(_SCORES.values(), after - before)]  # fmt: skip
+    parts = []
+    for (name, (title, *_)), change in zip(_SCORES.items(), after - before):
+        part = f"{title[0].lower() + title[1:]} {_signed(change, 4)}"
+        interval = scores.get(f"gain_{name}_interval")
+        if interval:
+            part += f" (95 % interval {_signed(interval[0], 4)} to {_signed(interval[1], 4)})"
+        parts.append(part)
     return f"From {start} to stack: {', '.join(parts)}."
 
 
