@@ -153,6 +153,65 @@ def test_save_and_load(fitted, tmp_path):
     fitted.save(path, overwrite=True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bags": 2, "repeats": 2, "boosters": ["xgboost"]},
+        {"boosters": []},
+        {"scores": ["near"], "embeddings": ["deep"], "n_components": 2, "max_columns": 3},
+        {"cnns": (), "boosters": ["lightgbm"], "monotone": True},
+        {"calibration": "isotonic", "thresholds": "plug-in", "min_labels": 1},
+        {"calibration": "beta", "thresholds": "prevalence", "logits": ["good"], "n_splits": 3},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_path):
+    X, y, well = draw()
+    rng = np.random.default_rng(0)
+    for name, width in (("near", LABELS), ("deep", 5)):
+        for k in range(width):
+            X[f"{name}__{k}"] = rng.normal(size=N)
+    X.loc[X.index[::9], "near__0"] = np.nan
+    stack = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    stack.fit(X, y, groups=well)
+    loaded = load_stack(stack.save(tmp_path / "stack"))
+    pd.testing.assert_frame_equal(stack.predict_proba(X), loaded.predict_proba(X))
+    pd.testing.assert_frame_equal(stack.predict(X), loaded.predict(X))
+    pd.testing.assert_frame_equal(stack.comparison_, loaded.comparison_)
+    assert loaded.boosted_labels() == stack.boosted_labels()
+    for label, parts in stack.explain(X.iloc[:5]).items():
+        pd.testing.assert_frame_equal(parts, loaded.explain(X.iloc[:5])[label])
+    assert 0 <= stack.cv_results_["macro_f1"] <= 1
+    again = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    again.set_params(n_jobs=2).fit(X, y, groups=well)
+    pd.testing.assert_frame_equal(stack.oof_probabilities_, again.oof_probabilities_)
+    pd.testing.assert_frame_equal(stack.predict_proba(X), again.predict_proba(X))
+
+
+def test_sets_of_folds_are_averaged():
+    X, y, well = draw()
+    stack = quick(repeats=3, rounds=8, min_rounds=4).fit(X, y, groups=well)
+    assert len(stack.fitted_) == 3
+    singles = []
+    for one in stack.fitted_:
+        alone = quick(rounds=8, min_rounds=4).fit(X, y, groups=well)
+        alone.fitted_ = [one]
+        singles.append(alone.predict_proba(X))
+    np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
+    assert len({one.top.thresholds[0] for one in stack.fitted_}) == 3
+
+
+def test_labels_that_all_or_no_fields_carry():
+    X, y, well = draw()
+    y = y.assign(b=0, c=1)
+    stack = quick(rounds=8, min_rounds=4).fit(X, y, groups=well)
+    labels = stack.predict(X)
+    # The network alone speaks for a label without positives; the common threshold stands.
+    assert labels["b"].mean() < 0.05 and labels["c"].all()
+    assert np.isfinite(stack.predict_proba(X)).all().all()
+    assert np.isnan(stack.label_table_.loc["b", "stack_ap"])
+
+
 def test_a_changed_stack_is_refused(fitted, tmp_path):
     path = fitted.save(tmp_path / "stack")
     model = next((path / "boosters").glob("*.txt"))
