@@ -73,11 +73,14 @@ class StackCache:
         return found
 
     def put(self, what: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays under a digest."""
+        """Keep arrays under a digest, if the disk takes them: a fit is not lost to a full one."""
         if self._folder is None:
             return
-        with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+        try:
+            with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
+                np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+        except OSError:
+            return
         total = 0
         for path in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True):
             total += _size(path)

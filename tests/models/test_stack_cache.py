@@ -110,6 +110,12 @@ def test_damaged_and_missing_files_are_made_again(tmp_path):
     same(small(tmp_path).fit(X, y), first, X)
 
 
+def test_a_disk_that_takes_nothing_costs_nothing(tmp_path):
+    X, y = draw()
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    same(small(tmp_path / "cache").fit(X, y), small(None).fit(X, y), X)
+
+
 def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(stack_cache, "MAX_BYTES", 30_000)
     cache = StackCache(tmp_path)
