@@ -16,7 +16,7 @@ TOTALS = (0.25, 0.5, 0.75, 1.0)
 #: Shares of the first of two libraries that are tried.
 SHARES = (0.0, 0.5, 1.0)
 
-#: Boosters count only if they lower the log loss by this many standard errors.
+#: What is fitted counts only if it lowers the log loss by this many standard errors.
 STANDARD_ERRORS = 1.0
 
 #: Positives at which a label's own losses and those of all labels weigh the same.
@@ -86,13 +86,29 @@ def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
     held_out = [candidates[_best(total - losses[:, f], positives)] for f in range(len(folds))]
     for row, label in enumerate(labels):
         tried = np.stack([of_fold[row] for of_fold in held_out])[fold].T
-        gain = _log_loss(y[:, label], consensus[:, label]) - _log_loss(
-            y[:, label], blend(consensus, added, tried, label)
-        )
-        by_cluster = np.bincount(clusters, gain)
-        if by_cluster.sum() > STANDARD_ERRORS * np.sqrt((by_cluster**2).sum()):
+        blended = blend(consensus, added, tried, label)
+        if helps(y[:, label], consensus[:, label], blended, clusters):
             weights[:, label] = chosen[row]
     return weights
+
+
+def helps(y, before, after, clusters) -> bool:
+    """Say whether a change lowers the log loss beyond noise.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n,)
+    before, after : ndarray of float, shape (n,)
+        Log-odds; the change was fitted on other rows.
+    clusters : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    bool
+        Whether the gain, summed by cluster, is more than one standard error.
+    """
+    by_cluster = np.bincount(clusters, _log_loss(y, before) - _log_loss(y, after))
+    return bool(by_cluster.sum() > STANDARD_ERRORS * np.sqrt((by_cluster**2).sum()))
 
 
 def blend(consensus, added, weights, label=slice(None)) -> np.ndarray:

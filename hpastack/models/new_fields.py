@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from hpastack.errors import InputError, shorten
 from hpastack.labels import Vocabulary
+from hpastack.models.calibration import MIN_POSITIVES
 from hpastack.models.prior_shift import read_prevalences, saerens_priors, shift_priors
 from hpastack.models.stack_inputs import StackInputs
 from hpastack.models.stacking import StackClassifier
@@ -142,11 +143,7 @@ def shifted_probabilities(
     target = train.copy()
     notes = []
     if isinstance(how, str):
-        calibrated = np.all(
-            [[one.method != "none" for one in fitted.top.calibration] for fitted in stack.fitted_],
-            axis=0,
-        )
-        known &= calibrated
+        known &= stack.label_table_["positives"].to_numpy() >= MIN_POSITIVES
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # named below, by their names
             target[known] = saerens_priors(values[:, known], train[known])

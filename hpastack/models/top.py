@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
-from hpastack.models.blending import blend, blend_weights
+from hpastack.models.blending import blend, blend_weights, helps
 from hpastack.models.calibration import Calibration, fit_calibration
 from hpastack.models.thresholds import best_thresholds
 
@@ -44,7 +44,9 @@ class Top:
         learnable : ndarray of bool, shape (n_labels,)
             Labels with boosters.
         calibration : str
-            As `hpastack.fit_calibration`.
+            As `hpastack.fit_calibration`. A label keeps its log-odds where
+            the same, fitted on the other folds, does not lower the log loss
+            of a fold.
 
         Returns
         -------
@@ -53,7 +55,7 @@ class Top:
         weights = blend_weights(y, consensus, added, clusters, fold, learnable)
         logits = blend(consensus, added, weights)
         fitted = [
-            fit_calibration(logits[:, label], y[:, label], clusters, method=calibration)
+            _guarded_calibration(logits[:, label], y[:, label], clusters, fold, calibration)
             for label in range(y.shape[1])
         ]
         return cls(weights, fitted, np.zeros(y.shape[1]))
@@ -97,3 +99,20 @@ class Top:
     def calibrated(self, logits) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
         return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
+
+
+def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
+    """Calibrate a label if that helps on the folds it was not fitted on.
+
+    The log-odds are those of logistic regressions and boosters, so most labels
+    need no change; one that is not needed would only make folds differ.
+    """
+    whole = fit_calibration(logits, y, clusters, method=method)
+    if whole.method == "none":
+        return whole
+    calibrated = np.empty(len(y))
+    for k in np.unique(fold):
+        rest = fold != k
+        one = fit_calibration(logits[rest], y[rest], clusters[rest], method=method)
+        calibrated[~rest] = one(logits[~rest])
+    return whole if helps(y, logits, calibrated, clusters) else Calibration("none")
