@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hpastack.files import published
 MAX_BYTES = 2_000_000_000
 
 #: Raised whenever the same settings and inputs would give other numbers.
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 
 def digest(*parts: Any) -> str:
@@ -34,12 +36,15 @@ def digest(*parts: Any) -> str:
     found = hashlib.blake2b(f"version {ALGORITHM_VERSION}".encode(), digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype.str} {part.shape}".encode())
-            found.update(np.ascontiguousarray(part).data)
+            kind, content = f"{part.dtype.str} {part.shape}", np.ascontiguousarray(part).data
         elif isinstance(part, bytes):
-            found.update(part)
+            kind, content = f"bytes {len(part)}", memoryview(part)
         else:
-            found.update(json.dumps(part, sort_keys=True).encode())
+            text = json.dumps(part, sort_keys=True).encode()
+            kind, content = f"json {len(text)}", memoryview(text)
+        # What a part is and how long comes first, so that no two parts can run into each other.
+        found.update(f"\n{kind}\n".encode())
+        found.update(content)
     return found.hexdigest()
 
 
@@ -66,10 +71,11 @@ class StackCache:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in kept.files}
-            path.touch()
         except Exception:
             # Missing, cut short, of another program, on a disk that fails: it is made again.
             return None
+        with suppress(OSError):  # deleted meanwhile, or the folder is read-only
+            os.utime(path)
         return found
 
     def put(self, what: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -165,11 +165,12 @@ def load_stack(path) -> StackClassifier:
     if all(isinstance(name, str) for name in manifest["columns"]):
         stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
     stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
-    stack.fitted_ = [
-        _fitted(record, models[number], stack, reductions, number)
-        for number, record in enumerate(manifest["sets"])
-    ]
-    stack.thresholds_ = np.array(manifest["thresholds"])
+    stack.set_fitted(
+        [
+            _fitted(record, models[number], stack, reductions, number)
+            for number, record in enumerate(manifest["sets"])
+        ]
+    )
     stack.cv_results_ = {
         k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
     }

@@ -341,8 +341,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 for fold in self._folds(indicated, clusters, folds, table.index)
             ]
             self.fold_ = runs[0].fold
-            self.fitted_ = [run.fitted for run in runs]
-            self._set_top()
+            self.set_fitted([run.fitted for run in runs])
             self.tuning_ = self._tuning_table(runs)
             self._score(indicated, clusters, inputs, runs, table.index)
         return self
@@ -462,17 +461,23 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             monotone=self.monotone,
         )
 
-    @property
-    def weights_(self) -> np.ndarray:
-        """Weight of the boosters of each label, the mean over sets of folds."""
-        check_is_fitted(self, "fitted_")
-        return np.mean([fitted.top.weights.sum(axis=0) for fitted in self.fitted_], axis=0)
-
     def sorted_inputs(self, X: Any) -> Inputs:
         """Sort the columns of new fields into what they are; errors as `predict_proba`."""
         check_is_fitted(self, "fitted_")
         is_frame = isinstance(X, pd.DataFrame)
         return self._inputs(self._own_columns(checked_table(X), is_frame=is_frame))
+
+    def set_fitted(self, fitted: list[Fitted]) -> None:
+        """Take over what predicts, of `fit` or of a file.
+
+        Parameters
+        ----------
+        fitted : list of Fitted
+            One a set of folds.
+        """
+        self.fitted_ = fitted
+        self.thresholds_ = _mean_thresholds([one.top.thresholds for one in fitted])
+        self.weights_ = np.mean([one.top.weights.sum(axis=0) for one in fitted], axis=0)
 
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
@@ -639,9 +644,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             (top, y[rows], *logits, self.thresholds) for top, (rows, *logits) in zip(tops, parts)
         )
         return list(workers.map(Top.thresholded, choices, len(parts), "thresholds"))
-
-    def _set_top(self) -> None:
-        self.thresholds_ = _mean_thresholds([fitted.top.thresholds for fitted in self.fitted_])
 
     def _tuning_table(self, runs: list[_CrossFitted]) -> pd.DataFrame | None:
         if self.tune <= 1:

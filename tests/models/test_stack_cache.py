@@ -133,6 +133,7 @@ def test_digests_tell_shapes_types_and_order_apart():
         digest(a, 1), digest(1, a), digest([1], a), digest(b"x"), digest("x"), digest(None),
     ]  # fmt: skip
     assert len(set(different)) == len(different)
+    assert digest(3, 248) != digest(32, 48) and digest(b"a", b"bc") != digest(b"ab", b"c")
     assert digest(a[::2]) == digest(a[::2].copy())
 
 
