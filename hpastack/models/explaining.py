@@ -54,7 +54,8 @@ def explain(stack: StackClassifier, X, labels: Sequence | None = None) -> dict[s
     Raises
     ------
     InputError
-        If a label is unknown, or X does not fit.
+        If a label is unknown, X does not fit, or a column of X is called as
+        another part is.
 
     Notes
     -----
@@ -71,6 +72,12 @@ def explain(stack: StackClassifier, X, labels: Sequence | None = None) -> dict[s
     table = checked_table(X)
     inputs = stack.sorted_inputs(X)
     names = _shared_names(stack, table)
+    clashing = [name for name in names if name in (CONSENSUS, TREES, *stack.embeddings)]
+    if clashing:
+        raise InputError(
+            f"a column of X is called {shorten(clashing)}, as a part of an explanation is; rename "
+            "it and fit again"
+        )
     parts: dict[int, list[pd.DataFrame]] = {label: [] for label in chosen}
     with threadpool_limits(limits=1, user_api="blas"):
         for fitted in stack.fitted_:

@@ -109,6 +109,15 @@ def test_an_unknown_label_is_named(fitted):
         stack.explain(X, [7])
 
 
+def test_a_column_called_as_a_part_is_refused():
+    X, y = draw()
+    X = X.rename(columns={"noise": "trees"})
+    stack = StackClassifier(["one", "two"], rounds=4, min_rounds=2, n_splits=3, n_jobs=1)
+    stack.set_params(n_bootstrap=0).fit(X, y)
+    with pytest.raises(InputError, match="a column of X is called trees"):
+        stack.explain(X)
+
+
 def test_files(fitted, tmp_path):
     stack, X = fitted
     prefix = tmp_path / "mine"
