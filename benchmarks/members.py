@@ -26,7 +26,7 @@ from hpastack.metrics import expected_calibration_error, macro_average_precision
 from hpastack.models.stacking import StackClassifier
 from hpastack.models.thresholds import apply_thresholds
 
-SEEDS = range(10)
+SEEDS = range(5)
 
 #: Share of a fold model's error that is its own.
 NOISE = {"small": 0.05, "medium": 0.15, "large": 0.3}
