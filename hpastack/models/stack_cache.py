@@ -40,7 +40,7 @@ def digest(*parts: Any) -> str:
         elif isinstance(part, bytes):
             kind, content = f"bytes {len(part)}", memoryview(part)
         else:
-            text = json.dumps(part, sort_keys=True).encode()
+            text = json.dumps(part, sort_keys=True, default=_plain).encode()
             kind, content = f"json {len(text)}", memoryview(text)
         # What a part is and how long comes first, so that no two parts can run into each other.
         found.update(f"\n{kind}\n".encode())
@@ -88,7 +88,9 @@ class StackCache:
         except OSError:
             return
         total = 0
-        for path in sorted(self._folder.glob("*.npz"), key=_last_used, reverse=True):
+        for path in sorted(
+            self._folder.glob(f"*-{'[0-9a-f]' * 32}.npz"), key=_last_used, reverse=True
+        ):
             total += _size(path)
             if total > MAX_BYTES:
                 path.unlink(missing_ok=True)
@@ -126,6 +128,13 @@ def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[tuple[int, int, int], byt
         fold, label, bag = key
         models[fold, label, bag] = content[start:end]
     return models
+
+
+def _plain(value: Any) -> Any:
+    # A parameter may be a number of NumPy.
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is nothing that a digest is made of")
 
 
 def _size(path: Path) -> int:

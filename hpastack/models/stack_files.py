@@ -89,7 +89,8 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
             content="probabilities",
             columns=[f"{path.name}__{label}" for label in range(len(stack.labels_))],
             recipe=record or {},
-            fold_plan=plan,
+            # The mean over several sets of folds is out of fold by none of them.
+            fold_plan=plan if len(stack.fitted_) == 1 else "",
             vocabulary=stack.labels_,
         )
         write_store(
@@ -144,7 +145,9 @@ def load_stack(path) -> StackClassifier:
     """
     path = Path(path)
     manifest = read_manifest(path)
-    stack = StackClassifier(**manifest["parameters"])
+    # A file must not say where this machine writes, nor how it works.
+    parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
+    stack = StackClassifier(**parameters)
     models: list[dict] = [{} for _ in manifest["sets"]]
     reductions: dict[str, np.ndarray] = {}
     for file, digest in manifest["files"].items():

@@ -118,11 +118,13 @@ def test_a_disk_that_takes_nothing_costs_nothing(tmp_path):
 
 def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(stack_cache, "MAX_BYTES", 30_000)
+    (tmp_path / "mine.npz").write_bytes(b"0" * 50_000)
     cache = StackCache(tmp_path)
     for number in range(5):
-        cache.put("x", str(number), {"a": np.zeros(1000)})  # a little over 8,000 bytes
-    kept = [number for number in range(5) if cache.get("x", str(number)) is not None]
+        cache.put("x", digest(number), {"a": np.zeros(1000)})  # a little over 8,000 bytes
+    kept = [number for number in range(5) if cache.get("x", digest(number)) is not None]
     assert len(kept) == 3 and 4 in kept
+    assert (tmp_path / "mine.npz").is_file()  # not one of its own
     assert StackCache(None).get("x", "4") is None
 
 
@@ -134,6 +136,7 @@ def test_digests_tell_shapes_types_and_order_apart():
     ]  # fmt: skip
     assert len(set(different)) == len(different)
     assert digest(3, 248) != digest(32, 48) and digest(b"a", b"bc") != digest(b"ab", b"c")
+    assert digest(np.int64(3), [np.bool_(True)]) == digest(3, [True])
     assert digest(a[::2]) == digest(a[::2].copy())
 
 
