@@ -10,6 +10,8 @@ from itertools import product
 
 import numpy as np
 
+from hpastack.models.logistic import log_losses
+
 #: Weights of all boosters together that are tried; 1 is the boosters alone.
 TOTALS = (0.25, 0.5, 0.75, 1.0)
 
@@ -78,7 +80,7 @@ def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
     losses = np.zeros((len(labels), len(folds), len(candidates)))
     for row, label in enumerate(labels):
         for number, tried in enumerate(candidates):
-            loss = _log_loss(y[:, label], blend(consensus, added, tried, label))
+            loss = log_losses(y[:, label], blend(consensus, added, tried, label))
             losses[row, :, number] = np.bincount(fold, loss, minlength=len(folds))
     positives = y[:, labels].sum(axis=0)
     total = losses.sum(axis=1)
@@ -107,7 +109,7 @@ def helps(y, before, after, clusters) -> bool:
     bool
         Whether the gain, summed by cluster, is more than one standard error.
     """
-    by_cluster = np.bincount(clusters, _log_loss(y, before) - _log_loss(y, after))
+    by_cluster = np.bincount(clusters, log_losses(y, before) - log_losses(y, after))
     return bool(by_cluster.sum() > STANDARD_ERRORS * np.sqrt((by_cluster**2).sum()))
 
 
@@ -137,7 +139,3 @@ def _best(losses, positives) -> np.ndarray:
     relative = losses / np.maximum(losses[:, :1], np.finfo(float).tiny)
     own = (positives / (positives + SHRINKAGE))[:, None]
     return (own * relative + (1 - own) * relative.mean(axis=0)).argmin(axis=1)
-
-
-def _log_loss(y, logits):
-    return np.logaddexp(0, logits) - y * logits

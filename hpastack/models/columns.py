@@ -43,11 +43,6 @@ class Inputs:
     features: np.ndarray
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
 
-    @property
-    def n_own(self) -> int:
-        """Number of columns of a label's own."""
-        return len(self.logits) + len(self.scores)
-
     def own(self, label: int) -> np.ndarray:
         """Return a label's own columns, shape (n, n_own)."""
         parts = [self.logits[:, :, label].T, self.scores[:, :, label].T]

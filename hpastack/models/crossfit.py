@@ -12,9 +12,8 @@ would give, at the cost of K (K + 1) / 2 fits instead of K.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
 
 import joblib
 import numpy as np
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from hpastack.models.boosting import SharedBins, TreeSettings, library, staged
 from hpastack.models.columns import FoldColumns, Inputs, Moments, Reduction, fit_columns
 from hpastack.models.consensus import Consensus, log_odds_bound
+from hpastack.models.logistic import log_losses
 
 #: With fewer positives in the other folds the number of trees is not looked for: the middle stage
 #: is taken.
@@ -150,6 +150,8 @@ class CrossFitter:
         self._pairs = list(combinations(range(self._n_folds), 2))
         self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
         self._bins: dict[tuple[int, ...], SharedBins] = {}
+        # By the folds left out: the same for both libraries and every trial.
+        self._learned: dict[tuple[int, ...], FoldColumns] = {}
 
     def base(self) -> tuple[Base, dict[tuple[int, ...], np.ndarray]]:
         """Fit the consensus.
@@ -215,8 +217,8 @@ class CrossFitter:
             fold, margin, y = self._fold[held], margins[pair][held], self._y[held]
             for label in self._labels(pair):
                 added = found[pair, label] = next(results)
-                loss = _log_loss(y[:, label], margin[:, label] + added)
-                base_loss = _log_loss(y[:, label], margin[:, label])
+                loss = log_losses(y[:, label], margin[:, label] + added)
+                base_loss = log_losses(y[:, label], margin[:, label])
                 # What is chosen for a fold is chosen on the rows of the other one.
                 for mine, other in self._learned_for(pair, label):
                     losses[mine, label] += loss[:, fold == other].sum(axis=1)
@@ -282,11 +284,14 @@ class CrossFitter:
         return np.flatnonzero(~np.isin(self._fold, held_out))
 
     def _columns(self, held_out, margins, consensus):
+        if held_out in self._learned:
+            known = replace(self._learned[held_out], consensus=consensus)
+            return known, known.shared(self._inputs, margins[held_out])
         reductions: dict[str, Reduction] = {
             name: moments.reduction(held_out, self._n_components)
             for name, moments in self._moments.items()
         }
-        return fit_columns(
+        columns, shared = fit_columns(
             self._inputs,
             margins[held_out],
             consensus,
@@ -295,6 +300,8 @@ class CrossFitter:
             reductions=reductions,
             n_screened=self._n_screened,
         )
+        self._learned[held_out] = columns
+        return columns, shared
 
     def _tasks(self, name, parts, margins, settings, seeds, trees) -> Iterator[tuple]:
         inputs = self._inputs
@@ -378,7 +385,3 @@ def _fit_whole(
         added += staged(name, model, x_test, [rounds])[0] / np.float32(len(seeds))
         models.append(library(name).to_bytes(model))
     return models, added
-
-
-def _log_loss(y, logits) -> Any:
-    return np.logaddexp(0, logits) - y * logits

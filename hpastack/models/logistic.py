@@ -68,6 +68,22 @@ def fit_logistic(features, y, *, prior, strength, weights=None, n_steps=50) -> n
     return coefficients
 
 
+def log_losses(y, logits) -> np.ndarray:
+    """Return the log loss of each field.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}
+    logits : ndarray of float, broadcast with `y`
+
+    Returns
+    -------
+    ndarray of float
+        In nats.
+    """
+    return np.logaddexp(0, logits) - y * logits
+
+
 def copies(y, clusters) -> float:
     """Return how many positive fields of a label there are to a cluster that holds one.
 

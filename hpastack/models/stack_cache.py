@@ -100,6 +100,16 @@ class StackCache:
         return self._folder / f"{what}-{key}.npz"
 
 
+def packed_json(value: Any) -> np.ndarray:
+    """Return what JSON can hold as an array of bytes."""
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+
+
+def unpacked_json(array: np.ndarray) -> Any:
+    """Return what `packed_json` turned into an array."""
+    return json.loads(array.tobytes())
+
+
 def packed(models: Mapping[tuple[int, int, int], bytes]) -> dict[str, np.ndarray]:
     """Return boosters as arrays.
 

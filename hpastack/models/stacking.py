@@ -15,7 +15,6 @@ whole. Level by level:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +34,14 @@ from hpastack.models.calibration import METHODS, Calibration
 from hpastack.models.columns import FoldColumns, Inputs
 from hpastack.models.consensus import Consensus
 from hpastack.models.crossfit import Base, Boosted, CrossFitter, PairFit, Workers
-from hpastack.models.stack_cache import StackCache, digest, packed, unpacked
+from hpastack.models.stack_cache import (
+    StackCache,
+    digest,
+    packed,
+    packed_json,
+    unpacked,
+    unpacked_json,
+)
 from hpastack.models.stack_scores import (
     OutOfFold,
     label_table,
@@ -53,7 +59,7 @@ from hpastack.models.stack_table import (
 )
 from hpastack.models.thresholds import POLICIES, apply_thresholds, threshold_intervals
 from hpastack.models.top import Top
-from hpastack.models.tuning import candidates, packed_trials, tuned, unpacked_trials
+from hpastack.models.tuning import candidates, tuned
 from hpastack.store import package_versions
 
 #: Draws behind the intervals of thresholds.
@@ -578,7 +584,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 arrays = {
                     "added": part.added,
                     "rounds": part.rounds,
-                    "trials": packed_trials(part.trials),
+                    "trials": packed_json(part.trials),
                     **packed(part.models),
                 }
                 cache.put(name, own, arrays)
@@ -870,7 +876,7 @@ def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
     kept = cache.get(name, key)
     if kept is None:
         return None
-    trials = unpacked_trials(kept["trials"])
+    trials = unpacked_json(kept["trials"])
     return Boosted(kept["added"], kept["rounds"], unpacked(kept), trials)
 
 
@@ -878,7 +884,7 @@ def _kept_tops(cache: StackCache, key: str) -> list[Top] | None:
     kept = cache.get("tops", key)
     if kept is None:
         return None
-    records = json.loads(kept["calibration"].tobytes())
+    records = unpacked_json(kept["calibration"])
     return [
         Top(weights, [Calibration.from_record(one) for one in record], np.zeros(len(record)))
         for weights, record in zip(kept["weights"], records)
@@ -889,5 +895,5 @@ def _packed_tops(tops: list[Top]) -> dict[str, np.ndarray]:
     records = [[one.record() for one in top.calibration] for top in tops]
     return {
         "weights": np.stack([top.weights for top in tops]),
-        "calibration": np.frombuffer(json.dumps(records).encode(), dtype=np.uint8),
+        "calibration": packed_json(records),
     }

@@ -9,7 +9,6 @@ rows nor the fold, is taken. So the score stays nested.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -148,13 +147,3 @@ def tuned(
         for number, (settings, of_folds) in enumerate(zip(tried, losses))
     ]
     return Tuned([tried[taken] for _, taken, _ in best], [pairs for *_, pairs in best], trials)
-
-
-def packed_trials(trials: list[dict]) -> np.ndarray:
-    """Return trials as an array of bytes."""
-    return np.frombuffer(json.dumps(trials).encode(), dtype=np.uint8)
-
-
-def unpacked_trials(array: np.ndarray) -> list[dict]:
-    """Return the trials that `packed_trials` turned into an array."""
-    return json.loads(array.tobytes())
