@@ -27,7 +27,12 @@ from tqdm import tqdm
 from hpastack.catalogue import catalogue_digest
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.features import FAMILIES, feature_columns, field_features
+from hpastack.features import (
+    chosen_families,
+    feature_columns,
+    field_features,
+    undefined_columns,
+)
 from hpastack.images import iter_fields, read_field
 from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
 
@@ -72,7 +77,7 @@ def extract_features(
     catalogue: pd.DataFrame,
     families: Iterable[str] | None = None,
     *,
-    size: int = 512,
+    size: int | None = 512,
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
@@ -92,9 +97,9 @@ def extract_features(
     catalogue : DataFrame
         As `read_catalogue` gives it.
     families : iterable of str, optional
-        Names from `hpastack.features.FAMILIES`; all of them if left out.
-    size : int, default=512
-        Longer side of the fields when measured, in pixels.
+        As `hpastack.field_features`.
+    size : int or None, default=512
+        Longer side of the fields when measured, in pixels; None for fields as they are.
     record : mapping, optional
         Settings to keep in the store as its recipe; those above if left out.
     jobs : int, optional
@@ -118,10 +123,10 @@ def extract_features(
         field is bad (named, with its file) and `on_error` is ``raise``, or
         every field is bad.
     """
-    families = list(FAMILIES if families is None else families)
+    families = chosen_families(families)
     columns = feature_columns(families)
     if record is None:
-        record = {"type": "handcrafted", "families": families, "size": size}
+        record = {"type": "handcrafted", "families": families, "size": size or "original"}
 
     def measure(rows: pd.DataFrame) -> Outcomes:
         workers = joblib.Parallel(
@@ -143,6 +148,7 @@ def extract_features(
     return _extract(
         Path(path), catalogue, measure,
         columns=columns, kind="label_free", record=record, block_size=_BLOCK_SIZE,
+        allow_nan=bool(undefined_columns(families)),
         on_error=on_error, overwrite=overwrite, progress=progress,
     )  # fmt: skip
 
@@ -295,7 +301,7 @@ def _is_named(weights: str | Path) -> bool:
     return weights in ("pretrained", "random")
 
 
-def _measure_field(image_id: str, stains: dict, families: list[str], size: int) -> Outcome:
+def _measure_field(image_id: str, stains: dict, families: list[str], size: int | None) -> Outcome:
     """Read and measure one field; top level, so that it can be sent to other processes."""
     try:
         values = field_features(read_field(stains, size), families)
@@ -346,6 +352,7 @@ def _extract(
     on_error: str,
     overwrite: bool,
     progress: bool,
+    allow_nan: bool = False,
 ) -> Extraction:
     """Stream a catalogue through `measure` (rows -> an outcome a row, in order) into a store."""
     if on_error not in ("raise", "skip"):
@@ -353,7 +360,7 @@ def _extract(
     _refuse_existing(path, overwrite)
     header = StoreHeader(
         kind=kind, content="features", columns=columns, recipe=dict(record),
-        made_from=catalogue_digest(catalogue),
+        made_from=catalogue_digest(catalogue), allow_nan=allow_nan,
     )  # fmt: skip
     # Made whole beside its blocks first: only at the end is it known which fields to leave out.
     parts = path.with_name(path.name + ".parts")

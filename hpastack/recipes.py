@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,11 +33,19 @@ class Settings(BaseModel):
 
 
 class HandcraftedRecipe(Settings):
-    """Hand-crafted features of every field; `size` is the longer side in pixels."""
+    """Hand-crafted features of every field.
+
+    `size` is the longer side in pixels, or ``original`` for fields as they are.
+    """
 
     type: Literal["handcrafted"]
     families: list[str] = Field(min_length=1)
-    size: int = Field(default=512, ge=16)
+    size: Annotated[int, Field(ge=16)] | Literal["original"] = 512
+
+    @property
+    def pixels(self) -> int | None:
+        """Longer side in pixels; None for fields as they are."""
+        return None if self.size == "original" else self.size
 
 
 class EmbeddingRecipe(Settings):
@@ -219,6 +227,28 @@ def workspace_recipes(workspace: Workspace, *, folder: Literal["features", "mode
     """
     own = sorted((workspace.root / folder).glob("*.yaml"))
     return own or sorted(_shipped(folder).glob("*.yaml"))
+
+
+def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Say which recipes of hand-crafted features others make superfluous.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+
+    Returns
+    -------
+    dict of str to str
+        Name of a recipe to the name of one that measures all its families, and
+        more, at the same size.
+    """
+    made = [(r.name, r.settings) for r in recipes if isinstance(r.settings, HandcraftedRecipe)]
+    return {
+        name: other
+        for name, settings in made
+        for other, wider in made
+        if set(settings.families) < set(wider.families) and settings.size == wider.size
+    }
 
 
 def _shipped(folder: str) -> Path:

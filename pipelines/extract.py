@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from hpastack.recipes import (
     EmbeddingRecipe,
     HandcraftedRecipe,
     Recipe,
+    contained_recipes,
     read_recipe,
     workspace_recipes,
 )
@@ -101,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
-    """Read the recipes named, or all of the workspace; the quick ones come first."""
+    """Read the recipes named, or all of the workspace that no other contains; quick ones first."""
     if args.overrides and not args.recipes:
         raise InputError("--set needs a recipe to be named")
     sources = args.recipes or workspace_recipes(workspace, folder="features")
@@ -123,6 +125,11 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"recipe {name} is named twice")
+    if not args.recipes:
+        contained = contained_recipes(recipes)
+        for name, other in contained.items():
+            print(f"{name} is left out: {other} measures the same and more; name it to make it")
+        recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
 
 
@@ -141,7 +148,7 @@ def _is_wanted(
     path = workspace.store(recipe.name)
     if not path.exists():
         return True
-    current = is_current(path, record, made_from)
+    current = is_current(path, record, made_from) and _has_columns(path, recipe)
     if named:
         state = "is up to date" if current else "is there, though out of date"
         raise InputError(f"{path} {state}; give --overwrite to make it again")
@@ -155,6 +162,14 @@ def _is_wanted(
             )
     print(f"{path} is out of date and is made again")
     return True
+
+
+def _has_columns(path: Path, recipe: Recipe) -> bool:
+    """Say whether a store has the columns its families have in this version."""
+    if not isinstance(recipe.settings, HandcraftedRecipe):
+        return True
+    with open_store(path) as store:
+        return store.columns == feature_columns(recipe.settings.families)
 
 
 def _make(
@@ -174,7 +189,7 @@ def _make(
         "overwrite": True,
     }
     if isinstance(settings, HandcraftedRecipe):
-        return extract_features(path, catalogue, settings.families, size=settings.size, **shared)
+        return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
     options = settings.model_dump(exclude={"type"})
     return extract_embeddings(path, catalogue, **options, device=args.device, **shared)
 

@@ -14,6 +14,7 @@ from hpastack.recipes import (
     CnnRecipe,
     EmbeddingRecipe,
     HandcraftedRecipe,
+    contained_recipes,
     read_recipe,
     workspace_recipes,
 )
@@ -112,10 +113,15 @@ def _extract_all(workspace: Workspace, args: argparse.Namespace, shared: list) -
         run_step("extract", "--device", args.device, *shared)
         return
     # None of its own: those that come with the package and need no weights from the network.
-    for path in workspace_recipes(workspace, folder="features"):
-        settings = read_recipe(path, workspace, folder="features").settings
-        if isinstance(settings, HandcraftedRecipe) and not workspace.store(path.stem).is_file():
-            run_step("extract", path.stem, *shared)
+    recipes = [
+        read_recipe(path, workspace, folder="features")
+        for path in workspace_recipes(workspace, folder="features")
+    ]
+    contained = contained_recipes(recipes)
+    for recipe in recipes:
+        wanted = isinstance(recipe.settings, HandcraftedRecipe) and recipe.name not in contained
+        if wanted and not workspace.store(recipe.name).is_file():
+            run_step("extract", recipe.name, *shared)
 
 
 def _cnn_recipes(workspace: Workspace) -> list[str]:

@@ -2,22 +2,41 @@
 
 A family measures a whole field and knows its columns without one. Columns are
 named ``<family>_<property>[_<parameters>]__<stain>``; where a stain is compared
-with another, that other is the parameter.
+with another, that other is the parameter. What belongs to no single stain ends
+in ``__field``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hpastack.channels import PROTEIN, STAIN_INDEX, STAINS
 from hpastack.errors import InputError
-from hpastack.features import colocalisation, intensity, texture
+from hpastack.features import (
+    colocalisation,
+    compartments,
+    fibres,
+    intensity,
+    minimal,
+    spots,
+    texture,
+)
+from hpastack.features.grey_levels import grey_levels
+from hpastack.features.position import canonical_position
 
-__all__ = ["FAMILIES", "Family", "describe_columns", "feature_columns", "field_features"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "chosen_families",
+    "describe_columns",
+    "feature_columns",
+    "field_features",
+    "undefined_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -27,29 +46,30 @@ class Family:
     Parameters
     ----------
     measure : callable
-        Takes a field, float, shape (4, H, W) in [0, 1]; returns a dict of
-        column to float, in the order of `meanings`.
+        Takes the grey levels of a field, uint8, shape (4, H, W); returns a dict
+        of column to float, in the order of `meanings`.
     meanings : dict of str to str
-        One line for each column.
+        One line for each column. It says NaN where a field without such a thing
+        has that value.
     """
 
     measure: Callable[[np.ndarray], dict[str, float]]
     meanings: dict[str, str]
 
 
-def _of_each_stain(measure_stain, meanings: dict[str, str]) -> Family:
+def _of_each_stain(measure_stain, meanings: dict[str, str], stains=STAINS) -> Family:
     def measure(field):
         return {
             f"{name}__{stain}": value
-            for stain, image in zip(STAINS, field, strict=True)
-            for name, value in measure_stain(image).items()
+            for stain in stains
+            for name, value in measure_stain(field[STAIN_INDEX[stain]]).items()
         }
 
     return Family(
         measure,
         {
             f"{name}__{stain}": meaning.format(stain=stain)
-            for stain in STAINS
+            for stain in stains
             for name, meaning in meanings.items()
         },
     )
@@ -77,18 +97,64 @@ def _of_protein_with_each_reference(measure_pair, meanings: dict[str, str]) -> F
     )
 
 
+def _spots_and_fibres(image) -> dict[str, float]:
+    return spots.spot_features(image) | fibres.fibre_features(image)
+
+
 #: Every family by name, in the order of their columns.
 FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
+    "spots": _of_each_stain(_spots_and_fibres, spots.MEANINGS | fibres.MEANINGS, stains=[PROTEIN]),
     "colocalisation": _of_protein_with_each_reference(
         colocalisation.colocalisation_features, colocalisation.MEANINGS
     ),
+    "compartments": Family(compartments.compartment_features, compartments.MEANINGS),
+    "minimal": Family(minimal.minimal_features, minimal.MEANINGS),
 }
+
+# Its figures, or finer ones, are among those of the others.
+_CONTAINED = "minimal"
+
+
+def chosen_families(families: Iterable[str] | None = None) -> list[str]:
+    """Check names of families.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        Names from `FAMILIES`; if left out all but ``minimal``, which the others contain.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If a family is unknown or named twice, or none is named.
+    """
+    if families is None:
+        return [name for name in FAMILIES if name != _CONTAINED]
+    if isinstance(families, str):
+        raise InputError(f"families is a list of names, such as [{families!r}]")
+    families = list(families)
+    for name in families:
+        if name not in FAMILIES:
+            raise InputError(f"unknown family {name!r} of features; one of {', '.join(FAMILIES)}")
+        if families.count(name) > 1:
+            raise InputError(f"family {name!r} of features is named twice")
+    if not families:
+        raise InputError(f"no family of features named; one of {', '.join(FAMILIES)}")
+    return families
 
 
 def field_features(field, families: Iterable[str] | None = None) -> dict[str, float]:
     """Measure the hand-crafted features of a field.
+
+    The field is rounded to grey levels and brought to one position first
+    (`canonical_position`), so that turning it by quarters and mirroring it
+    leave every value as it is.
 
     Parameters
     ----------
@@ -97,17 +163,21 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
         256 grey levels over [0, 1], so a camera that uses a part of its range
         (12 of 16 bit) is to be scaled to all of it first.
     families : iterable of str, optional
-        Names from `FAMILIES`; all of them if left out.
+        Names from `FAMILIES`; if left out all but ``minimal``, which the others contain.
 
     Returns
     -------
     dict of str to float
-        The columns of `feature_columns`, in that order.
+        The columns of `feature_columns`, in that order. NaN is a value of
+        the columns of `undefined_columns` only.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape or range, or a family is unknown.
+        If `field` is not of that shape or range, or too small for a family,
+        or a family is unknown.
+    FloatingPointError
+        If any other column comes out as NaN.
 
     Examples
     --------
@@ -119,11 +189,15 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
     field = np.asarray(field)
     if field.ndim != 3 or len(field) != len(STAINS):
         raise InputError(f"a field has shape (4, H, W), not {field.shape}")
-    return {
-        name: value
-        for family in _chosen(families)
-        for name, value in FAMILIES[family].measure(field).items()
-    }
+    families = chosen_families(families)
+    levels = canonical_position(np.stack([grey_levels(stain) for stain in field]))
+    values: dict[str, float] = {}
+    for family in families:
+        values.update(FAMILIES[family].measure(levels))
+    unknown = {name for name, value in values.items() if value != value}
+    if unknown and (wrong := unknown.difference(undefined_columns(families))):
+        raise FloatingPointError(f"{min(wrong)} came out as NaN, which it never should be")
+    return values
 
 
 def feature_columns(families: Iterable[str] | None = None) -> list[str]:
@@ -132,7 +206,7 @@ def feature_columns(families: Iterable[str] | None = None) -> list[str]:
     Parameters
     ----------
     families : iterable of str, optional
-        Names from `FAMILIES`; all of them if left out.
+        As `chosen_families`.
 
     Returns
     -------
@@ -148,7 +222,38 @@ def feature_columns(families: Iterable[str] | None = None) -> list[str]:
     >>> feature_columns(["colocalisation"])[:2]
     ['colocalisation_pearson_red__green', 'colocalisation_spearman_red__green']
     """
-    return [name for family in _chosen(families) for name in FAMILIES[family].meanings]
+    return [name for family in chosen_families(families) for name in FAMILIES[family].meanings]
+
+
+def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
+    """Name the columns that are NaN for a field without the thing they measure.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        As `feature_columns`.
+
+    Returns
+    -------
+    list of str
+        Those whose description says so; in no other column NaN occurs.
+
+    Raises
+    ------
+    InputError
+        If a family is unknown or named twice.
+
+    Examples
+    --------
+    >>> undefined_columns(["spots"])[0]
+    'spots_blob_size_s1__green'
+    """
+    return [
+        name
+        for family in chosen_families(families)
+        for name, meaning in FAMILIES[family].meanings.items()
+        if "NaN" in meaning
+    ]
 
 
 def describe_columns(names: Iterable[str]) -> dict[str, str]:
@@ -180,22 +285,6 @@ def describe_columns(names: Iterable[str]) -> dict[str, str]:
         if name not in known:
             raise InputError(f"unknown column {name!r}{_nearest(name, known)}")
     return {name: known[name] for name in names}
-
-
-def _chosen(families: Iterable[str] | None) -> Sequence[str]:
-    if families is None:
-        return list(FAMILIES)
-    if isinstance(families, str):
-        raise InputError(f"families is a list of names, such as [{families!r}]")
-    families = list(families)
-    for name in families:
-        if name not in FAMILIES:
-            raise InputError(f"unknown family {name!r} of features; one of {', '.join(FAMILIES)}")
-        if families.count(name) > 1:
-            raise InputError(f"family {name!r} of features is named twice")
-    if not families:
-        raise InputError(f"no family of features named; one of {', '.join(FAMILIES)}")
-    return families
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

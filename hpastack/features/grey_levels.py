@@ -21,7 +21,8 @@ def grey_levels(image) -> np.ndarray:
     Parameters
     ----------
     image : ndarray of float, shape (H, W)
-        One stain, in [0, 1].
+        One stain, in [0, 1]. An image of dtype uint8 holds grey levels, and is
+        handed back as it is.
 
     Returns
     -------
@@ -40,6 +41,8 @@ def grey_levels(image) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 2 or not image.size:
         raise InputError(f"a stain is an image of shape (H, W), not {image.shape}")
+    if image.dtype == np.uint8:
+        return image
     # Written so that NaN fails too.
     if not (image.min() >= 0 and image.max() <= 1):
         raise InputError(

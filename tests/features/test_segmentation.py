@@ -1,0 +1,156 @@
+"""Nuclei and cells: counted where they were drawn, against scipy, on real fields."""
+
+import cv2
+import numpy as np
+import pytest
+from drawn_cells import disc, round_cells
+from scipy import ndimage
+from skimage import morphology
+
+import hpastack as hs
+from hpastack.channels import STAINS
+from hpastack.errors import InputError
+from hpastack.features.segmentation import (
+    distance_inside,
+    fill_holes,
+    remove_specks,
+    segment_cells,
+    segment_nuclei,
+)
+
+
+@pytest.mark.parametrize("size", [128, 512, 700])
+def test_each_drawn_nucleus_is_found_where_it_is(size):
+    unit = size / 512
+    centres = [(100 * unit, 100 * unit), (100 * unit, 400 * unit), (380 * unit, 250 * unit)]
+    field = round_cells(size, centres, 24 * unit, 60 * unit)
+    maps = segment_cells(field)
+    assert maps.n_nuclei == 3
+    for row, column in centres:
+        nucleus = disc((size, size), row, column, 24 * unit)
+        number = maps.nuclei[round(row), round(column)]
+        own = maps.nuclei == number
+        assert (own & nucleus).sum() / (own | nucleus).sum() > 0.85
+        cell = disc((size, size), row, column, 60 * unit)
+        own = maps.cells == number
+        assert (own & cell).sum() / (own | cell).sum() > 0.8
+    assert (maps.cells[maps.nuclei > 0] == maps.nuclei[maps.nuclei > 0]).all()
+
+
+def test_forty_touching_nuclei_are_parted():
+    field = np.zeros((4, 512, 512), np.float32)
+    rng = np.random.default_rng(0)
+    for row in range(5):
+        for column in range(8):
+            # 50 px apart, 52 wide: each overlaps its neighbours.
+            centre = 60 + 50 * row, 60 + 50 * column
+            field[2][disc((512, 512), *centre, 26)] = rng.uniform(0.3, 0.7)
+    assert segment_nuclei(field[2]).max() == 40
+
+
+def test_a_dumbbell_with_a_thick_neck_is_one_nucleus_and_with_a_thin_neck_two():
+    for neck, expected in ((14, 1), (5, 2)):
+        image = np.zeros((256, 256))
+        image[disc(image.shape, 128, 105, 16)] = image[disc(image.shape, 128, 150, 16)] = 0.5
+        image[128 - neck : 129 + neck, 105:150] = 0.5
+        assert segment_nuclei(image).max() == expected, neck
+
+
+def test_a_nucleolus_is_no_hole_in_a_nucleus():
+    image = np.zeros((256, 256))
+    image[disc(image.shape, 128, 128, 25)] = 0.6
+    image[disc(image.shape, 120, 130, 4)] = 0.05
+    nuclei = segment_nuclei(image)
+    assert nuclei.max() == 1 and nuclei[120, 130] == 1
+
+
+def test_a_dim_nucleus_is_found_beside_bright_ones():
+    image = np.full((256, 256), 0.02)
+    for column, level in ((50, 0.9), (125, 0.8), (200, 0.2)):
+        image[disc(image.shape, 128, column, 20)] = level
+    assert segment_nuclei(image).max() == 3
+
+
+@pytest.mark.parametrize("name", ["black", "white", "noise", "dim", "one pixel", "speck"])
+def test_where_there_is_no_nucleus_none_is_found(name):
+    rng = np.random.default_rng(0)
+    image = {
+        "black": np.zeros((128, 128)),
+        "white": np.ones((128, 128)),
+        "noise": rng.random((128, 128)),
+        "dim": rng.poisson(2, (128, 128)) / 255,
+        "one pixel": np.zeros((128, 128)),
+        "speck": np.zeros((512, 512)),
+    }[name]
+    if name == "one pixel":
+        image[50, 50] = 1
+    if name == "speck":
+        image[50:55, 50:55] = 1
+    maps = segment_cells(np.stack([image] * 4))
+    assert maps.n_nuclei == 0 and not maps.cells.any()
+
+
+def test_the_border_of_the_image_is_not_the_edge_of_what_it_cuts():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10] = 1
+    np.testing.assert_allclose(distance_inside(mask)[:10, 0], np.arange(10, 0, -1))
+    assert (distance_inside(np.ones((4, 6), np.uint8)) == 6).all()
+
+
+def test_distances_are_exact():
+    mask = (np.random.default_rng(0).random((60, 80)) < 0.97).astype(np.uint8)
+    np.testing.assert_allclose(
+        distance_inside(mask), ndimage.distance_transform_edt(mask), atol=1e-4
+    )
+
+
+def test_holes_and_specks_as_scipy_and_scikit_image_see_them():
+    mask = ndimage.gaussian_filter(np.random.default_rng(1).random((120, 150)), 2) > 0.5
+    filled = ndimage.binary_fill_holes(mask)
+    np.testing.assert_array_equal(fill_holes(mask.astype(np.uint8), mask.size), filled)
+    holes = ndimage.label(filled & ~mask)[0]
+    largest = int(np.median(np.bincount(holes.ravel())[1:]))
+    expected = mask | np.isin(holes, 1 + np.flatnonzero(np.bincount(holes.ravel())[1:] <= largest))
+    np.testing.assert_array_equal(fill_holes(mask.astype(np.uint8), largest), expected)
+    kept = morphology.remove_small_objects(mask, max_size=39, connectivity=2)
+    np.testing.assert_array_equal(remove_specks(mask.astype(np.uint8), 40), kept)
+
+
+@pytest.mark.parametrize("cell_line", ["U-2 OS", "HEK 293", "BJ"])
+def test_nuclei_of_synthetic_fields_fill_the_blue_stain(cell_line):
+    field = hs.draw_field("25", size=256, seed=3, cell_line=cell_line)
+    maps = segment_cells(field)
+    inside, outside = field[2][maps.nuclei > 0], field[2][maps.nuclei == 0]
+    assert maps.n_nuclei >= 4
+    assert np.median(inside) > 2 * np.quantile(outside, 0.95)
+
+
+# Field, how many of its known cells are matched by half, and how well the cells cover theirs.
+KNOWN = [
+    ("000a6c98-bb9b-11e8-b2b9-ac1f6b6435d0", 19, 0.85),
+    ("94e33c64-bb9b-11e8-b2b9-ac1f6b6435d0", 12, 0.80),
+    ("f0ac7116-bb99-11e8-b2b9-ac1f6b6435d0", 42, 0.90),
+]
+
+
+@pytest.mark.parametrize(("image_id", "n_matched", "cover"), KNOWN)
+def test_cells_agree_with_a_neural_network_on_real_fields(image_id, n_matched, cover, real_data):
+    """Their maps come from HPA-Cell-Segmentation: of 19, 17 and 46 cells."""
+    folder = real_data / "fields" / "kaggle"
+    field = hs.read_field({s: folder / f"{image_id}_{s}.png" for s in STAINS}, 512)
+    theirs = cv2.imread(str(folder / f"{image_id}_cellmask.png"), cv2.IMREAD_UNCHANGED)
+    theirs = cv2.resize(theirs, (512, 512), interpolation=cv2.INTER_NEAREST)
+    ours = segment_cells(field).cells
+    assert (ours[theirs > 0] > 0).sum() / ((ours > 0) | (theirs > 0)).sum() > cover
+    matched = 0
+    for number in np.unique(theirs[theirs > 0]):
+        cell = theirs == number
+        best = np.bincount(ours[cell & (ours > 0)], minlength=1).argmax()
+        if best:
+            matched += (cell & (ours == best)).sum() / (cell | (ours == best)).sum() > 0.5
+    assert matched >= n_matched
+
+
+def test_what_is_not_a_field_is_refused():
+    with pytest.raises(InputError, match=r"shape \(4, H, W\), not \(3, 8, 8\)"):
+        segment_cells(np.zeros((3, 8, 8)))
