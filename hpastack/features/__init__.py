@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from hpastack.channels import PROTEIN, STAIN_INDEX, STAINS
 from hpastack.errors import InputError
-from hpastack.features import colocalisation, intensity, texture
+from hpastack.features import colocalisation, frequency, granularity, intensity, texture
 
 __all__ = ["FAMILIES", "Family", "describe_columns", "feature_columns", "field_features"]
 
@@ -55,23 +56,25 @@ def _of_each_stain(measure_stain, meanings: dict[str, str]) -> Family:
     )
 
 
-def _of_protein_with_each_reference(measure_pair, meanings: dict[str, str]) -> Family:
+def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
     references = [stain for stain in STAINS if stain != PROTEIN]
+    # The protein with each reference, then the references among each other.
+    pairs = [(PROTEIN, reference) for reference in references]
+    pairs += [(stain, reference) for reference, stain in combinations(references, 2)]
 
     def measure(field):
+        numbers = [(STAIN_INDEX[stain], STAIN_INDEX[reference]) for stain, reference in pairs]
         return {
-            f"{name}_{reference}__{PROTEIN}": value
-            for reference in references
-            for name, value in measure_pair(
-                field[STAIN_INDEX[PROTEIN]], field[STAIN_INDEX[reference]]
-            ).items()
+            f"{name}_{reference}__{stain}": value
+            for (stain, reference), values in zip(pairs, measure_pairs(field, numbers), strict=True)
+            for name, value in values.items()
         }
 
     return Family(
         measure,
         {
-            f"{name}_{reference}__{PROTEIN}": meaning.format(stain=PROTEIN, reference=reference)
-            for reference in references
+            f"{name}_{reference}__{stain}": meaning.format(stain=stain, reference=reference)
+            for stain, reference in pairs
             for name, meaning in meanings.items()
         },
     )
@@ -81,8 +84,10 @@ def _of_protein_with_each_reference(measure_pair, meanings: dict[str, str]) -> F
 FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
-    "colocalisation": _of_protein_with_each_reference(
-        colocalisation.colocalisation_features, colocalisation.MEANINGS
+    "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
+    "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
+    "colocalisation": _of_each_pair(
+        colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
     ),
 }
 
