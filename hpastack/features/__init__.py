@@ -84,11 +84,11 @@ def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
 FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
-    "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
-    "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
     "colocalisation": _of_each_pair(
         colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
     ),
+    "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
+    "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
 }
 
 

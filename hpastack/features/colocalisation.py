@@ -30,6 +30,8 @@ MEANINGS = {
 _SSIM_WINDOW = 7
 _SSIM_LUMINANCE = 0.01
 _SSIM_CONTRAST = 0.03
+# Pixels taken at a time, so that what is made of them stays in the cache.
+_STRIP_PIXELS = 2**17
 
 
 class _Stain(NamedTuple):
@@ -38,8 +40,6 @@ class _Stain(NamedTuple):
     levels: np.ndarray  # (H, W) uint8
     counts: np.ndarray  # (256,)
     threshold: float  # in levels
-    sums: np.ndarray  # int32, of the levels in each window
-    square_sums: np.ndarray  # int32, of their squares
 
 
 def colocalisation_features(
@@ -122,7 +122,7 @@ def colocalisation_features(
             stain._replace(threshold=threshold * (N_LEVELS - 1))
             for stain, threshold in zip(stains, thresholds, strict=True)
         ]
-    return _compare(*stains)
+    return _compare(dict(enumerate(stains)), [(0, 1)])[0]
 
 
 def colocalisation_of_pairs(
@@ -161,26 +161,31 @@ def colocalisation_of_pairs(
         if not all(0 <= number < len(images) for number in pair):
             raise InputError(f"colocalisation: no pair {tuple(pair)} among {len(images)} stains")
     stains = {number: _prepare(images[number]) for number in sorted({n for p in pairs for n in p})}
-    return [_compare(stains[number], stains[reference]) for number, reference in pairs]
+    return _compare(stains, pairs)
 
 
 def _prepare(image) -> _Stain:
     levels = grey_levels(image)
     counts = np.bincount(levels.ravel(), minlength=N_LEVELS)
-    # Squares and products of levels fit in 16 bit.
-    wide = levels.astype(np.uint16)
-    return _Stain(
-        levels, counts, otsu_threshold(counts), _sums_of_windows(wide), _sums_of_windows(wide**2)
-    )
+    return _Stain(levels, counts, otsu_threshold(counts))
 
 
-def _compare(image: _Stain, reference: _Stain) -> dict[str, float]:
-    if image.levels.shape != reference.levels.shape:
-        raise InputError(
-            f"stains of shape {image.levels.shape} and {reference.levels.shape} cannot be compared"
+def _compare(stains: dict[int, _Stain], pairs: list[tuple[int, int]]) -> list[dict[str, float]]:
+    for pair in pairs:
+        first, second = (stains[number].levels.shape for number in pair)
+        if first != second:
+            raise InputError(f"stains of shape {first} and {second} cannot be compared")
+    similarities = _structural_similarities({n: s.levels for n, s in stains.items()}, pairs)
+    return [
+        dict(
+            zip(
+                MEANINGS,
+                [*_compare_histograms(stains[number], stains[reference]), similarity],
+                strict=True,
+            )
         )
-    values = [*_compare_histograms(image, reference), _structural_similarity(image, reference)]
-    return dict(zip(MEANINGS, values, strict=True))
+        for (number, reference), similarity in zip(pairs, similarities, strict=True)
+    ]
 
 
 def _compare_histograms(image: _Stain, reference: _Stain) -> list[float]:
@@ -227,14 +232,38 @@ def _correlation(joint, counts, values) -> tuple[float, float, list[float]]:
     return float(np.clip(correlation, -1, 1)), covariance, variances
 
 
-def _window(shape: tuple[int, ...]) -> tuple[int, int]:
-    height, width = (min(_SSIM_WINDOW, n) for n in shape)
-    return height, width
+def _structural_similarities(
+    levels: dict[int, np.ndarray], pairs: list[tuple[int, int]]
+) -> list[float]:
+    """Return the mean similarity of each pair over the windows that lie within the image."""
+    if not pairs:
+        return []
+    shape = levels[pairs[0][0]].shape
+    height, width = window = (min(_SSIM_WINDOW, shape[0]), min(_SSIM_WINDOW, shape[1]))
+    n_windows = shape[0] - height + 1, shape[1] - width + 1
+    n_rows = max(1, _STRIP_PIXELS // shape[1])
+    totals = np.zeros(len(pairs))
+    for start in range(0, n_windows[0], n_rows):
+        # Squares and products of levels fit in 16 bit.
+        strips = {
+            number: image[start : start + n_rows + height - 1].astype(np.uint16)
+            for number, image in levels.items()
+        }
+        sums = {n: _sums_of_windows(strip, window) for n, strip in strips.items()}
+        square_sums = {n: _sums_of_windows(strip**2, window) for n, strip in strips.items()}
+        for place, (one, other) in enumerate(pairs):
+            totals[place] += _similarity(
+                (sums[one], sums[other]),
+                square_sums[one] + square_sums[other],
+                _sums_of_windows(strips[one] * strips[other], window),
+                height * width,
+            ).sum(dtype=np.float64)
+    return (totals / (n_windows[0] * n_windows[1])).tolist()
 
 
-def _sums_of_windows(image: np.ndarray) -> np.ndarray:
-    """Sum the windows that lie within the image, in whole numbers."""
-    height, width = _window(image.shape)
+def _sums_of_windows(image: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """Sum the windows that lie within the image, in whole numbers (int32)."""
+    height, width = window
     sums = cv2.boxFilter(
         image,
         cv2.CV_32S,
@@ -246,22 +275,21 @@ def _sums_of_windows(image: np.ndarray) -> np.ndarray:
     return sums[: image.shape[0] - height + 1, : image.shape[1] - width + 1]
 
 
-def _structural_similarity(image: _Stain, reference: _Stain) -> float:
-    n = int(np.prod(_window(image.levels.shape)))
-    products = _sums_of_windows(image.levels.astype(np.uint16) * reference.levels)
+def _similarity(sums, square_sums, product_sums, n: int) -> np.ndarray:
+    """Return the similarity of each window of `n` pixels."""
     luminance, contrast = (
         np.float32((part * (N_LEVELS - 1)) ** 2 * scale)
         for part, scale in ((_SSIM_LUMINANCE, n**2), (_SSIM_CONTRAST, n * max(n - 1, 1)))
     )
     # Means times n, and variances times n (n - 1), are whole numbers below 2**31, so nothing
     # cancels; from there on 32 bit will do.
-    of_means = image.sums * reference.sums
-    of_squares = image.sums**2 + reference.sums**2
-    covariance = n * products - of_means
-    variances = n * (image.square_sums + reference.square_sums) - of_squares
+    of_means = sums[0] * sums[1]
+    of_squares = sums[0] ** 2 + sums[1] ** 2
+    covariance = n * product_sums - of_means
+    variances = n * square_sums - of_squares
     of_means, of_squares, covariance, variances = (
         whole.astype(np.float32) for whole in (of_means, of_squares, covariance, variances)
     )
     similarity = (2 * of_means + luminance) / (of_squares + luminance)
     similarity *= (2 * covariance + contrast) / (variances + contrast)
-    return float(similarity.mean(dtype=np.float64))
+    return similarity

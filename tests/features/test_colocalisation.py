@@ -8,6 +8,7 @@ from scipy import stats
 from skimage.metrics import structural_similarity
 
 from hpastack.errors import InputError
+from hpastack.features import colocalisation
 from hpastack.features.colocalisation import (
     MEANINGS,
     colocalisation_features,
@@ -149,6 +150,12 @@ def test_ssim_agrees_with_scikit_image_where_little_varies():
     )
 
 
+def test_ssim_is_the_same_in_strips(pair, monkeypatch):
+    whole = colocalisation_features(*pair)
+    monkeypatch.setattr(colocalisation, "_STRIP_PIXELS", 3 * pair[0].shape[1])
+    assert colocalisation_features(*pair) == pytest.approx(whole, rel=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (6, 30)])
 def test_window_of_ssim_shrinks_to_a_narrow_image(shape):
     image = np.random.default_rng(5).random(shape)
@@ -209,3 +216,4 @@ def test_wrong_thresholds_and_pairs_are_refused(pair):
         colocalisation_features(*pair, thresholds=(0.1, 1.5))
     with pytest.raises(InputError, match=r"no pair \(0, 2\) among 2 stains"):
         colocalisation_of_pairs(pair, [(0, 2)])
+    assert colocalisation_of_pairs(pair, []) == []
