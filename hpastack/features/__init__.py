@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from hpastack.features import (
     colocalisation,
     compartments,
     fibres,
+    frequency,
+    granularity,
     intensity,
     minimal,
     spots,
@@ -75,23 +78,25 @@ def _of_each_stain(measure_stain, meanings: dict[str, str], stains=STAINS) -> Fa
     )
 
 
-def _of_protein_with_each_reference(measure_pair, meanings: dict[str, str]) -> Family:
+def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
     references = [stain for stain in STAINS if stain != PROTEIN]
+    # The protein with each reference, then the references among each other.
+    pairs = [(PROTEIN, reference) for reference in references]
+    pairs += [(stain, reference) for reference, stain in combinations(references, 2)]
 
     def measure(field):
+        numbers = [(STAIN_INDEX[stain], STAIN_INDEX[reference]) for stain, reference in pairs]
         return {
-            f"{name}_{reference}__{PROTEIN}": value
-            for reference in references
-            for name, value in measure_pair(
-                field[STAIN_INDEX[PROTEIN]], field[STAIN_INDEX[reference]]
-            ).items()
+            f"{name}_{reference}__{stain}": value
+            for (stain, reference), values in zip(pairs, measure_pairs(field, numbers), strict=True)
+            for name, value in values.items()
         }
 
     return Family(
         measure,
         {
-            f"{name}_{reference}__{PROTEIN}": meaning.format(stain=PROTEIN, reference=reference)
-            for reference in references
+            f"{name}_{reference}__{stain}": meaning.format(stain=stain, reference=reference)
+            for stain, reference in pairs
             for name, meaning in meanings.items()
         },
     )
@@ -105,11 +110,13 @@ def _spots_and_fibres(image) -> dict[str, float]:
 FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
+    "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
     "spots": _of_each_stain(_spots_and_fibres, spots.MEANINGS | fibres.MEANINGS, stains=[PROTEIN]),
-    "colocalisation": _of_protein_with_each_reference(
-        colocalisation.colocalisation_features, colocalisation.MEANINGS
+    "colocalisation": _of_each_pair(
+        colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
     ),
     "compartments": Family(compartments.compartment_features, compartments.MEANINGS),
+    "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
     "minimal": Family(minimal.minimal_features, minimal.MEANINGS),
 }
 

@@ -1,0 +1,267 @@
+"""Granularity: how much of a stain lies in grains of each size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from scipy.sparse import csr_array
+from skimage.morphology import disk
+
+from hpastack.errors import InputError
+from hpastack.features.grey_levels import grey_levels
+
+SUBSAMPLE = 0.5
+BACKGROUND_SUBSAMPLE = 0.25
+RADIUS = 10
+N_SCALES = 16
+
+#: What each value means, in the order of `granularity_features`; ``{stain}`` is filled in.
+MEANINGS = {
+    f"granularity_g{scale}": (
+        f"percent of the signal of {{stain}} in grains of size {scale} of {N_SCALES}, 1 the finest"
+    )
+    for scale in range(1, N_SCALES + 1)
+}
+
+# Parts of a grey level that are told apart once an image is reduced: the mean of 4 x 4 levels is
+# then still exact, and 255 levels fit in 16 bit.
+_PARTS = 256
+
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+def granularity_features(
+    image,
+    *,
+    subsample: float = SUBSAMPLE,
+    background_subsample: float = BACKGROUND_SUBSAMPLE,
+    radius: int = RADIUS,
+    n_scales: int = N_SCALES,
+) -> dict[str, float]:
+    """Share out the signal of one stain among grains of different size.
+
+    The granularity spectrum of CellProfiler: the image is reduced, a
+    background is subtracted, and bright regions are then shrunk by one pixel
+    at a time. After each erosion all that is left is grown back to its former shape
+    (reconstruction by dilation), so that a grain is lost as a whole at the
+    first scale whose diamond does not fit in it.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (H, W)
+        One stain, in [0, 1].
+    subsample : float, default=0.5
+        Size of the image that is measured as a part of the given one; above 0, at
+        most 1. Grains are counted in pixels of the reduced image.
+    background_subsample : float, default=0.25
+        Size of the image the background is taken from, as a part of the reduced
+        one; above 0, at most 1.
+    radius : int, default=10
+        Radius of the disk, in pixels of that smallest image, whose opening is the
+        background; at least 1.
+    n_scales : int, default=16
+        Number of erosions; at least 1.
+
+    Returns
+    -------
+    dict of str to float
+        `n_scales` values named ``granularity_g<scale>``, from scale 1: percent
+        of the signal above the background that is lost at that scale. Together
+        at most 100; what is missing lies in larger grains.
+
+    Raises
+    ------
+    InputError
+        If `image` is not 2-D, is not finite or leaves [0, 1], or another
+        parameter is out of range.
+
+    Notes
+    -----
+    An image without signal above its background, such as a black or a flat one, has 0
+    at each scale.
+
+    CellProfiler reduces by picking pixels, which is not symmetric; here the
+    image is reduced by area averaging and the background enlarged by bilinear
+    interpolation between centres of pixels, both in whole numbers, so quarter
+    turns and mirroring leave the features unchanged to the last digit.
+
+    Time does not depend on what the image shows and grows about linearly with
+    its pixels: instead of repeating dilations until nothing changes, pixels are
+    joined along their brightest paths once, and each scale is read off the
+    resulting forest.
+
+    References
+    ----------
+    .. [1] C. McQuin et al., "CellProfiler 3.0: Next-generation image
+       processing for biology", PLoS Biol. 16(7), e2005970, 2018.
+       :doi:`10.1371/journal.pbio.2005970`
+    .. [2] L. Vincent, "Morphological grayscale reconstruction in image
+       analysis: applications and efficient algorithms", IEEE Trans. Image
+       Process. 2(2), 176-201, 1993. :doi:`10.1109/83.217222`
+
+    Examples
+    --------
+    A lone pixel is lost at scale 1; from a square of 3 x 3 px the first erosion leaves its
+    middle, which grows back, and the second one nothing:
+
+    >>> image = np.zeros((16, 16))
+    >>> image[2, 2] = image[8:11, 8:11] = 1
+    >>> values = granularity_features(image, subsample=1, background_subsample=1, n_scales=3)
+    >>> values["granularity_g1"], values["granularity_g2"], values["granularity_g3"]
+    (10.0, 90.0, 0.0)
+    """
+    for name, part in (("subsample", subsample), ("background_subsample", background_subsample)):
+        if not 0 < part <= 1:
+            raise InputError(f"granularity: {name} {part}; take a part above 0 and at most 1")
+    for name, number in (("radius", radius), ("n_scales", n_scales)):
+        if number < 1 or number != int(number):
+            raise InputError(f"granularity: {name} {number}; take a whole number from 1")
+    levels = grey_levels(image)
+    reduced = _reduce(levels, subsample, _PARTS)
+    signal = cv2.subtract(reduced, _background(reduced, background_subsample, int(radius)))
+    left = [int(signal.sum()), *_left_at_each_scale(signal, int(n_scales))]
+    lost = -np.diff(left) * 100.0 / max(left[0], 1)
+    return {f"granularity_g{scale}": value for scale, value in enumerate(lost.tolist(), start=1)}
+
+
+def _background(image: np.ndarray, part: float, radius: int) -> np.ndarray:
+    reduced = _reduce(image, part)
+    opened = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, disk(radius))
+    height, width = image.shape
+    rows, columns = _enlarging(len(opened), height), _enlarging(opened.shape[1], width)
+    return _weighted(opened, rows, columns, 4 * height * width)
+
+
+def _reduce(image: np.ndarray, part: float, times: int = 1) -> np.ndarray:
+    """Reduce by area averaging, and multiply."""
+    if part == 1:
+        return image.astype(np.uint16) * np.uint16(times)
+    height, width = image.shape
+    rows, columns = (_averaging(n, max(1, int(n * part + 0.5))) for n in (height, width))
+    return _weighted(image, rows, columns, height * width / times)
+
+
+def _weighted(image: np.ndarray, rows, columns, total: float) -> np.ndarray:
+    # Weights are whole numbers, and sums of them stay below 2**53: nothing is rounded but the
+    # result, so a turned image gives the turned result.
+    summed = columns @ (rows @ image.astype(np.float64)).T
+    return np.floor(summed.T / total + 0.5).astype(np.uint16)
+
+
+@lru_cache(maxsize=16)
+def _averaging(n: int, n_after: int) -> csr_array:
+    """Return the overlap of each pixel after with each before, in 1 / `n_after` pixels before."""
+    after, before = np.arange(n_after)[:, None] * n, np.arange(n) * n_after
+    overlap = np.minimum(after + n, before + n_after) - np.maximum(after, before)
+    return csr_array(np.maximum(overlap, 0).astype(np.float64))
+
+
+@lru_cache(maxsize=16)
+def _enlarging(n: int, n_after: int) -> csr_array:
+    """Return the weights of linear interpolation, of which 2 * `n_after` make a whole."""
+    one = 2 * n_after
+    centre = np.clip((2 * np.arange(n_after) + 1) * n - n_after, 0, (n - 1) * one)
+    away = np.abs(centre[:, None] - np.arange(n) * one)
+    return csr_array(np.maximum(one - away, 0).astype(np.float64))
+
+
+def _left_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:
+    forest = _join_brightest(signal)
+    left, eroded = [], signal
+    for _ in range(n_scales):
+        # Of pixels outside the image nothing is known, so they do not erode it.
+        eroded = cv2.erode(eroded, _CROSS)
+        left.append(int(_reconstruct(eroded.ravel(), forest).sum()))
+    return left
+
+
+def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Join the pixels of an image to ever larger regions along its brightest paths.
+
+    In each round every region follows its brightest way out to the neighbour
+    there, until a way is the brightest from both its sides (Boruvka's spanning
+    tree). All regions that meet so become one region of the next round.
+
+    Parameters
+    ----------
+    image : ndarray of uint16, shape (H, W)
+
+    Returns
+    -------
+    list of (brightness, joined, order, starts)
+        For each round, the brightness of each region's way out (65535 where
+        others end in this one); the number of the region it becomes; and its
+        regions sorted by that number, with where each number starts.
+    """
+    joined = np.arange(image.size, dtype=np.int32)
+    pixels = joined.reshape(image.shape)
+    one = np.concatenate([pixels[:, :-1].ravel(), pixels[:-1].ravel()])
+    other = np.concatenate([pixels[:, 1:].ravel(), pixels[1:].ravel()])
+    way = np.concatenate(
+        [np.minimum(image[:, :-1], image[:, 1:]).ravel(), np.minimum(image[:-1], image[1:]).ravel()]
+    )
+    # Brightest first. This order also decides between equals, so that no round goes in circles.
+    by_brightness = np.argsort(~way, kind="stable")
+    one, other, way = one[by_brightness], other[by_brightness], way[by_brightness]
+
+    rounds: list[tuple[np.ndarray, ...]] = []
+    n = image.size
+    while n > 1:
+        numbers = np.arange(n, dtype=np.int32)
+        out = np.minimum(_first_place(one, n), _first_place(other, n))
+        brightness = way[out]
+        towards = one[out] + other[out] - numbers
+        ends = (towards[towards] == numbers) & (numbers < towards)
+        towards[ends] = numbers[ends]
+        brightness[ends] = np.iinfo(way.dtype).max
+        while not np.array_equal(further := towards[towards], towards):
+            towards = further
+
+        joined = (np.cumsum(ends, dtype=np.int32) - np.int32(1))[towards]
+        n_before, n = n, int(np.count_nonzero(ends))
+        # Sorted by counting.
+        sorting = csr_array((np.empty(n_before, bool), (joined, numbers)), shape=(n, n_before))
+        rounds.append((brightness, joined, sorting.indices, sorting.indptr[:-1]))
+        one, other = joined[one], joined[other]
+        between = np.flatnonzero(one != other)
+        one, other, way = one[between], other[between], way[between]
+    return rounds
+
+
+def _first_place(values: np.ndarray, n: int) -> np.ndarray:
+    """Return for each number below `n` where it first stands in `values`; else their count."""
+    places = np.full(n, len(values), dtype=np.int32)
+    # The last one assigned stays.
+    places[values[::-1]] = np.arange(len(values) - 1, -1, -1, dtype=np.int32)
+    return places
+
+
+def _reconstruct(marker: np.ndarray, rounds) -> np.ndarray:
+    """Reconstruct by dilation, from the rounds of joining of the image to reconstruct under.
+
+    A pixel gets the largest that a marker brings to it, where on its way no
+    more gets through than the darkest pixel passed. Ways out only get
+    brighter towards the end of a round, so to that end, and back from it, no
+    more gets through than the brightness of the first way out.
+
+    Parameters
+    ----------
+    marker : ndarray of uint16, shape (n_pixels,)
+        Nowhere above the image.
+    rounds : list
+        From `_join_brightest`.
+
+    Returns
+    -------
+    ndarray of uint16, shape (n_pixels,)
+    """
+    largest = [marker]
+    for brightness, _, order, starts in rounds:
+        through = np.minimum(largest[-1], brightness)
+        largest.append(np.maximum.reduceat(through[order], starts))
+    result = largest.pop()
+    for brightness, joined, _, _ in reversed(rounds):
+        result = np.maximum(np.minimum(result[joined], brightness), largest.pop())
+    return result
