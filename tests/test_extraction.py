@@ -14,7 +14,7 @@ from hpastack import extraction
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.extraction import extract_embeddings, extract_features, weights_record
-from hpastack.features import feature_columns, field_features
+from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
 from hpastack.store import open_store
 
@@ -68,7 +68,7 @@ def stop_after(monkeypatch, n_fields, error=KeyboardInterrupt):
 
 def test_a_store_holds_the_features_of_each_field_under_its_id(catalogue, tmp_path):
     made = extract_features(tmp_path / "set.h5", catalogue, FAMILIES, **OPTIONS)
-    assert (made.n_fields, made.n_columns, made.skipped) == (9, 90, {})
+    assert (made.n_fields, made.n_columns, made.skipped) == (9, 72 + 54, {})
     with open_store(made.path) as store:
         frame = store.to_frame()
         assert (store.kind, store.content, store.allow_nan) == ("label_free", "features", False)
@@ -78,6 +78,24 @@ def test_a_store_holds_the_features_of_each_field_under_its_id(catalogue, tmp_pa
     for image_id, row in catalogue.iterrows():
         expected = field_features(read_field(row, 24), FAMILIES)
         np.testing.assert_array_equal(frame.loc[image_id], np.float32(list(expected.values())))
+
+
+def test_a_store_takes_nan_only_where_a_column_may_be_nan(catalogue, tmp_path):
+    made = extract_features(tmp_path / "set.h5", catalogue, ["compartments"], **OPTIONS)
+    with open_store(made.path) as store:
+        assert store.allow_nan
+        frame = store.to_frame()
+    # Noise has no nuclei.
+    assert (frame["compartments_no_nucleus__blue"] == 1).all()
+    undefined = frame.columns[frame.isna().any()]
+    assert len(undefined) > 0 and set(undefined) <= set(undefined_columns(["compartments"]))
+
+
+def test_fields_can_be_measured_as_they_are(catalogue, tmp_path):
+    made = extract_features(tmp_path / "set.h5", catalogue, ["minimal"], size=None, progress=False)
+    with open_store(made.path) as store:
+        assert store.recipe["size"] == "original"
+        assert (store.to_frame()["minimal_size__field"] == 30).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "set.h5"]
 
 

@@ -117,11 +117,16 @@ def _ridges(levels, scale: float) -> tuple[np.ndarray, np.ndarray, tuple[np.ndar
     both = cv2.sepFilter2D(smooth, cv2.CV_32F, first, first)
     middle = (of_columns + of_rows) * np.float32(0.5)
     lean = (of_columns - of_rows) * np.float32(0.5)
-    spread = cv2.magnitude(lean, both)
+    spread = _length(lean, both)
     variance = np.float32(scale**2)
     across = np.maximum((spread - middle) * variance, 0)
     along = np.maximum((-spread - middle) * variance, 0)
     return across, along, (lean, both)
+
+
+def _length(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    # Not `cv2.magnitude`: its last digit depends on where in memory the arrays lie.
+    return np.sqrt(one * one + other * other)
 
 
 def _summarise(levels, across, along, directions) -> list[float]:
@@ -129,7 +134,7 @@ def _summarise(levels, across, along, directions) -> list[float]:
     if total < 1e-6 * brightness or brightness == 0:
         return [0.0, 0.0, 0.0]
     lean, both = directions
-    spread = cv2.magnitude(lean, both)
+    spread = _length(lean, both)
     weight = across / np.maximum(spread, np.float32(1e-12))
     doubled = [(weight * part).sum(dtype=np.float64) for part in (lean, both)]
     other = along.sum(dtype=np.float64)
