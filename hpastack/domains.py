@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
+from hpastack.features import undefined_columns
 from hpastack.progress import Progress, silent
 from hpastack.tables import read_text_table
 
@@ -85,11 +86,14 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     order : ndarray of int, shape (n,)
         Row of the table that each row of the matrix is.
     values : ndarray of float32, shape (n, d)
+        In a hand-crafted column that is NaN where a field has nothing to
+        measure (`hpastack.features.undefined_columns`), the median of the
+        others stands for it, or 0 if there are none.
 
     Raises
     ------
     InputError
-        If there is no row or column, an id stands twice, or a value is not a
+        If there is no row or column, an id stands twice, or another value is not a
         finite number; the field and the column are named.
     """
     if features.shape[0] == 0 or features.shape[1] == 0:
@@ -104,6 +108,11 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(ids.to_numpy(dtype=str), kind="stable")
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
         values = features.to_numpy(dtype=np.float32)[order]
+    for column in np.flatnonzero(features.columns.isin(undefined_columns())):
+        unknown = np.isnan(values[:, column])
+        if unknown.any():
+            known = values[~unknown, column]
+            values[unknown, column] = np.median(known) if len(known) else 0
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

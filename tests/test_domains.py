@@ -109,6 +109,18 @@ def test_what_cannot_be_clustered_is_named():
             domain_clusters(features, number)
 
 
+def test_nan_of_a_hand_crafted_column_is_the_median_of_the_others():
+    table = pd.DataFrame(
+        {"spots_blob_size_s1__green": [1.0, np.nan, 2.0, 6.0], "other": [0.0, 1.0, 2.0, 3.0]},
+        index=list("dcba"),
+    )
+    order, values = field_matrix(table)
+    assert order.tolist() == [3, 2, 1, 0]
+    assert values[:, 0].tolist() == [6, 2, 2, 1]
+    table["spots_blob_size_s1__green"] = np.nan
+    assert (field_matrix(table)[1][:, 0] == 0).all()
+
+
 def test_a_matrix_is_in_the_order_of_the_ids():
     order, values = field_matrix(table([[0], [1], [2]]).iloc[[2, 0, 1]])
     assert order.tolist() == [1, 2, 0]
@@ -120,8 +132,8 @@ def test_no_reference_column_looks_at_the_protein():
     chosen = reference_columns(columns)
     assert chosen
     assert not any("green" in name for name in chosen)
-    # Each stain has the same families, and what is left of the list names the protein.
-    assert all(name.endswith("__green") for name in set(columns) - set(chosen))
+    # What is left names the protein, or the field as a whole.
+    assert all(name.endswith(("__green", "__field")) for name in set(columns) - set(chosen))
 
 
 @given(
