@@ -1,0 +1,86 @@
+"""A picture of the cells of a field: nuclei, cells, regions and rings as they were found."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hpastack.channels import STAIN_INDEX
+from hpastack.features.grey_levels import grey_levels
+from hpastack.features.regions import N_RINGS, REGIONS, cell_regions
+from hpastack.features.segmentation import segment_cells
+
+#: Colour (RGB) of each region of `REGIONS`.
+REGION_COLOURS = {
+    "outside": (0, 0, 0),
+    "nucleus": (60, 80, 200),
+    "rim": (255, 90, 80),
+    "nucleoli": (255, 230, 60),
+    "perinuclear": (220, 80, 220),
+    "cytoplasm": (40, 120, 60),
+    "edge": (80, 220, 220),
+}
+
+_NUCLEUS_LINE = (255, 255, 255)
+_CELL_LINE = (255, 220, 0)
+# From the centre of the nucleus outwards, and from its rim to the edge of the cell.
+_INNER, _RIM = (255, 255, 255), (40, 60, 200)
+_NEAR, _FAR = (255, 225, 190), (150, 60, 10)
+
+
+def compartment_figure(field) -> np.ndarray:
+    """Draw what the compartments of a field were taken from, to look at.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+        The stains red, green, blue, yellow, in [0, 1].
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, 4 * W, 3)
+        RGB, four pictures side by side: the reference stains with the outlines
+        of nuclei (white) and cells (yellow); the protein with the same outlines; the
+        regions, coloured as `REGION_COLOURS`; the rings, from white to blue in the
+        nuclei and from pale to brown in the cytoplasm. Each stain is stretched
+        to its own brightest thousandth.
+
+    Raises
+    ------
+    InputError
+        If `field` is not of that shape or range.
+    """
+    maps = segment_cells(field)
+    levels = {stain: grey_levels(field[i]) for stain, i in STAIN_INDEX.items()}
+    shown = {stain: _stretched(image) for stain, image in levels.items()}
+    yellow = shown["yellow"] / 2
+    references = np.stack([shown["red"] + yellow, yellow, shown["blue"]], axis=-1)
+    pictures = [_bytes(references), _bytes(np.stack([shown["green"]] * 3, axis=-1))]
+    for picture in pictures:
+        picture[_outline(maps.cells)] = _CELL_LINE
+        picture[_outline(maps.nuclei)] = _NUCLEUS_LINE
+    if maps.n_nuclei == 0:
+        return np.concatenate([*pictures, *[np.zeros_like(pictures[0])] * 2], axis=1)
+    regions = cell_regions(maps, levels["blue"])
+    palette = np.array([REGION_COLOURS[name] for name in REGIONS], np.uint8)
+    steps = np.linspace(0, 1, N_RINGS)[:, None]
+    of_rings = [np.array(a) * (1 - steps) + np.array(b) * steps
+                for a, b in ((_INNER, _RIM), (_NEAR, _FAR))]  # fmt: skip
+    rings = np.concatenate(of_rings).astype(np.uint8)[regions.ring]
+    rings[maps.cells == 0] = 0
+    return np.concatenate([*pictures, palette[regions.region], rings], axis=1)
+
+
+def _stretched(levels: np.ndarray) -> np.ndarray:
+    return np.minimum(levels / max(float(np.quantile(levels, 0.999)), 1.0), 1) ** 0.7
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def _outline(labels: np.ndarray) -> np.ndarray:
+    """Return the pixels of each label that touch another one, or none."""
+    plain = labels.astype(np.float32)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return (labels > 0) & ((cv2.dilate(plain, cross) != plain) | (cv2.erode(plain, cross) != plain))
