@@ -132,24 +132,23 @@ def _pair_counts(cut: np.ndarray, distances: Sequence[int], levels: int) -> np.n
 def _properties(counts: np.ndarray, origin: int) -> np.ndarray:
     """Turn pair counts (levels, levels, distances, directions) into the 8 properties of each."""
     levels = len(counts)
-    pairs = counts.reshape(levels**2, -1).astype(np.int64)
+    pairs = counts.reshape(levels**2, -1)
+    occurring = np.flatnonzero(pairs.any(axis=1))
+    pairs = pairs[occurring].astype(np.int64)
+    first, second = (level[:, np.newaxis] for level in np.divmod(occurring, levels))
     total = pairs.sum(axis=0)
     shares = pairs / total
 
-    first, second = (axis.reshape(-1, 1) for axis in np.indices((levels, levels)))
     apart = np.abs(first - second)
     contrast = (apart**2 * pairs).sum(axis=0) / total
     dissimilarity = (apart * pairs).sum(axis=0) / total
     homogeneity = (shares / (1 + apart**2)).sum(axis=0)
     asm = (shares**2).sum(axis=0)
-    logarithms = np.log2(shares, out=np.zeros_like(shares), where=pairs > 0)
-    entropy = 0.0 - (shares * logarithms).sum(axis=0)
+    entropy = 0.0 - (shares * np.log2(np.where(pairs > 0, shares, 1.0))).sum(axis=0)
 
     # Counted from near the mean, so that the difference of squares loses no digits.
-    step = np.arange(levels)[:, np.newaxis] - origin
-    per_level = pairs.reshape(levels, levels, -1).sum(axis=1)
-    mean = (step * per_level).sum(axis=0) / total
-    variance = (step**2 * per_level).sum(axis=0) / total - mean**2
+    step = first - origin
+    variance = (step**2 * pairs).sum(axis=0) / total - ((step * pairs).sum(axis=0) / total) ** 2
     # Pairs are counted both ways round, so their covariance is variance - contrast / 2.
     uniform = variance == 0
     correlation = np.where(uniform, 1.0, 1 - contrast / np.where(uniform, 1.0, 2 * variance))

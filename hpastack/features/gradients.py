@@ -32,6 +32,8 @@ _WINDOW = np.array([1.0, 4.0, 6.0, 4.0, 1.0])
 _MARGIN = len(_WINDOW) // 2
 # A window of gradients, each of which needs a neighbour.
 _MIN_SIDE = len(_WINDOW) + 2
+# Few enough for the arrays of a strip to stay in the cache of a core.
+_STRIP_PIXELS = 2**14
 
 
 def gradient_features(image: np.ndarray) -> dict[str, float]:
@@ -86,41 +88,61 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
     """
     check_levels(image, _MIN_SIDE, "texture: the window of gradients")
     right, down = (cv2.Sobel(image, cv2.CV_16S, *order)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
-    magnitude = np.empty(right.shape, dtype=np.float32)  # in parts of a level
-    whole, windows = np.zeros(3), np.zeros(2)
-    for rows in row_strips(right.shape, len(_WINDOW), itemsize=8):
-        tensor = _tensor(right[rows], down[rows])
-        # Energies are whole numbers below 2**24, so exact in 32 bit.
-        steepness = np.sqrt(tensor[0].astype(np.float32))
-        np.multiply(steepness, np.float32(_PARTS / _SOBEL_SUM), out=magnitude[rows])
+    rounded = np.empty(right.shape, dtype=np.uint16)
+    sums, whole, windows = np.zeros(2), np.zeros(3), np.zeros(2)
+    work = origin = None
+    for rows in row_strips(right.shape, len(_WINDOW), _STRIP_PIXELS):
+        if work is None:  # the first strip is the largest
+            work = np.empty((4, rows.stop, right.shape[1]))
+        tensor = _tensor(right[rows], down[rows], work)
+        windows += _over_windows(*tensor)
         # Strips overlap: all but the last leave their last rows to the next one.
         own = slice(None if rows.stop == len(right) else 1 - len(_WINDOW))
-        whole += [part[own].sum() for part in tensor]
-        windows += _over_windows(*tensor)
-    energy, stretch, shear = whole.tolist()
+        energy, stretch, shear = (part[own] for part in tensor)
+        whole += energy.sum(), stretch.sum(), shear.sum()
+        # In parts of a level. Energies are whole numbers below 2**24, so exact in 32 bit.
+        magnitude = np.sqrt(energy.astype(np.float32)) * np.float32(_PARTS / _SOBEL_SUM)
+        np.rint(magnitude, out=rounded[rows][own], casting="unsafe")
+        # Counted from near the mean, so that the difference of squares loses no digits.
+        if origin is None:
+            origin = magnitude.mean(dtype=np.float64)
+        apart = np.subtract(magnitude, origin, dtype=np.float64).ravel()
+        sums += apart.sum(), apart @ apart
+    unit = (N_LEVELS - 1) * _PARTS
+    mean, square = (sums / right.size).tolist()
+    p95 = histogram_quantiles(_counts(rounded), [0.95])[0]
+    all_energy, all_stretch, all_shear = whole.tolist()
     return {
-        **_magnitudes(magnitude),
+        "texture_gradient_mean": float(origin + mean) / unit,
+        "texture_gradient_sd": math.sqrt(max(square - mean**2, 0.0)) / unit,
+        "texture_gradient_p95": float(p95) / unit,
         "texture_coherence": _parallel(*windows.tolist()),
-        "texture_alignment": _parallel(energy, math.hypot(stretch, shear)),
+        "texture_alignment": _parallel(all_energy, math.hypot(all_stretch, all_shear)),
     }
 
 
-def _tensor(right: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return energy, stretch and shear of the structure tensor at each pixel.
+def _tensor(right: np.ndarray, down: np.ndarray, work: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return energy, stretch and shear of the structure tensor at each pixel, within `work`.
 
     ``stretch + 1j * shear`` is the squared gradient as a complex number: its
     angle is twice that of the gradient, so opposite gradients add up. Of an
     average of tensors, ``l1 + l2`` is the energy and ``l1 - l2`` the length of
     this number.
     """
-    right, down = right.astype(np.float64), down.astype(np.float64)
-    across, along = right * right, down * down
-    shear = right * down
+    across, along, energy, shear = work[:, : len(right)]
+    across[...], along[...] = right, down
+    np.multiply(across, along, out=shear)
     shear += shear
-    return across + along, across - along, shear
+    across *= across
+    along *= along
+    np.add(across, along, out=energy)
+    stretch = np.subtract(across, along, out=across)
+    return energy, stretch, shear
 
 
-def _over_windows(energy, stretch, shear) -> tuple[float, float]:
+def _over_windows(
+    energy: np.ndarray, stretch: np.ndarray, shear: np.ndarray
+) -> tuple[float, float]:
     """Sum ``l1 + l2`` and ``l1 - l2`` over all windows within a strip."""
     inner = slice(_MARGIN, -_MARGIN)
     stretch, shear = (
@@ -131,24 +153,14 @@ def _over_windows(energy, stretch, shear) -> tuple[float, float]:
     return rows @ energy @ columns, cv2.magnitude(stretch, shear).sum()
 
 
-def _magnitudes(magnitude: np.ndarray) -> dict[str, float]:
-    """Return mean, standard deviation and 95th percentile, from parts of a level."""
-    mean = magnitude.mean(dtype=np.float64)
-    squares = 0.0
+def _counts(rounded: np.ndarray) -> np.ndarray:
+    """Count the pixels at each part of a level."""
     counts = np.zeros(N_LEVELS * _PARTS, dtype=np.int64)
-    for rows in row_strips(magnitude.shape, 1, itemsize=8):
-        apart = (magnitude[rows] - mean).ravel()
-        squares += float(apart @ apart)
-        # 32-bit floats count exactly up to 2**24, more than the pixels of a strip.
-        rounded = np.rint(magnitude[rows]).astype(np.uint16)
-        counted = cv2.calcHist([rounded], [0], None, [len(counts)], [0, len(counts)])
+    # 32-bit floats count exactly up to 2**24, more than the pixels of a strip.
+    for rows in row_strips(rounded.shape, 1, 2**20):
+        counted = cv2.calcHist([rounded[rows]], [0], None, [len(counts)], [0, len(counts)])
         counts += counted.ravel().astype(np.int64)
-    unit = (N_LEVELS - 1) * _PARTS
-    return {
-        "texture_gradient_mean": float(mean) / unit,
-        "texture_gradient_sd": math.sqrt(squares / magnitude.size) / unit,
-        "texture_gradient_p95": float(histogram_quantiles(counts, [0.95])[0]) / unit,
-    }
+    return counts
 
 
 def _parallel(total: float, difference: float) -> float:

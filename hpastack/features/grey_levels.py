@@ -17,9 +17,6 @@ from hpastack.errors import InputError
 #: Grey levels over [0, 1].
 N_LEVELS = 256
 
-# Of an array of a strip: small enough for a few of them to stay in the cache of a core.
-_STRIP_BYTES = 2**18
-
 
 def grey_levels(image) -> np.ndarray:
     """Round one stain to its 256 grey levels.
@@ -132,7 +129,7 @@ def check_levels(levels: np.ndarray, min_side: int, what: str) -> None:
         )
 
 
-def row_strips(shape: tuple[int, int], window: int, itemsize: int) -> Iterator[slice]:
+def row_strips(shape: tuple[int, int], window: int, n_pixels: int) -> Iterator[slice]:
     """Cut the rows of an image into strips, for work that stays in the cache.
 
     Parameters
@@ -142,8 +139,8 @@ def row_strips(shape: tuple[int, int], window: int, itemsize: int) -> Iterator[s
     window : int
         Rows that are looked at together, at most as many as there are. Strips overlap by
         one row less, so that each run of `window` rows lies in exactly one strip.
-    itemsize : int
-        Bytes that a pixel takes in the arrays that are worked on.
+    n_pixels : int
+        Roughly how many pixels a strip has without the overlap.
 
     Yields
     ------
@@ -152,11 +149,11 @@ def row_strips(shape: tuple[int, int], window: int, itemsize: int) -> Iterator[s
 
     Examples
     --------
-    >>> list(row_strips((1000, 512), window=3, itemsize=2))[:2]
-    [slice(0, 258, None), slice(256, 514, None)]
+    >>> list(row_strips((1000, 512), window=3, n_pixels=2**16))[:2]
+    [slice(0, 130, None), slice(128, 258, None)]
     """
     rows, columns = shape
-    step = max(1, _STRIP_BYTES // itemsize // columns)
+    step = max(1, n_pixels // columns)
     for top in range(0, rows - window + 1, step):
         yield slice(top, min(top + step + window - 1, rows))
 

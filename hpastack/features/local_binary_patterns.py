@@ -19,6 +19,8 @@ _BINS = (*range(_N_POINTS + 1), "other")
 
 # Weights of interpolation are in 256ths: the most for which a weighted level fits 16 bits.
 _WEIGHT_BITS = 8
+# Few enough for the arrays of a strip to stay in the cache of a core.
+_STRIP_PIXELS = 2**17
 
 #: What each value means, in the order of `lbp_features`; ``{stain}`` is filled in.
 MEANINGS = {
@@ -93,7 +95,7 @@ def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, f
             raise InputError(f"texture: radius {radius}; take 1 px or more")
         check_levels(image, 2 * radius + 1, f"texture: radius {radius}")
         by_code = np.zeros(2**_N_POINTS, dtype=np.int64)
-        for rows in row_strips(image.shape, window=2 * radius + 1, itemsize=2):
+        for rows in row_strips(image.shape, 2 * radius + 1, _STRIP_PIXELS):
             codes = _codes(image[rows], radius)
             # 32-bit floats count exactly up to 2**24, more than the pixels of a strip.
             counted = cv2.calcHist([codes], [0], None, [len(by_code)], [0, len(by_code)])
@@ -122,17 +124,22 @@ def _codes(image: np.ndarray, radius: int) -> np.ndarray:
     near = wide * np.uint16(whole - 2 * side_weight - far_weight)
     side = wide * np.uint16(side_weight)
     far = wide * np.uint16(far_weight)
+    # Both pixels at the sides, for points along either diagonal; at the upper left of the four.
+    along_falling = side[1:, :-1] + side[:-1, 1:]
+    along_rising = side[:-1, :-1] + side[1:, 1:]
 
     centre, wide_centre = beside(image, 0, 0), beside(wide << _WEIGHT_BITS, 0, 0)
     codes = np.zeros((rows, columns), dtype=np.uint8)
     brighter = np.empty((rows, columns), dtype=bool)
     for down, right in _DIRECTIONS:
         if down and right:
-            point = beside(near, down * inner, right * inner) + beside(
-                side, down * inner, right * outer
+            point = beside(near, down * inner, right * inner)
+            point = point + beside(far, down * outer, right * outer)
+            point += beside(
+                along_falling if down == right else along_rising,
+                inner if down > 0 else -outer,
+                inner if right > 0 else -outer,
             )
-            point += beside(side, down * outer, right * inner)
-            point += beside(far, down * outer, right * outer)
             np.greater_equal(point, wide_centre, out=brighter)
         else:
             np.greater_equal(beside(image, down * radius, right * radius), centre, out=brighter)
