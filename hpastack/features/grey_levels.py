@@ -77,6 +77,8 @@ def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
     >>> reduced_levels(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 2)
     array([[2, 8]], dtype=uint8)
     """
+    if factor == 1:
+        return levels
     height, width = levels.shape
     rows, columns = round(height / factor), round(width / factor)
     if (rows * factor, columns * factor) == (height, width):
