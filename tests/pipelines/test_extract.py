@@ -32,7 +32,7 @@ def workspace(tmp_path):
     for number in range(5):
         files = {stain: str(images / f"field{number}_{stain}.png") for stain in STAINS}
         for path in files.values():
-            cv2.imwrite(path, rng.integers(0, 256, (24, 24), dtype=np.uint8))
+            cv2.imwrite(path, rng.integers(0, 256, (32, 32), dtype=np.uint8))
         rows[f"field{number}"] = {"split": "train", "target": "0", "source": "x", **files}
     fields = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
     facts, _ = check_fields(fields, threads=1, progress=False)
@@ -216,7 +216,7 @@ def test_shipped_recipe_is_valid_and_says_how_to_run_it(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["intensity", "texture"])
 def test_shipped_handcrafted_recipe_runs(name, workspace):
-    assert run(workspace, name, "--set", "size=24") == 0
+    assert run(workspace, name, "--set", "size=32") == 0
 
 
 def test_handcrafted_extraction_loads_no_torch(workspace):
