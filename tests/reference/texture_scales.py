@@ -9,10 +9,10 @@ from skimage.transform import downscale_local_mean
 def texture_of_stain(image):
     """Return the columns of `texture_features`; sides are multiples of 4.
 
-    Three things differ by definition. scikit-image interpolates the points of a binary
-    pattern in floating point, so ties with them may break; its structure tensor
-    has a Gaussian window instead of a binomial one; and the percentile of
-    gradients is exact here. Aligned and coherent are undefined for constant images.
+    Three things differ by definition. The points of a binary pattern are interpolated in
+    floating point instead of whole 256ths; the structure tensor has a Gaussian window
+    instead of a binomial one; and the percentile of gradients is that of exact
+    magnitudes. For a constant image coherence and alignment are undefined here.
     """
     levels = np.round(np.asarray(image) * np.float32(255)).astype(float)
     values = {}
