@@ -108,11 +108,10 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(ids.to_numpy(dtype=str), kind="stable")
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
         values = features.to_numpy(dtype=np.float32)[order]
-    for column in np.flatnonzero(features.columns.isin(undefined_columns())):
-        unknown = np.isnan(values[:, column])
-        if unknown.any():
-            known = values[~unknown, column]
-            values[unknown, column] = np.median(known) if len(known) else 0
+    for position in np.flatnonzero(features.columns.isin(undefined_columns())):
+        cells = values[:, position]
+        unknown = np.isnan(cells)
+        cells[unknown] = np.median(cells[~unknown]) if not unknown.all() else 0
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

@@ -7,6 +7,9 @@ and a field gives the same figures whether it is stored with 8 or with 16 bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 
 from hpastack.errors import InputError
@@ -50,6 +53,114 @@ def grey_levels(image) -> np.ndarray:
         )
     # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
     return np.rint(image * np.float32(N_LEVELS - 1)).astype(np.uint8)
+
+
+def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
+    """Reduce an image of grey levels by averaging areas, and round to whole levels again.
+
+    Where a side is no multiple of `factor`, it is reduced to the nearest whole
+    number of pixels, and a pixel that lies across two of the reduced ones counts
+    for each by its share. Averages are taken in whole numbers, so that a
+    turned or mirrored image is reduced to the same levels, turned or mirrored.
+
+    Parameters
+    ----------
+    levels : ndarray of uint8, shape (H, W)
+        As `grey_levels` gives it.
+    factor : {1, 2, 4}
+        How many pixels become one, along each side.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H / factor, W / factor), both rounded
+        To the nearest level, ties to the even one.
+
+    Examples
+    --------
+    >>> reduced_levels(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 2)
+    array([[2, 8]], dtype=uint8)
+    """
+    if factor == 1:
+        return levels
+    height, width = levels.shape
+    rows, columns = round(height / factor), round(width / factor)
+    if (rows * factor, columns * factor) == (height, width):
+        # Sums of 4 or 16 levels and quarters of them are exact in float32.
+        means = cv2.resize(levels.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    else:
+        means = _area_sums(_area_sums(levels, rows).T, columns).T / (height * width)
+    return np.rint(means).astype(np.uint8)
+
+
+def _area_sums(values: np.ndarray, n: int) -> np.ndarray:
+    """Sum whole numbers over `n` equal parts of the first axis; in units of 1 / `n` pixel."""
+    whole, part = np.divmod(np.arange(n + 1) * len(values), n)
+    before = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
+    np.cumsum(values, axis=0, out=before[1:])
+    cut = values[np.minimum(whole, len(values) - 1)]
+    return np.diff(n * before[whole] + part[:, np.newaxis] * cut, axis=0)
+
+
+def check_levels(levels: np.ndarray, min_side: int, what: str) -> None:
+    """Refuse what is not an image of grey levels, or is too small for what is measured.
+
+    Parameters
+    ----------
+    levels : ndarray
+        To be of uint8 and 2-D, as `grey_levels` gives it.
+    min_side : int
+        Pixels that the shorter side has to have.
+    what : str
+        Opens the message.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_levels(np.zeros((9, 8), dtype=np.uint8), 8, "texture")
+    """
+    if levels.ndim != 2 or levels.dtype != np.uint8:
+        raise InputError(
+            f"{what}: takes an image of grey levels (uint8, 2-D), not {levels.dtype} "
+            f"of shape {levels.shape}; `grey_levels` makes one of a stain in [0, 1]"
+        )
+    if min(levels.shape) < min_side:
+        raise InputError(
+            f"{what} does not fit an image of {levels.shape[0]} x {levels.shape[1]} px; "
+            f"the shorter side has to have {min_side} px"
+        )
+
+
+def row_strips(shape: tuple[int, int], window: int, n_pixels: int) -> Iterator[slice]:
+    """Cut the rows of an image into strips, for work that stays in the cache.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    window : int
+        Rows that are looked at together, at most as many as there are. Strips overlap by
+        one row less, so that each run of `window` rows lies in exactly one strip.
+    n_pixels : int
+        Roughly how many pixels a strip has without the overlap.
+
+    Yields
+    ------
+    slice
+        Of rows, from the top.
+
+    Examples
+    --------
+    >>> list(row_strips((1000, 512), window=3, n_pixels=2**16))[:2]
+    [slice(0, 130, None), slice(128, 258, None)]
+    """
+    rows, columns = shape
+    step = max(1, n_pixels // columns)
+    for top in range(0, rows - window + 1, step):
+        yield slice(top, min(top + step + window - 1, rows))
 
 
 def histogram_quantiles(counts, fractions) -> np.ndarray:

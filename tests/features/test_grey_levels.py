@@ -1,14 +1,20 @@
 """Grey levels, quantiles and thresholds: worked by hand, against scikit-image, smooth."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from reference.block_mean import block_mean
 from skimage.filters import threshold_otsu
 
 from hpastack.errors import InputError
 from hpastack.features.grey_levels import (
+    check_levels,
     grey_levels,
     histogram_quantiles,
     otsu_threshold,
+    reduced_levels,
+    row_strips,
     weights_above,
 )
 
@@ -96,3 +102,77 @@ def test_otsu_moves_smoothly_where_two_levels_serve_equally():
 def test_weights_above_split_the_level_that_the_threshold_cuts():
     weights = weights_above(99.75)
     assert weights[99] == 0 and weights[100] == 0.75 and weights[101] == 1
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_whole_blocks_are_averaged_exactly(factor):
+    # Few levels, so that many averages lie half way between two.
+    levels = np.random.default_rng(0).integers(0, 4, (64, 48)).astype(np.uint8)
+    expected = np.round(block_mean(levels, factor))
+    np.testing.assert_array_equal(reduced_levels(levels, factor), expected)
+
+
+def slow_area_mean(levels, rows, columns):
+    """Pixel by pixel, in fractions."""
+    height, width = levels.shape
+
+    def overlaps(n, n_reduced, at):
+        for pixel in range(n):
+            first = max(Fraction(at * n, n_reduced), pixel)
+            last = min(Fraction((at + 1) * n, n_reduced), pixel + 1)
+            if last > first:
+                yield pixel, last - first
+
+    means = np.empty((rows, columns), dtype=int)
+    for y in range(rows):
+        for x in range(columns):
+            total = sum(
+                down * right * int(levels[i, j])
+                for i, down in overlaps(height, rows, y)
+                for j, right in overlaps(width, columns, x)
+            )
+            means[y, x] = round(total * rows * columns / (height * width))
+    return means
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor", "reduced"),
+    [((9, 14), 2, (4, 7)), ((35, 33), 4, (9, 8)), ((12, 7), 4, (3, 2))],
+)
+def test_other_sides_are_averaged_by_share(shape, factor, reduced):
+    levels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.testing.assert_array_equal(reduced_levels(levels, factor), slow_area_mean(levels, *reduced))
+
+
+@pytest.mark.parametrize("shape", [(40, 32), (41, 35)])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_turned_image_is_reduced_to_the_turned_one(shape, factor):
+    levels = np.random.default_rng(0).integers(0, 3, shape).astype(np.uint8)
+    reduced = reduced_levels(levels, factor)
+    for turn in (np.rot90, np.flipud, np.fliplr, np.transpose):
+        np.testing.assert_array_equal(reduced_levels(turn(levels), factor), turn(reduced))
+
+
+@pytest.mark.parametrize("window", [1, 3, 7])
+@pytest.mark.parametrize("n_pixels", [1, 100, 10_000])
+def test_strips_hold_each_window_once(window, n_pixels):
+    strips = list(row_strips((50, 20), window, n_pixels))
+    tops = [top for rows in strips for top in range(rows.start, rows.stop - window + 1)]
+    assert tops == list(range(50 - window + 1))
+    assert all(rows.stop - rows.start <= strips[0].stop for rows in strips)
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        (
+            np.zeros((9, 9)),
+            r"texture: takes an image of grey levels .* not float64 of shape \(9, 9\)",
+        ),
+        (np.zeros((2, 9, 9), dtype=np.uint8), "not uint8 of shape"),
+        (np.zeros((9, 7), dtype=np.uint8), "does not fit an image of 9 x 7 px; .* have 8 px"),
+    ],
+)
+def test_what_is_not_an_image_of_levels_is_refused(levels, message):
+    with pytest.raises(InputError, match=message):
+        check_levels(levels, 8, "texture")

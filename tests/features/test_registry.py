@@ -224,8 +224,9 @@ def test_storage_of_a_reduced_field_does_not_change_its_features(source, real_da
     ):
         paths = store_stains(tmp_path / name, np.round(field * levels), dtype, suffix)
         change, column = worst_change(as_float, hs.field_features(read_field(paths, 512)))
-        # Promised is 2 %. Only values half way between two levels may round differently.
-        assert change < 0.001, (name, column)
+        # Promised is 2 %. Only values half way between two levels may round differently; a pixel
+        # of a rare pattern is 0.1 % of its share at quarter scale.
+        assert change < 0.002, (name, column)
 
 
 @pytest.mark.slow

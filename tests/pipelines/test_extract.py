@@ -33,7 +33,7 @@ def workspace(tmp_path):
     for number in range(5):
         files = {stain: str(images / f"field{number}_{stain}.png") for stain in STAINS}
         for path in files.values():
-            cv2.imwrite(path, rng.integers(0, 256, (24, 24), dtype=np.uint8))
+            cv2.imwrite(path, rng.integers(0, 256, (32, 32), dtype=np.uint8))
         rows[f"field{number}"] = {"split": "train", "target": "0", "source": "x", **files}
     fields = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
     facts, _ = check_fields(fields, threads=1, progress=False)
