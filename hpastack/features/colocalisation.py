@@ -9,7 +9,13 @@ import cv2
 import numpy as np
 
 from hpastack.errors import InputError
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, otsu_threshold, weights_above
+from hpastack.features.grey_levels import (
+    N_LEVELS,
+    grey_levels,
+    level_counts,
+    otsu_threshold,
+    weights_above,
+)
 
 #: What each value means, in the order of `colocalisation_features`; ``{reference}`` and
 #: ``{stain}`` are filled in.
@@ -166,7 +172,7 @@ def colocalisation_of_pairs(
 
 def _prepare(image) -> _Stain:
     levels = grey_levels(image)
-    counts = np.bincount(levels.ravel(), minlength=N_LEVELS)
+    counts = level_counts(levels)
     return _Stain(levels, counts, otsu_threshold(counts))
 
 

@@ -11,6 +11,7 @@ from hpastack.features.grey_levels import (
     N_LEVELS,
     check_levels,
     histogram_quantiles,
+    level_counts,
     row_strips,
 )
 
@@ -110,7 +111,7 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
         sums += apart.sum(), apart @ apart
     unit = (N_LEVELS - 1) * _PARTS
     mean, square = (sums / right.size).tolist()
-    p95 = histogram_quantiles(_counts(rounded), [0.95])[0]
+    p95 = histogram_quantiles(level_counts(rounded, N_LEVELS * _PARTS), [0.95])[0]
     all_energy, all_stretch, all_shear = whole.tolist()
     return {
         "texture_gradient_mean": float(origin + mean) / unit,
@@ -152,16 +153,6 @@ def _over_windows(
     rows, columns = (np.convolve(np.ones(side - 2 * _MARGIN), _WINDOW) for side in energy.shape)
     # Not `cv2.magnitude`: its last digit depends on where in memory the arrays lie.
     return rows @ energy @ columns, np.sqrt(stretch * stretch + shear * shear).sum()
-
-
-def _counts(rounded: np.ndarray) -> np.ndarray:
-    """Count the pixels at each part of a level."""
-    counts = np.zeros(N_LEVELS * _PARTS, dtype=np.int64)
-    # 32-bit floats count exactly up to 2**24, more than the pixels of a strip.
-    for rows in row_strips(rounded.shape, 1, 2**20):
-        counted = cv2.calcHist([rounded[rows]], [0], None, [len(counts)], [0, len(counts)])
-        counts += counted.ravel().astype(np.int64)
-    return counts
 
 
 def _parallel(total: float, difference: float) -> float:

@@ -55,6 +55,32 @@ def grey_levels(image) -> np.ndarray:
     return np.rint(image * np.float32(N_LEVELS - 1)).astype(np.uint8)
 
 
+def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:
+    """Count the pixels at each level.
+
+    Parameters
+    ----------
+    levels : ndarray of uint8 or uint16, shape (H, W)
+    n_levels : int, default=256
+        More than the highest level.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_levels,)
+
+    Examples
+    --------
+    >>> level_counts(np.array([[0, 2], [2, 2]], dtype=np.uint8), 4)
+    array([1, 0, 3, 0])
+    """
+    counts = np.zeros(n_levels, dtype=np.int64)
+    # OpenCV counts in 32-bit floats: exact up to 2**24, more than the pixels of a strip.
+    for rows in row_strips(levels.shape, 1, 2**20):
+        counted = cv2.calcHist([levels[rows]], [0], None, [n_levels], [0, n_levels])
+        counts += counted.ravel().astype(np.int64)
+    return counts
+
+
 def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
     """Reduce an image of grey levels by averaging areas, and round to whole levels again.
 

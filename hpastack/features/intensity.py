@@ -8,6 +8,7 @@ from hpastack.features.grey_levels import (
     N_LEVELS,
     grey_levels,
     histogram_quantiles,
+    level_counts,
     otsu_threshold,
     weights_above,
 )
@@ -83,7 +84,7 @@ def intensity_features(image) -> dict[str, float]:
     >>> values["intensity_mean"], values["intensity_otsu"], values["intensity_above"]
     (0.25, 0.5, 0.25)
     """
-    counts = np.bincount(grey_levels(image).ravel(), minlength=N_LEVELS)
+    counts = level_counts(grey_levels(image))
     return dict(zip(MEANINGS, _summarise(counts), strict=True))
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from hpastack.errors import InputError
-from hpastack.features.grey_levels import check_levels, row_strips
+from hpastack.features.grey_levels import check_levels, level_counts, row_strips
 
 RADII = (1, 2, 3)
 
@@ -97,9 +96,7 @@ def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, f
         by_code = np.zeros(2**_N_POINTS, dtype=np.int64)
         for rows in row_strips(image.shape, 2 * radius + 1, _STRIP_PIXELS):
             codes = _codes(image[rows], radius)
-            # 32-bit floats count exactly up to 2**24, more than the pixels of a strip.
-            counted = cv2.calcHist([codes], [0], None, [len(by_code)], [0, len(by_code)])
-            by_code += counted.ravel().astype(np.int64)
+            by_code += level_counts(codes, len(by_code))
         counts = np.bincount(_PATTERN_OF_CODE, weights=by_code, minlength=len(_BINS))
         for pattern, share in zip(_BINS, (counts / by_code.sum()).tolist(), strict=True):
             values[f"texture_lbp_{pattern}_r{radius}"] = share

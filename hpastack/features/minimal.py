@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hpastack.channels import STAIN_INDEX
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, otsu_threshold
+from hpastack.features.grey_levels import N_LEVELS, grey_levels, level_counts, otsu_threshold
 
 _STAINS = ("red", "green", "blue")
 
@@ -73,34 +73,33 @@ def minimal_features(field) -> dict[str, float]:
     (0.5, 1.0)
     """
     levels = {stain: grey_levels(field[STAIN_INDEX[stain]]) for stain in _STAINS}
+    counts = {stain: level_counts(image) for stain, image in levels.items()}
+    moments = {stain: _moments(of_levels) for stain, of_levels in counts.items()}
     scale = N_LEVELS - 1
-    means = [float(levels[stain].mean()) / scale for stain in _STAINS]
-    sds = [float(levels[stain].std()) / scale for stain in _STAINS]
-    lit = [_mean_where(levels[stain], levels[stain] > 0) for stain in _STAINS]
-    luminosity = sum(weight * mean for weight, mean in zip(_LUMINOSITY, means))
     green = levels["green"]
-    others = (levels["red"], levels["blue"])
     values = [
-        *means,
-        *sds,
-        *lit,
-        luminosity,
-        *(_correlation(green, other) for other in others),
-        *(_mean_where(green, _above_otsu(other)) for other in others),
-        float(max(green.shape)),
+        *(mean / scale for mean, _ in moments.values()),
+        *(sd / scale for _, sd in moments.values()),
+        *(_moments(np.concatenate([[0], counts[stain][1:]]))[0] / scale for stain in _STAINS),
+        sum(weight * moments[s][0] for weight, s in zip(_LUMINOSITY, _STAINS)) / scale,
     ]
-    return dict(zip(MEANINGS, values, strict=True))
+    for other in ("red", "blue"):
+        # Whole numbers: a product of levels fits in 16 bit.
+        product = np.multiply(green, levels[other], dtype=np.uint16).sum(dtype=np.int64)
+        covariance = int(product) / green.size - moments["green"][0] * moments[other][0]
+        spread = moments["green"][1] * moments[other][1]
+        values.append(covariance / spread if spread else 0.0)
+    for other in ("red", "blue"):
+        there = levels[other] > otsu_threshold(counts[other])
+        n = np.count_nonzero(there)
+        values.append(float(green[there].sum(dtype=np.int64)) / n / scale if n else 0.0)
+    return dict(zip(MEANINGS, map(float, [*values, max(green.shape)]), strict=True))
 
 
-def _mean_where(levels: np.ndarray, mask: np.ndarray) -> float:
-    return float(levels[mask].mean()) / (N_LEVELS - 1) if mask.any() else 0.0
-
-
-def _above_otsu(levels: np.ndarray) -> np.ndarray:
-    return levels > otsu_threshold(np.bincount(levels.ravel(), minlength=N_LEVELS))
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    first, second = (levels - levels.mean() for levels in (first, second))
-    size = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / size if size else 0.0
+def _moments(counts: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of a histogram, in levels; 0 if it is empty."""
+    n = int(counts.sum())
+    if n == 0:
+        return 0.0, 0.0
+    mean = int(counts @ np.arange(N_LEVELS)) / n
+    return mean, float((counts @ (np.arange(N_LEVELS) - mean) ** 2) / n) ** 0.5

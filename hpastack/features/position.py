@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 
@@ -51,8 +52,13 @@ def canonical_position(levels: np.ndarray) -> np.ndarray:
 
 def _weights(levels: np.ndarray) -> np.ndarray:
     height, width = levels.shape[1:]
-    of_rows = levels.sum(axis=2, dtype=np.int64) @ (2 * np.arange(height) - (height - 1))
-    of_columns = levels.sum(axis=1, dtype=np.int64) @ (2 * np.arange(width) - (width - 1))
+    # Sums of a row or column of levels fit in 32 bit, those of all of them do not.
+    by_row, by_column = (
+        np.stack([cv2.reduce(s, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for s in levels])
+        for axis in (1, 0)
+    )
+    of_rows = by_row.astype(np.int64) @ (2 * np.arange(height) - (height - 1))
+    of_columns = by_column.astype(np.int64) @ (2 * np.arange(width) - (width - 1))
     return np.stack([of_rows, of_columns], axis=1)
 
 

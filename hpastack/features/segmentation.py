@@ -15,7 +15,7 @@ from skimage.segmentation import watershed
 
 from hpastack.channels import STAIN_INDEX, STAINS
 from hpastack.errors import InputError
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, otsu_threshold
+from hpastack.features.grey_levels import N_LEVELS, grey_levels, level_counts, otsu_threshold
 
 # The smallest nucleus, and the largest hole that is filled, as radii in units.
 _SMALLEST_NUCLEUS = 5.0
@@ -207,7 +207,7 @@ def _threshold(values: np.ndarray) -> tuple[float, float]:
     if top <= 0:
         return 0.0, 0.0
     scale = (N_LEVELS - 1) / top
-    counts = np.bincount((values * scale + 0.5).astype(np.uint8).ravel(), minlength=N_LEVELS)
+    counts = level_counts((values * scale + 0.5).astype(np.uint8))
     threshold = otsu_threshold(counts)
     levels = np.arange(N_LEVELS)
     above = levels > threshold

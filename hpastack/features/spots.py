@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from hpastack.features.grey_levels import (
-    N_LEVELS,
     grey_levels,
     histogram_quantiles,
+    level_counts,
     otsu_threshold,
 )
 
@@ -178,12 +178,12 @@ def robust_sd(values: np.ndarray) -> float:
     float
         1.48 times the median of the absolute values, right to a thousandth of the largest.
     """
-    sizes = np.abs(values).ravel()
+    sizes = np.abs(values)
     top = float(sizes.max())
     if top == 0:
         return 0.0
     # A median of a histogram in one pass, instead of partial sorting.
-    counts = np.bincount((sizes * np.float32(4095 / top)).astype(np.uint16), minlength=4096)
+    counts = level_counts((sizes * np.float32(4095 / top)).astype(np.uint16), 4096)
     return _MAD_TO_SD * top / 4095 * (float(histogram_quantiles(counts, [0.5])[0]) + 0.5)
 
 
@@ -207,7 +207,7 @@ def _blobs(levels: np.ndarray, scale: float) -> list[float]:
 
 def _parts(levels: np.ndarray) -> list[float]:
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), _PART_SMOOTHING)
-    counts = np.bincount(np.rint(smooth).astype(np.uint8).ravel(), minlength=N_LEVELS)
+    counts = level_counts(np.rint(smooth).astype(np.uint8))
     # Half a level above a constant image, whose smoothing leaves rounding errors.
     is_constant = np.count_nonzero(counts) == 1
     above = (smooth > otsu_threshold(counts) + 0.5 * is_constant).astype(np.uint8)
