@@ -13,6 +13,7 @@ from benchmarks import (
     degraded,
     domains,
     duplicates,
+    feature_patterns,
     features,
     folds,
     honesty,
@@ -40,7 +41,8 @@ def main() -> None:
     print(f"machine: {len(os.sched_getaffinity(0))} cores of {_processor()}")
     print(f"python {platform.python_version()}, {package_versions()}")
     synthetic.main()
-    features.main()
+    features.main(REAL_DATA if REAL_DATA.is_dir() else None)
+    feature_patterns.main()
     duplicates.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():

@@ -41,6 +41,8 @@ def main(data: Path | None = None) -> None:
         try:
             _beside_others(data)
             _scale_up(data)
+            if data is not None:
+                _known_cells(data)
         finally:
             cv2.setNumThreads(n_threads)
 
@@ -180,6 +182,28 @@ def _cp_measure(field: np.ndarray) -> dict[str, tuple]:
         # Theirs takes the cells as known, so ours does here, too.
         "compartments": (lambda: measure_compartments(levels, maps), compartments),
     }
+
+
+def _known_cells(data: Path) -> None:
+    """Compare the cells found with those that a neural network found (HPA-Cell-Segmentation)."""
+    n_known = n_matched = 0
+    overlaps = []
+    for place in sorted((data / "fields" / "kaggle").glob("*_cellmask.png")):
+        stem = str(place).removesuffix("_cellmask.png")
+        found = segment_cells(read_field({s: f"{stem}_{s}.png" for s in STAINS}, 512)).cells
+        known = cv2.imread(str(place), cv2.IMREAD_UNCHANGED)
+        known = cv2.resize(known, found.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        for number in np.unique(known[known > 0]):
+            cell = known == number
+            best = np.bincount(found[cell & (found > 0)], minlength=1).argmax()
+            own = (found == best) & (best > 0)
+            overlaps.append((cell & own).sum() / (cell | own).sum())
+            n_known += 1
+            n_matched += overlaps[-1] > 0.5
+    print(
+        f"features: {n_matched} of {n_known} cells that a neural network found overlap one of ours "
+        f"by more than half; median intersection over union {np.median(overlaps):.2f}"
+    )
 
 
 def _scale_up(data: Path | None) -> None:

@@ -1,36 +1,65 @@
-"""Write the tables of docs/features.md: python docs/make_features.py."""
+"""Write docs/columns.md and draw docs/cells.jpg: python docs/make_features.py."""
 
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hpastack as hs  # noqa: E402
 from hpastack.features import FAMILIES  # noqa: E402
 
-PAGE = Path(__file__).with_name("features.md")
-BEGIN = "<!-- begin: written by docs/make_features.py -->"
-END = "<!-- end: written by docs/make_features.py -->"
+PAGE = Path(__file__).with_name("columns.md")
+PICTURE = Path(__file__).with_name("cells.jpg")
+
+HEAD = """# All hand-crafted columns
+
+Written by `docs/make_features.py` from what `hs.describe_columns` says. Columns measured in
+the same way on several stains stand together, with `STAIN` for the name of each. What the words
+mean, and what is measured where there is nothing to measure, stands in [Features](features.md).
+"""
+
+# What is drawn: labels, seed and cell line.
+DRAWN = (("25 2", 3, "U-2 OS"), ("23", 1, "HEK 293"), ("0 16", 5, "A-431"))
 
 
-def tables() -> str:
-    """Return a table for each family: a row a column, with its meaning."""
-    lines: list[str] = []
+def page() -> str:
+    """Return the text of the page: a table for each family."""
+    lines = [HEAD.rstrip()]
     for family in FAMILIES:
         meanings = hs.describe_columns(hs.feature_columns([family]))
-        lines += ["", f"### {family}: {len(meanings)} columns", ""]
-        lines += ["| column | meaning |", "| --- | --- |"]
-        lines += [f"| `{column}` | {meaning} |" for column, meaning in meanings.items()]
+        lines += ["", f"## {family}: {len(meanings)} columns", ""]
+        lines += ["| column | stains | meaning |", "| --- | --- | --- |"]
+        lines += [f"| `{name}` | {stains} | {line} |" for name, stains, line in _rows(meanings)]
     return "\n".join([*lines, ""])
 
 
-def renewed(page: str) -> str:
-    """Return the text of the page with its tables made anew."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+def _rows(meanings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Give a row for each column, or for those that differ by their stain alone."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for column, meaning in meanings.items():
+        name, stain = column.rsplit("__", 1)
+        alike.setdefault((name, re.sub(rf"\b{stain}\b", "the stain", meaning)), []).append(stain)
+    for (name, meaning), stains in alike.items():
+        if len(stains) > 1:
+            yield f"{name}__STAIN", ", ".join(stains), meaning
+        else:
+            yield f"{name}__{stains[0]}", stains[0], meanings[f"{name}__{stains[0]}"]
+
+
+def picture() -> np.ndarray:
+    """Draw cells, regions and rings of three synthetic fields (BGR, as OpenCV writes it)."""
+    from hpastack.report.compartment_figure import compartment_figure
+
+    fields = [hs.draw_field(labels, size=240, seed=s, cell_line=line) for labels, s, line in DRAWN]
+    return np.concatenate([compartment_figure(field) for field in fields])[..., ::-1]
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {PAGE}")
+    PAGE.write_text(page(), encoding="utf-8")
+    cv2.imwrite(str(PICTURE), picture(), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    print(f"wrote {PAGE} and {PICTURE}")

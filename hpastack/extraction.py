@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import joblib
 import numpy as np
 import pandas as pd
@@ -136,10 +137,14 @@ def extract_features(
             joblib.delayed(_measure_field)(image_id, stains, families, size)
             for image_id, stains in zip(rows.index, rows[list(STAINS)].to_dict("records"))
         )
+        # Workers are the threads there are to be: OpenCV takes none beside them.
+        n_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         try:
             for outcome in outcomes:  # noqa: UP028 - `yield from` would close it, with the warning
                 yield outcome
         finally:
+            cv2.setNumThreads(n_threads)
             with warnings.catch_warnings():
                 # Stopping at a bad field is meant, and what is under way is of no use.
                 warnings.filterwarnings("ignore", ".*still being processed by the workers")

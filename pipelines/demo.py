@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> None:
             "finetune", _CNN, *(["--set", f"epochs={args.epochs}"] if args.epochs else []), *shared
         ),
         "extract": run_step(
-            "extract", "intensity", "texture", "--set", f"size={args.size}", *shared
+            "extract", "handcrafted", "--set", f"size={args.size}", *shared
         ),
         "stack": run_step("stack", *shared),
         "report": run_step("report", workspace.models / "stack", *shared),
@@ -96,7 +96,7 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
     cnn_labels = apply_thresholds(cnn_test, best_thresholds(y_train, cnn_train))
 
     stack = load_stack(workspace.models / "stack")
-    with_test = [workspace.store(name) for name in (_CNN, "intensity", "texture")]
+    with_test = [workspace.store(name) for name in (_CNN, "handcrafted")]
     frames = []
     for path in with_test:
         with open_store(path) as store:
