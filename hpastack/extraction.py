@@ -23,6 +23,7 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
@@ -137,14 +138,11 @@ def extract_features(
             joblib.delayed(_measure_field)(image_id, stains, families, size)
             for image_id, stains in zip(rows.index, rows[list(STAINS)].to_dict("records"))
         )
-        # Workers are the threads there are to be: OpenCV takes none beside them.
-        n_threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
         try:
-            for outcome in outcomes:  # noqa: UP028 - `yield from` would close it, with the warning
-                yield outcome
+            with _one_thread_each():
+                for outcome in outcomes:  # noqa: UP028 - `yield from` would close it, and warn
+                    yield outcome
         finally:
-            cv2.setNumThreads(n_threads)
             with warnings.catch_warnings():
                 # Stopping at a bad field is meant, and what is under way is of no use.
                 warnings.filterwarnings("ignore", ".*still being processed by the workers")
@@ -304,6 +302,18 @@ def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _is_named(weights: str | Path) -> bool:
     return weights in ("pretrained", "random")
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep OpenCV, BLAS and OpenMP from taking threads of their own beside the workers."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _measure_field(image_id: str, stains: dict, families: list[str], size: int | None) -> Outcome:

@@ -173,7 +173,10 @@ def distance_inside(mask: np.ndarray) -> np.ndarray:
     """
     if mask.all():
         return np.full(mask.shape, max(mask.shape), np.float32)
-    return cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distances = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # The last digit depends on threads and on where in memory the mask lies; the square of a
+    # distance is a whole number.
+    return np.sqrt(np.rint(distances * distances))
 
 
 def _smallest_area(unit: float) -> float:

@@ -27,7 +27,7 @@ def field():
 
 @pytest.fixture(scope="module")
 def cells():
-    return hs.draw_field("14 23", size=160, seed=0)
+    return hs.draw_field("14 23", size=320, seed=0)
 
 
 def touching_nuclei():
