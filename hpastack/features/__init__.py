@@ -168,7 +168,8 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
     field : ndarray of float, shape (4, H, W)
         The stains red, green, blue, yellow, in [0, 1]. Intensities are cut at
         256 grey levels over [0, 1], so a camera that uses a part of its range
-        (12 of 16 bit) is to be scaled to all of it first.
+        (12 of 16 bit) is to be scaled to all of it first. A field of dtype uint8 holds
+        grey levels already.
     families : iterable of str, optional
         Names from `FAMILIES`; if left out all but ``minimal``, which the others contain.
 

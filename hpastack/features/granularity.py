@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from skimage.morphology import disk
 
 from hpastack.errors import InputError
-from hpastack.features.grey_levels import grey_levels
+from hpastack.features.grey_levels import area_means, grey_levels
 
 SUBSAMPLE = 0.5
 BACKGROUND_SUBSAMPLE = 0.25
@@ -131,31 +131,16 @@ def _background(image: np.ndarray, part: float, radius: int) -> np.ndarray:
     opened = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, disk(radius))
     height, width = image.shape
     rows, columns = _enlarging(len(opened), height), _enlarging(opened.shape[1], width)
-    return _weighted(opened, rows, columns, 4 * height * width)
+    # Weights are whole numbers, and sums of them stay below 2**53: nothing is rounded but the
+    # result, so a turned image gives the turned result.
+    summed = columns @ (rows @ opened.astype(np.float64)).T
+    return np.floor(summed.T / (4 * height * width) + 0.5).astype(np.uint16)
 
 
 def _reduce(image: np.ndarray, part: float, times: int = 1) -> np.ndarray:
     """Reduce by area averaging, and multiply."""
-    if part == 1:
-        return image.astype(np.uint16) * np.uint16(times)
-    height, width = image.shape
-    rows, columns = (_averaging(n, max(1, int(n * part + 0.5))) for n in (height, width))
-    return _weighted(image, rows, columns, height * width / times)
-
-
-def _weighted(image: np.ndarray, rows, columns, total: float) -> np.ndarray:
-    # Weights are whole numbers, and sums of them stay below 2**53: nothing is rounded but the
-    # result, so a turned image gives the turned result.
-    summed = columns @ (rows @ image.astype(np.float64)).T
-    return np.floor(summed.T / total + 0.5).astype(np.uint16)
-
-
-@lru_cache(maxsize=16)
-def _averaging(n: int, n_after: int) -> csr_array:
-    """Return the overlap of each pixel after with each before, in 1 / `n_after` pixels before."""
-    after, before = np.arange(n_after)[:, None] * n, np.arange(n) * n_after
-    overlap = np.minimum(after + n, before + n_after) - np.maximum(after, before)
-    return csr_array(np.maximum(overlap, 0).astype(np.float64))
+    rows, columns = (max(1, int(n * part + 0.5)) for n in image.shape)
+    return np.floor(area_means(image, rows, columns) * times + 0.5).astype(np.uint16)
 
 
 @lru_cache(maxsize=16)

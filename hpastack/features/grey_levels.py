@@ -109,13 +109,38 @@ def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
     if factor == 1:
         return levels
     height, width = levels.shape
-    rows, columns = round(height / factor), round(width / factor)
-    if (rows * factor, columns * factor) == (height, width):
-        # Sums of 4 or 16 levels and quarters of them are exact in float32.
-        means = cv2.resize(levels.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    else:
-        means = _area_sums(_area_sums(levels, rows).T, columns).T / (height * width)
+    means = area_means(levels, round(height / factor), round(width / factor))
     return np.rint(means).astype(np.uint8)
+
+
+def area_means(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Reduce an image of whole numbers by averaging areas.
+
+    Sums are of whole numbers, so that a turned or mirrored image gives the same
+    means, turned or mirrored.
+
+    Parameters
+    ----------
+    image : ndarray of uint8 or uint16, shape (H, W)
+    rows, columns : int
+        Of the result; at most those of the image.
+
+    Returns
+    -------
+    ndarray of float, shape (rows, columns)
+        A pixel that lies across two of the reduced ones counts for each by its share.
+
+    Examples
+    --------
+    >>> area_means(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 1, 2).tolist()
+    [[2.0, 8.0]]
+    """
+    height, width = image.shape
+    factor = height // rows
+    if factor in (1, 2, 4) and (rows * factor, columns * factor) == (height, width):
+        # Sums of up to 16 numbers of 16 bit, and quarters of them, are exact in float32.
+        return cv2.resize(image.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return _area_sums(_area_sums(image, rows).T, columns).T / (height * width)
 
 
 def _area_sums(values: np.ndarray, n: int) -> np.ndarray:

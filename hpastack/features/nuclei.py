@@ -7,6 +7,7 @@ import numpy as np
 
 from hpastack.features.grey_levels import N_LEVELS
 from hpastack.features.regions import REGIONS, CellRegions
+from hpastack.features.shapes import part_shapes
 
 #: What `nucleus_table` measures, beside the place.
 NUCLEUS_PROPERTIES = ("area", "eccentricity", "solidity", "form_factor", "level", "cv", "nucleoli")
@@ -56,29 +57,23 @@ def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, n
     """
     nuclei = regions.maps.nuclei
     n = int(nuclei.max()) + 1
+    shapes = part_shapes(nuclei, n)
     inside = np.flatnonzero(nuclei)
     number = nuclei.ravel()[inside]
-    rows, columns = np.divmod(inside, nuclei.shape[1])
-    areas = np.maximum(np.bincount(number, minlength=n), 1).astype(float)
 
     def mean(values):
-        return np.bincount(number, values, n) / areas
+        return np.bincount(number, values, n) / shapes.area
 
-    row, column = mean(rows), mean(columns)
-    down, right = rows - row[number], columns - column[number]
-    # A pixel is a square, not a point: it has a variance of 1/12 of its own.
-    of_rows, of_columns, both = mean(down**2) + 1 / 12, mean(right**2) + 1 / 12, mean(down * right)
-    middle, spread = (of_rows + of_columns) / 2, np.hypot((of_rows - of_columns) / 2, both)
     levels = blue_levels.ravel()[inside].astype(float)
     level = mean(levels)
     deviation = np.sqrt(np.maximum(mean(levels**2) - level**2, 0))
     nucleoli = regions.region.ravel()[inside] == REGIONS.index("nucleoli")
-    solidity, form_factor = _outlines(nuclei, rows, columns, number, n)
+    solidity, form_factor = _outlines(inside, number, nuclei.shape[1], n)
     return {
-        "row": row,
-        "column": column,
-        "area": areas / unit**2,
-        "eccentricity": np.sqrt(np.clip(2 * spread / (middle + spread), 0, 1)),
+        "row": shapes.row,
+        "column": shapes.column,
+        "area": shapes.area / unit**2,
+        "eccentricity": shapes.eccentricity,
         "solidity": solidity,
         "form_factor": form_factor,
         "level": level / (N_LEVELS - 1),
@@ -87,9 +82,10 @@ def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, n
     }
 
 
-def _outlines(nuclei, rows, columns, number, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return solidity and form factor by number."""
+def _outlines(inside, number, width: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return solidity and form factor by number, of the pixels inside and their numbers."""
     solidity, form_factor = np.ones(n), np.ones(n)
+    rows, columns = np.divmod(inside, width)
     order = np.argsort(number, kind="stable")
     ends = np.cumsum(np.bincount(number, minlength=n))
     for nucleus in range(1, n):

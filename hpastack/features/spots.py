@@ -11,6 +11,7 @@ from hpastack.features.grey_levels import (
     level_counts,
     otsu_threshold,
 )
+from hpastack.features.shapes import part_shapes
 
 #: Standard deviations of the Gaussians that find dots, in pixels; a dot of radius r answers most
 #: strongly at about r / 1.3.
@@ -222,28 +223,9 @@ def _parts(levels: np.ndarray) -> list[float]:
         len(areas) * per_pixels,
         *map(float, np.quantile(areas, (0.1, 0.5, 0.9))),
         float(areas.max() / areas.sum()),
-        float(np.average(_eccentricities(labels, n_labels)[kept], weights=areas)),
+        float(np.average(part_shapes(labels, n_labels).eccentricity[kept], weights=areas)),
         _euler_number(kept[labels]) * per_pixels,
     ]
-
-
-def _eccentricities(labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Return the eccentricity of the ellipse with the moments of each label; 0 for label 0."""
-    rows, columns = np.nonzero(labels)
-    numbers = labels[rows, columns]
-    areas = np.maximum(np.bincount(numbers, minlength=n_labels), 1)
-
-    def mean(values):
-        return np.bincount(numbers, values, n_labels) / areas
-
-    rows = rows - mean(rows)[numbers]
-    columns = columns - mean(columns)[numbers]
-    # A pixel is a square, not a point: it has a variance of 1/12 of its own.
-    of_rows, of_columns = mean(rows**2) + 1 / 12, mean(columns**2) + 1 / 12
-    both = mean(rows * columns)
-    middle = (of_rows + of_columns) / 2
-    spread = np.hypot((of_rows - of_columns) / 2, both)
-    return np.sqrt(np.clip(2 * spread / (middle + spread), 0, 1))
 
 
 def _euler_number(mask: np.ndarray) -> float:
