@@ -17,6 +17,7 @@ from hpastack.extraction import extract_embeddings, extract_features, weights_re
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
 from hpastack.store import open_store
+from hpastack.synthetic import draw_field
 
 FAMILIES = ["intensity", "colocalisation"]
 OPTIONS = {"size": 24, "progress": False}
@@ -104,6 +105,25 @@ def test_same_bytes_for_any_number_of_workers(catalogue, tmp_path):
     for jobs, path in zip((1, 2, 5), paths):
         extract_features(path, catalogue, FAMILIES, jobs=jobs, **OPTIONS)
     assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_all_families_give_the_same_bytes_for_any_number_of_workers_and_in_processes(tmp_path):
+    rows = {}
+    for number in range(4):
+        field = draw_field([25, number], size=192, seed=number)
+        files = {stain: str(tmp_path / f"field{number}_{stain}.png") for stain in STAINS}
+        for path, stain in zip(files.values(), field):
+            cv2.imwrite(path, np.rint(stain * 255).astype(np.uint8))
+        rows[f"field{number}"] = files
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
+    drawn = table.join(check_fields(table, threads=1, progress=False)[0])
+    stores = []
+    for jobs, backend in ((1, "threading"), (3, "threading"), (2, "loky")):
+        path = tmp_path / f"{jobs}_{backend}" / "set.h5"
+        with joblib.parallel_config(backend):
+            extract_features(path, drawn, size=192, jobs=jobs, progress=False)
+        stores.append(path.read_bytes())
+    assert len(set(stores)) == 1
 
 
 def test_an_active_parallel_backend_is_honoured(catalogue, tmp_path, monkeypatch):

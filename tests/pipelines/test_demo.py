@@ -25,6 +25,6 @@ def test_every_step_of_the_demo_and_the_routes(tmp_path, capfd):
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
     # Stored weights and the stored stack give the same submission again.
-    (root / "features" / "texture.h5").unlink()
+    (root / "features" / "handcrafted.h5").unlink()
     assert run.main(["--workspace", str(root), "--route", "ordinary", "--overwrite"]) == 0
     assert (root / "submissions" / "stack.csv").read_bytes() == submission
