@@ -256,6 +256,28 @@ def extract_embeddings(
         )  # fmt: skip
 
 
+def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
+    """Name the columns that a store has if it is made now by its recipe.
+
+    Parameters
+    ----------
+    record : mapping
+        Recipe of a store.
+
+    Returns
+    -------
+    list of str or None
+        None if it is not one of hand-crafted features, or of families that there are
+        no more.
+    """
+    if record.get("type") != "handcrafted":
+        return None
+    try:
+        return feature_columns(record["families"])
+    except InputError:
+        return None
+
+
 def weights_record(weights: str | Path) -> dict[str, str]:
     """Say what a store of embeddings must keep of its weights, beside their name.
 
@@ -380,7 +402,7 @@ def _extract(
     # Made whole beside its blocks first: only at the end is it known which fields to leave out.
     parts = path.with_name(path.name + ".parts")
     staged = parts / path.name
-    if not is_current(staged, header.recipe, header.made_from):
+    if not is_current(staged, header.recipe, header.made_from, columns):
         writer = StoreWriter(staged, header, catalogue.index, block_size=block_size, overwrite=True)
         _fill(writer, catalogue, measure, on_error, progress, path.stem)
         writer.publish()

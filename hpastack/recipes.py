@@ -160,6 +160,10 @@ class Recipe:
     path: Path
     settings: Settings
 
+    def record(self) -> dict[str, Any]:
+        """Return what is kept of it with what it makes: its name and settings."""
+        return {"name": self.name, **self.settings.record()}
+
 
 def read_recipe(
     source: str | Path,
@@ -239,16 +243,20 @@ def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Name of a recipe to the name of one that measures all its families, and
-        more, at the same size.
+        Name of a recipe to the name of one that measures all its families at
+        the same size: a wider one, or an earlier one with the same families.
     """
     made = [(r.name, r.settings) for r in recipes if isinstance(r.settings, HandcraftedRecipe)]
-    return {
-        name: other
-        for name, settings in made
-        for other, wider in made
-        if set(settings.families) < set(wider.families) and settings.size == wider.size
-    }
+    contained = {}
+    for place, (name, settings) in enumerate(made):
+        own = set(settings.families)
+        for other_place, (other, wider) in enumerate(made):
+            families = set(wider.families)
+            if settings.size == wider.size and (
+                own < families or (own == families and other_place < place)
+            ):
+                contained[name] = other
+    return contained
 
 
 def _shipped(folder: str) -> Path:

@@ -555,7 +555,7 @@ def open_store(path) -> Iterator[Store]:
         yield Store(file, path)
 
 
-def is_current(path, recipe: dict, made_from: str) -> bool:
+def is_current(path, recipe: dict, made_from: str, columns: Sequence[str] | None = None) -> bool:
     """Say whether a store is there and made by these settings from these inputs.
 
     Parameters
@@ -565,6 +565,9 @@ def is_current(path, recipe: dict, made_from: str) -> bool:
         As `StoreHeader`.
     made_from : str
         Digest of the inputs.
+    columns : sequence of str, optional
+        Columns that it must have: those of a recipe may be others in another
+        version. Left out: any.
 
     Returns
     -------
@@ -574,7 +577,8 @@ def is_current(path, recipe: dict, made_from: str) -> bool:
         return False
     with open_store(path) as store:
         same_recipe = store.recipe == json.loads(json.dumps(recipe))
-        return same_recipe and store.made_from == made_from
+        same_columns = columns is None or store.columns == list(columns)
+        return same_recipe and same_columns and store.made_from == made_from
 
 
 def package_versions() -> dict[str, str]:

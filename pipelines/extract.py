@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
-from hpastack.extraction import Extraction, extract_embeddings, extract_features, weights_record
+from hpastack.extraction import (
+    Extraction,
+    extract_embeddings,
+    extract_features,
+    handcrafted_columns,
+    weights_record,
+)
 from hpastack.features import feature_columns
 from hpastack.recipes import (
     EmbeddingRecipe,
@@ -128,14 +133,14 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     if not args.recipes:
         contained = contained_recipes(recipes)
         for name, other in contained.items():
-            print(f"{name} is left out: {other} measures the same and more; name it to make it")
+            print(f"{name} is left out: {other} measures all of it; name it to make it")
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
 
 
 def _record(recipe: Recipe) -> dict[str, Any]:
     """Return what the store keeps of its recipe."""
-    record = {"name": recipe.name, **recipe.settings.record()}
+    record = recipe.record()
     if isinstance(recipe.settings, EmbeddingRecipe):
         record |= weights_record(recipe.settings.weights)
     return record
@@ -148,7 +153,7 @@ def _is_wanted(
     path = workspace.store(recipe.name)
     if not path.exists():
         return True
-    current = is_current(path, record, made_from) and _has_columns(path, recipe)
+    current = is_current(path, record, made_from, handcrafted_columns(record))
     if named:
         state = "is up to date" if current else "is there, though out of date"
         raise InputError(f"{path} {state}; give --overwrite to make it again")
@@ -162,14 +167,6 @@ def _is_wanted(
             )
     print(f"{path} is out of date and is made again")
     return True
-
-
-def _has_columns(path: Path, recipe: Recipe) -> bool:
-    """Say whether a store has the columns its families have in this version."""
-    if not isinstance(recipe.settings, HandcraftedRecipe):
-        return True
-    with open_store(path) as store:
-        return store.columns == feature_columns(recipe.settings.families)
 
 
 def _make(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
+from hpastack.extraction import handcrafted_columns
 from hpastack.models.stack_files import read_manifest
 from hpastack.recipes import (
     CnnRecipe,
@@ -93,7 +94,7 @@ def _apply(
                 "finetune", name, "--predict-only", "--overwrite", "--device", args.device, *shared
             )
         elif recipe.get("type") in ("handcrafted", "embedding"):
-            if not is_current(path, recipe, digest):
+            if not is_current(path, recipe, digest, handcrafted_columns(recipe)):
                 settings = [f"--set={key}={json.dumps(recipe[key])}" for key in _settings(recipe)]
                 run_step(
                     "extract", name, *settings, "--overwrite", "--device", args.device, *shared
@@ -113,15 +114,18 @@ def _extract_all(workspace: Workspace, args: argparse.Namespace, shared: list) -
         run_step("extract", "--device", args.device, *shared)
         return
     # None of its own: those that come with the package and need no weights from the network.
+    digest = catalogue_digest(read_catalogue(workspace.catalogue))
     recipes = [
         read_recipe(path, workspace, folder="features")
         for path in workspace_recipes(workspace, folder="features")
     ]
     contained = contained_recipes(recipes)
     for recipe in recipes:
-        wanted = isinstance(recipe.settings, HandcraftedRecipe) and recipe.name not in contained
-        if wanted and not workspace.store(recipe.name).is_file():
-            run_step("extract", recipe.name, *shared)
+        if not isinstance(recipe.settings, HandcraftedRecipe) or recipe.name in contained:
+            continue
+        path, record = workspace.store(recipe.name), recipe.record()
+        if not is_current(path, record, digest, handcrafted_columns(record)):
+            run_step("extract", recipe.name, "--overwrite", *shared)
 
 
 def _cnn_recipes(workspace: Workspace) -> list[str]:

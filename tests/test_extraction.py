@@ -107,6 +107,27 @@ def test_same_bytes_for_any_number_of_workers(catalogue, tmp_path):
     assert len({path.read_bytes() for path in paths}) == 1
 
 
+@pytest.mark.parametrize("stopped_at", ["measuring", "publishing"])
+def test_parts_of_another_version_are_not_taken_over(catalogue, tmp_path, monkeypatch, stopped_at):
+    whole = extract_features(tmp_path / "whole" / "set.h5", catalogue, FAMILIES, **OPTIONS)
+    path = tmp_path / "set.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "feature_columns", lambda f: feature_columns(f)[:-1])
+        patch.setattr(
+            extraction, "field_features",
+            lambda *args: dict(list(field_features(*args).items())[:-1]),
+        )  # fmt: skip
+        if stopped_at == "measuring":
+            stop_after(patch, 5)
+        else:
+            patch.setattr(extraction, "_list_skipped", lambda *_: 1 / 0)
+        with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+            extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert path.with_name("set.h5.parts").is_dir()
+    extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert path.read_bytes() == whole.path.read_bytes()
+
+
 def test_all_families_give_the_same_bytes_for_any_number_of_workers_and_in_processes(tmp_path):
     rows = {}
     for number in range(4):

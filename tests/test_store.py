@@ -166,6 +166,10 @@ def test_is_current(tmp_path):
     assert is_current(path, {"size": 8}, "x")
     assert not is_current(path, {"size": 9}, "x")
     assert not is_current(path, {"size": 8}, "y")
+    with open_store(path) as store:
+        columns = store.columns
+    assert is_current(path, {"size": 8}, "x", columns)
+    assert not is_current(path, {"size": 8}, "x", [*columns, "more"])
 
 
 def test_fold_digest_tells_plans_apart():

@@ -9,6 +9,7 @@ in ``__field``.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
@@ -28,7 +29,7 @@ from hpastack.features import (
     spots,
     texture,
 )
-from hpastack.features.grey_levels import grey_levels
+from hpastack.features.grey_levels import field_levels
 from hpastack.features.position import canonical_position
 
 __all__ = [
@@ -52,15 +53,19 @@ class Family:
         Takes the grey levels of a field, uint8, shape (4, H, W); returns a dict
         of column to float, in the order of `meanings`.
     meanings : dict of str to str
-        One line for each column. It says NaN where a field without such a thing
-        has that value.
+        One line for each column.
+    undefined : frozenset of str
+        Columns that are NaN for a field without the thing they measure.
     """
 
     measure: Callable[[np.ndarray], dict[str, float]]
     meanings: dict[str, str]
+    undefined: frozenset[str] = frozenset()
 
 
-def _of_each_stain(measure_stain, meanings: dict[str, str], stains=STAINS) -> Family:
+def _of_each_stain(
+    measure_stain, meanings: dict[str, str], undefined: frozenset[str] = frozenset(), stains=STAINS
+) -> Family:
     def measure(field):
         return {
             f"{name}__{stain}": value
@@ -75,6 +80,7 @@ def _of_each_stain(measure_stain, meanings: dict[str, str], stains=STAINS) -> Fa
             for stain in stains
             for name, meaning in meanings.items()
         },
+        frozenset(f"{name}__{stain}" for stain in stains for name in undefined),
     )
 
 
@@ -111,17 +117,24 @@ FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
     "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
-    "spots": _of_each_stain(_spots_and_fibres, spots.MEANINGS | fibres.MEANINGS, stains=[PROTEIN]),
+    "spots": _of_each_stain(
+        _spots_and_fibres,
+        spots.MEANINGS | fibres.MEANINGS,
+        spots.UNDEFINED | fibres.UNDEFINED,
+        stains=[PROTEIN],
+    ),
     "colocalisation": _of_each_pair(
         colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
     ),
-    "compartments": Family(compartments.compartment_features, compartments.MEANINGS),
+    "compartments": Family(
+        compartments.compartment_features, compartments.MEANINGS, compartments.UNDEFINED
+    ),
     "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
     "minimal": Family(minimal.minimal_features, minimal.MEANINGS),
 }
 
-# Its figures, or finer ones, are among those of the others.
-_CONTAINED = "minimal"
+# A stand-in for the others where a few figures will do; beside them its own are next to doubled.
+_STANDS_IN = "minimal"
 
 
 def chosen_families(families: Iterable[str] | None = None) -> list[str]:
@@ -130,7 +143,8 @@ def chosen_families(families: Iterable[str] | None = None) -> list[str]:
     Parameters
     ----------
     families : iterable of str, optional
-        Names from `FAMILIES`; if left out all but ``minimal``, which the others contain.
+        Names from `FAMILIES`; if left out all but ``minimal``, whose figures are
+        much like some of the others.
 
     Returns
     -------
@@ -142,9 +156,9 @@ def chosen_families(families: Iterable[str] | None = None) -> list[str]:
         If a family is unknown or named twice, or none is named.
     """
     if families is None:
-        return [name for name in FAMILIES if name != _CONTAINED]
-    if isinstance(families, str):
-        raise InputError(f"families is a list of names, such as [{families!r}]")
+        return [name for name in FAMILIES if name != _STANDS_IN]
+    if isinstance(families, str) or not isinstance(families, Iterable):
+        raise InputError(f"families is a list of names, such as ['texture'], not {families!r}")
     families = list(families)
     for name in families:
         if name not in FAMILIES:
@@ -171,7 +185,7 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
         (12 of 16 bit) is to be scaled to all of it first. A field of dtype uint8 holds
         grey levels already.
     families : iterable of str, optional
-        Names from `FAMILIES`; if left out all but ``minimal``, which the others contain.
+        As `chosen_families`.
 
     Returns
     -------
@@ -184,8 +198,8 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
     InputError
         If `field` is not of that shape or range, or too small for a family,
         or a family is unknown.
-    FloatingPointError
-        If any other column comes out as NaN.
+    RuntimeError
+        If a family breaks its word: other columns, infinity, or NaN in any other column.
 
     Examples
     --------
@@ -194,17 +208,18 @@ def field_features(field, families: Iterable[str] | None = None) -> dict[str, fl
     >>> len(values), values["intensity_mean__green"]
     (72, 0.0)
     """
-    field = np.asarray(field)
-    if field.ndim != 3 or len(field) != len(STAINS):
-        raise InputError(f"a field has shape (4, H, W), not {field.shape}")
     families = chosen_families(families)
-    levels = canonical_position(np.stack([grey_levels(stain) for stain in field]))
+    levels = canonical_position(field_levels(field))
     values: dict[str, float] = {}
-    for family in families:
-        values.update(FAMILIES[family].measure(levels))
-    unknown = {name for name, value in values.items() if value != value}
-    if unknown and (wrong := unknown.difference(undefined_columns(families))):
-        raise FloatingPointError(f"{min(wrong)} came out as NaN, which it never should be")
+    for name in families:
+        family = FAMILIES[name]
+        measured = family.measure(levels)
+        if list(measured) != list(family.meanings):
+            raise RuntimeError(f"the family {name} measured other columns than it names")
+        for column, value in measured.items():
+            if not math.isfinite(value) and not (math.isnan(value) and column in family.undefined):
+                raise RuntimeError(f"{column} came out as {value}, which it never should be")
+        values.update(measured)
     return values
 
 
@@ -244,7 +259,7 @@ def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
     Returns
     -------
     list of str
-        Those whose description says so; in no other column NaN occurs.
+        Their descriptions say so, too; in no other column NaN occurs.
 
     Raises
     ------
@@ -257,10 +272,10 @@ def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
     'spots_blob_size_s1__green'
     """
     return [
-        name
+        column
         for family in chosen_families(families)
-        for name, meaning in FAMILIES[family].meanings.items()
-        if "NaN" in meaning
+        for column in FAMILIES[family].meanings
+        if column in FAMILIES[family].undefined
     ]
 
 
@@ -285,7 +300,7 @@ def describe_columns(names: Iterable[str]) -> dict[str, str]:
     Examples
     --------
     >>> describe_columns(["texture_contrast_d2__green"])
-    {'texture_contrast_d2__green': 'mean squared difference of grey levels of green 2 px apart'}
+    {'texture_contrast_d2__green': 'mean squared difference of green 2 px apart, in levels of 32'}
     """
     known = {name: line for family in FAMILIES.values() for name, line in family.meanings.items()}
     names = list(names)

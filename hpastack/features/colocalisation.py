@@ -233,7 +233,8 @@ def _correlation(joint, counts, values) -> tuple[float, float, list[float]]:
     n = joint.sum()
     centred = [v - (c * v).sum() / n for c, v in zip(counts, values)]
     variances = [float((c * v**2).sum() / n) for c, v in zip(counts, centred)]
-    covariance = float(centred[0] @ joint @ centred[1] / n)
+    # Not products of matrices, whose last digit may depend on the number of threads.
+    covariance = float((centred[0] * (joint * centred[1]).sum(axis=1)).sum() / n)
     correlation = covariance / (variances[0] * variances[1]) ** 0.5
     return float(np.clip(correlation, -1, 1)), covariance, variances
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hpastack.channels import STAIN_INDEX
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, histogram_quantiles
+from hpastack.features.grey_levels import N_LEVELS, field_levels, histogram_quantiles
 from hpastack.features.nuclei import NUCLEUS_PROPERTIES, nucleus_table, whole_nuclei
 from hpastack.features.protein_in_cells import (
     CELL_PROPERTIES,
@@ -44,13 +44,13 @@ _NUCLEUS_WORDS = {
     "eccentricity": "eccentricity, 0 round",
     "solidity": "area over that of the convex hull",
     "form_factor": "form factor, 1 for a disc",
-    "level": "mean level of blue",
+    "level": "mean level of blue, 0 to 1",
     "cv": "unevenness (CV) of blue",
     "nucleoli": "share that is nucleoli",
 }
 
 _CELL_WORDS = {
-    "level": "mean level of green",
+    "level": "mean level of green, 0 to 1",
     "nuclear_share": "share of green in the nucleus",
     "nuclear_ratio": "log2 of green in the nucleus over the cytoplasm",
     "rim_ratio": "log2 of green in the nuclear rim over the inner nucleus",
@@ -61,7 +61,7 @@ _CELL_WORDS = {
     "cytoplasmic_cv": "unevenness (CV) of green in the cytoplasm",
     "polarity": "how far off the nucleus green is, in nuclear radii",
     "spots": "number of spots of green",
-    "peak_to_rim": "brightest green to nuclear edge in nuclear radii, < 0 inside",
+    "peak_to_rim": "brightest green to nuclear edge in its radii, < 0 inside",
     "peak_to_focus": "brightest green to the focus of red in nuclear radii",
 }
 
@@ -80,7 +80,7 @@ def _meanings() -> dict[str, str]:
     for name in NUCLEUS_PROPERTIES:
         for summary, words in _SUMMARIES.items():
             meanings[f"compartments_nucleus_{name}_{summary}__blue"] = (
-                f"nuclei in blue: {_NUCLEUS_WORDS[name]}, {words} (NaN if none)"
+                f"whole nuclei in blue: {_NUCLEUS_WORDS[name]}, {words} (NaN if none)"
             )
     for region in REGIONS:
         meanings[f"compartments_share_{region}__green"] = (
@@ -94,10 +94,10 @@ def _meanings() -> dict[str, str]:
         kind = "nuclear" if ring < N_RINGS else "cytoplasmic"
         place = f"{kind} ring {ring % N_RINGS + 1} of {N_RINGS}"
         meanings[f"compartments_ring_mean_{ring + 1}__green"] = (
-            f"cells: log2 of green in {place} over the cell, mean (NaN if none)"
+            f"whole cells: log2 of green in {place} over the cell, mean (NaN if none)"
         )
         meanings[f"compartments_ring_cv_{ring + 1}__green"] = (
-            f"cells: unevenness of green around {place}, mean (NaN if none)"
+            f"whole cells: unevenness of green around {place}, mean (NaN if none)"
         )
     meanings["compartments_spots_nuclear__green"] = (
         "share of the spots of green in cells that lie in nuclei (NaN if none)"
@@ -108,14 +108,22 @@ def _meanings() -> dict[str, str]:
     for name in CELL_PROPERTIES:
         for summary, words in _SUMMARIES.items():
             meanings[f"compartments_cell_{name}_{summary}__green"] = (
-                f"cells: {_CELL_WORDS[name]}, {words} (NaN if none)"
+                f"whole cells: {_CELL_WORDS[name]}, {words} (NaN if none)"
             )
     return meanings
 
 
-#: What each value means, in the order of `compartment_features`. Where a meaning says NaN, that is
-#: the value of a field without such a thing.
+#: What each value means, in the order of `compartment_features`. A cell is whole if its nucleus is.
 MEANINGS = _meanings()
+
+#: Columns that are NaN for a field without such a thing.
+UNDEFINED = frozenset(
+    name
+    for name in MEANINGS
+    if name.removeprefix("compartments_").startswith(
+        ("nuclei_apart", "nucleus_", "ratio_", "ring_", "spots_", "cell_")
+    )
+)
 
 
 def compartment_features(field) -> dict[str, float]:
@@ -148,16 +156,17 @@ def compartment_features(field) -> dict[str, float]:
 
     Notes
     -----
-    Values of cells and nuclei are of those whose nucleus the border does not cut;
-    shares and ratios are of all. A value is NaN where there is nothing to take it
-    from: no such cell, no pixel of such a region, no spot. Without any nucleus
+    Values of cells and nuclei, and rings, are of those whose nucleus the border does not
+    cut; shares, ratios, spots and the ways between nuclei are of all. A value is NaN where there
+    is nothing to take it from: no such cell, no pixel of such a region, no spot. Shares add up to
+    1, and are all 0 where green has no signal above its 1st percentile. Without any nucleus
     `no_nucleus` is 1, all counts, areas and shares are 0 (but for the share outside the
-    cells, which is 1 if green has any signal), the ratio outside is 0, and all else is NaN.
+    cells), the ratio outside is 0, and all else is NaN.
     """
-    levels = np.stack([grey_levels(stain) for stain in np.asarray(field)])
-    factor = -(-max(levels.shape[1:]) // MAX_SIDE)
-    if factor > 1:
-        height, width = (max(1, round(side / factor)) for side in levels.shape[1:])
+    levels = field_levels(field)
+    scale = MAX_SIDE / max(levels.shape[1:])
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in levels.shape[1:])
         levels = np.stack(
             [cv2.resize(stain, (width, height), None, 0, 0, cv2.INTER_AREA) for stain in levels]
         )
@@ -225,7 +234,8 @@ def _of_cells(red, green, blue, regions: CellRegions) -> dict[str, float]:
     for name in NUCLEUS_PROPERTIES:
         values |= _summarise(f"compartments_nucleus_{name}", "blue", nuclei[name][whole])
 
-    cells = cell_table(green, red, regions, nuclei, unit)
+    spots = protein_spots(green, unit)
+    cells = cell_table(green, red, regions, nuclei, spots, unit)
     for name in CELL_PROPERTIES:
         values |= _summarise(f"compartments_cell_{name}", "green", cells[name][whole])
     means, variations = cell_rings(green, regions, nuclei)
@@ -236,11 +246,11 @@ def _of_cells(red, green, blue, regions: CellRegions) -> dict[str, float]:
             known = known[~np.isnan(known)]
             if len(known):
                 values[f"compartments_ring_{name}_{ring + 1}__green"] = float(known.mean())
-    return values | _of_spots(green, regions, unit)
+    return values | _of_spots(spots, regions, unit)
 
 
-def _of_spots(green, regions: CellRegions, unit: float) -> dict[str, float]:
-    rows, columns = protein_spots(green, unit)
+def _of_spots(spots, regions: CellRegions, unit: float) -> dict[str, float]:
+    rows, columns = spots
     in_cell = regions.maps.cells[rows, columns] > 0
     rows, columns = rows[in_cell], columns[in_cell]
     if not len(rows):

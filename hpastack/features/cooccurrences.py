@@ -17,14 +17,14 @@ _STRAIGHT = (0, np.pi / 2)
 _DIAGONAL = (np.pi / 4, 3 * np.pi / 4)
 
 _PROPERTIES = {
-    "contrast": "mean squared difference of grey levels of {{stain}} {d} px apart",
-    "dissimilarity": "mean absolute difference of grey levels of {{stain}} {d} px apart",
+    "contrast": "mean squared difference of {{stain}} {d} px apart, in levels of 32",
+    "dissimilarity": "mean absolute difference of {{stain}} {d} px apart, in levels of 32",
     "homogeneity": "how alike levels of {{stain}} {d} px apart are, 1 where all are equal",
     "asm": "angular second moment of {{stain}} at {d} px: 1 for a single pair of levels",
     "energy": "square root of the angular second moment of {{stain}} at {d} px",
     "correlation": "correlation of grey levels of {{stain}} {d} px apart",
     "entropy": "entropy of the pairs of grey levels of {{stain}} {d} px apart, in bits",
-    "variance": "variance of the grey levels of {{stain}} that are paired at {d} px",
+    "variance": "variance of {{stain}} paired at {d} px, in levels of 32",
 }
 _RANGE = "range over directions of the {name} of {{stain}} at {d} px"
 

@@ -26,8 +26,10 @@ _OF_RIDGES = {
     "ridge_alignment": "1 where all ridges of {{stain}}, sd {s} px, are parallel, 0 if any way",
 }
 
-#: What each value means, in the order of `fibre_features`; ``{stain}`` is filled in. Where a
-#: meaning says NaN, that is the value of a stain without such a thing.
+#: Columns that are NaN for a stain without such a thing.
+UNDEFINED = frozenset({"spots_fibre_length"})
+
+#: What each value means, in the order of `fibre_features`; ``{stain}`` is filled in.
 MEANINGS = {
     **{
         f"spots_{name}_s{scale}": meaning.format(s=scale)

@@ -167,7 +167,7 @@ class _Plane(NamedTuple):
     ring_octaves: np.ndarray  # (n_rings,) the sum of their octaves
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _frequency_plane(height: int, width: int) -> _Plane:
     y, x = np.arange(height // 2 + 1)[:, None] / height, np.arange(width // 2 + 1) / width
     square = y**2 + x**2
@@ -179,7 +179,10 @@ def _frequency_plane(height: int, width: int) -> _Plane:
     of_rings = (
         np.bincount(ring.ravel(), weights.ravel(), _N_RINGS) for weights in (count, count * octave)
     )
-    return _Plane(ring, octave, (x**2 - y**2) / square, 2 * x * y / square, *of_rings)
+    plane = _Plane(ring, octave, (x**2 - y**2) / square, 2 * x * y / square, *of_rings)
+    for array in plane:
+        array.flags.writeable = False  # it is kept for the next field
+    return plane
 
 
 def _sum_by_ring(plane: _Plane, weights: np.ndarray) -> np.ndarray:

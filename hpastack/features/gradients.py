@@ -18,8 +18,8 @@ from hpastack.features.grey_levels import (
 #: What each value means, in the order of `gradient_features`; ``{stain}`` is filled in.
 MEANINGS = {
     "texture_gradient_mean": "mean steepness of {stain}, in intensity per px",
-    "texture_gradient_sd": "standard deviation of the steepness of {stain}",
-    "texture_gradient_p95": "steepness of {stain} below which 95 % of its pixels lie",
+    "texture_gradient_sd": "standard deviation of the steepness of {stain}, in intensity per px",
+    "texture_gradient_p95": "steepness of {stain}, per px, below which 95 % of its pixels lie",
     "texture_coherence": "whether edges of {stain} within a few px are parallel, 1 if all are",
     "texture_alignment": "whether edges of {stain} all over the field are parallel, 1 if all are",
 }
@@ -108,7 +108,8 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
         if origin is None:
             origin = magnitude.mean(dtype=np.float64)
         apart = np.subtract(magnitude, origin, dtype=np.float64).ravel()
-        sums += apart.sum(), apart @ apart
+        # Not a product of vectors, whose last digit depends on the number of threads.
+        sums += apart.sum(), np.square(apart).sum()
     unit = (N_LEVELS - 1) * _PARTS
     mean, square = (sums / right.size).tolist()
     p95 = histogram_quantiles(level_counts(rounded, N_LEVELS * _PARTS), [0.95])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from numbers import Integral
 
 import cv2
 import numpy as np
@@ -10,17 +10,17 @@ from scipy.sparse import csr_array
 from skimage.morphology import disk
 
 from hpastack.errors import InputError
-from hpastack.features.grey_levels import area_means, grey_levels
+from hpastack.features.grey_levels import block_means, grey_levels
 
-SUBSAMPLE = 0.5
-BACKGROUND_SUBSAMPLE = 0.25
+REDUCTION = 2
+BACKGROUND_REDUCTION = 4
 RADIUS = 10
 N_SCALES = 16
 
 #: What each value means, in the order of `granularity_features`; ``{stain}`` is filled in.
 MEANINGS = {
     f"granularity_g{scale}": (
-        f"percent of the signal of {{stain}} in grains of size {scale} of {N_SCALES}, 1 the finest"
+        f"percent of the signal of {{stain}} that shrinking by {scale} px of half size removes"
     )
     for scale in range(1, N_SCALES + 1)
 }
@@ -35,8 +35,8 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 def granularity_features(
     image,
     *,
-    subsample: float = SUBSAMPLE,
-    background_subsample: float = BACKGROUND_SUBSAMPLE,
+    reduction: int = REDUCTION,
+    background_reduction: int = BACKGROUND_REDUCTION,
     radius: int = RADIUS,
     n_scales: int = N_SCALES,
 ) -> dict[str, float]:
@@ -52,12 +52,12 @@ def granularity_features(
     ----------
     image : ndarray of float, shape (H, W)
         One stain, in [0, 1].
-    subsample : float, default=0.5
-        Size of the image that is measured as a part of the given one; above 0, at
-        most 1. Grains are counted in pixels of the reduced image.
-    background_subsample : float, default=0.25
-        Size of the image the background is taken from, as a part of the reduced
-        one; above 0, at most 1.
+    reduction : int, default=2
+        How many pixels of a side become one before anything is measured, from 1 to 8.
+        Grains are counted in pixels of the reduced image.
+    background_reduction : int, default=4
+        How many of these become one, from 1 to 8, in the image that the background is
+        taken from.
     radius : int, default=10
         Radius of the disk, in pixels of that smallest image, whose opening is the
         background; at least 1.
@@ -82,10 +82,10 @@ def granularity_features(
     An image without signal above its background, such as a black or a flat one, has 0
     at each scale.
 
-    CellProfiler reduces by picking pixels, which is not symmetric; here the
-    image is reduced by area averaging and the background enlarged by bilinear
-    interpolation between centres of pixels, both in whole numbers, so quarter
-    turns and mirroring leave the features unchanged to the last digit.
+    CellProfiler reduces by picking pixels, which is not symmetric; here blocks
+    of pixels are averaged (`block_means`) and the background is enlarged by
+    bilinear interpolation between their centres, both in whole numbers, so that where
+    both sides are whole blocks quarter turns and mirroring change no digit.
 
     Time does not depend on what the image shows and grows about linearly with
     its pixels: instead of repeating dilations until nothing changes, pixels are
@@ -108,48 +108,48 @@ def granularity_features(
 
     >>> image = np.zeros((16, 16))
     >>> image[2, 2] = image[8:11, 8:11] = 1
-    >>> values = granularity_features(image, subsample=1, background_subsample=1, n_scales=3)
+    >>> values = granularity_features(image, reduction=1, background_reduction=1, n_scales=3)
     >>> values["granularity_g1"], values["granularity_g2"], values["granularity_g3"]
     (10.0, 90.0, 0.0)
     """
-    for name, part in (("subsample", subsample), ("background_subsample", background_subsample)):
-        if not 0 < part <= 1:
-            raise InputError(f"granularity: {name} {part}; take a part above 0 and at most 1")
-    for name, number in (("radius", radius), ("n_scales", n_scales)):
-        if number < 1 or number != int(number):
-            raise InputError(f"granularity: {name} {number}; take a whole number from 1")
+    for name, number, largest in (
+        ("reduction", reduction, 8),
+        ("background_reduction", background_reduction, 8),
+        ("radius", radius, 1000),
+        ("n_scales", n_scales, 1000),
+    ):
+        if not isinstance(number, Integral) or not 1 <= number <= largest:
+            raise InputError(f"granularity: {name} {number!r}; a whole number from 1 to {largest}")
     levels = grey_levels(image)
-    reduced = _reduce(levels, subsample, _PARTS)
-    signal = cv2.subtract(reduced, _background(reduced, background_subsample, int(radius)))
-    left = [int(signal.sum()), *_left_at_each_scale(signal, int(n_scales))]
+    reduced = _rounded(block_means(levels, reduction) * _PARTS)
+    signal = cv2.subtract(reduced, _background(reduced, background_reduction, radius))
+    left = [int(signal.sum()), *_left_at_each_scale(signal, n_scales)]
     lost = -np.diff(left) * 100.0 / max(left[0], 1)
     return {f"granularity_g{scale}": value for scale, value in enumerate(lost.tolist(), start=1)}
 
 
-def _background(image: np.ndarray, part: float, radius: int) -> np.ndarray:
-    reduced = _reduce(image, part)
-    opened = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, disk(radius))
-    height, width = image.shape
-    rows, columns = _enlarging(len(opened), height), _enlarging(opened.shape[1], width)
+def _background(image: np.ndarray, reduction: int, radius: int) -> np.ndarray:
+    reduced = _rounded(block_means(image, reduction))
+    opened = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, disk(radius)).astype(np.float64)
+    for _ in range(2):  # rows, then columns
+        opened = _enlarged(opened, image.shape[0], reduction).T
+        image = image.T
     # Weights are whole numbers, and sums of them stay below 2**53: nothing is rounded but the
     # result, so a turned image gives the turned result.
-    summed = columns @ (rows @ opened.astype(np.float64)).T
-    return np.floor(summed.T / (4 * height * width) + 0.5).astype(np.uint16)
+    return _rounded(opened / (2 * reduction) ** 2)
 
 
-def _reduce(image: np.ndarray, part: float, times: int = 1) -> np.ndarray:
-    """Reduce by area averaging, and multiply."""
-    rows, columns = (max(1, int(n * part + 0.5)) for n in image.shape)
-    return np.floor(area_means(image, rows, columns) * times + 0.5).astype(np.uint16)
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.floor(values + 0.5).astype(np.uint16)
 
 
-@lru_cache(maxsize=16)
-def _enlarging(n: int, n_after: int) -> csr_array:
-    """Return the weights of linear interpolation, of which 2 * `n_after` make a whole."""
-    one = 2 * n_after
-    centre = np.clip((2 * np.arange(n_after) + 1) * n - n_after, 0, (n - 1) * one)
-    away = np.abs(centre[:, None] - np.arange(n) * one)
-    return csr_array(np.maximum(one - away, 0).astype(np.float64))
+def _enlarged(values: np.ndarray, n_after: int, factor: int) -> np.ndarray:
+    """Interpolate rows linearly between the centres of blocks, times 2 * `factor`."""
+    whole = 2 * factor
+    centres = np.clip(2 * np.arange(n_after) + 1 - factor, 0, (len(values) - 1) * whole)
+    above, part = np.divmod(centres, whole)
+    below = np.minimum(above + 1, len(values) - 1)
+    return values[above] * (whole - part)[:, None] + values[below] * part[:, None]
 
 
 def _left_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:

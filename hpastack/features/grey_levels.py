@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from hpastack.channels import STAINS
 from hpastack.errors import InputError
 
 #: Grey levels over [0, 1].
@@ -34,7 +35,8 @@ def grey_levels(image) -> np.ndarray:
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+        If `image` is not 2-D or is empty, holds no numbers, is not finite or leaves
+        [0, 1].
 
     Examples
     --------
@@ -42,17 +44,47 @@ def grey_levels(image) -> np.ndarray:
     array([[  0, 128, 255]], dtype=uint8)
     """
     image = np.asarray(image)
-    if image.ndim != 2 or not image.size:
+    if image.dtype.kind not in "buif":
+        raise InputError(f"a stain is an image of numbers in [0, 1], not of {image.dtype}")
+    if image.ndim != 2:
         raise InputError(f"a stain is an image of shape (H, W), not {image.shape}")
+    if not image.size:
+        raise InputError(f"a stain of shape {image.shape} is empty")
     if image.dtype == np.uint8:
         return image
-    # Written so that NaN fails too.
-    if not (image.min() >= 0 and image.max() <= 1):
-        raise InputError(
-            f"a stain has values from {image.min():g} to {image.max():g}; scale it to [0, 1]"
-        )
+    low, high = image.min(), image.max()
+    if np.isnan(low):
+        raise InputError("a stain holds NaN; a field has a number in every pixel")
+    if low < 0 or high > 1:
+        raise InputError(f"a stain has values from {low:g} to {high:g}; scale it to [0, 1]")
     # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
     return np.rint(image * np.float32(N_LEVELS - 1)).astype(np.uint8)
+
+
+def field_levels(field) -> np.ndarray:
+    """Round a field to its 256 grey levels.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+        The stains red, green, blue, yellow, in [0, 1]; or grey levels, of dtype uint8.
+
+    Returns
+    -------
+    ndarray of uint8, shape (4, H, W)
+
+    Raises
+    ------
+    InputError
+        If `field` is not of that shape, or a stain is not one (`grey_levels`).
+    """
+    try:
+        field = np.asarray(field)
+    except ValueError:
+        raise InputError("a field has stains of one shape, (4, H, W)") from None
+    if field.ndim != 3 or len(field) != len(STAINS):
+        raise InputError(f"a field has shape (4, H, W), not {field.shape}")
+    return np.stack([grey_levels(stain) for stain in field])
 
 
 def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:
@@ -82,74 +114,54 @@ def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:
 
 
 def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce an image of grey levels by averaging areas, and round to whole levels again.
-
-    Where a side is no multiple of `factor`, it is reduced to the nearest whole
-    number of pixels, and a pixel that lies across two of the reduced ones counts
-    for each by its share. Averages are taken in whole numbers, so that a
-    turned or mirrored image is reduced to the same levels, turned or mirrored.
+    """Reduce an image of grey levels by averaging blocks, and round to whole levels again.
 
     Parameters
     ----------
     levels : ndarray of uint8, shape (H, W)
         As `grey_levels` gives it.
-    factor : {1, 2, 4}
+    factor : int
         How many pixels become one, along each side.
 
     Returns
     -------
-    ndarray of uint8, shape (H / factor, W / factor), both rounded
-        To the nearest level, ties to the even one.
+    ndarray of uint8, shape (H // factor, W // factor)
+        As `block_means`, to the nearest level, ties to the even one.
 
     Examples
     --------
-    >>> reduced_levels(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 2)
-    array([[2, 8]], dtype=uint8)
+    >>> reduced_levels(np.array([[0, 4], [0, 8]], dtype=np.uint8), 2)
+    array([[3]], dtype=uint8)
     """
-    if factor == 1:
-        return levels
-    height, width = levels.shape
-    means = area_means(levels, round(height / factor), round(width / factor))
-    return np.rint(means).astype(np.uint8)
+    return levels if factor == 1 else np.rint(block_means(levels, factor)).astype(np.uint8)
 
 
-def area_means(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Reduce an image of whole numbers by averaging areas.
-
-    Sums are of whole numbers, so that a turned or mirrored image gives the same
-    means, turned or mirrored.
+def block_means(image: np.ndarray, factor: int) -> np.ndarray:
+    """Reduce an image of whole numbers by averaging square blocks.
 
     Parameters
     ----------
     image : ndarray of uint8 or uint16, shape (H, W)
-    rows, columns : int
-        Of the result; at most those of the image.
+    factor : int
+        Side of a block, in pixels, from 1 to 8. A shorter side of the image is one block.
 
     Returns
     -------
-    ndarray of float, shape (rows, columns)
-        A pixel that lies across two of the reduced ones counts for each by its share.
+    ndarray of float32, shape (H // factor, W // factor)
+        Rows and columns that do not fill a block, at the bottom and on the right, are left
+        out: to share them out would blur the image unevenly.
 
     Examples
     --------
-    >>> area_means(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 1, 2).tolist()
-    [[2.0, 8.0]]
+    >>> block_means(np.array([[0, 4, 9], [0, 8, 9]], dtype=np.uint8), 2).tolist()
+    [[3.0]]
     """
     height, width = image.shape
-    factor = height // rows
-    if factor in (1, 2, 4) and (rows * factor, columns * factor) == (height, width):
-        # Sums of up to 16 numbers of 16 bit, and quarters of them, are exact in float32.
-        return cv2.resize(image.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    return _area_sums(_area_sums(image, rows).T, columns).T / (height * width)
-
-
-def _area_sums(values: np.ndarray, n: int) -> np.ndarray:
-    """Sum whole numbers over `n` equal parts of the first axis; in units of 1 / `n` pixel."""
-    whole, part = np.divmod(np.arange(n + 1) * len(values), n)
-    before = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
-    np.cumsum(values, axis=0, out=before[1:])
-    cut = values[np.minimum(whole, len(values) - 1)]
-    return np.diff(n * before[whole] + part[:, np.newaxis] * cut, axis=0)
+    down, across = min(factor, height), min(factor, width)
+    rows, columns = height // down, width // across
+    whole = image[: rows * down, : columns * across].astype(np.float32)
+    # Sums of up to 64 numbers of 16 bit are exact in 32-bit floats.
+    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 def check_levels(levels: np.ndarray, min_side: int, what: str) -> None:

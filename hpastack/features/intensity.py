@@ -139,4 +139,5 @@ def _median_deviation(counts: np.ndarray, median: float) -> float:
     within = np.interp(median + reach, edges, shares) - np.interp(median - reach, edges, shares)
     occurring = np.flatnonzero(counts)
     # A single level has a width here, but no spread.
-    return min(float(np.interp(0.5, within, reach)), (occurring[-1] - occurring[0]) / 2)
+    half_range = float(occurring[-1] - occurring[0]) / 2
+    return min(float(np.interp(0.5, within, reach)), half_range)

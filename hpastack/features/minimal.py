@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hpastack.channels import STAIN_INDEX
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, level_counts, otsu_threshold
+from hpastack.features.grey_levels import N_LEVELS, field_levels, level_counts, otsu_threshold
 
 _STAINS = ("red", "green", "blue")
 
@@ -72,7 +74,8 @@ def minimal_features(field) -> dict[str, float]:
     >>> values["minimal_mean__green"], values["minimal_non_zero_mean__green"]
     (0.5, 1.0)
     """
-    levels = {stain: grey_levels(field[STAIN_INDEX[stain]]) for stain in _STAINS}
+    of_stains = field_levels(field)
+    levels = {stain: of_stains[STAIN_INDEX[stain]] for stain in _STAINS}
     counts = {stain: level_counts(image) for stain, image in levels.items()}
     moments = {stain: _moments(of_levels) for stain, of_levels in counts.items()}
     scale = N_LEVELS - 1
@@ -86,14 +89,24 @@ def minimal_features(field) -> dict[str, float]:
     for other in ("red", "blue"):
         # Whole numbers: a product of levels fits in 16 bit.
         product = np.multiply(green, levels[other], dtype=np.uint16).sum(dtype=np.int64)
-        covariance = int(product) / green.size - moments["green"][0] * moments[other][0]
-        spread = moments["green"][1] * moments[other][1]
-        values.append(covariance / spread if spread else 0.0)
+        values.append(_correlation(int(product), counts["green"], counts[other]))
     for other in ("red", "blue"):
         there = levels[other] > otsu_threshold(counts[other])
         n = np.count_nonzero(there)
         values.append(float(green[there].sum(dtype=np.int64)) / n / scale if n else 0.0)
     return dict(zip(MEANINGS, map(float, [*values, max(green.shape)]), strict=True))
+
+
+def _correlation(product: int, *counts: np.ndarray) -> float:
+    """Return the correlation of two stains from the sum of their products; all in whole numbers."""
+    levels = np.arange(N_LEVELS)
+    n = int(counts[0].sum())
+    sums = [int(c @ levels) for c in counts]
+    variances = [n * int(c @ levels**2) - s**2 for c, s in zip(counts, sums)]
+    if not all(variances):
+        return 0.0
+    correlation = (n * product - sums[0] * sums[1]) / math.sqrt(variances[0] * variances[1])
+    return min(max(correlation, -1.0), 1.0)
 
 
 def _moments(counts: np.ndarray) -> tuple[float, float]:

@@ -49,9 +49,10 @@ def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, n
         By number of the nucleus; number 0 is no nucleus. ``row`` and ``column`` of
         the centre, in pixels; ``area`` in square units; ``eccentricity`` of the
         ellipse with the same second moments; ``solidity`` (area over that of
-        the convex hull of its pixels' corners); ``form_factor`` (4 pi area over the squared
-        length of a contour half a pixel outside; about 1 for a disc, below for what is
-        long or ragged); ``level`` (mean of blue, in [0, 1]); ``cv`` (standard
+        the convex hull of its pixels' corners; holes count as missing); ``form_factor`` (4 pi
+        area over the squared length of the outer contour, half a pixel outside; about 1 for a
+        disc, below for what is long or ragged; of the contour alone, so holes do not count);
+        ``level`` (mean of blue, in [0, 1]); ``cv`` (standard
         deviation of blue over its mean plus a grey level); ``nucleoli`` (share of the
         area).
     """

@@ -26,10 +26,10 @@ def canonical_position(levels: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Of the positions with ``h <= w``, the one whose centres of mass come first: of
-    the last stain downwards, then to the right, and so on through the stains.
-    The sums are whole numbers, so nothing depends on rounding. Where
-    all centres of mass lie in the middle the pixels themselves decide.
+    Of the positions with ``h <= w``, the one with the centre of mass of the first
+    stain farthest down, then farthest to the right; then those of the next stain, and so on.
+    The sums are whole numbers, so nothing depends on rounding. Between positions
+    that are alike in all of these the pixels themselves decide.
     """
     if levels.shape[1] > levels.shape[2]:
         levels = levels.transpose(0, 2, 1)

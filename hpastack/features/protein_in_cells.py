@@ -51,7 +51,12 @@ def log_ratio(above, below):
 
 
 def cell_table(
-    green: np.ndarray, red: np.ndarray, regions: CellRegions, nuclei: dict, unit: float
+    green: np.ndarray,
+    red: np.ndarray,
+    regions: CellRegions,
+    nuclei: dict[str, np.ndarray],
+    spots: tuple[np.ndarray, np.ndarray],
+    unit: float,
 ) -> dict[str, np.ndarray]:
     """Measure the protein in each cell.
 
@@ -62,6 +67,8 @@ def cell_table(
     regions : CellRegions
     nuclei : dict
         As `nucleus_table` gives it.
+    spots : pair of ndarray of int, shape (n,)
+        As `protein_spots` gives them.
     unit : float
         Pixels in 1/512 of the longer side of the field.
 
@@ -77,14 +84,13 @@ def cell_table(
         in nuclear radii. ``spots``: number of spots. ``peak_to_rim``,
         ``peak_to_focus``: from the brightest point of the protein to the edge of the
         nucleus (below 0 inside), and to the brightest point of the microtubules
-        outside the nucleus, in nuclear radii. NaN where a region is empty or all is dark.
+        outside the nucleus, in nuclear radii. A ratio or cv of an empty region is NaN, and so is a
+        way to a point where all is dark; without any protein share and polarity are 0.
     """
     centres = np.stack([nuclei["row"], nuclei["column"]], axis=1)
     radii = np.sqrt(nuclei["area"] / np.pi) * unit
     table = _levels(green, regions, centres, radii)
-    rows, columns = protein_spots(green, unit)
-    cell = regions.maps.cells[rows, columns]
-    table["spots"] = np.bincount(cell, minlength=len(radii)).astype(float)
+    table["spots"] = np.bincount(regions.maps.cells[spots], minlength=len(radii)).astype(float)
     table.update(_peaks(green, red, regions, radii, unit))
     return table
 

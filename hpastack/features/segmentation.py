@@ -13,9 +13,15 @@ import cv2
 import numpy as np
 from skimage.segmentation import watershed
 
-from hpastack.channels import STAIN_INDEX, STAINS
-from hpastack.errors import InputError
-from hpastack.features.grey_levels import N_LEVELS, grey_levels, level_counts, otsu_threshold
+from hpastack.channels import STAIN_INDEX
+from hpastack.features.grey_levels import (
+    N_LEVELS,
+    block_means,
+    field_levels,
+    grey_levels,
+    level_counts,
+    otsu_threshold,
+)
 
 # The smallest nucleus, and the largest hole that is filled, as radii in units.
 _SMALLEST_NUCLEUS = 5.0
@@ -102,8 +108,9 @@ def segment_cells(field) -> CellMaps:
 
     Notes
     -----
-    Nuclei and cells that are cut by the border are kept. Where blue has no
-    signal there are no nuclei, and so no cells.
+    Nuclei and cells that are cut by the border are kept. Where blue shows
+    nothing that stands out there are no nuclei, and so no cells: not in a black field, and
+    not in an evenly bright one.
 
     Examples
     --------
@@ -112,13 +119,11 @@ def segment_cells(field) -> CellMaps:
     >>> segment_cells(field).n_nuclei
     1
     """
-    field = np.asarray(field)
-    if field.ndim != 3 or len(field) != len(STAINS):
-        raise InputError(f"a field has shape (4, H, W), not {field.shape}")
-    nuclei = segment_nuclei(field[STAIN_INDEX["blue"]])
+    levels = field_levels(field)
+    nuclei = segment_nuclei(levels[STAIN_INDEX["blue"]])
     if not nuclei.any():
         return CellMaps(nuclei, nuclei.copy())
-    bodies = (field[STAIN_INDEX["red"]], field[STAIN_INDEX["yellow"]])
+    bodies = (levels[STAIN_INDEX["red"]], levels[STAIN_INDEX["yellow"]])
     return CellMaps(nuclei, _grow_cells(nuclei, bodies))
 
 
@@ -151,6 +156,10 @@ def segment_nuclei(image) -> np.ndarray:
     peaks = (depth >= cv2.dilate(depth, disc)) & (mask > 0)
     _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
     parts = watershed(-depth, seeds, mask=mask > 0).astype(np.int32)
+    # What lies close beside something thicker has no peak of its own.
+    left_out = ((mask > 0) & (parts == 0)).astype(np.uint8)
+    _, others = cv2.connectedComponents(left_out, connectivity=8)
+    parts[others > 0] = others[others > 0] + parts.max()
     nuclei = _joined(parts, depth)
     areas = np.bincount(nuclei.ravel())[1:]
     smallest = max(_smallest_area(unit), _SMALLEST_SHARE * float(np.median(areas)))
@@ -320,18 +329,18 @@ def _grow_cells(nuclei: np.ndarray, bodies: tuple[np.ndarray, np.ndarray]) -> np
     """Grow cells from their nuclei, at half the size: their outlines are no sharper."""
     unit = field_unit(nuclei.shape)
     height, width = nuclei.shape
-    half = (-(-width // 2), -(-height // 2))
-    brightness = np.zeros(half[::-1], np.float32)
-    for image in bodies:
-        small = cv2.resize(grey_levels(image).astype(np.float32), half, None, 0, 0, cv2.INTER_AREA)
+    to_even = ((0, height % 2), (0, width % 2))
+    seeds = np.pad(nuclei, to_even, "edge")[::2, ::2]
+    brightness = np.zeros(seeds.shape, np.float32)
+    for levels in bodies:
+        small = block_means(np.pad(levels, to_even, "edge"), 2)
         root = np.sqrt(cv2.GaussianBlur(small, (0, 0), max(1.5 * unit, 0.5)))
         brightness += root / max(float(root.max()), 1e-6)
-    seeds = nuclei[::2, ::2]
     threshold, _ = _threshold(brightness)
     body = ((brightness > _CELL_THRESHOLD * threshold) | (seeds > 0)).astype(np.uint8)
     round_hole = np.pi * (_LARGEST_HOLE * unit) ** 2
     smooth = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     body = fill_holes(cv2.morphologyEx(body, cv2.MORPH_OPEN, smooth), round_hole)
-    grown = watershed(-brightness, seeds, mask=(body > 0) | (seeds > 0)).astype(np.float32)
-    cells = cv2.resize(grown, (width, height), None, 0, 0, cv2.INTER_NEAREST).astype(np.int32)
+    grown = watershed(-brightness, seeds, mask=(body > 0) | (seeds > 0)).astype(np.int32)
+    cells = grown.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.where(nuclei > 0, nuclei, cells)

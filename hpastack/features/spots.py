@@ -48,8 +48,7 @@ _OF_PARTS = {
     "spots_euler_number": "parts of {stain} less the holes in them, in 10,000 px",
 }
 
-#: What each value means, in the order of `spot_features`; ``{stain}`` is filled in. Where a
-#: meaning says NaN, that is the value of a stain without such a thing.
+#: What each value means, in the order of `spot_features`; ``{stain}`` is filled in.
 MEANINGS = {
     **{
         f"spots_{name}_s{scale}": meaning.format(d=round(2.6 * scale))
@@ -58,6 +57,12 @@ MEANINGS = {
     },
     **_OF_PARTS,
 }
+
+#: Columns that are NaN for a stain without such a thing.
+UNDEFINED = frozenset(
+    [f"spots_{name}_s{scale}" for scale in SCALES for name in ("blob_size", "blob_contrast")]
+    + [name for name in _OF_PARTS if name.startswith("spots_part_")]
+)
 
 
 def spot_features(image) -> dict[str, float]:

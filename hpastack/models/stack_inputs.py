@@ -181,10 +181,14 @@ def gather_stores(
                 "fold_plan": store.fold_plan,
                 "n_members": store.n_members,
             }
-        for other in frames:
+        for other_path, other in zip(paths, frames):
             shared = frame.columns.intersection(other.columns)
             if len(shared):
-                raise InputError(f"{path}: another store has its columns too: {shorten(shared)}")
+                raise InputError(
+                    f"{path} and {other_path} have {len(shared)} columns in common, such as "
+                    f"{shared[0]}; name the stores to take, as in --set features=[{path.stem}], "
+                    "or move one away"
+                )
         frames.append(frame)
     if not frames:
         raise InputError("a stack needs at least one store of predictions or features")

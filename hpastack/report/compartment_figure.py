@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hpastack.channels import STAIN_INDEX
-from hpastack.features.grey_levels import grey_levels
+from hpastack.features.grey_levels import field_levels
 from hpastack.features.regions import N_RINGS, REGIONS, cell_regions
 from hpastack.features.segmentation import segment_cells
 
@@ -50,8 +50,9 @@ def compartment_figure(field) -> np.ndarray:
     InputError
         If `field` is not of that shape or range.
     """
-    maps = segment_cells(field)
-    levels = {stain: grey_levels(field[i]) for stain, i in STAIN_INDEX.items()}
+    of_stains = field_levels(field)
+    maps = segment_cells(of_stains)
+    levels = {stain: of_stains[i] for stain, i in STAIN_INDEX.items()}
     shown = {stain: _stretched(image) for stain, image in levels.items()}
     yellow = shown["yellow"] / 2
     references = np.stack([shown["red"] + yellow, yellow, shown["blue"]], axis=-1)

@@ -88,6 +88,24 @@ def test_a_spot_beside_the_nucleus(cells):
     assert values["compartments_cell_polarity_mean__green"] == pytest.approx(50 / NUCLEUS, rel=0.05)
 
 
+def test_the_focus_of_red_lies_outside_the_nucleus(cells):
+    field = cells.copy()
+    for row, column in CENTRES:
+        field[0][disc((512, 512), row, column, 4)] = 1  # brighter, and in the nucleus
+        field[0][disc((512, 512), row, column + 45, 3)] = 0.95
+        field[1][disc((512, 512), row, column, 3)] = 0.9
+    values = compartment_features(field)
+    way = values["compartments_cell_peak_to_focus_mean__green"]
+    assert way == pytest.approx(45 / NUCLEUS, rel=0.05)
+
+
+def test_shares_are_zero_where_green_is_even(cells):
+    field = cells.copy()
+    field[1] = 0.2
+    values = compartment_features(field)
+    assert {v for n, v in values.items() if n.startswith("compartments_share")} == {0.0}
+
+
 def test_a_protein_on_one_side_varies_around_its_rings(cells):
     field = with_green(cells, 35, 60)
     even = compartment_features(field)

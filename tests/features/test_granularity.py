@@ -10,7 +10,7 @@ from hpastack.errors import InputError
 from hpastack.features import granularity
 from hpastack.features.granularity import MEANINGS, granularity_features
 
-WHOLE = {"subsample": 1, "background_subsample": 1}
+WHOLE = {"reduction": 1, "background_reduction": 1}
 
 
 def draw(shape, seed=0):
@@ -70,9 +70,9 @@ def test_a_peak_is_cut_to_the_plateau_it_stands_on():
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (96, 161), (67, 50), (8, 8)])
-@pytest.mark.parametrize("parts", [(0.5, 0.25), (1, 1), (0.7, 0.4)])
+@pytest.mark.parametrize("parts", [(2, 4), (1, 1), (3, 5)])
 def test_agrees_with_the_slow_version(shape, parts):
-    options = dict(zip(("subsample", "background_subsample"), parts))
+    options = dict(zip(("reduction", "background_reduction"), parts))
     image = draw(shape)
     # Both round in the same places, so only the sums differ.
     assert granularity_features(image, **options) == pytest.approx(
@@ -155,7 +155,7 @@ def test_no_signal_gives_zeros():
 
 
 def test_turning_and_mirroring_change_nothing():
-    for shape in ((61, 47), (64, 30), (9, 9)):
+    for shape in ((64, 48), (72, 40), (8, 8)):  # whole blocks
         image = draw(shape, seed=2)
         values = granularity_features(image)
         for turn in (np.rot90, np.transpose, np.flipud, np.fliplr):
@@ -170,10 +170,10 @@ def test_values_are_percents():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"subsample": 0}, "subsample 0; take a part above 0"),
-        ({"background_subsample": 1.5}, "background_subsample 1.5"),
-        ({"radius": 0}, "radius 0; take a whole number from 1"),
-        ({"n_scales": 2.5}, "n_scales 2.5"),
+        ({"reduction": 0}, "reduction 0; a whole number from 1 to 8"),
+        ({"background_reduction": 1.5}, "background_reduction 1.5"),
+        ({"radius": "3"}, "radius '3'; a whole number from 1"),
+        ({"n_scales": float("nan")}, "n_scales nan"),
     ],
 )
 def test_wrong_parameters_are_refused(options, message):

@@ -1,7 +1,5 @@
 """Grey levels, quantiles and thresholds: worked by hand, against scikit-image, smooth."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from reference.block_mean import block_mean
@@ -9,7 +7,9 @@ from skimage.filters import threshold_otsu
 
 from hpastack.errors import InputError
 from hpastack.features.grey_levels import (
+    block_means,
     check_levels,
+    field_levels,
     grey_levels,
     histogram_quantiles,
     otsu_threshold,
@@ -42,8 +42,8 @@ def test_rounding_to_16_bit_first_changes_no_level():
     ("image", "message"),
     [
         (np.zeros(4), r"shape \(H, W\), not \(4,\)"),
-        (np.zeros((0, 4)), r"not \(0, 4\)"),
-        (np.array([[0.0, np.nan]]), "scale it"),
+        (np.zeros((0, 4)), r"shape \(0, 4\) is empty"),
+        (np.array([[0.0, np.nan]]), "holds NaN"),
         (np.array([[0.0, 1.5]]), "from 0 to 1.5; scale it"),
         (np.array([[-0.1, 1.0]]), "from -0.1 to 1; scale it"),
     ],
@@ -112,45 +112,45 @@ def test_whole_blocks_are_averaged_exactly(factor):
     np.testing.assert_array_equal(reduced_levels(levels, factor), expected)
 
 
-def slow_area_mean(levels, rows, columns):
-    """Pixel by pixel, in fractions."""
-    height, width = levels.shape
-
-    def overlaps(n, n_reduced, at):
-        for pixel in range(n):
-            first = max(Fraction(at * n, n_reduced), pixel)
-            last = min(Fraction((at + 1) * n, n_reduced), pixel + 1)
-            if last > first:
-                yield pixel, last - first
-
-    means = np.empty((rows, columns), dtype=int)
-    for y in range(rows):
-        for x in range(columns):
-            total = sum(
-                down * right * int(levels[i, j])
-                for i, down in overlaps(height, rows, y)
-                for j, right in overlaps(width, columns, x)
-            )
-            means[y, x] = round(total * rows * columns / (height * width))
-    return means
+def test_what_does_not_fill_a_block_is_left_out():
+    levels = np.random.default_rng(0).integers(0, 256, (35, 18)).astype(np.uint8)
+    np.testing.assert_array_equal(reduced_levels(levels, 4), reduced_levels(levels[:32, :16], 4))
 
 
-@pytest.mark.parametrize(
-    ("shape", "factor", "reduced"),
-    [((9, 14), 2, (4, 7)), ((35, 33), 4, (9, 8)), ((12, 7), 4, (3, 2))],
-)
-def test_other_sides_are_averaged_by_share(shape, factor, reduced):
-    levels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    np.testing.assert_array_equal(reduced_levels(levels, factor), slow_area_mean(levels, *reduced))
+def test_a_side_shorter_than_a_block_is_one_block():
+    assert block_means(np.array([[1, 2, 6]], np.uint16), 4).tolist() == [[3.0]]
 
 
-@pytest.mark.parametrize("shape", [(40, 32), (41, 35)])
+def test_means_of_16_bit_are_exact():
+    image = np.random.default_rng(0).integers(0, 65536, (64, 48)).astype(np.uint16)
+    for factor in (2, 4, 8):
+        np.testing.assert_array_equal(block_means(image, factor), block_mean(image, factor))
+
+
 @pytest.mark.parametrize("factor", [2, 4])
-def test_a_turned_image_is_reduced_to_the_turned_one(shape, factor):
-    levels = np.random.default_rng(0).integers(0, 3, shape).astype(np.uint8)
+def test_a_turned_image_of_whole_blocks_is_reduced_to_the_turned_one(factor):
+    levels = np.random.default_rng(0).integers(0, 3, (40, 32)).astype(np.uint8)
     reduced = reduced_levels(levels, factor)
     for turn in (np.rot90, np.flipud, np.fliplr, np.transpose):
         np.testing.assert_array_equal(reduced_levels(turn(levels), factor), turn(reduced))
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (np.zeros((3, 8, 8)), r"shape \(4, H, W\), not \(3, 8, 8\)"),
+        ([np.zeros((8, 8)), *[np.zeros((8, 9))] * 3], "stains of one shape"),
+        (None, r"not \(\)"),
+        (np.zeros((4, 0, 8)), "is empty"),
+        (np.full((4, 8, 8), "x"), "of numbers in"),
+        (np.zeros((4, 8, 8), complex), "not of complex128"),
+        (np.full((4, 8, 8), np.nan), "holds NaN"),
+        (np.full((4, 8, 8), np.inf), "from inf to inf; scale it"),
+    ],
+)
+def test_what_is_not_a_field_is_refused(field, message):
+    with pytest.raises(InputError, match=message):
+        field_levels(field)
 
 
 @pytest.mark.parametrize("window", [1, 3, 7])

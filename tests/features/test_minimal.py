@@ -38,6 +38,12 @@ def test_agrees_with_numpy():
     assert values["minimal_sd__red"] == pytest.approx(red.std())
 
 
+def test_a_stain_that_is_all_but_another_correlates_by_no_more_than_one():
+    field = np.ones((4, 64, 500))
+    field[:, 20, 30] = 0
+    assert minimal_features(field)["minimal_correlation_red__green"] == 1
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_constant_field(level):
     values = minimal_features(np.full((4, 8, 8), level))

@@ -29,6 +29,16 @@ def test_a_disc():
     assert found["cv"] == 0 and found["nucleoli"] == 0
 
 
+def test_a_square_fills_its_hull_to_the_pixel():
+    square = np.zeros((60, 60), np.int32)
+    square[10:40, 15:45] = 1
+    assert table_of(square)["solidity"][1] == 1
+    square[20:30, 25:35] = 0  # a hole is missing from the area and not from the contour
+    table = table_of(square)
+    assert table["solidity"][1] == pytest.approx(8 / 9)
+    assert table["form_factor"][1] > 0.7
+
+
 def test_agrees_with_scikit_image():
     rng = np.random.default_rng(0)
     nuclei = np.zeros((300, 300), np.uint8)

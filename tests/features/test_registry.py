@@ -80,16 +80,24 @@ class TestEveryFamily:
         meanings = hs.describe_columns(hs.feature_columns([family]))
         assert len(set(meanings.values())) == len(meanings)
         for name, line in meanings.items():
-            assert "\n" not in line and "{" not in line and len(line) < 100
+            assert "\n" not in line and "{" not in line and len(line) <= 100
             assert name.rsplit("__", 1)[1] in line
 
     @pytest.mark.parametrize("name", DEGENERATE)
     def test_is_finite_for_degenerate_fields_but_where_it_says_so(self, family, name):
         values = hs.field_features(DEGENERATE[name](), [family])
         assert list(values) == hs.feature_columns([family])
+        assert all(type(value) is float for value in values.values())
         undefined = {column for column, value in values.items() if np.isnan(value)}
         assert undefined <= set(undefined_columns([family]))
         assert not np.isinf(list(values.values())).any()
+        for column, value in values.items():
+            if "_range_" in column:
+                assert value >= 0, column
+            elif "correlation" in column or "pearson" in column or "spearman" in column:
+                assert -1 <= value <= 1, column
+            elif "share" in column or "_lbp_" in column or "_band" in column:
+                assert np.isnan(value) or 0 <= value <= 1, column
 
     def test_turning_and_mirroring_change_nothing(self, family, cells):
         values = hs.field_features(cells, [family])
@@ -148,24 +156,40 @@ def test_a_column_that_may_be_nan_says_so():
     assert {name.split("_")[0] for name in undefined} == {"spots", "compartments"}
 
 
-def test_a_nan_elsewhere_is_a_bug_and_stops_the_work(field, monkeypatch):
-    meanings = {"wrong_thing__green": "a thing of green"}
-    wrong = Family(lambda levels: {"wrong_thing__green": float("nan")}, meanings)
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [
+        ({"a__green": float("nan"), "b__green": 1.0}, "a__green came out as nan"),
+        ({"a__green": 1.0, "b__green": float("inf")}, "b__green came out as inf"),
+        ({"b__green": 1.0, "a__green": 1.0}, "measured other columns"),
+        ({"a__green": 1.0}, "measured other columns"),
+    ],
+)
+def test_a_family_that_breaks_its_word_stops_the_work(measured, message, field, monkeypatch):
+    meanings = {"a__green": "a thing of green", "b__green": "another, or NaN"}
+    wrong = Family(lambda levels: measured, meanings, frozenset({"b__green"}))
     monkeypatch.setitem(FAMILIES, "wrong", wrong)
-    with pytest.raises(FloatingPointError, match="wrong_thing__green"):
+    with pytest.raises(RuntimeError, match=message):
         hs.field_features(field, ["wrong"])
+    good = {"a__green": 1.0, "b__green": float("nan")}
+    monkeypatch.setitem(FAMILIES, "wrong", Family(lambda levels: good, meanings, wrong.undefined))
+    assert np.isnan(hs.field_features(field, ["wrong"])["b__green"])
 
 
-def test_a_column_belongs_to_the_stain_it_names(field):
-    values = hs.field_features(field)
-    dark = field.copy()
-    dark[STAINS.index("yellow")] /= 4
+@pytest.mark.parametrize("stain", STAINS)
+def test_a_column_belongs_to_the_stain_it_names(stain, cells):
+    values = hs.field_features(cells)
+    dark = cells.copy()
+    dark[STAINS.index(stain)] *= 0.7
     after = hs.field_features(dark)
-    changed = {n for n in values if not (after[n] == values[n] or np.isnan(after[n]))}
-    assert changed
-    # Cells are grown over red and yellow.
-    of_others = {n for n in changed if not n.startswith("compartments")}
-    assert all(n.endswith("__yellow") or "_yellow__" in n for n in of_others)
+    changed = {n for n in values if not (after[n] == values[n] or np.isnan(values[n]))}
+    own = {n for n in values if n.endswith(f"__{stain}") or f"_{stain}__" in n}
+    assert len(changed & own) > 0.8 * len(own)
+    # Nuclei are found in blue, and cells are grown over red and yellow.
+    others = {n for n in changed - own if not n.startswith("compartments")}
+    assert not others
+    if stain == "green":
+        assert changed <= own
 
 
 @pytest.mark.parametrize(
@@ -208,6 +232,7 @@ def worst_change(before, after):
     return max(
         (abs(after[name] - value) / max(abs(value), abs(after[name]), 1e-12), name)
         for name, value in before.items()
+        if not (np.isnan(value) and np.isnan(after[name]))
     )
 
 
@@ -224,6 +249,7 @@ def test_storage_of_a_reduced_field_does_not_change_its_features(source, real_da
     ):
         paths = store_stains(tmp_path / name, np.round(field * levels), dtype, suffix)
         change, column = worst_change(as_float, hs.field_features(read_field(paths, 512)))
+        assert change == change, column  # NaN, where there was a number
         # Promised is 2 %. Only values half way between two levels may round differently; a pixel
         # of a rare pattern is 0.1 % of its share at quarter scale.
         assert change < 0.002, (name, column)
@@ -239,4 +265,5 @@ def test_storage_of_a_full_field_does_not_change_its_features(source, real_data,
     expected = hs.field_features(read_field(png8, 512))
     for name, suffix in (("png16", "png"), ("tiff16", "tif")):
         paths = store_stains(tmp_path / name, levels * 257, np.uint16, suffix)
-        assert hs.field_features(read_field(paths, 512)) == expected
+        found = hs.field_features(read_field(paths, 512))
+        assert found == pytest.approx(expected, rel=0, abs=0, nan_ok=True)

@@ -11,6 +11,8 @@ import hpastack as hs
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.features.segmentation import (
+    _borders,
+    _joined,
     distance_inside,
     fill_holes,
     remove_specks,
@@ -56,6 +58,91 @@ def test_a_dumbbell_with_a_thick_neck_is_one_nucleus_and_with_a_thin_neck_two():
         assert segment_nuclei(image).max() == expected, neck
 
 
+def drawn_parts(*columns):
+    """Lay parts of one row of pixels side by side; return their numbers and depths."""
+    parts = np.concatenate([np.full((3, len(c)), k) for k, c in enumerate(columns, 1)], axis=1)
+    return parts.astype(np.int32), np.tile(np.concatenate(columns), (3, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("neck", "expected"), [(8.0, 2), (8.4, 1)])
+def test_parts_are_joined_from_a_neck_of_0_82_of_the_smaller_one_on(neck, expected):
+    assert _joined(*drawn_parts([12, 12, 12], [neck, 10, 5])).max() == expected
+
+
+def test_a_joined_nucleus_is_as_deep_as_its_deepest_part():
+    # The small one in the middle belongs to the first; its neck to the third is thin for that.
+    parts, depth = drawn_parts([10, 10, 10], [3.6, 4, 3.5], [10, 10, 10])
+    assert _joined(parts, depth)[0].tolist() == [1] * 6 + [2] * 3
+
+
+def test_parts_touch_across_corners_too():
+    for flip in (np.array, np.fliplr):
+        parts = flip(np.array([[1, 0], [0, 2]], np.int32))
+        pairs, necks = _borders(parts, np.ones((2, 2), np.float32), 3)
+        assert pairs.tolist() == [[1, 2]] and necks.tolist() == [1]
+
+
+def test_what_is_small_beside_the_others_is_no_nucleus():
+    for radius, expected in ((7, 2), (14, 3)):  # 0.04 and 0.16 of the area of the median
+        image = np.zeros((512, 512))
+        image[disc(image.shape, 128, 128, 35)] = image[disc(image.shape, 128, 380, 35)] = 0.5
+        image[disc(image.shape, 380, 250, radius)] = 0.5
+        assert segment_nuclei(image).max() == expected, radius
+
+
+def test_the_smallest_nucleus_has_a_radius_of_five_units():
+    for radius, expected in ((4, 0), (6, 1)):
+        image = np.zeros((512, 512))
+        image[disc(image.shape, 200, 200, radius)] = 0.5
+        assert segment_nuclei(image).max() == expected, radius
+
+
+def test_a_nucleus_stands_out_by_four_grey_levels():
+    for level, expected in ((3, 0), (8, 1)):
+        image = np.zeros((256, 256), np.uint8)
+        image[disc(image.shape, 100, 100, 25)] = level
+        assert segment_nuclei(image).max() == expected, level
+
+
+def test_a_ramp_is_no_nucleus():
+    assert not segment_nuclei(np.tile(np.linspace(0, 1, 256), (256, 1))).any()
+
+
+def test_a_thin_nucleus_beside_a_thick_one_is_kept():
+    image = np.zeros((512, 512))
+    image[disc(image.shape, 200, 200, 30)] = 0.5
+    image[150:250, 233:237] = 0.5  # 4 px wide, within reach of the deeper pixels
+    nuclei = segment_nuclei(image)
+    assert nuclei.max() == 2 and nuclei[160, 235] != nuclei[200, 200]
+
+
+def test_cells_are_found_by_either_stain_however_bright_it_is():
+    field = round_cells(512, [(150, 150), (350, 350)], 24, 60)
+    one, other = disc((512, 512), 150, 150, 60), disc((512, 512), 350, 350, 60)
+    field[0], field[3] = 0.9 * one, 0.06 * other
+    maps = segment_cells(field)
+    for cell in (one, other):
+        assert (maps.cells[cell] > 0).mean() > 0.9
+
+
+def test_small_gaps_in_a_cell_belong_to_it_and_threads_beyond_it_do_not():
+    field = round_cells(512, [(250, 250)], 30, 90)
+    gap = disc((512, 512), 250, 310, 5)
+    field[0][gap] = field[3][gap] = 0
+    field[0][248:250, 340:460] = 0.5  # a thread two pixels wide
+    cells = segment_cells(field).cells
+    assert (cells[gap] == 1).all()
+    assert not cells[248:250, 360:].any()
+
+
+@pytest.mark.parametrize("size", [333, 256])
+def test_cells_hold_every_pixel_of_their_nuclei(size):
+    maps = segment_cells(hs.draw_field("25", size=size, seed=1, cell_line="HEK 293"))
+    inside = maps.nuclei > 0
+    assert maps.n_nuclei > 10
+    np.testing.assert_array_equal(maps.cells[inside], maps.nuclei[inside])
+
+
 def test_a_nucleolus_is_no_hole_in_a_nucleus():
     image = np.zeros((256, 256))
     image[disc(image.shape, 128, 128, 25)] = 0.6
@@ -98,9 +185,15 @@ def test_the_border_of_the_image_is_not_the_edge_of_what_it_cuts():
 
 
 def test_distances_are_exact():
-    mask = (np.random.default_rng(0).random((60, 80)) < 0.97).astype(np.uint8)
+    mask = (np.random.default_rng(0).random((400, 500)) < 0.999).astype(np.uint8)
     expected = ndimage.distance_transform_edt(mask).astype(np.float32)
-    np.testing.assert_array_equal(distance_inside(mask), expected)
+    n_threads = cv2.getNumThreads()
+    try:
+        for number in (1, 2, 3):
+            cv2.setNumThreads(number)
+            np.testing.assert_array_equal(distance_inside(mask), expected)
+    finally:
+        cv2.setNumThreads(n_threads)
 
 
 def test_holes_and_specks_as_scipy_and_scikit_image_see_them():

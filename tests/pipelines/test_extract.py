@@ -236,9 +236,12 @@ def test_nothing_named_leaves_out_what_another_recipe_contains(workspace, capsys
     assert run(workspace) == 0
     out = capsys.readouterr().out
     for name in ("pairs", "plain"):
-        assert f"{name} is left out: wide measures the same and more; name it to make it" in out
+        assert f"{name} is left out: wide measures all of it; name it to make it" in out
     made = [name for name in listing(workspace) if name.endswith(".h5")]
     assert made == ["other.h5", "wide.h5"]
+    write_recipe(workspace, "wide_too", type="handcrafted", families=both[::-1], size=24)
+    assert run(workspace) == 0
+    assert "wide_too is left out: wide measures all of it" in capsys.readouterr().out
     assert run(workspace, "plain") == 0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 from skimage import morphology
-from skimage.transform import resize_local_mean
+from skimage.transform import downscale_local_mean
 
 CROSS = morphology.disk(1)
 
@@ -13,15 +13,21 @@ def rounded(image):
     return np.floor(image + 0.5 + 1e-9)
 
 
-def background(signal, background_subsample, radius):
+def block_means(image, factor):
+    """Average whole blocks; what does not fill one is left out."""
+    down, across = (min(factor, n) for n in image.shape)
+    rows, columns = image.shape[0] // down, image.shape[1] // across
+    return downscale_local_mean(image[: rows * down, : columns * across], (down, across))
+
+
+def background(signal, factor, radius):
     """Open a reduced image with a disk and enlarge it again."""
-    shape = [max(1, int(n * background_subsample + 0.5)) for n in signal.shape]
-    small = rounded(resize_local_mean(signal, shape, preserve_range=True))
+    small = rounded(block_means(signal, factor))
     # Reflected at the border, as is the default, an image smaller than the disk would erode to 0.
     opened = morphology.opening(small, morphology.disk(radius), mode="ignore")
-    # Linear between the centres of pixels, constant outside them.
+    # Linear between the centres of blocks, constant outside them.
     centres = [
-        np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1)
+        np.clip((np.arange(n) + 0.5) / factor - 0.5, 0, m - 1)
         for n, m in zip(signal.shape, small.shape)
     ]
     return rounded(
@@ -31,12 +37,11 @@ def background(signal, background_subsample, radius):
     )
 
 
-def granularity_of_stain(image, subsample=0.5, background_subsample=0.25, radius=10, n_scales=16):
+def granularity_of_stain(image, reduction=2, background_reduction=4, radius=10, n_scales=16):
     """Return the percent of the signal that is lost at each scale."""
     levels = np.rint(np.asarray(image) * np.float32(255)).astype(np.float64)
-    shape = [max(1, int(n * subsample + 0.5)) for n in levels.shape]
-    signal = rounded(256 * resize_local_mean(levels, shape, preserve_range=True))
-    signal = np.maximum(signal - background(signal, background_subsample, radius), 0)
+    signal = rounded(256 * block_means(levels, reduction))
+    signal = np.maximum(signal - background(signal, background_reduction, radius), 0)
     eroded, before, values = signal, signal.mean(), {}
     for scale in range(1, n_scales + 1):
         eroded = morphology.erosion(eroded, CROSS)
