@@ -54,6 +54,14 @@ def test_member_tables_worked_by_hand(tmp_path):
         inputs.member_table(2)
 
 
+def test_stores_that_share_columns_are_refused_with_the_remedy(tmp_path):
+    texture, _ = features(tmp_path)
+    header = StoreHeader("label_free", "features", ["texture__b", "spots__c"])
+    wide = write_store(tmp_path / "wide.h5", header, IDS, np.ones((6, 2)))
+    with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 columns .* texture__b"):
+        gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide], IDS, NAMES)
+
+
 def test_the_mean_of_the_member_tables_is_the_table(tmp_path):
     paths = [predictions(tmp_path, "six", 6)[0], predictions(tmp_path, "two", 2)[0],
              predictions(tmp_path, "three", 3)[0], features(tmp_path)[0]]  # fmt: skip

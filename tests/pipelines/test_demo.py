@@ -36,8 +36,8 @@ def test_every_step_of_the_demo_and_the_routes(tmp_path, capfd):
     assert demo.main(["--workspace", str(tmp_path / "mine"), "--overwrite", *small]) == 2
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
-    # Stored weights and the stored stack give the same submission again; a store of fewer columns is
-    # made anew.
+    # Stored weights and the stored stack give the same submission again; a store that has not all
+    # columns is made anew.
     of_another_version(root / "features" / "handcrafted.h5")
     assert run.main(["--workspace", str(root), "--route", "ordinary", "--overwrite"]) == 0
     assert (root / "submissions" / "stack.csv").read_bytes() == submission
