@@ -8,6 +8,7 @@ and a field gives the same figures whether it is stored with 8 or with 16 bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -17,6 +18,9 @@ from hpastack.errors import InputError
 
 #: Grey levels over [0, 1].
 N_LEVELS = 256
+
+# Few enough for the arrays of a strip to stay in the cache of a core.
+_STRIP_PIXELS = 2**16
 
 
 def grey_levels(image) -> np.ndarray:
@@ -52,13 +56,20 @@ def grey_levels(image) -> np.ndarray:
         raise InputError(f"a stain of shape {image.shape} is empty")
     if image.dtype == np.uint8:
         return image
-    low, high = image.min(), image.max()
-    if np.isnan(low):
+    levels = np.empty(image.shape, np.uint8)
+    for rows in row_strips(image.shape, 1, _STRIP_PIXELS):
+        if not (image[rows].min() >= 0 and image[rows].max() <= 1):  # so that NaN fails too
+            _refuse(image)
+        # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
+        levels[rows] = np.rint(image[rows] * np.float32(N_LEVELS - 1))
+    return levels
+
+
+def _refuse(image: np.ndarray) -> NoReturn:
+    if np.isnan(image).any():
         raise InputError("a stain holds NaN; a field has a number in every pixel")
-    if low < 0 or high > 1:
-        raise InputError(f"a stain has values from {low:g} to {high:g}; scale it to [0, 1]")
-    # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
-    return np.rint(image * np.float32(N_LEVELS - 1)).astype(np.uint8)
+    low, high = image.min(), image.max()
+    raise InputError(f"a stain has values from {low:g} to {high:g}; scale it to [0, 1]")
 
 
 def field_levels(field) -> np.ndarray:

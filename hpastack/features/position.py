@@ -32,7 +32,7 @@ def canonical_position(levels: np.ndarray) -> np.ndarray:
     that are alike in all of these the pixels themselves decide.
     """
     if levels.shape[1] > levels.shape[2]:
-        levels = levels.transpose(0, 2, 1)
+        levels = _placed(levels, True, 1, 1)
     weights = _weights(levels)  # (n_stains, 2): how much more lies below, and right of, the middle
     square = levels.shape[1] == levels.shape[2]
     best_key: tuple[float, ...] | None = None
@@ -63,9 +63,10 @@ def _weights(levels: np.ndarray) -> np.ndarray:
 
 
 def _placed(levels, transposed: bool, down: int, right: int) -> np.ndarray:
+    stains = [np.ascontiguousarray(stain) for stain in levels]
     if transposed:
-        levels = levels.transpose(0, 2, 1)
-    return np.ascontiguousarray(levels[:, ::down, ::right])
+        stains = [cv2.transpose(stain) for stain in stains]
+    return np.stack([stain[::down, ::right] for stain in stains])
 
 
 def _pixels(levels: np.ndarray) -> bytes:
