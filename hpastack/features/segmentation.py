@@ -150,17 +150,7 @@ def segment_nuclei(image) -> np.ndarray:
     mask = _nuclear_mask(levels, unit)
     if not mask.any():
         return np.zeros(levels.shape, np.int32)
-    depth = cv2.GaussianBlur(distance_inside(mask), (0, 0), max(1.5 * unit, 0.5)) * mask
-    reach = 2 * max(1, round(3 * unit)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    peaks = (depth >= cv2.dilate(depth, disc)) & (mask > 0)
-    _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
-    parts = watershed(-depth, seeds, mask=mask > 0).astype(np.int32)
-    # What lies close beside something thicker has no peak of its own.
-    left_out = ((mask > 0) & (parts == 0)).astype(np.uint8)
-    _, others = cv2.connectedComponents(left_out, connectivity=8)
-    parts[others > 0] = others[others > 0] + parts.max()
-    nuclei = _joined(parts, depth)
+    nuclei = _parted(mask, unit)
     areas = np.bincount(nuclei.ravel())[1:]
     smallest = max(_smallest_area(unit), _SMALLEST_SHARE * float(np.median(areas)))
     return _numbered(nuclei, np.concatenate([[False], areas >= smallest]))
@@ -274,6 +264,21 @@ def remove_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
     kept = table[:, cv2.CC_STAT_AREA] >= smallest
     kept[0] = False
     return kept[parts].astype(np.uint8)
+
+
+def _parted(mask: np.ndarray, unit: float) -> np.ndarray:
+    """Part the nuclei of a mask (uint8) at their necks, and number them."""
+    depth = cv2.GaussianBlur(distance_inside(mask), (0, 0), max(1.5 * unit, 0.5)) * mask
+    reach = 2 * max(1, round(3 * unit)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    peaks = (depth >= cv2.dilate(depth, disc)) & (mask > 0)
+    _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
+    parts = watershed(-depth, seeds, mask=mask > 0).astype(np.int32)
+    # What lies close beside something thicker has no peak of its own.
+    left_out = ((mask > 0) & (parts == 0)).astype(np.uint8)
+    _, others = cv2.connectedComponents(left_out, connectivity=8)
+    parts[others > 0] = others[others > 0] + parts.max()
+    return _joined(parts, depth)
 
 
 def _joined(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:

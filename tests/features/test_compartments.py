@@ -99,6 +99,14 @@ def test_the_focus_of_red_lies_outside_the_nucleus(cells):
     assert way == pytest.approx(45 / NUCLEUS, rel=0.05)
 
 
+def test_the_way_between_two_nuclei_and_none_of_one():
+    two = round_cells(512, CENTRES[:2], NUCLEUS, CELL)
+    apart = compartment_features(two)["compartments_nuclei_apart__blue"]
+    assert apart == pytest.approx(np.hypot(10, 250), rel=0.01)
+    one = round_cells(512, CENTRES[:1], NUCLEUS, CELL)
+    assert np.isnan(compartment_features(one)["compartments_nuclei_apart__blue"])
+
+
 def test_shares_are_zero_where_green_is_even(cells):
     field = cells.copy()
     field[1] = 0.2

@@ -13,6 +13,7 @@ from hpastack.errors import InputError
 from hpastack.features.segmentation import (
     _borders,
     _joined,
+    _parted,
     distance_inside,
     fill_holes,
     remove_specks,
@@ -70,9 +71,12 @@ def test_parts_are_joined_from_a_neck_of_0_82_of_the_smaller_one_on(neck, expect
 
 
 def test_a_joined_nucleus_is_as_deep_as_its_deepest_part():
-    # The small one in the middle belongs to the first; its neck to the third is thin for that.
-    parts, depth = drawn_parts([10, 10, 10], [3.6, 4, 3.5], [10, 10, 10])
-    assert _joined(parts, depth)[0].tolist() == [1] * 6 + [2] * 3
+    # A small part belongs to its neighbour; the neck to the third is too thin for both together.
+    for columns, expected in (
+        (([10, 10, 10], [3.6, 4, 3.5], [10, 10, 10]), [1] * 6 + [2] * 3),
+        (([4, 4, 3.6], [3.6, 10, 3.6], [3.6, 10, 10]), [1] * 6 + [2] * 3),
+    ):
+        assert _joined(*drawn_parts(*columns))[0].tolist() == expected
 
 
 def test_parts_touch_across_corners_too():
@@ -105,15 +109,19 @@ def test_a_nucleus_stands_out_by_four_grey_levels():
 
 
 def test_a_ramp_is_no_nucleus():
-    assert not segment_nuclei(np.tile(np.linspace(0, 1, 256), (256, 1))).any()
+    # Nor is one that is even to the logarithm, in which nuclei are looked for.
+    for ramp in (np.linspace(0, 1, 256), np.expm1(np.linspace(0, np.log(64), 256)) * 4 / 255):
+        assert not segment_nuclei(np.tile(ramp, (256, 1))).any()
 
 
-def test_a_thin_nucleus_beside_a_thick_one_is_kept():
-    image = np.zeros((512, 512))
-    image[disc(image.shape, 200, 200, 30)] = 0.5
-    image[150:250, 233:237] = 0.5  # 4 px wide, within reach of the deeper pixels
-    nuclei = segment_nuclei(image)
-    assert nuclei.max() == 2 and nuclei[160, 235] != nuclei[200, 200]
+def test_a_thin_part_close_beside_a_thick_one_is_kept():
+    shape = (200, 200)
+    sickle = disc(shape, 100, 100, 34) & ~disc(shape, 100, 100, 31.5)
+    sickle[:, :100] = False
+    mask = (disc(shape, 100, 100, 30) | sickle).astype(np.uint8)
+    nuclei = _parted(mask, 1.0)
+    np.testing.assert_array_equal(nuclei > 0, mask > 0)
+    assert nuclei.max() == 2 and len(set(nuclei[sickle])) == 1
 
 
 def test_cells_are_found_by_either_stain_however_bright_it_is():
@@ -127,9 +135,9 @@ def test_cells_are_found_by_either_stain_however_bright_it_is():
 
 def test_small_gaps_in_a_cell_belong_to_it_and_threads_beyond_it_do_not():
     field = round_cells(512, [(250, 250)], 30, 90)
-    gap = disc((512, 512), 250, 310, 5)
+    gap = disc((512, 512), 250, 310, 7.5)
     field[0][gap] = field[3][gap] = 0
-    field[0][248:250, 340:460] = 0.5  # a thread two pixels wide
+    field[0][248:250, 340:460] = 1  # a thread two pixels wide
     cells = segment_cells(field).cells
     assert (cells[gap] == 1).all()
     assert not cells[248:250, 360:].any()
