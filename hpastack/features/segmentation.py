@@ -343,9 +343,7 @@ def _grow_cells(nuclei: np.ndarray, bodies: tuple[np.ndarray, np.ndarray]) -> np
         brightness += root / max(float(root.max()), 1e-6)
     threshold, _ = _threshold(brightness)
     body = ((brightness > _CELL_THRESHOLD * threshold) | (seeds > 0)).astype(np.uint8)
-    round_hole = np.pi * (_LARGEST_HOLE * unit) ** 2
-    smooth = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    body = fill_holes(cv2.morphologyEx(body, cv2.MORPH_OPEN, smooth), round_hole)
-    grown = watershed(-brightness, seeds, mask=(body > 0) | (seeds > 0)).astype(np.int32)
+    body = fill_holes(body, np.pi * (_LARGEST_HOLE * unit / 2) ** 2)
+    grown = watershed(-brightness, seeds, mask=body > 0).astype(np.int32)
     cells = grown.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.where(nuclei > 0, nuclei, cells)
