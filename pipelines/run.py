@@ -100,7 +100,8 @@ def _apply(
                     "extract", name, *settings, "--overwrite", "--device", args.device, *shared
                 )
         else:
-            workspace.require(path, f"python -m pipelines.ingest ... --name {name}")
+            maker = "neighbours" if recipe.get("type") == "neighbours" else "ingest"
+            workspace.require(path, f"python -m pipelines.{maker} ... --name {name}")
     run_step("predict", folder, *shared, *replace)
 
 

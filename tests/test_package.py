@@ -46,7 +46,7 @@ TIERS = (
     ("images", "catalogue", "store", "workspace", "synthetic", "ingest"),
     ("features", "embeddings", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
-    ("models", "adversarial"),
+    ("models", "adversarial", "neighbours"),
     ("report", "recipes"),
 )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -157,11 +157,11 @@ def gather_stores(
                 note = _checked_against_plan(store, plan, accepted=name in accept)
                 inputs.notes.extend([note] if note else [])
             frame = store.to_frame(image_ids)
-            extracted = store.recipe.get("type") in ("handcrafted", "embedding")
-            if extracted and made_from is not None and store.made_from != made_from:
+            maker = _remaker(store.recipe, name)
+            if maker and made_from is not None and store.made_from != made_from:
                 raise InputError(
                     f"{path} was made from other fields than the catalogue lists now; run: "
-                    f"python -m pipelines.extract {name} --overwrite"
+                    f"python -m pipelines.{maker} --overwrite"
                 )
             if store.content != "features":
                 _check_label_columns(store, vocabulary)
@@ -228,6 +228,15 @@ def gather_label_free(
                 "of label-free features"
             )
     return inputs
+
+
+def _remaker(recipe: Mapping[str, Any], name: str) -> str:
+    """Return the command that makes a store again from the catalogue; empty if there is none."""
+    if recipe.get("type") in ("handcrafted", "embedding"):
+        return f"extract {name}"
+    if recipe.get("type") == "neighbours":
+        return f"neighbours {' '.join(recipe['stores'])} --name {recipe['name']}"
+    return ""
 
 
 def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> str:

@@ -1,0 +1,182 @@
+"""Score fields by the labels of those that look most like them, or show these."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.errors import InputError, shorten
+from hpastack.folds import check_plan, read_fold_plan
+from hpastack.images import read_field
+from hpastack.models.stack_inputs import gather_label_free
+from hpastack.neighbours import nearest_fields, neighbour_scores, unit_vectors
+from hpastack.report.neighbour_sheet import neighbour_sheet
+from hpastack.store import StoreHeader, write_store
+from hpastack.workspace import Workspace
+from pipelines._command import _positive, command_parser, run_command
+
+_PICTURE = 220
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "neighbours",
+        "Score each label of a field by the training fields that look most like it: a training "
+        "field by those of the other folds, a test field by all. Or, with --show, draw the fields "
+        "that look most like some.",
+        "python -m pipelines.neighbours compartments --name neighbours",
+    )
+    add = parser.add_argument
+    add(
+        "stores", nargs="+", metavar="STORE",
+        help="label-free features or embeddings: names of stores in features/",
+    )  # fmt: skip
+    add(
+        "--name", default="neighbours",
+        help="of the store of scores; that of similarities is NAME_similarity",
+    )  # fmt: skip
+    add(
+        "--n-neighbours", type=_positive, metavar="N",
+        help="how many count (default: 32; with --show 7)",
+    )  # fmt: skip
+    add(
+        "--temperature", type=float, default=0.2, metavar="T",
+        help="a neighbour whose cosine is lower by T than that of the nearest counts 1/e as much "
+        "(default: 0.2)",
+    )  # fmt: skip
+    add(
+        "--show", nargs="+", metavar="ID",
+        help="fields whose neighbours are drawn, to reports/neighbours.png",
+    )  # fmt: skip
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    catalogue = read_catalogue(
+        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
+    )
+    if args.show:
+        _show(args, workspace, catalogue)
+    else:
+        _score(args, workspace, catalogue)
+
+
+def _vectors(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> np.ndarray:
+    paths = [workspace.store(name) for name in args.stores]
+    made_from = catalogue_digest(catalogue)
+    tables, measured = [], []
+    for path in paths:
+        inputs = gather_label_free(
+            [path], list(catalogue.index), workspace.vocabulary(), made_from=made_from
+        )
+        tables.append(inputs.table)
+        (store,) = inputs.stores.values()
+        measured.append(store["recipe"].get("type") == "handcrafted")
+    return unit_vectors(tables, measured=measured)
+
+
+def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
+    name = args.name
+    if Path(name).name != name or "__" in name:
+        raise InputError(f"--name {name}: a plain name without '/' or '__', please")
+    outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
+    for path in outputs:
+        if path.exists() and not args.overwrite:
+            raise InputError(f"{path} exists; give --overwrite to replace it")
+    plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
+    vocabulary = workspace.vocabulary()
+    train = catalogue[catalogue["split"] == "train"]
+    y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
+    check_plan(plan, train.index, y.to_numpy())
+    if len(plan.split_clusters):
+        raise InputError(
+            f"{workspace.folds} splits {len(plan.split_clusters)} clusters, so that a near-"
+            "duplicate in another fold would give the labels away; make folds that do not: "
+            "python -m pipelines.cluster --overwrite"
+        )
+    n_neighbours = args.n_neighbours or 32
+    found = neighbour_scores(
+        _vectors(args, workspace, catalogue),
+        y,
+        plan.frame["fold"],
+        list(catalogue.index),
+        n_neighbours=n_neighbours,
+        temperature=args.temperature,
+        progress=partial(tqdm, delay=1),
+    )
+    recipe = {
+        "type": "neighbours", "name": name, "stores": args.stores, "n_neighbours": n_neighbours,
+        "temperature": args.temperature, "fold_plan": plan.digest,
+    }  # fmt: skip
+    made_from = catalogue_digest(catalogue)
+    fold = plan.frame["fold"].reindex(catalogue.index).fillna(-1).to_numpy(dtype=np.int64)
+    scores = StoreHeader(
+        "out_of_fold", "scores", [f"{name}__{label}" for label in range(len(vocabulary))],
+        recipe=recipe, made_from=made_from, fold_plan=plan.digest, vocabulary=list(vocabulary),
+    )  # fmt: skip
+    similarity = StoreHeader(
+        "label_free", "features", [f"{name}_similarity__{c}" for c in found.similarity.columns],
+        recipe=recipe, made_from=made_from,
+    )  # fmt: skip
+    ids = list(catalogue.index)
+    write_store(outputs[0], scores, ids, found.scores, fold=fold, overwrite=True)
+    write_store(outputs[1], similarity, ids, found.similarity, overwrite=True)
+    n_train = len(train)
+    print(
+        f"wrote {outputs[0]} ({n_train} training fields out of fold, {len(ids) - n_train} others) "
+        f"and {outputs[1]}"
+    )
+
+
+def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
+    path = workspace.reports / "neighbours.png"
+    if path.exists() and not args.overwrite:
+        raise InputError(f"{path} exists; give --overwrite to replace it")
+    unknown = [image_id for image_id in args.show if image_id not in catalogue.index]
+    if unknown:
+        raise InputError(f"--show: the catalogue has no field {shorten(unknown)}")
+    vectors = _vectors(args, workspace, catalogue)
+    asked = catalogue.index.get_indexer(args.show)
+    n_neighbours = args.n_neighbours or 7
+    found, cosines = nearest_fields(vectors[asked], vectors, n_neighbours + 1)
+    sheet = []
+    for own, others, of_others in zip(asked.tolist(), found.tolist(), cosines.tolist()):
+        # Itself is among them, unless copies of it push it out.
+        kept = [(place, cosine) for place, cosine in zip(others, of_others) if place != own]
+        kept = kept[:n_neighbours]
+        sheet.append([_tile(catalogue.iloc[own])] + [_tile(catalogue.iloc[p], c) for p, c in kept])
+        print(f"{catalogue.index[own]} ({_labels(catalogue.iloc[own])}) looks like")
+        for place, cosine in kept:
+            row = catalogue.iloc[place]
+            print(f"  {row.name} ({_labels(row)}), cosine {cosine:.3f}")
+    picture = neighbour_sheet(sheet, _PICTURE)
+    path.parent.mkdir(exist_ok=True)
+    written, png = cv2.imencode(".png", picture[..., ::-1])
+    assert written
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(png.tobytes())
+    temporary.replace(path)
+    print(f"wrote {path}")
+
+
+def _tile(row: pd.Series, cosine: float | None = None) -> tuple[np.ndarray, str, str]:
+    similar = "" if cosine is None else f" {cosine:.2f}"
+    return read_field(row, _PICTURE), f"{str(row.name)[:28]}{similar}", _labels(row)
+
+
+def _labels(row: pd.Series) -> str:
+    return (row["target"] or "no label") if row["split"] == "train" else "test"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
