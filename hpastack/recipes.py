@@ -75,8 +75,12 @@ class CnnRecipe(Settings):
     learning_rate: float = 3e-4
     warm_up: float = 0.05
     weight_decay: float = 0.02
-    loss: Literal["bce", "focal"] = "bce"
+    loss: Literal["bce", "focal", "asymmetric", "lsep"] = "bce"
     focal_gamma: float = 2.0
+    positive_gamma: float = 1.0
+    negative_gamma: float = 4.0
+    asymmetric_clip: float = 0.05
+    label_weight_power: float = 0.0
     label_smoothing: float = 0.0
     repeat_threshold: float = 0.05
     turns: bool = True

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpastack.errors import InputError
 
-LOSSES = ("bce", "focal")
+LOSSES = ("bce", "focal", "asymmetric", "lsep")
 
 # Lowest and highest value of each number; None where there is no limit.
 _RANGES: dict[str, tuple[float, float | None]] = {
@@ -17,6 +17,10 @@ _RANGES: dict[str, tuple[float, float | None]] = {
     "warm_up": (0, 1),
     "weight_decay": (0, None),
     "focal_gamma": (0, None),
+    "positive_gamma": (0, None),
+    "negative_gamma": (0, None),
+    "asymmetric_clip": (0, 0.5),
+    "label_weight_power": (0, 1),
     "label_smoothing": (0, 0.5),
     "repeat_threshold": (0, 1),
     "brightness": (0, 1),
@@ -49,9 +53,18 @@ class CnnSettings:
         Share of the training.
     weight_decay : float, default=0.02
         On filters and matrices, not on biases and norms.
-    loss : {"bce", "focal"}, default="bce"
+    loss : {"bce", "focal", "asymmetric", "lsep"}, default="bce"
+        As `hpastack.models.cnn_losses.label_loss`.
     focal_gamma : float, default=2.0
         How much a field that is already right counts less, for ``focal``.
+    positive_gamma, negative_gamma : float, default=1.0 and 4.0
+        The same for labels that a field has and has not, for ``asymmetric``.
+    asymmetric_clip : float, default=0.05
+        Labels that a field has not count for nothing below this probability, for
+        ``asymmetric``.
+    label_weight_power : float, default=0.0
+        Labels count in proportion to their prevalence to minus this power; 0
+        is all alike, 1 gives each label the same weight in the loss.
     label_smoothing : float, default=0.0
         How far targets are drawn towards the label's prevalence. Not towards
         one half, which would drown the rare labels.
@@ -91,6 +104,10 @@ class CnnSettings:
     weight_decay: float = 0.02
     loss: str = "bce"
     focal_gamma: float = 2.0
+    positive_gamma: float = 1.0
+    negative_gamma: float = 4.0
+    asymmetric_clip: float = 0.05
+    label_weight_power: float = 0.0
     label_smoothing: float = 0.0
     repeat_threshold: float = 0.05
     turns: bool = True

@@ -1,4 +1,4 @@
-"""Train one CNN, and predict with it: the loss, the schedule and the loop."""
+"""Train one CNN, and predict with it: the schedule and the loop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hpastack.errors import InputError
 from hpastack.metrics import macro_average_precision
 from hpastack.models.cnn_batches import augment, repeat_factors, repeated_rows, turned
 from hpastack.models.cnn_fields import FieldSource
+from hpastack.models.cnn_losses import label_loss, label_weights
 from hpastack.models.cnn_settings import CnnSettings
 
 # The learning rate ends at this share of its highest value.
@@ -96,6 +97,7 @@ def _train(
     start_at_prevalence(model, prevalence)
     smoothing = settings.label_smoothing
     targets = (labels * (1 - smoothing) + prevalence * smoothing).to(device)
+    weights = label_weights(prevalence.to(device), settings.label_weight_power)
     optimizer = _optimizer(model, settings, device)
     average = copy.deepcopy(model) if settings.ema_decay else None
     repeats = repeat_factors(indicator[train_rows], settings.repeat_threshold)
@@ -112,7 +114,9 @@ def _train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 with gpu_memory_guard(len(pixels)):
-                    loss = _step(model, pixels, targets[batches[number]], optimizer, rng, settings)
+                    loss = _step(
+                        model, pixels, targets[batches[number]], weights, optimizer, rng, settings
+                    )
                 total += float(loss) * len(pixels)
                 n_steps += 1
                 if average is not None:
@@ -134,13 +138,13 @@ def _train(
     return shown.eval()
 
 
-def _step(model, pixels, targets, optimizer, rng, settings):
+def _step(model, pixels, targets, weights, optimizer, rng, settings):
     device = targets.device
     inputs = to_device(torch.from_numpy(pixels), device).float() / 255
     inputs = augment(inputs, rng, settings)
     with autocast(device):
         logits = model(model.preprocessing.scale(inputs))
-    loss = label_loss(logits.float(), targets, settings)
+    loss = label_loss(logits.float(), targets, settings, weights)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -185,32 +189,6 @@ def predict_logits(model, source: FieldSource, rows, batch_size: int, *, views: 
             logits = [model(turned(inputs, view)).float() for view in range(views)]
             blocks.append(torch.stack(logits).mean(dim=0).cpu().numpy())
     return np.concatenate(blocks)
-
-
-def label_loss(logits, targets, settings: CnnSettings):
-    """Return the mean loss over fields and labels.
-
-    Parameters
-    ----------
-    logits, targets : Tensor, shape (n, n_labels)
-    settings : CnnSettings
-        Its `loss` and `focal_gamma`.
-
-    Returns
-    -------
-    Tensor
-        A number.
-
-    References
-    ----------
-    .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV
-       2017. :doi:`10.1109/ICCV.2017.324`
-    """
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    if settings.loss == "focal":
-        # |target - probability| is 1 - p_t of the paper, also for smoothed targets.
-        losses = losses * (targets - logits.sigmoid()).abs() ** settings.focal_gamma
-    return losses.mean()
 
 
 def rate_at(done: float, warm_up: float) -> float:

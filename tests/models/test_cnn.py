@@ -26,7 +26,7 @@ from hpastack.models.cnn_checkpoint import read_checkpoint
 from hpastack.models.cnn_fields import FieldSource, stain_statistics
 from hpastack.models.cnn_prediction import predict_store
 from hpastack.models.cnn_settings import CnnSettings
-from hpastack.models.cnn_training import label_loss, predict_logits, rate_at, train_model
+from hpastack.models.cnn_training import predict_logits, rate_at, train_model
 from hpastack.recipes import CnnRecipe
 from hpastack.store import open_store
 
@@ -314,7 +314,15 @@ def test_fine_tuned_weights_can_be_started_from(tmp_path, trained, catalogue, pl
 
 @pytest.mark.parametrize(
     "change",
-    [{"loss": "focal"}, {"ema_decay": 0.9}, {"label_smoothing": 0.1}, {"repeat_threshold": 0.9}],
+    [
+        {"loss": "focal"},
+        {"loss": "asymmetric"},
+        {"loss": "lsep", "label_smoothing": 0.05},
+        {"label_weight_power": 0.5},
+        {"ema_decay": 0.9},
+        {"label_smoothing": 0.1},
+        {"repeat_threshold": 0.9},
+    ],
 )
 def test_options_still_learn(catalogue, plan, vocabulary, change):
     settings = replace(SETTINGS, **change)
@@ -405,14 +413,6 @@ def test_augmentation_keeps_what_labels_depend_on():
     )
 
 
-def test_losses_worked_by_hand():
-    logits, targets = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
-    # -log(1/2) each; focal: times (1/2)^2
-    assert label_loss(logits, targets, SETTINGS).item() == pytest.approx(np.log(2))
-    focal = label_loss(logits, targets, replace(SETTINGS, loss="focal")).item()
-    assert focal == pytest.approx(np.log(2) / 4)
-
-
 def test_rate_falls_from_the_top():
     assert rate_at(0.0, 0.0) == 1.0
     assert rate_at(1.0, 0.1) == pytest.approx(0.01)
@@ -427,6 +427,7 @@ def test_rate_falls_from_the_top():
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"loss": "hinge"}, "loss 'hinge' is unknown"),
+        ({"label_weight_power": 2}, "label_weight_power is 2; it must be from 0 to 1"),
         ({"views": 4}, "views is 4; it must be 1 or 8"),
     ],
 )
