@@ -87,6 +87,10 @@ class CnnRecipe(Settings):
     brightness: float = 0.1
     offset: float = 0.02
     shift: float = 0.06
+    zoom: float = 0.0
+    stain_dropout: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
     ema_decay: float = 0.0
     views: Literal[1, 8] = 1
     seed: int = 0

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from hpastack._torch import torch
+from hpastack.channels import PROTEIN, STAIN_INDEX
 from hpastack.models.cnn_settings import CnnSettings
+
+# Stains that tell where things are, and may be missing; without the protein there is no label.
+_REFERENCES = [number for stain, number in STAIN_INDEX.items() if stain != PROTEIN]
 
 
 def turned(batch, view: int):
@@ -34,7 +38,7 @@ def augment(batch, rng: np.random.Generator, settings: CnnSettings):
         Values in [0, 1].
     rng : numpy.random.Generator
     settings : CnnSettings
-        Its `turns`, `shift`, `brightness` and `offset`.
+        Its `turns`, `shift`, `zoom`, `brightness`, `offset`, `stain_dropout` and `cutout`.
 
     Returns
     -------
@@ -56,10 +60,62 @@ def augment(batch, rng: np.random.Generator, settings: CnnSettings):
         batch = torch.stack(
             [padded[i, :, y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
         )
+    if settings.zoom:
+        batch = _zoomed(batch, 1 + settings.zoom * rng.uniform(-1, 1, size=n))
     gains = 1 + settings.brightness * rng.uniform(-1, 1, size=(n, n_stains, 1, 1))
     offsets = settings.offset * rng.uniform(-1, 1, size=(n, n_stains, 1, 1))
     gain, shift = (torch.from_numpy(v).to(batch.device, batch.dtype) for v in (gains, offsets))
-    return (batch * gain + shift).clamp_(min=0)
+    batch = (batch * gain + shift).clamp_(min=0)
+    if settings.stain_dropout:
+        dropped = rng.random(n) < settings.stain_dropout
+        which = rng.choice(_REFERENCES, size=n)
+        batch[np.flatnonzero(dropped), which[dropped]] = 0
+    if settings.cutout:
+        width = max(1, round(settings.cutout * side))
+        for field, (y, x) in zip(batch, rng.integers(side - width + 1, size=(n, 2))):
+            field[:, y : y + width, x : x + width] = 0
+    return batch
+
+
+def mixed(batch, targets, rng: np.random.Generator, alpha: float):
+    """Lay each field of a batch over another one, and mix their targets alike.
+
+    Parameters
+    ----------
+    batch : Tensor of float, shape (n, 4, s, s)
+    targets : Tensor of float, shape (n, n_labels)
+    rng : numpy.random.Generator
+    alpha : float
+        Of the beta distribution, the same on both sides, that the share of the first field is
+        drawn from; 0 leaves all as it is.
+
+    Returns
+    -------
+    batch, targets : Tensor
+        Of the same shapes.
+
+    References
+    ----------
+    .. [1] H. Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018.
+       https://arxiv.org/abs/1710.09412
+    """
+    if alpha == 0:
+        return batch, targets
+    share = float(rng.beta(alpha, alpha))
+    other = torch.from_numpy(rng.permutation(len(batch))).to(batch.device)
+    return (
+        share * batch + (1 - share) * batch[other],
+        share * targets + (1 - share) * targets[other],
+    )
+
+
+def _zoomed(batch, factors: np.ndarray):
+    """Enlarge each field about its middle by its factor; what comes in from outside is black."""
+    matrices = torch.zeros(len(batch), 2, 3, dtype=batch.dtype, device=batch.device)
+    inverse = torch.from_numpy(1 / factors).to(batch.device, batch.dtype)
+    matrices[:, 0, 0] = matrices[:, 1, 1] = inverse
+    grid = torch.nn.functional.affine_grid(matrices, list(batch.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(batch, grid, align_corners=False)
 
 
 def repeat_factors(indicator: np.ndarray, threshold: float) -> np.ndarray:

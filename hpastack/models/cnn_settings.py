@@ -26,6 +26,10 @@ _RANGES: dict[str, tuple[float, float | None]] = {
     "brightness": (0, 1),
     "offset": (0, 1),
     "shift": (0, 0.5),
+    "zoom": (0, 0.5),
+    "stain_dropout": (0, 1),
+    "cutout": (0, 0.9),
+    "mixup": (0, None),
     "drop_rate": (0, 0.9),
     "ema_decay": (0, 0.99999),
 }
@@ -78,6 +82,15 @@ class CnnSettings:
         shifted.
     shift : float, default=0.06
         Most by which a field is moved, as a share of its side.
+    zoom : float, default=0.0
+        Most by which a field is enlarged or reduced about its middle.
+    stain_dropout : float, default=0.0
+        Chance that one of the reference stains of a field is black.
+    cutout : float, default=0.0
+        Side of a square that is black in all stains, as a share of the field's.
+    mixup : float, default=0.0
+        Alpha of the beta distribution of the shares in which two fields, and
+        their labels, are mixed; 0 for none.
     ema_decay : float, default=0.0
         Of the running mean of the weights, which is what is kept; 0 for none.
     views : {1, 8}, default=1
@@ -114,6 +127,10 @@ class CnnSettings:
     brightness: float = 0.1
     offset: float = 0.02
     shift: float = 0.06
+    zoom: float = 0.0
+    stain_dropout: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
     ema_decay: float = 0.0
     views: int = 1
     seed: int = 0

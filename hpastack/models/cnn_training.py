@@ -14,7 +14,7 @@ from hpastack._torch import torch
 from hpastack.embeddings import autocast, gpu_memory_guard, to_device
 from hpastack.errors import InputError
 from hpastack.metrics import macro_average_precision
-from hpastack.models.cnn_batches import augment, repeat_factors, repeated_rows, turned
+from hpastack.models.cnn_batches import augment, mixed, repeat_factors, repeated_rows, turned
 from hpastack.models.cnn_fields import FieldSource
 from hpastack.models.cnn_losses import label_loss, label_weights
 from hpastack.models.cnn_settings import CnnSettings
@@ -142,6 +142,7 @@ def _step(model, pixels, targets, weights, optimizer, rng, settings):
     device = targets.device
     inputs = to_device(torch.from_numpy(pixels), device).float() / 255
     inputs = augment(inputs, rng, settings)
+    inputs, targets = mixed(inputs, targets, rng, settings.mixup)
     with autocast(device):
         logits = model(model.preprocessing.scale(inputs))
     loss = label_loss(logits.float(), targets, settings, weights)

@@ -21,7 +21,7 @@ from hpastack.images import read_field
 from hpastack.metrics import macro_average_precision
 from hpastack.models import cnn
 from hpastack.models.cnn import finetune_folds
-from hpastack.models.cnn_batches import augment, repeat_factors, repeated_rows, turned
+from hpastack.models.cnn_batches import augment, mixed, repeat_factors, repeated_rows, turned
 from hpastack.models.cnn_checkpoint import read_checkpoint
 from hpastack.models.cnn_fields import FieldSource, stain_statistics
 from hpastack.models.cnn_prediction import predict_store
@@ -319,6 +319,9 @@ def test_fine_tuned_weights_can_be_started_from(tmp_path, trained, catalogue, pl
         {"loss": "asymmetric"},
         {"loss": "lsep", "label_smoothing": 0.05},
         {"label_weight_power": 0.5},
+        {"zoom": 0.2, "stain_dropout": 0.1},
+        {"cutout": 0.2},
+        {"mixup": 0.2},
         {"ema_decay": 0.9},
         {"label_smoothing": 0.1},
         {"repeat_threshold": 0.9},
@@ -411,6 +414,54 @@ def test_augmentation_keeps_what_labels_depend_on():
     assert torch.equal(
         brighter, augment(batch, np.random.default_rng(0), replace(SETTINGS, shift=0.0))
     )
+
+
+UNCHANGED = replace(SETTINGS, turns=False, shift=0.0, brightness=0.0, offset=0.0)
+
+
+def test_nothing_is_changed_where_nothing_is_asked_for():
+    batch = torch.rand(3, 4, 8, 8)
+    assert torch.equal(augment(batch, np.random.default_rng(0), UNCHANGED), batch)
+    targets = torch.rand(3, 2)
+    assert mixed(batch, targets, np.random.default_rng(0), 0) == (batch, targets)
+
+
+def test_zoom_changes_sizes_about_the_middle():
+    batch = torch.zeros(200, 4, 32, 32)
+    batch[:, :, 8:24, 8:24] = 1
+    areas = augment(batch, np.random.default_rng(0), replace(UNCHANGED, zoom=0.25)).mean((1, 2, 3))
+    low, high = (16 * 0.75 / 32) ** 2, (16 * 1.25 / 32) ** 2
+    assert low - 0.01 < areas.min() < low + 0.03 and high - 0.05 < areas.max() < high + 0.01
+    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, zoom=0.25))
+    assert torch.allclose(changed, changed.flip(3), atol=1e-5)
+    assert torch.allclose(changed, changed.transpose(2, 3), atol=1e-5)
+
+
+def test_a_dropped_stain_is_never_the_protein():
+    batch = torch.ones(2000, 4, 2, 2)
+    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, stain_dropout=0.3))
+    black = (changed == 0).all(dim=(2, 3)).float()
+    assert black[:, STAINS.index("green")].sum() == 0
+    assert black.sum(dim=1).max() == 1
+    assert black.sum(dim=1).mean().item() == pytest.approx(0.3, abs=0.03)
+    assert black[:, [0, 2, 3]].mean(dim=0).numpy() == pytest.approx([0.1] * 3, abs=0.03)
+
+
+def test_a_cut_out_square_lies_anywhere_within():
+    batch = torch.ones(300, 4, 10, 10)
+    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, cutout=0.3))
+    assert (changed.sum(dim=(1, 2, 3)) == 4 * (100 - 9)).all()
+    assert (changed.mean(dim=(0, 1)) < 1).all()  # corners, too
+
+
+def test_mixed_fields_have_mixed_labels():
+    batch = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2)
+    targets = torch.eye(6)
+    fields, labels = mixed(batch, targets, np.random.default_rng(0), 0.5)
+    assert torch.allclose(labels.sum(dim=1), torch.ones(6))
+    # A field's number is the mean of the numbers of those mixed.
+    assert torch.allclose(fields[:, 0, 0, 0], labels @ torch.arange(6.0), atol=1e-5)
+    assert (labels > 0).sum() > 6
 
 
 def test_rate_falls_from_the_top():
