@@ -68,6 +68,14 @@ _THRESHOLD_DRAWS = 50
 _EDGE = 1e-9
 
 
+# The least value of each number.
+_LEAST = {
+    "rounds": 1, "min_rounds": 1, "bags": 1, "repeats": 1, "n_components": 1, "leaves": 2,
+    "min_leaf": 1, "l2": 0, "tune": 0, "min_positives": 1, "min_clusters": 1, "min_labels": 0,
+    "n_bootstrap": 0,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What one set of folds left behind: enough to predict new fields.
@@ -491,8 +499,13 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
 
     def _check_settings(self) -> None:
+        for name in ("cnns", "logits", "scores", "embeddings", "boosters"):
+            if isinstance(value := getattr(self, name), str):
+                raise InputError(f"{name} is a list of names, such as [{value!r}]")
         for name in self.boosters:
             library(name)
+        if len(set(self.boosters)) < len(self.boosters):
+            raise InputError(f"boosters are {list(self.boosters)}; name each once")
         if self.calibration not in METHODS:
             raise InputError(
                 f"unknown calibration {self.calibration!r}; it is one of {', '.join(METHODS)}"
@@ -501,9 +514,18 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             raise InputError(
                 f"unknown threshold policy {self.thresholds!r}; it is one of {', '.join(POLICIES)}"
             )
-        for name in ("rounds", "min_rounds", "bags", "repeats", "n_components"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not value >= least:  # so that NaN fails too
+                raise InputError(f"{name} is {value}; it must be at least {least}")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 < self.column_share <= 1:
+            raise InputError(f"column_share is {self.column_share}; it is above 0 and at most 1")
+        if self.max_columns is not None and not self.max_columns >= 1:
+            raise InputError(
+                f"max_columns is {self.max_columns}; it is at least 1, or None for all"
+            )
 
     def _inputs(self, table: pd.DataFrame) -> Inputs:
         return sorted_columns(

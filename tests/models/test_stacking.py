@@ -57,6 +57,27 @@ def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
     assert comparison.loc["stack", "macro_f1"] > comparison.loc["consensus", "macro_f1"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cnns": "good"}, r"cnns is a list of names, such as \['good'\]"),
+        ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
+        ({"rounds": 0}, "rounds is 0; it must be at least 1"),
+        ({"leaves": 1}, "leaves is 1; it must be at least 2"),
+        ({"l2": float("nan")}, "l2 is nan"),
+        ({"min_labels": -1}, "min_labels is -1; it must be at least 0"),
+        ({"n_bootstrap": -5}, "n_bootstrap is -5"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be above 0"),
+        ({"column_share": 1.5}, "column_share is 1.5; it is above 0 and at most 1"),
+        ({"max_columns": 0}, "max_columns is 0; it is at least 1, or None"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_any_work(options, message):
+    X, y, _ = draw(n=60)
+    with pytest.raises(InputError, match=message):
+        quick(**options).fit(X, y)
+
+
 def test_the_promised_score_is_delivered(fitted):
     X, y, _ = draw(seed=1, n=3000, wells=750)
     X.index = y.index = [f"new{i}" for i in range(len(X))]
