@@ -19,6 +19,7 @@ from hpastack import __version__
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
 from hpastack.labels import Vocabulary
+from hpastack.models.booster_text import check_lightgbm_text
 from hpastack.models.boosting import LIBRARIES, library
 from hpastack.models.calibration import Calibration
 from hpastack.models.columns import FoldColumns, Reduction
@@ -140,11 +141,23 @@ def load_stack(path) -> StackClassifier:
     Raises
     ------
     InputError
-        If the folder is not a stack, is of a newer format, or a file is
-        missing or was changed.
+        If the folder is not a stack, is of a newer format, a file is
+        missing or was changed, or what it says does not fit together.
     """
     path = Path(path)
     manifest = read_manifest(path)
+    try:
+        return _load(path, manifest)
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path / _MANIFEST} does not say what a stack does ({type(error).__name__}: {error}); "
+            "fit the stack again"
+        ) from error
+
+
+def _load(path: Path, manifest: dict) -> StackClassifier:
     # A file must not say where this machine writes, nor how it works.
     parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
     stack = StackClassifier(**parameters)
@@ -159,6 +172,11 @@ def load_stack(path) -> StackClassifier:
             raise InputError(f"{path / file} is missing or was changed; fit the stack again")
         if match and match[1] in LIBRARIES:
             number, fold, label, bag = (int(match[k] or 0) for k in (2, 3, 4, 5))
+            if match[1] == "lightgbm":
+                try:
+                    check_lightgbm_text(content.decode())
+                except InputError as error:
+                    raise InputError(f"{path / file}: {error}") from None
             models[number][match[1], fold, label, bag] = content
         elif file == _REDUCTIONS:
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
@@ -174,6 +192,7 @@ def load_stack(path) -> StackClassifier:
             for number, record in enumerate(manifest["sets"])
         ]
     )
+    _check_shapes(path, stack)
     stack.cv_results_ = {
         k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
     }
@@ -191,6 +210,32 @@ def load_stack(path) -> StackClassifier:
     labels = Vocabulary(stack.labels_).indicator(targets["Predicted"], allow_empty=True)
     stack.oof_labels_ = pd.DataFrame(labels, probabilities.index, stack.labels_)
     return stack
+
+
+def _check_shapes(path: Path, stack: StackClassifier) -> None:
+    """Refuse a stack whose parts are not of its labels, libraries and folds."""
+    n_labels, n_libraries = len(stack.labels_), len(stack.boosters)
+    for number, fitted in enumerate(stack.fitted_):
+        top, n_folds = fitted.top, len(fitted.columns)
+        shapes = {
+            "weights": (top.weights.shape, (n_libraries, n_labels)),
+            "calibration": (len(top.calibration), n_labels),
+            "thresholds": (top.thresholds.shape, (n_labels,)),
+        }
+        for fold, columns in enumerate(fitted.columns):
+            shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
+            shapes[f"chosen of fold {fold}"] = (len(columns.chosen), n_labels)
+        for name, (found, expected) in shapes.items():
+            if found != expected:
+                raise InputError(
+                    f"{path / _MANIFEST}: {name} of set {number} has {found}, not {expected}"
+                )
+        for name, fold, label, _ in fitted.models:
+            if name not in stack.boosters or fold >= n_folds or label >= n_labels:
+                raise InputError(
+                    f"{path}: a booster of {name} for fold {fold} and label {label}, of which "
+                    f"the stack has {list(stack.boosters)}, {n_folds} and {n_labels}"
+                )
 
 
 def read_manifest(path) -> dict:
@@ -220,11 +265,15 @@ def read_manifest(path) -> dict:
         raise InputError(f"{file} is damaged; fit the stack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{file} is not the manifest of a stack")
-    if manifest["version"] not in range(1, VERSION + 1):
-        raise InputError(
-            f"{file} is of format {manifest['version']}; this hpastack reads 1 to {VERSION}"
-        )
-    return _of_version_1(manifest) if manifest["version"] == 1 else manifest
+    version = manifest.get("version")
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise InputError(f"{file} is of format {version}; this hpastack reads 1 to {VERSION}")
+    if version > 1:
+        return manifest
+    try:
+        return _of_version_1(manifest)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
 
 def check_replaceable(path, overwrite: bool) -> None:

@@ -1,5 +1,6 @@
 """The stack: never worse than the consensus, honest, the same for any number of workers."""
 
+import hashlib
 import json
 import shutil
 
@@ -55,6 +56,42 @@ def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
         "good", "weak", "mean of CNNs", "consensus", "lightgbm", "xgboost", "stack"
     ]  # fmt: skip
     assert comparison.loc["stack", "macro_f1"] > comparison.loc["consensus", "macro_f1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.pop("labels"), "does not say what a stack does"),
+        (lambda m: m.update(sets=None), "does not say what a stack does"),
+        (lambda m: m["sets"][0].update(thresholds=[0.5]), "thresholds of set 0 has"),
+        (lambda m: m["sets"][0]["calibration"].pop(), "calibration of set 0 has 2, not 3"),
+        (lambda m: m["sets"][0]["chosen"][1].pop(), "chosen of fold 1 of set 0 has 2, not 3"),
+        (lambda m: m["sets"][0]["consensus"].pop(), "for fold 4"),
+        (lambda m: m.update(version="2"), "is of format 2"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(fitted, tmp_path, change, message):
+    fitted.save(tmp_path / "stack")
+    place = tmp_path / "stack" / "stack.json"
+    manifest = json.loads(place.read_text())
+    change(manifest)
+    place.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=message):
+        load_stack(tmp_path / "stack")
+
+
+def test_a_booster_that_would_lead_the_library_astray_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "stack")
+    place = tmp_path / "stack" / "stack.json"
+    manifest = json.loads(place.read_text())
+    name = next(n for n in manifest["files"] if n.startswith("boosters/lightgbm"))
+    path = tmp_path / "stack" / name
+    crafted = path.read_text().replace("split_feature=", "split_feature=9", 1)
+    path.write_text(crafted)
+    manifest["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    place.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="no booster of LightGBM"):
+        load_stack(tmp_path / "stack")
 
 
 @pytest.mark.parametrize(
