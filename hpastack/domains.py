@@ -18,14 +18,11 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from hpastack.channels import STAINS
+from hpastack.channels import PROTEIN, STAINS
 from hpastack.errors import InputError, shorten
 from hpastack.features import undefined_columns
 from hpastack.progress import Progress, silent
 from hpastack.tables import read_text_table
-
-#: The stain of the protein of interest: what differs between antibodies, not between cell lines.
-PROTEIN = "green"
 
 #: What "auto" chooses the number of domains from.
 AUTO_DOMAINS = range(2, 17)
@@ -67,6 +64,7 @@ def reference_columns(columns: Iterable[str]) -> list[str]:
     >>> reference_columns(["intensity_mean__red", "intensity_mean__green", "net__0"])
     ['intensity_mean__red']
     """
+    # The protein differs between antibodies, not between cell lines.
     endings = tuple(f"__{stain}" for stain in STAINS if stain != PROTEIN)
     return [name for name in columns if name.endswith(endings)]
 

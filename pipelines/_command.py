@@ -99,6 +99,23 @@ def run_command(
     return USER_ERROR
 
 
+def check_store_name(name: str) -> None:
+    """Refuse a name that a store, or its columns ``<name>__<label>``, cannot have.
+
+    Parameters
+    ----------
+    name : str
+        As ``--name`` gives it.
+
+    Raises
+    ------
+    InputError
+        If it holds a folder or two underscores.
+    """
+    if Path(name).name != name or "__" in name:
+        raise InputError(f"--name {name}: a plain name without '/' or '__', please")
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:

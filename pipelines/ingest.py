@@ -23,7 +23,7 @@ from hpastack.ingest import (
 )
 from hpastack.store import KINDS, StoreHeader, fold_digest, write_store
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import check_store_name, command_parser, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
-    if Path(args.name).name != args.name or "__" in args.name:
-        raise InputError(f"--name {args.name}: a plain name without '/' or '__', please")
+    check_store_name(args.name)
     if path.exists() and not args.overwrite:
         raise InputError(f"{path} exists; give --overwrite to replace it")
     if args.folds and args.kind != "out_of_fold":

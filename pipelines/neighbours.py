@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError, shorten
+from hpastack.files import published
 from hpastack.folds import check_plan, read_fold_plan
 from hpastack.images import read_field
 from hpastack.models.stack_inputs import gather_label_free
@@ -21,7 +21,7 @@ from hpastack.neighbours import nearest_fields, neighbour_scores, unit_vectors
 from hpastack.report.neighbour_sheet import neighbour_sheet
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
-from pipelines._command import _positive, command_parser, run_command
+from pipelines._command import _positive, check_store_name, command_parser, run_command
 
 _PICTURE = 220
 
@@ -71,14 +71,13 @@ def _run(args: argparse.Namespace) -> None:
         _score(args, workspace, catalogue)
 
 
-def _vectors(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> np.ndarray:
-    paths = [workspace.store(name) for name in args.stores]
-    made_from = catalogue_digest(catalogue)
+def _vectors(
+    stores: list[str], workspace: Workspace, catalogue: pd.DataFrame, made_from: str
+) -> np.ndarray:
+    ids, vocabulary = list(catalogue.index), workspace.vocabulary()
     tables, measured = [], []
-    for path in paths:
-        inputs = gather_label_free(
-            [path], list(catalogue.index), workspace.vocabulary(), made_from=made_from
-        )
+    for name in stores:
+        inputs = gather_label_free([workspace.store(name)], ids, vocabulary, made_from=made_from)
         tables.append(inputs.table)
         (store,) = inputs.stores.values()
         measured.append(store["recipe"].get("type") == "handcrafted")
@@ -87,8 +86,7 @@ def _vectors(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataF
 
 def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
     name = args.name
-    if Path(name).name != name or "__" in name:
-        raise InputError(f"--name {name}: a plain name without '/' or '__', please")
+    check_store_name(name)
     outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
     for path in outputs:
         if path.exists() and not args.overwrite:
@@ -105,11 +103,12 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
             "python -m pipelines.cluster --overwrite"
         )
     n_neighbours = args.n_neighbours or 32
+    ids, made_from = list(catalogue.index), catalogue_digest(catalogue)
     found = neighbour_scores(
-        _vectors(args, workspace, catalogue),
+        _vectors(args.stores, workspace, catalogue, made_from),
         y,
         plan.frame["fold"],
-        list(catalogue.index),
+        ids,
         n_neighbours=n_neighbours,
         temperature=args.temperature,
         progress=partial(tqdm, delay=1),
@@ -118,7 +117,6 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
         "type": "neighbours", "name": name, "stores": args.stores, "n_neighbours": n_neighbours,
         "temperature": args.temperature, "fold_plan": plan.digest,
     }  # fmt: skip
-    made_from = catalogue_digest(catalogue)
     fold = plan.frame["fold"].reindex(catalogue.index).fillna(-1).to_numpy(dtype=np.int64)
     scores = StoreHeader(
         "out_of_fold", "scores", [f"{name}__{label}" for label in range(len(vocabulary))],
@@ -128,7 +126,6 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
         "label_free", "features", [f"{name}_similarity__{c}" for c in found.similarity.columns],
         recipe=recipe, made_from=made_from,
     )  # fmt: skip
-    ids = list(catalogue.index)
     write_store(outputs[0], scores, ids, found.scores, fold=fold, overwrite=True)
     write_store(outputs[1], similarity, ids, found.similarity, overwrite=True)
     n_train = len(train)
@@ -145,7 +142,7 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
     unknown = [image_id for image_id in args.show if image_id not in catalogue.index]
     if unknown:
         raise InputError(f"--show: the catalogue has no field {shorten(unknown)}")
-    vectors = _vectors(args, workspace, catalogue)
+    vectors = _vectors(args.stores, workspace, catalogue, catalogue_digest(catalogue))
     asked = catalogue.index.get_indexer(args.show)
     n_neighbours = args.n_neighbours or 7
     found, cosines = nearest_fields(vectors[asked], vectors, n_neighbours + 1)
@@ -160,12 +157,9 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
             row = catalogue.iloc[place]
             print(f"  {row.name} ({_labels(row)}), cosine {cosine:.3f}")
     picture = neighbour_sheet(sheet, _PICTURE)
-    path.parent.mkdir(exist_ok=True)
-    written, png = cv2.imencode(".png", picture[..., ::-1])
-    assert written
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(png.tobytes())
-    temporary.replace(path)
+    _, png = cv2.imencode(".png", picture[..., ::-1])
+    with published(path) as draft:
+        draft.write_bytes(png.tobytes())
     print(f"wrote {path}")
 
 
