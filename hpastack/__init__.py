@@ -30,6 +30,7 @@ _HOME = {
     "embed_batch": "embeddings",
     "embedding_columns": "embeddings",
     "embedding_dimension": "embeddings",
+    "features_and_logits": "embeddings",
     "InputError": "errors",
     "describe_columns": "features",
     "feature_columns": "features",

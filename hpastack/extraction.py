@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -163,7 +163,11 @@ def extract_embeddings(
     *,
     weights: str | Path = "pretrained",
     stem: str = "average",
+    stains: Sequence[str] | None = None,
     size: int = 512,
+    crop: int | None = None,
+    statistics: Mapping[str, tuple[float, float]] | None = None,
+    pool: str | None = None,
     batch_size: int = 32,
     seed: int = 0,
     device: str = "auto",
@@ -183,7 +187,7 @@ def extract_embeddings(
         The store to make, ``NAME.h5``; its columns are ``NAME__0``, ``NAME__1``, ...
     catalogue : DataFrame
         As `read_catalogue` gives it.
-    backbone, weights, stem, seed
+    backbone, weights, stem, stains, crop, statistics, pool, seed
         As `hpastack.embeddings.create_backbone`.
     size : int, default=512
         Longer side of the fields, in pixels; padded to a square.
@@ -200,8 +204,7 @@ def extract_embeddings(
     Returns
     -------
     Extraction
-        The store is label-free, unless the file of weights says that it was
-        trained on labels: then in-sample.
+        Of what kind the store is, `hpastack.embeddings.embedding_kind` says.
 
     Raises
     ------
@@ -215,7 +218,10 @@ def extract_embeddings(
     from hpastack import embeddings
 
     place = embeddings.choose_device(device)
-    model = embeddings.create_backbone(backbone, weights=weights, stem=stem, size=size, seed=seed)
+    model = embeddings.create_backbone(
+        backbone, weights=weights, stem=stem, stains=stains, size=size, crop=crop,
+        statistics=statistics, pool=pool, seed=seed,
+    )  # fmt: skip
     columns = embeddings.embedding_columns(path.stem, embeddings.embedding_dimension(model))
     model = model.to(place)
     if record is None:
@@ -223,8 +229,9 @@ def extract_embeddings(
             "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
             "size": size, "batch_size": batch_size, "seed": seed, **weights_record(weights),
         }  # fmt: skip
-    named = _is_named(weights)
-    saved = {} if named else embeddings.read_weights_record(embeddings.weight_file(weights))
+        optional = {"stains": stains, "crop": crop, "pool": pool, "stain_statistics": statistics}
+        record |= {key: value for key, value in optional.items() if value is not None}
+    kind = embeddings.embedding_kind(backbone, weights, catalogue.index)
 
     # On a CPU a field at a time in each worker, with one thread inside: as quick as whole batches,
     # and the sums do not depend on the number of workers.
@@ -248,8 +255,7 @@ def extract_embeddings(
     with _one_torch_thread():
         return _extract(
             path, catalogue, measure,
-            columns=columns, kind="in_sample" if "trained_on" in saved else "label_free",
-            record=record,
+            columns=columns, kind=kind, record=record,
             # Whole batches, so that they are the same whether the work was interrupted or not.
             block_size=max(1, _BLOCK_SIZE // batch_size) * batch_size,
             on_error=on_error, overwrite=overwrite, progress=progress,

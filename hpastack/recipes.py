@@ -49,15 +49,26 @@ class HandcraftedRecipe(Settings):
 
 
 class EmbeddingRecipe(Settings):
-    """Embeddings of every field by a timm backbone."""
+    """Embeddings of every field by a backbone; the keys are those of `extract_embeddings`.
+
+    `statistics` names a table of `pipelines.statistics`.
+    """
 
     type: Literal["embedding"]
     backbone: str
     weights: str = "pretrained"
     stem: Literal["average", "copy", "repeat", "random"] = "average"
+    stains: list[Literal["red", "green", "blue", "yellow"]] | None = Field(None, min_length=1)
     size: int = Field(default=512, ge=16)
+    crop: int | None = Field(None, ge=16)
+    statistics: str | None = None
+    pool: str | None = None
     batch_size: int = Field(default=32, ge=1)
     seed: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings, without those that are left to the backbone."""
+        return {key: value for key, value in super().record().items() if value is not None}
 
 
 class CnnRecipe(Settings):

@@ -412,6 +412,43 @@ class TestEmbeddings:
         assert kinds == ["label_free", "in_sample"]
         assert digests[0] != digests[1]
 
+    def test_what_the_network_sees_is_kept_with_the_store(self, catalogue, tmp_path):
+        measured = dict.fromkeys(STAINS, (0.25, 0.5))
+        made = self.extract(
+            tmp_path / "s.h5", catalogue, crop=16, stains=["green", "blue"], statistics=measured,
+            pool="gem",
+        )  # fmt: skip
+        with open_store(made.path) as store:
+            assert store.recipe["crop"] == 16 and store.recipe["pool"] == "gem"
+            assert store.recipe["stains"] == ["green", "blue"]
+            assert store.recipe["stain_statistics"]["red"] == [0.25, 0.5]
+
+    def test_a_full_gpu_names_the_remedy_and_leaves_no_store(
+        self, catalogue, tmp_path, monkeypatch, torch
+    ):
+        from hpastack import embeddings
+
+        made, create = [], embeddings.create_backbone
+
+        def full(*args, **options):
+            model = create(*args, **options)
+            forward, calls = model.forward, []
+
+            def run(inputs):
+                calls.append(len(inputs))
+                if len(calls) > 4:
+                    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+                return forward(inputs)
+
+            model.forward = run
+            made.append(model)
+            return model
+
+        monkeypatch.setattr(embeddings, "create_backbone", full)
+        with pytest.raises(InputError, match="the GPU is out of memory with .* set "):
+            self.extract(tmp_path / "s.h5", catalogue)
+        assert made and not (tmp_path / "s.h5").exists()
+
     def test_device_that_is_not_there_is_refused(self, catalogue, tmp_path):
         with pytest.raises(InputError, match="device 'cuda:99' is not on this machine"):
             self.extract(tmp_path / "s.h5", catalogue, device="cuda:99")
@@ -419,7 +456,9 @@ class TestEmbeddings:
 
 def test_without_torch_the_remedy_is_named(catalogue, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    for name in ("hpastack.embeddings", "hpastack._torch", "safetensors.torch"):
+    for name in [name for name in sys.modules if name.startswith("hpastack.embeddings")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("hpastack._torch", "safetensors.torch"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr("hpastack.embeddings", raising=False)
     with pytest.raises(InputError, match=r"not installed; run: pip install 'hpastack\[cnn\]'"):

@@ -12,13 +12,11 @@ from safetensors.torch import load_file, save_file
 from hpastack.embeddings import (
     Preprocessing,
     adapt_stem,
-    check_features_and_logits,
     choose_device,
     create_backbone,
     embed_batch,
     embedding_columns,
     embedding_dimension,
-    features_and_logits,
     read_weights_record,
     save_weights,
 )
@@ -164,8 +162,9 @@ def test_weights_that_do_not_fit_are_listed(tmp_path, colour_model):
     narrow = dict(colour_model.state_dict())
     stem = next(iter(narrow))
     save_file({**narrow, stem: narrow[stem][:, :2].contiguous()}, path)
-    with pytest.raises(InputError, match="of another shape"):
+    with pytest.raises(InputError, match=r"is for 2 channels, and the backbone sees 4 stains"):
         create_backbone("test_resnet", weights=path)
+    create_backbone("test_resnet", weights=path, stem="random")
     path.write_bytes(b"not weights")
     with pytest.raises(InputError, match="not a safetensors file"):
         create_backbone("test_resnet", weights=path)
@@ -186,29 +185,6 @@ def test_own_weights_come_back_with_their_preprocessing(tmp_path, fields):
     first = path.read_bytes()
     save_weights(path, model, {"trained_on": "somewhere"})
     assert path.read_bytes() == first
-
-
-def test_scaling_worked_by_hand():
-    scaling = Preprocessing(1, (0.0, 0.5, 0.5, 0.5), (1.0, 0.5, 0.25, 0.1))
-    batch = torch.tensor([0.25, 0.25, 0.25, 0.25]).view(1, 4, 1, 1)
-    assert np.allclose(scaling.scale(batch).flatten(), [0.25, -0.5, -1.0, -2.5])
-    assert Preprocessing.from_record(scaling.record()) == scaling
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"sd": (1.0, 1.0, 0.0, 1.0)}, "above 0"),
-        ({"mean": (1.0,)}, "one mean and one sd"),
-        ({"stains": ("green", "red", "blue", "yellow")}, "fields have"),
-    ],
-)
-def test_wrong_preprocessing(change, message):
-    record = Preprocessing(8, (0.5,) * 4, (0.5,) * 4).record()
-    with pytest.raises(InputError, match=message):
-        Preprocessing.from_record({**record, **change})
-    with pytest.raises(InputError, match="not a preprocessing record"):
-        Preprocessing.from_record({**record, "colour": 1})
 
 
 def test_unknown_backbone_names_the_nearest():
@@ -288,52 +264,51 @@ def test_backbone_without_pretrained_weights():
         create_backbone("botnet50ts_256", weights="pretrained")
 
 
-# A small model of each way in which timm builds heads.
-@pytest.mark.parametrize(
-    "name",
-    [
-        "test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit",
-        "test_mambaout", "test_nfnet", "mobilenetv3_small_050", "densenet121",
-        "regnetx_002", "lcnet_050", "test_vit4", "efficientvit_m0",
-    ],
-)  # fmt: skip
-def test_features_and_logits_in_one_pass(name):
-    size = 224 if name == "efficientvit_m0" else 64
-    model = create_backbone(name, weights="random", size=size, num_classes=5)
-    check_features_and_logits(model)
-    inputs = torch.randn(2, 4, size, size, generator=torch.Generator().manual_seed(0))
-    features, logits = features_and_logits(model, inputs)
-    with torch.no_grad():
-        assert torch.allclose(logits, model(inputs), atol=1e-5)
-        bare = create_backbone(name, weights="random", size=size)
-        bare.load_state_dict(
-            {k: v for k, v in model.state_dict().items() if k in bare.state_dict()}
-        )
-        assert torch.allclose(features, bare(inputs), atol=1e-5)
-    (features.sum() + logits.sum()).backward()
-    assert all(p.grad is not None for p in model.get_classifier().parameters())
-    assert next(model.parameters()).grad is not None
+def test_a_crop_is_what_the_network_sees():
+    model = create_backbone("test_vit", weights="random", size=64, crop=32)
+    assert model.preprocessing.input_size == 32
+    assert model.patch_embed.img_size == (32, 32)
+    batch = np.random.default_rng(0).random((2, 4, 64, 64), dtype=np.float32)
+    small = create_backbone("test_vit", weights="random", size=32)
+    wanted = embed_batch(small, batch[:, :, 16:48, 16:48])
+    assert np.array_equal(embed_batch(model, batch), wanted)
+    assert embedding_dimension(model) == 64
 
 
-def test_features_of_a_training_model_are_dropped_before_the_classifier():
-    model = create_backbone("test_resnet", weights="random", size=32, num_classes=5, drop_rate=0.5)
-    model.train()
-    check_features_and_logits(model)
-    assert all(module.training for module in model.modules())
-    features, logits = features_and_logits(model, torch.randn(4, 4, 32, 32))
-    assert 0.2 < (features == 0).float().mean() < 0.8
-    assert torch.allclose(logits, model.get_classifier()(features))
+def test_a_backbone_of_two_stains():
+    model = create_backbone("test_resnet", weights="random", size=32, stains=("green", "blue"))
+    assert model.preprocessing.mean == (0.5, 0.5)
+    batch = np.random.default_rng(0).random((2, 4, 32, 32), dtype=np.float32)
+    vectors = embed_batch(model, batch)
+    batch[:, [0, 3]] = 0
+    assert np.array_equal(embed_batch(model, batch), vectors)
 
 
-def test_models_without_one_classifier_on_their_features_are_refused():
-    bare = create_backbone("test_resnet", weights="random", size=32)
-    with pytest.raises(InputError, match="test_resnet has no classifier"):
-        check_features_and_logits(bare)
-    two = create_backbone("deit_tiny_distilled_patch16_224", weights="random", num_classes=3)
-    with pytest.raises(InputError, match="more than one classifier"):
-        check_features_and_logits(two)
-    model = create_backbone("test_resnet", weights="random", size=32, num_classes=3)
-    forward = model.forward
-    model.forward = lambda inputs: forward(inputs) + 1
-    with pytest.raises(InputError, match="does not apply one classifier"):
-        check_features_and_logits(model)
+def test_what_weights_were_saved_with_wins_unless_something_else_is_asked_for(tmp_path):
+    path = tmp_path / "w.safetensors"
+    made = create_backbone("test_resnet", weights="random", size=48, stains=("blue", "red"))
+    made.preprocessing = Preprocessing(48, (0.1, 0.2), (0.3, 0.4), ("blue", "red"), crop=32)
+    save_weights(path, made, {})
+    assert create_backbone("test_resnet", weights=path).preprocessing == made.preprocessing
+    other = create_backbone("test_resnet", weights=path, size=64).preprocessing
+    assert other == Preprocessing(64, (0.1, 0.2), (0.3, 0.4), ("blue", "red"))
+    measured = dict.fromkeys(("red", "green", "blue", "yellow"), (0.5, 0.25))
+    asked = create_backbone("test_resnet", weights=path, statistics=measured).preprocessing
+    assert (asked.mean, asked.sd) == ((0.5, 0.5), (0.25, 0.25))
+    with pytest.raises(InputError, match=r"are for the stains blue, red, in this order"):
+        create_backbone("test_resnet", weights=path, stains=("red", "blue"))
+    with pytest.raises(InputError, match="statistics lack the stains blue"):
+        create_backbone("test_resnet", weights=path, statistics={"red": (0.1, 0.2)})
+
+
+def test_a_gpu_that_is_full_names_the_remedy(fields):
+    model = create_backbone("test_resnet", weights="random", size=32)
+
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    model.forward = full
+    with pytest.raises(InputError, match="with 7 fields a batch; set batch_size to 3"):
+        embed_batch(model, fields)
+    with pytest.raises(InputError, match="with 1 fields a batch; set a smaller size"):
+        embed_batch(model, fields[:1])

@@ -1,0 +1,75 @@
+"""Where a network runs, and how: devices, precision, and memory that does not suffice."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from hpastack._torch import torch
+from hpastack.errors import InputError
+
+
+def choose_device(device: str = "auto"):
+    """Turn the name of a device into a torch device that is there.
+
+    Parameters
+    ----------
+    device : str, default="auto"
+        ``auto`` is the first GPU, or the CPU where there is none; or a name
+        of torch's: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    InputError
+        If there is no such device on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"device {device!r} is not on this machine; use auto or cpu") from None
+    return chosen
+
+
+def to_device(batch, device):
+    """Move a batch of fields to a device, channels last and without waiting on a GPU.
+
+    Parameters
+    ----------
+    batch : Tensor, shape (n, 4, h, w)
+    device : torch.device
+
+    Returns
+    -------
+    Tensor
+    """
+    if device.type != "cuda":
+        return batch.to(device)
+    batch = batch.pin_memory().to(device, non_blocking=True)
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def autocast(device):
+    """Return the context in which a model runs: bfloat16 on a GPU, float32 elsewhere."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+@contextmanager
+def gpu_memory_guard(batch_size: int):
+    """Turn a GPU that is out of memory into a mistake with a remedy."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        remedy = (
+            f"set batch_size to {batch_size // 2}"
+            if batch_size > 1
+            else "set a smaller size, or use a smaller backbone"
+        )
+        raise InputError(
+            f"the GPU is out of memory with {batch_size} fields a batch; {remedy}"
+        ) from None
