@@ -74,6 +74,8 @@ _HOME = {
     "threshold_intervals": "models.thresholds",
     "compartment_figure": "report.compartment_figure",
     "write_report": "report.stack_report",
+    "read_stain_statistics": "brightness",
+    "stain_statistics": "brightness",
     "open_store": "store",
     "write_submission": "submission",
     "draw_field": "synthetic",

@@ -35,6 +35,11 @@ class Workspace:
         return self.data / "catalogue.csv"
 
     @property
+    def stain_statistics(self) -> Path:
+        """How bright each stain is."""
+        return self.data / "stains.csv"
+
+    @property
     def vocabulary_file(self) -> Path:
         """Label names, one a line, where they are not those of HPA 2018."""
         return self.data / "vocabulary.txt"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpastack.brightness import read_stain_statistics
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.extraction import (
@@ -80,7 +81,7 @@ def _run(args: argparse.Namespace) -> int:
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     catalogue = read_catalogue(place).head(args.limit)
     made_from = catalogue_digest(catalogue)
-    records = {recipe.name: _record(recipe) for recipe in recipes}
+    records = {recipe.name: _record(recipe, workspace) for recipe in recipes}
     if not args.overwrite:
         recipes = [
             recipe
@@ -138,12 +139,23 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
 
 
-def _record(recipe: Recipe) -> dict[str, Any]:
+def _record(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     """Return what the store keeps of its recipe."""
     record = recipe.record()
     if isinstance(recipe.settings, EmbeddingRecipe):
         record |= weights_record(recipe.settings.weights)
+        statistics = _statistics(recipe.settings, workspace)
+        if statistics is not None:
+            record["stain_statistics"] = {stain: list(pair) for stain, pair in statistics.items()}
     return record
+
+
+def _statistics(
+    settings: EmbeddingRecipe, workspace: Workspace
+) -> dict[str, tuple[float, float]] | None:
+    if settings.statistics is None:
+        return None
+    return read_stain_statistics(workspace.root / settings.statistics)
 
 
 def _is_wanted(
@@ -187,7 +199,9 @@ def _make(
     }
     if isinstance(settings, HandcraftedRecipe):
         return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
-    options = settings.model_dump(exclude={"type"})
+    options = settings.model_dump(exclude={"type"}) | {
+        "statistics": _statistics(settings, workspace)
+    }
     return extract_embeddings(path, catalogue, **options, device=args.device, **shared)
 
 

@@ -57,7 +57,7 @@ def weight_file(path: str | Path) -> Path:
         if found and (path / _MANIFEST).is_file():
             raise InputError(
                 f"weights {path} are fine-tuned CNNs, each trained without another fold; "
-                f"name the file of one of them: {names}"
+                f"name one of {names}"
             )
         if len(found) > 1:
             raise InputError(f"weights {path} holds {len(found)} files; name one of {names}")

@@ -122,7 +122,7 @@ def test_a_folder_of_fine_tuned_cnns_names_its_folds(tmp_path):
     (tmp_path / "cnn.json").write_text("{}")
     for fold in range(2):
         save_weights(tmp_path / f"fold_{fold}.safetensors", model, {"fold": fold})
-    with pytest.raises(InputError, match=r"one of them: fold_0\.safetensors, fold_1\.safetensors"):
+    with pytest.raises(InputError, match=r"name one of fold_0\.safetensors, fold_1\.safetensors"):
         weight_file(tmp_path)
     path = tmp_path / "fold_1.safetensors"
     again = create_backbone("test_resnet", weights=path, num_classes=3)
