@@ -84,6 +84,13 @@ def _run(args: argparse.Namespace) -> None:
     catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
     if args.members:
         _check_members_wanted(args, catalogue)
+    if args.content == "features" and args.kind == "out_of_fold":
+        # Each dimension means something else in each fold: a booster would learn noise.
+        raise InputError(
+            "features of kind out_of_fold would put vectors of the encoders of different folds "
+            "side by side; bring in their predictions (--content logits), or features of one "
+            "encoder that saw no labels of these fields (--kind label_free)"
+        )
 
     tables, content = _read(args, workspace)
     whole = _joined(tables[: len(args.tables)])
