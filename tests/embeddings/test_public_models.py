@@ -6,6 +6,7 @@ are random, and each network is computed once more from the bare tensors.
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -346,3 +347,12 @@ def test_a_field_scaled_by_its_own_values_takes_no_statistics(shallow):
         create_backbone("hpa_subcell_vit_bas", weights="random")
     with pytest.raises(InputError, match="patches of 16 px.*use 48 or 64"):
         create_backbone("hpa_subcell_vit_base", weights="random", size=50)
+
+
+def test_the_guide_says_whose_they_are():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    guide = " ".join(guide.split())
+    for name, model in PUBLIC_MODELS.items():
+        assert name in guide or name.replace("hpa_dino4cells_vit_base_", "`..._") + "`" in guide
+        assert model.citation in guide
+        assert model.source.partition(" ")[0].rstrip(",") in guide
