@@ -43,7 +43,7 @@ def test_every_public_name_loads():
 # Each module, and those it may import; the order of the design page.
 TIERS = (
     ("errors", "channels", "labels", "files", "progress", "tables", "submission", "_torch"),
-    ("images", "catalogue", "store", "workspace", "synthetic", "ingest"),
+    ("read_ahead", "images", "catalogue", "store", "workspace", "synthetic", "ingest"),
     ("features", "embeddings", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
     ("models", "adversarial", "neighbours"),
