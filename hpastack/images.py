@@ -217,6 +217,31 @@ def field_shape(row: Row) -> tuple[int, int]:
     return _check_file(_read_bytes(path), path)
 
 
+def field_content(row: Row) -> str:
+    """Return the digest of the four files of a field, as the catalogue keeps it.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As for `read_field`.
+
+    Returns
+    -------
+    str
+        BLAKE2b, 16 bytes in hexadecimal, over the bytes of the files in the
+        order of the stains.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or empty.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for stain in STAINS:
+        content.update(_read_bytes(_stain_path(row, stain)))
+    return content.hexdigest()
+
+
 def iter_fields(
     catalogue: pd.DataFrame,
     size: int | None = None,

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import flush
 
 FORMAT = "hpastack-store"
 VERSION = 2
@@ -287,7 +288,7 @@ class StoreWriter:
                 file.create_dataset("values", data=values)
                 if members is not None:
                     file.create_dataset("members", data=members)
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, self._part(block))
         finally:
             temporary.unlink(missing_ok=True)
@@ -351,8 +352,8 @@ class StoreWriter:
                 for name, value in self.header.attributes().items():
                     file.attrs[name] = value
                 file.attrs["made_with"] = json.dumps(package_versions(), sort_keys=True)
-                file.create_dataset("image_ids", data=_fixed_strings(self.image_ids))
-                file.create_dataset("columns", data=_fixed_strings(self.header.columns))
+                file.create_dataset("image_ids", data=fixed_strings(self.image_ids))
+                file.create_dataset("columns", data=fixed_strings(self.header.columns))
                 if self.fold is not None:
                     file.create_dataset("fold", data=self.fold.astype(np.int32))
                 values = file.create_dataset(
@@ -372,7 +373,7 @@ class StoreWriter:
                             n_test = part["members"].shape[1]
                             members[:, done : done + n_test] = part["members"][()]
                             done += n_test
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -651,11 +652,7 @@ def _checked_ids(image_ids, path) -> list[str]:
     return image_ids
 
 
-def _fixed_strings(values) -> np.ndarray:
+def fixed_strings(values) -> np.ndarray:
+    """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
     # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
     return np.array([value.encode() for value in values], dtype=np.bytes_)
-
-
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

@@ -24,22 +24,8 @@ OPTIONS = {"size": 24, "progress": False}
 
 
 @pytest.fixture
-def catalogue(tmp_path):
-    """Nine small fields, in files."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    rows = {}
-    for number in range(9):
-        rows[f"field{number}"] = {
-            stain: str(folder / f"field{number}_{stain}.png") for stain in STAINS
-        }
-        for path in rows[f"field{number}"].values():
-            cv2.imwrite(path, rng.integers(0, 256, (30, 24), dtype=np.uint8))
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-    facts, bad = check_fields(table, threads=1, progress=False)
-    assert not bad
-    return table.join(facts)
+def catalogue(noise_fields):
+    return noise_fields(9)
 
 
 @pytest.fixture(autouse=True)

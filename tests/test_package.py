@@ -44,6 +44,7 @@ def test_every_public_name_loads():
 TIERS = (
     ("errors", "channels", "labels", "files", "progress", "tables", "submission", "_torch"),
     ("read_ahead", "images", "catalogue", "store", "workspace", "synthetic", "ingest"),
+    ("packed", "squares", "packing"),
     ("features", "embeddings", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
     ("models", "adversarial", "neighbours"),
