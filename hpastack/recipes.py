@@ -58,6 +58,7 @@ class EmbeddingRecipe(Settings):
     size: int = Field(default=512, ge=16)
     batch_size: int = Field(default=32, ge=1)
     seed: int = 0
+    compile: bool = False
 
 
 class CnnRecipe(Settings):

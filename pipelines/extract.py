@@ -19,6 +19,7 @@ from hpastack.extraction import (
     weights_record,
 )
 from hpastack.features import feature_columns
+from hpastack.packed import find_packed
 from hpastack.recipes import (
     EmbeddingRecipe,
     HandcraftedRecipe,
@@ -188,7 +189,10 @@ def _make(
     if isinstance(settings, HandcraftedRecipe):
         return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
     options = settings.model_dump(exclude={"type"})
-    return extract_embeddings(path, catalogue, **options, device=args.device, **shared)
+    packed = find_packed(workspace.packed)
+    return extract_embeddings(
+        path, catalogue, **options, packed=packed, device=args.device, **shared
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

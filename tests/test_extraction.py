@@ -16,6 +16,7 @@ from hpastack.errors import InputError
 from hpastack.extraction import extract_embeddings, extract_features, weights_record
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
+from hpastack.packing import pack_fields
 from hpastack.store import open_store
 from hpastack.synthetic import draw_field
 
@@ -334,13 +335,13 @@ class TestEmbeddings:
             assert store.kind == "label_free"
             assert store.recipe == {
                 "type": "embedding", "backbone": "test_resnet", "weights": "random",
-                "stem": "average", "size": 32, "batch_size": 2, "seed": 0,
+                "stem": "average", "size": 32, "batch_size": 2, "seed": 0, "compile": False,
             }  # fmt: skip
         assert frame.index.tolist() == catalogue.index.tolist()
         assert frame.columns[0] == "set__0" and made.n_columns == frame.shape[1]
         for image_id, row in catalogue.iterrows():
-            vector = embed_batch(model, read_field(row, 32, square=True)[None])[0]
-            np.testing.assert_allclose(frame.loc[image_id], vector, rtol=1e-4, atol=1e-5)
+            field = np.rint(read_field(row, 32, square=True) * 255) / np.float32(255)
+            np.testing.assert_array_equal(frame.loc[image_id], embed_batch(model, field[None])[0])
 
     def test_same_bytes_for_any_number_of_workers(self, catalogue, tmp_path, torch):
         threads = torch.get_num_threads()
@@ -349,6 +350,27 @@ class TestEmbeddings:
             self.extract(path, catalogue, jobs=jobs)
         assert paths[0].read_bytes() == paths[1].read_bytes()
         assert torch.get_num_threads() == threads
+
+    def test_same_bytes_from_packed_fields_and_from_files(self, catalogue, tmp_path):
+        made = self.extract(tmp_path / "files" / "set.h5", catalogue)
+        packed = pack_fields(tmp_path / "fields.h5", catalogue, 32, progress=False)
+        partly = catalogue.assign(content=catalogue["content"].where(catalogue.index != "field3"))
+        damage(catalogue, "field0")  # whose files are not looked at any more
+        again = self.extract(tmp_path / "packed" / "set.h5", catalogue, packed=packed)
+        assert made.path.read_bytes() == again.path.read_bytes()
+        damage(catalogue, "field3")
+        with pytest.raises(InputError, match="^field field3: .*truncated"):
+            self.extract(tmp_path / "s.h5", partly.fillna("changed"), packed=packed)
+
+    @pytest.mark.slow
+    def test_compiled_backbones_give_the_same_but_for_rounding(self, catalogue, tmp_path):
+        plain = self.extract(tmp_path / "plain" / "set.h5", catalogue)
+        made = self.extract(tmp_path / "set.h5", catalogue, compile=True)
+        with open_store(made.path) as store:
+            assert store.recipe["compile"] is True
+        np.testing.assert_allclose(self.values(made), self.values(plain), rtol=1e-4, atol=1e-5)
+        again = self.extract(tmp_path / "again" / "set.h5", catalogue, compile=True, jobs=1)
+        assert again.path.read_bytes() == made.path.read_bytes()
 
     def test_stopped_and_run_again_gives_the_same_bytes(self, catalogue, tmp_path, monkeypatch):
         from hpastack import embeddings

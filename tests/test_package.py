@@ -45,7 +45,7 @@ TIERS = (
     ("errors", "channels", "labels", "files", "progress", "tables", "submission", "_torch"),
     ("read_ahead", "images", "catalogue", "store", "workspace", "synthetic", "ingest"),
     ("packed", "squares", "packing"),
-    ("features", "embeddings", "clusters", "duplicates", "extraction"),
+    ("features", "embeddings", "forward", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
     ("models", "adversarial", "neighbours"),
     ("report", "recipes"),
