@@ -40,10 +40,6 @@ from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, wri
 
 _BLOCK_SIZE = 256
 
-# Stands in every column of a field that was left out, until the store is published. No
-# family gives the largest float32, and the writer refuses NaN where it is not documented.
-_LEFT_OUT = np.finfo(np.float32).max
-
 #: The values of a field, or what is wrong with it.
 Outcome = np.ndarray | InputError
 Outcomes = Generator[Outcome, None, None]
@@ -167,6 +163,7 @@ def extract_embeddings(
     batch_size: int = 32,
     seed: int = 0,
     compile: bool = False,
+    storage: Literal["float32", "float16"] = "float32",
     packed: PackedFields | None = None,
     device: str = "auto",
     record: Mapping[str, Any] | None = None,
@@ -195,6 +192,8 @@ def extract_embeddings(
     compile : bool, default=False
         Whether to compile the backbone first, which takes up to a minute and
         needs a C++ compiler on a CPU.
+    storage : {"float32", "float16"}, default="float32"
+        Precision in which the store keeps them.
     packed : PackedFields, optional
         Where fields are read from if they are there and fit; the values are
         the same.
@@ -231,7 +230,7 @@ def extract_embeddings(
         record = {
             "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
             "size": size, "batch_size": batch_size, "seed": seed, "compile": compile,
-            **weights_record(weights),
+            "storage": storage, **weights_record(weights),
         }  # fmt: skip
     named = _is_named(weights)
     saved = {} if named else embeddings.read_weights_record(embeddings.weight_file(weights))
@@ -249,7 +248,7 @@ def extract_embeddings(
         return _extract(
             path, catalogue, measure,
             columns=columns, kind="in_sample" if "trained_on" in saved else "label_free",
-            record=record,
+            record=record, storage=storage,
             # Whole batches, so that they are the same whether the work was interrupted or not.
             block_size=max(1, _BLOCK_SIZE // batch_size) * batch_size,
             on_error=on_error, overwrite=overwrite, progress=progress,
@@ -370,6 +369,7 @@ def _extract(
     overwrite: bool,
     progress: bool,
     allow_nan: bool = False,
+    storage: str = "float32",
 ) -> Extraction:
     """Stream a catalogue through `measure` (rows -> an outcome a row, in order) into a store."""
     if on_error not in ("raise", "skip"):
@@ -377,7 +377,7 @@ def _extract(
     _refuse_existing(path, overwrite)
     header = StoreHeader(
         kind=kind, content="features", columns=columns, recipe=dict(record),
-        made_from=catalogue_digest(catalogue), allow_nan=allow_nan,
+        made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,
     )  # fmt: skip
     # Made whole beside its blocks first: only at the end is it known which fields to leave out.
     parts = path.with_name(path.name + ".parts")
@@ -388,7 +388,7 @@ def _extract(
         writer.publish()
     with open_store(staged) as store:
         values = store.values()
-    left_out = np.flatnonzero((values == _LEFT_OUT).all(axis=1))
+    left_out = np.flatnonzero((values == _left_out(header)).all(axis=1))
     # Once more: a field may have been mended since, and its fault is not kept with the blocks.
     rows = catalogue.iloc[left_out]
     faults: dict[str, str] = {}
@@ -434,8 +434,9 @@ def _fill(
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:
         for block in pending:
             values = np.full(
-                (block.stop - block.start, len(writer.header.columns)), _LEFT_OUT, dtype=np.float32
-            )
+                (block.stop - block.start, len(writer.header.columns)),
+                _left_out(writer.header), dtype=np.float32,
+            )  # fmt: skip
             for row in range(len(values)):
                 outcome = next(outcomes)
                 if not isinstance(outcome, InputError):
@@ -444,6 +445,13 @@ def _fill(
                     raise outcome
                 bar.update()
             writer.write(block, values)
+
+
+def _left_out(header: StoreHeader) -> float:
+    """Return what stands in every column of a field that was left out, until it is published."""
+    # Nothing gives the largest number in all columns, and the writer refuses NaN where it is
+    # not documented.
+    return float(np.finfo(header.storage).max)
 
 
 def _list_skipped(path: Path, faults: dict[str, str]) -> None:

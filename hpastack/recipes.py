@@ -59,6 +59,7 @@ class EmbeddingRecipe(Settings):
     batch_size: int = Field(default=32, ge=1)
     seed: int = 0
     compile: bool = False
+    storage: Literal["float32", "float16"] = "float32"
 
 
 class CnnRecipe(Settings):

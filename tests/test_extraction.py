@@ -336,6 +336,7 @@ class TestEmbeddings:
             assert store.recipe == {
                 "type": "embedding", "backbone": "test_resnet", "weights": "random",
                 "stem": "average", "size": 32, "batch_size": 2, "seed": 0, "compile": False,
+                "storage": "float32",
             }  # fmt: skip
         assert frame.index.tolist() == catalogue.index.tolist()
         assert frame.columns[0] == "set__0" and made.n_columns == frame.shape[1]
@@ -361,6 +362,15 @@ class TestEmbeddings:
         damage(catalogue, "field3")
         with pytest.raises(InputError, match="^field field3: .*truncated"):
             self.extract(tmp_path / "s.h5", partly.fillna("changed"), packed=packed)
+
+    def test_in_half_precision(self, catalogue, tmp_path):
+        whole = self.values(self.extract(tmp_path / "whole" / "set.h5", catalogue))
+        damage(catalogue, "field3")
+        options = {"on_error": "skip", "storage": "float16"}
+        made = self.extract(tmp_path / "set.h5", catalogue, **options)
+        assert list(made.skipped) == ["field3"]
+        wanted = np.delete(whole, 3, axis=0).astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(self.values(made), wanted)
 
     @pytest.mark.slow
     def test_compiled_backbones_give_the_same_but_for_rounding(self, catalogue, tmp_path):
