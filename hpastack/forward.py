@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -111,11 +112,16 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def _on_processor(model, squares: Iterable[Square], workers: int) -> Generator[Vector, None, None]:
+    own = threading.local()
+
     def embed(square: Square) -> Vector:
         if isinstance(square, InputError):
             return square
-        field = np.divide(square, np.float32(255), dtype=np.float32)
-        return embeddings.embed_batch(model, field[np.newaxis])[0]
+        # The room for floats is taken once a thread: getting it anew costs as much as filling it.
+        if not hasattr(own, "field"):
+            own.field = torch.empty((1, *square.shape))
+        field = own.field.copy_(torch.from_numpy(square)).div_(255)
+        return embeddings.embed_batch(model, field.numpy())[0]
 
     # A queue, not whole batches: no worker waits for the slowest of a batch.
     vectors = in_threads(embed, squares, threads=workers, ahead=2 * workers)
