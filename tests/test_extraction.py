@@ -399,7 +399,8 @@ class TestEmbeddings:
         with monkeypatch.context() as patch:
             patch.setattr(embeddings, "embed_batch", embed_some)
             with pytest.raises(KeyboardInterrupt):
-                self.extract(path, catalogue, batch_size=4)
+                # One worker, so that it is the seventh field that stops it.
+                self.extract(path, catalogue, batch_size=4, jobs=1)
         assert not path.exists()
         assert len(list(path.with_name("set.h5.parts").rglob("part-*.h5"))) == 1
         self.extract(path, catalogue, batch_size=4)
