@@ -13,6 +13,7 @@ from benchmarks import (
     degraded,
     domains,
     duplicates,
+    extraction,
     feature_patterns,
     features,
     folds,
@@ -44,6 +45,7 @@ def main() -> None:
     features.main(REAL_DATA if REAL_DATA.is_dir() else None)
     feature_patterns.main()
     duplicates.main()
+    extraction.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():
         folds.main(REAL_DATA)

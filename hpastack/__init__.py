@@ -72,6 +72,8 @@ _HOME = {
     "apply_thresholds": "models.thresholds",
     "best_thresholds": "models.thresholds",
     "threshold_intervals": "models.thresholds",
+    "PackedFields": "packed",
+    "pack_fields": "packing",
     "compartment_figure": "report.compartment_figure",
     "write_report": "report.stack_report",
     "read_stain_statistics": "brightness",

@@ -12,10 +12,8 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,14 +33,12 @@ from hpastack.features import (
     field_features,
     undefined_columns,
 )
-from hpastack.images import iter_fields, read_field
+from hpastack.images import read_field
+from hpastack.packed import PackedFields
+from hpastack.squares import squares_ahead
 from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
 
 _BLOCK_SIZE = 256
-
-# Stands in every column of a field that was left out, until the store is published. No
-# family gives the largest float32, and the writer refuses NaN where it is not documented.
-_LEFT_OUT = np.finfo(np.float32).max
 
 #: The values of a field, or what is wrong with it.
 Outcome = np.ndarray | InputError
@@ -170,6 +166,9 @@ def extract_embeddings(
     pool: str | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    compile: bool = False,
+    storage: Literal["float32", "float16"] = "float32",
+    packed: PackedFields | None = None,
     device: str = "auto",
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
@@ -179,7 +178,8 @@ def extract_embeddings(
 ) -> Extraction:
     """Turn every field of a catalogue into the vector that a CNN sees in it, into a store.
 
-    Fields are read ahead in threads while the backbone works.
+    Fields are rounded to 8 bits, as in fine-tuning, and read ahead in threads
+    while the backbone works; `hpastack.forward.embed_stream` says how.
 
     Parameters
     ----------
@@ -193,6 +193,14 @@ def extract_embeddings(
         Longer side of the fields, in pixels; padded to a square.
     batch_size : int, default=32
         Fields that pass through the backbone together on a GPU.
+    compile : bool, default=False
+        Whether to compile the backbone first, which takes up to a minute and
+        needs a C++ compiler on a CPU.
+    storage : {"float32", "float16"}, default="float32"
+        Precision in which the store keeps them.
+    packed : PackedFields, optional
+        Where fields are read from if they are there and fit; the values are
+        the same.
     device : str, default="auto"
         ``auto`` is the first GPU, or the CPU where there is none.
     record, on_error, overwrite, progress
@@ -215,7 +223,7 @@ def extract_embeddings(
     path = Path(path)
     _refuse_existing(path, overwrite)
     # Not above: hand-crafted features are measured without torch.
-    from hpastack import embeddings
+    from hpastack import embeddings, forward
 
     place = embeddings.choose_device(device)
     model = embeddings.create_backbone(
@@ -227,35 +235,26 @@ def extract_embeddings(
     if record is None:
         record = {
             "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
-            "size": size, "batch_size": batch_size, "seed": seed, **weights_record(weights),
+            "size": size, "batch_size": batch_size, "seed": seed, "compile": compile,
+            "storage": storage, **weights_record(weights),
         }  # fmt: skip
         optional = {"stains": stains, "crop": crop, "pool": pool, "stain_statistics": statistics}
         record |= {key: value for key, value in optional.items() if value is not None}
     kind = embeddings.embedding_kind(backbone, weights, catalogue.index)
 
-    # On a CPU a field at a time in each worker, with one thread inside: as quick as whole batches,
-    # and the sums do not depend on the number of workers.
-    n_workers = 1 if place.type != "cpu" else jobs or joblib.cpu_count()
-    n_together = batch_size if place.type != "cpu" else 1
-    blank = np.zeros((len(STAINS), size, size), dtype=np.float32)
-
-    def embed(batch: list[np.ndarray]) -> np.ndarray:
-        return embeddings.embed_batch(model, np.stack(batch))
+    workers = jobs or joblib.cpu_count()
 
     def measure(rows: pd.DataFrame) -> Outcomes:
-        outcomes = _read_fields(rows, size, jobs, ahead=2 * batch_size)
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="embed") as pool, closing(outcomes):
-            for batch in _chunks(outcomes, batch_size):
-                # A bad field keeps its place, so that the others see the same batch without it.
-                fields = [blank if isinstance(one, InputError) else one for one in batch]
-                vectors = np.concatenate(list(pool.map(embed, _chunks(fields, n_together))))
-                for outcome, vector in zip(batch, vectors, strict=True):
-                    yield outcome if isinstance(outcome, InputError) else vector
+        squares = _read_squares(rows, size, packed, jobs, ahead=2 * batch_size)
+        with closing(squares):
+            yield from forward.embed_stream(model, squares, batch_size=batch_size, workers=workers)
 
-    with _one_torch_thread():
+    with forward.one_torch_thread():
+        if compile:
+            model = forward.compiled(model, batch_size)
         return _extract(
             path, catalogue, measure,
-            columns=columns, kind=kind, record=record,
+            columns=columns, kind=kind, record=record, storage=storage,
             # Whole batches, so that they are the same whether the work was interrupted or not.
             block_size=max(1, _BLOCK_SIZE // batch_size) * batch_size,
             on_error=on_error, overwrite=overwrite, progress=progress,
@@ -310,24 +309,6 @@ def weights_record(weights: str | Path) -> dict[str, str]:
         return {"weights_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    from hpastack._torch import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    items = iter(items)
-    while chunk := list(islice(items, size)):
-        yield chunk
-
-
 def _is_named(weights: str | Path) -> bool:
     return weights in ("pretrained", "random")
 
@@ -356,19 +337,17 @@ def _measure_field(image_id: str, stains: dict, families: list[str], size: int |
     return np.array(list(values.values()), dtype=np.float32)
 
 
-def _read_fields(rows: pd.DataFrame, size: int, threads: int | None, ahead: int) -> Outcomes:
-    """Hand out square fields in order; a bad one is handed out as what is wrong with it."""
-    done = 0
-    while done < len(rows):
-        fields = iter_fields(rows.iloc[done:], size, square=True, threads=threads, ahead=ahead)
-        try:
-            for _, field in fields:
-                done += 1
-                yield field
-        except (InputError, OSError) as error:
-            # The stream ends at a bad field; begin again behind it.
-            yield _fault(rows.index[done], error)
-            done += 1
+def _read_squares(
+    rows: pd.DataFrame, size: int, packed: PackedFields | None, threads: int | None, ahead: int
+) -> Outcomes:
+    """Hand out fields as networks see them; a bad one is handed out as what is wrong with it."""
+    squares = squares_ahead(rows, size, packed=packed, threads=threads, ahead=ahead)
+    with closing(squares):
+        for image_id, square in squares:
+            try:
+                yield square.result()
+            except (InputError, OSError) as error:
+                yield _fault(image_id, error)
 
 
 def _fault(image_id: str, error: Exception) -> InputError:
@@ -396,6 +375,7 @@ def _extract(
     overwrite: bool,
     progress: bool,
     allow_nan: bool = False,
+    storage: str = "float32",
 ) -> Extraction:
     """Stream a catalogue through `measure` (rows -> an outcome a row, in order) into a store."""
     if on_error not in ("raise", "skip"):
@@ -403,7 +383,7 @@ def _extract(
     _refuse_existing(path, overwrite)
     header = StoreHeader(
         kind=kind, content="features", columns=columns, recipe=dict(record),
-        made_from=catalogue_digest(catalogue), allow_nan=allow_nan,
+        made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,
     )  # fmt: skip
     # Made whole beside its blocks first: only at the end is it known which fields to leave out.
     parts = path.with_name(path.name + ".parts")
@@ -414,7 +394,7 @@ def _extract(
         writer.publish()
     with open_store(staged) as store:
         values = store.values()
-    left_out = np.flatnonzero((values == _LEFT_OUT).all(axis=1))
+    left_out = np.flatnonzero((values == _left_out(header)).all(axis=1))
     # Once more: a field may have been mended since, and its fault is not kept with the blocks.
     rows = catalogue.iloc[left_out]
     faults: dict[str, str] = {}
@@ -460,8 +440,9 @@ def _fill(
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:
         for block in pending:
             values = np.full(
-                (block.stop - block.start, len(writer.header.columns)), _LEFT_OUT, dtype=np.float32
-            )
+                (block.stop - block.start, len(writer.header.columns)),
+                _left_out(writer.header), dtype=np.float32,
+            )  # fmt: skip
             for row in range(len(values)):
                 outcome = next(outcomes)
                 if not isinstance(outcome, InputError):
@@ -470,6 +451,13 @@ def _fill(
                     raise outcome
                 bar.update()
             writer.write(block, values)
+
+
+def _left_out(header: StoreHeader) -> float:
+    """Return what stands in every column of a field that was left out, until it is published."""
+    # Nothing gives the largest number in all columns, and the writer refuses NaN where it is
+    # not documented.
+    return float(np.finfo(header.storage).max)
 
 
 def _list_skipped(path: Path, faults: dict[str, str]) -> None:

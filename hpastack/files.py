@@ -58,6 +58,12 @@ def put_in_place(finished: Path, path: Path) -> None:
         os.replace(finished, path)
 
 
+def flush(path: Path) -> None:
+    """Wait until a finished file is on the disk, so that its rename never precedes its bytes."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

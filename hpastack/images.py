@@ -12,9 +12,7 @@ import math
 import os
 import struct
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +27,7 @@ from tqdm import tqdm
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.read_ahead import in_threads
 
 StrPath = str | os.PathLike[str]
 Row = Mapping[str, Any] | pd.Series
@@ -218,6 +217,31 @@ def field_shape(row: Row) -> tuple[int, int]:
     return _check_file(_read_bytes(path), path)
 
 
+def field_content(row: Row) -> str:
+    """Return the digest of the four files of a field, as the catalogue keeps it.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As for `read_field`.
+
+    Returns
+    -------
+    str
+        BLAKE2b, 16 bytes in hexadecimal, over the bytes of the files in the
+        order of the stains.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or empty.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for stain in STAINS:
+        content.update(_read_bytes(_stain_path(row, stain)))
+    return content.hexdigest()
+
+
 def iter_fields(
     catalogue: pd.DataFrame,
     size: int | None = None,
@@ -250,9 +274,11 @@ def iter_fields(
     """
     threads = threads or joblib.cpu_count()
     ahead = ahead or 2 * threads
-    for image_id, outcome in _in_threads(
-        catalogue, lambda row: read_field(row, size, square), threads, ahead
-    ):
+    outcomes = in_threads(
+        lambda row: read_field(row, size, square), stain_rows(catalogue),
+        threads=threads, ahead=ahead,
+    )  # fmt: skip
+    for image_id, outcome in zip(catalogue.index, outcomes):
         try:
             field = outcome.result()
         except InputError as error:
@@ -288,9 +314,9 @@ def check_fields(
     """
     threads = threads or joblib.cpu_count()
     facts, bad = {}, []
-    outcomes = _in_threads(catalogue, _inspect, threads, 4 * threads)
+    outcomes = in_threads(_inspect, stain_rows(catalogue), threads=threads, ahead=4 * threads)
     bar = tqdm(
-        outcomes, total=len(catalogue), desc="checking fields", unit="field",
+        zip(catalogue.index, outcomes), total=len(catalogue), desc="checking fields", unit="field",
         delay=1, disable=not progress,
     )  # fmt: skip
     for image_id, outcome in bar:
@@ -315,24 +341,10 @@ class _FileFault(InputError):
         self.reason = reason
 
 
-def _in_threads(
-    catalogue: pd.DataFrame, work: Callable[[Row], Any], threads: int, ahead: int
-) -> Iterator[tuple[str, Future]]:
-    """Hand out (image id, future of work(row)) in order, at most `ahead` of them in advance."""
+def stain_rows(catalogue: pd.DataFrame) -> Iterator[dict[str, StrPath]]:
+    """Give the paths of each field of a catalogue, stain by stain, in its order."""
     columns = [catalogue[stain] for stain in STAINS]
-    rows = (dict(zip(STAINS, paths)) for paths in zip(*columns))
-    waiting: deque[tuple[str, Future]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for image_id, row in zip(catalogue.index, rows):
-                waiting.append((image_id, pool.submit(work, row)))
-                if len(waiting) > ahead:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    return (dict(zip(STAINS, paths)) for paths in zip(*columns))
 
 
 def _stain_path(row: Row, stain: str) -> StrPath:

@@ -65,6 +65,8 @@ class EmbeddingRecipe(Settings):
     pool: str | None = None
     batch_size: int = Field(default=32, ge=1)
     seed: int = 0
+    compile: bool = False
+    storage: Literal["float32", "float16"] = "float32"
 
     def record(self) -> dict[str, Any]:
         """Return the settings, without those that are left to the backbone."""

@@ -22,9 +22,12 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import flush
 
 FORMAT = "hpastack-store"
-VERSION = 2
+#: Newest format that is read, and that of stores in half precision; others are written as 2.
+VERSION = 3
+_SINGLE_VERSION = 2
 
 #: What a feature set knows of the labels.
 KINDS = ("label_free", "out_of_fold", "in_sample")
@@ -32,6 +35,8 @@ KINDS = ("label_free", "out_of_fold", "in_sample")
 PREDICTIONS = ("probabilities", "logits", "label_sets")
 #: What its values are: features, predictions, or any other numbers with a column a label.
 CONTENTS = ("features", *PREDICTIONS, "scores")
+#: Precision in which values are kept; they are always read in single precision.
+STORAGES = ("float32", "float16")
 #: Most members of a store; what claims more is refused before memory is taken for it.
 MAX_MEMBERS = 1000
 
@@ -67,12 +72,16 @@ class StoreHeader:
         Label names, for predictions and scores; scores cannot do without.
     allow_nan : bool, default=False
         Whether NaN is a documented value of some column.
+    storage : {"float32", "float16"}, default="float32"
+        Precision in which the values are kept; float16 takes half the room,
+        keeps three digits, holds up to 65504, and is for features only.
 
     Raises
     ------
     InputError
-        If a value is not one of those listed, a column is doubled, or the
-        columns do not fit the label names.
+        If a value is not one of those listed, a column is doubled, the
+        columns do not fit the label names, or predictions or scores are to
+        be kept in half precision.
     """
 
     kind: str
@@ -83,12 +92,17 @@ class StoreHeader:
     fold_plan: str = ""
     vocabulary: Sequence[str] | None = None
     allow_nan: bool = False
+    storage: str = "float32"
 
     def __post_init__(self):
         if self.kind not in KINDS:
             raise InputError(f"unknown kind {self.kind!r} of a store; it is one of {KINDS}")
         if self.content not in CONTENTS:
             raise InputError(f"unknown content {self.content!r} of a store; one of {CONTENTS}")
+        if self.storage not in STORAGES:
+            raise InputError(f"unknown storage {self.storage!r} of a store; one of {STORAGES}")
+        if self.storage != "float32" and self.content != "features":
+            raise InputError(f"{self.content} are kept in float32; {self.storage} is for features")
         columns = list(self.columns)
         if not columns:
             raise InputError("a store needs at least one column")
@@ -107,7 +121,7 @@ class StoreHeader:
         """Return the header as the attributes of the HDF5 file."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": _SINGLE_VERSION if self.storage == "float32" else VERSION,
             "kind": self.kind,
             "content": self.content,
             "recipe": json.dumps(self.recipe, sort_keys=True),
@@ -267,9 +281,9 @@ class StoreWriter:
         ------
         InputError
             If a shape does not fit, a value is infinite, or is NaN where the
-            header does not allow it (members never are), or the values of a
-            test field are not the mean of its members; the id and column are
-            named.
+            header does not allow it (members never are), is too large for the
+            storage, or the values of a test field are not the mean of its
+            members; the id and column are named.
         """
         values = np.asarray(values, dtype=np.float32)
         shape = (block.stop - block.start, len(self.header.columns))
@@ -277,6 +291,7 @@ class StoreWriter:
             raise InputError(f"{self.path}: a block of shape {values.shape} instead of {shape}")
         bad = np.isinf(values) if self.header.allow_nan else ~np.isfinite(values)
         self._refuse(bad, values, self.image_ids[block])
+        stored = self._stored(values, self.image_ids[block])
         if self.n_members or members is not None:
             members = self._checked_members(members, values, block)
         temporary = self.parts / f".{self._part(block).name}.{os.getpid()}.tmp"
@@ -284,13 +299,21 @@ class StoreWriter:
             with h5py.File(temporary, "w") as file:
                 file.attrs["digest"] = self._digest
                 file.attrs["start"] = block.start
-                file.create_dataset("values", data=values)
+                file.create_dataset("values", data=stored)
                 if members is not None:
                     file.create_dataset("members", data=members)
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, self._part(block))
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _stored(self, values: np.ndarray, image_ids: Sequence[str]) -> np.ndarray:
+        """Return the values as they are kept."""
+        with np.errstate(over="ignore"):
+            stored = values.astype(self.header.storage)
+        remedy = f", which is too large for {self.header.storage}; set storage to float32"
+        self._refuse(np.isinf(stored), values, image_ids, remedy)
+        return stored
 
     def _member_shape(self, block: slice) -> tuple[int, int, int]:
         n_test = int(np.count_nonzero(self._is_test[block]))
@@ -351,12 +374,12 @@ class StoreWriter:
                 for name, value in self.header.attributes().items():
                     file.attrs[name] = value
                 file.attrs["made_with"] = json.dumps(package_versions(), sort_keys=True)
-                file.create_dataset("image_ids", data=_fixed_strings(self.image_ids))
-                file.create_dataset("columns", data=_fixed_strings(self.header.columns))
+                file.create_dataset("image_ids", data=fixed_strings(self.image_ids))
+                file.create_dataset("columns", data=fixed_strings(self.header.columns))
                 if self.fold is not None:
                     file.create_dataset("fold", data=self.fold.astype(np.int32))
                 values = file.create_dataset(
-                    "values", (n, d), dtype=np.float32, chunks=(min(n, self.block_size), d)
+                    "values", (n, d), dtype=self.header.storage, chunks=(min(n, self.block_size), d)
                 )
                 if self.n_members:
                     n_test = int(np.count_nonzero(self._is_test))
@@ -372,7 +395,7 @@ class StoreWriter:
                             n_test = part["members"].shape[1]
                             members[:, done : done + n_test] = part["members"][()]
                             done += n_test
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -474,7 +497,7 @@ class Store:
 
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
-        return self._values[()]
+        return self._values[()].astype(np.float32, copy=False)
 
     def members(self) -> np.ndarray | None:
         """Return what each member predicts for the test fields.
@@ -490,7 +513,7 @@ class Store:
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the matrix in blocks of whole rows, for one too large to hold twice."""
         for start in range(0, len(self._values), 256):
-            yield self._values[start : start + 256]
+            yield self._values[start : start + 256].astype(np.float32, copy=False)
 
     def to_frame(self, image_ids=None) -> pd.DataFrame:
         """Return rows by id.
@@ -612,6 +635,12 @@ def _check_file(file: h5py.File, path: Path) -> None:
     if missing:
         raise InputError(f"{path} lacks {shorten(missing)}; make it again")
     _check_shapes(file, path)
+    halves = file["values"].dtype == np.float16
+    if halves != (version > _SINGLE_VERSION):
+        raise InputError(
+            f"{path}: values of type {file['values'].dtype} in a store of format {version}; it is "
+            "not to be trusted"
+        )
 
 
 def _check_shapes(file: h5py.File, path: Path) -> None:
@@ -651,11 +680,7 @@ def _checked_ids(image_ids, path) -> list[str]:
     return image_ids
 
 
-def _fixed_strings(values) -> np.ndarray:
+def fixed_strings(values) -> np.ndarray:
+    """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
     # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
     return np.array([value.encode() for value in values], dtype=np.bytes_)
-
-
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

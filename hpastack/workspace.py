@@ -40,6 +40,11 @@ class Workspace:
         return self.data / "stains.csv"
 
     @property
+    def packed(self) -> Path:
+        """Fields decoded once for networks, if they were packed."""
+        return self.data / "fields.h5"
+
+    @property
     def vocabulary_file(self) -> Path:
         """Label names, one a line, where they are not those of HPA 2018."""
         return self.data / "vocabulary.txt"

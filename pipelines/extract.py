@@ -20,6 +20,7 @@ from hpastack.extraction import (
     weights_record,
 )
 from hpastack.features import feature_columns
+from hpastack.packed import find_packed
 from hpastack.recipes import (
     EmbeddingRecipe,
     HandcraftedRecipe,
@@ -202,7 +203,10 @@ def _make(
     options = settings.model_dump(exclude={"type"}) | {
         "statistics": _statistics(settings, workspace)
     }
-    return extract_embeddings(path, catalogue, **options, device=args.device, **shared)
+    packed = find_packed(workspace.packed)
+    return extract_embeddings(
+        path, catalogue, **options, packed=packed, device=args.device, **shared
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Check image files and tables of labels, and make the catalogue of a workspace."""
+"""Check image files and tables of labels; write the catalogue of a workspace; pack its fields."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from hpastack.catalogue import (
     join_groups,
     list_fields,
     publish_text,
+    read_catalogue,
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
 from hpastack.images import BadField, check_fields
 from hpastack.labels import Vocabulary
+from hpastack.packing import pack_fields
 from hpastack.workspace import Workspace
-from pipelines._command import SKIPPED, command_parser, run_command
+from pipelines._command import SKIPPED, _positive, command_parser, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,11 +82,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="stop at bad files, or set their fields aside, list them in data/bad_files.csv and "
         f"leave with status {SKIPPED} (default: %(default)s)",
     )  # fmt: skip
-    return run_command(parser, _prepare, argv)
+    parser.add_argument(
+        "--pack", type=_positive, metavar="SIZE",
+        help="also decode every field once, into data/fields.h5, at this longer side in pixels: "
+        "networks then read them from there. Without IMAGES: the fields of the catalogue that is "
+        "there; goes on where it was stopped",
+    )  # fmt: skip
+    return run_command(parser, _run, argv)
 
 
-def _prepare(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     workspace = Workspace(args.workspace)
+    if args.pack is None:
+        return _prepare(args, workspace)
+    status = 0
+    if args.images is not None:
+        status = _prepare(args, workspace)
+    elif any((args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary)):
+        raise InputError("--pack needs images: name IMAGES, or give no other option with it")
+    place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
+    packed = pack_fields(
+        workspace.packed, read_catalogue(place), args.pack, threads=args.jobs,
+        overwrite=args.overwrite,
+    )  # fmt: skip
+    print(
+        f"packed {len(packed)} fields at {packed.size} px: {packed.path} "
+        f"({packed.path.stat().st_size / 1e9:.3f} GB)"
+    )
+    return status
+
+
+def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     bad_files = workspace.data / "bad_files.csv"
     _refuse_existing([workspace.catalogue, bad_files], args.overwrite)
     vocabulary = workspace.vocabulary()

@@ -10,6 +10,7 @@ import pytest
 from hpastack.catalogue import write_catalogue
 from hpastack.channels import STAINS
 from hpastack.folds import FoldPlan, write_fold_plan
+from hpastack.images import check_fields
 from hpastack.workspace import Workspace
 
 
@@ -20,6 +21,28 @@ def real_data():
     if not (folder / "labels" / "train.csv").is_file():
         pytest.skip("no real data beside this checkout (../shared/data)")
     return folder
+
+
+@pytest.fixture
+def noise_fields(tmp_path):
+    """What draws n fields of noise, in files, and gives their catalogue."""
+
+    def draw(n_fields, height=30, width=24):
+        rng = np.random.default_rng(0)
+        folder = tmp_path / "images"
+        folder.mkdir()
+        rows = {}
+        for number in range(n_fields):
+            files = {stain: str(folder / f"field{number}_{stain}.png") for stain in STAINS}
+            for path in files.values():
+                cv2.imwrite(path, rng.integers(0, 256, (height, width), dtype=np.uint8))
+            rows[f"field{number}"] = files
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
+        facts, bad = check_fields(table, threads=1, progress=False)
+        assert not bad
+        return table.join(facts)
+
+    return draw
 
 
 @pytest.fixture(scope="session")

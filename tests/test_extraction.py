@@ -16,6 +16,7 @@ from hpastack.errors import InputError
 from hpastack.extraction import extract_embeddings, extract_features, weights_record
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
+from hpastack.packing import pack_fields
 from hpastack.store import open_store
 from hpastack.synthetic import draw_field
 
@@ -24,22 +25,8 @@ OPTIONS = {"size": 24, "progress": False}
 
 
 @pytest.fixture
-def catalogue(tmp_path):
-    """Nine small fields, in files."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    rows = {}
-    for number in range(9):
-        rows[f"field{number}"] = {
-            stain: str(folder / f"field{number}_{stain}.png") for stain in STAINS
-        }
-        for path in rows[f"field{number}"].values():
-            cv2.imwrite(path, rng.integers(0, 256, (30, 24), dtype=np.uint8))
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-    facts, bad = check_fields(table, threads=1, progress=False)
-    assert not bad
-    return table.join(facts)
+def catalogue(noise_fields):
+    return noise_fields(9)
 
 
 @pytest.fixture(autouse=True)
@@ -348,13 +335,14 @@ class TestEmbeddings:
             assert store.kind == "label_free"
             assert store.recipe == {
                 "type": "embedding", "backbone": "test_resnet", "weights": "random",
-                "stem": "average", "size": 32, "batch_size": 2, "seed": 0,
+                "stem": "average", "size": 32, "batch_size": 2, "seed": 0, "compile": False,
+                "storage": "float32",
             }  # fmt: skip
         assert frame.index.tolist() == catalogue.index.tolist()
         assert frame.columns[0] == "set__0" and made.n_columns == frame.shape[1]
         for image_id, row in catalogue.iterrows():
-            vector = embed_batch(model, read_field(row, 32, square=True)[None])[0]
-            np.testing.assert_allclose(frame.loc[image_id], vector, rtol=1e-4, atol=1e-5)
+            field = np.rint(read_field(row, 32, square=True) * 255) / np.float32(255)
+            np.testing.assert_array_equal(frame.loc[image_id], embed_batch(model, field[None])[0])
 
     def test_same_bytes_for_any_number_of_workers(self, catalogue, tmp_path, torch):
         threads = torch.get_num_threads()
@@ -363,6 +351,36 @@ class TestEmbeddings:
             self.extract(path, catalogue, jobs=jobs)
         assert paths[0].read_bytes() == paths[1].read_bytes()
         assert torch.get_num_threads() == threads
+
+    def test_same_bytes_from_packed_fields_and_from_files(self, catalogue, tmp_path):
+        made = self.extract(tmp_path / "files" / "set.h5", catalogue)
+        packed = pack_fields(tmp_path / "fields.h5", catalogue, 32, progress=False)
+        partly = catalogue.assign(content=catalogue["content"].where(catalogue.index != "field3"))
+        damage(catalogue, "field0")  # whose files are not looked at any more
+        again = self.extract(tmp_path / "packed" / "set.h5", catalogue, packed=packed)
+        assert made.path.read_bytes() == again.path.read_bytes()
+        damage(catalogue, "field3")
+        with pytest.raises(InputError, match="^field field3: .*truncated"):
+            self.extract(tmp_path / "s.h5", partly.fillna("changed"), packed=packed)
+
+    def test_in_half_precision(self, catalogue, tmp_path):
+        whole = self.values(self.extract(tmp_path / "whole" / "set.h5", catalogue))
+        damage(catalogue, "field3")
+        options = {"on_error": "skip", "storage": "float16"}
+        made = self.extract(tmp_path / "set.h5", catalogue, **options)
+        assert list(made.skipped) == ["field3"]
+        wanted = np.delete(whole, 3, axis=0).astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(self.values(made), wanted)
+
+    @pytest.mark.slow
+    def test_compiled_backbones_give_the_same_but_for_rounding(self, catalogue, tmp_path):
+        plain = self.extract(tmp_path / "plain" / "set.h5", catalogue)
+        made = self.extract(tmp_path / "set.h5", catalogue, compile=True)
+        with open_store(made.path) as store:
+            assert store.recipe["compile"] is True
+        np.testing.assert_allclose(self.values(made), self.values(plain), rtol=1e-4, atol=1e-5)
+        again = self.extract(tmp_path / "again" / "set.h5", catalogue, compile=True, jobs=1)
+        assert again.path.read_bytes() == made.path.read_bytes()
 
     def test_stopped_and_run_again_gives_the_same_bytes(self, catalogue, tmp_path, monkeypatch):
         from hpastack import embeddings
@@ -381,7 +399,8 @@ class TestEmbeddings:
         with monkeypatch.context() as patch:
             patch.setattr(embeddings, "embed_batch", embed_some)
             with pytest.raises(KeyboardInterrupt):
-                self.extract(path, catalogue, batch_size=4)
+                # One worker, so that it is the seventh field that stops it.
+                self.extract(path, catalogue, batch_size=4, jobs=1)
         assert not path.exists()
         assert len(list(path.with_name("set.h5.parts").rglob("part-*.h5"))) == 1
         self.extract(path, catalogue, batch_size=4)

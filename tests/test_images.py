@@ -352,7 +352,8 @@ def test_scaling_keeps_aspect_range_and_constants(height, width, size, value):
     assert np.abs(np.maximum(expected, 1) - scaled.shape[1:]).max() <= 0.5
     assert scaled.min() >= 0
     assert scaled.max() <= 1
-    np.testing.assert_allclose(scaled, value, atol=1e-6)
+    # The weights of an area sum to 1 within some units in the last place of float32.
+    np.testing.assert_allclose(scaled, value, atol=5e-6)
 
 
 def test_any_reduction_keeps_the_mean():

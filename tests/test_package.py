@@ -42,9 +42,29 @@ def test_every_public_name_loads():
 
 # Each module, and those it may import; the order of the design page.
 TIERS = (
-    ("errors", "channels", "labels", "files", "progress", "tables", "submission", "_torch"),
-    ("images", "brightness", "catalogue", "store", "workspace", "synthetic", "ingest"),
-    ("features", "embeddings", "clusters", "duplicates", "extraction"),
+    (
+        "errors",
+        "channels",
+        "labels",
+        "files",
+        "progress",
+        "tables",
+        "submission",
+        "_torch",
+        "_lightning",
+    ),
+    (
+        "read_ahead",
+        "images",
+        "brightness",
+        "catalogue",
+        "store",
+        "workspace",
+        "synthetic",
+        "ingest",
+    ),
+    ("packed", "squares", "packing"),
+    ("features", "embeddings", "forward", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
     ("models", "adversarial", "neighbours"),
     ("report", "recipes"),

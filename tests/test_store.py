@@ -311,3 +311,70 @@ def test_scores_are_any_number_with_a_column_a_label(tmp_path):
     with open_store(write_store(tmp_path / "s.h5", names, IDS, values, fold=FOLD)) as store:
         assert store.content == "scores" and store.vocabulary == ["x", "y"]
         np.testing.assert_array_equal(store.values(), values)
+
+
+class TestHalfPrecision:
+    HALVES = StoreHeader("label_free", "features", ["a", "b"], storage="float16")
+
+    def test_values_are_rounded_kept_in_half_the_room_and_read_as_singles(self, tmp_path):
+        values = VALUES / 3
+        path = write_store(tmp_path / "set.h5", self.HALVES, IDS, values)
+        with h5py.File(path) as file:
+            assert file["values"].dtype == np.float16 and file.attrs["version"] == 3
+        wanted = values.astype(np.float16).astype(np.float32)
+        with open_store(path) as store:
+            found = store.values()
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, wanted)
+            assert all(block.dtype == np.float32 for block in store.blocks())
+            assert (store.to_frame().dtypes == np.float32).all()
+
+    def test_others_are_written_for_older_readers(self, tmp_path):
+        with h5py.File(write_store(tmp_path / "set.h5", HEADER, IDS, VALUES)) as file:
+            assert file["values"].dtype == np.float32 and file.attrs["version"] == 2
+
+    @pytest.mark.parametrize("value", [65520.0, -1e5, 3e38])
+    def test_what_overflows_is_named(self, tmp_path, value):
+        values = VALUES.copy()
+        values[3, 1] = 65519.0  # rounds to the largest
+        write_store(tmp_path / "fits.h5", self.HALVES, IDS, values)
+        values[3, 1] = value
+        with pytest.raises(
+            InputError, match="column 'b' of field field3, which is too large for float16; set"
+        ):
+            write_store(tmp_path / "set.h5", self.HALVES, IDS, values)
+        assert [path.name for path in tmp_path.iterdir()] == ["fits.h5"]
+
+    def test_nan_stays_nan(self, tmp_path):
+        values = VALUES.copy()
+        values[3, 1] = np.nan
+        header = StoreHeader(
+            "label_free", "features", ["a", "b"], allow_nan=True, storage="float16"
+        )
+        with open_store(write_store(tmp_path / "set.h5", header, IDS, values)) as store:
+            np.testing.assert_array_equal(store.values(), values)
+
+    def test_parts_of_another_precision_are_dropped(self, tmp_path):
+        path = tmp_path / "set.h5"
+        single = StoreHeader("label_free", "features", ["a", "b"])
+        writer = StoreWriter(path, single, IDS, block_size=4)
+        writer.write(writer.pending()[0], VALUES[:4])
+        assert len(StoreWriter(path, self.HALVES, IDS, block_size=4).pending()) == 3
+
+    def test_it_is_for_features(self):
+        with pytest.raises(InputError, match="unknown storage 'bfloat16'"):
+            StoreHeader("label_free", "features", ["a"], storage="bfloat16")
+        with pytest.raises(InputError, match="logits are kept in float32; float16 is for features"):
+            StoreHeader("out_of_fold", "logits", ["a"], storage="float16")
+
+    @pytest.mark.parametrize("version, storage", [(2, "float16"), (3, "float32")])
+    def test_a_precision_that_is_not_of_the_format_is_refused(self, tmp_path, version, storage):
+        header = StoreHeader("label_free", "features", ["a", "b"], storage=storage)
+        path = write_store(tmp_path / "set.h5", header, IDS, VALUES)
+        with h5py.File(path, "r+") as file:
+            file.attrs["version"] = version
+        with (
+            pytest.raises(InputError, match=f"in a store of format {version}; it is not"),
+            open_store(path),
+        ):
+            pass

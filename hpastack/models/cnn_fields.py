@@ -9,7 +9,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.channels import STAINS
-from hpastack.images import iter_fields
+from hpastack.packed import PackedFields
+from hpastack.read_ahead import read_ahead
+from hpastack.squares import iter_squares
 
 #: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
 MEMORY_LIMIT = 2 << 30
@@ -24,6 +26,9 @@ class FieldSource:
         The fields, in the order of their positions.
     size : int
         Side of the squares, in pixels.
+    packed : PackedFields, optional
+        Where fields are read from if they are there and fit; then `catalogue`
+        has a column ``content``.
     threads : int, optional
         Decoding threads; as many as this process may use if left out.
     memory_limit : float, default=MEMORY_LIMIT
@@ -33,11 +38,14 @@ class FieldSource:
     """
 
     def __init__(
-        self, catalogue: pd.DataFrame, size: int, *, threads: int | None = None,
-        memory_limit: float = MEMORY_LIMIT, progress: bool = False,
+        self, catalogue: pd.DataFrame, size: int, *, packed: PackedFields | None = None,
+        threads: int | None = None, memory_limit: float = MEMORY_LIMIT,
+        progress: bool = False,
     ):  # fmt: skip
-        self.catalogue = catalogue[list(STAINS)]
+        columns = [*STAINS, "content"] if packed is not None else list(STAINS)
+        self.catalogue = catalogue[columns]
         self.size = size
+        self.packed = packed
         self.threads = threads
         self.pixels: np.ndarray | None = None
         n_fields = len(catalogue)
@@ -55,7 +63,7 @@ class FieldSource:
         return len(self.catalogue)
 
     def batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """Read batches of fields.
+        """Read batches of fields, ahead in a thread.
 
         Parameters
         ----------
@@ -66,6 +74,9 @@ class FieldSource:
         ------
         ndarray of uint8, shape (n, 4, size, size)
         """
+        yield from read_ahead(self._batches(positions))
+
+    def _batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         if self.pixels is not None:
             for rows in positions:
                 yield self.pixels[rows]
@@ -76,8 +87,8 @@ class FieldSource:
 
     def _read(self, rows) -> Iterator[np.ndarray]:
         chosen = self.catalogue.iloc[list(rows)]
-        for _, field in iter_fields(chosen, self.size, square=True, threads=self.threads):
-            yield np.rint(field * 255).astype(np.uint8)
+        for _, square in iter_squares(chosen, self.size, packed=self.packed, threads=self.threads):
+            yield square
 
 
 def stain_statistics(source: FieldSource, rows, *, max_fields: int = 256):

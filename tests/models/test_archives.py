@@ -43,3 +43,13 @@ def test_a_store_of_version_2_is_read_with_its_members():
         np.testing.assert_allclose(members[0], np.arange(6).reshape(2, 3) - 2)
         np.testing.assert_allclose(members[1], np.arange(6).reshape(2, 3))
         np.testing.assert_allclose(store.values()[[1, 5]], members.mean(axis=0))
+
+
+def test_a_store_of_version_3_is_read_in_single_precision():
+    with open_store(ARCHIVES / "store_version_3.h5") as store:
+        assert store.image_ids == [f"f{i}" for i in range(6)]
+        assert store.columns == ["eyes__0", "eyes__1", "eyes__2"]
+        values = store.values()
+        assert values.dtype == np.float32
+        # Half precision keeps 11 bits.
+        np.testing.assert_allclose(values, np.arange(18).reshape(6, 3) / 3, rtol=2**-11)

@@ -18,6 +18,7 @@ from hpastack.recipes import read_recipe
 from hpastack.store import StoreHeader, open_store, write_store
 from hpastack.workspace import Workspace
 from pipelines.extract import main
+from pipelines.prepare import main as prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "features").glob("*.yaml"))
@@ -208,6 +209,25 @@ def test_embedding_recipe_makes_its_store(workspace, capsys):
     assert "eyes.h5 is up to date" in capsys.readouterr().out
 
 
+def test_embeddings_are_made_from_packed_fields_where_there_are_any(workspace, capsys):
+    pytest.importorskip("torch")
+    keys = {"type": "embedding", "backbone": "test_resnet", "weights": "random", "size": 32}
+    write_recipe(workspace, "eyes", **keys)
+    assert run(workspace, "eyes", "--device", "cpu") == 0
+    path = workspace / "features" / "eyes.h5"
+    from_files = path.read_bytes()
+    assert prepare(["--pack", "32", "--workspace", str(workspace)]) == 0
+    for image in (workspace / "images").iterdir():
+        image.unlink()
+    assert run(workspace, "eyes", "--device", "cpu", "--overwrite") == 0
+    assert path.read_bytes() == from_files
+    packed = Workspace(workspace).packed
+    packed.write_bytes(packed.read_bytes()[:1000])
+    capsys.readouterr()
+    assert run(workspace, "eyes", "--device", "cpu", "--overwrite") == 2
+    refused(capsys, "fields.h5 is not an HDF5 file, or is damaged; make it again")
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipe_is_valid_and_says_how_to_run_it(name, tmp_path):
     recipe = read_recipe(name, Workspace(tmp_path), folder="features")
@@ -266,6 +286,7 @@ def test_handcrafted_extraction_loads_no_torch(workspace):
     code = """
 import sys
 from pipelines.extract import main
+from pipelines.prepare import main as prepare
 status = main(sys.argv[1:])
 assert not {"torch", "timm", "lightgbm", "xgboost", "matplotlib"} & set(sys.modules)
 sys.exit(status)

@@ -8,6 +8,7 @@ import pytest
 from hpastack.catalogue import read_catalogue
 from hpastack.channels import STAINS
 from hpastack.images import read_field
+from hpastack.packed import PackedFields
 from hpastack.workspace import Workspace
 from pipelines.prepare import main
 
@@ -249,3 +250,42 @@ def test_real_fields(real_data, run, workspace):
     assert catalogue.loc["57_F11_1", "target"] == "21"
     assert sorted(set(catalogue["width"])) == [1728, 2048]
     assert "cellmask" not in workspace.catalogue.read_text()
+
+
+class TestPack:
+    def test_with_the_catalogue(self, folder, run, workspace):
+        status, out, _ = run(folder, "--pack", 16)
+        assert status == 0
+        assert out.splitlines()[-1].startswith(f"packed 5 fields at 16 px: {workspace.packed} (")
+        packed = PackedFields(workspace.packed)
+        assert packed.image_ids == ["c", "a", "b", "y", "x"]
+        assert packed.rows(read_catalogue(workspace.catalogue)).tolist() == [0, 1, 2, 3, 4]
+
+    def test_of_a_catalogue_that_is_there_and_again(self, folder, run, workspace):
+        run(folder)
+        assert run("--pack", 16)[0] == 0
+        before = workspace.packed.stat().st_mtime_ns
+        assert run("--pack", 16)[0] == 0
+        assert workspace.packed.stat().st_mtime_ns == before
+        assert_refused(run("--pack", 12), "fields.h5 exists", "--overwrite replaces it")
+        assert run("--pack", 12, "--overwrite")[0] == 0
+        assert PackedFields(workspace.packed).size == 12
+
+    def test_bad_fields_that_were_set_aside_are_left_out(self, folder, run, workspace):
+        (folder / "train" / "b_green.png").write_bytes(b"")
+        assert run(folder, "--pack", 16, "--on-error", "skip")[0] == 3
+        assert PackedFields(workspace.packed).image_ids == ["c", "a", "y", "x"]
+
+    def test_a_field_that_went_bad_is_named(self, folder, run, workspace):
+        run(folder)
+        (folder / "train" / "b_green.png").unlink()
+        assert_refused(run("--pack", 16), "field b: ", "b_green.png: no such file")
+        assert not workspace.packed.exists()
+
+    def test_what_it_needs(self, folder, run):
+        assert_refused(run("--pack", 16), "catalogue.csv is missing; run: python -m pipelines.pre")
+        assert_refused(
+            run("--pack", 16, "--labels", folder / "train.csv"), "--pack needs images: name IMAGES"
+        )
+        with pytest.raises(SystemExit):
+            run("--pack", 0)

@@ -1,0 +1,267 @@
+"""How far the engine keeps a network busy, from packed fields and from PNG.
+
+    python -m benchmarks.extraction [--backbone resnet18] [--size 512] [--fields 24] [--rounds 7]
+
+The rate of `extract_embeddings`, store included, over the rate of the bare forward pass on
+tensors that lie in memory, taken in turns in one run; what is printed are medians over the
+rounds. On a GPU, where there is one, also for larger backbones in bfloat16. The fields are
+drawn. The backbone is made, and its dimensions counted, beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+import timm
+import torch
+
+from benchmarks.memory import peak_megabytes
+from hpastack.channels import STAINS
+from hpastack.embeddings import autocast, create_backbone
+from hpastack.extraction import extract_embeddings
+from hpastack.forward import one_torch_thread
+from hpastack.images import check_fields
+from hpastack.packed import PackedFields
+from hpastack.packing import pack_fields
+from hpastack.squares import iter_squares
+from hpastack.store import open_store
+from hpastack.synthetic import draw_field
+
+#: Backbones that are timed on a GPU, with the batch that is common for them at 512 px.
+ON_GPU = {"resnet50": 64, "densenet121": 64}
+
+_N_DRAWN = 24  # different fields; more are copies of these under other ids
+
+
+def main(
+    backbone: str = "resnet18", size: int = 512, n_fields: int = 24, rounds: int = 7,
+    n_in_memory: Sequence[int] = (500, 2000), n_on_gpu: int = 1024,
+) -> None:  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        fields = Fields(Path(folder), size, n_fields)
+        _decoding(fields, rounds)
+        _on_processor(fields, backbone, rounds)
+        _beside_timm(Fields(Path(folder) / "small", min(size, 128), 40), backbone)
+        _memory(Path(folder), n_in_memory)
+        if not torch.cuda.is_available():
+            print("extraction: no GPU: its part is left out")
+            return
+        many = Fields(Path(folder) / "many", size, n_on_gpu)
+        for name in ON_GPU:
+            _on_gpu(many, name, rounds)
+
+
+class Fields:
+    """Drawn fields in files, and packed."""
+
+    def __init__(self, folder: Path, size: int, n_fields: int):
+        self.folder, self.size = folder, size
+        folder.mkdir(exist_ok=True)
+        rows = {}
+        for number in range(min(n_fields, _N_DRAWN)):
+            field = draw_field(f"{number % 28}", size=size, seed=number)
+            rows[f"field{number}"] = {s: str(folder / f"{number}_{s}.png") for s in STAINS}
+            for stain, pixels in zip(STAINS, field):
+                path = rows[f"field{number}"][stain]
+                cv2.imwrite(path, np.rint(pixels * 255).astype(np.uint8))
+        drawn = pd.DataFrame.from_dict(rows, orient="index")
+        drawn = drawn.join(check_fields(drawn, progress=False)[0])
+        copies = drawn.iloc[np.arange(n_fields) % len(drawn)]
+        copies.index = pd.Index([f"field{number}" for number in range(n_fields)], name="image_id")
+        self.catalogue = copies
+        self.packed = pack_fields(folder / "fields.h5", copies, size, progress=False)
+
+    def __len__(self):
+        return len(self.catalogue)
+
+    def squares(self) -> np.ndarray:
+        """Give all fields as bytes, read from the packed file."""
+        return np.stack([self.packed.read(row) for row in range(len(self))])
+
+    def embed(self, model, packed: PackedFields | None = None, **options) -> np.ndarray:
+        """Make a store of embeddings with a backbone that is there; return its values."""
+        ready = {
+            "create_backbone": lambda *_, **__: model,
+            "embedding_dimension": lambda model: model.num_features,
+        }
+        with mock.patch.multiple("hpastack.embeddings", **ready):
+            made = extract_embeddings(
+                self.folder / "made.h5", self.catalogue, "ready", packed=packed, size=self.size,
+                weights="random", overwrite=True, progress=False, **options,
+            )  # fmt: skip
+        with open_store(made.path) as store:
+            return store.values()
+
+
+class Rates(NamedTuple):
+    """Fields a second in every round, by the clock and by what the processor worked."""
+
+    clock: list[float]
+    processor: list[float]
+
+
+def _rates(ways: dict[str, Callable[[], object]], n_fields: int, rounds: int) -> dict[str, Rates]:
+    """Time each way in turns."""
+    found = {name: Rates([], []) for name in ways}
+    for _ in range(rounds):
+        for name, work in ways.items():
+            clock, processor = time.perf_counter(), time.process_time()
+            work()
+            found[name].clock.append(n_fields / (time.perf_counter() - clock))
+            found[name].processor.append(n_fields / (time.process_time() - processor))
+    return found
+
+
+def _show(what: str, rates: dict[str, Rates], bare: str) -> None:
+    print(f"extraction, {what}; ratios are medians of the rounds:")
+    print(f"way | fields a second | over {bare} | the same by processor time")
+    for name, (clock, processor) in rates.items():
+        # Round by round: what else the machine does falls on both alike. Processor time hardly
+        # depends on it.
+        ratios = [
+            statistics.median(a / b for a, b in zip(own, other))
+            for own, other in zip((clock, processor), rates[bare])
+        ]
+        print(
+            " | ".join([name, *(f"{value:.3f}" for value in (statistics.median(clock), *ratios))])
+        )
+
+
+def _decoding(fields: Fields, rounds: int) -> None:
+    def read(packed):
+        for _ in iter_squares(fields.catalogue, fields.size, packed=packed):
+            pass
+
+    ways = {"PNG": lambda: read(None), "packed": lambda: read(fields.packed)}
+    rates = _rates(ways, len(fields), rounds)
+    _show(f"reading {fields.size} px on {joblib.cpu_count()} cores", rates, "PNG")
+
+
+def _on_processor(fields: Fields, name: str, rounds: int) -> None:
+    model = create_backbone(name, weights="random", size=fields.size)
+    inputs = model.preprocessing.scale(torch.from_numpy(fields.squares()).float() / 255)
+
+    def forward(rows: slice) -> None:
+        with torch.inference_mode():
+            model(inputs[rows])
+
+    def in_batches():
+        for start in range(0, len(fields), 32):
+            forward(slice(start, start + 32))
+
+    def in_threads():
+        with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            list(pool.map(forward, [slice(row, row + 1) for row in range(len(fields))]))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(joblib.cpu_count())
+    try:
+        ways = {
+            "bare, batches of 32": in_batches,
+            "bare, a field a core": in_threads,
+            "engine, packed": lambda: fields.embed(model, fields.packed, device="cpu"),
+            "engine, PNG": lambda: fields.embed(model, device="cpu"),
+        }
+        forward(slice(0, 2))
+        rates = _rates(ways, len(fields), rounds)
+    finally:
+        torch.set_num_threads(before)
+    _show(f"{name} at {fields.size} px on {joblib.cpu_count()} cores", rates, list(ways)[1])
+
+
+def _beside_timm(fields: Fields, name: str) -> None:
+    """Compare the engine's values with a loop of timm's own over the same fields."""
+    model = create_backbone(name, weights="random", size=fields.size)
+    plain = timm.create_model(name, in_chans=len(STAINS), num_classes=0).eval()
+    plain.load_state_dict(model.state_dict())
+    squares = torch.from_numpy(fields.squares())
+    wanted = {}
+    with torch.inference_mode():
+        for batch_size in (1, 7, 32):
+            batches = squares.float().div(255).sub(0.5).div(0.5).split(batch_size)
+            wanted[batch_size] = torch.cat([plain(batch) for batch in batches]).numpy()
+    largest = 0.0
+    for batch_size, vectors in wanted.items():
+        for jobs in (1, 2):
+            for packed in (None, fields.packed):
+                found = fields.embed(model, packed, device="cpu", batch_size=batch_size, jobs=jobs)
+                largest = max(largest, float(np.abs(found - vectors).max()))
+    print(
+        f"extraction: largest difference to a timm loop (batches of 1, 7, 32; 1 and 2 jobs; packed "
+        f"and PNG): {largest:.1e}, of vectors up to {np.abs(wanted[1]).max():.1f}"
+    )
+
+
+def peak(folder: str, n_fields: int) -> dict:
+    """Return the peak memory of embedding fields of 128 px; for a process of its own."""
+    fields = Fields(Path(folder), 128, n_fields)
+    model = create_backbone("test_resnet", weights="random", size=128)
+    before = peak_megabytes()
+    fields.embed(model, device="cpu", jobs=2)
+    return {"fields": n_fields, "megabytes": peak_megabytes(), "megabytes before": before}
+
+
+def _memory(folder: Path, numbers: Sequence[int]) -> None:
+    code = (
+        "import json, sys; from benchmarks import extraction; "
+        "print(json.dumps(extraction.peak(sys.argv[1], int(sys.argv[2]))))"
+    )
+    for n_fields in numbers:
+        words = [sys.executable, "-c", code, str(folder / f"of_{n_fields}"), str(n_fields)]
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+        print("extraction, peak memory:", json.dumps(json.loads(done.stdout.splitlines()[-1])))
+
+
+def _on_gpu(fields: Fields, name: str, rounds: int) -> None:
+    batch_size = ON_GPU[name]
+    device = torch.device("cuda")
+    model = create_backbone(name, weights="random", size=fields.size).to(device)
+    model = model.to(memory_format=torch.channels_last)
+    rows = np.arange(batch_size) % len(fields)
+    batch = torch.from_numpy(fields.squares()[rows]).to(device).float() / 255
+    batch = model.preprocessing.scale(batch).contiguous(memory_format=torch.channels_last)
+    n_batches = -(-len(fields) // batch_size)
+
+    def bare():
+        with torch.inference_mode(), autocast(device):
+            for _ in range(n_batches):
+                model(batch)
+        torch.cuda.synchronize()
+
+    bare()
+    torch.cuda.reset_peak_memory_stats()
+    options = {"device": "cuda", "batch_size": batch_size}
+    ways = {
+        "bare, bfloat16": bare,
+        "engine, packed": lambda: fields.embed(model, fields.packed, **options),
+        "engine, PNG": lambda: fields.embed(model, **options),
+    }
+    rates = _rates(ways, len(fields), rounds)
+    what = f"{name} at {fields.size} px, batches of {batch_size}, {torch.cuda.get_device_name()}"
+    _show(what, rates, "bare, bfloat16")
+    print(f"extraction: peak GPU memory {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--fields", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    main(args.backbone, args.size, args.fields, args.rounds)

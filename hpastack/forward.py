@@ -1,0 +1,198 @@
+"""Fields in, vectors out: a backbone that waits for nothing, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from hpastack import embeddings
+from hpastack._torch import torch
+from hpastack.errors import InputError
+from hpastack.read_ahead import in_threads, read_ahead
+
+#: A field as a network sees it (uint8), or what is wrong with it.
+Square = np.ndarray | InputError
+#: What a network makes of it (float32), or what is wrong with it.
+Vector = np.ndarray | InputError
+
+# Batches that a GPU has before it when the first of them is waited for.
+_LAUNCHED = 2
+
+
+def embed_stream(
+    model, squares: Iterable[Square], *, batch_size: int, workers: int = 1
+) -> Generator[Vector, None, None]:  # fmt: skip
+    """Turn a stream of fields into a stream of vectors.
+
+    On a CPU one field at a time passes through the model in each of the
+    workers, so that sums depend neither on their number nor on what other
+    fields there are. On a GPU batches are put together ahead in a thread, in
+    pinned memory, and the vectors of one are fetched when the next are
+    under way; the last batch is filled up with blank fields.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of `hpastack.create_backbone`, on any device, or of `compiled`.
+    squares : iterable of ndarray of uint8, shape (4, size, size), or InputError
+        What is no field passes through at its place.
+    batch_size : int
+        Fields that pass through the model together on a GPU.
+    workers : int, default=1
+        Threads that pass fields through the model on a CPU. Give torch one
+        thread (`one_torch_thread`) where there are several.
+
+    Yields
+    ------
+    ndarray of float32, shape (n_dimensions,), or InputError
+        In the order of the fields. On a CPU the vectors are those of
+        `hpastack.embed_batch` for ``square / 255`` alone.
+
+    Raises
+    ------
+    InputError
+        If the memory of the GPU does not suffice.
+    """
+    if next(model.parameters()).device.type == "cpu":
+        return _on_processor(model, squares, workers)
+    return _in_batches(model, squares, batch_size)
+
+
+def compiled(model, batch_size: int):
+    """Compile a backbone for the one shape of batches in which `embed_stream` uses it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of `hpastack.create_backbone`, on the device where it will be used.
+    batch_size : int
+        As `embed_stream`.
+
+    Returns
+    -------
+    torch.nn.Module
+        Gives what `model` gives, but for rounding.
+
+    Raises
+    ------
+    InputError
+        If it cannot be compiled here, for instance without a C++ compiler.
+    """
+    n_fields = 1 if next(model.parameters()).device.type == "cpu" else batch_size
+    size, n_stains = model.preprocessing.size, len(model.preprocessing.stains)
+    faster = torch.compile(model, dynamic=False)
+    try:
+        # At once: what is wrong is found before any work, and threads find it done.
+        _launch(faster, torch.zeros((n_fields, n_stains, size, size), dtype=torch.uint8))()
+    except InputError:
+        raise
+    except Exception as error:  # the compiler fails in as many ways as it has parts
+        reason = [*str(error).strip().splitlines(), type(error).__name__][0]
+        raise InputError(
+            f"the backbone cannot be compiled here ({reason}); leave out compile"
+        ) from error
+    return faster
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread in each worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _on_processor(model, squares: Iterable[Square], workers: int) -> Generator[Vector, None, None]:
+    own = threading.local()
+
+    def embed(square: Square) -> Vector:
+        if isinstance(square, InputError):
+            return square
+        # The room for floats is taken once a thread: getting it anew costs as much as filling it.
+        if not hasattr(own, "field"):
+            own.field = torch.empty((1, *square.shape))
+        field = own.field.copy_(torch.from_numpy(square)).div_(255)
+        return embeddings.embed_batch(model, field.numpy())[0]
+
+    # A queue, not whole batches: no worker waits for the slowest of a batch.
+    vectors = in_threads(embed, squares, threads=workers, ahead=2 * workers)
+    with closing(vectors):
+        for vector in vectors:
+            yield vector.result()
+
+
+def _in_batches(model, squares: Iterable[Square], batch_size: int) -> Generator[Vector, None, None]:
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    batches = read_ahead(_assembled(model, squares, batch_size))
+    launched: deque[tuple[list[Square], Callable[[], np.ndarray]]] = deque()
+    with closing(batches):
+        for batch, pixels in batches:
+            launched.append((batch, _launch(model, pixels)))
+            if len(launched) > _LAUNCHED:
+                yield from _fetched(*launched.popleft())
+        while launched:
+            yield from _fetched(*launched.popleft())
+
+
+def _assembled(
+    model, squares: Iterable[Square], batch_size: int
+) -> Iterator[tuple[list[Square], Any]]:  # fmt: skip
+    """Put batches together, on the host, where a GPU can take them from by itself."""
+    size, n_stains = model.preprocessing.size, len(model.preprocessing.stains)
+    pinned = next(model.parameters()).device.type == "cuda"
+    for batch in _chunks(squares, batch_size):
+        shape = (batch_size, n_stains, size, size)
+        pixels = torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned)
+        array = pixels.numpy()
+        for place, square in enumerate(batch):
+            # A bad field is blank, so that the others see the same batch without it.
+            if not isinstance(square, InputError):
+                array[place] = square
+        yield batch, pixels
+
+
+def _launch(model, pixels) -> Callable[[], np.ndarray]:
+    """Start a batch on its device; return what waits for its vectors."""
+    device = next(model.parameters()).device
+    with (
+        torch.inference_mode(),
+        embeddings.gpu_memory_guard(len(pixels)),
+        embeddings.autocast(device),
+    ):
+        # As bytes: a quarter of what floats take on their way.
+        fields = embeddings.to_device(pixels, device).float() / 255
+        outputs = model(model.preprocessing.scale(fields)).float()
+        if device.type != "cuda":
+            return lambda: outputs.cpu().numpy()
+        vectors = torch.empty(outputs.shape, dtype=torch.float32, pin_memory=True)
+        vectors.copy_(outputs, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record()
+
+    def wait() -> np.ndarray:
+        done.synchronize()
+        return vectors.numpy()
+
+    return wait
+
+
+def _fetched(batch: list[Square], wait: Callable[[], np.ndarray]) -> Iterator[Vector]:
+    for square, vector in zip(batch, wait()):
+        yield square if isinstance(square, InputError) else vector
+
+
+def _chunks(items: Iterable[Square], size: int) -> Iterator[list[Square]]:
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk

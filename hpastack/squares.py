@@ -1,0 +1,117 @@
+"""Fields as networks see them: squares of 8 bits, from the packed file where it fits.
+
+Fine-tuning, predictions and embeddings all read here, so that a network sees
+the same bytes whether fields are packed or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import closing
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError
+from hpastack.images import Row, read_field, stain_rows
+from hpastack.packed import PackedFields
+from hpastack.read_ahead import in_threads
+
+
+def read_square(row: Row, size: int) -> np.ndarray:
+    """Read a field from its files, scaled, padded to a square and rounded to 8 bits.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As `hpastack.read_field`.
+    size : int
+        Side of the square, in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (4, size, size)
+
+    Raises
+    ------
+    InputError
+        As `hpastack.read_field`.
+    """
+    return np.rint(read_field(row, size, square=True) * 255).astype(np.uint8)
+
+
+def squares_ahead(
+    catalogue: pd.DataFrame,
+    size: int,
+    *,
+    packed: PackedFields | None = None,
+    threads: int | None = None,
+    ahead: int | None = None,
+) -> Generator[tuple[str, Future[np.ndarray]], None, None]:
+    """Read the fields of a catalogue in its order, ahead in threads.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Indexed by image id, with columns ``red``, ``green``, ``blue``,
+        ``yellow`` and, with `packed`, ``content``.
+    size : int
+        Side of the squares, in pixels.
+    packed : PackedFields, optional
+        Where fields are read from if they are there at this size and their
+        files have not changed; the others come from their files.
+    threads : int, optional
+        As many as this process may use processors if left out.
+    ahead : int, optional
+        Most fields in memory beside the one handed out; two a thread if left
+        out.
+
+    Yields
+    ------
+    image_id : str
+    square : Future of ndarray of uint8, shape (4, size, size)
+        Its ``result()`` raises what is wrong with a field.
+    """
+    threads = threads or joblib.cpu_count()
+    rows = np.full(len(catalogue), -1)
+    if packed is not None and packed.size == size:
+        rows = packed.rows(catalogue)
+
+    def read(place) -> np.ndarray:
+        row, stains = place
+        return read_square(stains, size) if packed is None or row < 0 else packed.read(row)
+
+    places = zip(rows.tolist(), stain_rows(catalogue))
+    squares = in_threads(read, places, threads=threads, ahead=ahead or 2 * threads)
+    with closing(squares):
+        yield from zip(catalogue.index, squares)
+
+
+def iter_squares(
+    catalogue: pd.DataFrame, size: int, **options
+) -> Generator[tuple[str, np.ndarray], None, None]:
+    """Read the fields of a catalogue in its order; stop at the first that is bad.
+
+    Parameters
+    ----------
+    catalogue, size, **options
+        As `squares_ahead`.
+
+    Yields
+    ------
+    image_id : str
+    square : ndarray of uint8, shape (4, size, size)
+
+    Raises
+    ------
+    InputError
+        At the turn of a bad field, which is named.
+    """
+    for image_id, outcome in squares_ahead(catalogue, size, **options):
+        try:
+            square = outcome.result()
+        except InputError as error:
+            raise InputError(f"field {image_id}: {error}") from error
+        yield image_id, square
