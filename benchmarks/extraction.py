@@ -32,7 +32,7 @@ import torch
 
 from benchmarks.memory import peak_megabytes
 from hpastack.channels import STAINS
-from hpastack.embeddings import autocast, create_backbone
+from hpastack.embeddings import autocast, create_backbone, network_inputs
 from hpastack.extraction import extract_embeddings
 from hpastack.forward import one_torch_thread
 from hpastack.images import check_fields
@@ -154,7 +154,7 @@ def _decoding(fields: Fields, rounds: int) -> None:
 
 def _on_processor(fields: Fields, name: str, rounds: int) -> None:
     model = create_backbone(name, weights="random", size=fields.size)
-    inputs = model.preprocessing.scale(torch.from_numpy(fields.squares()).float() / 255)
+    inputs = network_inputs(model, torch.from_numpy(fields.squares()).float() / 255)
 
     def forward(rows: slice) -> None:
         with torch.inference_mode():
@@ -231,10 +231,9 @@ def _on_gpu(fields: Fields, name: str, rounds: int) -> None:
     batch_size = ON_GPU[name]
     device = torch.device("cuda")
     model = create_backbone(name, weights="random", size=fields.size).to(device)
-    model = model.to(memory_format=torch.channels_last)
     rows = np.arange(batch_size) % len(fields)
     batch = torch.from_numpy(fields.squares()[rows]).to(device).float() / 255
-    batch = model.preprocessing.scale(batch).contiguous(memory_format=torch.channels_last)
+    batch = network_inputs(model, batch)
     n_batches = -(-len(fields) // batch_size)
 
     def bare():

@@ -31,12 +31,12 @@ def published(path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of this thread too: several may write one path, and each publishes a whole one.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    _remove(temporary)
+    remove(temporary)
     try:
         yield temporary
         put_in_place(temporary, path)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def put_in_place(finished: Path, path: Path) -> None:
@@ -52,7 +52,11 @@ def put_in_place(finished: Path, path: Path) -> None:
         # A folder cannot be replaced in one call: move the old one aside first.
         aside = path.with_name(f".{path.name}.{os.getpid()}.old")
         os.replace(path, aside)
-        os.replace(finished, path)
+        try:
+            os.replace(finished, path)
+        except OSError:
+            os.replace(aside, path)
+            raise
         shutil.rmtree(aside)
     else:
         os.replace(finished, path)
@@ -64,7 +68,8 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpastack import embeddings
 from hpastack._torch import torch
+from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.read_ahead import in_threads, read_ahead
 
@@ -85,11 +86,11 @@ def compiled(model, batch_size: int):
         If it cannot be compiled here, for instance without a C++ compiler.
     """
     n_fields = 1 if next(model.parameters()).device.type == "cpu" else batch_size
-    size, n_stains = model.preprocessing.size, len(model.preprocessing.stains)
+    size = model.preprocessing.size
     faster = torch.compile(model, dynamic=False)
     try:
         # At once: what is wrong is found before any work, and threads find it done.
-        _launch(faster, torch.zeros((n_fields, n_stains, size, size), dtype=torch.uint8))()
+        _launch(faster, torch.zeros((n_fields, len(STAINS), size, size), dtype=torch.uint8))()
     except InputError:
         raise
     except Exception as error:  # the compiler fails in as many ways as it has parts
@@ -131,9 +132,6 @@ def _on_processor(model, squares: Iterable[Square], workers: int) -> Generator[V
 
 
 def _in_batches(model, squares: Iterable[Square], batch_size: int) -> Generator[Vector, None, None]:
-    device = next(model.parameters()).device
-    if device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)
     batches = read_ahead(_assembled(model, squares, batch_size))
     launched: deque[tuple[list[Square], Callable[[], np.ndarray]]] = deque()
     with closing(batches):
@@ -149,10 +147,10 @@ def _assembled(
     model, squares: Iterable[Square], batch_size: int
 ) -> Iterator[tuple[list[Square], Any]]:  # fmt: skip
     """Put batches together, on the host, where a GPU can take them from by itself."""
-    size, n_stains = model.preprocessing.size, len(model.preprocessing.stains)
+    size = model.preprocessing.size
     pinned = next(model.parameters()).device.type == "cuda"
     for batch in _chunks(squares, batch_size):
-        shape = (batch_size, n_stains, size, size)
+        shape = (batch_size, len(STAINS), size, size)
         pixels = torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned)
         array = pixels.numpy()
         for place, square in enumerate(batch):
@@ -172,7 +170,8 @@ def _launch(model, pixels) -> Callable[[], np.ndarray]:
     ):
         # As bytes: a quarter of what floats take on their way.
         fields = embeddings.to_device(pixels, device).float() / 255
-        outputs = model(model.preprocessing.scale(fields)).float()
+        (square,) = model.preprocessing.crops(fields)
+        outputs = model(embeddings.network_inputs(model, square)).float()
         if device.type != "cuda":
             return lambda: outputs.cpu().numpy()
         vectors = torch.empty(outputs.shape, dtype=torch.float32, pin_memory=True)

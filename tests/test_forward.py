@@ -48,6 +48,18 @@ def test_in_batches_they_are_the_same_but_for_rounding(model, squares, alone, ba
     np.testing.assert_allclose(found, alone, atol=1e-5)
 
 
+def test_a_crop_of_some_stains_is_the_same_either_way(squares):
+    model = create_backbone(
+        "test_resnet", weights="random", size=32, crop=24, stains=["green", "blue"]
+    )
+    wanted = np.stack([embed_batch(model, field[None] / np.float32(255))[0] for field in squares])
+    for found in (
+        embed_stream(model, squares, batch_size=4, workers=2),
+        forward._in_batches(model, squares, 4),
+    ):
+        np.testing.assert_allclose(np.stack(list(found)), wanted, atol=1e-5)
+
+
 def test_batches_are_launched_before_the_first_is_fetched(model, squares, monkeypatch):
     done = []
     launch = forward._launch

@@ -11,14 +11,24 @@ from hpastack.embeddings.kinds import embedding_kind
 from hpastack.embeddings.preprocessing import Preprocessing
 from hpastack.embeddings.public_models import PUBLIC_MODELS, PublicModel
 from hpastack.embeddings.stems import STEMS, adapt_stem
-from hpastack.embeddings.vectors import embed_batch, embedding_columns, embedding_dimension
-from hpastack.embeddings.weights import read_weights_record, save_weights, weight_file
+from hpastack.embeddings.vectors import (
+    embed_batch,
+    embedding_columns,
+    embedding_dimension,
+    network_inputs,
+)
+from hpastack.embeddings.weights import (
+    read_weights_record,
+    save_weights,
+    weight_file,
+    write_tensors,
+)
 
 __all__ = [
     "PUBLIC_MODELS",
-    "STEMS",
     "Preprocessing",
     "PublicModel",
+    "STEMS",
     "adapt_stem",
     "autocast",
     "check_features_and_logits",
@@ -30,8 +40,10 @@ __all__ = [
     "embedding_kind",
     "features_and_logits",
     "gpu_memory_guard",
+    "network_inputs",
     "read_weights_record",
     "save_weights",
     "to_device",
     "weight_file",
+    "write_tensors",
 ]

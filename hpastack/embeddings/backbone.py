@@ -144,7 +144,7 @@ def create_backbone(
             stem=stem, stains=stains, are_of_colours=True,
         )  # fmt: skip
     model.preprocessing = preprocessing
-    model.eval()
+    model.to(memory_format=torch.channels_last).eval()
     _check_size(model, name)
     return model
 

@@ -37,7 +37,7 @@ def choose_device(device: str = "auto"):
 
 
 def to_device(batch, device):
-    """Move a batch of fields to a device, channels last and without waiting on a GPU.
+    """Move a batch of fields to a device, without waiting on a GPU.
 
     Parameters
     ----------
@@ -50,8 +50,7 @@ def to_device(batch, device):
     """
     if device.type != "cuda":
         return batch.to(device)
-    batch = batch.pin_memory().to(device, non_blocking=True)
-    return batch.contiguous(memory_format=torch.channels_last)
+    return batch.pin_memory().to(device, non_blocking=True)
 
 
 def autocast(device):

@@ -39,7 +39,7 @@ def embedding_kind(
     {"label_free", "in_sample"}
     """
     public = PUBLIC_MODELS.get(backbone)
-    if public is not None and public.trained_on:
+    if weights != "random" and public is not None and public.trained_on:
         return "in_sample"
     if weights in ("pretrained", "random"):
         return "label_free"

@@ -82,7 +82,32 @@ def save_weights(path, model, record: dict) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     # One key only: safetensors writes several in an order that changes from run to run.
     metadata = {_RECORD: json.dumps(record, sort_keys=True)}
-    safetensors.torch.save_file(state, path, metadata=metadata)
+    write_tensors(path, state, metadata)
+
+
+def write_tensors(path, tensors: dict, metadata: dict[str, str]) -> None:
+    """Write a safetensors file.
+
+    Parameters
+    ----------
+    path : path-like
+    tensors : dict of str to Tensor
+        Contiguous, on the CPU, none sharing memory with another.
+    metadata : dict of str to str
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, as on a full disk.
+    """
+    try:
+        safetensors.torch.save_file(tensors, path, metadata=metadata)
+    except safetensors.SafetensorError as error:
+        # Not an OSError of its own, whatever the disk says.
+        raise InputError(
+            f"{Path(path).parent}: weights cannot be written ({error}); make room, and run it "
+            "again: what is finished is kept"
+        ) from error
 
 
 def read_weights_record(path) -> dict:

@@ -67,3 +67,4 @@ def test_published_weights_know_what_their_training_saw(backbone, kind, tmp_path
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not looked into")
     assert embedding_kind(backbone, path, ["d"]) == kind
+    assert embedding_kind(backbone, "random", ["d"]) == "label_free"
