@@ -13,6 +13,9 @@ from hpastack.domains import field_components, field_matrix
 from hpastack.errors import InputError, shorten
 from hpastack.progress import Progress, silent
 
+#: Columns of the similarities of `NeighbourScores`.
+SIMILARITIES = ("nearest", "mean")
+
 # Queries searched at once: bounds the memory.
 _BLOCK = 4096
 
@@ -209,18 +212,45 @@ def neighbour_scores(
     for number in np.unique(fold_of_row):
         asked = np.flatnonzero(fold_of_row == number)
         answering = fold_of_train != number if number >= 0 else np.ones(len(y), bool)
-        found, cosines = nearest_fields(
-            vectors[asked], vectors[rows_of_train[answering]], n_neighbours, progress=progress
-        )
-        weights = np.exp((cosines - cosines[:, :1]) / temperature, dtype=np.float64)
-        prevalence = labels[answering].mean(axis=0)
-        shares = np.einsum("nk,nkl->nl", weights, labels[answering][found])
-        scores[asked] = (shares + prevalence) / (weights.sum(axis=1) + 1)[:, None]
-        similarity[asked] = np.stack([cosines[:, 0], cosines.mean(axis=1)], axis=1)
+        scores[asked], similarity[asked] = label_votes(
+            vectors[asked], vectors[rows_of_train[answering]], labels[answering],
+            n_neighbours=n_neighbours, temperature=temperature, progress=progress,
+        )  # fmt: skip
     return NeighbourScores(
         pd.DataFrame(scores, ids, y.columns),
-        pd.DataFrame(similarity, ids, ["nearest", "mean"]),
+        pd.DataFrame(similarity, ids, list(SIMILARITIES)),
     )
+
+
+def label_votes(
+    queries: np.ndarray, references: np.ndarray, labels: np.ndarray, *,
+    n_neighbours: int, temperature: float, progress: Progress = silent,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Score labels of some fields by those of the most similar of others.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, d)
+    references : ndarray of float32, shape (m, d)
+        Both as `unit_vectors` gives them.
+    labels : ndarray of {0, 1}, shape (m, n_labels)
+        Of the references.
+    n_neighbours, temperature, progress
+        As `neighbour_scores`.
+
+    Returns
+    -------
+    scores : ndarray of float, shape (n, n_labels)
+        As `NeighbourScores`.
+    similarity : ndarray of float, shape (n, 2)
+        Likewise.
+    """
+    found, cosines = nearest_fields(queries, references, n_neighbours, progress=progress)
+    weights = np.exp((cosines - cosines[:, :1]) / temperature, dtype=np.float64)
+    prevalence = labels.mean(axis=0)
+    shares = np.einsum("nk,nkl->nl", weights, labels[found])
+    scores = (shares + prevalence) / (weights.sum(axis=1) + 1)[:, None]
+    return scores, np.stack([cosines[:, 0], cosines.mean(axis=1)], axis=1)
 
 
 def _normalised(values: np.ndarray) -> np.ndarray:

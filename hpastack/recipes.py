@@ -82,9 +82,19 @@ class CnnRecipe(Settings):
     stem: Literal["average", "copy", "repeat", "random"] = "average"
     pool: str | None = None
     drop_rate: float = 0.0
+    stains: list[Literal["red", "green", "blue", "yellow"]] | None = Field(None, min_length=1)
+    vouch_for_weights: bool = False
     size: int = 512
+    crop: int | None = None
+    normalise: Literal["weights", "fields"] = "weights"
     epochs: int = 20
+    patience: int = 0
+    watched_share: float = 0.1
     batch_size: int = 32
+    accumulate: int = 1
+    clip_norm: float = 0.0
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    compile: bool = False
     learning_rate: float = 3e-4
     warm_up: float = 0.05
     weight_decay: float = 0.02
@@ -104,8 +114,13 @@ class CnnRecipe(Settings):
     stain_dropout: float = 0.0
     cutout: float = 0.0
     mixup: float = 0.0
+    metric_group: str | None = None
+    metric_weight: float = 0.1
+    metric_scale: float = 30.0
+    metric_margin: float = 0.3
     ema_decay: float = 0.0
     views: Literal[1, 8] = 1
+    crops: Literal[1, 5] = 1
     seed: int = 0
 
 

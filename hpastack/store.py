@@ -45,7 +45,7 @@ _DATASETS = {"image_ids": 1, "columns": 1, "values": 1, "fold": 1, "members": 2}
 _NEEDED = ("image_ids", "columns", "values")
 _PACKAGES = (
     "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
-    "lightgbm", "xgboost", "torch", "timm"
+    "lightgbm", "xgboost", "torch", "timm", "lightning"
 )  # fmt: skip
 
 

@@ -6,16 +6,27 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from hpastack.catalogue import read_catalogue
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.folds import check_plan, read_fold_plan
-from hpastack.metrics import macro_average_precision
+from hpastack.labels import Vocabulary
 from hpastack.models.cnn_settings import CnnSettings
+from hpastack.packed import find_packed
 from hpastack.recipes import CnnRecipe, read_recipe
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+
+if TYPE_CHECKING:
+    from hpastack.models.cnn_processes import Processes
+
+
+# What a recipe says of predictions alone.
+_PREDICTING = ("views", "crops", "batch_size")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
     )
     parser.add_argument(
+        "--fold", type=int, nargs="+", metavar="K", dest="folds",
+        help="train only these folds, so that several machines can do some each; the last to "
+        "finish goes on to the predictions",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-every", type=float, default=300.0, metavar="SECONDS",
+        help="how often the state of a training is kept, beside the end of each epoch "
+        "(default: 300)",
+    )  # fmt: skip
+    parser.add_argument(
         "--predict-only", action="store_true",
         help="train nothing: apply the stored checkpoints in models/RECIPE/",
     )  # fmt: skip
@@ -56,6 +77,16 @@ def _run(args: argparse.Namespace) -> None:
     if not isinstance(recipe.settings, CnnRecipe):
         raise InputError(f"{recipe.path} is no recipe of type cnn")
     settings = CnnSettings(**_located(recipe.settings.model_dump(exclude={"type"}), workspace))
+    from hpastack.models.cnn_processes import joined_processes
+
+    with joined_processes(args.device) as processes:
+        _finetune(args, workspace, recipe.name, settings, processes)
+
+
+def _finetune(
+    args: argparse.Namespace, workspace: Workspace, name: str, settings: CnnSettings,
+    processes: Processes,
+) -> None:  # fmt: skip
     from hpastack.models.cnn import finetune_folds
     from hpastack.models.cnn_prediction import predict_store
 
@@ -63,31 +94,104 @@ def _run(args: argparse.Namespace) -> None:
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     )
     vocabulary = workspace.vocabulary()
-    folder, store_path = workspace.models / recipe.name, workspace.store(recipe.name)
+    folder, store_path = workspace.models / name, workspace.store(name)
     if store_path.exists() and not args.overwrite:
-        raise InputError(f"{store_path} exists; give --overwrite to replace it")
-    options = {"device": args.device, "jobs": args.jobs, "overwrite": args.overwrite}
+        # A kill between the predictions and their scores leaves these to be written.
+        lacks_scores = _lacks_scores(folder, store_path)
+        # Before the first process writes them.
+        processes.wait()
+        if not lacks_scores:
+            raise InputError(f"{store_path} exists; give --overwrite to replace it")
+        if processes.is_first:
+            _write_scores(folder, store_path, catalogue, vocabulary)
+        return
+    # Before any process goes on to make it.
+    processes.wait()
+    options = {
+        "jobs": args.jobs, "packed": find_packed(workspace.packed), "overwrite": args.overwrite,
+        "processes": processes,
+    }  # fmt: skip
     plan = None
     if not args.predict_only:
         plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
         train = catalogue[catalogue["split"] == "train"]
         check_plan(plan, train.index, vocabulary.indicator(train["target"], allow_empty=True))
-        finetune_folds(folder, catalogue, plan, vocabulary, settings, **options)
-    elif workspace.folds.is_file():
-        plan = read_fold_plan(workspace.folds)
+        trained = finetune_folds(
+            folder, catalogue, plan, vocabulary, settings, folds=args.folds,
+            keep_seconds=args.keep_every, **options,
+        )  # fmt: skip
+        if trained is None:
+            if processes.is_first:
+                print(f"{folder}.parts: trained; other folds are still to be done, with --fold")
+            return
+    else:
+        _check_overrides(args.overrides)
+        _check_labels(folder, vocabulary)
+        if workspace.folds.is_file():
+            plan = read_fold_plan(workspace.folds)
     predict_store(
-        folder, catalogue, store_path, plan=plan, views=settings.views,
+        folder, catalogue, store_path, plan=plan, views=settings.views, crops=settings.crops,
         batch_size=settings.batch_size, **options,
     )  # fmt: skip
+    if processes.is_first:
+        _write_scores(folder, store_path, catalogue, vocabulary)
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    shaping = [o for o in overrides if o.partition("=")[0] not in _PREDICTING]
+    if shaping:
+        raise InputError(
+            f"--set {shaping[0]}: --predict-only trains nothing, so only {', '.join(_PREDICTING)} "
+            "can be set"
+        )
+
+
+def _check_labels(folder: Path, vocabulary: Vocabulary) -> None:
+    from hpastack.models.cnn_checkpoint import read_checkpoint
+
+    names = read_checkpoint(folder).vocabulary
+    if names != tuple(vocabulary):
+        raise InputError(
+            f"{folder} was trained for the labels {shorten(names)}, which are not those of this "
+            "workspace, in this order; see data/vocabulary.txt"
+        )
+
+
+def _lacks_scores(folder: Path, store_path: Path) -> bool:
+    from hpastack.models.cnn_checkpoint import MANIFEST, read_checkpoint
+    from hpastack.models.cnn_curves import SCORES
+
+    if (folder / SCORES).is_file() or not (folder / MANIFEST).is_file():
+        return False
+    try:
+        with open_store(store_path) as store:
+            return store.recipe.get("checkpoints") == read_checkpoint(folder).digests
+    except InputError:
+        return False
+
+
+def _write_scores(
+    folder: Path, store_path: Path, catalogue: pd.DataFrame, vocabulary: Vocabulary
+) -> None:
+    from hpastack.models.cnn_checkpoint import read_checkpoint
+    from hpastack.models.cnn_curves import write_scores
+
     training = catalogue[catalogue["split"] == "train"]
     n_test = len(catalogue) - len(training)
     done = f"{len(training)} training and {n_test} test fields"
     if len(training):
         with open_store(store_path) as store:
             logits = store.to_frame(training.index).to_numpy()
-        score = macro_average_precision(vocabulary.indicator(training["target"]), logits)
-        done += f", out-of-fold macro average precision {score:.3f}"
-    print(f"{store_path}: predictions of {done} (weights: {folder})")
+        scores = write_scores(
+            folder, read_checkpoint(folder).plan, vocabulary.indicator(training["target"]), logits,
+            vocabulary.names, list(training.index),
+        )  # fmt: skip
+        macro = scores.iloc[-1]
+        done += (
+            f", out-of-fold macro average precision {macro.average_precision:.3f} "
+            f"[{macro.low:.3f}, {macro.high:.3f}]"
+        )
+    print(f"{store_path}: predictions of {done} (weights and scores by label: {folder})")
 
 
 def _located(values: dict, workspace: Workspace) -> dict:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -13,43 +14,51 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.embeddings import (
-    Preprocessing,
-    choose_device,
-    create_backbone,
-    save_weights,
-    weight_file,
-)
+from hpastack.channels import STAIN_INDEX
+from hpastack.embeddings import create_backbone, save_weights, weight_file
 from hpastack.errors import InputError, shorten
-from hpastack.folds import FoldPlan, labels_digest
+from hpastack.files import published
+from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
 from hpastack.models.cnn_checkpoint import (
-    HISTORY,
     MANIFEST,
     CnnCheckpoint,
     fold_file,
-    fold_history,
     is_finished,
     publish_checkpoint,
     read_checkpoint,
+    sha256,
+    starting_weights,
 )
+from hpastack.models.cnn_curves import FoldCurves
 from hpastack.models.cnn_fields import FieldSource, stain_statistics
+from hpastack.models.cnn_metric import group_numbers
+from hpastack.models.cnn_module import FoldFields
 from hpastack.models.cnn_prediction import worker_count
+from hpastack.models.cnn_processes import Processes, joined_processes
 from hpastack.models.cnn_settings import CnnSettings
+from hpastack.models.cnn_state import StateFile
 from hpastack.models.cnn_training import train_model
+from hpastack.packed import PackedFields
+
+# Of the way from the same settings and fields to the weights; in their fingerprint.
+_ALGORITHM = 2
 
 
 def finetune_folds(
     folder, catalogue: pd.DataFrame, plan: FoldPlan, vocabulary: Vocabulary,
     settings: CnnSettings, *, device: str = "auto", jobs: int | None = None,
-    overwrite: bool = False, progress: bool = True,
-) -> CnnCheckpoint:  # fmt: skip
+    folds: Sequence[int] | None = None, keep_seconds: float = 300.0,
+    packed: PackedFields | None = None, overwrite: bool = False, progress: bool = True,
+    processes: Processes | None = None,
+) -> CnnCheckpoint | None:  # fmt: skip
     """Fine-tune a backbone once for each fold, on the training fields of the others.
 
-    Folds are trained one after the other on a GPU, and side by side in
+    Folds are trained one after the other on a GPU, or on all GPUs that a
+    launcher such as ``torchrun`` has started processes for, and side by side in
     processes of one thread each on a CPU, so that the weights do not depend
-    on `jobs`. Finished folds lie in ``FOLDER.parts/`` until all are done, and
-    are not trained again after a kill.
+    on `jobs`. Finished folds, and the state of those under way, lie in
+    ``FOLDER.parts/`` until all are done; after a kill the work goes on there.
 
     Parameters
     ----------
@@ -66,14 +75,25 @@ def finetune_folds(
     jobs : int, optional
         Folds side by side on a CPU, decoding threads on a GPU; as many as
         this process may use if left out.
+    folds : sequence of int, optional
+        Only these, so that several machines that see the same files can do
+        some each; all if left out. The last to finish publishes.
+    keep_seconds : float, default=300.0
+        How often the state of a training is kept, beside the end of each epoch.
+    packed : PackedFields, optional
+        As `hpastack.packed.find_packed`: where fields are read from if they fit.
     overwrite : bool, default=False
         Whether a CNN made in another way may be replaced. One that is the
         same is kept either way.
     progress : bool, default=True
+    processes : Processes, optional
+        As `hpastack.models.cnn_processes.joined_processes` gives them, where the caller
+        has joined them already; `device` is then not looked at.
 
     Returns
     -------
-    CnnCheckpoint
+    CnnCheckpoint or None
+        None if other folds are still to be trained.
 
     Raises
     ------
@@ -82,39 +102,67 @@ def finetune_folds(
         and may not be replaced, a setting is wrong, or training fails for a
         reason that a setting can mend.
     """
+    if processes is None:
+        with joined_processes(device) as processes:
+            return finetune_folds(
+                folder, catalogue, plan, vocabulary, settings, jobs=jobs, folds=folds,
+                keep_seconds=keep_seconds, packed=packed, overwrite=overwrite, progress=progress,
+                processes=processes,
+            )  # fmt: skip
     folder = Path(folder)
     training = catalogue[catalogue["split"] == "train"]
     _check_plan(training, plan)
+    wanted = _checked_folds(folds, plan)
     fingerprint = training_fingerprint(catalogue, plan, vocabulary, settings)
     if folder.exists():
         _check_replaceable(folder, fingerprint, overwrite)
         if _is_complete(folder, fingerprint):
             return read_checkpoint(folder)
-    torch_device = choose_device(device)
+    starts = starting_weights(settings, plan)
     # Once before any work: a wrong name or file of weights is found here, and
     # pretrained weights are downloaded once and not by every fold.
-    _new_model(settings, len(vocabulary))
+    _new_model(settings, starts[0], len(vocabulary))
     work = folder.with_name(folder.name + ".parts")
-    work.mkdir(parents=True, exist_ok=True)
-    pending = _pending_folds(work, folder, plan.n_folds, fingerprint)
-    finished = [fold for fold in range(plan.n_folds) if fold not in pending]
-    history = fold_history(work, finished)
-    history.to_csv(work / HISTORY, index=False, lineterminator="\n")
+    processes.wait()
+    if processes.is_first:
+        work.mkdir(parents=True, exist_ok=True)
+        _take_over(work, folder, plan.n_folds, fingerprint)
+    processes.wait()
+    pending = [fold for fold in wanted if not is_finished(work / fold_file(fold), fingerprint)]
     if pending:
         jobs = jobs or joblib.cpu_count()
-        source = FieldSource(training, settings.size, threads=jobs, progress=progress)
-        indicator = vocabulary.indicator(training["target"])
-        fold = plan.frame["fold"].loc[training.index].to_numpy()
-        joblib.Parallel(n_jobs=worker_count(torch_device, jobs, len(pending)), prefer="processes")(
-            joblib.delayed(_train_fold)(
-                work, k, source, indicator, fold, settings, fingerprint, torch_device, progress
-            )
-            for k in pending
+        task = _Task(
+            work=work,
+            source=FieldSource(
+                training,
+                settings.size,
+                packed=packed,
+                threads=jobs,
+                progress=progress and processes.is_first,
+            ),
+            indicator=vocabulary.indicator(training["target"]),
+            plan=plan,
+            training=training,
+            settings=settings,
+            starts=starts,
+            fingerprint=fingerprint,
+            keep_seconds=keep_seconds,
+            progress=progress,
         )
-    return publish_checkpoint(
-        work, folder, settings=settings, vocabulary=vocabulary.names, plan=plan,
-        fingerprint=fingerprint,
-    )  # fmt: skip
+        workers = worker_count(processes, jobs, len(pending))
+        joblib.Parallel(n_jobs=workers, prefer="processes")(
+            joblib.delayed(_train_fold)(task, fold, processes) for fold in pending
+        )
+    processes.wait()
+    if not all(is_finished(work / fold_file(k), fingerprint) for k in range(plan.n_folds)):
+        return None
+    if processes.is_first:
+        publish_checkpoint(
+            work, folder, settings=settings, vocabulary=vocabulary.names, plan=plan,
+            fingerprint=fingerprint,
+        )  # fmt: skip
+    processes.wait()
+    return read_checkpoint(folder)
 
 
 def training_fingerprint(
@@ -135,60 +183,115 @@ def training_fingerprint(
         How predictions are made (`views`) does not enter.
     """
     training = catalogue[catalogue["split"] == "train"]
-    shaping = {key: value for key, value in settings.record().items() if key != "views"}
+    shaping = settings.shaping()
     if settings.weights not in ("pretrained", "random"):
-        content = weight_file(settings.weights).read_bytes()
-        shaping["weights"] = hashlib.sha256(content).hexdigest()
+        starts = dict.fromkeys(starting_weights(settings, plan))
+        shaping["weights"] = [sha256(weight_file(start)) for start in starts]
     parts = {
+        "algorithm": _ALGORITHM,
         "settings": shaping,
         "plan": plan.digest,
         "vocabulary": list(vocabulary.names),
         "fields": catalogue_digest(training),
         "labels": labels_digest(training.index, vocabulary.indicator(training["target"])),
     }
+    if settings.metric_group is not None:
+        numbers = group_numbers(training, settings.metric_group, np.arange(len(training)))
+        parts["groups"] = numbers.tolist()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _train_fold(
-    work, fold, source, indicator, folds, settings, fingerprint, device, progress
-) -> None:  # fmt: skip
-    train_rows, held_out_rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    model = _new_model(settings, indicator.shape[1])
-    if settings.weights == "random":
-        statistics = stain_statistics(source, train_rows)
-        model.preprocessing = Preprocessing(settings.size, *statistics)
-    history: list[dict] = []
+@dataclass(frozen=True)
+class _Task:
+    """What the trainings of all folds have in common."""
 
-    def report(row):
-        history.append(row)
-        # One short line in one call: folds that run side by side do not mix theirs.
-        with open(work / HISTORY, "a", encoding="utf-8") as file:
-            file.write(",".join(str(value) for value in (fold, *row.values())) + "\n")
+    work: Path
+    source: FieldSource
+    indicator: np.ndarray
+    plan: FoldPlan
+    training: pd.DataFrame
+    settings: CnnSettings
+    starts: list[str]
+    fingerprint: str
+    keep_seconds: float
+    progress: bool
 
-    model = train_model(
-        model, source, indicator, train_rows, held_out_rows, settings, device=device,
-        stream=fold, report=report, progress=progress,
-    )  # fmt: skip
-    record = {
-        "trained_on": f"{len(train_rows)} labelled fields, all but those of fold {fold}",
-        "fold": fold,
-        "fingerprint": fingerprint,
-        "history": history,
-    }
-    temporary = work / f".{fold_file(fold)}.{os.getpid()}.tmp"
+
+def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
+    settings, work = task.settings, task.work
+    fields = _fold_fields(task, fold)
+    model = _new_model(settings, task.starts[fold], task.indicator.shape[1])
+    if settings.weights == "random" or settings.normalise == "fields":
+        seen = [STAIN_INDEX[stain] for stain in model.preprocessing.stains]
+        mean, sd = (
+            tuple(values[stain] for stain in seen)
+            for values in stain_statistics(task.source, fields.train)
+        )
+        model.preprocessing = replace(model.preprocessing, scaling="fixed", mean=mean, sd=sd)
+    state = StateFile(work / f"fold_{fold}.state", task.fingerprint, task.keep_seconds)
+    curves = FoldCurves(work, fold)
+    if processes.is_first and not state.is_there():
+        curves.clear()
     try:
-        save_weights(temporary, model, record)
-        os.replace(temporary, work / fold_file(fold))
+        model, reached = train_model(
+            model, fields, settings, processes, stream=fold, state=state,
+            report=curves.epoch if processes.is_first else None,
+            report_step=curves.step if processes.is_first else None, progress=task.progress,
+        )  # fmt: skip
     finally:
-        temporary.unlink(missing_ok=True)
+        curves.close()
+    if not processes.is_first:
+        return
+    record = {
+        "trained_on": f"{len(fields.train)} labelled fields, none of fold {fold}",
+        "fold": fold,
+        "n_watched": len(fields.watched),
+        "fingerprint": task.fingerprint,
+        "history": reached.history,
+        "kept_epoch": reached.kept_epoch,
+    }
+    with published(work / fold_file(fold)) as draft:
+        save_weights(draft, model, record)
+    state.remove()
 
 
-def _new_model(settings: CnnSettings, n_labels: int):
-    return create_backbone(
-        settings.backbone, weights=settings.weights, stem=settings.stem, size=settings.size,
-        num_classes=n_labels, pool=settings.pool, drop_rate=settings.drop_rate,
-        seed=settings.seed,
+def _fold_fields(task: _Task, fold: int) -> FoldFields:
+    """Say which fields the model of a fold is trained and watched on."""
+    frame = task.plan.frame.loc[task.training.index]
+    train = np.flatnonzero(frame["fold"] != fold)
+    held_out = np.flatnonzero(frame["fold"] == fold)
+    watched = np.array([], dtype=int)
+    groups = None
+    if task.settings.patience:
+        splitter = MultilabelStratifiedGroupShuffleSplit(
+            1, test_size=task.settings.watched_share, random_state=task.settings.seed
+        )
+        labels, clusters = task.indicator[train], frame["cluster"].to_numpy()[train]
+        learnt, set_aside = next(splitter.split(labels, labels, clusters))
+        train, watched = train[learnt], train[set_aside]
+    if task.settings.metric_group is not None:
+        groups = group_numbers(task.training, task.settings.metric_group, train)
+    return FoldFields(task.source, task.indicator, train, held_out, watched, groups)
+
+
+def _checked_folds(folds: Sequence[int] | None, plan: FoldPlan) -> list[int]:
+    if folds is None:
+        return list(range(plan.n_folds))
+    unknown = sorted(set(folds) - set(range(plan.n_folds)))
+    if unknown:
+        raise InputError(f"no fold {shorten(unknown)}; the plan has folds 0 to {plan.n_folds - 1}")
+    return sorted(set(folds))
+
+
+def _new_model(settings: CnnSettings, weights: str, n_labels: int):
+    model = create_backbone(
+        settings.backbone, weights=weights, stem=settings.stem, size=settings.size,
+        # Not left out: that would be the crop of the weights, and training would not know of it.
+        crop=settings.crop or settings.size, stains=settings.stains, num_classes=n_labels,
+        pool=settings.pool, drop_rate=settings.drop_rate, seed=settings.seed,
     )  # fmt: skip
+    model.preprocessing = replace(model.preprocessing, crop=settings.crop)
+    return model
 
 
 def _check_plan(training: pd.DataFrame, plan: FoldPlan) -> None:
@@ -230,18 +333,13 @@ def _is_complete(folder: Path, fingerprint: str) -> bool:
         return False
 
 
-def _pending_folds(work: Path, folder: Path, n_folds: int, fingerprint: str) -> list[int]:
-    """Name the folds that are still to be trained; take over those that are not."""
-    pending = []
+def _take_over(work: Path, folder: Path, n_folds: int, fingerprint: str) -> None:
+    """Copy the folds that are finished in a published folder with others missing."""
     for fold in range(n_folds):
-        path, published = work / fold_file(fold), folder / fold_file(fold)
+        path, earlier = work / fold_file(fold), folder / fold_file(fold)
         if is_finished(path, fingerprint):
             continue
         path.unlink(missing_ok=True)
-        if is_finished(published, fingerprint):
-            temporary = work / f".{fold_file(fold)}.{os.getpid()}.tmp"
-            shutil.copyfile(published, temporary)
-            os.replace(temporary, path)
-        else:
-            pending.append(fold)
-    return pending
+        if is_finished(earlier, fingerprint):
+            with published(path) as draft:
+                shutil.copyfile(earlier, draft)

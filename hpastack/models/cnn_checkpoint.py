@@ -3,13 +3,15 @@
 ``cnn.json`` says what it is (backbone, preprocessing, labels, fold plan,
 settings, scores, package versions, SHA-256 of each file of weights);
 ``fold_0.safetensors`` and so on are the weights, ``folds.csv`` the fold plan
-they were trained with, ``history.csv`` a row for every epoch.
+they were trained with, ``history.csv`` a row for every epoch; ``tensorboard/`` holds
+the curves.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +19,21 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack._torch import safetensors
-from hpastack.embeddings import Preprocessing, create_backbone, read_weights_record
+from hpastack.embeddings import (
+    Preprocessing,
+    create_backbone,
+    embedding_kind,
+    read_weights_record,
+)
 from hpastack.errors import InputError
-from hpastack.files import put_in_place
+from hpastack.files import put_in_place, remove
 from hpastack.folds import FoldPlan, read_fold_plan, write_fold_plan
+from hpastack.models.cnn_curves import TENSORBOARD
 from hpastack.models.cnn_settings import CnnSettings
 from hpastack.store import package_versions
 
 FORMAT = "hpastack-cnn"
-VERSION = 1
+VERSION = 2
 
 MANIFEST = "cnn.json"
 PLAN = "folds.csv"
@@ -51,7 +59,7 @@ class CnnCheckpoint:
         SHA-256 of each file of weights, in the order of the folds.
     scores : dict
         ``fold_macro_ap``: macro average precision of each model on the
-        fields held out from it.
+        fields held out from it; ``kept_epoch``: whose weights it has.
     fingerprint : str
         Digest of all that shaped the weights.
     """
@@ -65,28 +73,32 @@ class CnnCheckpoint:
     scores: dict
     fingerprint: str
 
-    def load_models(self, device) -> list:
-        """Load the models of all folds.
+    def load_model(self, fold: int, device):
+        """Load the model that was trained without a fold.
 
         Parameters
         ----------
+        fold : int
         device : torch.device
 
         Returns
         -------
-        list of torch.nn.Module
-            In the order of the folds, in evaluation mode, on `device`.
+        torch.nn.Module
+            In evaluation mode, on `device`.
         """
-        models = []
-        for name, preprocessing in zip(self.digests, self.preprocessing, strict=True):
-            model = create_backbone(
-                self.settings.backbone, weights="random", size=self.settings.size,
-                num_classes=len(self.vocabulary), pool=self.settings.pool,
-            )  # fmt: skip
-            model.load_state_dict(safetensors.torch.load_file(self.folder / name), strict=True)
-            model.preprocessing = preprocessing
-            models.append(model.to(device).eval())
-        return models
+        model = create_backbone(
+            self.settings.backbone, weights="random", size=self.settings.size,
+            crop=self.settings.crop, stains=self.preprocessing[fold].stains,
+            num_classes=len(self.vocabulary), pool=self.settings.pool,
+        )  # fmt: skip
+        path = self.folder / fold_file(fold)
+        model.load_state_dict(safetensors.torch.load_file(path), strict=True)
+        model.preprocessing = self.preprocessing[fold]
+        return model.to(device).eval()
+
+    def load_models(self, device) -> list:
+        """Load the models of all folds, in their order, as `load_model` does."""
+        return [self.load_model(fold, device) for fold in range(len(self.digests))]
 
 
 def fold_file(fold: int) -> str:
@@ -102,27 +114,6 @@ def is_finished(path: Path, fingerprint: str) -> bool:
         return read_weights_record(path).get("fingerprint") == fingerprint
     except InputError:
         return False
-
-
-def fold_history(folder: Path, folds: Sequence[int]) -> pd.DataFrame:
-    """Collect the epochs of finished folds, as `history.csv` lists them.
-
-    Parameters
-    ----------
-    folder : Path
-    folds : sequence of int
-
-    Returns
-    -------
-    DataFrame
-        Columns ``fold``, ``epoch``, ``learning_rate``, ``loss``, ``macro_ap``.
-    """
-    rows = [
-        {"fold": fold, **row}
-        for fold in folds
-        for row in read_weights_record(folder / fold_file(fold))["history"]
-    ]
-    return pd.DataFrame(rows, columns=["fold", "epoch", "learning_rate", "loss", "macro_ap"])
 
 
 def publish_checkpoint(
@@ -145,20 +136,33 @@ def publish_checkpoint(
     CnnCheckpoint
     """
     folds = range(plan.n_folds)
-    history = fold_history(work, folds)
+    records = [read_weights_record(work / fold_file(fold)) for fold in folds]
+    history = pd.DataFrame(
+        [{"fold": fold, **row} for fold in folds for row in records[fold]["history"]]
+    )
     history.to_csv(work / HISTORY, index=False, lineterminator="\n")
+    # States of trainings, curves as they came, what kills and other fold plans left.
+    kept = {fold_file(fold) for fold in folds} | {HISTORY, TENSORBOARD}
+    for path in work.iterdir():
+        if path.name not in kept:
+            remove(path)
     write_fold_plan(work / PLAN, plan)
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "settings": settings.record(),
-        "preprocessing": [
-            read_weights_record(work / fold_file(fold))["preprocessing"] for fold in folds
-        ],
+        "preprocessing": [record["preprocessing"] for record in records],
         "vocabulary": list(vocabulary),
         "fold_plan": plan.digest,
-        "weights": {fold_file(fold): _sha256(work / fold_file(fold)) for fold in folds},
-        "scores": {"fold_macro_ap": history.groupby("fold")["macro_ap"].last().tolist()},
+        "weights": {fold_file(fold): sha256(work / fold_file(fold)) for fold in folds},
+        "scores": {
+            "fold_macro_ap": [
+                # JSON knows no NaN, the score of a fold without any label.
+                None if math.isnan(score) else score
+                for score in (r["history"][r["kept_epoch"]]["macro_ap"] for r in records)
+            ],
+            "kept_epoch": [r["kept_epoch"] for r in records],
+        },
         "fingerprint": fingerprint,
         "made_with": package_versions(),
     }
@@ -220,11 +224,65 @@ def read_checkpoint(folder) -> CnnCheckpoint:
     for name, digest in checkpoint.digests.items():
         if not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing; run finetune again to make it anew")
-        if _sha256(folder / name) != digest:
+        if sha256(folder / name) != digest:
             raise InputError(f"{folder / name} is not the file of weights that {path} names")
     return checkpoint
 
 
-def _sha256(path: Path) -> str:
+def starting_weights(settings: CnnSettings, plan: FoldPlan) -> list[str]:
+    """Say which weights the model of each fold starts from.
+
+    Weights that were trained on labels of a held-out field would give these away, so
+    that its prediction were none out of fold.
+
+    Parameters
+    ----------
+    settings : CnnSettings
+        Its `weights`: ``pretrained``, ``random``, a file, a folder that holds one, or the
+        folder of a fine-tuned CNN, whose folds are those of `plan`.
+    plan : FoldPlan
+
+    Returns
+    -------
+    list of str, length n_folds
+        The same for each; of a fine-tuned CNN the weights of the same fold.
+
+    Raises
+    ------
+    InputError
+        If the weights were trained on labels of a field that they would be tested on,
+        or it is not known on which, unless `vouch_for_weights`.
+    """
+    weights = settings.weights
+    if weights not in ("pretrained", "random") and (Path(weights) / MANIFEST).is_file():
+        checkpoint = read_checkpoint(weights)
+        if checkpoint.plan.digest != plan.digest:
+            raise InputError(
+                f"weights {weights} were trained with another fold plan, so that a fold would "
+                "start from weights that saw its labels; use a CNN of this plan, or other weights"
+            )
+        started_from = checkpoint.settings.weights
+        # Format 1, without kept_epoch, took any weights to start from.
+        is_unchecked = "kept_epoch" not in checkpoint.scores
+        is_known = started_from in ("pretrained", "random")
+        if is_unchecked and not is_known and not settings.vouch_for_weights:
+            raise InputError(
+                f"weights {weights} were themselves started from {started_from}, maybe trained on "
+                "labels of fields that are held out here; fine-tune them again, or set "
+                "vouch_for_weights if these have seen none of these fields"
+            )
+        return [str(checkpoint.folder / name) for name in checkpoint.digests]
+    kind = embedding_kind(settings.backbone, weights, plan.frame.index)
+    if kind == "in_sample" and not settings.vouch_for_weights:
+        raise InputError(
+            f"weights {weights} were trained on labels, maybe of fields that are held out here; "
+            "give the folder of a CNN fine-tuned with this fold plan, and each fold starts from "
+            "its own, or set vouch_for_weights if they have seen none of these fields"
+        )
+    return [weights] * plan.n_folds
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

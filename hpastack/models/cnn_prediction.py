@@ -12,19 +12,22 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.embeddings import choose_device
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan
 from hpastack.models.cnn_checkpoint import CnnCheckpoint, read_checkpoint
 from hpastack.models.cnn_fields import FieldSource
-from hpastack.models.cnn_training import predict_logits, repeatable
+from hpastack.models.cnn_logits import predict_logits, repeatable
+from hpastack.models.cnn_processes import Processes, joined_processes
+from hpastack.models.cnn_settings import CnnSettings
+from hpastack.packed import PackedFields
 from hpastack.store import StoreHeader, StoreWriter
 
 
 def predict_store(
     folder, catalogue: pd.DataFrame, path, *, plan: FoldPlan | None = None,
-    views: int | None = None, batch_size: int | None = None, device: str = "auto",
-    jobs: int | None = None, overwrite: bool = False, progress: bool = True,
+    views: int | None = None, crops: int | None = None, batch_size: int | None = None,
+    packed: PackedFields | None = None, device: str = "auto", jobs: int | None = None,
+    overwrite: bool = False, progress: bool = True, processes: Processes | None = None,
 ) -> Path:  # fmt: skip
     """Predict the fields of a catalogue with fine-tuned CNNs, out of fold, into a store.
 
@@ -44,9 +47,9 @@ def predict_store(
         ``<name>__<label id>``.
     plan : FoldPlan, optional
         Checked to be the plan that the CNNs were trained with.
-    views, batch_size : int, optional
+    views, crops, batch_size : int, optional
         As `CnnSettings`; those of the training if left out.
-    device, jobs, progress
+    packed, device, jobs, progress, processes
         As `finetune_folds`.
     overwrite : bool, default=False
         Whether an existing store may be replaced.
@@ -63,14 +66,22 @@ def predict_store(
     InputError
         If the CNNs or the plan do not fit the catalogue, or the store exists.
     """
+    if processes is None:
+        with joined_processes(device) as processes:
+            return predict_store(
+                folder, catalogue, path, plan=plan, views=views, crops=crops,
+                batch_size=batch_size, packed=packed, jobs=jobs, overwrite=overwrite,
+                progress=progress, processes=processes,
+            )  # fmt: skip
     path = Path(path)
     checkpoint = read_checkpoint(folder)
     settings = replace(
         checkpoint.settings,
         views=views or checkpoint.settings.views,
+        crops=crops or checkpoint.settings.crops,
         batch_size=batch_size or checkpoint.settings.batch_size,
     )
-    fold = _folds_of(catalogue, checkpoint, plan)
+    fold = folds_of(catalogue, checkpoint, plan)
     name = path.name.removesuffix(".h5")
     header = StoreHeader(
         kind="out_of_fold",
@@ -81,58 +92,97 @@ def predict_store(
         fold_plan=checkpoint.plan.digest,
         vocabulary=list(checkpoint.vocabulary),
     )
-    torch_device = choose_device(device)
     n_members = checkpoint.plan.n_folds if (fold == -1).any() else 0
     writer = StoreWriter(
         path, header, catalogue.index, fold=fold, n_members=n_members, overwrite=overwrite
     )
+    # All see the same blocks to do before any of them is done.
     blocks = writer.pending()
+    processes.wait()
+    blocks = blocks[processes.own]
     jobs = jobs or joblib.cpu_count()
-    workers = worker_count(torch_device, jobs, len(blocks))
-    models = checkpoint.load_models(torch_device) if blocks else []
+    workers = worker_count(processes, jobs, len(blocks))
+    models = checkpoint.load_models(processes.device) if blocks else []
     predicted = joblib.Parallel(n_jobs=workers, prefer="processes", return_as="generator")(
         joblib.delayed(_predict_block)(
-            models, catalogue.iloc[block], fold[block], settings.size, settings.views,
-            settings.batch_size, max(1, jobs // workers),
+            models, catalogue.iloc[block], fold[block], settings, packed, max(1, jobs // workers)
         )
         for block in blocks
-    )  # fmt: skip
+    )
     bar = tqdm(
         total=sum(block.stop - block.start for block in blocks), desc="predicting", unit="field",
-        delay=1, disable=not progress,
+        delay=1, disable=not (progress and processes.is_first),
     )  # fmt: skip
     with bar:
         for block, (values, members) in zip(blocks, predicted, strict=True):
             writer.write(block, values, members if n_members else None)
             bar.update(len(values))
-    return writer.publish()
+    processes.wait()
+    if processes.is_first:
+        writer.publish()
+    processes.wait()
+    return path
 
 
-def worker_count(device, jobs: int, n_tasks: int) -> int:
-    """Return how many tasks run side by side on a device."""
-    # A GPU is shared badly by processes; tasks take their turns on it.
-    return 1 if device.type != "cpu" else max(1, min(jobs, n_tasks))
+def worker_count(processes: Processes, jobs: int, n_tasks: int) -> int:
+    """Return how many tasks a process runs side by side."""
+    # A GPU is shared badly by processes; tasks take their turns on it. Those of a launcher
+    # have to keep step with each other.
+    alone_on_cpu = processes.n_processes == 1 and processes.device.type == "cpu"
+    return max(1, min(jobs, n_tasks)) if alone_on_cpu else 1
 
 
 def _predict_block(
-    models, catalogue, fold, size, views, batch_size, threads
+    models,
+    catalogue: pd.DataFrame,
+    fold: np.ndarray,
+    settings: CnnSettings,
+    packed: PackedFields | None,
+    threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the logits of the fields, and for test fields those of each model."""
-    source = FieldSource(catalogue, size, threads=threads, memory_limit=math.inf)
+    source = FieldSource(
+        catalogue, settings.size, packed=packed, threads=threads, memory_limit=math.inf
+    )
     n_labels = models[0].num_classes
     test_rows = np.flatnonzero(fold == -1)
     values = np.zeros((len(catalogue), n_labels), np.float32)
     members = np.zeros((len(models), len(test_rows), n_labels), np.float32)
     with repeatable(next(models[0].parameters()).device):
         for k, model in enumerate(models):
-            rows = np.flatnonzero(fold == k)
-            values[rows] = predict_logits(model, source, rows, batch_size, views=views)
-            members[k] = predict_logits(model, source, test_rows, batch_size, views=views)
+            own_rows = np.flatnonzero(fold == k)
+            logits = predict_logits(
+                model, source, np.concatenate([own_rows, test_rows]), settings.batch_size,
+                views=settings.views, crops=settings.crops, precision=settings.precision,
+            )  # fmt: skip
+            values[own_rows], members[k] = logits[: len(own_rows)], logits[len(own_rows) :]
             values[test_rows] += 1.0 / len(models) * members[k]
     return values, members
 
 
-def _folds_of(catalogue: pd.DataFrame, checkpoint: CnnCheckpoint, plan: FoldPlan | None):
+def folds_of(
+    catalogue: pd.DataFrame, checkpoint: CnnCheckpoint, plan: FoldPlan | None
+) -> np.ndarray:
+    """Say which CNN has not seen each field of a catalogue.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+    checkpoint : CnnCheckpoint
+    plan : FoldPlan, optional
+        Checked to be that of the CNNs.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The fold of each training field, -1 for test fields, which none has seen.
+
+    Raises
+    ------
+    InputError
+        If the plan is another one, a training field has no fold, or a test field was
+        trained on.
+    """
     own = checkpoint.plan
     if plan is not None and plan.digest != own.digest:
         raise InputError(

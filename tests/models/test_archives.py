@@ -1,10 +1,12 @@
 """Stacks and stores of earlier formats stay readable; each lies in tests/archives."""
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hpastack.models.stack_files import load_stack
 from hpastack.store import open_store
@@ -53,3 +55,20 @@ def test_a_store_of_version_3_is_read_in_single_precision():
         assert values.dtype == np.float32
         # Half precision keeps 11 bits.
         np.testing.assert_allclose(values, np.arange(18).reshape(6, 3) / 3, rtol=2**-11)
+
+
+def test_a_fine_tuned_cnn_of_version_1_predicts(tmp_path):
+    from hpastack.models.cnn_checkpoint import read_checkpoint
+
+    with tarfile.open(ARCHIVES / "cnn_version_1.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    checkpoint = read_checkpoint(tmp_path / "cnn_version_1")
+    assert checkpoint.vocabulary == ("even", "odd")
+    assert checkpoint.plan.frame["fold"].tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert checkpoint.settings.crops == 1 and checkpoint.settings.crop is None
+    assert checkpoint.preprocessing[1].mean[0] == pytest.approx(0.4907, abs=1e-4)
+    for fold, weight in ((0, 0.01), (1, 0.02)):
+        model = checkpoint.load_model(fold, torch.device("cpu"))
+        # Its weights are all alike.
+        assert all((value == weight).all() for value in model.parameters())
+        assert model(torch.zeros(1, 4, 32, 32)).shape == (1, 2)

@@ -12,22 +12,22 @@ import pytest
 import torch
 
 import hpastack
-from hpastack.catalogue import read_catalogue
 from hpastack.channels import STAINS
 from hpastack.embeddings import create_backbone, read_weights_record
 from hpastack.errors import InputError
-from hpastack.folds import FoldPlan, read_fold_plan
+from hpastack.folds import FoldPlan
 from hpastack.images import read_field
 from hpastack.metrics import macro_average_precision
 from hpastack.models import cnn
 from hpastack.models.cnn import finetune_folds
-from hpastack.models.cnn_batches import augment, mixed, repeat_factors, repeated_rows, turned
-from hpastack.models.cnn_checkpoint import read_checkpoint
+from hpastack.models.cnn_batches import turned
+from hpastack.models.cnn_checkpoint import read_checkpoint, starting_weights
 from hpastack.models.cnn_fields import FieldSource, stain_statistics
+from hpastack.models.cnn_logits import predict_logits
 from hpastack.models.cnn_prediction import predict_store
 from hpastack.models.cnn_settings import CnnSettings
-from hpastack.models.cnn_training import predict_logits, rate_at, train_model
-from hpastack.recipes import CnnRecipe
+from hpastack.models.cnn_state import StateFile
+from hpastack.models.cnn_training import train_model
 from hpastack.store import open_store
 
 SETTINGS = CnnSettings(
@@ -35,21 +35,6 @@ SETTINGS = CnnSettings(
 )
 QUICK = replace(SETTINGS, epochs=1)
 ALONE = {"device": "cpu", "jobs": 1, "progress": False}
-
-
-@pytest.fixture(scope="module")
-def catalogue(shapes):
-    return read_catalogue(shapes.catalogue)
-
-
-@pytest.fixture(scope="module")
-def plan(shapes):
-    return read_fold_plan(shapes.folds)
-
-
-@pytest.fixture(scope="module")
-def vocabulary(shapes):
-    return shapes.vocabulary()
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +93,10 @@ def test_shuffled_labels_score_at_prevalence(tmp_path, catalogue, plan, vocabula
 def test_model_of_a_fold_never_sees_that_fold(tmp_path, monkeypatch, catalogue, plan, vocabulary):
     seen = []
 
-    def spy(model, source, indicator, train_rows, held_out_rows, settings, **options):
-        ids = np.array(source.catalogue.index)
-        seen.append((options["stream"], set(ids[train_rows]), set(ids[held_out_rows])))
-        return train_model(model, source, indicator, train_rows, held_out_rows, settings, **options)
+    def spy(model, fields, settings, processes, **options):
+        ids = np.array(fields.source.catalogue.index)
+        seen.append((options["stream"], set(ids[fields.train]), set(ids[fields.held_out])))
+        return train_model(model, fields, settings, processes, **options)
 
     monkeypatch.setattr(cnn, "train_model", spy)
     finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, QUICK, **ALONE)
@@ -190,6 +175,25 @@ def test_resumes_after_a_kill_between_folds(
     finetune_folds(folder, catalogue, plan, vocabulary, SETTINGS, **ALONE)
     assert weights(folder) == weights(trained)
     assert (folder / "history.csv").read_bytes() == (trained / "history.csv").read_bytes()
+
+
+def test_what_kills_left_behind_is_not_published(
+    tmp_path, trained, catalogue, plan, vocabulary, monkeypatch
+):
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches, pytest.raises(KeyboardInterrupt):
+        patches.setattr(StateFile, "remove", killed)
+        finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, SETTINGS, **ALONE)
+    work = tmp_path / "m.parts"
+    assert (work / "fold_0.state").is_file()
+    for name in (".fold_0.state.1.2.tmp", "fold_3.safetensors", "history_3.csv"):
+        (work / name).write_bytes(b"of a kill, or of a plan with more folds")
+    finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, SETTINGS, **ALONE)
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == sorted(
+        path.name for path in trained.iterdir()
+    )
 
 
 @pytest.mark.slow
@@ -300,58 +304,113 @@ def test_each_fold_predicts_with_the_preprocessing_it_was_trained_with(trained):
     assert models[0].preprocessing != models[1].preprocessing
 
 
-def test_fine_tuned_weights_can_be_started_from(tmp_path, trained, catalogue, plan, vocabulary):
-    again = replace(QUICK, weights=str(trained / "fold_0.safetensors"))
-    checkpoint = finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, again, **ALONE)
-    own = read_weights_record(trained / "fold_0.safetensors")["preprocessing"]
-    assert all(preprocessing.record() == own for preprocessing in checkpoint.preprocessing)
-    with pytest.raises(InputError, match="name one of fold_0"):
-        finetune_folds(
-            tmp_path / "n", catalogue, plan, vocabulary, replace(QUICK, weights=str(trained)),
-            **ALONE,
-        )  # fmt: skip
+def test_each_fold_starts_from_its_own_earlier_weights(
+    tmp_path, trained, catalogue, plan, vocabulary, monkeypatch
+):
+    again = replace(QUICK, weights=str(trained), learning_rate=1e-12)
+    changed = finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, again, **ALONE)
+    for fold in range(3):
+        own, before = (
+            read_weights_record(folder / f"fold_{fold}.safetensors")["preprocessing"]
+            for folder in (tmp_path / "m", trained)
+        )
+        assert own == before
+    device = torch.device("cpu")
+    for model, before in zip(
+        changed.load_models(device), read_checkpoint(trained).load_models(device), strict=True
+    ):
+        # A step of nothing leaves the filters where they were.
+        assert torch.allclose(model.conv1[0].weight, before.conv1[0].weight, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"loss": "focal"},
-        {"loss": "asymmetric"},
-        {"loss": "lsep", "label_smoothing": 0.05},
-        {"label_weight_power": 0.5},
-        {"zoom": 0.2, "stain_dropout": 0.1},
-        {"cutout": 0.2},
-        {"mixup": 0.2},
-        {"ema_decay": 0.9},
-        {"label_smoothing": 0.1},
-        {"repeat_threshold": 0.9},
-    ],
-)
-def test_options_still_learn(catalogue, plan, vocabulary, change):
-    settings = replace(SETTINGS, **change)
-    ids, indicator = training_labels(catalogue, vocabulary)
-    source = FieldSource(catalogue.loc[ids], 32)
-    fold = plan.frame["fold"].loc[ids].to_numpy()
-    model = create_backbone("test_resnet", weights="random", size=32, num_classes=3)
-    history = []
-    train_model(
-        model, source, indicator, np.flatnonzero(fold != 0), np.flatnonzero(fold == 0), settings,
-        device=torch.device("cpu"), report=history.append,
-    )  # fmt: skip
-    assert history[-1]["macro_ap"] > indicator.mean() + 0.15
+def test_weights_that_saw_the_held_out_labels_are_refused(
+    tmp_path, trained, catalogue, plan, vocabulary
+):
+    def start_from(weights, plan):
+        settings = replace(QUICK, weights=str(weights))
+        return finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, settings, **ALONE)
+
+    with pytest.raises(InputError, match="trained on labels.*give the folder"):
+        start_from(trained / "fold_0.safetensors", plan)
+    alone = tmp_path / "alone.safetensors"
+    shutil.copyfile(trained / "fold_0.safetensors", alone)
+    with pytest.raises(InputError, match="trained on labels"):
+        start_from(alone, plan)
+    frame = plan.frame.copy()
+    frame["fold"] = (frame["fold"] + 1) % 3
+    with pytest.raises(InputError, match="another fold plan"):
+        start_from(trained, FoldPlan(frame))
+    assert not (tmp_path / "m.parts").exists()
+    vouched = replace(QUICK, weights=str(alone), vouch_for_weights=True)
+    finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, vouched, **ALONE)
 
 
-def test_loss_that_runs_away(catalogue, vocabulary):
-    ids, indicator = training_labels(catalogue, vocabulary)
-    model = create_backbone("test_resnet", weights="random", size=32, num_classes=3)
+def test_a_cnn_of_format_1_may_have_started_from_any_weights(copied, plan):
+    settings = replace(QUICK, weights=str(copied))
+    manifest = json.loads((copied / "cnn.json").read_text())
+    manifest["version"] = 1
+    del manifest["scores"]["kept_epoch"]
+    (copied / "cnn.json").write_text(json.dumps(manifest))
+    wanted = [str(copied / f"fold_{fold}.safetensors") for fold in range(3)]
+    assert starting_weights(settings, plan) == wanted
+    manifest["settings"]["weights"] = "elsewhere.safetensors"
+    (copied / "cnn.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="started from elsewhere.safetensors, maybe"):
+        starting_weights(settings, plan)
+    assert starting_weights(replace(settings, vouch_for_weights=True), plan) == wanted
+
+
+def test_a_network_of_some_stains_and_a_crop(tmp_path, catalogue, plan, vocabulary):
+    settings = replace(
+        QUICK, stains=["blue", "green"], crop=24, crops=5, views=8, normalise="fields"
+    )
+    checkpoint = finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, settings, **ALONE)
+    for fold, preprocessing in enumerate(checkpoint.preprocessing):
+        assert preprocessing.stains == ("blue", "green")
+        assert (preprocessing.size, preprocessing.crop) == (32, 24)
+        model = checkpoint.load_model(fold, torch.device("cpu"))
+        source = FieldSource(catalogue.iloc[:3], 32)
+        found = predict_logits(model, source, np.arange(3), 2, views=8, crops=5)
+        squares = [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]
+        pixels = torch.from_numpy(source.pixels)[:, [2, 1]].float() / 255
+        mean, sd = (
+            torch.tensor(v).view(1, 2, 1, 1) for v in (preprocessing.mean, preprocessing.sd)
+        )
+        with torch.no_grad():
+            each = [
+                model(turned((pixels[:, :, y : y + 24, x : x + 24] - mean) / sd, view)).numpy()
+                for y, x in squares
+                for view in range(8)
+            ]
+        assert np.allclose(found, np.mean(each, axis=0), atol=1e-5)
+
+
+def test_a_crop_is_that_of_the_settings_and_not_of_the_weights(
+    tmp_path, catalogue, plan, vocabulary
+):
+    options = (catalogue, plan, vocabulary)
+    cropped = replace(QUICK, backbone="test_vit", crop=16)
+    finetune_folds(tmp_path / "cropped", *options, cropped, **ALONE)
+    whole = replace(cropped, weights=str(tmp_path / "cropped"), crop=None)
+    checkpoint = finetune_folds(tmp_path / "whole", *options, whole, **ALONE)
+    assert [preprocessing.crop for preprocessing in checkpoint.preprocessing] == [None] * 3
+    model = checkpoint.load_model(0, torch.device("cpu"))
+    source = FieldSource(catalogue.iloc[:3], 32)
+    pixels = torch.from_numpy(source.pixels).float() / 255
     with torch.no_grad():
-        model.get_classifier().weight.fill_(torch.inf)
-    rows = np.arange(8)
-    with pytest.raises(InputError, match="lower learning_rate"):
-        train_model(
-            model, FieldSource(catalogue.loc[ids], 32), indicator, rows, rows, QUICK,
-            device=torch.device("cpu"),
-        )  # fmt: skip
+        wanted = model(model.preprocessing.scale(pixels)).numpy()
+    assert np.allclose(predict_logits(model, source, np.arange(3), 3), wanted, atol=1e-5)
+
+
+def test_weights_trained_on_other_fields_can_be_started_from(
+    tmp_path, trained, catalogue, plan, vocabulary
+):
+    renamed = catalogue.rename(index=lambda image_id: f"other_{image_id}")
+    other_plan = FoldPlan(plan.frame.rename(index=lambda image_id: f"other_{image_id}"))
+    settings = replace(QUICK, weights=str(trained / "fold_1.safetensors"))
+    made = finetune_folds(tmp_path / "m", renamed, other_plan, vocabulary, settings, **ALONE)
+    record = read_weights_record(trained / "fold_1.safetensors")
+    assert all(p.record() == record["preprocessing"] for p in made.preprocessing)
 
 
 def test_streamed_fields_are_those_in_memory(catalogue):
@@ -372,23 +431,6 @@ def test_statistics_worked_by_hand():
     assert np.allclose(sd, (0.5, 1 / 255, 1 / 255, 1 / 255))
 
 
-def test_repeats_worked_by_hand():
-    # the second label is on one field of four: sqrt(1 / 0.25) = 2
-    indicator = np.array([[1, 0], [1, 0], [1, 0], [1, 1]])
-    assert repeat_factors(indicator, 1.0).tolist() == [1, 1, 1, 2]
-    assert repeat_factors(indicator, 0.0).tolist() == [1, 1, 1, 1]
-    rng = np.random.default_rng(0)
-    rows = repeated_rows(np.array([5, 6]), np.array([2.0, 1.5]), rng)
-    assert (rows == 5).sum() == 2
-    assert (rows == 6).sum() in (1, 2)
-
-
-def test_eight_views_are_all_different_and_undone_by_the_mean():
-    batch = torch.arange(16.0).view(1, 1, 4, 4)
-    views = [turned(batch, view) for view in range(8)]
-    assert len({tuple(view.flatten().tolist()) for view in views}) == 8
-
-
 def test_mean_of_views_does_not_change_with_a_turn(catalogue):
     model = create_backbone("test_resnet", weights="random", size=32, num_classes=3)
     source = FieldSource(catalogue.iloc[:4], 32)
@@ -397,99 +439,6 @@ def test_mean_of_views_does_not_change_with_a_turn(catalogue):
     source.pixels = np.rot90(source.pixels, axes=(2, 3)).copy()
     assert np.allclose(predict_logits(model, source, rows, 4, views=8), upright, atol=1e-5)
     assert not np.allclose(predict_logits(model, source, rows, 4), upright, atol=1e-3)
-
-
-def test_augmentation_keeps_what_labels_depend_on():
-    settings = replace(SETTINGS, brightness=0.0, offset=0.0, shift=0.25)
-    batch = torch.zeros(64, 4, 8, 8)
-    batch[:, 1, 3:5, 3:5] = 1.0
-    changed = augment(batch, np.random.default_rng(0), settings)
-    assert changed.shape == batch.shape
-    assert changed[:, [0, 2, 3]].sum() == 0
-    assert (changed.sum(dim=(1, 2, 3)) == 4).all()  # a shift of 2 never cuts the square
-    assert len({tuple(field.flatten().tolist()) for field in changed}) > 5
-    brighter = augment(batch, np.random.default_rng(0), replace(SETTINGS, shift=0.0))
-    assert brighter.min() >= 0
-    assert brighter.max() > 1
-    assert torch.equal(
-        brighter, augment(batch, np.random.default_rng(0), replace(SETTINGS, shift=0.0))
-    )
-
-
-UNCHANGED = replace(SETTINGS, turns=False, shift=0.0, brightness=0.0, offset=0.0)
-
-
-def test_nothing_is_changed_where_nothing_is_asked_for():
-    batch = torch.rand(3, 4, 8, 8)
-    assert torch.equal(augment(batch, np.random.default_rng(0), UNCHANGED), batch)
-    targets = torch.rand(3, 2)
-    assert mixed(batch, targets, np.random.default_rng(0), 0) == (batch, targets)
-
-
-def test_zoom_changes_sizes_about_the_middle():
-    batch = torch.zeros(200, 4, 32, 32)
-    batch[:, :, 8:24, 8:24] = 1
-    areas = augment(batch, np.random.default_rng(0), replace(UNCHANGED, zoom=0.25)).mean((1, 2, 3))
-    low, high = (16 * 0.75 / 32) ** 2, (16 * 1.25 / 32) ** 2
-    assert low - 0.01 < areas.min() < low + 0.03 and high - 0.05 < areas.max() < high + 0.01
-    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, zoom=0.25))
-    assert torch.allclose(changed, changed.flip(3), atol=1e-5)
-    assert torch.allclose(changed, changed.transpose(2, 3), atol=1e-5)
-
-
-def test_a_dropped_stain_is_never_the_protein():
-    batch = torch.ones(2000, 4, 2, 2)
-    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, stain_dropout=0.3))
-    black = (changed == 0).all(dim=(2, 3)).float()
-    assert black[:, STAINS.index("green")].sum() == 0
-    assert black.sum(dim=1).max() == 1
-    assert black.sum(dim=1).mean().item() == pytest.approx(0.3, abs=0.03)
-    assert black[:, [0, 2, 3]].mean(dim=0).numpy() == pytest.approx([0.1] * 3, abs=0.03)
-
-
-def test_a_cut_out_square_lies_anywhere_within():
-    batch = torch.ones(300, 4, 10, 10)
-    changed = augment(batch, np.random.default_rng(0), replace(UNCHANGED, cutout=0.3))
-    assert (changed.sum(dim=(1, 2, 3)) == 4 * (100 - 9)).all()
-    assert (changed.mean(dim=(0, 1)) < 1).all()  # corners, too
-
-
-def test_mixed_fields_have_mixed_labels():
-    batch = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2)
-    targets = torch.eye(6)
-    fields, labels = mixed(batch, targets, np.random.default_rng(0), 0.5)
-    assert torch.allclose(labels.sum(dim=1), torch.ones(6))
-    # A field's number is the mean of the numbers of those mixed.
-    assert torch.allclose(fields[:, 0, 0, 0], labels @ torch.arange(6.0), atol=1e-5)
-    assert (labels > 0).sum() > 6
-
-
-def test_rate_falls_from_the_top():
-    assert rate_at(0.0, 0.0) == 1.0
-    assert rate_at(1.0, 0.1) == pytest.approx(0.01)
-    assert rate_at(0.1, 0.1) == 1.0
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
-        ({"shift": 0.9}, "shift is 0.9; it must be from 0 to 0.5"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"loss": "hinge"}, "loss 'hinge' is unknown"),
-        ({"label_weight_power": 2}, "label_weight_power is 2; it must be from 0 to 1"),
-        ({"views": 4}, "views is 4; it must be 1 or 8"),
-    ],
-)
-def test_wrong_settings(change, message):
-    with pytest.raises(InputError, match=message):
-        replace(SETTINGS, **change)
-
-
-def test_recipe_has_the_keys_and_defaults_of_the_settings():
-    recipe = CnnRecipe(type="cnn", backbone="resnet18")
-    assert recipe.model_dump(exclude={"type"}) == CnnSettings("resnet18").record()
 
 
 def test_weights_are_never_unpickled_freely():

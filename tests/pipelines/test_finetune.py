@@ -47,6 +47,12 @@ def test_trains_predicts_and_says_what_it_wrote(workspace, capsys):
     assert (workspace.models / "tiny" / "fold_0.safetensors").stat().st_mtime_ns == weights
     with open_store(workspace.store("tiny")) as store:
         assert (store.values() == values).all()
+    # another workspace's checkpoints
+    names = workspace.vocabulary_file.read_text(encoding="utf-8")
+    workspace.vocabulary_file.write_text("stripes\ndisc\nred\n", encoding="utf-8")
+    assert run(workspace, "--predict-only", "--overwrite") == 2
+    assert "trained for the labels disc, stripes, red" in capsys.readouterr().err
+    workspace.vocabulary_file.write_text(names, encoding="utf-8")
     # new fields only, in a workspace without folds
     catalogue = read_catalogue(workspace.catalogue)
     write_catalogue(workspace.catalogue, catalogue[catalogue["split"] == "test"])
@@ -67,6 +73,7 @@ def test_trains_predicts_and_says_what_it_wrote(workspace, capsys):
         (("--set", "weights=nowhere.safetensors"), "there is no such file"),
         (("--device", "cuda:99"), "not on this machine"),
         (("--predict-only",), "holds no fine-tuned CNN"),
+        (("--predict-only", "--set", "epochs=9"), "only views, crops, batch_size can be set"),
     ],
 )
 def test_mistakes(workspace, capsys, arguments, message):

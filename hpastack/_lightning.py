@@ -1,0 +1,51 @@
+"""The one door to Lightning, which runs the training loop and is slow to import."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hpastack.errors import InputError
+
+try:
+    import lightning.pytorch as lightning
+    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+except ModuleNotFoundError as error:
+    raise InputError(
+        f"fine-tuning needs {error.name}, which is not installed; run: pip install 'hpastack[cnn]'"
+    ) from error
+
+__all__ = ["cluster_environment", "lightning", "quietly"]
+
+
+def cluster_environment(n_processes: int):
+    """Return where Lightning reads which process this is.
+
+    Named, because within the job of a scheduler it would otherwise take that
+    job's tasks for the processes of the training.
+    """
+    return LightningEnvironment() if n_processes == 1 else TorchElasticEnvironment()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Run a trainer without its banners, and let Ctrl-C end it as it ends everything else."""
+    logger = logging.getLogger("lightning.pytorch")
+    level, on_interrupt = logger.level, signal.getsignal(signal.SIGINT)
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Advice on data loaders and GPUs that are left unused on purpose.
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    except SystemExit as stop:
+        # The trainer turns Ctrl-C into an exit, and ignores it from then on.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
+    finally:
+        logger.setLevel(level)

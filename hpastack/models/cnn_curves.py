@@ -1,0 +1,137 @@
+"""What is written of a training for people: curves while it runs, scores when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpastack.files import published, remove
+from hpastack.folds import FoldPlan
+from hpastack.metrics import (
+    average_precisions,
+    cluster_draws,
+    macro_average_precision,
+    score_interval,
+)
+
+#: The folder of TensorBoard's event files in that of a CNN: one in it a fold, and one of scores.
+TENSORBOARD = "tensorboard"
+#: The table of scores by label.
+SCORES = "scores.csv"
+
+
+class FoldCurves:
+    """Write the curves of one training to CSV and for TensorBoard, as they come.
+
+    Parameters
+    ----------
+    folder : Path
+        The table is ``history_<fold>.csv`` in it; event files lie in ``tensorboard/fold_<fold>``.
+    fold : int
+    """
+
+    def __init__(self, folder: Path, fold: int):
+        self.path = live_history(folder, fold)
+        self._events = folder / TENSORBOARD / f"fold_{fold}"
+        self._writer = None
+
+    def clear(self) -> None:
+        """Remove what another training has left."""
+        remove(self.path)
+        remove(self._events)
+
+    def step(self, n_steps: int, loss: float, learning_rate: float) -> None:
+        """Write what a step of the optimizer is like."""
+        writer = self._open(n_steps)
+        writer.add_scalar("step/loss", loss, n_steps)
+        writer.add_scalar("step/learning_rate", learning_rate, n_steps)
+
+    def epoch(self, row: dict) -> None:
+        """Write the row of an epoch, in place of what stands there from that epoch on."""
+        earlier = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=[*row])
+        earlier = earlier[earlier["epoch"] < row["epoch"]]
+        with published(self.path) as draft:
+            table = pd.DataFrame([*earlier.to_dict("records"), row])
+            table.to_csv(draft, index=False, lineterminator="\n")
+        writer = self._open(0)
+        for name in ("loss", "macro_ap", "watched_macro_ap"):
+            if name in row:
+                writer.add_scalar(f"epoch/{name}", row[name], row["epoch"])
+        writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, n_steps: int):
+        if self._writer is None:
+            # What an interrupted training wrote of later steps is not shown.
+            self._writer = _summary_writer(self._events, purge_step=n_steps or None)
+        return self._writer
+
+
+def live_history(folder: Path, fold: int) -> Path:
+    """Return where the epochs of a fold are listed while it is being trained."""
+    return folder / f"history_{fold}.csv"
+
+
+def write_scores(
+    folder: Path, plan: FoldPlan, indicator: np.ndarray, logits: np.ndarray,
+    names: Sequence[str], image_ids: Sequence[str],
+) -> pd.DataFrame:  # fmt: skip
+    """Score out-of-fold predictions, label by label, to CSV and for TensorBoard.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the CNN; gets ``scores.csv`` and ``tensorboard/out_of_fold``.
+    plan : FoldPlan
+    indicator : ndarray of {0, 1}, shape (n, n_labels)
+    logits : ndarray of float, shape (n, n_labels)
+        Out of fold.
+    names : sequence of str, length n_labels
+    image_ids : sequence of str, length n
+        The training fields.
+
+    Returns
+    -------
+    DataFrame
+        A row a label and a last one for all (``macro``): ``label``, ``n_positives``,
+        ``prevalence``, ``average_precision``, and its interval, ``low`` and ``high``: 95 %, by
+        drawing clusters.
+    """
+    draws = cluster_draws(plan.frame["cluster"].loc[list(image_ids)])
+    each = average_precisions(indicator, logits)
+    macro = macro_average_precision(indicator, logits)
+    low, high = score_interval(each, average_precisions(indicator, logits, draws))
+    of_all = score_interval(macro, macro_average_precision(indicator, logits, draws))
+    prevalence = indicator.mean(axis=0)
+    table = pd.DataFrame(
+        {
+            "label": [*names, "macro"],
+            "n_positives": [*indicator.sum(axis=0).tolist(), int(indicator.sum())],
+            "prevalence": [*prevalence, prevalence.mean()],
+            "average_precision": [*each, macro],
+            "low": [*low, of_all[0]],
+            "high": [*high, of_all[1]],
+        }
+    )
+    with published(folder / SCORES) as draft:
+        table.to_csv(draft, index=False, lineterminator="\n")
+    with published(folder / TENSORBOARD / "out_of_fold") as draft:
+        writer = _summary_writer(draft)
+        for number, row in enumerate(table.itertuples()):
+            writer.add_scalar(f"average_precision/{number:02d}_{row.label}", row.average_precision)
+        writer.close()
+    return table
+
+
+def _summary_writer(folder: Path, **options):
+    # Not above: it is slow to import, and only fine-tuning needs it.
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), **options)
