@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,10 +16,17 @@ from tqdm import tqdm
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
-from hpastack.folds import check_plan, read_fold_plan
+from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.images import read_field
+from hpastack.labels import Vocabulary
 from hpastack.models.stack_inputs import gather_label_free
-from hpastack.neighbours import nearest_fields, neighbour_scores, unit_vectors
+from hpastack.neighbours import (
+    NeighbourScores,
+    nearest_fields,
+    neighbour_scores,
+    unit_vectors,
+)
+from hpastack.packed import find_packed
 from hpastack.report.neighbour_sheet import neighbour_sheet
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
@@ -37,9 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add(
-        "stores", nargs="+", metavar="STORE",
+        "stores", nargs="*", metavar="STORE",
         help="label-free features or embeddings: names of stores in features/",
     )  # fmt: skip
+    add(
+        "--cnn", metavar="NAME",
+        help="instead of stores, a fine-tuned CNN in models/: each fold's sees the fields that it "
+        "was not trained on",
+    )  # fmt: skip
+    add("--device", default="auto", help="where the CNN runs: auto, cpu, cuda (default: auto)")
     add(
         "--name", default="neighbours",
         help="of the store of scores; that of similarities is NAME_similarity",
@@ -65,7 +80,13 @@ def _run(args: argparse.Namespace) -> None:
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     )
+    if bool(args.stores) == bool(args.cnn):
+        raise InputError("name stores to compare fields by, or a CNN with --cnn")
     if args.show:
+        if args.cnn:
+            raise InputError(
+                "--show compares fields by stores: the CNNs of two folds see in different spaces"
+            )
         _show(args, workspace, catalogue)
     else:
         _score(args, workspace, catalogue)
@@ -102,37 +123,74 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
             "duplicate in another fold would give the labels away; make folds that do not: "
             "python -m pipelines.cluster --overwrite"
         )
-    n_neighbours = args.n_neighbours or 32
-    ids, made_from = list(catalogue.index), catalogue_digest(catalogue)
-    found = neighbour_scores(
-        _vectors(args.stores, workspace, catalogue, made_from),
-        y,
-        plan.frame["fold"],
-        ids,
-        n_neighbours=n_neighbours,
-        temperature=args.temperature,
-        progress=partial(tqdm, delay=1),
-    )
+    made_from = catalogue_digest(catalogue)
     recipe = {
-        "type": "neighbours", "name": name, "stores": args.stores, "n_neighbours": n_neighbours,
+        "type": "neighbours", "name": name, "n_neighbours": args.n_neighbours or 32,
         "temperature": args.temperature, "fold_plan": plan.digest,
     }  # fmt: skip
+    parts = outputs[0].with_name(f"{name}.neighbours.parts")
+    if args.cnn:
+        found, seen_by = _by_cnn(args, workspace, catalogue, plan, recipe, parts)
+    else:
+        found = neighbour_scores(
+            _vectors(args.stores, workspace, catalogue, made_from), y, plan.frame["fold"],
+            list(catalogue.index), n_neighbours=recipe["n_neighbours"],
+            temperature=args.temperature, progress=partial(tqdm, delay=1),
+        )  # fmt: skip
+        seen_by = {"stores": args.stores}
+    recipe |= seen_by
+    _write(outputs, recipe, found, catalogue, plan, vocabulary, made_from, by_cnn=bool(args.cnn))
+    shutil.rmtree(parts, ignore_errors=True)
+    n_train = len(train)
+    print(
+        f"wrote {outputs[0]} ({n_train} training fields out of fold, "
+        f"{len(catalogue) - n_train} others) "
+        f"and {outputs[1]}"
+    )
+
+
+def _by_cnn(
+    args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame, plan: FoldPlan,
+    recipe: dict, parts: Path,
+) -> tuple[NeighbourScores, dict]:  # fmt: skip
+    # Here, as neighbours by stores need no torch.
+    from hpastack.models.cnn_checkpoint import read_checkpoint
+    from hpastack.models.cnn_neighbours import cnn_neighbour_scores
+
+    folder = workspace.models / args.cnn
+    checkpoint = read_checkpoint(folder)
+    if checkpoint.plan.digest != plan.digest:
+        raise InputError(f"{folder} was trained with another fold plan than {workspace.folds}")
+    found = cnn_neighbour_scores(
+        folder, catalogue, workspace.vocabulary(), parts, n_neighbours=recipe["n_neighbours"],
+        temperature=args.temperature, packed=find_packed(workspace.packed), device=args.device,
+        jobs=args.jobs, progress=partial(tqdm, delay=1),
+    )  # fmt: skip
+    return found, {"cnn": args.cnn, "checkpoints": checkpoint.digests}
+
+
+def _write(
+    outputs: list[Path], recipe: dict, found: NeighbourScores, catalogue: pd.DataFrame,
+    plan: FoldPlan, vocabulary: Vocabulary, made_from: str, *, by_cnn: bool,
+) -> None:  # fmt: skip
+    """Write the stores of scores and of similarities."""
+    name, ids = recipe["name"], list(catalogue.index)
     fold = plan.frame["fold"].reindex(catalogue.index).fillna(-1).to_numpy(dtype=np.int64)
     scores = StoreHeader(
         "out_of_fold", "scores", [f"{name}__{label}" for label in range(len(vocabulary))],
         recipe=recipe, made_from=made_from, fold_plan=plan.digest, vocabulary=list(vocabulary),
     )  # fmt: skip
+    # How alike two fields look is seen without labels, but not by a CNN that learned from them.
     similarity = StoreHeader(
-        "label_free", "features", [f"{name}_similarity__{c}" for c in found.similarity.columns],
-        recipe=recipe, made_from=made_from,
+        "out_of_fold" if by_cnn else "label_free", "features",
+        [f"{name}_similarity__{column}" for column in found.similarity.columns],
+        recipe=recipe, made_from=made_from, fold_plan=plan.digest if by_cnn else "",
     )  # fmt: skip
     write_store(outputs[0], scores, ids, found.scores, fold=fold, overwrite=True)
-    write_store(outputs[1], similarity, ids, found.similarity, overwrite=True)
-    n_train = len(train)
-    print(
-        f"wrote {outputs[0]} ({n_train} training fields out of fold, {len(ids) - n_train} others) "
-        f"and {outputs[1]}"
-    )
+    write_store(
+        outputs[1], similarity, ids, found.similarity, fold=fold if by_cnn else None,
+        overwrite=True,
+    )  # fmt: skip
 
 
 def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:

@@ -235,7 +235,8 @@ def _remaker(recipe: Mapping[str, Any], name: str) -> str:
     if recipe.get("type") in ("handcrafted", "embedding"):
         return f"extract {name}"
     if recipe.get("type") == "neighbours":
-        return f"neighbours {' '.join(recipe['stores'])} --name {recipe['name']}"
+        seen_by = f"--cnn {recipe['cnn']}" if "cnn" in recipe else " ".join(recipe["stores"])
+        return f"neighbours {seen_by} --name {recipe['name']}"
     return ""
 
 

@@ -3,14 +3,16 @@
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
 from hpastack.folds import FoldPlan, read_fold_plan, write_fold_plan
+from hpastack.metrics import macro_average_precision
 from hpastack.models.stack_inputs import gather_stores
 from hpastack.store import StoreHeader, open_store, write_store
 from hpastack.workspace import Workspace
-from pipelines import extract, neighbours
+from pipelines import extract, finetune, neighbours
 
 
 @pytest.fixture
@@ -102,3 +104,48 @@ def test_changed_fields_put_the_scores_out_of_date(workspace):
         gather_stores(
             [workspace.store("neighbours")], ["field_00"], workspace.vocabulary(), made_from="new"
         )
+
+
+def test_a_fine_tuned_cnn_finds_neighbours_out_of_fold(workspace, capsys):
+    workspace.models.mkdir()
+    recipe = {
+        "type": "cnn", "backbone": "test_resnet", "weights": "random", "size": 32, "epochs": 4,
+        "batch_size": 8, "learning_rate": 0.003,
+    }  # fmt: skip
+    (workspace.models / "tiny.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert neighbours.main(at(workspace, "--cnn", "tiny")) == 2
+    assert "holds no fine-tuned CNN" in capsys.readouterr().err
+    assert finetune.main(at(workspace, "tiny", "--device", "cpu")) == 0
+    given = at(workspace, "--cnn", "tiny", "--n-neighbours", "5", "--device", "cpu")
+    assert neighbours.main(given) == 0
+    assert not list(workspace.features.glob("*.parts"))
+    plan = read_fold_plan(workspace.folds)
+    with open_store(workspace.store("neighbours_similarity")) as store:
+        assert (store.kind, store.content, store.fold_plan) == (
+            "out_of_fold", "features", plan.digest,
+        )  # fmt: skip
+    with open_store(workspace.store("neighbours")) as store:
+        assert store.recipe["cnn"] == "tiny" and len(store.recipe["checkpoints"]) == 3
+        scores = store.to_frame()
+    catalogue = read_catalogue(workspace.catalogue)
+    train = catalogue[catalogue["split"] == "train"]
+    inputs = gather_stores(
+        [workspace.store(n) for n in ("tiny", "neighbours", "neighbours_similarity")],
+        list(train.index), workspace.vocabulary(), plan=plan,
+    )  # fmt: skip
+    assert inputs.scores == ["neighbours"] and inputs.table.shape == (60, 3 + 3 + 2)
+    y = workspace.vocabulary().indicator(train["target"])
+    assert macro_average_precision(y, scores.loc[train.index].to_numpy()) > y.mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "name stores to compare fields by, or a CNN with --cnn"),
+        (("intensity", "--cnn", "tiny"), "name stores to compare fields by, or a CNN with --cnn"),
+        (("--cnn", "tiny", "--show", "field_00"), "see in different spaces"),
+    ],
+)
+def test_either_stores_or_a_cnn(workspace, capsys, arguments, message):
+    assert neighbours.main(at(workspace, *arguments)) == 2
+    assert message in capsys.readouterr().err
