@@ -16,6 +16,7 @@ from benchmarks import (
     extraction,
     feature_patterns,
     features,
+    finetuning,
     folds,
     honesty,
     leakage,
@@ -59,6 +60,7 @@ def main() -> None:
     honesty.main()
     members.main()
     leakage.main()
+    finetuning.main()
 
 
 if __name__ == "__main__":

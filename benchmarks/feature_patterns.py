@@ -42,7 +42,7 @@ def main() -> None:
     print("family | columns | macro F1 | macro average precision")
     for name, families in [*((f, [f]) for f in FAMILIES), ("together", chosen_families())]:
         table = features[feature_columns(families)]
-        probabilities = _out_of_fold(table.to_numpy(np.float32), y, folds)
+        probabilities = out_of_fold(table.to_numpy(np.float32), y, folds)
         given = probabilities.argmax(axis=1)
         score = f1_score(labels, given, average="macro")
         precision = macro_average_precision(y, probabilities)
@@ -77,7 +77,8 @@ def _measure(drawing: dict) -> dict[str, float]:
     return field_features(draw_field(**drawing), list(FAMILIES))
 
 
-def _out_of_fold(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def out_of_fold(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return the probabilities of a LightGBM for each label, out of fold."""
     columns = joblib.Parallel(n_jobs=-1, prefer="threads")(
         joblib.delayed(_of_label)(X, y[:, label], folds) for label in range(y.shape[1])
     )
@@ -86,10 +87,11 @@ def _out_of_fold(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 def _of_label(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
     probabilities = np.zeros(len(y))
-    for fold in range(N_FOLDS):
+    for fold in np.unique(folds):
         held_out = folds == fold
-        model = LGBMClassifier(**TREES).fit(X[~held_out], y[~held_out])
-        probabilities[held_out] = model.predict_proba(X[held_out])[:, 1]
+        if y[~held_out].any():
+            model = LGBMClassifier(**TREES).fit(X[~held_out], y[~held_out])
+            probabilities[held_out] = model.predict_proba(X[held_out])[:, 1]
     return probabilities
 
 

@@ -1,0 +1,244 @@
+"""What a small CNN learns of 600 fields on a CPU, and what it is not to learn.
+
+Synthetic fields of 128 px with wells and near-duplicates, fine-tuned with the command a user
+would type. Out-of-fold average precision stands beside that on test fields of other wells,
+beside the prevalence, and beside hand-crafted features. Then what must not be learned:
+labels that were shuffled, and the labels of near-duplicates planted among the training fields.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import yaml
+
+from benchmarks.feature_patterns import out_of_fold
+from hpastack.catalogue import read_catalogue
+from hpastack.channels import STAINS
+from hpastack.folds import read_fold_plan
+from hpastack.labels import HPA_2018
+from hpastack.metrics import (
+    average_precisions,
+    cluster_draws,
+    macro_average_precision,
+    score_interval,
+)
+from hpastack.store import open_store
+
+SIZE = 128
+N_SPLITS = 4
+COMMONEST = 6
+RECIPE = {
+    "type": "cnn", "backbone": "test_resnet", "weights": "random", "pool": "gem", "size": SIZE,
+    "epochs": 40, "batch_size": 16, "learning_rate": 0.004, "ema_decay": 0.99, "zoom": 0.2,
+    "brightness": 0.4, "offset": 0.03, "cutout": 0.2, "mixup": 0.1, "views": 8,
+    "repeat_threshold": 0.1,
+}  # fmt: skip
+# Enough to learn copies by heart, for the runs with shuffled labels.
+SHUFFLED = {
+    "epochs": 25, "turns": False, "zoom": 0.0, "brightness": 0.1, "cutout": 0.0, "mixup": 0.0,
+    "views": 1,
+}  # fmt: skip
+
+
+def main(n_train: int = 600, n_test: int = 400, recipe: dict | None = None) -> None:
+    recipe = {**RECIPE, **(recipe or {})}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        plain = _workspace(root / "plain", n_train, n_test)
+        _compare(plain, recipe)
+        _refuse_to_learn(root, plain, recipe)
+
+
+def _workspace(root: Path, n_train: int, n_test: int) -> Path:
+    fields = root / "synthetic"
+    _run("synthesize", root, fields, "--train", n_train, "--test", n_test, "--size", SIZE,
+         "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2)  # fmt: skip
+    _run("prepare", root, fields, "--groups", fields / "groups.csv")
+    _run("cluster", root, "--n-splits", N_SPLITS)
+    return root
+
+
+def _compare(root: Path, recipe: dict) -> None:
+    """Show out-of-fold, test and hand-crafted scores."""
+    train, y, clusters, folds = _training(root)
+    seconds = _finetune(root, recipe)
+    _run("extract", root, "handcrafted", "--set", f"size={SIZE}")
+    network = _rows(root, "net", train.index)
+    with open_store(root / "features" / "handcrafted.h5") as store:
+        features = store.to_frame(train.index).to_numpy()
+    trees = out_of_fold(features, y, folds)
+    truth = pd.read_csv(root / "synthetic" / "test_truth.csv", dtype=str).set_index("Id")["Target"]
+    twins = pd.read_csv(root / "synthetic" / "planted_duplicates.csv")["Id"]
+    truth = truth.drop(twins, errors="ignore")
+    wells = pd.read_csv(root / "synthetic" / "groups.csv", dtype=str).set_index("Id")["well"]
+    y_test = HPA_2018.indicator(truth)
+    print(
+        f"finetuning: {len(train)} training fields of {SIZE} px, {N_SPLITS} folds, "
+        f"{recipe['epochs']} epochs, in {seconds / 60:.1f} min; {len(truth)} test fields of other "
+        f"wells; prevalence {y.mean():.3f}"
+    )
+    print("macro average precision | 95 % interval")
+    for name, of, scores, groups in (
+        ("CNN, out of fold", y, network, clusters),
+        ("CNN, test fields", y_test, _rows(root, "net", truth.index), wells.loc[truth.index]),
+        ("hand-crafted features, out of fold", y, trees, clusters),
+    ):
+        print(f"{name} | {_with_interval(of, scores, groups)}")
+    _alone(root, y, folds, clusters, network, y_test, wells.loc[truth.index], truth.index)
+    commonest = np.argsort(-y.sum(axis=0))[:COMMONEST]
+    print("the commonest labels | positives | CNN | hand-crafted features")
+    by_network, by_trees = average_precisions(y, network), average_precisions(y, trees)
+    for label in commonest:
+        print(
+            f"{HPA_2018.names[label]} | {y[:, label].sum()} | {by_network[label]:.3f} | "
+            f"{by_trees[label]:.3f}"
+        )
+    print(
+        f"their mean | | {by_network[commonest].mean():.3f} | {by_trees[commonest].mean():.3f}",
+        flush=True,
+    )
+
+
+def _alone(
+    root: Path, y: np.ndarray, folds: np.ndarray, clusters: pd.Series, network: np.ndarray,
+    y_test: np.ndarray, wells: pd.Series, tested: pd.Index,
+) -> None:  # fmt: skip
+    """Show what each fold's CNN scores by itself: like with like, without a mean over CNNs."""
+    with open_store(root / "features" / "net.h5") as store:
+        rows = pd.Index(np.array(store.image_ids)[store.fold == -1]).get_indexer(tested)
+        members = store.members()[:, rows]
+    held_out = [folds == fold for fold in range(N_SPLITS)]
+    of_folds = np.array([macro_average_precision(y[of], network[of]) for of in held_out])
+    of_models = np.array([macro_average_precision(y_test, own) for own in members])
+    fold_draws = [
+        macro_average_precision(y[of], network[of], cluster_draws(clusters[of])) for of in held_out
+    ]
+    test_draws = cluster_draws(wells)
+    model_draws = [macro_average_precision(y_test, own, test_draws) for own in members]
+    for name, scores, draws in (
+        ("held-out fields", of_folds, fold_draws), ("test fields", of_models, model_draws)
+    ):  # fmt: skip
+        low, high = score_interval(scores.mean(), np.mean(draws, axis=0))
+        each = ", ".join(f"{score:.3f}" for score in scores)
+        print(f"each CNN by itself, {name}: mean of {each} | {scores.mean():.3f} | "
+              f"{low:.3f} to {high:.3f}")  # fmt: skip
+    difference = of_models.mean() - of_folds.mean()
+    low, high = score_interval(
+        difference, np.mean(model_draws, axis=0) - np.mean(fold_draws, axis=0)
+    )
+    print(f"test minus held-out | {difference:.3f} | {low:.3f} to {high:.3f}")
+
+
+def _refuse_to_learn(root: Path, plain: Path, recipe: dict) -> None:
+    """Show that neither shuffled labels nor planted copies are learned."""
+    train, y, _, _ = _training(plain)
+    twinned = _plant_twins(plain, root / "twinned", train)
+    _run("cluster", twinned, "--n-splits", N_SPLITS)
+    _finetune(twinned, recipe)
+    without = _with_interval(y, _rows(plain, "net", train.index), _training(plain)[2])
+    with_twins = _rows(twinned, "net", train.index)
+    print(f"the same fields out of fold, without copies | {without}")
+    print(
+        f"with a near-duplicate of every second one | "
+        f"{_with_interval(y, with_twins, _training(plain)[2])}"
+    )
+    for name, split in (("clusters kept whole", False), ("folds that split them", True)):
+        shuffled = _shuffled(twinned, root / f"shuffled_{split}", split)
+        fields, labels, clusters, _ = _training(shuffled)
+        _finetune(shuffled, {**recipe, **SHUFFLED})
+        scores = _rows(shuffled, "net", fields.index)
+        print(
+            f"shuffled labels, {name} (prevalence {labels.mean():.3f}) | "
+            f"{_with_interval(labels, scores, clusters)}",
+            flush=True,
+        )
+
+
+def _plant_twins(plain: Path, root: Path, train: pd.DataFrame) -> Path:
+    """Make a workspace with a shifted, brighter, noisier copy of every second training field."""
+    rng = np.random.default_rng(0)
+    labels = pd.read_csv(plain / "synthetic" / "train.csv", dtype=str).set_index("Id")["Target"]
+    images = root / "synthetic" / "train"
+    images.mkdir(parents=True)
+    copied = {}
+    for image_id, row in train.iterrows():
+        for stain in STAINS:
+            pixels = cv2.imread(row[stain], cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(str(images / f"{image_id}_{stain}.png"), pixels)
+            if len(copied) % 2 == 0:
+                moved = 1.05 * np.roll(pixels, (4, 3), axis=(0, 1)) + rng.normal(0, 2, pixels.shape)
+                moved = np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(images / f"copy-{image_id}_{stain}.png"), moved)
+        copied[image_id] = labels[image_id]
+    twins = {f"copy-{image_id}": target for image_id, target in list(copied.items())[::2]}
+    table = pd.Series({**copied, **twins}, name="Target").rename_axis("Id")
+    table.to_csv(root / "synthetic" / "train.csv")
+    _run("prepare", root, root / "synthetic")
+    return root
+
+
+def _shuffled(twinned: Path, root: Path, split: bool) -> Path:
+    """Make a workspace whose fields have the labels of others, copies still those of theirs."""
+    fields = twinned / "synthetic"
+    table = pd.read_csv(fields / "train.csv", dtype=str).set_index("Id")["Target"]
+    own = table[~table.index.str.startswith("copy-")]
+    mixed = pd.Series(np.random.default_rng(1).permutation(own.to_numpy()), own.index)
+    table = pd.Series(
+        mixed.loc[table.index.str.removeprefix("copy-")].to_numpy(), table.index, name="Target"
+    )
+    root.mkdir()
+    table.to_csv(root / "shuffled.csv")
+    _run("prepare", root, fields, "--labels", root / "shuffled.csv")
+    if not split:
+        _run("cluster", root, "--n-splits", N_SPLITS)
+        return root
+    order = np.random.default_rng(2).permutation(len(table)) % N_SPLITS
+    pd.DataFrame({"fold": order}, table.index).to_csv(root / "theirs.csv")
+    _run("cluster", root, "--folds", root / "theirs.csv", "--group-by", "--no-images")
+    return root
+
+
+def _finetune(root: Path, recipe: dict) -> float:
+    (root / "models").mkdir(exist_ok=True)
+    (root / "models" / "net.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    begun = time.monotonic()
+    _run("finetune", root, "net")
+    return time.monotonic() - begun
+
+
+def _training(root: Path) -> tuple[pd.DataFrame, np.ndarray, pd.Series, np.ndarray]:
+    """Return the training fields, their labels, clusters and folds."""
+    catalogue = read_catalogue(root / "data" / "catalogue.csv")
+    train = catalogue[catalogue["split"] == "train"]
+    plan = read_fold_plan(root / "data" / "folds.csv").frame.loc[train.index]
+    return train, HPA_2018.indicator(train["target"]), plan["cluster"], plan["fold"].to_numpy()
+
+
+def _rows(root: Path, name: str, image_ids: pd.Index) -> np.ndarray:
+    with open_store(root / "features" / f"{name}.h5") as store:
+        return store.to_frame(image_ids).to_numpy()
+
+
+def _with_interval(y: np.ndarray, scores: np.ndarray, clusters: pd.Series) -> str:
+    score = macro_average_precision(y, scores)
+    low, high = score_interval(score, macro_average_precision(y, scores, cluster_draws(clusters)))
+    return f"{score:.3f} | {low:.3f} to {high:.3f}"
+
+
+def _run(command: str, workspace: Path, *arguments: object) -> None:
+    words = [sys.executable, "-m", f"pipelines.{command}", *map(str, arguments)]
+    done = subprocess.run([*words, "--workspace", str(workspace)], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    main()
