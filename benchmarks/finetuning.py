@@ -8,8 +8,6 @@ labels that were shuffled, and the labels of near-duplicates planted among the t
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ import pandas as pd
 import yaml
 
 from benchmarks.feature_patterns import out_of_fold
+from benchmarks.leakage import run_pipeline
 from hpastack.catalogue import read_catalogue
 from hpastack.channels import STAINS
 from hpastack.folds import read_fold_plan
@@ -59,10 +58,12 @@ def main(n_train: int = 600, n_test: int = 400, recipe: dict | None = None) -> N
 
 def _workspace(root: Path, n_train: int, n_test: int) -> Path:
     fields = root / "synthetic"
-    _run("synthesize", root, fields, "--train", n_train, "--test", n_test, "--size", SIZE,
-         "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2)  # fmt: skip
-    _run("prepare", root, fields, "--groups", fields / "groups.csv")
-    _run("cluster", root, "--n-splits", N_SPLITS)
+    run_pipeline(
+        "synthesize", root, fields, "--train", n_train, "--test", n_test, "--size", SIZE,
+        "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2,
+    )  # fmt: skip
+    run_pipeline("prepare", root, fields, "--groups", fields / "groups.csv")
+    run_pipeline("cluster", root, "--n-splits", N_SPLITS)
     return root
 
 
@@ -70,7 +71,7 @@ def _compare(root: Path, recipe: dict) -> None:
     """Show out-of-fold, test and hand-crafted scores."""
     train, y, clusters, folds = _training(root)
     seconds = _finetune(root, recipe)
-    _run("extract", root, "handcrafted", "--set", f"size={SIZE}")
+    run_pipeline("extract", root, "handcrafted", "--set", f"size={SIZE}")
     network = _rows(root, "net", train.index)
     with open_store(root / "features" / "handcrafted.h5") as store:
         features = store.to_frame(train.index).to_numpy()
@@ -141,8 +142,9 @@ def _refuse_to_learn(root: Path, plain: Path, recipe: dict) -> None:
     """Show that neither shuffled labels nor planted copies are learned."""
     train, y, _, _ = _training(plain)
     twinned = _plant_twins(plain, root / "twinned", train)
-    _run("cluster", twinned, "--n-splits", N_SPLITS)
-    _finetune(twinned, recipe)
+    # The folds and the number of steps of the run without copies.
+    n_epochs = round(recipe["epochs"] * len(train) / len(_training(twinned)[0]))
+    _finetune(twinned, {**recipe, "epochs": n_epochs})
     without = _with_interval(y, _rows(plain, "net", train.index), _training(plain)[2])
     with_twins = _rows(twinned, "net", train.index)
     print(f"the same fields out of fold, without copies | {without}")
@@ -181,7 +183,15 @@ def _plant_twins(plain: Path, root: Path, train: pd.DataFrame) -> Path:
     twins = {f"copy-{image_id}": target for image_id, target in list(copied.items())[::2]}
     table = pd.Series({**copied, **twins}, name="Target").rename_axis("Id")
     table.to_csv(root / "synthetic" / "train.csv")
-    _run("prepare", root, root / "synthetic")
+    wells = pd.read_csv(plain / "synthetic" / "groups.csv", dtype=str).set_index("Id")
+    twins_of = wells.loc[[name.removeprefix("copy-") for name in twins]]
+    wells = pd.concat([wells.loc[list(copied)], twins_of.set_axis(list(twins))])
+    wells.rename_axis("Id").to_csv(root / "synthetic" / "groups.csv")
+    run_pipeline("prepare", root, root / "synthetic", "--groups", root / "synthetic" / "groups.csv")
+    folds = pd.Series(_training(plain)[3], train.index, name="fold")
+    of_twins = folds.loc[[name.removeprefix("copy-") for name in twins]].set_axis(list(twins))
+    pd.concat([folds, of_twins]).rename_axis("image_id").to_csv(root / "theirs.csv")
+    run_pipeline("cluster", root, "--folds", root / "theirs.csv")
     return root
 
 
@@ -196,13 +206,13 @@ def _shuffled(twinned: Path, root: Path, split: bool) -> Path:
     )
     root.mkdir()
     table.to_csv(root / "shuffled.csv")
-    _run("prepare", root, fields, "--labels", root / "shuffled.csv")
+    run_pipeline("prepare", root, fields, "--labels", root / "shuffled.csv")
     if not split:
-        _run("cluster", root, "--n-splits", N_SPLITS)
+        run_pipeline("cluster", root, "--n-splits", N_SPLITS)
         return root
     order = np.random.default_rng(2).permutation(len(table)) % N_SPLITS
     pd.DataFrame({"fold": order}, table.index).to_csv(root / "theirs.csv")
-    _run("cluster", root, "--folds", root / "theirs.csv", "--group-by", "--no-images")
+    run_pipeline("cluster", root, "--folds", root / "theirs.csv", "--group-by", "--no-images")
     return root
 
 
@@ -210,7 +220,7 @@ def _finetune(root: Path, recipe: dict) -> float:
     (root / "models").mkdir(exist_ok=True)
     (root / "models" / "net.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     begun = time.monotonic()
-    _run("finetune", root, "net")
+    run_pipeline("finetune", root, "net")
     return time.monotonic() - begun
 
 
@@ -231,13 +241,6 @@ def _with_interval(y: np.ndarray, scores: np.ndarray, clusters: pd.Series) -> st
     score = macro_average_precision(y, scores)
     low, high = score_interval(score, macro_average_precision(y, scores, cluster_draws(clusters)))
     return f"{score:.3f} | {low:.3f} to {high:.3f}"
-
-
-def _run(command: str, workspace: Path, *arguments: object) -> None:
-    words = [sys.executable, "-m", f"pipelines.{command}", *map(str, arguments)]
-    done = subprocess.run([*words, "--workspace", str(workspace)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
 
 
 if __name__ == "__main__":

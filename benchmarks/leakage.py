@@ -44,11 +44,13 @@ def main(seeds=SEEDS, n_train: int = 1200, n_test: int = 800) -> None:
 
 def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
     fields, shared = root / "fields", root / "shared"
-    _run("synthesize", shared, fields, "--train", n_train, "--test", n_test, "--size", SIZE,
-         "--seed", seed, "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2)  # fmt: skip
-    _run("prepare", shared, fields, "--groups", fields / "groups.csv")
-    _run("extract", shared, "intensity", "texture", "--set", f"size={SIZE}")
-    _run("cluster", shared, "--n-splits", N_SPLITS, "--seed", seed)
+    run_pipeline(
+        "synthesize", shared, fields, "--train", n_train, "--test", n_test, "--size", SIZE,
+        "--seed", seed, "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2,
+    )  # fmt: skip
+    run_pipeline("prepare", shared, fields, "--groups", fields / "groups.csv")
+    run_pipeline("extract", shared, "intensity", "texture", "--set", f"size={SIZE}")
+    run_pipeline("cluster", shared, "--n-splits", N_SPLITS, "--seed", seed)
     truth = _unseen_truth(fields)
     rows = []
     for name, make in _FOLDS.items():
@@ -58,11 +60,13 @@ def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
         if make is not None:
             table.assign(fold=make(table, seed))[["fold"]].to_csv(work / "theirs.csv")
             # As one who knows of no wells and no twins: the stack refuses folds that split them.
-            _run("cluster", work, "--folds", work / "theirs.csv", "--group-by", "--no-images",
-                 "--overwrite")  # fmt: skip
-        _run("finetune", work, "cnn_small", "--set", f"seed={seed}")
-        _run(_STACK, work, "--set", f"seed={seed}")
-        _run("predict", work, work / "models" / _STACK, "--name", "test")
+            run_pipeline(
+                "cluster", work, "--folds", work / "theirs.csv", "--group-by", "--no-images",
+                "--overwrite",
+            )  # fmt: skip
+        run_pipeline("finetune", work, "cnn_small", "--set", f"seed={seed}")
+        run_pipeline(_STACK, work, "--set", f"seed={seed}")
+        run_pipeline("predict", work, work / "models" / _STACK, "--name", "test")
         rows.append({"seed": seed, "folds": name, **_scores(work, truth)})
         print(f"leakage: {rows[-1]}", flush=True)
     return rows
@@ -120,7 +124,8 @@ def _scores(work: Path, truth: pd.Series) -> dict[str, float]:
     return scores
 
 
-def _run(command: str, workspace: Path, *arguments: object) -> None:
+def run_pipeline(command: str, workspace: Path, *arguments: object) -> None:
+    """Run a command as a user would; what it says is shown if it fails."""
     words = [sys.executable, "-m", f"pipelines.{command}", *map(str, arguments)]
     done = subprocess.run([*words, "--workspace", str(workspace)], capture_output=True, text=True)
     if done.returncode:

@@ -57,6 +57,7 @@ _HOME = {
     "Calibration": "models.calibration",
     "fit_calibration": "models.calibration",
     "finetune_folds": "models.cnn",
+    "cnn_neighbour_scores": "models.cnn_neighbours",
     "predict_store": "models.cnn_prediction",
     "CnnSettings": "models.cnn_settings",
     "column_importance": "models.explaining",
