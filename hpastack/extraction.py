@@ -7,7 +7,6 @@ that a kill loses at most one block, and the store is published in one rename.
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import shutil
 import warnings
@@ -33,6 +32,7 @@ from hpastack.features import (
     field_features,
     undefined_columns,
 )
+from hpastack.files import sha256
 from hpastack.images import read_field
 from hpastack.packed import PackedFields
 from hpastack.squares import squares_ahead
@@ -305,8 +305,7 @@ def weights_record(weights: str | Path) -> dict[str, str]:
         return {}
     from hpastack.embeddings import weight_file
 
-    with open(weight_file(weights), "rb") as file:
-        return {"weights_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"weights_sha256": sha256(weight_file(weights))}
 
 
 def _is_named(weights: str | Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -60,6 +61,12 @@ def put_in_place(finished: Path, path: Path) -> None:
         shutil.rmtree(aside)
     else:
         os.replace(finished, path)
+
+
+def sha256(path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

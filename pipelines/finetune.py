@@ -173,7 +173,7 @@ def _lacks_scores(folder: Path, store_path: Path) -> bool:
 def _write_scores(
     folder: Path, store_path: Path, catalogue: pd.DataFrame, vocabulary: Vocabulary
 ) -> None:
-    from hpastack.models.cnn_checkpoint import read_checkpoint
+    from hpastack.models.cnn_checkpoint import PLAN
     from hpastack.models.cnn_curves import write_scores
 
     training = catalogue[catalogue["split"] == "train"]
@@ -183,7 +183,7 @@ def _write_scores(
         with open_store(store_path) as store:
             logits = store.to_frame(training.index).to_numpy()
         scores = write_scores(
-            folder, read_checkpoint(folder).plan, vocabulary.indicator(training["target"]), logits,
+            folder, read_fold_plan(folder / PLAN), vocabulary.indicator(training["target"]), logits,
             vocabulary.names, list(training.index),
         )  # fmt: skip
         macro = scores.iloc[-1]

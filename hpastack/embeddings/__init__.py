@@ -5,7 +5,13 @@ A backbone carries the `Preprocessing` that its weights expect as
 """
 
 from hpastack.embeddings.backbone import create_backbone
-from hpastack.embeddings.device import autocast, choose_device, gpu_memory_guard, to_device
+from hpastack.embeddings.device import (
+    autocast,
+    choose_device,
+    gpu_memory_guard,
+    network_precision,
+    to_device,
+)
 from hpastack.embeddings.heads import check_features_and_logits, features_and_logits
 from hpastack.embeddings.kinds import embedding_kind
 from hpastack.embeddings.preprocessing import Preprocessing
@@ -41,6 +47,7 @@ __all__ = [
     "features_and_logits",
     "gpu_memory_guard",
     "network_inputs",
+    "network_precision",
     "read_weights_record",
     "save_weights",
     "to_device",

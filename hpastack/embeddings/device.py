@@ -53,9 +53,28 @@ def to_device(batch, device):
     return batch.pin_memory().to(device, non_blocking=True)
 
 
-def autocast(device):
-    """Return the context in which a model runs: bfloat16 on a GPU, float32 elsewhere."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+def autocast(device, precision: str = "auto"):
+    """Return the context in which a model runs.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : {"auto", "bfloat16", "float32"}, default="auto"
+        As `network_precision`.
+
+    Returns
+    -------
+    context manager
+    """
+    is_half = network_precision(device, precision) == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)
+
+
+def network_precision(device, precision: str) -> str:
+    """Return what ``auto`` means on a device: bfloat16 on a GPU, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device.type == "cuda" else "float32"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 
 from hpastack.embeddings.public_models import PUBLIC_MODELS
 from hpastack.embeddings.weights import read_weights_record, weight_file
+from hpastack.files import sha256
 
 
 def embedding_kind(
@@ -58,8 +58,6 @@ def _fields_seen(path: Path) -> set[str] | None:
         plan = pd.read_csv(path.parent / "folds.csv", dtype=str)["image_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    with open(path, "rb") as file:
-        is_of_folder = hashlib.file_digest(file, "sha256").hexdigest() == digest
-    if not is_of_folder or started_from not in ("pretrained", "random"):
+    if sha256(path) != digest or started_from not in ("pretrained", "random"):
         return None
     return set(plan)

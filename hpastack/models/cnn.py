@@ -17,7 +17,7 @@ from hpastack.catalogue import catalogue_digest
 from hpastack.channels import STAIN_INDEX
 from hpastack.embeddings import create_backbone, save_weights, weight_file
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import published, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
 from hpastack.models.cnn_checkpoint import (
@@ -27,7 +27,6 @@ from hpastack.models.cnn_checkpoint import (
     is_finished,
     publish_checkpoint,
     read_checkpoint,
-    sha256,
     starting_weights,
 )
 from hpastack.models.cnn_curves import FoldCurves

@@ -9,7 +9,6 @@ the curves.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from hpastack.embeddings import (
     read_weights_record,
 )
 from hpastack.errors import InputError
-from hpastack.files import put_in_place, remove
+from hpastack.files import put_in_place, remove, sha256
 from hpastack.folds import FoldPlan, read_fold_plan, write_fold_plan
 from hpastack.models.cnn_curves import TENSORBOARD
 from hpastack.models.cnn_settings import CnnSettings
@@ -280,9 +279,3 @@ def starting_weights(settings: CnnSettings, plan: FoldPlan) -> list[str]:
             "its own, or set vouch_for_weights if they have seen none of these fields"
         )
     return [weights] * plan.n_folds
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

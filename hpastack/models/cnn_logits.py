@@ -10,6 +10,7 @@ import numpy as np
 
 from hpastack._torch import torch
 from hpastack.embeddings import (
+    autocast,
     check_features_and_logits,
     features_and_logits,
     gpu_memory_guard,
@@ -18,32 +19,6 @@ from hpastack.embeddings import (
 )
 from hpastack.models.cnn_batches import turned
 from hpastack.models.cnn_fields import FieldSource
-
-_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-
-
-def computing_in(device, precision: str):
-    """Return the context in which a network computes.
-
-    Parameters
-    ----------
-    device : torch.device
-    precision : {"auto", "bfloat16", "float32"}
-        As `CnnSettings`.
-
-    Returns
-    -------
-    context manager
-    """
-    dtype = _DTYPES[network_precision(device, precision)]
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
-
-
-def network_precision(device, precision: str) -> str:
-    """Return what ``auto`` means on a device: bfloat16 on a GPU, float32 elsewhere."""
-    if precision != "auto":
-        return precision
-    return "bfloat16" if device.type == "cuda" else "float32"
 
 
 def predict_logits(
@@ -127,7 +102,7 @@ def _applied(
     blocks = []
     batches = np.array_split(rows, math.ceil(len(rows) / batch_size))
     with (
-        torch.inference_mode(), gpu_memory_guard(batch_size), computing_in(device, precision)
+        torch.inference_mode(), gpu_memory_guard(batch_size), autocast(device, precision)
     ):  # fmt: skip
         for pixels in source.batches(batches):
             inputs = to_device(torch.from_numpy(pixels), device).float() / 255

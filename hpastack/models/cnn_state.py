@@ -82,7 +82,7 @@ class StateFile:
 
     def is_there(self) -> bool:
         """Say whether there is a state of this very training."""
-        return self._read() is not None
+        return self._progress() is not None
 
     def keep(self, progress: Progress, modules: dict, optimizer) -> None:
         """Write the state, in one rename.
@@ -123,10 +123,10 @@ class StateFile:
         Progress
             That of a training that begins, if there is no such state.
         """
-        read = self._read()
-        if read is None:
+        progress = self._progress()
+        if progress is None:
             return Progress()
-        progress, tensors = read
+        tensors = safetensors.torch.load_file(self.path)
         for name, module in modules.items():
             prefix = f"{name}/"
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -140,20 +140,20 @@ class StateFile:
         optimizer.load_state_dict({"state": moments, "param_groups": groups})
         return progress
 
-    def _read(self) -> tuple[Progress, dict] | None:
+    def _progress(self) -> Progress | None:
+        """Read how far this very training has come, without its weights; None if there is none."""
         if not self.path.is_file():
             return None
         try:
             with safetensors.safe_open(self.path, framework="pt") as file:
                 values = json.loads((file.metadata() or {}).get(_PROGRESS, "{}"))
-                if values.pop("fingerprint", None) != self.fingerprint:
-                    return None
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (safetensors.SafetensorError, ValueError):
+            return None
+        if values.pop("fingerprint", None) != self.fingerprint:
             return None
         if set(values) != {item.name for item in fields(Progress)}:
             return None
-        return Progress(**values), tensors
+        return Progress(**values)
 
     def remove(self) -> None:
         """Remove the file: the training has ended."""

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from hpastack._lightning import cluster_environment, lightning, quietly
 from hpastack._torch import torch
-from hpastack.embeddings import gpu_memory_guard
+from hpastack.embeddings import gpu_memory_guard, network_precision
 from hpastack.errors import InputError
-from hpastack.models.cnn_logits import network_precision, repeatable
+from hpastack.models.cnn_logits import repeatable
 from hpastack.models.cnn_module import FoldFields, FoldTraining
 from hpastack.models.cnn_processes import Processes
 from hpastack.models.cnn_settings import CnnSettings
