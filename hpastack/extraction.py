@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -36,9 +36,11 @@ from hpastack.files import sha256
 from hpastack.images import read_field
 from hpastack.packed import PackedFields
 from hpastack.squares import squares_ahead
-from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
+from hpastack.store import StoreHeader, StoreWriter
 
 _BLOCK_SIZE = 256
+# Longest that work is done without being kept: fields may be slow.
+_KEEP_SECONDS = 30.0
 
 #: The values of a field, or what is wrong with it.
 Outcome = np.ndarray | InputError
@@ -384,38 +386,14 @@ def _extract(
         kind=kind, content="features", columns=columns, recipe=dict(record),
         made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,
     )  # fmt: skip
-    # Made whole beside its blocks first: only at the end is it known which fields to leave out.
-    parts = path.with_name(path.name + ".parts")
-    staged = parts / path.name
-    if not is_current(staged, header.recipe, header.made_from, columns):
-        writer = StoreWriter(staged, header, catalogue.index, block_size=block_size, overwrite=True)
-        _fill(writer, catalogue, measure, on_error, progress, path.stem)
-        writer.publish()
-    with open_store(staged) as store:
-        values = store.values()
-    left_out = np.flatnonzero((values == _left_out(header)).all(axis=1))
-    # Once more: a field may have been mended since, and its fault is not kept with the blocks.
-    rows = catalogue.iloc[left_out]
-    faults: dict[str, str] = {}
-    for outcome, row, image_id in zip(measure(rows), left_out, rows.index):
-        if isinstance(outcome, InputError):
-            if on_error == "raise":
-                raise outcome
-            faults[image_id] = str(outcome)
-        else:
-            values[row] = outcome
+    writer = StoreWriter(path, header, catalogue.index, block_size=block_size, overwrite=True)
+    _fill(writer, catalogue, measure, on_error, progress, path.stem)
+    faults = writer.faults()
     if len(faults) == len(catalogue):
         raise InputError(f"no field could be measured: {shorten(faults.values(), 1)}")
     skipped_path = path.with_name(f"{path.stem}.skipped.csv")
     _list_skipped(skipped_path, faults)
-    if len(left_out):
-        kept = ~catalogue.index.isin(list(faults))
-        final = parts / "kept" / path.name
-        write_store(final, header, catalogue.index[kept], values[kept], overwrite=True)
-        os.replace(final, path)
-    else:
-        os.replace(staged, path)
-    shutil.rmtree(parts)
+    writer.publish()
     return Extraction(path, len(catalogue) - len(faults), len(columns), faults, skipped_path)
 
 
@@ -427,36 +405,57 @@ def _fill(
     progress: bool,
     name: str,
 ) -> None:
-    """Measure the blocks that are not finished yet."""
+    """Measure the rows that are not finished yet."""
     pending = writer.pending()
     if not pending:
         return
-    rows = np.concatenate([np.arange(block.start, block.stop) for block in pending])
+    rows = np.concatenate(pending)
     bar = tqdm(
         total=len(catalogue), initial=len(catalogue) - len(rows), desc=name, unit="field",
         disable=not progress,
     )  # fmt: skip
+    block = _Block(writer)
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:
-        for block in pending:
-            values = np.full(
-                (block.stop - block.start, len(writer.header.columns)),
-                _left_out(writer.header), dtype=np.float32,
-            )  # fmt: skip
-            for row in range(len(values)):
-                outcome = next(outcomes)
-                if not isinstance(outcome, InputError):
-                    values[row] = outcome
-                elif on_error == "raise":
+        try:
+            for row, outcome in zip(rows.tolist(), outcomes, strict=True):
+                if isinstance(outcome, InputError) and on_error == "raise":
                     raise outcome
+                block.add(row, outcome)
                 bar.update()
-            writer.write(block, values)
+        finally:  # also when stopped: what was measured is kept
+            block.keep()
 
 
-def _left_out(header: StoreHeader) -> float:
-    """Return what stands in every column of a field that was left out, until it is published."""
-    # Nothing gives the largest number in all columns, and the writer refuses NaN where it is
-    # not documented.
-    return float(np.finfo(header.storage).max)
+class _Block:
+    """The rows measured since the last block was written."""
+
+    def __init__(self, writer: StoreWriter):
+        self._writer = writer
+        self._start()
+
+    def _start(self) -> None:
+        self._values: dict[int, np.ndarray] = {}
+        self._faults: dict[int, str] = {}
+        self._began = time.monotonic()
+
+    def add(self, row: int, outcome: Outcome) -> None:
+        if isinstance(outcome, InputError):
+            self._faults[row] = str(outcome)
+        else:
+            self._values[row] = outcome
+        n_rows = len(self._values) + len(self._faults)
+        is_due = time.monotonic() - self._began > _KEEP_SECONDS
+        if n_rows >= self._writer.block_size or is_due:
+            self.keep()
+
+    def keep(self) -> None:
+        values, faults = self._values, self._faults
+        if not values and not faults:
+            return
+        self._start()
+        shape = (len(values), len(self._writer.header.columns))
+        matrix = np.stack(list(values.values())) if values else np.zeros(shape, np.float32)
+        self._writer.write(list(values), matrix, faults=faults)
 
 
 def _list_skipped(path: Path, faults: dict[str, str]) -> None:

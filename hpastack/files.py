@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from hpastack.errors import InputError
 
 
 @contextmanager
@@ -67,6 +70,31 @@ def sha256(path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def disk_guard(folder, remedy: str) -> Iterator[None]:
+    """Turn a full disk into a mistake with a remedy; HDF5 says it in several ways.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where there is no room, for the message.
+    remedy : str
+        What to do.
+
+    Raises
+    ------
+    InputError
+        If the block ends with the error of a full disk or of a used-up quota.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and "No space left" not in str(error):
+            raise
+        raise InputError(f"{folder}: the disk is full; {remedy}") from error
 
 
 def flush(path: Path) -> None:

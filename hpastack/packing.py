@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from tqdm import tqdm
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.files import flush
+from hpastack.files import disk_guard, flush
 from hpastack.images import Row, field_content, stain_rows
 from hpastack.packed import FORMAT, VERSION, PackedFields
 from hpastack.read_ahead import in_threads
@@ -32,6 +30,7 @@ from hpastack.store import fixed_strings
 #: some 4 ms for a field at 512 px and reading as it is 0.1 ms from memory, 5 ms from a slow disk.
 COMPRESSED_SHARE = 0.5
 
+_ROOM = "make room for twice the packed file and run it again, what is finished is kept"
 _N_TRIED = 16  # first fields that compression is tried on
 _LEVEL = 1  # of gzip; 4 saves a fiftieth more and takes twice as long
 _PART_BYTES = 1 << 26
@@ -89,7 +88,7 @@ def pack_fields(
             )
     _refuse_without_images(catalogue)
     is_compressed = _pays(catalogue, size)
-    with _disk_guard(path):
+    with disk_guard(path.parent, _ROOM):
         parts = _Parts(path, catalogue, size, is_compressed)
         parts.fill(threads or joblib.cpu_count(), progress)
         parts.publish()
@@ -246,17 +245,3 @@ def _pays(catalogue: pd.DataFrame, size: int) -> bool:
         raw += pixels.nbytes
         small += len(zlib.compress(pixels.data, _LEVEL))
     return small <= COMPRESSED_SHARE * raw
-
-
-@contextmanager
-def _disk_guard(path: Path) -> Iterator[None]:
-    """Turn a full disk into a mistake with a remedy; HDF5 says it in several ways."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
-            raise
-        raise InputError(
-            f"{path.parent}: the disk is full; make room for twice the packed file and run it "
-            "again, what is finished is kept"
-        ) from error

@@ -237,11 +237,11 @@ def hash_catalogue(
     )
     writer = StoreWriter(path, header, image_ids, overwrite=True)
     pending = writer.pending()
-    rows = [row for block in pending for row in range(block.start, block.stop)]
+    rows = [row for block in pending for row in block]
     decoded = iter_fields(catalogue.iloc[rows], _READ_SIZE, threads=threads)
     fields = iter(progress(decoded, total=len(rows), desc="hash"))
     for block in pending:
-        part = hash_fields(next(fields) for _ in range(block.stop - block.start))
+        part = hash_fields(next(fields) for _ in block)
         writer.write(block, _pack(part))
     writer.publish()
     with open_store(path) as store:

@@ -110,7 +110,7 @@ def predict_store(
         for block in blocks
     )
     bar = tqdm(
-        total=sum(block.stop - block.start for block in blocks), desc="predicting", unit="field",
+        total=sum(map(len, blocks)), desc="predicting", unit="field",
         delay=1, disable=not (progress and processes.is_first),
     )  # fmt: skip
     with bar:

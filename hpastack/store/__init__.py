@@ -1,0 +1,41 @@
+"""The HDF5 store: one feature set, one row a field, one column a feature.
+
+The format is written down in ``docs/formats.md``. A store is made from finished
+blocks ("parts") that lie in ``NAME.h5.parts/`` while the work goes on, and is
+published in one rename, so that a reader never sees half of one.
+"""
+
+from hpastack.store.header import (
+    CONTENTS,
+    FORMAT,
+    KINDS,
+    MAX_MEMBERS,
+    PREDICTIONS,
+    STORAGES,
+    VERSION,
+    StoreHeader,
+    fixed_strings,
+    fold_digest,
+    package_versions,
+)
+from hpastack.store.reading import Store, is_current, open_store
+from hpastack.store.writing import StoreWriter, write_store
+
+__all__ = [
+    "CONTENTS",
+    "FORMAT",
+    "KINDS",
+    "MAX_MEMBERS",
+    "PREDICTIONS",
+    "STORAGES",
+    "VERSION",
+    "Store",
+    "StoreHeader",
+    "StoreWriter",
+    "fixed_strings",
+    "fold_digest",
+    "is_current",
+    "open_store",
+    "package_versions",
+    "write_store",
+]

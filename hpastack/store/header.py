@@ -1,0 +1,211 @@
+"""What a store says of itself: its header, its digests, and how its texts are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from hpastack.errors import InputError, shorten
+
+FORMAT = "hpastack-store"
+#: The format that is written; older ones are read.
+VERSION = 4
+
+#: What a feature set knows of the labels.
+KINDS = ("label_free", "out_of_fold", "in_sample")
+#: Contents that are the predictions of a classifier.
+PREDICTIONS = ("probabilities", "logits", "label_sets")
+#: What its values are: features, predictions, or any other numbers with a column a label.
+CONTENTS = ("features", *PREDICTIONS, "scores")
+#: Precision in which values are kept; they are always read in single precision.
+STORAGES = ("float32", "float16")
+#: Most members of a store; what claims more is refused before memory is taken for it.
+MAX_MEMBERS = 1000
+
+#: Datasets of a store, with the version that brought them.
+DATASETS = {"image_ids": 1, "columns": 1, "values": 1, "fold": 1, "members": 2, "checksums": 4}
+_PACKAGES = (
+    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
+    "lightgbm", "xgboost", "torch", "timm", "lightning"
+)  # fmt: skip
+
+
+# Attributes that the digest of a store is made of, in this order.
+_DIGESTED = (
+    "format", "version", "kind", "content", "recipe", "made_from", "fold_plan", "vocabulary",
+    "allow_nan",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoreHeader:
+    """Say what a store holds and how it was made.
+
+    Parameters
+    ----------
+    kind : {"label_free", "out_of_fold", "in_sample"}
+        What the values know of the labels of the training fields.
+    content : {"features", "probabilities", "logits", "label_sets", "scores"}
+        What the values are. Everything but features has a column a label;
+        scores are no predictions and may be any number.
+    columns : sequence of str
+        Column names, unique.
+    recipe : dict
+        The settings that made it, as JSON.
+    made_from : str
+        Digest of the ids and inputs it was made from.
+    fold_plan : str, default=""
+        Digest of the fold plan of an out-of-fold store; empty if unknown.
+    vocabulary : sequence of str, optional
+        Label names, for predictions and scores; scores cannot do without.
+    allow_nan : bool, default=False
+        Whether NaN is a documented value of some column.
+    storage : {"float32", "float16"}, default="float32"
+        Precision in which the values are kept; float16 takes half the room,
+        keeps three digits, holds up to 65504, and is for features only.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of those listed, a column is doubled, the
+        columns do not fit the label names, or predictions or scores are to
+        be kept in half precision.
+    """
+
+    kind: str
+    content: str
+    columns: Sequence[str]
+    recipe: dict = field(default_factory=dict)
+    made_from: str = ""
+    fold_plan: str = ""
+    vocabulary: Sequence[str] | None = None
+    allow_nan: bool = False
+    storage: str = "float32"
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(f"unknown kind {self.kind!r} of a store; it is one of {KINDS}")
+        if self.content not in CONTENTS:
+            raise InputError(f"unknown content {self.content!r} of a store; one of {CONTENTS}")
+        if self.storage not in STORAGES:
+            raise InputError(f"unknown storage {self.storage!r} of a store; one of {STORAGES}")
+        if self.storage != "float32" and self.content != "features":
+            raise InputError(f"{self.content} are kept in float32; {self.storage} is for features")
+        columns = list(self.columns)
+        if not columns:
+            raise InputError("a store needs at least one column")
+        doubled = sorted(name for name in set(columns) if columns.count(name) > 1)
+        if doubled:
+            raise InputError(f"columns stand twice: {shorten(doubled)}")
+        if self.content == "scores" and self.vocabulary is None:
+            raise InputError("a store of scores needs the label names (vocabulary)")
+        if self.content != "features" and self.vocabulary is not None:
+            n_labels = len(list(self.vocabulary))
+            if n_labels != len(columns):
+                what = "scores" if self.content == "scores" else "predictions"
+                raise InputError(f"{len(columns)} columns of {what} for {n_labels} labels")
+
+    def attributes(self) -> dict:
+        """Return the header as the attributes of the HDF5 file."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": self.kind,
+            "content": self.content,
+            "recipe": json.dumps(self.recipe, sort_keys=True),
+            "made_from": self.made_from,
+            "fold_plan": self.fold_plan,
+            "vocabulary": json.dumps(list(self.vocabulary)) if self.vocabulary else "",
+            "allow_nan": int(self.allow_nan),
+        }
+
+
+def fold_digest(image_ids: Iterable[str], fold) -> str:
+    """Return the digest that identifies a fold plan.
+
+    Parameters
+    ----------
+    image_ids : iterable of str, length n
+        Training fields, in any order.
+    fold : array-like of int, shape (n,)
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, of the sorted lines ``image_id,fold``.
+
+    Examples
+    --------
+    >>> fold_digest(["b", "a"], [1, 0]) == fold_digest(["a", "b"], [0, 1])
+    True
+    """
+    lines = sorted(f"{image_id},{int(k)}\n" for image_id, k in zip(image_ids, fold, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def content_digest(attributes: Mapping[str, Any], columns, image_ids, fold=None) -> str:
+    """Return the digest of all that a store holds beside its numbers.
+
+    Parameters
+    ----------
+    attributes : mapping
+        At least those of `StoreHeader.attributes`; others do not enter.
+    columns, image_ids : iterable of str
+    fold : array-like of int, optional
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, as ``docs/formats.md`` defines it.
+    """
+    digest = hashlib.sha256()
+    for name in _DIGESTED:
+        digest.update(f"{name}={attributes[name]}\n".encode())
+    for kind, texts in (("column", columns), ("image_id", image_ids)):
+        for text in texts:
+            digest.update(f"{kind}={text}\n".encode())
+    for number in () if fold is None else fold:
+        digest.update(f"fold={int(number)}\n".encode())
+    return digest.hexdigest()
+
+
+def row_checksum(values: np.ndarray, members: Iterable[np.ndarray] = ()) -> int:
+    """Return the CRC-32 of a row as it is kept: of its values, then of those of each member.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_columns,)
+    members : iterable of ndarray, each of shape (n_columns,)
+
+    Returns
+    -------
+    int
+    """
+    checksum = zlib.crc32(values.data)
+    for member in members:
+        checksum = zlib.crc32(member.data, checksum)
+    return checksum
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that shape the values of a store."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def fixed_strings(values) -> np.ndarray:
+    """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
+    # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
+    return np.array([value.encode() for value in values], dtype=np.bytes_)
