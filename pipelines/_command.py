@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hpastack.errors import InputError
@@ -79,12 +82,13 @@ def run_command(
     -------
     int
         Exit status: 0, 2 after a mistake of the user's (`InputError`, or a
-        path that cannot be read or written), 130 after Ctrl-C. Other
+        path that cannot be read or written), 130 after Ctrl-C or SIGTERM. Other
         exceptions are bugs and are not caught.
     """
     args = parser.parse_args(argv)
     try:
-        return run(args) or 0
+        with _stopped_by_schedulers():
+            return run(args) or 0
     except InputError as error:
         message = str(error)
     except OSError as error:
@@ -97,6 +101,19 @@ def run_command(
         return 130
     print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
     return USER_ERROR
+
+
+@contextmanager
+def _stopped_by_schedulers() -> Iterator[None]:
+    """Let the signal by which a scheduler ends a job stop the work like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_store_name(name: str) -> None:

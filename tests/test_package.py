@@ -52,9 +52,12 @@ TIERS = (
         "submission",
         "_torch",
         "_lightning",
+        "cpu_budget",
+        "shards",
     ),
     (
         "read_ahead",
+        "workers",
         "images",
         "brightness",
         "catalogue",
