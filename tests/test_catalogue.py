@@ -157,8 +157,8 @@ BAD_TABLES = {
     "doubled column": ("Id,Target,Target\na,1,2\n", "column Target stands twice"),
     "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cells, and the first line 2"),
     "long row": ("Id,Target\na,1\nb,1,2,3\n", "line 3 has 4 cells, and the first line 2"),
-    "quote left open": ('Id,Target\na,1\n"b,1\n', "not a table in CSV"),
-    "empty": ("", "the table is empty"),
+    "quote left open": ('Id,Target\na,1\n"b,1\n', "not a CSV table"),
+    "empty": ("", "not a CSV table: it is empty"),
     "in both splits": ("Id,Target\na,1\nx,2\n", "also among the training fields: x"),
 }
 
@@ -174,7 +174,7 @@ def test_bad_labels_are_refused_by_name(competition, case):
 
 def test_a_picture_is_no_table(competition):
     (competition / "train.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff\xfe")
-    with pytest.raises(InputError, match=r"train\.csv: not a table in CSV"):
+    with pytest.raises(InputError, match=r"train\.csv: not a CSV table"):
         collect_fields(competition)
 
 
