@@ -4,15 +4,18 @@
 a missing, doubled or unknown id is an error that names it.
 """
 
+from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text
 from hpastack.catalogue.collecting import (
     DEFAULT_SOURCE,
+    NOT_ASKED_FOR,
     Collection,
     collect_fields,
     combine_fields,
     list_fields,
 )
-from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLE
+from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
 from hpastack.catalogue.groups import join_groups
+from hpastack.catalogue.hpa import fill_groups
 from hpastack.catalogue.table import COLUMNS, catalogue_digest, read_catalogue, write_catalogue
 from hpastack.catalogue.targets import correct_targets, read_targets
 from hpastack.files import publish_text
@@ -20,13 +23,19 @@ from hpastack.files import publish_text
 __all__ = [
     "COLUMNS",
     "DEFAULT_SOURCE",
+    "DROPPED",
+    "LABELS",
     "LABEL_TABLES",
-    "TEST_TABLE",
+    "NOT_ASKED_FOR",
+    "TEST_TABLES",
+    "Change",
     "Collection",
     "catalogue_digest",
+    "changes_text",
     "collect_fields",
     "combine_fields",
     "correct_targets",
+    "fill_groups",
     "join_groups",
     "list_fields",
     "publish_text",
