@@ -194,7 +194,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         is_extra = place is not None
         if args.images:
             found = collect_fields(
-                place or _places(args.images), None if is_extra else args.labels,
+                place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
                 training_only=is_extra,
             )  # fmt: skip
@@ -234,10 +234,6 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         n_known = int((fields[name] != "").sum())
         print(f"group {name}: known for {n_known} of {len(fields)} fields")
     return fields, changes
-
-
-def _places(images: list[Path]) -> Path | list[Path]:
-    return images[0] if len(images) == 1 else images
 
 
 def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:
