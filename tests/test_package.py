@@ -46,6 +46,7 @@ TIERS = (
         "errors",
         "channels",
         "labels",
+        "locations",
         "files",
         "progress",
         "tables",
