@@ -74,7 +74,7 @@ def backend(
         with joblib.parallel_config("threading"):
             yield
     elif name == "loky":
-        with joblib.parallel_config("loky"):
+        with joblib.parallel_config("loky", initializer=_settle, initargs=(_home(), True)):
             yield
     elif name == "dask":
         with _dask(address, jobs or cpu_budget()):
@@ -118,7 +118,7 @@ def spread(
     if jobs is None:
         is_local = type(active).__module__ == "joblib._parallel_backends"
         jobs = configured if configured not in (None, 1) else cpu_budget() if is_local else -1
-    home = Home(socket.gethostname(), os.getpid())
+    home = _home()
     calls = (joblib.delayed(_at_work)(home, work, task) for task in tasks)
     with one_thread_each():
         try:
@@ -153,16 +153,20 @@ def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
 
 def _at_work(home: Home, work: Callable[..., Result], task: tuple) -> Result:
     if home.pid != os.getpid() or home.host != socket.gethostname():
-        _settle(home)
+        _settle(home, os.getppid() == home.pid and home.host == socket.gethostname())
     return work(*task)
 
 
+def _home() -> Home:
+    return Home(socket.gethostname(), os.getpid())
+
+
 @lru_cache
-def _settle(home: Home) -> None:
-    """Make a worker process keep to one thread and, if it is a child of home, end with it."""
+def _settle(home: Home, is_child: bool) -> None:
+    """Make a worker process keep to one thread and, if home has started it, end with it."""
     cv2.setNumThreads(1)
     threadpool_limits(1)
-    if home.host != socket.gethostname() or os.getppid() != home.pid:
+    if not is_child:  # those of a cluster have a master of their own
         return
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for home to act on

@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,22 @@ def noise_fields(tmp_path):
         return table.join(facts)
 
     return draw
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MiB, where one can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    size = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(size, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture(scope="session")
