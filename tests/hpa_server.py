@@ -207,6 +207,12 @@ def garbage(handler):
     handler.close_connection = True
 
 
+def rude(handler):
+    """Answer with what would colour a terminal, and does not end soon."""
+    handler.wfile.write(b"HTTP/1.1 404 \x1b[31mGone " + 9999 * b"a" + b"\r\n")
+    handler.wfile.write(b"Content-Length: 0\r\n\r\n")
+
+
 def then_closed(handler):
     """Answer well, and close the kept connection without a word."""
     image(handler)

@@ -161,8 +161,10 @@ class Client:
                 self._drop(connection)
                 if self._stopped.is_set():
                     raise Stopped from error
-                # A server may close a kept connection at any moment: not a failure.
-                if not (was_kept and isinstance(error, ConnectionError)):
+                # On a kept connection no failure: a server may close it at any moment, or have
+                # sent more for the last answer than it had said.
+                is_stale = isinstance(error, (ConnectionError, http.client.BadStatusLine))
+                if not (was_kept and is_stale):
                     raise Passing(_what_happened(error), answered=False) from error
                 is_new = True
             except ValueError as error:  # a host that none can have
@@ -245,7 +247,7 @@ def _led_elsewhere(response: http.client.HTTPResponse) -> str:
     status, location = response.status, response.getheader("Location")
     if status in _REDIRECTS and location:
         return location
-    reason = f"HTTP {status} {response.reason}".strip()
+    reason = _printable(f"HTTP {status} {response.reason}".strip())
     if status >= 500 or status in _ASK_AGAIN:
         pause = retry_after(response.getheader("Retry-After"), time.time())
         raise Passing(reason, pause if status in (429, 503) else None)
@@ -282,4 +284,9 @@ def _what_happened(error: Exception) -> str:
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
-    return f"{type(error).__name__} {error}".strip()
+    return _printable(f"{type(error).__name__} {error}".strip())
+
+
+def _printable(text: str) -> str:
+    # What a server says ends on a terminal and in a table.
+    return "".join(mark if mark.isprintable() else "?" for mark in text[:200])

@@ -170,7 +170,7 @@ def test_a_host_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
     url = "http://127.0.0.1:1/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
     with pytest.raises(InputError, match="http://127.0.0.1:1 cannot be reached: .*refused; is"):
         download_fields(image_ids, tmp_path, url=url, **QUICK)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     assert files_of(tmp_path) == []
 
 
@@ -237,7 +237,7 @@ def test_stopped_from_outside_it_ends_soon_and_keeps_what_came(hpa_server, downl
         patch.setattr(fields._Tally, "check", stop)
         with pytest.raises(Stop):
             download(jobs=1, timeout=30, backoff=30)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert len(files_of(tmp_path / "hpa")) == 4
     hpa_server.script.clear()
     assert download()[1:4] == (3, 8, 4)
