@@ -17,7 +17,7 @@ SKIPPED = 3
 
 
 def command_parser(
-    name: str, description: str, example: str, *, recipe: bool = False
+    name: str, description: str, example: str, *, recipe: bool = False, jobs: int | None = None
 ) -> argparse.ArgumentParser:
     """Make the parser of a command, with the options that all commands share.
 
@@ -31,6 +31,8 @@ def command_parser(
         A command line that works, shown by ``--help``.
     recipe : bool, default=False
         Whether the command reads recipes, and so takes ``--set``.
+    jobs : int, optional
+        Default of ``--jobs``. Left out: None, for as many as the process may use.
 
     Returns
     -------
@@ -52,8 +54,8 @@ def command_parser(
         "--overwrite", action="store_true", help="replace what is there (refused otherwise)"
     )
     shared.add_argument(
-        "--jobs", type=_positive, default=None, metavar="N",
-        help="workers (default: as many as this process may use)",
+        "--jobs", type=_positive, default=jobs, metavar="N",
+        help=f"workers (default: {jobs or 'as many as this process may use'})",
     )  # fmt: skip
     if recipe:
         shared.add_argument(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hpa_server import HpaServer
 
 from hpastack.catalogue import write_catalogue
 from hpastack.channels import STAINS
@@ -102,3 +103,12 @@ def shapes(tmp_path_factory):
     plan = FoldPlan(pd.DataFrame.from_dict(frame, orient="index"))
     write_fold_plan(workspace.folds, plan)
     return workspace
+
+
+@pytest.fixture
+def hpa_server(monkeypatch):
+    """A server of stains on this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = HpaServer()
+    yield server
+    server.close()

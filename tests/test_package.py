@@ -67,7 +67,7 @@ TIERS = (
         "synthetic",
         "ingest",
     ),
-    ("packed", "squares", "packing"),
+    ("packed", "squares", "packing", "download"),
     ("features", "embeddings", "forward", "clusters", "duplicates", "extraction"),
     ("folds", "metrics", "domains"),
     ("models", "adversarial", "neighbours"),
