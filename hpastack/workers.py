@@ -103,7 +103,7 @@ def spread(
     Yields
     ------
     result
-        In the order of the tasks. What a task raises is raised at its turn.
+        In the order of the tasks. What a task raises ends the work.
 
     Raises
     ------

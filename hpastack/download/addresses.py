@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.tables import read_text_table
+from hpastack.tables import read_id_table
 
 #: Where the Human Protein Atlas publishes the stains of its fields.
 HPA_URL = "https://images.proteinatlas.org/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
@@ -58,13 +58,7 @@ def read_field_ids(path: str | os.PathLike) -> list[str]:
     OSError
         If it cannot be read.
     """
-    table = read_text_table(path)
-    columns = [name for name in table.columns if name.strip().lower() in ("id", "image_id")]
-    if len(columns) != 1:
-        raise InputError(
-            f"{path}: needs one column Id or image_id; it has {shorten(table.columns)}"
-        )
-    image_ids = table[columns[0]].tolist()
+    image_ids = read_id_table(path).index.tolist()
     if not image_ids:
         raise InputError(f"{path}: no id in it")
     check_field_ids(image_ids, str(path))
