@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
 from hpastack.labels import HPA_2018, Vocabulary
+from hpastack.multichannel import plane_paths
 
 StrPath = str | os.PathLike[str]
 
@@ -181,14 +182,19 @@ def collect_fields(
     vocabulary: Vocabulary = HPA_2018,
     source: str = DEFAULT_SOURCE,
     training_only: bool = False,
+    channels: Mapping[str, int | str] | None = None,
 ) -> Collection:
     """Find the fields of a folder or of a table with paths, and say which split each is in.
 
     Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with the
-    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; other
-    files are passed over. The fields in the table of labels become training
-    fields in its order, those in the table of test fields become test fields
-    in its order. Without a table of test fields every other field becomes one,
+    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; or a
+    TIFF ``<image_id>.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff`` holds all
+    stains of a field as its channels (then a path is that of the file with ``#``
+    and the number of the plane). Other files are passed over.
+
+    The fields in the table of labels become training fields in its order, those
+    in the table of test fields become test fields in its order. Without a table
+    of test fields every other field becomes one,
     sorted by id, but for those in a folder called ``train`` when there are
     labels.
 
@@ -213,6 +219,9 @@ def collect_fields(
         What to call the place in the column ``source``.
     training_only : bool, default=False
         Take no test fields, and look for no table of them.
+    channels : mapping of str to int or str, optional
+        Which plane of a TIFF with several is which stain, or the name of its
+        channel. Left out: by the names that the file gives them.
 
     Returns
     -------
@@ -229,7 +238,7 @@ def collect_fields(
     images = Path(images)
     if images.is_dir():
         return _collect_folder(
-            Path(os.path.abspath(images)), labels, test, vocabulary, source, training_only
+            Path(os.path.abspath(images)), labels, test, vocabulary, source, training_only, channels
         )
     if images.is_file():
         return _collect_table(images, labels, test, vocabulary, source, training_only)
@@ -443,12 +452,13 @@ def _collect_folder(
     vocabulary: Vocabulary,
     source: str,
     training_only: bool,
+    channels: Mapping[str, int | str] | None,
 ) -> Collection:
-    files = _find_stain_files(folder)
+    files = _find_stain_files(folder, channels)
     if not files:
         raise InputError(
             f"{folder}: no field found; files are named <id>_<{'|'.join(STAINS)}> with the "
-            "ending .png, .jpg or .tif"
+            "ending .png, .jpg or .tif, or <id>.tif with four channels"
         )
     labels = labels or _own_labels(folder)
     targets = pd.Series(dtype=str) if labels is None else read_targets(labels, vocabulary)
@@ -487,20 +497,24 @@ def _own_labels(folder: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def _find_stain_files(folder: Path) -> dict[str, dict[str, Path]]:
+def _find_stain_files(
+    folder: Path, channels: Mapping[str, int | str] | None = None
+) -> dict[str, dict[str, Path]]:
     """Find the stain files in a folder and the folders within it, by field."""
     files: dict[str, dict[str, Path]] = {}
     for path in _walk(folder, set()):
         match = _STAIN_FILE.fullmatch(path.name)
-        if match is None:
-            continue
-        image_id, stain = match["image_id"], match["stain"].lower()
-        stains = files.setdefault(image_id, {})
-        if stain in stains:
-            raise InputError(
-                f"{path} and {stains[stain]} are both the {stain} stain of {image_id}; keep one"
-            )
-        stains[stain] = path
+        if match is not None:
+            found = match["image_id"], {match["stain"].lower(): path}
+        else:
+            found = plane_paths(path, channels) or ("", {})
+        for stain, file in found[1].items():
+            stains = files.setdefault(found[0], {})
+            if stain in stains:
+                raise InputError(
+                    f"{file} and {stains[stain]} are both the {stain} stain of {found[0]}; keep one"
+                )
+            stains[stain] = file
     for image_id in files:
         _check_id(image_id, folder)
     return files

@@ -25,6 +25,7 @@ from hpastack.catalogue import (
 from hpastack.errors import InputError, shorten
 from hpastack.images import BadField, check_fields
 from hpastack.labels import Vocabulary
+from hpastack.multichannel import parse_channels
 from hpastack.packing import pack_fields
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
@@ -35,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_parser(
         "prepare",
         "Check every image file and write data/catalogue.csv. IMAGES is a folder with files\n"
-        "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif; in it or in folders within it;\n"
-        "other files are passed over), or a CSV file with the columns image_id, red, green,\n"
-        "blue, yellow and, if known, target, split and groups.",
+        "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif), or <Id>.tif (.ome.tif) with the\n"
+        "stains as channels; in it or in folders within it; other files are passed over. Or it\n"
+        "is a CSV file with the columns image_id, red, green, blue, yellow and, if known,\n"
+        "target, split and groups.",
         "python -m pipelines.prepare human-protein-atlas --workspace work",
     )
     parser.add_argument(
@@ -66,6 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--extra", type=Path, metavar="DIR_OR_CSV", action="append", default=[],
         help="more training fields: a folder with its own table of labels, or a table with paths; "
         "may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--channels", metavar="STAIN=PLANE,...",
+        help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
+        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file)",
     )  # fmt: skip
     parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
@@ -98,7 +105,10 @@ def _run(args: argparse.Namespace) -> int:
     status = 0
     if args.images is not None:
         status = _prepare(args, workspace)
-    elif any((args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary)):
+    elif any((
+        args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
+        args.channels,
+    )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     packed = pack_fields(
@@ -166,6 +176,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> pd.DataFrame:
         found = collect_fields(
             place, None if is_extra else args.labels, None if is_extra else args.test,
             vocabulary=vocabulary, source=source, training_only=is_extra,
+            channels=None if args.channels is None else parse_channels(args.channels),
         )  # fmt: skip
         if found.left_out:
             print(

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from reference.block_mean import block_mean
 
-from hpastack import images
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.images import (
@@ -24,6 +23,7 @@ from hpastack.images import (
     iter_fields,
     read_field,
     read_stain,
+    reading,
     resize_field,
 )
 
@@ -389,13 +389,13 @@ def test_fields_come_in_order(catalogue, threads):
 
 def test_no_more_than_asked_is_decoded_ahead(catalogue, monkeypatch):
     started = []
-    read = images.read_field
+    read = reading.read_field
 
     def counted(row, *args):
         started.append(row)
         return read(row, *args)
 
-    monkeypatch.setattr(images, "read_field", counted)
+    monkeypatch.setattr(reading, "read_field", counted)
     for done, _ in enumerate(iter_fields(catalogue, threads=2, ahead=3), start=1):
         assert len(started) <= done + 3
     assert len(started) == len(catalogue)

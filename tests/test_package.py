@@ -56,6 +56,7 @@ TIERS = (
     (
         "read_ahead",
         "images",
+        "multichannel",
         "brightness",
         "catalogue",
         "store",
