@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import NamedTuple
 
 import joblib
@@ -71,8 +72,8 @@ def check_fields(
         `field_content` gives it).
     bad : list of BadField
         The others, in the same order, each with its first fault. A field is
-        bad if `read_field` refuses it, or if two of its stains are the same
-        picture (blank pictures may be).
+        bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
+        two of its stains are the same picture (blank pictures may be).
     """
     threads = threads or joblib.cpu_count()
     facts, bad = {}, []
@@ -81,13 +82,16 @@ def check_fields(
         zip(catalogue.index, outcomes), total=len(catalogue), desc="checking fields", unit="field",
         delay=1, disable=not progress,
     )  # fmt: skip
-    for image_id, outcome in bar:
-        try:
-            facts[image_id] = outcome.result()
-        except FileFault as fault:
-            bad.append(BadField(image_id, fault.file, fault.reason))
-        except OSError as error:
-            bad.append(BadField(image_id, str(error.filename or ""), error.strerror or str(error)))
+    # Closed by hand: left to the garbage collector, threads may be joined while one is started.
+    with closing(outcomes):
+        for image_id, outcome in bar:
+            try:
+                facts[image_id] = outcome.result()
+            except FileFault as fault:
+                bad.append(BadField(image_id, fault.file, fault.reason))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                bad.append(BadField(image_id, str(error.filename or ""), reason))
     frame = pd.DataFrame.from_dict(
         facts, orient="index", columns=["height", "width", "content"]
     ).rename_axis("image_id")
@@ -119,9 +123,9 @@ def _inspect(row: Row) -> tuple[int, int, str]:
     seen: dict[bytes, str] = {}
     for file in stain_files(row):
         picture = open_picture(file.data, file.plane, file.path)
-        pixels = stain_of(
-            decode_picture(picture, file.path), file.stain, picture.is_lossy, file.path
-        )
+        decoded = decode_picture(picture, file.path)
+        picture.verify(decoded)
+        pixels = stain_of(decoded, file.stain, picture.is_lossy, file.path)
         shape = shape or pixels.shape
         require_shape(pixels.shape, shape, file.path)
         # Two planes of a file have no bytes of their own.

@@ -35,6 +35,8 @@ class Picture(Protocol):
 
     def decode(self) -> np.ndarray: ...  # noqa: D102
 
+    def verify(self, pixels: np.ndarray) -> None: ...  # noqa: D102
+
 
 def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
     """Split a path with a plane, such as ``x.tif#2``, into the file and the number.

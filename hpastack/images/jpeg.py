@@ -3,20 +3,26 @@
 JPEG has no checksums and its decoders fill what is missing with grey, without
 a word to the caller. What can be told from outside is checked here: that every
 marker has its place, that each plane has its scan, that a scan has the restart
-markers it announces and at least the bits that its blocks cost.
+markers it announces and at least the bits that its blocks cost. When a
+catalogue is made, `JpegPicture.verify` also finds pixels that are missing.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from hpastack.images.decoders import decode_with_opencv
 from hpastack.images.faults import FileFault, StrPath, check_size
 
 MAGIC = b"\xff\xd8\xff"
+
+# Bytes that are no markers and decode to something but nothing.
+_FILLING = bytes(37 * number % 251 + 1 for number in range(256))
 
 _MOST_SCANS = 100  # each costs as much as the picture; cameras and encoders write up to some 20
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
@@ -31,6 +37,7 @@ class JpegPicture(NamedTuple):
     height: int
     width: int
     planes: int
+    ends: tuple[int, ...]  # of the stretches of packed pixels
     data: bytes
     path: StrPath
 
@@ -45,6 +52,22 @@ class JpegPicture(NamedTuple):
         if pixels is None:
             raise FileFault(self.path, "damaged image: it cannot be decoded")
         return pixels
+
+    def verify(self, pixels: np.ndarray) -> None:
+        """Refuse it if packed pixels are missing in the middle; costs another decoding.
+
+        Where a stretch of packed pixels is short, a decoder goes on with what
+        follows it, and else leaves that alone. So if the pixels change when
+        each stretch is followed by arbitrary bytes, something is missing.
+        """
+        pieces = [self.data[a:b] for a, b in zip((0, *self.ends), (*self.ends, len(self.data)))]
+        try:
+            with Image.open(io.BytesIO(_FILLING.join(pieces))) as image:
+                same = np.array_equal(np.asarray(image), pixels)
+        except (OSError, ValueError, SyntaxError):
+            same = False
+        if not same:
+            raise FileFault(self.path, "truncated or damaged JPEG: some of its pixels are missing")
 
 
 class _Plane(NamedTuple):
@@ -77,6 +100,7 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
     shortest: dict[int, int] = {}  # length of the shortest code of each Huffman table
     interval = n_scans = 0
     seen: set[int] = set()
+    ends: list[int] = []
     markers = _markers(data)
     while True:
         if position + 2 > len(data):
@@ -115,7 +139,9 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
                 raise FileFault(path, "damaged JPEG: it has no size")
             if n_scans > _MOST_SCANS:
                 raise FileFault(path, f"JPEG of more than {_MOST_SCANS} scans")
-            end, restarts = _scan_end(data, markers, position, path)
+            end, places = _scan_end(data, markers, position, path)
+            restarts = [data[place + 1] - 0xD0 for place in places]
+            ends += [*places, end]
             seen |= _check_scan(frame, body, data[position:end], restarts, interval, shortest, path)
             position = end
     if frame is None:
@@ -125,7 +151,7 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
     rest = data[position + 2 :]
     if b"\xff\xd9" in rest and b"\xff\xd8\xff" not in rest:
         raise FileFault(path, "damaged JPEG: it ends in the middle")
-    return JpegPicture(frame.height, frame.width, len(frame.planes), data, path)
+    return JpegPicture(frame.height, frame.width, len(frame.planes), tuple(ends), data, path)
 
 
 def _open_frame(marker: int, body: bytes, path: StrPath) -> _Frame:
@@ -173,12 +199,12 @@ def _markers(data: bytes) -> np.ndarray:
 
 
 def _scan_end(data: bytes, markers: np.ndarray, start: int, path: StrPath) -> tuple[int, list[int]]:
-    """Return where a scan that starts here ends, and its restart markers."""
+    """Return where a scan that starts here ends, and where its restart markers are."""
     restarts: list[int] = []
-    for place in markers[np.searchsorted(markers, start) :]:
+    for place in markers[np.searchsorted(markers, start) :].tolist():
         if not 0xD0 <= data[place + 1] <= 0xD7:
-            return int(place), restarts
-        restarts.append(data[place + 1] - 0xD0)
+            return place, restarts
+        restarts.append(place)
     raise FileFault(path, "truncated JPEG")
 
 

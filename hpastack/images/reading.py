@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import joblib
 import numpy as np
@@ -182,9 +183,11 @@ def iter_fields(
         lambda row: read_field(row, size, square), stain_rows(catalogue),
         threads=threads, ahead=ahead,
     )  # fmt: skip
-    for image_id, outcome in zip(catalogue.index, outcomes):
-        try:
-            field = outcome.result()
-        except InputError as error:
-            raise InputError(f"field {image_id}: {error}") from error
-        yield image_id, field
+    # Closed by hand: left to the garbage collector, threads may be joined while one is started.
+    with closing(outcomes):
+        for image_id, outcome in zip(catalogue.index, outcomes):
+            try:
+                field = outcome.result()
+            except InputError as error:
+                raise InputError(f"field {image_id}: {error}") from error
+            yield image_id, field
