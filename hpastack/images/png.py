@@ -109,7 +109,8 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
             raise FileFault(path, "animated PNG; a stain has one picture")
         elif kind not in _KEPT and not kind[:1].islower():
             raise FileFault(path, f"PNG with a part {kind!r} that is not known")
-        if kind in _KEPT:
+        # Which grey level is transparent is looked at here.
+        if kind in _KEPT and (kind, colour) != (b"tRNS", _GREY):
             if spans[-1][1] == position:
                 spans[-1] = spans[-1][0], end + 4
             else:
