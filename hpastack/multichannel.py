@@ -68,6 +68,8 @@ def read_channels(path: StrPath) -> Channels:
     OSError
         If the file cannot be read.
     """
+    if not os.path.isfile(path):  # to open a pipe would wait for ever
+        raise FileFault(path, "no such file")
     with open(path, "rb") as file:
         if file.read(4) not in MAGICS:
             raise FileFault(path, "not a TIFF")

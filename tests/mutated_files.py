@@ -6,6 +6,7 @@ Every file must end as finite values in [0, 1] or as an `InputError`, in time, w
 a PNG whose checksums were not made again as the pixels it had.
 """
 
+import contextlib
 import faulthandler
 import resource
 import struct
@@ -41,7 +42,7 @@ def corpus():
         png(grey, interlace=1),
         png(grey, colour=PALETTE, before=[(b"PLTE", levels)]), saved(grey, "PNG"),
         png(grey, before=[(b"tEXt", b"a\0b"), (b"pHYs", bytes(9)), (b"tRNS", b"\1\0")]),
-        saved(grey, "JPEG", quality=90), saved(grey, "JPEG", progressive=True),
+        saved(grey, "JPEG", quality=90), saved(grey, "JPEG", progressive=True, comment=b"a"),
         saved(colour, "JPEG", subsampling=2), saved(grey, "JPEG", restart_marker_blocks=2),
         tiff(grey), tiff(deep, byteorder=">", rowsperstrip=5), tiff(deep, bigtiff=True),
         tiff(deep, compression="zlib", predictor=True, rowsperstrip=7),
@@ -165,6 +166,8 @@ def check(path, data, originals):
         assert plane.max() <= 1
         opened = open_picture(data, split_plane(path)[1], path)
         assert plane.shape == (opened.height, opened.width)
+        with contextlib.suppress(InputError):  # what prepare does besides
+            opened.verify(opened.decode())
         if originals is not None:
             assert any(np.array_equal(plane, original) for original in originals)
         outcome = "read"

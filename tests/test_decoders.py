@@ -120,6 +120,17 @@ def test_jpeg(quality, subsampling, progressive, restart):
         picture.verify(found)
 
 
+def test_notes_in_a_jpeg_do_not_matter():
+    exif = Image.Exif()
+    exif[274] = 6
+    noted = saved(COLOUR8, "JPEG", exif=exif, comment=b"note", icc_profile=bytes(99), quality=90)
+    picture = open_picture(noted, None, "f")
+    assert len(picture.data) < len(noted) - 100
+    found = picture.decode()
+    np.testing.assert_array_equal(found, pillows(saved(COLOUR8, "JPEG", quality=90)))
+    picture.verify(found)
+
+
 def opencv_tiff(pixels, packing):
     ok, data = cv2.imencode(".tif", pixels[..., ::-1] if pixels.ndim == 3 else pixels,
                             [cv2.IMWRITE_TIFF_COMPRESSION, packing])  # fmt: skip

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import struct
 import zlib
 
@@ -25,7 +26,7 @@ from image_files import (
 )
 from PIL import Image
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import collect_fields, read_catalogue
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.images import check_fields, read_field, read_stain
@@ -349,6 +350,23 @@ def test_what_is_no_file(tmp_path, place):
     assert reason in bad_reason(row)
     with pytest.raises((InputError, OSError)):
         read_field(row)
+
+
+def test_pipes_and_dead_links_in_a_folder_do_not_stop_the_search(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    (tmp_path / "b.ome.tif").symlink_to("gone")
+    fields = collect_fields(tmp_path).fields
+    _, bad = check_fields(fields, threads=1, progress=False)
+    assert [fault.reason for fault in bad] == ["not a file, but a device or a pipe", "no such file"]
+
+
+def test_a_fault_comes_whole_out_of_another_process(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_stain(tmp_path / "none.png", "red")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.file, copy.reason) == (
+        str(caught.value), str(tmp_path / "none.png"), "no such file"
+    )  # fmt: skip
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read anything")

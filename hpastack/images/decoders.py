@@ -1,4 +1,10 @@
-"""The libraries that decode; each returns planes in the order R, G, B, alpha."""
+"""PNG and JPEG -> pixels, with OpenCV.
+
+It releases the lock of the interpreter and refuses a PNG that lacks rows.
+Where it refuses, no other decoder is asked: Pillow would give such a PNG with
+zeros for what is missing. TIFF is unpacked in `hpastack.images.tiff`, because
+OpenCV hands out half-decoded ones.
+"""
 
 from __future__ import annotations
 

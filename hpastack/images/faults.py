@@ -26,6 +26,10 @@ class FileFault(InputError):
         self.file = str(file)
         self.reason = reason
 
+    def __reduce__(self):
+        # By its parts, so that it comes whole out of a worker process.
+        return type(self), (self.file, self.reason)
+
 
 def size_text(shape: tuple[int, ...]) -> str:
     """Say a height and a width in words."""

@@ -28,6 +28,9 @@ _MOST_SCANS = 100  # each costs as much as the picture; cameras and encoders wri
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _OTHER_KINDS = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical"}
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+# Orientation, colour profiles, thumbnails and comments, which no decoder gets to see; E0 (JFIF) and
+# EE (Adobe) say which colours the planes are.
+_NOTES = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _HUFFMAN_TABLES, _RESTART_INTERVAL = 0xC4, 0xDD
 
 
@@ -101,6 +104,7 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
     interval = n_scans = 0
     seen: set[int] = set()
     ends: list[int] = []
+    dropped: list[tuple[int, int]] = []
     markers = _markers(data)
     while True:
         if position + 2 > len(data):
@@ -121,6 +125,8 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
             raise FileFault(path, "damaged JPEG")
         if position + 2 + length > len(data):
             raise FileFault(path, "truncated JPEG")
+        if marker in _NOTES:
+            dropped.append((position, position + 2 + length))
         position += 2 + length
         # Start of frame: C0 to CF without the tables C4, C8, CC.
         if 0xC0 <= marker <= 0xCF and marker not in (_HUFFMAN_TABLES, 0xC8, 0xCC):
@@ -141,7 +147,8 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
                 raise FileFault(path, f"JPEG of more than {_MOST_SCANS} scans")
             end, places = _scan_end(data, markers, position, path)
             restarts = [data[place + 1] - 0xD0 for place in places]
-            ends += [*places, end]
+            n_dropped = sum(b - a for a, b in dropped)
+            ends += [place - n_dropped for place in (*places, end)]
             seen |= _check_scan(frame, body, data[position:end], restarts, interval, shortest, path)
             position = end
     if frame is None:
@@ -151,6 +158,10 @@ def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
     rest = data[position + 2 :]
     if b"\xff\xd9" in rest and b"\xff\xd8\xff" not in rest:
         raise FileFault(path, "damaged JPEG: it ends in the middle")
+    if dropped:
+        starts = [0, *(b for _, b in dropped)]
+        stops = [*(a for a, _ in dropped), position + 2]
+        data = b"".join(data[a:b] for a, b in zip(starts, stops))
     return JpegPicture(frame.height, frame.width, len(frame.planes), tuple(ends), data, path)
 
 
