@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import (
     REAL_DATA,
+    decoding,
     degraded,
     domains,
     duplicates,
@@ -43,6 +44,7 @@ def main() -> None:
     print(f"machine: {len(os.sched_getaffinity(0))} cores of {_processor()}")
     print(f"python {platform.python_version()}, {package_versions()}")
     synthetic.main()
+    decoding.main()
     features.main(REAL_DATA if REAL_DATA.is_dir() else None)
     feature_patterns.main()
     duplicates.main()

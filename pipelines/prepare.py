@@ -33,6 +33,7 @@ from hpastack.files import publish_text
 from hpastack.images import BadField, check_fields
 from hpastack.labels import Vocabulary
 from hpastack.locations import Locations, read_locations
+from hpastack.multichannel import parse_channels
 from hpastack.packing import pack_fields
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
@@ -43,11 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_parser(
         "prepare",
         "Check every image file and write data/catalogue.csv. IMAGES is a folder with files\n"
-        "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif; in it or in folders within it;\n"
-        "other files are passed over), as the competition and the Human Protein Atlas have them,\n"
-        "or a CSV file with the columns image_id, red, green, blue, yellow and, if known, target,\n"
-        "split and groups. Fields that were dropped or got other labels are listed in\n"
-        "data/changes.csv, with the reason.",
+        "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif), or <Id>.tif (.ome.tif) with the\n"
+        "stains as channels; in it or in folders within it; other files are passed over. So the\n"
+        "competition and the Human Protein Atlas have them. Or it is a CSV file with the columns\n"
+        "image_id, red, green, blue, yellow and, if known, target, split and groups. Fields that\n"
+        "were dropped or got other labels are listed in data/changes.csv, with the reason.",
         "python -m pipelines.prepare human-protein-atlas --workspace work",
     )
     parser.add_argument(
@@ -84,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "name",
     )  # fmt: skip
     parser.add_argument(
+        "--channels", metavar="STAIN=PLANE,...",
+        help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
+        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file)",
+    )  # fmt: skip
+    parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
         help="what to call IMAGES in the catalogue; extra fields are called after their folder or "
         "table (default: %(default)s)",
@@ -116,7 +122,7 @@ def _run(args: argparse.Namespace) -> int:
         status = _prepare(args, workspace)
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
-        args.locations,
+        args.locations, args.channels,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
@@ -189,6 +195,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
+    channels = None if args.channels is None else parse_channels(args.channels)
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
@@ -196,7 +203,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
             found = collect_fields(
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
-                training_only=is_extra,
+                training_only=is_extra, channels=channels,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():

@@ -60,6 +60,7 @@ TIERS = (
         "read_ahead",
         "workers",
         "images",
+        "multichannel",
         "brightness",
         "catalogue",
         "store",

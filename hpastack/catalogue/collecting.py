@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,15 +59,20 @@ def collect_fields(
     locations: Locations | None = None,
     source: str = DEFAULT_SOURCE,
     training_only: bool = False,
+    channels: Mapping[str, int | str] | None = None,
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
     Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with the
-    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; other
-    files are passed over. Files that HPA names ``<plate>_<well>_<field>_<stain>``
-    in a folder named after an antibody have the antibody before their id. The
-    fields in the table of labels become training fields in its order, those in
-    the table of test fields become test fields in its order. Without a table
+    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; or a
+    TIFF ``<image_id>.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff`` holds all
+    stains of a field as its channels (then a path is that of the file with ``#``
+    and the number of the plane). Other files are passed over.
+
+    Files that HPA names ``<plate>_<well>_<field>_<stain>`` in a folder named
+    after an antibody have the antibody before their id. The fields in the table
+    of labels become training fields in its order, those in the table of test
+    fields become test fields in its order. Without a table
     of test fields every other field becomes one, sorted by id, but for those
     in a folder for training fields when there are labels.
 
@@ -100,6 +105,9 @@ def collect_fields(
         What to call the place in the column ``source``.
     training_only : bool, default=False
         Take no test fields, and look for no table of them.
+    channels : mapping of str to int or str, optional
+        Which plane of a TIFF with several is which stain, or the name of its
+        channel. Left out: by the names that the file gives them.
 
     Returns
     -------
@@ -130,7 +138,7 @@ def collect_fields(
         if not place.is_dir():
             raise InputError(f"{place}: no such folder of images or table of paths")
     folders = [Path(os.path.abspath(place)) for place in places]
-    return _collect_folders(folders, labels, tests, locations, source, training_only)
+    return _collect_folders(folders, labels, tests, locations, source, training_only, channels)
 
 
 def list_fields(
@@ -225,12 +233,13 @@ def _collect_folders(
     locations: Locations,
     source: str,
     training_only: bool,
+    channels: Mapping[str, int | str] | None,
 ) -> Collection:
-    files = find_stain_files(folders)
+    files = find_stain_files(folders, channels)
     if not files:
         raise InputError(
             f"{_places(folders)}: no field found; files are named <id>_<{'|'.join(STAINS)}> with "
-            "the ending .png, .jpg or .tif"
+            "the ending .png, .jpg or .tif, or <id>.tif with four channels"
         )
     remedy = "--extra and its name instead of the folder" if training_only else "--labels"
     labels = labels or own_table(folders, "train", remedy)

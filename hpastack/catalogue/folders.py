@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hpastack.catalogue.hpa import file_id, is_composite
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.multichannel import plane_paths
 from hpastack.tables import check_ids
 
 #: Names under which the table of labels of a folder is found.
@@ -69,18 +70,22 @@ def own_table(folders: Sequence[Path], split: str, remedy: str) -> Path | None:
     return next(iter(found), None)
 
 
-def find_stain_files(folders: Iterable[Path]) -> dict[str, dict[str, Path]]:
+def find_stain_files(
+    folders: Iterable[Path], channels: Mapping[str, int | str] | None = None
+) -> dict[str, dict[str, Path]]:
     """Find the stain files in folders and in the folders within them, by field.
 
     Parameters
     ----------
     folders : iterable of Path
+    channels : mapping of str to int or str, optional
+        As `hpastack.multichannel.plane_paths`.
 
     Returns
     -------
     dict of str to dict of str to Path
-        Image id, then stain, then file. The id is the name of the file, and
-        with HPA's downloads the antibody before it.
+        Image id, then stain, then file, or plane of a file. The id is the name
+        of the file, and with HPA's downloads the antibody before it.
 
     Raises
     ------
@@ -91,16 +96,25 @@ def find_stain_files(folders: Iterable[Path]) -> dict[str, dict[str, Path]]:
     seen: set[Path] = set()
     for folder in folders:
         for path in _walk(folder, seen):
-            match = _STAIN_FILE.fullmatch(path.name)
-            if match is None or is_composite(match["image_id"]):
-                continue
-            image_id, stain = file_id(path, match["image_id"]), match["stain"].lower()
-            stains = files.setdefault(image_id, {})
-            if stain in stains:
-                raise InputError(_twice(path, stains[stain], stain, image_id))
-            stains[stain] = path
+            name, found = _stains_of(path, channels)
+            for stain, file in found.items():
+                image_id = file_id(path, name)
+                stains = files.setdefault(image_id, {})
+                if stain in stains:
+                    raise InputError(_twice(file, stains[stain], stain, image_id))
+                stains[stain] = file
         check_ids(files, folder)
     return files
+
+
+def _stains_of(path: Path, channels: Mapping[str, int | str] | None) -> tuple[str, dict[str, Path]]:
+    """Return which field a file belongs to, and which of its stains it holds; often none."""
+    match = _STAIN_FILE.fullmatch(path.name)
+    if match is None:
+        return plane_paths(path, channels) or ("", {})
+    if is_composite(match["image_id"]):
+        return "", {}
+    return match["image_id"], {match["stain"].lower(): path}
 
 
 def _twice(path: Path, other: Path, stain: str, image_id: str) -> str:
