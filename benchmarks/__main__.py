@@ -14,6 +14,7 @@ from benchmarks import (
     degraded,
     domains,
     duplicates,
+    engine,
     extraction,
     feature_patterns,
     features,
@@ -48,6 +49,7 @@ def main() -> None:
     features.main(REAL_DATA if REAL_DATA.is_dir() else None)
     feature_patterns.main()
     duplicates.main()
+    engine.main()
     extraction.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():

@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 import h5py
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from hpastack.channels import STAINS
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError, shorten
 from hpastack.files import disk_guard, flush
 from hpastack.images import Row, field_content, stain_rows
@@ -90,7 +90,7 @@ def pack_fields(
     is_compressed = _pays(catalogue, size)
     with disk_guard(path.parent, _ROOM):
         parts = _Parts(path, catalogue, size, is_compressed)
-        parts.fill(threads or joblib.cpu_count(), progress)
+        parts.fill(threads or cpu_budget(), progress)
         parts.publish()
     return PackedFields(path)
 

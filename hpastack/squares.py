@@ -10,10 +10,10 @@ from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import closing
 
-import joblib
 import numpy as np
 import pandas as pd
 
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError
 from hpastack.images import Row, read_field, stain_rows
 from hpastack.packed import PackedFields
@@ -74,7 +74,7 @@ def squares_ahead(
     square : Future of ndarray of uint8, shape (4, size, size)
         Its ``result()`` raises what is wrong with a field.
     """
-    threads = threads or joblib.cpu_count()
+    threads = threads or cpu_budget()
     rows = np.full(len(catalogue), -1)
     if packed is not None and packed.size == size:
         rows = packed.rows(catalogue)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import faiss
-import joblib
 import numpy as np
 
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError
 
 # Rows compared with all that follow them at once: their codes stay in the cache.
@@ -43,7 +43,7 @@ def near_pairs(
     """
     first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads or joblib.cpu_count())
+    faiss.omp_set_num_threads(threads or cpu_budget())
     found, n_found = [np.empty((0, 2), dtype=np.int64)], 0
     try:
         for start in range(0, len(first), _BLOCK):

@@ -6,10 +6,10 @@ import hashlib
 from contextlib import closing
 from typing import NamedTuple
 
-import joblib
 import pandas as pd
 from tqdm import tqdm
 
+from hpastack.cpu_budget import cpu_budget
 from hpastack.images.decoding import decode_picture, open_picture, stain_of
 from hpastack.images.faults import FileFault, StrPath
 from hpastack.images.rows import Row, StainFile, require_shape, stain_files, stain_rows
@@ -75,7 +75,7 @@ def check_fields(
         bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
         two of its stains are the same picture (blank pictures may be).
     """
-    threads = threads or joblib.cpu_count()
+    threads = threads or cpu_budget()
     facts, bad = {}, []
     outcomes = in_threads(_inspect, stain_rows(catalogue), threads=threads, ahead=4 * threads)
     bar = tqdm(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from hpastack.channels import STAINS
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError
 from hpastack.images.decoding import (
     decode_picture,
@@ -177,7 +177,7 @@ def iter_fields(
     InputError
         As `read_field`, at the turn of the field that is bad, which is named.
     """
-    threads = threads or joblib.cpu_count()
+    threads = threads or cpu_budget()
     ahead = ahead or 2 * threads
     outcomes = in_threads(
         lambda row: read_field(row, size, square), stain_rows(catalogue),

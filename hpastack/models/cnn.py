@@ -15,6 +15,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.channels import STAIN_INDEX
+from hpastack.cpu_budget import cpu_budget
 from hpastack.embeddings import create_backbone, save_weights, weight_file
 from hpastack.errors import InputError, shorten
 from hpastack.files import published, sha256
@@ -129,7 +130,7 @@ def finetune_folds(
     processes.wait()
     pending = [fold for fold in wanted if not is_finished(work / fold_file(fold), fingerprint)]
     if pending:
-        jobs = jobs or joblib.cpu_count()
+        jobs = jobs or cpu_budget()
         task = _Task(
             work=work,
             source=FieldSource(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError
 from hpastack.files import published
 from hpastack.labels import Vocabulary
@@ -113,7 +114,7 @@ def _fold_vectors(
 ) -> np.ndarray:  # fmt: skip
     """Embed every field with the encoder of a fold."""
     model = checkpoint.load_model(fold, processes.device)
-    jobs = jobs or joblib.cpu_count()
+    jobs = jobs or cpu_budget()
     starts = range(0, len(catalogue), _BLOCK)
     workers = worker_count(processes, jobs, len(starts))
     embedded = joblib.Parallel(n_jobs=workers, prefer="processes", return_as="generator")(

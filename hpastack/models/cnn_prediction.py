@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
+from hpastack.cpu_budget import cpu_budget
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan
 from hpastack.models.cnn_checkpoint import CnnCheckpoint, read_checkpoint
@@ -100,7 +101,7 @@ def predict_store(
     blocks = writer.pending()
     processes.wait()
     blocks = blocks[processes.own]
-    jobs = jobs or joblib.cpu_count()
+    jobs = jobs or cpu_budget()
     workers = worker_count(processes, jobs, len(blocks))
     models = checkpoint.load_models(processes.device) if blocks else []
     predicted = joblib.Parallel(n_jobs=workers, prefer="processes", return_as="generator")(

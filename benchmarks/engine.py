@@ -1,0 +1,160 @@
+"""What the engine costs beside decoding, and that its memory does not grow with the fields.
+
+    python -m benchmarks.engine [--size 512] [--fields 240] [--rounds 7]
+
+The rate of a whole extraction of a trivial feature (the mean of each stain), from files to the
+published store, over that of decoding alone with as many threads; in turns in one run, medians
+over the rounds. Then hand-crafted features in threads and in processes, and the peak memory of
+processes that extract from 500 and from 2,000 fields. The fields are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from benchmarks.memory import peak_megabytes
+from hpastack import extraction
+from hpastack.channels import STAINS
+from hpastack.cpu_budget import cpu_budget, one_thread_each
+from hpastack.images import check_fields, read_field, stain_rows
+from hpastack.read_ahead import in_threads
+from hpastack.synthetic import draw_field
+from hpastack.workers import backend, spread
+
+_N_DRAWN = 24  # different fields; more are copies of these under other ids
+
+
+def main(
+    size: int = 512, n_fields: int = 240, rounds: int = 7, n_measured: int = 48,
+    n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
+) -> None:  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        fields = draw(Path(folder), size, n_fields)
+        jobs = cpu_budget()
+        # Files are read from memory in every round alike.
+        decode(fields, size, jobs)
+        ways: dict[str, Callable[[], object]] = {
+            "decoding alone": lambda: decode(fields, size, jobs),
+            "the whole engine": lambda: trivial(Path(folder), fields, size, jobs),
+        }
+        _show(f"a trivial feature at {size} px, {jobs} threads", ways, n_fields, rounds)
+        few = fields.head(n_measured)
+
+        def measure(where: str) -> None:
+            with backend(where):
+                extraction.extract_features(
+                    Path(folder) / "made.h5", few, size=size, jobs=jobs, overwrite=True,
+                    progress=False,
+                )  # fmt: skip
+
+        ways = {"threads": lambda: measure("threads"), "processes": lambda: measure("loky")}
+        measure("loky")  # the processes start once
+        _show(f"all hand-crafted features at {size} px, {jobs} workers", ways, n_measured, rounds)
+    _memory(n_in_memory, n_columns)
+
+
+def draw(folder: Path, size: int, n_fields: int) -> pd.DataFrame:
+    """Write drawn fields; return their catalogue."""
+    rows = {}
+    for number in range(min(n_fields, _N_DRAWN)):
+        field = draw_field(f"{number % 28}", size=size, seed=number)
+        rows[f"field{number}"] = {s: str(folder / f"{number}_{s}.png") for s in STAINS}
+        for path, pixels in zip(rows[f"field{number}"].values(), field):
+            cv2.imwrite(path, np.rint(pixels * 255).astype(np.uint8))
+    drawn = pd.DataFrame.from_dict(rows, orient="index")
+    drawn = drawn.join(check_fields(drawn, progress=False)[0])
+    copies = drawn.iloc[np.arange(n_fields) % len(drawn)]
+    copies.index = pd.Index([f"field{number}" for number in range(n_fields)], name="image_id")
+    return copies
+
+
+def decode(fields: pd.DataFrame, size: int, threads: int) -> None:
+    """Decode every field in threads, and do nothing with it."""
+    outcomes = in_threads(
+        lambda row: read_field(row, size), stain_rows(fields), threads=threads, ahead=2 * threads
+    )
+    with one_thread_each(), closing(outcomes):
+        for outcome in outcomes:
+            outcome.result()
+
+
+def trivial(folder: Path, fields: pd.DataFrame, size: int, jobs: int, n_columns: int = 4) -> Path:
+    """Make a store of the means of the stains, over and over up to the number of columns."""
+
+    def measure(rows: pd.DataFrame):
+        return spread(_means, ((row, size, n_columns) for row in stain_rows(rows)), jobs)
+
+    made = extraction._extract(
+        folder / "trivial.h5", fields, measure,
+        columns=[f"mean_{number}" for number in range(n_columns)], kind="label_free", record={},
+        block_size=extraction._BLOCK_SIZE, shard=extraction.WHOLE, on_error="raise",
+        overwrite=True, progress=False,
+    )  # fmt: skip
+    return made.path
+
+
+def _means(row: dict[str, str], size: int, n_columns: int) -> np.ndarray:
+    means = [float(stain.mean()) for stain in read_field(row, size)]
+    return np.resize(np.float32(means), n_columns)
+
+
+def _show(what: str, ways: dict[str, Callable[[], object]], n_fields: int, rounds: int) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, work in ways.items():
+            began = time.perf_counter()
+            work()
+            rates[name].append(n_fields / (time.perf_counter() - began))
+    first = next(iter(ways))
+    print(f"engine, {what}:")
+    print(f"way | fields a second | over {first} (median of the rounds)")
+    for name, own in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(own, rates[first]))
+        print(f"{name} | {statistics.median(own):.1f} | {ratio:.3f}")
+
+
+def peak(folder: str, n_columns: int) -> dict:
+    """Return the peak memory of an extraction at 128 px; for a process of its own."""
+    fields = pd.read_pickle(Path(folder) / "fields.pickle")
+    before = peak_megabytes()
+    trivial(Path(folder), fields, 128, 2, n_columns)
+    return {"fields": len(fields), "megabytes": peak_megabytes(), "megabytes before": before}
+
+
+def _memory(numbers: Sequence[int], n_columns: int) -> None:
+    code = (
+        "import json, sys; from benchmarks import engine; "
+        "print(json.dumps(engine.peak(sys.argv[1], int(sys.argv[2]))))"
+    )
+    found = []
+    for n_fields in numbers:
+        with tempfile.TemporaryDirectory() as folder:
+            draw(Path(folder), 128, n_fields).to_pickle(Path(folder) / "fields.pickle")
+            words = [sys.executable, "-c", code, folder, str(n_columns)]
+            done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+        print(f"engine, peak memory with {n_columns} columns: {json.dumps(found[-1])}")
+    ratio = found[-1]["megabytes"] / found[0]["megabytes"]
+    print(f"engine, peak memory, most fields over fewest: {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--fields", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    main(args.size, args.fields, args.rounds)

@@ -1,0 +1,17 @@
+"""The benchmark of the engine beside decoding runs, and says what it compares."""
+
+import re
+
+from benchmarks import engine
+
+
+def test_it_runs_at_a_tiny_size(capsys):
+    engine.main(
+        size=96, n_fields=6, rounds=2, n_measured=2, n_in_memory=(3, 6), n_columns=8
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    for way in ("decoding alone", "the whole engine", "threads", "processes"):
+        assert re.search(rf"^{way} \| \d+\.\d \| \d+\.\d\d\d$", out, re.MULTILINE), way
+    assert '"fields": 3' in out and '"fields": 6' in out
+    ratio = re.search(r"most fields over fewest: (\S+)", out)
+    assert 0.8 < float(ratio.group(1)) < 1.2
