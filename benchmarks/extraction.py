@@ -32,9 +32,9 @@ import torch
 
 from benchmarks.memory import peak_megabytes
 from hpastack.channels import STAINS
+from hpastack.cpu_budget import one_thread_each
 from hpastack.embeddings import autocast, create_backbone, network_inputs
 from hpastack.extraction import extract_embeddings
-from hpastack.forward import one_torch_thread
 from hpastack.images import check_fields
 from hpastack.packed import PackedFields
 from hpastack.packing import pack_fields
@@ -165,7 +165,7 @@ def _on_processor(fields: Fields, name: str, rounds: int) -> None:
             forward(slice(start, start + 32))
 
     def in_threads():
-        with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        with one_thread_each(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
             list(pool.map(forward, [slice(row, row + 1) for row in range(len(fields))]))
 
     before = torch.get_num_threads()

@@ -18,6 +18,8 @@ _HOME = {
     "label_disagreements": "clusters",
     "leaks": "clusters",
     "weakest_links": "clusters",
+    "DownloadReport": "download",
+    "download_fields": "download",
     "domain_agreement": "domains",
     "domain_clusters": "domains",
     "domain_folds": "domains",

@@ -7,24 +7,19 @@ that a kill loses at most one block, and the store is published in one rename.
 from __future__ import annotations
 
 import csv
-import os
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
-import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.channels import STAINS
+from hpastack.cpu_budget import cpu_budget, one_thread_each
 from hpastack.errors import InputError, shorten
 from hpastack.features import (
     chosen_families,
@@ -32,11 +27,13 @@ from hpastack.features import (
     field_features,
     undefined_columns,
 )
-from hpastack.files import sha256
-from hpastack.images import read_field
+from hpastack.files import published, sha256
+from hpastack.images import read_field, stain_rows
 from hpastack.packed import PackedFields
+from hpastack.shards import Shard
 from hpastack.squares import squares_ahead
 from hpastack.store import StoreHeader, StoreWriter
+from hpastack.workers import spread
 
 _BLOCK_SIZE = 256
 # Longest that work is done without being kept: fields may be slow.
@@ -49,6 +46,9 @@ Outcomes = Generator[Outcome, None, None]
 Measure = Callable[[pd.DataFrame], Outcomes]
 
 
+WHOLE = Shard(0, 1)
+
+
 @dataclass(frozen=True)
 class Extraction:
     """Say what an extraction made.
@@ -58,11 +58,15 @@ class Extraction:
     path : Path
         The store.
     n_fields, n_columns : int
-        Its size.
+        Its size, or of what is finished of it.
     skipped : dict of str to str
-        Fields left out, with what is wrong with each.
+        Fields left out, with what is wrong with each; of a store that is not
+        published yet, those of the own shard.
     skipped_path : Path
         The table that lists them, if there are any.
+    n_missing : int
+        Fields that other shards have not finished. The store is published
+        when there are none.
     """
 
     path: Path
@@ -70,6 +74,7 @@ class Extraction:
     n_columns: int
     skipped: dict[str, str]
     skipped_path: Path
+    n_missing: int = 0
 
 
 def extract_features(
@@ -80,6 +85,7 @@ def extract_features(
     size: int | None = 512,
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
+    shard: Shard = WHOLE,
     on_error: Literal["raise", "skip"] = "raise",
     overwrite: bool = False,
     progress: bool = True,
@@ -103,7 +109,10 @@ def extract_features(
     record : mapping, optional
         Settings to keep in the store as its recipe; those above if left out.
     jobs : int, optional
-        Workers; as many as this process may use processors if left out.
+        Workers; as `hpastack.workers.spread` if left out.
+    shard : Shard, default=Shard(0, 1)
+        Measure a share of the fields only. Several processes, on machines that
+        share the folder, fill one store; the last to finish publishes it.
     on_error : {"raise", "skip"}, default="raise"
         What to do about a field that cannot be read or measured: stop, or
         leave it out and list it in ``NAME.skipped.csv`` beside the store.
@@ -129,28 +138,17 @@ def extract_features(
         record = {"type": "handcrafted", "families": families, "size": size or "original"}
 
     def measure(rows: pd.DataFrame) -> Outcomes:
-        workers = joblib.Parallel(
-            n_jobs=-1 if jobs is None else jobs, prefer="threads", return_as="generator"
+        tasks = (
+            (image_id, stains, families, size)
+            for image_id, stains in zip(rows.index, stain_rows(rows))
         )
-        outcomes = workers(
-            joblib.delayed(_measure_field)(image_id, stains, families, size)
-            for image_id, stains in zip(rows.index, rows[list(STAINS)].to_dict("records"))
-        )
-        try:
-            with _one_thread_each():
-                for outcome in outcomes:  # noqa: UP028 - `yield from` would close it, and warn
-                    yield outcome
-        finally:
-            with warnings.catch_warnings():
-                # Stopping at a bad field is meant, and what is under way is of no use.
-                warnings.filterwarnings("ignore", ".*still being processed by the workers")
-                outcomes.close()
+        return spread(_measure_field, tasks, jobs)
 
     return _extract(
         Path(path), catalogue, measure,
         columns=columns, kind="label_free", record=record, block_size=_BLOCK_SIZE,
         allow_nan=bool(undefined_columns(families)),
-        on_error=on_error, overwrite=overwrite, progress=progress,
+        shard=shard, on_error=on_error, overwrite=overwrite, progress=progress,
     )  # fmt: skip
 
 
@@ -174,6 +172,7 @@ def extract_embeddings(
     device: str = "auto",
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
+    shard: Shard = WHOLE,
     on_error: Literal["raise", "skip"] = "raise",
     overwrite: bool = False,
     progress: bool = True,
@@ -205,7 +204,7 @@ def extract_embeddings(
         the same.
     device : str, default="auto"
         ``auto`` is the first GPU, or the CPU where there is none.
-    record, on_error, overwrite, progress
+    record, shard, on_error, overwrite, progress
         As `extract_features`.
     jobs : int, optional
         Threads that read fields, and on a CPU as many that pass them through the
@@ -244,14 +243,14 @@ def extract_embeddings(
         record |= {key: value for key, value in optional.items() if value is not None}
     kind = embeddings.embedding_kind(backbone, weights, catalogue.index)
 
-    workers = jobs or joblib.cpu_count()
+    workers = jobs or cpu_budget()
 
     def measure(rows: pd.DataFrame) -> Outcomes:
-        squares = _read_squares(rows, size, packed, jobs, ahead=2 * batch_size)
+        squares = _read_squares(rows, size, packed, workers, ahead=2 * batch_size)
         with closing(squares):
             yield from forward.embed_stream(model, squares, batch_size=batch_size, workers=workers)
 
-    with forward.one_torch_thread():
+    with one_thread_each():
         if compile:
             model = forward.compiled(model, batch_size)
         return _extract(
@@ -259,7 +258,7 @@ def extract_embeddings(
             columns=columns, kind=kind, record=record, storage=storage,
             # Whole batches, so that they are the same whether the work was interrupted or not.
             block_size=max(1, _BLOCK_SIZE // batch_size) * batch_size,
-            on_error=on_error, overwrite=overwrite, progress=progress,
+            shard=shard, on_error=on_error, overwrite=overwrite, progress=progress,
         )  # fmt: skip
 
 
@@ -314,18 +313,6 @@ def _is_named(weights: str | Path) -> bool:
     return weights in ("pretrained", "random")
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Keep OpenCV, BLAS and OpenMP from taking threads of their own beside the workers."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before)
-
-
 def _measure_field(image_id: str, stains: dict, families: list[str], size: int | None) -> Outcome:
     """Read and measure one field; top level, so that it can be sent to other processes."""
     try:
@@ -339,7 +326,7 @@ def _measure_field(image_id: str, stains: dict, families: list[str], size: int |
 
 
 def _read_squares(
-    rows: pd.DataFrame, size: int, packed: PackedFields | None, threads: int | None, ahead: int
+    rows: pd.DataFrame, size: int, packed: PackedFields | None, threads: int, ahead: int
 ) -> Outcomes:
     """Hand out fields as networks see them; a bad one is handed out as what is wrong with it."""
     squares = squares_ahead(rows, size, packed=packed, threads=threads, ahead=ahead)
@@ -372,6 +359,7 @@ def _extract(
     kind: str,
     record: Mapping[str, Any],
     block_size: int,
+    shard: Shard,
     on_error: str,
     overwrite: bool,
     progress: bool,
@@ -387,31 +375,40 @@ def _extract(
         made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,
     )  # fmt: skip
     writer = StoreWriter(path, header, catalogue.index, block_size=block_size, overwrite=True)
-    _fill(writer, catalogue, measure, on_error, progress, path.stem)
-    faults = writer.faults()
-    if len(faults) == len(catalogue):
-        raise InputError(f"no field could be measured: {shorten(faults.values(), 1)}")
+    _fill(writer, catalogue, measure, shard, on_error, progress)
     skipped_path = path.with_name(f"{path.stem}.skipped.csv")
-    _list_skipped(skipped_path, faults)
-    writer.publish()
-    return Extraction(path, len(catalogue) - len(faults), len(columns), faults, skipped_path)
+    n_missing, faults = writer.n_missing(), writer.faults()
+    if n_missing:
+        own = {catalogue.index[row] for row in shard.rows(len(catalogue))}
+        faults = {image_id: fault for image_id, fault in faults.items() if image_id in own}
+    elif faults and on_error == "raise":  # of another process, which left them out
+        raise InputError(next(iter(faults.values())))
+    elif len(faults) == len(catalogue):
+        raise InputError(f"no field could be measured: {shorten(faults.values(), 1)}")
+    else:
+        _list_skipped(skipped_path, faults)
+        writer.publish()
+    n_fields = len(catalogue) - n_missing - len(faults)
+    return Extraction(path, n_fields, len(columns), faults, skipped_path, n_missing)
 
 
 def _fill(
     writer: StoreWriter,
     catalogue: pd.DataFrame,
     measure: Measure,
+    shard: Shard,
     on_error: str,
     progress: bool,
-    name: str,
 ) -> None:
-    """Measure the rows that are not finished yet."""
-    pending = writer.pending()
+    """Measure the rows of a shard that are not finished yet."""
+    own = shard.rows(len(catalogue))
+    pending = writer.pending(own)
     if not pending:
         return
     rows = np.concatenate(pending)
+    name = writer.path.stem + ("" if shard.count == 1 else f" {shard}")
     bar = tqdm(
-        total=len(catalogue), initial=len(catalogue) - len(rows), desc=name, unit="field",
+        total=len(own), initial=len(own) - len(rows), desc=name, unit="field",
         disable=not progress,
     )  # fmt: skip
     block = _Block(writer)
@@ -462,12 +459,7 @@ def _list_skipped(path: Path, faults: dict[str, str]) -> None:
     if not faults:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["image_id", "reason"])
-            table.writerows(faults.items())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with published(path) as draft, open(draft, "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["image_id", "reason"])
+        table.writerows(faults.items())

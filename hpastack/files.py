@@ -43,6 +43,20 @@ def published(path) -> Iterator[Path]:
         remove(temporary)
 
 
+def publish_text(path, text: str) -> None:
+    """Write a text file under a temporary name in its folder and rename it.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced if it exists; its folder is made if needed.
+    text : str
+        Written as UTF-8.
+    """
+    with published(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="")
+
+
 def put_in_place(finished: Path, path: Path) -> None:
     """Rename a finished file or folder to its place, replacing what stands there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -47,7 +47,7 @@ def embed_stream(
         Fields that pass through the model together on a GPU.
     workers : int, default=1
         Threads that pass fields through the model on a CPU. Give torch one
-        thread (`one_torch_thread`) where there are several.
+        thread (`hpastack.cpu_budget.one_thread_each`) where there are several.
 
     Yields
     ------
@@ -99,17 +99,6 @@ def compiled(model, batch_size: int):
             f"the backbone cannot be compiled here ({reason}); leave out compile"
         ) from error
     return faster
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let torch use one thread in each worker."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _on_processor(model, squares: Iterable[Square], workers: int) -> Generator[Vector, None, None]:

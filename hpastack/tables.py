@@ -1,23 +1,89 @@
-"""Tables of the workspace: read as text, and taken by id."""
+"""Tables: read as text, and taken by id."""
 
 from __future__ import annotations
 
+import csv
 import os
+import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
 
+StrPath = str | os.PathLike[str]
+
+_ID_NAMES = ("id", "image_id")
+_QUOTED = re.compile(r'"[^"]*"')
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
 
-def read_text_table(path: str | os.PathLike) -> pd.DataFrame:
-    """Read a CSV table with every value as text; what is empty stays the empty string.
+def read_text_table(path: StrPath) -> pd.DataFrame:
+    """Read a table, every cell as the text that stands there.
+
+    The first line holds the names of the columns, and says what parts them: a
+    tab if it has one, else a comma, else a semicolon (as spreadsheets write
+    where the comma is the decimal point). Quotes are those of CSV.
 
     Parameters
     ----------
     path : path-like
+        UTF-8 text, with or without a byte order mark.
+
+    Returns
+    -------
+    DataFrame of str
+        Names of columns without blanks at their ends; an empty cell is "".
+
+    Raises
+    ------
+    InputError
+        If it is no table, a row is longer or shorter than the first, or a
+        column stands twice.
+    OSError
+        If the file cannot be read.
+    """
+    # Not with pandas: it renames doubled columns and fills rows cut short in silence.
+    rows: list[list[str]] = []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            delimiter = _delimiter(file.readline())
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            for row in reader:
+                if rows and row and len(row) != len(rows[0]):
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has {len(row)} cells, "
+                        f"and the first line {len(rows[0])}"
+                    )
+                if row:
+                    rows.append(row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV table: {error}") from None
+    if not rows:
+        raise InputError(f"{path}: not a CSV table: it is empty")
+    names = [name.strip() for name in rows[0]]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: column {shorten(doubled)} stands twice")
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
+
+
+def _delimiter(header: str) -> str:
+    # A name in quotes may hold any of them.
+    bare = _QUOTED.sub("", header)
+    return next((mark for mark in "\t,;" if mark in bare), ",")
+
+
+def read_id_table(path: StrPath) -> pd.DataFrame:
+    """Read a table with a row a field, indexed by image id.
+
+    Parameters
+    ----------
+    path : path-like
+        As `read_text_table`; the ids stand in a column ``Id`` or ``image_id``,
+        in any case.
 
     Returns
     -------
@@ -26,14 +92,40 @@ def read_text_table(path: str | os.PathLike) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is no CSV table in UTF-8.
-    FileNotFoundError
-        If there is no such file.
+        As `read_text_table`, and if there is no column of ids, or an id is
+        doubled or none (empty, with blanks at its ends, not printable).
+    OSError
+        If the file cannot be read.
     """
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
+    frame = read_text_table(path)
+    frame = frame.set_index(named_column(frame, _ID_NAMES, path)).rename_axis("image_id")
+    check_ids(frame.index, path)
+    return frame
+
+
+def named_column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> str:
+    """Return the one column of a table that has one of some names, in any case."""
+    found = [name for name in frame.columns if name.lower() in names]
+    if len(found) != 1:
+        raise InputError(
+            f"{path}: no column {' or '.join(names)}; it has {shorten(frame.columns)}"
+            if not found
+            else f"{path}: columns {' and '.join(found)} mean the same; keep one"
+        )
+    return found[0]
+
+
+def check_ids(image_ids: Iterable[str], place: StrPath) -> None:
+    """Refuse ids that stand twice or that are none, by name."""
+    image_ids = pd.Index(image_ids)
+    for image_id in image_ids:
+        if not image_id or image_id != image_id.strip() or not image_id.isprintable():
+            raise InputError(
+                f"{place}: {image_id!r} is no image id; it is printable, without blanks at its ends"
+            )
+    doubled = image_ids[image_ids.duplicated()].unique()
+    if len(doubled):
+        raise InputError(f"{place}: id stands twice: {shorten(doubled)}")
 
 
 def take_rows(table: _Rows, ids: pd.Index, what: str) -> _Rows:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hpastack.errors import InputError
@@ -14,7 +17,7 @@ SKIPPED = 3
 
 
 def command_parser(
-    name: str, description: str, example: str, *, recipe: bool = False
+    name: str, description: str, example: str, *, recipe: bool = False, jobs: int | None = None
 ) -> argparse.ArgumentParser:
     """Make the parser of a command, with the options that all commands share.
 
@@ -28,6 +31,8 @@ def command_parser(
         A command line that works, shown by ``--help``.
     recipe : bool, default=False
         Whether the command reads recipes, and so takes ``--set``.
+    jobs : int, optional
+        Default of ``--jobs``. Left out: None, for as many as the process may use.
 
     Returns
     -------
@@ -49,8 +54,8 @@ def command_parser(
         "--overwrite", action="store_true", help="replace what is there (refused otherwise)"
     )
     shared.add_argument(
-        "--jobs", type=_positive, default=None, metavar="N",
-        help="workers (default: as many as this process may use)",
+        "--jobs", type=_positive, default=jobs, metavar="N",
+        help=f"workers (default: {jobs or 'as many as this process may use'})",
     )  # fmt: skip
     if recipe:
         shared.add_argument(
@@ -79,12 +84,13 @@ def run_command(
     -------
     int
         Exit status: 0, 2 after a mistake of the user's (`InputError`, or a
-        path that cannot be read or written), 130 after Ctrl-C. Other
+        path that cannot be read or written), 130 after Ctrl-C or SIGTERM. Other
         exceptions are bugs and are not caught.
     """
     args = parser.parse_args(argv)
     try:
-        return run(args) or 0
+        with _stopped_by_schedulers():
+            return run(args) or 0
     except InputError as error:
         message = str(error)
     except OSError as error:
@@ -97,6 +103,19 @@ def run_command(
         return 130
     print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
     return USER_ERROR
+
+
+@contextmanager
+def _stopped_by_schedulers() -> Iterator[None]:
+    """Let the signal by which a scheduler ends a job stop the work like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_store_name(name: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
+from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.channels import STAINS
 from hpastack.clusters import (
     clusters_from_keys,
@@ -24,7 +24,7 @@ from hpastack.clusters import (
 from hpastack.domains import read_assignment
 from hpastack.duplicates import PAIR_COLUMNS, hash_catalogue, near_duplicates
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import publish_text, published
 from hpastack.folds import (
     FoldPlan,
     FoldReport,

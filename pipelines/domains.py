@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.adversarial import AdversarialCheck, adversarial_check
-from hpastack.catalogue import catalogue_digest, publish_text, read_catalogue
+from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.domains import (
     domain_agreement,
     domain_folds,
@@ -24,7 +24,7 @@ from hpastack.domains import (
     reference_columns,
 )
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import publish_text, published
 from hpastack.models.stack_inputs import gather_label_free
 from hpastack.store import package_versions
 from hpastack.workspace import Workspace

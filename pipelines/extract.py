@@ -29,7 +29,9 @@ from hpastack.recipes import (
     read_recipe,
     workspace_recipes,
 )
+from hpastack.shards import Shard, environment_shard
 from hpastack.store import is_current, open_store
+from hpastack.workers import BACKENDS, backend
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
 
@@ -70,6 +72,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--limit", type=_positive, metavar="N", help="only the first N fields, to try a recipe"
     )
     parser.add_argument(
+        "--shard", metavar="I/N",
+        help="measure every N-th field, from the I-th (from 0): for several machines that share "
+        "the folder; the last to finish publishes the store (default: RANK/WORLD_SIZE or "
+        "SLURM_ARRAY_TASK_ID/COUNT if set; 0/1 is all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=BACKENDS,
+        help="where hand-crafted features are measured: threads, processes (loky), or a cluster; "
+        "embeddings are spread with --shard (default: threads)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="PLACE",
+        help="of a running cluster: tcp://host:8786 (dask), auto or ray://host:10001 (ray); "
+        "left out: one is started here",
+    )  # fmt: skip
+    parser.add_argument(
         "--on-error", choices=("raise", "skip"), default="raise",
         help="a bad field: stop, or leave it out, list it and exit with 3 (default: raise)",
     )  # fmt: skip
@@ -79,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     workspace = Workspace(args.workspace)
     recipes = _recipes(args, workspace)
+    shard = _shard(args)
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     catalogue = read_catalogue(place).head(args.limit)
     made_from = catalogue_digest(catalogue)
@@ -87,26 +106,53 @@ def _run(args: argparse.Namespace) -> int:
         recipes = [
             recipe
             for recipe in recipes
-            if _is_wanted(recipe, records[recipe.name], made_from, workspace, bool(args.recipes))
+            if _is_wanted(
+                recipe, records[recipe.name], made_from, workspace,
+                # Another process may have finished it before this one began.
+                bool(args.recipes) and shard.count == 1,
+            )
+        ]  # fmt: skip
+    with backend(args.backend, args.address, args.jobs):
+        made = [
+            _make(recipe, records[recipe.name], catalogue, workspace, shard, args)
+            for recipe in recipes
         ]
-    made = [_make(recipe, records[recipe.name], catalogue, workspace, args) for recipe in recipes]
     for extraction in made:
         if extraction.skipped:
             print(
                 f"{extraction.path}: {len(extraction.skipped)} fields left out, "
-                f"listed in {extraction.skipped_path}",
+                + (
+                    "to be listed when all shards are done"
+                    if extraction.n_missing
+                    else f"listed in {extraction.skipped_path}"
+                ),
                 file=sys.stderr,
             )
-    if made:
+        if extraction.n_missing:
+            print(
+                f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
+                f"{len(catalogue)} fields are left to others; the last to finish publishes it"
+            )
+    published = [extraction for extraction in made if not extraction.n_missing]
+    if published:
         print(
             "wrote "
             + ", ".join(
-                f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in made
+                f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in published
             )
         )
-    else:
+    elif not made:
         print(f"nothing to do: every feature set of {workspace.features} is up to date")
     return SKIPPED if any(extraction.skipped for extraction in made) else 0
+
+
+def _shard(args: argparse.Namespace) -> Shard:
+    if args.shard is not None:
+        return Shard.parse(args.shard)
+    shard, source = environment_shard()
+    if source:
+        print(f"shard {shard}, from {source}; --shard 0/1 takes all fields")
+    return shard
 
 
 def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
@@ -187,6 +233,7 @@ def _make(
     record: dict[str, Any],
     catalogue: pd.DataFrame,
     workspace: Workspace,
+    shard: Shard,
     args: argparse.Namespace,
 ) -> Extraction:
     settings: Any = recipe.settings
@@ -194,6 +241,7 @@ def _make(
     shared: dict[str, Any] = {
         "record": record,
         "jobs": args.jobs,
+        "shard": shard,
         "on_error": args.on_error,
         # Whether it may be replaced was decided before any work began.
         "overwrite": True,

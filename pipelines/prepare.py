@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from hpastack.catalogue import (
+    COLUMNS,
     DEFAULT_SOURCE,
+    DROPPED,
     LABEL_TABLES,
-    TEST_TABLE,
+    NOT_ASKED_FOR,
+    TEST_TABLES,
+    Change,
+    changes_text,
     collect_fields,
     combine_fields,
     correct_targets,
+    fill_groups,
     join_groups,
     list_fields,
-    publish_text,
     read_catalogue,
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
+from hpastack.files import publish_text
 from hpastack.images import BadField, check_fields
 from hpastack.labels import Vocabulary
+from hpastack.locations import Locations, read_locations
 from hpastack.packing import pack_fields
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
@@ -36,23 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "prepare",
         "Check every image file and write data/catalogue.csv. IMAGES is a folder with files\n"
         "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif; in it or in folders within it;\n"
-        "other files are passed over), or a CSV file with the columns image_id, red, green,\n"
-        "blue, yellow and, if known, target, split and groups.",
+        "other files are passed over), as the competition and the Human Protein Atlas have them,\n"
+        "or a CSV file with the columns image_id, red, green, blue, yellow and, if known, target,\n"
+        "split and groups. Fields that were dropped or got other labels are listed in\n"
+        "data/changes.csv, with the reason.",
         "python -m pipelines.prepare human-protein-atlas --workspace work",
     )
     parser.add_argument(
-        "images", type=Path, metavar="IMAGES", nargs="?",
-        help="folder, or table with paths; left out with --labels: fields without images, for "
-        "work with predictions made elsewhere",
+        "images", type=Path, metavar="IMAGES", nargs="*",
+        help="folder, several, or one table with paths; left out with --labels: fields without "
+        "images, for work with predictions made elsewhere",
     )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
-        help=f"labels of the training fields, Id,Target (default: {' or '.join(LABEL_TABLES)} "
-        "in IMAGES, if there)",
+        help="labels of the training fields, Id,Target; other columns are groups (default: "
+        f"{', '.join(LABEL_TABLES)} in IMAGES, or beside a folder called like train)",
     )  # fmt: skip
     parser.add_argument(
-        "--test", type=Path, metavar="CSV",
-        help=f"ids of the test fields in their order (default: {TEST_TABLE} in IMAGES, if there; "
+        "--test", type=Path, metavar="CSV", action="append", default=[],
+        help="ids of the test fields in their order; may be given several times (default: "
+        f"{TEST_TABLES[0]}, or that of a stage, in IMAGES or beside a folder called like test; "
         "else every field without labels)",
     )  # fmt: skip
     parser.add_argument(
@@ -64,8 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--extra", type=Path, metavar="DIR_OR_CSV", action="append", default=[],
-        help="more training fields: a folder with its own table of labels, or a table with paths; "
-        "may be given several times",
+        help="more training fields: a folder with its own table of labels, a table of labels in "
+        "the folder of its images, or a table with paths; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--locations", type=Path, metavar="CSV",
+        help="name,label: what further names of places stand for, where a table gives labels by "
+        "name",
     )  # fmt: skip
     parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
@@ -79,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), default="raise",
-        help="stop at bad files, or set their fields aside, list them in data/bad_files.csv and "
+        help="stop at bad files, or set their fields aside, list them in data/changes.csv and "
         f"leave with status {SKIPPED} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -96,9 +112,12 @@ def _run(args: argparse.Namespace) -> int:
     if args.pack is None:
         return _prepare(args, workspace)
     status = 0
-    if args.images is not None:
+    if args.images:
         status = _prepare(args, workspace)
-    elif any((args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary)):
+    elif any((
+        args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
+        args.locations,
+    )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     packed = pack_fields(
@@ -113,8 +132,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
-    bad_files = workspace.data / "bad_files.csv"
-    _refuse_existing([workspace.catalogue, bad_files], args.overwrite)
+    changes_file = workspace.data / "changes.csv"
+    _refuse_existing([workspace.catalogue, changes_file], args.overwrite)
     vocabulary = workspace.vocabulary()
     if args.vocabulary is not None:
         vocabulary = Vocabulary.read(args.vocabulary)
@@ -122,10 +141,10 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
             _refuse_existing([workspace.vocabulary_file], args.overwrite)
     _refuse_unwritable(workspace.data)
 
-    fields = _collect(args, vocabulary)
+    fields, changes = _collect(args, vocabulary)
     facts: pd.DataFrame = fields[[]]
     bad: list[BadField] = []
-    if args.images is not None:
+    if args.images:
         facts, bad = check_fields(fields, threads=args.jobs)
     if bad and args.on_error == "raise":
         others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
@@ -137,14 +156,20 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
     if bad:
-        table = pd.DataFrame(bad, columns=["image_id", "file", "reason"])
-        publish_text(bad_files, table.to_csv(index=False, lineterminator="\n"))
         lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
-        print(f"set aside {len(bad)} of {len(fields)} fields, listed in {bad_files}")
+        print(f"set aside {len(bad)} of {len(fields)} fields because of bad files")
         if lost:
             print(f"test fields among them, which the submission will lack: {shorten(lost)}")
+    changes = _final_changes(changes, bad, fields)
+    if changes:
+        publish_text(changes_file, changes_text(changes))
+        n_dropped = sum(change.change == DROPPED for change in changes)
+        print(
+            f"wrote {changes_file}: {n_dropped} fields dropped, "
+            f"{len(changes) - n_dropped} times other labels"
+        )
     else:
-        bad_files.unlink(missing_ok=True)
+        changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
     n_train = int((catalogue["split"] == "train").sum())
     print(
@@ -154,35 +179,85 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     return SKIPPED if bad else 0
 
 
-def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> pd.DataFrame:
+def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataFrame, list[Change]]:
+    more = {} if args.locations is None else read_locations(args.locations)
+    try:
+        locations = Locations(vocabulary, more)
+    except InputError as error:
+        raise InputError(f"{args.locations}: {error}") from None
+    if not args.images and args.labels is None:
+        raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
-    if args.images is None:
-        if args.labels is None or args.extra:
-            raise InputError("name a folder of IMAGES; only --labels and --test can do without")
-        parts.append(list_fields(args.labels, args.test, vocabulary=vocabulary, source=args.source))
-    places = [] if args.images is None else [(args.images, args.source)]
-    for place, source in [*places, *((p, _name(p)) for p in args.extra)]:
-        is_extra = bool(parts)
-        found = collect_fields(
-            place, None if is_extra else args.labels, None if is_extra else args.test,
-            vocabulary=vocabulary, source=source, training_only=is_extra,
-        )  # fmt: skip
-        if found.left_out:
-            print(
-                f"left out, because no table names them: {len(found.left_out)} of the fields in "
-                f"{place} ({shorten(found.left_out, 3)})"
-            )
+    changes: list[Change] = []
+    unmapped = Counter[str]()
+    for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
+        is_extra = place is not None
+        if args.images:
+            found = collect_fields(
+                place or args.images, None if is_extra else args.labels,
+                [] if is_extra else args.test, locations=locations, source=source,
+                training_only=is_extra,
+            )  # fmt: skip
+        else:
+            if is_extra and place.is_dir():
+                raise InputError(f"{place}: without IMAGES, --extra takes a table of labels")
+            found = list_fields(
+                place or args.labels, [] if is_extra else args.test, locations=locations,
+                source=source,
+            )  # fmt: skip
         parts.append(found.fields)
+        changes += found.changes
+        unmapped += found.unmapped
     fields = combine_fields(*parts)
+    changes = _first_changes(changes, fields)
+    if unmapped:
+        names = [f"{name} ({count})" for name, count in unmapped.most_common()]
+        print(
+            f"names of places that are no label, and how many fields have them: {'; '.join(names)}"
+        )
+    dropped = [change for change in changes if change.change == DROPPED]
+    unnamed = [change.image_id for change in dropped if change.reason == NOT_ASKED_FOR]
+    unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
+    for ids, why in ((unnamed, "no table names them"), (unlabelled, "no label is left of them")):
+        if ids:
+            print(f"left out, because {why}: {len(ids)} fields ({shorten(ids, 3)})")
     if args.corrections is not None:
-        fields, n_changed = correct_targets(fields, args.corrections, vocabulary)
-        print(f"corrected labels after {args.corrections}: {n_changed} of {len(fields)} fields")
+        fields, corrected = correct_targets(fields, args.corrections, locations=locations)
+        changes += corrected
+        print(
+            f"corrected labels after {args.corrections}: {len(corrected)} of {len(fields)} fields"
+        )
     if args.groups is not None:
-        fields, names = join_groups(fields, args.groups)
-        for name in names:
-            n_known = int((fields[name] != "").sum())
-            print(f"group {name}: known for {n_known} of {len(fields)} fields")
-    return fields
+        fields, _ = join_groups(fields, args.groups)
+    fields = fill_groups(fields)
+    for name in [name for name in fields.columns if name not in COLUMNS]:
+        n_known = int((fields[name] != "").sum())
+        print(f"group {name}: known for {n_known} of {len(fields)} fields")
+    return fields, changes
+
+
+def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:
+    # What one place leaves out may be a field of another, where both are one folder.
+    return [
+        change
+        for change in dict.fromkeys(changes)
+        if change.reason != NOT_ASKED_FOR or change.image_id not in fields.index
+    ]
+
+
+def _final_changes(
+    changes: list[Change], bad: list[BadField], fields: pd.DataFrame
+) -> list[Change]:
+    """Put the fields with bad files behind the other changes; other labels of theirs are none."""
+    dropped = {item.image_id for item in bad}
+    kept = [
+        change for change in changes if change.change == DROPPED or change.image_id not in dropped
+    ]
+    targets = fields["target"]
+    return kept + [
+        Change(item.image_id, DROPPED, item.reason, item.file, targets[item.image_id])
+        for item in bad
+    ]
 
 
 def _name(place: Path) -> str:

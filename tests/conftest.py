@@ -1,11 +1,13 @@
 """Fixtures shared by the tests."""
 
+import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hpa_server import HpaServer
 
 from hpastack.catalogue import write_catalogue
 from hpastack.channels import STAINS
@@ -43,6 +45,22 @@ def noise_fields(tmp_path):
         return table.join(facts)
 
     return draw
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MiB, where one can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    size = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(size, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +103,12 @@ def shapes(tmp_path_factory):
     plan = FoldPlan(pd.DataFrame.from_dict(frame, orient="index"))
     write_fold_plan(workspace.folds, plan)
     return workspace
+
+
+@pytest.fixture
+def hpa_server(monkeypatch):
+    """A server of stains on this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = HpaServer()
+    yield server
+    server.close()

@@ -13,9 +13,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hpastack import forward  # noqa: E402
+from hpastack.cpu_budget import one_thread_each  # noqa: E402
 from hpastack.embeddings import create_backbone, embed_batch  # noqa: E402
 from hpastack.errors import InputError  # noqa: E402
-from hpastack.forward import compiled, embed_stream, one_torch_thread  # noqa: E402
+from hpastack.forward import compiled, embed_stream  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def alone(model, squares):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_on_a_cpu_vectors_are_those_of_each_field_alone(model, squares, alone, workers):
-    with one_torch_thread():
+    with one_thread_each():
         found = list(embed_stream(model, squares, batch_size=4, workers=workers))
     assert np.array_equal(np.stack(found), alone)
 
@@ -116,7 +117,7 @@ def test_a_stream_that_fails_or_is_left_ends(model, squares, batch_size):
 
 @pytest.mark.slow
 def test_compiled_gives_the_same_but_for_rounding(model, squares, alone):
-    with one_torch_thread():
+    with one_thread_each():
         faster = compiled(model, 4)
         found = np.stack(list(embed_stream(faster, squares, batch_size=4, workers=2)))
     np.testing.assert_allclose(found, alone, atol=1e-5)

@@ -221,21 +221,6 @@ class TestCompression:
 
 
 class TestFullDisk:
-    @pytest.fixture
-    def small_disk(self, tmp_path):
-        """A disk of 1 MiB, where one can be mounted."""
-        place = tmp_path / "disk"
-        place.mkdir()
-        size = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-        try:
-            mounted = subprocess.run(size, capture_output=True).returncode == 0
-        except FileNotFoundError:
-            mounted = False
-        if not mounted:
-            pytest.skip("no right to mount a small disk")
-        yield place
-        subprocess.run(["umount", str(place)], check=True)
-
     def test_it_is_said_and_goes_on_after_making_room(self, small_disk, noise_fields, tmp_path):
         catalogue = noise_fields(30, height=64, width=64)
         whole = pack_fields(tmp_path / "fields.h5", catalogue, 64, progress=False)

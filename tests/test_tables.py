@@ -15,6 +15,30 @@ def test_values_stay_as_they_are_written(tmp_path):
             read_text_table(path)
 
 
+@pytest.mark.parametrize("mark", [",", "\t", ";"])
+def test_what_parts_the_columns_is_what_the_first_line_says(tmp_path, mark):
+    path = tmp_path / "table.csv"
+    path.write_text(f'\ufeffId{mark}"a, b;c"{mark}d\nx{mark}"1{mark}2"{mark}""\n', encoding="utf-8")
+    table = read_text_table(path)
+    assert list(table.columns) == ["Id", "a, b;c", "d"]
+    assert table.values.tolist() == [["x", f"1{mark}2", ""]]
+
+
+def test_cells_may_hold_the_other_marks(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("Id\tTarget\na\tNucleoli;Cytosol, maybe\n")
+    assert read_text_table(path).values.tolist() == [["a", "Nucleoli;Cytosol, maybe"]]
+    path.write_text("Id,Target\na,Nucleoli;Cytosol\n")
+    assert read_text_table(path).values.tolist() == [["a", "Nucleoli;Cytosol"]]
+
+
+def test_a_workbook_is_no_table(tmp_path):
+    path = tmp_path / "table.xlsx"
+    path.write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xfe\xff")
+    with pytest.raises(InputError, match=r"table\.xlsx: not a CSV table"):
+        read_text_table(path)
+
+
 def test_rows_are_taken_by_id():
     column = pd.Series([1, 2, 3], index=list("abc"))
     assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]

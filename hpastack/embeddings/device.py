@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 
 from hpastack._torch import torch
@@ -14,8 +15,9 @@ def choose_device(device: str = "auto"):
     Parameters
     ----------
     device : str, default="auto"
-        ``auto`` is the first GPU, or the CPU where there is none; or a name
-        of torch's: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        ``auto`` is a GPU, or the CPU where there is none; or a name of
+        torch's: ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Processes that a
+        launcher has started (``LOCAL_RANK``) take the GPUs in turn.
 
     Returns
     -------
@@ -27,7 +29,11 @@ def choose_device(device: str = "auto"):
         If there is no such device on this machine.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        if "LOCAL_RANK" not in os.environ:
+            return torch.device("cuda")
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.catalogue import publish_text
 from hpastack.errors import InputError, shorten
+from hpastack.files import publish_text
 from hpastack.folds.report import check_fold_numbers
 from hpastack.folds.rows import indicator_of
 from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import zlib
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,9 @@ class PartFolder:
         # What was seen of each file: its rows and its faults.
         self._seen: dict[tuple[str, int], tuple[np.ndarray, Mapping[int, str]]] = {}
         path.mkdir(parents=True, exist_ok=True)
+        for aside in path.parent.glob(f".{path.name}.*.old"):
+            if _is_orphan(aside):
+                shutil.rmtree(aside, ignore_errors=True)
         for file, part in self._files():
             if part is None:
                 file.unlink(missing_ok=True)
@@ -99,7 +103,13 @@ class PartFolder:
 
     def temporary(self, name: str) -> Path:
         """Return a name for a half-written file, by which its writer is known."""
-        return self.path / f".{name}.{socket.gethostname()}.{os.getpid()}.tmp"
+        return self.path / f".{name}.{_own_name()}.tmp"
+
+    def remove(self) -> None:
+        """Remove the folder, in one step for others: no writer finds half of the parts."""
+        aside = self.path.with_name(f".{self.path.name}.{_own_name()}.old")
+        os.replace(self.path, aside)
+        shutil.rmtree(aside)
 
     def write(self, part: Part) -> None:
         """Keep a part: under a temporary name, flushed to the disk, and renamed."""
@@ -144,9 +154,13 @@ class PartFolder:
             return None
 
 
+def _own_name() -> str:
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
 def _is_orphan(file: Path) -> bool:
-    """Say whether a half-written file is one of a process of this machine that is no more."""
-    match = re.fullmatch(r"\..*\.(\d+)\.tmp", file.name)
+    """Say whether what is half-written or half-removed is of a process here that is no more."""
+    match = re.fullmatch(r"\..*\.(\d+)\.(tmp|old)", file.name)
     if match is None or f".{socket.gethostname()}.{match[1]}." not in file.name:
         return False
     try:

@@ -243,10 +243,7 @@ class StoreWriter:
             return self.path
         finally:
             temporary.unlink(missing_ok=True)
-        # Away in one step: no writer ever finds half of the parts.
-        aside = self.parts.with_name(f".{self.parts.name}.{os.getpid()}.old")
-        os.replace(self.parts, aside)
-        shutil.rmtree(aside)
+        self._folder.remove()
         return self.path
 
     def _kept_rows(self) -> list[int]:

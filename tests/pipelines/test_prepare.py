@@ -51,6 +51,12 @@ def workspace(tmp_path):
     return Workspace(tmp_path / "work")
 
 
+def changes_of(workspace):
+    table = pd.read_csv(workspace.data / "changes.csv", dtype=str, keep_default_na=False)
+    assert list(table) == ["image_id", "change", "reason", "file", "before", "after"]
+    return table.to_numpy().tolist()
+
+
 def assert_refused(outcome, *parts):
     status, _, err = outcome
     assert status == 2
@@ -125,23 +131,23 @@ def test_skip_sets_bad_fields_aside(folder, run, workspace):
     (folder / "test" / "x_blue.png").unlink()
     status, out, _ = run(folder, "--on-error", "skip")
     assert status == 3
-    assert "set aside 2 of 5 fields, listed in" in out
+    assert "set aside 2 of 5 fields because of bad files" in out
+    assert f"wrote {workspace.data / 'changes.csv'}: 2 fields dropped, 0 times other" in out
     assert "test fields among them, which the submission will lack: x" in out
     assert out.splitlines()[-1].endswith("2 training fields, 1 test fields")
     assert list(read_catalogue(workspace.catalogue).index) == ["c", "a", "y"]
-    bad = pd.read_csv(workspace.data / "bad_files.csv")
-    assert bad.to_numpy().tolist() == [
-        ["b", str(folder / "train" / "b_green.png"), "the file is empty"],
-        ["x", str(folder / "test" / "x_blue.png"), "no such file"],
+    assert changes_of(workspace) == [
+        ["b", "dropped", "the file is empty", str(folder / "train" / "b_green.png"), "25", ""],
+        ["x", "dropped", "no such file", str(folder / "test" / "x_blue.png"), "", ""],
     ]
 
 
-def test_the_list_of_bad_files_goes_when_all_are_good(folder, run, workspace):
+def test_the_list_of_changes_goes_when_there_are_none(folder, run, workspace):
     (folder / "train" / "b_green.png").write_bytes(b"")
     run(folder, "--on-error", "skip")
     draw_field(folder / "train", "b")
     assert run(folder, "--overwrite", "--on-error", "skip")[0] == 0
-    assert not (workspace.data / "bad_files.csv").exists()
+    assert not (workspace.data / "changes.csv").exists()
 
 
 def test_nothing_good_is_an_error(tmp_path, run):
@@ -192,6 +198,113 @@ def test_tables_beside(folder, run, workspace, tmp_path):
     assert catalogue.loc["e1", "height"] == 30
 
 
+def test_downloads_of_hpa_with_names_of_places(folder, run, workspace, tmp_path):
+    v18 = tmp_path / "v18"
+    for name in ("1610_C1_1", "1610_C1_2", "1610_C2_1", "1610_C3_1"):
+        draw_field(v18 / "10580", name, suffix=".jpg")
+    (v18 / "10580" / "1610_C1_1_blue_red_green.jpg").write_bytes(b"")
+    (v18 / "list.csv").write_text(
+        "Id,Target,CellLine\n10580_1610_C1_1,Nucleoli;Midbody,RH-30\n"
+        "10580_1610_C2_1,Vesicles,RH-30\n10580_1610_C3_1,Midbody;Vesicles,RH-30\n"
+    )
+    (tmp_path / "fix.csv").write_text("Id,Target\na,Cytosol\nb,25\n")
+    command = [folder, "--extra", v18 / "list.csv", "--corrections", tmp_path / "fix.csv"]
+    status, out, _ = run(*command)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[:4] == [
+        "names of places that are no label, and how many fields have them: Midbody (2); "
+        "Vesicles (2)",
+        "left out, because no table names them: 1 fields (10580_1610_C1_2)",
+        "left out, because no label is left of them: 2 fields (10580_1610_C2_1, 10580_1610_C3_1)",
+        f"corrected labels after {tmp_path / 'fix.csv'}: 1 of 6 fields",
+    ]
+    assert "group well: known for 1 of 6 fields" in lines
+    assert lines[-2] == (
+        f"wrote {workspace.data / 'changes.csv'}: 3 fields dropped, 2 times other labels"
+    )
+    catalogue = read_catalogue(workspace.catalogue)
+    assert catalogue.loc["10580_1610_C1_1", ["target", "cell_line", "well"]].tolist() == [
+        "2", "RH-30", "1610_C1"
+    ]  # fmt: skip
+    assert catalogue.loc["a", "target"] == "25"
+    lost = "no label of the vocabulary: "
+    assert changes_of(workspace) == [
+        ["10580_1610_C1_1", "labels", lost + "Midbody", "", "Nucleoli;Midbody", "2"],
+        ["10580_1610_C2_1", "dropped", lost + "Vesicles", "", "Vesicles", ""],
+        ["10580_1610_C3_1", "dropped", lost + "Midbody; Vesicles", "", "Midbody;Vesicles", ""],
+        ["10580_1610_C1_2", "dropped", "no table names it", "", "", ""],
+        ["a", "labels", f"corrected after {tmp_path / 'fix.csv'}", "", "1", "25"],
+    ]
+    before = workspace.catalogue.read_bytes()
+    assert_refused(run(*command), "catalogue.csv exists already")
+    assert workspace.catalogue.read_bytes() == before
+
+    (tmp_path / "names.csv").write_text("name,label\nmidbody,Cytokinetic bridge\n")
+    assert run(*command, "--locations", tmp_path / "names.csv", "--overwrite")[0] == 0
+    targets = read_catalogue(workspace.catalogue)["target"]
+    assert targets["10580_1610_C1_1"] == "2 16"
+    assert targets["10580_1610_C3_1"] == "16"
+    (tmp_path / "fix.csv").write_text("Id,Target\na,Midbody\n")
+    assert run(*command, "--locations", tmp_path / "names.csv", "--overwrite")[0] == 0
+    assert read_catalogue(workspace.catalogue).loc["a", "target"] == "16"
+    (tmp_path / "names.csv").write_text("name,label\nmidbody,Nowhere\n")
+    assert_refused(
+        run(*command, "--locations", tmp_path / "names.csv", "--overwrite"),
+        "names.csv: location 'midbody': unknown label 'Nowhere'",
+    )
+
+
+def test_a_correction_must_be_a_label(folder, run, tmp_path):
+    (tmp_path / "fix.csv").write_text("Id,Target\na,Cytosol;Vesicles\n")
+    assert_refused(
+        run(folder, "--corrections", tmp_path / "fix.csv"),
+        "fix.csv: field a: no label of the vocabulary: Vesicles",
+    )
+
+
+def test_a_field_of_two_places_in_one_folder_is_not_left_out(folder, run, workspace):
+    draw_field(folder / "external", "e")
+    (folder / "external" / "labels.csv").write_text("Id,Target\ne,3\n")
+    (folder / "sample_submission.csv").write_text("Id\ny\n")
+    status, out, _ = run(folder, "--extra", folder / "external")
+    assert status == 0
+    assert "left out, because no table names them: 1 fields (x)" in out
+    assert [row[0] for row in changes_of(workspace)] == ["x"]
+
+
+def test_other_labels_of_a_field_with_a_bad_file_are_no_change(folder, run, workspace, tmp_path):
+    (folder / "train" / "a_green.png").write_bytes(b"")
+    (tmp_path / "fix.csv").write_text("Id,Target\na,2\n")
+    assert run(folder, "--corrections", tmp_path / "fix.csv", "--on-error", "skip")[0] == 3
+    file = str(folder / "train" / "a_green.png")
+    assert changes_of(workspace) == [["a", "dropped", "the file is empty", file, "2", ""]]
+
+
+def test_several_folders_and_lists_of_test_fields(folder, run, workspace):
+    assert run(folder / "train", folder / "test")[0] == 0
+    first = workspace.catalogue.read_bytes()
+    assert run(folder, "--overwrite")[0] == 0
+    assert workspace.catalogue.read_bytes() == first
+    for name in "xy":
+        (folder / f"{name}.csv").write_text(f"Id\n{name}\n")
+    lists = ["--test", folder / "x.csv", "--test", folder / "y.csv"]
+    assert run(folder, *lists, "--overwrite")[0] == 0
+    assert list(read_catalogue(workspace.catalogue).index) == ["c", "a", "b", "x", "y"]
+
+
+def test_without_images_extra_takes_tables(folder, run, workspace, tmp_path):
+    (tmp_path / "v18.csv").write_text("Id,Target,CellLine\n10580_1610_C1_1,2,RH-30\n")
+    tables = ["--labels", folder / "train.csv", "--test", folder / "sample_submission.csv"]
+    assert run(*tables, "--extra", tmp_path / "v18.csv")[0] == 0
+    catalogue = read_catalogue(workspace.catalogue)
+    assert list(catalogue.index) == ["c", "a", "b", "10580_1610_C1_1", "y", "x"]
+    assert catalogue.loc["10580_1610_C1_1", "antibody"] == "10580"
+    assert_refused(
+        run(*tables, "--extra", folder, "--overwrite"), "without IMAGES, --extra takes a table"
+    )
+
+
 def test_extra_ids_must_not_collide(folder, run, tmp_path):
     draw_field(tmp_path / "more", "a")
     (tmp_path / "more" / "train.csv").write_text("Id,Target\na,4\n")
@@ -206,7 +319,7 @@ def test_a_folder_alone(folder, run, workspace):
 
 def test_fields_that_no_table_names_are_mentioned(folder, run):
     (folder / "sample_submission.csv").write_text("Id\ny\n")
-    assert "left out, because no table names them: 1 of the fields in" in run(folder)[1]
+    assert "left out, because no table names them: 1 fields (x)" in run(folder)[1]
 
 
 def test_images_inside_the_workspace_are_kept_relative(run, workspace):

@@ -9,6 +9,7 @@ import pytest
 
 from hpastack.catalogue import (
     COLUMNS,
+    Change,
     catalogue_digest,
     collect_fields,
     combine_fields,
@@ -35,6 +36,12 @@ def write(path, text):
     return path
 
 
+def collect(*args, **options):
+    """Return the fields, and the ids of those that were left out."""
+    fields, changes, _ = collect_fields(*args, **options)
+    return fields, [change.image_id for change in changes if change.change == "dropped"]
+
+
 @pytest.fixture
 def competition(tmp_path):
     """The competition's layout: three training fields, two test fields."""
@@ -52,7 +59,7 @@ def competition(tmp_path):
 
 
 def test_the_competition_layout(competition):
-    fields, left_out = collect_fields(competition)
+    fields, left_out = collect(competition)
     assert list(fields.index) == ["c", "a", "b", "y", "x"]
     assert list(fields["split"]) == ["train"] * 3 + ["test"] * 2
     assert list(fields["target"]) == ["16 0", "1", "25", "", ""]
@@ -77,7 +84,7 @@ def test_a_folder_alone_is_all_test(tmp_path):
     write(tmp_path / "57_F11_1_cellmask.png", "x")
     write(tmp_path / "notes.txt", "x")
     touch_field(tmp_path / ".thumbnails", "hidden")
-    fields, left_out = collect_fields(tmp_path)
+    fields, left_out = collect(tmp_path)
     assert list(fields.index) == ["10", "57_F11_1", "9"]
     assert set(fields["split"]) == {"test"}
     assert set(fields["target"]) == {""}
@@ -96,14 +103,14 @@ def test_with_labels_and_no_test_table_the_others_are_test(tmp_path):
 def test_fields_in_train_without_label_never_become_test(competition):
     write(competition / "train.csv", "Id,Target\na,1\n")
     (competition / "sample_submission.csv").unlink()
-    fields, left_out = collect_fields(competition)
+    fields, left_out = collect(competition)
     assert list(fields.index) == ["a", "x", "y"]
     assert left_out == ["b", "c"]
 
 
 def test_fields_that_no_table_names_are_left_out(competition):
     write(competition / "sample_submission.csv", "Id\ny\n")
-    assert collect_fields(competition).left_out == ["x"]
+    assert collect(competition)[1] == ["x"]
 
 
 def test_tables_given_win_over_those_of_the_folder(competition, tmp_path):
@@ -145,7 +152,11 @@ def test_another_vocabulary(competition):
 
 BAD_TABLES = {
     "unknown label": ("Id,Target\na,28\n", "field a: unknown label '28'"),
-    "label by name": ("Id,Target\na,Nucleoli\n", "field a: unknown label 'Nucleoli'"),
+    "ids with commas": ('Id,Target\na,"1,2"\n', "field a: unknown label '1'; labels are the ids"),
+    "names of nothing": (
+        "Id,Target\na,Nukleolus\n",
+        "no field has a label of the vocabulary, only",
+    ),
     "doubled label": ("Id,Target\na,1 1\n", "field a: label 1 stands twice"),
     "no label": ("Id,Target\na,\n", "field a: no label given"),
     "doubled id": ("Id,Target\na,1\nb,1\na,2\n", "id stands twice: a"),
@@ -157,8 +168,8 @@ BAD_TABLES = {
     "doubled column": ("Id,Target,Target\na,1,2\n", "column Target stands twice"),
     "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cells, and the first line 2"),
     "long row": ("Id,Target\na,1\nb,1,2,3\n", "line 3 has 4 cells, and the first line 2"),
-    "quote left open": ('Id,Target\na,1\n"b,1\n', "not a table in CSV"),
-    "empty": ("", "the table is empty"),
+    "quote left open": ('Id,Target\na,1\n"b,1\n', "not a CSV table"),
+    "empty": ("", "not a CSV table: it is empty"),
     "in both splits": ("Id,Target\na,1\nx,2\n", "also among the training fields: x"),
 }
 
@@ -174,7 +185,7 @@ def test_bad_labels_are_refused_by_name(competition, case):
 
 def test_a_picture_is_no_table(competition):
     (competition / "train.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff\xfe")
-    with pytest.raises(InputError, match=r"train\.csv: not a table in CSV"):
+    with pytest.raises(InputError, match=r"train\.csv: not a CSV table"):
         collect_fields(competition)
 
 
@@ -225,7 +236,7 @@ def test_a_table_with_paths(tmp_path):
         "x,1.png,2.png,3.png,4.png,,A1\n"
         "a,/d/1.png,/d/2.png,/d/3.png,/d/4.png, 3  1 ,B2\n",
     )
-    fields, left_out = collect_fields(table, source="plate")
+    fields, left_out = collect(table, source="plate")
     assert list(fields.columns) == ["split", "target", "source", *STAINS, "well"]
     assert list(fields.index) == ["a", "x"]
     assert fields.loc["a", "target"] == "3 1"
@@ -240,7 +251,7 @@ def test_a_table_with_labels_and_test_beside(tmp_path):
     table = write(tmp_path / "t.csv", f"id,red,green,blue,yellow\n{rows}")
     labels = write(tmp_path / "l.csv", "Id,Target\nb,1\n")
     test = write(tmp_path / "s.csv", "Id,Predicted\nd,0\na,0\n")
-    fields, left_out = collect_fields(table, labels, test)
+    fields, left_out = collect(table, labels, test)
     assert list(fields.index) == ["b", "d", "a"]
     assert left_out == ["c"]
     assert list(fields["target"]) == ["1", "", ""]
@@ -290,7 +301,7 @@ def test_extra_fields_are_training_fields_with_a_source(competition, tmp_path):
         touch_field(tmp_path / "v18", image_id, ".jpg")
     write(tmp_path / "v18" / "labels.csv", "Id,Target\ne2,4\ne1,5\n")
     main = collect_fields(competition).fields
-    extra, left_out = collect_fields(tmp_path / "v18", source="v18", training_only=True)
+    extra, left_out = collect(tmp_path / "v18", source="v18", training_only=True)
     assert left_out == ["e3"]
     both = combine_fields(main.assign(well="A1"), extra)
     assert list(both.index) == ["c", "a", "b", "e2", "e1", "y", "x"]
@@ -300,7 +311,7 @@ def test_extra_fields_are_training_fields_with_a_source(competition, tmp_path):
 
 def test_extra_fields_need_labels(competition, tmp_path):
     touch_field(tmp_path / "v18", "e1")
-    with pytest.raises(InputError, match=r"v18: no train\.csv or labels\.csv"):
+    with pytest.raises(InputError, match=r"v18: no table \(train\.csv, stage1_train"):
         collect_fields(tmp_path / "v18", training_only=True)
     table = write(tmp_path / "t.csv", f"Id,red,green,blue,yellow,target\na,{PATHS},\n")
     with pytest.raises(InputError, match=r"t\.csv: no label for a"):
@@ -327,8 +338,9 @@ def test_one_file_for_two_stains_is_refused(competition):
 def test_corrections_replace_labels(competition, tmp_path):
     main = collect_fields(competition).fields
     table = write(tmp_path / "fix.csv", "Id,Target\na,7\nc,0 16\n")
-    fixed, n_changed = correct_targets(main, table)
-    assert n_changed == 1  # the labels of c are the same in another order
+    fixed, changes = correct_targets(main, table)
+    # The labels of c are the same in another order.
+    assert changes == [Change("a", "labels", f"corrected after {table}", "", "1", "7")]
     assert list(fixed["target"]) == ["0 16", "7", "25", "", ""]
     assert list(main["target"]) == ["16 0", "1", "25", "", ""]
 
@@ -360,7 +372,7 @@ def test_groups_join_by_id(competition, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Id,target\na,1\n", "has a column target already"),
+        ("Id,target\na,1\n", "has a column target that is no group"),
         ("Id\na\n", "no column beside the ids"),
         ("Id,well\nzz,1\n", "none of its ids is that of a field, such as c"),
         ("Id,well\na,1\na,2\n", "id stands twice: a"),

@@ -1,0 +1,45 @@
+"""The catalogue: one table of all fields, from folders, label tables and plain tables.
+
+`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id;
+a missing, doubled or unknown id is an error that names it.
+"""
+
+from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text
+from hpastack.catalogue.collecting import (
+    DEFAULT_SOURCE,
+    NOT_ASKED_FOR,
+    Collection,
+    collect_fields,
+    combine_fields,
+    list_fields,
+)
+from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
+from hpastack.catalogue.groups import join_groups
+from hpastack.catalogue.hpa import fill_groups
+from hpastack.catalogue.table import COLUMNS, catalogue_digest, read_catalogue, write_catalogue
+from hpastack.catalogue.targets import correct_targets, read_targets
+from hpastack.files import publish_text
+
+__all__ = [
+    "COLUMNS",
+    "DEFAULT_SOURCE",
+    "DROPPED",
+    "LABELS",
+    "LABEL_TABLES",
+    "NOT_ASKED_FOR",
+    "TEST_TABLES",
+    "Change",
+    "Collection",
+    "catalogue_digest",
+    "changes_text",
+    "collect_fields",
+    "combine_fields",
+    "correct_targets",
+    "fill_groups",
+    "join_groups",
+    "list_fields",
+    "publish_text",
+    "read_catalogue",
+    "read_targets",
+    "write_catalogue",
+]

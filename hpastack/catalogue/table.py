@@ -1,0 +1,153 @@
+"""The file of the catalogue, `data/catalogue.csv`, as `docs/formats.md` describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from hpastack.channels import STAINS
+from hpastack.errors import InputError, shorten
+from hpastack.files import publish_text
+from hpastack.tables import check_ids, read_id_table
+
+StrPath = str | os.PathLike[str]
+
+#: Columns that every catalogue has, in their order; group columns follow.
+COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
+
+
+def read_catalogue(path: StrPath) -> pd.DataFrame:
+    """Read the catalogue of a workspace.
+
+    Parameters
+    ----------
+    path : path-like
+        ``data/catalogue.csv``, as `write_catalogue` writes it.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``image_id`` (str), in the order of the file, with columns
+        ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
+        ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
+        ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
+        then the group columns (str, "" where the group is unknown).
+
+    Raises
+    ------
+    InputError
+        If a column is missing, an id is empty or doubled, a split is neither
+        train nor test, or a height or width is not a positive whole number.
+    OSError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    frame = read_id_table(path)
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{path}: no column {shorten(missing)}; make the catalogue with "
+            "python -m pipelines.prepare"
+        )
+    wrong = frame.index[~frame["split"].isin(["train", "test"])]
+    if len(wrong):
+        raise InputError(
+            f"{path}: field {wrong[0]} has split {frame.loc[wrong[0], 'split']!r}; "
+            "it is train or test"
+        )
+    for name in ("height", "width"):
+        # 0 where no image is at hand: a field known by its labels alone.
+        known = frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")
+        wrong = frame.index[~(known | (frame[name].eq("0") & frame[STAINS[0]].eq("")))]
+        if len(wrong):
+            raise InputError(
+                f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "
+                "it is a number of pixels"
+            )
+        frame[name] = frame[name].astype("int64")
+    for stain in STAINS:
+        frame[stain] = absolute_paths(frame[stain], path.absolute().parent)
+    groups = [name for name in frame.columns if name not in COLUMNS]
+    return frame[[*COLUMNS, *groups]]
+
+
+def write_catalogue(
+    path: StrPath, catalogue: pd.DataFrame, workspace: StrPath | None = None
+) -> None:
+    """Write a catalogue, in one rename.
+
+    Parameters
+    ----------
+    path : path-like
+        ``data/catalogue.csv`` of a workspace; replaced if it exists.
+    catalogue : DataFrame
+        As `read_catalogue` returns it.
+    workspace : path-like, optional
+        Image files within this folder are written relative to the folder of
+        `path`, so that the workspace can be moved; others stay absolute. Left
+        out: the folder of `path`.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or an id is empty or doubled.
+    OSError
+        If the file cannot be written; nothing half-written is left.
+    """
+    path = Path(path)
+    missing = [name for name in COLUMNS if name not in catalogue.columns]
+    if missing:
+        raise InputError(f"the catalogue has no column {shorten(missing)}")
+    check_ids(catalogue.index, "the catalogue")
+    groups = [name for name in catalogue.columns if name not in COLUMNS]
+    frame = catalogue[[*COLUMNS, *groups]].rename_axis("image_id")
+    folder = os.path.abspath(path.parent)
+    inside = os.path.join(os.path.abspath(workspace or folder), "")
+    for stain in STAINS:
+        frame[stain] = [_kept_path(file, folder, inside) for file in frame[stain]]
+    publish_text(path, frame.to_csv(lineterminator="\n"))
+
+
+def catalogue_digest(catalogue: pd.DataFrame) -> str:
+    """Return the digest of the fields of a catalogue and of their pixels.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Indexed by image id, with a column ``content``.
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, of the lines ``image_id,content`` in the order
+        of the rows. Paths, labels and groups do not enter.
+
+    Raises
+    ------
+    InputError
+        If there is no column ``content``.
+    """
+    if "content" not in catalogue.columns:
+        raise InputError(
+            "the catalogue has no column content; make it with python -m pipelines.prepare"
+        )
+    digest = hashlib.sha256()
+    for image_id, content in catalogue["content"].items():
+        digest.update(f"{image_id},{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _kept_path(file: str, folder: str, inside: str) -> str:
+    if not file:  # a field known by its labels alone
+        return ""
+    file = os.path.abspath(file)
+    return Path(os.path.relpath(file, folder)).as_posix() if file.startswith(inside) else file
+
+
+def absolute_paths(paths: pd.Series, folder: Path) -> list[str]:
+    """Return paths that are relative to a folder as absolute ones; "" stays as it is."""
+    # normpath and not resolve: a link in the workspace stays what the user calls it.
+    return [os.path.normpath(folder / path) if path else "" for path in paths]

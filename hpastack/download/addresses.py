@@ -1,0 +1,165 @@
+"""Which file of which address each stain of a field is, and where it is kept."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from hpastack.channels import STAINS
+from hpastack.errors import InputError, shorten
+from hpastack.tables import read_id_table
+
+#: Where the Human Protein Atlas publishes the stains of its fields.
+HPA_URL = "https://images.proteinatlas.org/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
+
+# Fields of HPA v18 are named 10580_1610_C1_1, 7_si25_A3_2 (plates of knock-downs) or
+# 11651_1732_F3_13_cr580610dc203b9. Letters of one case: two ids never share a file.
+_FIELD_ID = re.compile(
+    r"(?P<antibody>[1-9][0-9]{0,8})_(?P<plate>(si)?[0-9]{1,9})_(?P<well>[A-P][0-9]{1,2})"
+    r"_(?P<field>[0-9]{1,9}(_cr[0-9a-f]{1,32})?)",
+    re.ASCII,
+)
+_PLACES = ("antibody", "plate", "well", "field", "stain")
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
+
+class StainFile(NamedTuple):
+    """One stain of a field: where it comes from and where it goes."""
+
+    image_id: str
+    stain: str
+    url: str
+    path: Path
+
+
+def read_field_ids(path: str | os.PathLike) -> list[str]:
+    """Read the ids of a table of fields.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with a column ``Id`` or ``image_id``, in any case; others are
+        passed over.
+
+    Returns
+    -------
+    list of str
+        In the order of the table.
+
+    Raises
+    ------
+    InputError
+        If it is no table with such a column, or an id is not one of HPA's or
+        stands twice.
+    OSError
+        If it cannot be read.
+    """
+    image_ids = read_id_table(path).index.tolist()
+    if not image_ids:
+        raise InputError(f"{path}: no id in it")
+    check_field_ids(image_ids, str(path))
+    return image_ids
+
+
+def check_field_ids(image_ids: Iterable[str], place: str) -> None:
+    """Refuse ids that the Human Protein Atlas cannot have, and ids that stand twice.
+
+    Parameters
+    ----------
+    image_ids : iterable of str
+    place : str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    InputError
+    """
+    seen: set[str] = set()
+    doubled: dict[str, None] = {}
+    for image_id in image_ids:
+        if not isinstance(image_id, str) or _FIELD_ID.fullmatch(image_id) is None:
+            raise InputError(
+                f"{place}: {image_id!r} is no id of the Human Protein Atlas; it is "
+                "<antibody>_<plate>_<well>_<field>, as 10580_1610_C1_1"
+            )
+        if image_id in seen:
+            doubled[image_id] = None
+        seen.add(image_id)
+    if doubled:
+        raise InputError(f"{place}: id stands twice: {shorten(doubled)}")
+
+
+def check_template(url: str) -> None:
+    """Refuse a template that is no web address, or that gives two files one address.
+
+    Parameters
+    ----------
+    url : str
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = good and parts.username is None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        raise InputError(f"--url {url}: no address of the form http://... or https://...")
+    if "{" in parts.netloc:
+        raise InputError(f"--url {url}: the host must stand there as it is")
+    places = _PLACE.findall(url)
+    unknown = [name for name in places if name not in _PLACES]
+    missing = [name for name in _PLACES if name not in places]
+    if unknown or missing or re.search("[{}]", _PLACE.sub("", url)):
+        what = f"no {shorten(missing)}" if missing else "a brace that means nothing"
+        what = f"unknown {shorten(unknown)}" if unknown else what
+        expected = ", ".join(f"{{{name}}}" for name in _PLACES)
+        raise InputError(f"--url {url}: {what}; it needs {expected}")
+
+
+def stain_files(
+    image_ids: Iterable[str], folder: Path, url: str, stains: Iterable[str] = STAINS
+) -> Iterator[StainFile]:
+    """Name the files of fields.
+
+    Parameters
+    ----------
+    image_ids : iterable of str
+        As `check_field_ids` lets them pass.
+    folder : Path
+    url : str
+        As `check_template` lets it pass.
+    stains : iterable of str
+        Those wanted, of the four.
+
+    Yields
+    ------
+    StainFile
+        Field by field, its path ``<antibody>/<plate>_<well>_<field>_<stain>.jpg``.
+
+    Examples
+    --------
+    >>> (file,) = stain_files(["57_12_F11_1"], Path("hpa"), HPA_URL, ["green"])
+    >>> file.url
+    'https://images.proteinatlas.org/57/12_F11_1_green.jpg'
+    >>> file.path.as_posix()
+    'hpa/57/12_F11_1_green.jpg'
+    """
+    stains = list(stains)
+    for image_id in image_ids:
+        match = _FIELD_ID.fullmatch(image_id)
+        if match is None:
+            raise InputError(f"{image_id!r} is no id of the Human Protein Atlas")
+        antibody, name = image_id.split("_", 1)
+        for stain in stains:
+            values = {**match.groupdict(), "stain": stain}
+            # Checked before: nothing but plain names stands in the braces.
+            address = url.format_map(values)
+            yield StainFile(image_id, stain, address, folder / antibody / f"{name}_{stain}.jpg")

@@ -1,0 +1,94 @@
+"""Download images of the Human Protein Atlas."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpastack.channels import STAINS
+from hpastack.download import FAILED_TABLE, HPA_URL, download_fields, read_field_ids, stain_files
+from hpastack.download.addresses import check_template
+from pipelines._command import SKIPPED, _positive, command_parser, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "download",
+        "Download the stains of fields of the Human Protein Atlas, those listed and no others,\n"
+        "to FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. Each file is decoded and its\n"
+        "colour compared with its stain before it gets its name; one that is there and whole is\n"
+        "not asked for again (--overwrite: it is).",
+        "python -m pipelines.download ids.csv hpa --workspace work",
+        jobs=4,
+    )
+    parser.add_argument(
+        "ids", type=Path, metavar="IDS",
+        help="CSV with a column Id or image_id: <antibody>_<plate>_<well>_<field>",
+    )  # fmt: skip
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="where the files go, from the workspace on"
+    )
+    parser.add_argument(
+        "--url", default=HPA_URL, metavar="TEMPLATE",
+        help="address of a stain, with places for antibody, plate, well, field and stain "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stains", nargs="+", choices=STAINS, default=list(STAINS), metavar="STAIN",
+        help=f"those wanted, of {', '.join(STAINS)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N fields")
+    parser.add_argument(
+        "--rate", type=float, default=5.0, metavar="N",
+        help="most requests a second, of all jobs together (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--retries", type=int, default=5, metavar="N",
+        help="how often a file is asked for again after a failure that may pass "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="SECONDS",
+        help="without a byte, after which a request has failed (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), default="skip",
+        help="stop at a file that cannot be had, or go on with the others, list it in "
+        f"FOLDER/{FAILED_TABLE} and leave with status {SKIPPED} (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="ask for nothing; say what would be asked for"
+    )
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    check_template(args.url)
+    image_ids = read_field_ids(args.ids)[: args.limit]
+    folder = args.workspace / args.folder
+    if args.dry_run:
+        first = next(stain_files(image_ids, folder, args.url, args.stains))
+        print(
+            f"{len(image_ids) * len(args.stains):,} files of {len(image_ids):,} fields, "
+            f"the first {first.url} as {first.path}"
+        )
+        return 0
+    report = download_fields(
+        image_ids, folder, url=args.url, stains=args.stains, jobs=args.jobs, rate=args.rate,
+        retries=args.retries, timeout=args.timeout, overwrite=args.overwrite,
+        on_error=args.on_error,
+    )  # fmt: skip
+    if report.failures:
+        print(f"failed: {len(report.failures):,} files, listed in {folder / FAILED_TABLE}")
+    print(
+        f"{folder}: {report.n_complete:,} of {report.n_fields:,} fields complete; fetched "
+        f"{report.n_fetched:,} files ({report.n_bytes / 1e6:,.1f} MB), "
+        f"{report.n_there:,} there already"
+    )
+    return SKIPPED if report.failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

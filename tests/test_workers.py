@@ -1,0 +1,163 @@
+"""The seam to joblib: order, faults, one thread a worker, and clusters that really run."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import joblib
+import pytest
+from threadpoolctl import threadpool_info
+
+from hpastack.cpu_budget import cpu_budget, one_thread_each
+from hpastack.errors import InputError
+from hpastack.workers import backend, spread
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def square(number):
+    return number * number
+
+
+def threads_of_libraries(_):
+    return os.getpid(), cv2.getNumThreads(), max(pool["num_threads"] for pool in threadpool_info())
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise ZeroDivisionError
+    return number
+
+
+@pytest.mark.parametrize("name", ["threading", "loky", "multiprocessing", "sequential"])
+def test_results_come_in_order_whatever_the_backend(name):
+    with joblib.parallel_config(name):
+        assert list(spread(square, ((n,) for n in range(70)), 2)) == [n * n for n in range(70)]
+
+
+@pytest.mark.parametrize("name", ["threading", "loky", "multiprocessing"])
+def test_workers_have_one_thread_each(name):
+    before = cv2.getNumThreads()
+    with joblib.parallel_config(name):
+        found = set(spread(threads_of_libraries, ((n,) for n in range(8)), 2))
+    assert {tuple(n_threads) for _, *n_threads in found} == {(1, 1)}
+    assert (os.getpid() in {pid for pid, *_ in found}) == (name == "threading")
+    assert cv2.getNumThreads() == before
+
+
+def test_one_thread_each_holds_for_torch_too():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread_each():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_a_task_raises_ends_the_work():
+    with pytest.raises(ZeroDivisionError):
+        list(spread(fail_at_three, ((n,) for n in range(9)), 2))
+
+
+def test_tasks_are_taken_a_few_ahead_only():
+    taken = []
+
+    def tasks():
+        for number in range(1000):
+            taken.append(number)
+            yield (number,)
+
+    results = spread(_wait_a_little, tasks(), 2)
+    next(results)
+    assert len(taken) < 100
+    results.close()
+
+
+def _wait_a_little(number):
+    time.sleep(0.01)
+    return number
+
+
+def test_an_active_number_of_workers_is_honoured():
+    seen = set()
+
+    def note(_):
+        seen.add(threading.get_ident())
+        time.sleep(0.02)
+
+    with joblib.parallel_config("threading", n_jobs=3):
+        list(spread(note, ((n,) for n in range(30))))
+    assert len(seen) == 3
+
+
+def die(number):
+    if number == 5:
+        os.kill(os.getpid(), 9)
+    return number
+
+
+def test_a_worker_that_dies_is_a_mistake_with_a_remedy():
+    with backend("loky"), pytest.raises(InputError, match="a worker died .* run it again to go on"):
+        list(spread(die, ((n,) for n in range(10)), 2))
+
+
+class TestBudget:
+    def test_affinity_is_honoured(self):
+        code = (
+            "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+            "from hpastack.cpu_budget import cpu_budget; print(cpu_budget({}))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "1\n", done.stderr
+
+    def test_a_quota_of_the_control_group_is_honoured(self, tmp_path, monkeypatch):
+        # joblib reads it; here it is told of a quota of one processor and a half.
+        from joblib.externals.loky.backend import context
+
+        read = open
+
+        def opened(path, *args, **options):
+            if str(path) == "/sys/fs/cgroup/cpu.max":
+                quota = tmp_path / "cpu.max"
+                quota.write_text("150000 100000\n")
+                return read(quota, *args, **options)
+            return read(path, *args, **options)
+
+        exists = os.path.exists
+        monkeypatch.setattr("builtins.open", opened)
+        monkeypatch.setattr(
+            os.path, "exists", lambda path: path == "/sys/fs/cgroup/cpu.max" or exists(path)
+        )
+        assert context._cpu_count_cgroup(64) == 2
+
+    def test_processes_of_a_launcher_share_the_machine(self):
+        whole = cpu_budget({})
+        assert cpu_budget({"LOCAL_WORLD_SIZE": "2"}) == max(1, whole // 2)
+        assert cpu_budget({"LOCAL_WORLD_SIZE": "1000"}) == 1
+        assert cpu_budget({"LOCAL_WORLD_SIZE": "many"}) == whole
+
+
+class TestBackends:
+    def test_mistakes_are_named(self):
+        with pytest.raises(InputError, match="unknown backend 'spark'; it is one of threads,"):
+            backend("spark").__enter__()
+        for name in (None, "threads", "loky"):
+            with pytest.raises(InputError, match="of no use without the backend dask or ray"):
+                backend(name, "tcp://nowhere:1").__enter__()
+
+    @pytest.mark.parametrize("name, package", [("dask", "distributed"), ("ray", "ray")])
+    def test_a_package_that_is_not_there_is_named(self, monkeypatch, name, package):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(InputError, match=rf"needs: pip install 'hpastack\[{name}\]'"):
+            backend(name).__enter__()
+
+    def test_none_leaves_what_is_active(self):
+        with joblib.parallel_config("loky"), backend(None):
+            assert os.getpid() not in {pid for pid, *_ in spread(threads_of_libraries, [(0,)], 2)}
