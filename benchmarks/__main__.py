@@ -24,6 +24,7 @@ from benchmarks import (
     real_predictions,
     stack,
     stack_speed,
+    stores,
     synthetic,
 )
 from hpastack.store import package_versions
@@ -47,6 +48,7 @@ def main() -> None:
     feature_patterns.main()
     duplicates.main()
     extraction.main()
+    stores.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():
         folds.main(REAL_DATA)

@@ -2,7 +2,7 @@
 
 HDF5 is handed an object to read from instead of a path: so it reads the very file
 that is open already, and sees zeros where numbers lie, once it is known where that is.
-A malformed heap of texts sends HDF5 round without end (2.0 and before); heaps are
+A malformed heap of texts sends HDF5 round without end (seen in 2.0.0); heaps are
 looked at before it follows an attribute into one.
 """
 

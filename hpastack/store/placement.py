@@ -248,8 +248,8 @@ def read_rows(file: SharedFile, placement: Placement, rows: np.ndarray, out: np.
                 place = int(placement.offsets[above, 0]) + below * row_bytes
                 file.read_into(out[target], place)
             else:
-                taken = ordered[begin:stop] - first
-                height = int(taken[-1]) + 1
+                height = int(ordered[stop - 1]) - first + 1
+                taken = slice(height) if straight else ordered[begin:stop] - first
                 if height > len(scratch):  # kept: new memory costs more than reading into it
                     scratch = np.empty((min(most, 2 * height), wide), placement.dtype)
                 for column, offset in enumerate(placement.offsets[above]):
