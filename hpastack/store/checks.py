@@ -20,7 +20,7 @@ import numpy as np
 from h5py import h5a, h5d, h5o, h5s, h5t
 
 from hpastack.errors import InputError, shorten
-from hpastack.store.guarding import Metadata, check_heaps, check_start
+from hpastack.store.guarding import Metadata, check_start
 from hpastack.store.header import (
     CONTENTS,
     DATASETS,
@@ -95,14 +95,10 @@ def read_contents(source: SharedFile) -> Contents:
     path = source.path
     check_start(source)
     try:
-        # Where the numbers lie is told without a text; then nothing leads HDF5 into them.
         with h5py.File(Metadata(source), "r") as file:
             version = _version(file, path)
             placements = _placements(file, version, source)
-        view = Metadata(source, [extent for p in placements.values() for extent in p.extents()])
-        check_heaps(view, path)
-        with h5py.File(view, "r") as file:
-            attributes = _attributes(file, path)
+            attributes = _attributes(file, version, path)
     except InputError:
         raise
     # HDF5 finds a damaged file out in many places, and h5py turns that into many exceptions.
@@ -123,9 +119,8 @@ def _version(file: h5py.File, path: Path) -> int:
     return version
 
 
-def _attributes(file: h5py.File, path: Path) -> dict[str, Any]:
+def _attributes(file: h5py.File, version: int, path: Path) -> dict[str, Any]:
     """Read the attributes that a store has; others are not looked at."""
-    version = _version(file, path)
     names = [*_NUMBERS, *_TEXTS, *(["digest"] if version >= _WHOLE_VERSION else [])]
     values = {name: _attribute(file, name, path) for name in names}
     if values["format"] != FORMAT:
@@ -168,15 +163,22 @@ def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, 
     if root.get_num_objs() > _MAX_NAMES:
         raise InputError(f"{path} holds {root.get_num_objs()} names, more than a store; not read")
     names = [root.get_objname_by_idx(number) for number in range(root.get_num_objs())]
-    datasets = {}
+    datasets: dict[str, h5d.DatasetID] = {}
+    addresses = set()
     for raw in names:
         name = raw.decode(errors="replace")
         known = name in DATASETS and DATASETS[name] <= version
-        if not known or root.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
+        link = root.links.get_info(raw)
+        if not known or link.type != h5py.h5l.TYPE_HARD:
             raise InputError(f"{path} holds {name!r}, which no store has; {_UNTRUSTED}")
-        if h5o.get_info(root, raw).type != h5o.TYPE_DATASET:
+        # Not asked for its kind beforehand: to tell it, HDF5 walks through all that belongs to it.
+        dataset = h5o.open(root, raw)
+        if not isinstance(dataset, h5d.DatasetID):
             raise InputError(f"{path}: {name!r} is not plain data; {_UNTRUSTED}")
-        datasets[name] = h5d.open(root, raw)
+        if link.u in addresses:
+            raise InputError(f"{path}: {name!r} stands there under two names; {_UNTRUSTED}")
+        addresses.add(link.u)
+        datasets[name] = dataset
         _check_plain(datasets[name], name, path, may_have_chunks=version < _WHOLE_VERSION)
     needed = [name for name in DATASETS if name not in ("fold", "members")]
     missing = [name for name in needed if name not in datasets and DATASETS[name] <= version]
@@ -208,8 +210,6 @@ def _check_plain(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chun
             f"{path}: {name!r} is compressed or filtered, which a store never is; write it again "
             "without filters (h5repack -f NONE)"
         )
-    if h5o.get_info(dataset).rc != 1:
-        raise InputError(f"{path}: {name!r} stands there under two names; {_UNTRUSTED}")
 
 
 def _check_shapes(datasets: dict[str, h5d.DatasetID], path: Path) -> None:
@@ -288,14 +288,16 @@ def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFil
         n_all = math.prod(n_chunks)
         if n_all > _MAX_CHUNKS:
             raise InputError(f"{source.path}: {name!r} lies in {n_all:,} chunks; write it again")
-        if dataset.get_num_chunks() < n_all:  # HDF5 would make up what is not there
-            raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
-        found = [
-            dataset.get_chunk_info_by_coord(
+        # Opened for this alone: what leads to chunks is read by the number of dimensions.
+        with h5py.File(Metadata(source, rank=len(shape)), "r") as file:
+            chunks = h5d.open(file.id, name.encode())
+            if chunks.get_num_chunks() < n_all:  # HDF5 would make up what is not there
+                raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
+            corners = (
                 tuple(i * side for i, side in zip(place, chunk))
-            ).byte_offset
-            for place in product(*map(range, n_chunks))
-        ]
+                for place in product(*map(range, n_chunks))
+            )
+            found = [chunks.get_chunk_info_by_coord(corner).byte_offset for corner in corners]
     n_bytes = math.prod(chunk) * dtype.itemsize
     if any(offset is None for offset in found):
         raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")

@@ -1,15 +1,14 @@
 """What HDF5 gets to see of a file from a stranger, and what it must not stumble over.
 
-HDF5 is handed an object to read from instead of a path: so it reads the very file
-that is open already, and sees zeros where numbers lie, once it is known where that is.
-A malformed heap of texts sends HDF5 round without end (seen in 2.0.0); heaps are
-looked at before it follows an attribute into one.
+HDF5 is handed an object to read from instead of a path, so it reads the very file
+that is open already; and what it asks for is looked at before it gets it. Seen in
+2.0.0: a heap of texts with an entry of no length sends it round without end, and a
+tree that leads back to itself ends the process. Numbers are not read through it.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,30 +16,34 @@ from hpastack.errors import InputError
 from hpastack.store.placement import SharedFile
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# With the number of its version: text may hold the four letters, but not this byte.
+# A heap with the number of its version: text may hold the four letters, but not this byte.
 _HEAP = b"GCOL\x01"
 _HEAP_HEADER = 16
-_PIECE_BYTES = 4 * 1024**2
-# A sound store takes some ten reads, and one for each hundred chunks.
+# Trees of groups (0) and of chunks (1); likewise.
+_TREES = (b"TREE\x00", b"TREE\x01")
+_TREE_HEADER = 24
+# What only younger kinds of files have, which h5py writes when told to.
+_YOUNGER = (b"OHDR\x02", b"BTHD\x00", b"FRHP\x00", b"FAHD\x00", b"EAHD\x00")
+# The longest of these marks, less one: it may lie across two reads.
+_OVERLAP = 4
+# A sound store takes some thirty reads, and a few for each hundred chunks.
 _MOST_READS = 200_000
 
 
 class Metadata(io.RawIOBase):
-    """The bytes of a file, with zeros in some places; read-only, to open it with `h5py`.
+    """The bytes of a file, to open it with `h5py`; read-only.
 
     Parameters
     ----------
     source : SharedFile
-    hidden : sequence of (int, int)
-        Begin and end of what reads as zeros.
+    rank : int, optional
+        Number of dimensions of the one dataset whose chunks are looked up.
     """
 
-    def __init__(self, source: SharedFile, hidden: Sequence[tuple[int, int]] = ()):
+    def __init__(self, source: SharedFile, rank: int | None = None):
         super().__init__()
         self._source = source
-        self._hidden = np.array(sorted(hidden), np.int64).reshape(-1, 2)
-        # Also right where some lie in each other.
-        self._ends = np.maximum.accumulate(self._hidden[:, 1]) if len(hidden) else np.zeros(0)
+        self._rank = rank
         self._position = 0
         self._n_reads = 0
 
@@ -63,37 +66,83 @@ class Metadata(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer) -> int:
-        """Read on, at most to the end of the file."""
+        """Read on, at most to the end of the file; refuse what HDF5 would stumble over."""
         self._n_reads += 1
         if self._n_reads > _MOST_READS:
             raise OSError("HDF5 reads without end")
         begin = self._position
         count = max(0, min(len(buffer), self._source.size - begin))
-        piece = np.frombuffer(buffer, np.uint8, count)
         if count:
-            self._source.read_into(piece, begin)
-        end = begin + count
-        for low, high in self._hidden[
-            np.searchsorted(self._ends, begin, "right") : np.searchsorted(self._hidden[:, 0], end)
-        ].tolist():
-            piece[max(0, low - begin) : max(0, high - begin)] = 0
-        self._position = end
+            self._source.read_into(np.frombuffer(buffer, np.uint8, count), begin)
+            self._guard(begin, begin + count)
+        self._position = begin + count
         return count
 
-    def visible(self) -> list[tuple[int, int]]:
-        """Return begin and end of the pieces that are not hidden."""
-        pieces, begin = [], 0
-        for low, high in self._hidden.tolist():
-            if low > begin:
-                pieces.append((begin, low))
-            begin = max(begin, high)
-        if begin < self._source.size:
-            pieces.append((begin, self._source.size))
-        return pieces
+    def _guard(self, begin: int, end: int) -> None:
+        start = max(0, begin - _OVERLAP)
+        data = self._bytes(start, end + _OVERLAP - start)
+        for mark, is_sound in (
+            (_HEAP, self._is_sound_heap),
+            *((mark, self._is_sound_tree) for mark in _TREES),
+            *((mark, None) for mark in _YOUNGER),
+        ):
+            place = data.find(mark)
+            while place >= 0:
+                if is_sound is None:
+                    raise InputError(
+                        f"{self._source.path} is of a younger kind of HDF5 than a store; write it "
+                        "again with h5py, libver='earliest'"
+                    )
+                if not is_sound(start + place):
+                    raise InputError(f"{self._source.path} is damaged within; make it again")
+                place = data.find(mark, place + 1)
+
+    def _bytes(self, place: int, count: int) -> bytes:
+        array = np.zeros(max(0, min(count, self._source.size - place)), np.uint8)
+        if len(array):
+            self._source.read_into(array, place)
+        return array.tobytes()
+
+    def _is_sound_heap(self, place: int) -> bool:
+        """Walk through a heap of texts as HDF5 does: a header, then entry after entry."""
+        n_bytes = int.from_bytes(self._bytes(place + 8, 8), "little")
+        end, at = place + n_bytes, place + _HEAP_HEADER
+        if n_bytes < _HEAP_HEADER or end > self._source.size:
+            return False
+        while at + 16 <= end:
+            entry = self._bytes(at, 16)
+            number, size = int.from_bytes(entry[:2], "little"), int.from_bytes(entry[8:], "little")
+            # The entry 0 is what is free; its size counts its own header.
+            step = 16 + -(-size // 8) * 8 if number else size
+            if step < 16 or at + step > end:
+                return False
+            at += step
+        return True
+
+    def _is_sound_tree(self, place: int) -> bool:
+        """Say whether every child of a node is nearer to the leaves than the node."""
+        header = self._bytes(place, _TREE_HEADER)
+        if len(header) < _TREE_HEADER:
+            return False
+        kind, level, n_children = header[4], header[5], int.from_bytes(header[6:8], "little")
+        if level == 0:  # its children are no nodes
+            return True
+        if kind == 0:
+            key = 8
+        elif self._rank is None:  # no chunk is looked up
+            return True
+        else:
+            key = 8 + 8 * (self._rank + 1)
+        entries = self._bytes(place + _TREE_HEADER, n_children * (key + 8))
+        for at in range(key, len(entries), key + 8):
+            child = self._bytes(int.from_bytes(entries[at : at + 8], "little"), 6)
+            if child[:4] == b"TREE" and child[5] >= level:
+                return False
+        return True
 
 
 def check_start(source: SharedFile) -> None:
-    """Refuse what does not begin as an HDF5 file with addresses of 64 bits.
+    """Refuse what does not begin as an HDF5 file of the kind of a store.
 
     Parameters
     ----------
@@ -109,55 +158,9 @@ def check_start(source: SharedFile) -> None:
     data = start.tobytes()
     if not data.startswith(_SIGNATURE):
         raise InputError(f"{source.path} is not an HDF5 file, or is damaged; make it again")
-    # Sizes of addresses and lengths, where this version of the superblock has them.
-    sizes = data[13:15] if data[8] < 2 else data[9:11]
-    if sizes != b"\x08\x08":
-        raise InputError(f"{source.path} has addresses of other sizes than a store; not read")
-
-
-def check_heaps(view: Metadata, path) -> None:
-    """Refuse a file with a heap of texts that HDF5 would not come to the end of.
-
-    Parameters
-    ----------
-    view : Metadata
-        As HDF5 will see it.
-    path : path-like
-        For the message.
-
-    Raises
-    ------
-    InputError
-    """
-    for begin, end in view.visible():
-        for start in range(begin, end, _PIECE_BYTES):
-            # The mark of a heap may lie across two pieces, or run into what is hidden.
-            data = _read(view, start, min(_PIECE_BYTES, end - start) + len(_HEAP) - 1)
-            place = data.find(_HEAP)
-            while place >= 0:
-                if not _is_sound(view, start + place):
-                    raise InputError(f"{path} is damaged: its texts cannot be read; make it again")
-                place = data.find(_HEAP, place + 1)
-
-
-def _is_sound(view: Metadata, place: int) -> bool:
-    """Walk through a heap as HDF5 does: a header, then entries one after the other."""
-    n_bytes = int.from_bytes(_read(view, place + 8, 8), "little")
-    end, at = place + n_bytes, place + _HEAP_HEADER
-    if n_bytes < _HEAP_HEADER or end > view.seek(0, io.SEEK_END):
-        return False
-    while at + 16 <= end:
-        entry = _read(view, at, 16)
-        number, size = int.from_bytes(entry[:2], "little"), int.from_bytes(entry[8:], "little")
-        # The entry 0 is what is free; its size counts its own header.
-        step = 16 + -(-size // 8) * 8 if number else size
-        if step < 16 or at + step > end:
-            return False
-        at += step
-    return True
-
-
-def _read(view: Metadata, place: int, count: int) -> bytes:
-    buffer = bytearray(count)
-    view.seek(place)
-    return bytes(buffer[: view.readinto(buffer)])
+    # The superblock's version, and the sizes of addresses and lengths.
+    if data[8] > 1 or data[13:15] != b"\x08\x08":
+        raise InputError(
+            f"{source.path} is of another kind of HDF5 than a store; write it again with h5py, "
+            "libver='earliest'"
+        )

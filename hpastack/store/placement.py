@@ -52,11 +52,6 @@ class Placement:
         """Whether all lies in one piece."""
         return self.chunk == self.shape
 
-    def extents(self) -> list[tuple[int, int]]:
-        """Return begin and end in the file of every chunk."""
-        n_bytes = math.prod(self.chunk) * self.dtype.itemsize
-        return [(begin, begin + n_bytes) for begin in self.offsets.ravel().tolist()]
-
     def as_rows(self) -> Placement:
         """Return the same numbers, contiguous, as a matrix whose rows lie along the last axis."""
         shape = (math.prod(self.shape[:-1]), self.shape[-1])
@@ -127,7 +122,7 @@ class SharedFile:
         if getattr(local, "process", None) != os.getpid():
             self._keep(_Handle(self.place))
             local = self._local
-        file = local.handle.file
+        file = local.handle
         seek, readinto = file.seek, file.readinto
         for array, offset in zip(arrays, offsets):
             seek(offset)
@@ -150,16 +145,15 @@ class SharedFile:
         self._local.process = os.getpid()
 
 
-class _Handle:
-    """An open file that closes itself once nothing refers to it."""
+class _Handle(FileIO):
+    """An open file that closes itself, without a warning, once nothing refers to it."""
 
     def __init__(self, path: Path):
-        self.file = open(path, "rb", buffering=0)  # noqa: SIM115
-        self.identity = _identity(os.fstat(self.file.fileno()))
+        super().__init__(path)
+        self.identity = _identity(os.fstat(self.fileno()))
 
     def __del__(self):
-        if hasattr(self, "file"):
-            self.file.close()
+        self.close()
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

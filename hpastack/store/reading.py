@@ -283,9 +283,12 @@ def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, C
         try:
             contents = read_contents(file)
         except InputError:
-            if file.is_in_place():
+            is_in_place = file.is_in_place()
+            file.close()
+            if is_in_place:
                 raise
             continue
         if file.is_in_place():
             return file, contents
+        file.close()
     raise InputError(f"{path} is replaced again and again while it is opened")

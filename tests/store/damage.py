@@ -27,9 +27,9 @@ def damaged(data: bytes, number: int) -> bytes:
     """Change some bytes, the kind of change and its place drawn by number."""
     rng = np.random.default_rng(number)
     out = bytearray(data)
-    # Half of them in the first kilobytes, where HDF5 keeps its structure.
-    places = min(len(data), 4096) if number % 2 else len(data)
     for _ in range(int(rng.integers(1, 4))):
+        # Half of them in the first kilobytes, where HDF5 keeps its structure.
+        places = min(len(out), 4096) if number % 2 else len(out)
         place = int(rng.integers(places))
         kind = rng.integers(5)
         if kind == 0:

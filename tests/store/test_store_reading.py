@@ -185,8 +185,8 @@ def test_a_pickled_store_is_opened_anew(path, monkeypatch, tmp_path):
 
 
 def read_in_child(store, queue):
-    inherited = store._file._local.handle.file.fileno()
-    queue.put((store.rows(IDS[5:9]), inherited != store._file._local.handle.file.fileno()))
+    inherited = store._file._local.handle.fileno()
+    queue.put((store.rows(IDS[5:9]), inherited != store._file._local.handle.fileno()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
