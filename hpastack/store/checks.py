@@ -97,8 +97,8 @@ def read_contents(source: SharedFile) -> Contents:
     try:
         with h5py.File(Metadata(source), "r") as file:
             version = _version(file, path)
-            placements = _placements(file, version, source)
             attributes = _attributes(file, version, path)
+            placements = _placements(file, version, source)
     except InputError:
         raise
     # HDF5 finds a damaged file out in many places, and h5py turns that into many exceptions.

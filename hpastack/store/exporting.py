@@ -59,6 +59,8 @@ def export_store(
     if write is None:
         raise InputError(f"{target}: stores are exported as {', '.join(_WRITERS)}")
     with open_store(path) as store:
+        if "image_id" in store.columns and target.suffix != ".npy":
+            raise InputError(f"{store.path}: a column is called image_id; use npy")
         texts = {}
         if target.suffix == ".npy":
             texts["ids.txt"] = _lines(store, store.image_ids, "id")
@@ -119,8 +121,6 @@ def _write_parquet(path: Path, store: Store, blocks: Iterable[np.ndarray]) -> No
         from pyarrow import parquet
     except ImportError:
         raise InputError(f"{store.path}: parquet needs pyarrow; pip install pyarrow") from None
-    if "image_id" in store.columns:
-        raise InputError(f"{store.path}: a column is called image_id; use npy")
     fields = [pyarrow.field("image_id", pyarrow.string())]
     fields += [pyarrow.field(column, pyarrow.float32()) for column in store.columns]
     schema = pyarrow.schema(fields)

@@ -216,6 +216,13 @@ def test_attributes_that_are_missing_or_unknown(path):
     refused(path, "lacks the attributes made_with, digest")
 
 
+def test_another_file_of_this_package_is_no_store(tmp_path):
+    with h5py.File(tmp_path / "fields.h5", "w") as file:
+        file.attrs["format"], file.attrs["version"] = "hpastack-packed", 1
+        file["fields"] = VALUES
+    refused(tmp_path / "fields.h5", "an HDF5 file, but not a store")
+
+
 def test_a_user_block_is_refused(path, tmp_path):
     target = tmp_path / "block.h5"
     with h5py.File(path) as file, h5py.File(target, "w", userblock_size=512) as other:
