@@ -101,10 +101,10 @@ def _write_csv(path: Path, store: Store, blocks: Iterable[np.ndarray]) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image_id", *store.columns])
         for rows in blocks:
-            # The shortest text from which single precision comes back.
-            texts = store._read(rows, None).astype("U16")
-            for row, of_row in zip(rows, texts.tolist()):
-                table.writerow([store.image_ids[row], *of_row])
+            for row, of_row in zip(rows.tolist(), store._read(rows, None)):
+                # The shortest text from which single precision comes back; a row at a time,
+                # because it takes 16 times the room of the numbers.
+                table.writerow([store.image_ids[row], *of_row.astype("U16").tolist()])
 
 
 def _write_npy(path: Path, store: Store, blocks: Iterable[np.ndarray]) -> None:
