@@ -26,6 +26,7 @@ from benchmarks import (
     real_predictions,
     stack,
     stack_speed,
+    stores,
     synthetic,
 )
 from hpastack.store import package_versions
@@ -51,6 +52,7 @@ def main() -> None:
     duplicates.main()
     engine.main()
     extraction.main()
+    stores.main()
     domains.main(REAL_DATA if REAL_DATA.is_dir() else None)
     if REAL_DATA.is_dir():
         folds.main(REAL_DATA)

@@ -30,14 +30,16 @@ def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
         ``.csv``, ``.parquet``, ``.npy`` or ``.npz``.
     ids : path-like, optional
         For a matrix without ids: a text file with one id a line, or a CSV
-        with a column ``Id``; the rows are in its order.
+        with a column ``Id``; the rows are in its order. Left out, an NPY has
+        them in ``NAME.ids.txt`` beside it.
     key : str, optional
         The array of an NPZ; needed where it holds several.
 
     Returns
     -------
     DataFrame
-        Indexed by `image_id`; columns are numbered for a matrix.
+        Indexed by `image_id`; columns are numbered for a matrix, unless
+        ``NAME.columns.txt`` beside it names them, one a line.
 
     Raises
     ------
@@ -55,13 +57,15 @@ def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
         table = _with_ids(_read_parquet(path), path)
     elif path.suffix in (".npy", ".npz"):
         matrix, own_ids = _read_matrix(path, key)
+        if ids is None and own_ids is None and path.with_suffix(".ids.txt").is_file():
+            ids = path.with_suffix(".ids.txt")
         if ids is not None:
             own_ids = read_ids(ids)
         if own_ids is None:
             raise InputError(f"{path} has no ids; name the file that lists them with --ids")
         if len(own_ids) != len(matrix):
             raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
-        table = pd.DataFrame(matrix, index=own_ids)
+        table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
     else:
         raise InputError(
             f"{path}: unknown format {path.suffix!r}; use .csv, .parquet, .npy or .npz"
@@ -92,7 +96,7 @@ def read_ids(path) -> list[str]:
         raise InputError(f"{path}: there is no such file")
     if path.suffix == ".csv":
         return list(_with_ids(pd.read_csv(path, dtype=str, keep_default_na=False), path).index)
-    return path.read_text(encoding="utf-8-sig").split()
+    return _lines(path)
 
 
 def prediction_matrix(
@@ -335,6 +339,22 @@ def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | N
             "numbers, a row a field"
         )
     return matrix, ids
+
+
+def _lines(path: Path) -> list[str]:
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    return [line for line in lines if line]
+
+
+def _column_names(path: Path, n_columns: int) -> list[str] | None:
+    """Return the names of the columns of a matrix that lie beside it; None if none do."""
+    beside = path.with_suffix(".columns.txt")
+    if path.suffix != ".npy" or not beside.is_file():
+        return None
+    names = _lines(beside)
+    if len(names) != n_columns:
+        raise InputError(f"{path} has {n_columns} columns, but {beside} names {len(names)}")
+    return names
 
 
 def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:

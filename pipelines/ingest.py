@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--ids", action="append", default=[], metavar="FILE",
         help="ids of the rows of an NPY/NPZ: one a line, or a CSV with Id; once for each such "
-        "file, in their order; those of --members come last",
+        "file, in their order; those of --members come last (default: NAME.ids.txt beside "
+        "NAME.npy)",
     )  # fmt: skip
     add("--key", help="array of an NPZ that holds several")
     add(
@@ -149,7 +150,11 @@ def _read(args, workspace) -> tuple[list[pd.DataFrame], str]:
 def _as_columns(table: pd.DataFrame, where, args, vocabulary) -> tuple[pd.DataFrame, str]:
     """Return the columns of the store that a table gives, and what they are."""
     if args.content == "features":
-        columns = [f"{args.name}__{column}" for column in table.columns]
+        # What `store --export` wrote carries the name of its store already.
+        columns = [
+            str(column) if str(column).startswith(f"{args.name}__") else f"{args.name}__{column}"
+            for column in table.columns
+        ]
         return pd.DataFrame(numbers(table, where), table.index, columns), "features"
     are_scores = args.content == "scores"
     values, are_label_sets = prediction_matrix(table, vocabulary, where, allow_nan=are_scores)

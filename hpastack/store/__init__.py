@@ -5,6 +5,7 @@ blocks ("parts") that lie in ``NAME.h5.parts/`` while the work goes on, and is
 published in one rename, so that a reader never sees half of one.
 """
 
+from hpastack.store.exporting import EXPORTS, export_store
 from hpastack.store.header import (
     CONTENTS,
     FORMAT,
@@ -19,10 +20,13 @@ from hpastack.store.header import (
     package_versions,
 )
 from hpastack.store.reading import Store, is_current, open_store
+from hpastack.store.summary import store_summary
+from hpastack.store.verifying import StoreCheck, unfinished_rows, verify_store
 from hpastack.store.writing import StoreWriter, write_store
 
 __all__ = [
     "CONTENTS",
+    "EXPORTS",
     "FORMAT",
     "KINDS",
     "MAX_MEMBERS",
@@ -30,12 +34,17 @@ __all__ = [
     "STORAGES",
     "VERSION",
     "Store",
+    "StoreCheck",
     "StoreHeader",
     "StoreWriter",
+    "export_store",
     "fixed_strings",
     "fold_digest",
     "is_current",
     "open_store",
     "package_versions",
+    "store_summary",
+    "unfinished_rows",
+    "verify_store",
     "write_store",
 ]

@@ -1,83 +1,381 @@
-"""What a store must be before anything in it is used: it may come from a stranger."""
+"""What a store must be before anything in it is used: it may come from a stranger.
+
+Everything is looked at before memory is taken for it: no name beyond those of the
+format, nothing that leads out of the file, no filter that may inflate, no type
+but the documented one, and no more numbers than the file has bytes.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5o, h5s, h5t
 
 from hpastack.errors import InputError, shorten
-from hpastack.store.header import DATASETS, FORMAT, MAX_MEMBERS, PREDICTIONS, VERSION
+from hpastack.store.guarding import Metadata, check_start
+from hpastack.store.header import (
+    CONTENTS,
+    DATASETS,
+    FORMAT,
+    KINDS,
+    MAX_MEMBERS,
+    PREDICTIONS,
+    VERSION,
+)
+from hpastack.store.placement import Placement, SharedFile, read_whole
 
-# Formats 1 and 2 have values in single precision only, format 3 in half precision only.
+# Since this format all lies in one piece, with checksums; formats 1 and 2 have values in
+# single precision only, format 3 in half precision only.
+_WHOLE_VERSION = 4
 _HALVES_VERSION = 3
-_NEEDED = ("image_ids", "columns", "values")
+# Texts of the header are read whole and parsed.
+_MAX_TEXT = 4 * 1024**2
+# Of one dataset; more are no sign of anything sensible.
+_MAX_CHUNKS = 2**20
+# Beyond which they are not even looked at one by one.
+_MAX_NAMES = 100
+_NUMBERS = ("version", "allow_nan")
+_TEXTS = (
+    "format", "kind", "content", "recipe", "made_from", "fold_plan", "vocabulary", "made_with",
+)  # fmt: skip
+_UNTRUSTED = "it is not to be trusted"
 
 
-def check_file(file: h5py.File, path: Path) -> None:
-    """Refuse a file that is no store, is of a newer format, or is not to be trusted.
+@dataclass(frozen=True)
+class Contents:
+    """What was read of a store when it was opened, all of it checked.
 
     Parameters
     ----------
-    file : h5py.File
-        Open for reading.
-    path : Path
-        For the message.
+    attributes : dict
+        Those of the root group that a store has, as they are kept.
+    recipe, made_with : dict
+    vocabulary : list of str or None
+    image_ids, columns : list of str
+    fold : ndarray of int64 or None
+    placements : dict of str to Placement
+        Of every dataset.
+    """
+
+    attributes: dict[str, Any]
+    recipe: dict
+    made_with: dict
+    vocabulary: list[str] | None
+    image_ids: list[str]
+    columns: list[str]
+    fold: np.ndarray | None
+    placements: dict[str, Placement]
+
+
+def read_contents(source: SharedFile) -> Contents:
+    """Check a store, and read all but its matrices.
+
+    Parameters
+    ----------
+    source : SharedFile
+
+    Returns
+    -------
+    Contents
 
     Raises
     ------
     InputError
+        If it is no store, is of a newer format, is damaged, or is not to be
+        trusted.
     """
-    if file.attrs.get("format") != FORMAT:
+    path = source.path
+    check_start(source)
+    try:
+        with h5py.File(Metadata(source), "r") as file:
+            version = _version(file, path)
+            attributes = _attributes(file, version, path)
+            placements = _placements(file, version, source)
+    except InputError:
+        raise
+    # HDF5 finds a damaged file out in many places, and h5py turns that into many exceptions.
+    except Exception as error:
+        raise InputError(f"{path} is damaged, or no HDF5 file; make it again") from error
+    return _read_lists(source, attributes, placements)
+
+
+def _version(file: h5py.File, path: Path) -> int:
+    """Return the version of the format; refuse what is no store, or a newer one."""
+    if not h5a.exists(file.id, b"format") or not h5a.exists(file.id, b"version"):
         raise InputError(f"{path} is an HDF5 file, but not a store; bring it in with ingest")
-    version = int(file.attrs.get("version", 0))
-    if not 1 <= version <= VERSION:
+    version = _attribute(file, "version", path)
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise InputError(
             f"{path} is a store of format {version}; this hpastack reads 1 to {VERSION}"
         )
-    for name in file:
-        link = file.get(name, getlink=True)
+    return version
+
+
+def _attributes(file: h5py.File, version: int, path: Path) -> dict[str, Any]:
+    """Read the attributes that a store has; others are not looked at."""
+    names = [*_NUMBERS, *_TEXTS, *(["digest"] if version >= _WHOLE_VERSION else [])]
+    values = {name: _attribute(file, name, path) for name in names}
+    if values["format"] != FORMAT:
+        raise InputError(f"{path} is an HDF5 file, but not a store; bring it in with ingest")
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise InputError(f"{path} lacks the attributes {shorten(missing)}; make it again")
+    return values
+
+
+def _attribute(file: h5py.File, name: str, path: Path) -> int | str | None:
+    """Read one number or text; None if it is not there."""
+    if not h5a.exists(file.id, name.encode()):
+        return None
+    attribute = h5a.open(file.id, name.encode())
+    kind = attribute.get_type()
+    wanted = h5t.INTEGER if name in _NUMBERS else h5t.STRING
+    is_plain = attribute.get_space().get_simple_extent_type() == h5s.SCALAR
+    if not is_plain or kind.get_class() != wanted or kind.get_size() > _MAX_TEXT:
+        raise InputError(f"{path}: its attribute {name!r} is of another type; {_UNTRUSTED}")
+    value = file.attrs[name]
+    if name in _NUMBERS:
+        return int(value)
+    # h5py gives bytes of fixed length as they are, and puts surrogates for what is no UTF-8.
+    text = bytes(value) if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+    if len(text) > _MAX_TEXT:
+        raise InputError(f"{path}: its attribute {name!r} has {len(text):,} bytes; {_UNTRUSTED}")
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: its attribute {name!r} is not UTF-8; {_UNTRUSTED}") from None
+
+
+def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, Placement]:
+    """Look at every name and every dataset; say where each lies."""
+    path = source.path
+    if file.userblock_size:
+        raise InputError(f"{path} begins with something else than HDF5; {_UNTRUSTED}")
+    root = file.id
+    if root.get_num_objs() > _MAX_NAMES:
+        raise InputError(f"{path} holds {root.get_num_objs()} names, more than a store; not read")
+    names = [root.get_objname_by_idx(number) for number in range(root.get_num_objs())]
+    datasets: dict[str, h5d.DatasetID] = {}
+    addresses = set()
+    for raw in names:
+        name = raw.decode(errors="replace")
         known = name in DATASETS and DATASETS[name] <= version
-        if not known or not isinstance(link, h5py.HardLink):
-            raise InputError(f"{path} holds {name!r}, which no store has; it is not to be trusted")
-        dataset = file[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-            raise InputError(f"{path}: {name!r} is not plain data; it is not to be trusted")
-    missing = [name for name in _NEEDED if name not in file]
+        link = root.links.get_info(raw)
+        if not known or link.type != h5py.h5l.TYPE_HARD:
+            raise InputError(f"{path} holds {name!r}, which no store has; {_UNTRUSTED}")
+        # Not asked for its kind beforehand: to tell it, HDF5 walks through all that belongs to it.
+        dataset = h5o.open(root, raw)
+        if not isinstance(dataset, h5d.DatasetID):
+            raise InputError(f"{path}: {name!r} is not plain data; {_UNTRUSTED}")
+        if link.u in addresses:
+            raise InputError(f"{path}: {name!r} stands there under two names; {_UNTRUSTED}")
+        addresses.add(link.u)
+        datasets[name] = dataset
+        _check_plain(datasets[name], name, path, may_have_chunks=version < _WHOLE_VERSION)
+    needed = [name for name in DATASETS if name not in ("fold", "members")]
+    missing = [name for name in needed if name not in datasets and DATASETS[name] <= version]
     if missing:
         raise InputError(f"{path} lacks {shorten(missing)}; make it again")
-    _check_shapes(file, path)
-    halves = file["values"].dtype == np.float16
-    if version != VERSION and halves != (version == _HALVES_VERSION):
+    _check_shapes(datasets, path)
+    placements, room = {}, source.size
+    for name, dataset in datasets.items():
+        dtype = _dtype(dataset, name, version, path)
+        room -= math.prod(_shape(dataset) or ()) * dtype.itemsize
+        if room < 0:
+            raise InputError(f"{path}: {name!r} claims more room than the file has; {_UNTRUSTED}")
+        placements[name] = _place(dataset, name, dtype, source)
+    return placements
+
+
+def _check_plain(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chunks: bool) -> None:
+    """Refuse what may lead out of the file or inflate; before its shape is asked for."""
+    settings = dataset.get_create_plist()
+    layouts = (h5d.CONTIGUOUS, h5d.CHUNKED) if may_have_chunks else (h5d.CONTIGUOUS,)
+    if settings.get_external_count() or settings.get_layout() == h5d.VIRTUAL:
+        raise InputError(f"{path}: {name!r} is not plain data; {_UNTRUSTED}")
+    if settings.get_layout() not in layouts:
         raise InputError(
-            f"{path}: values of type {file['values'].dtype} in a store of format {version}; it is "
-            "not to be trusted"
+            f"{path}: {name!r} is not plain data in one piece; write it again, contiguous"
+        )
+    if settings.get_nfilters():
+        raise InputError(
+            f"{path}: {name!r} is compressed or filtered, which a store never is; write it again "
+            "without filters (h5repack -f NONE)"
         )
 
 
-def _check_shapes(file: h5py.File, path: Path) -> None:
-    """Refuse datasets that do not fit each other, before any of them is read whole."""
-    if any(len(file[name].shape or ()) != 1 for name in ("image_ids", "columns")):
-        raise InputError(f"{path}: its ids and columns are no lists; it is not to be trusted")
-    n, d = len(file["image_ids"]), len(file["columns"])
+def _check_shapes(datasets: dict[str, h5d.DatasetID], path: Path) -> None:
+    """Refuse datasets that do not fit each other; the number of test fields is not known yet."""
+    shapes: dict[str, Any] = {name: _shape(dataset) for name, dataset in datasets.items()}
+    if any(len(shapes[name] or ()) != 1 for name in ("image_ids", "columns")):
+        raise InputError(f"{path}: its ids and columns are no lists; {_UNTRUSTED}")
+    (n,), (d,) = shapes["image_ids"], shapes["columns"]
+    if not n or not d:
+        raise InputError(f"{path}: {n} fields and {d} columns; there is nothing in it")
     for name, shape in (("values", (n, d)), ("fold", (n,)), ("checksums", (n,))):
-        if name in file and file[name].shape != shape:
+        if name in shapes and shapes[name] != shape:
             raise InputError(
-                f"{path}: {name!r} has the shape {file[name].shape} instead of {shape}; it is not "
-                "to be trusted"
+                f"{path}: {name!r} has the shape {shapes[name]} instead of {shape}; {_UNTRUSTED}"
             )
-    if "members" not in file:
-        return
-    if "fold" not in file or file.attrs.get("content") not in PREDICTIONS:
+    members = shapes.get("members", (1, n, d))
+    if len(members or ()) != 3 or not 1 <= members[0] <= MAX_MEMBERS or members[2] != d:
+        raise InputError(f"{path}: members of shape {members} for {d} columns; {_UNTRUSTED}")
+
+
+def _shape(dataset: h5d.DatasetID) -> tuple[int, ...] | None:
+    space = dataset.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
+        return None
+    return space.get_simple_extent_dims()
+
+
+def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dtype:
+    """Return the type of a dataset as numpy reads its bytes; refuse any other than documented."""
+    kind = dataset.get_type()
+    if name in ("image_ids", "columns"):
+        is_text = kind.get_class() == h5t.STRING and not kind.is_variable_str()
+        if not is_text or kind.get_strpad() == h5t.STR_SPACEPAD:
+            raise InputError(
+                f"{path}: {name!r} is no list of texts of fixed length, padded with zeros; "
+                f"{_UNTRUSTED}"
+            )
+        return np.dtype(f"S{kind.get_size()}")
+    allowed = {
+        "values": [(h5t.IEEE_F32LE, "<f4"), (h5t.IEEE_F16LE, "<f2")],
+        "members": [(h5t.IEEE_F32LE, "<f4")],
+        "fold": [(h5t.STD_I32LE, "<i4")],
+        "checksums": [(h5t.STD_U32LE, "<u4")],
+    }[name]
+    if version < _WHOLE_VERSION:  # which did not say a byte order
+        allowed += {
+            "values": [(h5t.IEEE_F32BE, ">f4"), (h5t.IEEE_F16BE, ">f2")],
+            "members": [(h5t.IEEE_F32BE, ">f4")],
+            "fold": [(h5t.STD_I32BE, ">i4")],
+        }[name]
+    codes = [code for known, code in allowed if kind.equal(known)]
+    if not codes:
         raise InputError(
-            f"{path} has members, which only predictions with folds have; it is not to be trusted"
+            f"{path}: {name} of shape {_shape(dataset)} are of another type than those of a "
+            f"store; {_UNTRUSTED}"
         )
-    members = file["members"]
-    n_test = int(np.count_nonzero(file["fold"][()] == -1))
-    fits = members.shape is not None and members.shape[1:] == (n_test, d)
-    if not fits or not 1 <= len(members) <= MAX_MEMBERS or members.dtype != np.float32:
+    dtype = np.dtype(codes[0])
+    is_half = dtype.itemsize == 2
+    if version < _WHOLE_VERSION and name == "values" and is_half != (version == _HALVES_VERSION):
         raise InputError(
-            f"{path}: members of shape {members.shape} and type {members.dtype} for {n_test} test "
-            f"fields and {d} columns; it is not to be trusted"
+            f"{path}: values of type {dtype.name} in a store of format {version}; {_UNTRUSTED}"
         )
+    return dtype
+
+
+def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFile) -> Placement:
+    """Say where a dataset lies; refuse what is not there, or not within the file."""
+    shape = _shape(dataset) or ()
+    settings = dataset.get_create_plist()
+    if settings.get_layout() == h5d.CONTIGUOUS:
+        chunk, n_chunks = shape, (1,) * len(shape)
+        found = [dataset.get_offset()] if math.prod(shape) else [0]
+    else:
+        chunk = settings.get_chunk()
+        n_chunks = tuple(-(-length // side) for length, side in zip(shape, chunk))
+        n_all = math.prod(n_chunks)
+        if n_all > _MAX_CHUNKS:
+            raise InputError(f"{source.path}: {name!r} lies in {n_all:,} chunks; write it again")
+        # Opened for this alone: what leads to chunks is read by the number of dimensions.
+        with h5py.File(Metadata(source, rank=len(shape)), "r") as file:
+            chunks = h5d.open(file.id, name.encode())
+            if chunks.get_num_chunks() < n_all:  # HDF5 would make up what is not there
+                raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
+            corners = (
+                tuple(i * side for i, side in zip(place, chunk))
+                for place in product(*map(range, n_chunks))
+            )
+            found = [chunks.get_chunk_info_by_coord(corner).byte_offset for corner in corners]
+    n_bytes = math.prod(chunk) * dtype.itemsize
+    if any(offset is None for offset in found):
+        raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
+    if max(found, default=0) + n_bytes > source.size or len(found) * n_bytes > source.size:
+        raise InputError(
+            f"{source.path}: {name!r} claims more room than the file has; {_UNTRUSTED}"
+        )
+    return Placement(shape, dtype, chunk, np.array(found, np.int64).reshape(n_chunks))
+
+
+def _read_lists(
+    source: SharedFile, attributes: dict[str, Any], placements: dict[str, Placement]
+) -> Contents:
+    """Read ids, columns and folds, and hold all that the header says against each other."""
+    path = source.path
+    for name, known in (("kind", KINDS), ("content", CONTENTS)):
+        if attributes[name] not in known:
+            found = attributes[name][:40]
+            raise InputError(f"{path}: unknown {name} {found!r} of a store; it is one of {known}")
+    texts = {
+        name: _texts(read_whole(source, placements[name]), name, path)
+        for name in ("image_ids", "columns")
+    }
+    fold = None
+    if "fold" in placements:
+        fold = read_whole(source, placements["fold"]).astype(np.int64)
+        if fold.min() < -1:
+            raise InputError(f"{path}: a fold {fold.min()}; {_UNTRUSTED}")
+    if "members" in placements:
+        if fold is None or attributes["content"] not in PREDICTIONS:
+            raise InputError(
+                f"{path} has members, which only predictions with folds have; {_UNTRUSTED}"
+            )
+        shape, n_test = placements["members"].shape, int(np.count_nonzero(fold == -1))
+        if shape[1] != n_test:
+            raise InputError(
+                f"{path}: members of shape {shape} for {n_test} test fields; {_UNTRUSTED}"
+            )
+    vocabulary = None
+    if attributes["vocabulary"]:
+        vocabulary = _json(attributes, "vocabulary", list, path)
+        if not all(isinstance(label, str) for label in vocabulary):
+            raise InputError(f"{path}: its vocabulary is no list of texts; {_UNTRUSTED}")
+        if attributes["content"] != "features" and len(vocabulary) != len(texts["columns"]):
+            raise InputError(
+                f"{path}: {len(texts['columns'])} columns for {len(vocabulary)} labels; "
+                f"{_UNTRUSTED}"
+            )
+    return Contents(
+        attributes=attributes,
+        recipe=_json(attributes, "recipe", dict, path),
+        made_with=_json(attributes, "made_with", dict, path),
+        vocabulary=vocabulary,
+        fold=fold,
+        placements=placements,
+        **texts,
+    )
+
+
+def _texts(kept: np.ndarray, name: str, path: Path) -> list[str]:
+    what = "id" if name == "image_ids" else "column"
+    try:
+        texts = [text.decode() for text in kept.tolist()]
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: one {what} is not UTF-8; {_UNTRUSTED}") from None
+    if len(set(texts)) < len(texts):
+        doubled = [text for text, count in Counter(texts).items() if count > 1]
+        raise InputError(f"{path}: {what}s stand twice: {shorten(doubled)}; {_UNTRUSTED}")
+    if "" in texts or "\0" in "".join(texts):
+        raise InputError(f"{path}: one {what} is empty or holds a zero byte; {_UNTRUSTED}")
+    return texts
+
+
+def _json(attributes: dict[str, Any], name: str, kind: type, path: Path) -> Any:
+    try:
+        value = json.loads(attributes[name])
+    except (ValueError, RecursionError):  # no JSON, or nested without end
+        value = None
+    if not isinstance(value, kind):
+        raise InputError(f"{path}: its {name} is not the JSON of a store; {_UNTRUSTED}")
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -101,7 +102,7 @@ class StoreHeader:
         columns = list(self.columns)
         if not columns:
             raise InputError("a store needs at least one column")
-        doubled = sorted(name for name in set(columns) if columns.count(name) > 1)
+        doubled = sorted(name for name, n in Counter(columns).items() if n > 1)
         if doubled:
             raise InputError(f"columns stand twice: {shorten(doubled)}")
         if self.content == "scores" and self.vocabulary is None:

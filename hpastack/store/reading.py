@@ -7,28 +7,45 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.store.checks import check_file
+from hpastack.store.checks import Contents, read_contents
+from hpastack.store.placement import Placement, SharedFile, read_rows, read_whole
+
+_BLOCK_BYTES = 8 * 1024**2
+# A store that is published over and over while it is opened: something is wrong.
+_ATTEMPTS = 10
 
 
 class Store:
     """A published store, open for reading; made by `open_store`.
 
+    May be read from any thread and, after a fork or a pickle, from any process:
+    each opens the file for itself when it first reads, and refuses it if it is
+    another one by then. The attributes stay when it is closed.
+
     Attributes
     ----------
+    path : Path
     name : str
         File name without ``.h5``.
+    version : int
+        Of the format.
     image_ids, columns : list of str
     kind, content, made_from, fold_plan : str
         As `StoreHeader`.
+    storage : {"float32", "float16"}
+        Precision in which the values are kept.
+    digest : str
+        Of all but the numbers, as it stands in the store; empty before format 4.
     recipe, made_with : dict
         Settings and package versions that made it.
     vocabulary : list of str or None
         Label names of predictions and scores.
+    allow_nan : bool
+        Whether NaN is a documented value of some column.
     fold : ndarray of int, shape (n,), or None
         Fold of each field, -1 for test fields.
     n_members : int
@@ -36,29 +53,51 @@ class Store:
         mean; 0 if only the mean is.
     """
 
-    def __init__(self, file: h5py.File, path: Path):
-        self._values = file["values"]
-        self._members = file.get("members")
-        attributes = file.attrs
-        self.path = path
-        self.name = path.name.removesuffix(".h5")
-        self.kind = str(attributes["kind"])
-        self.content = str(attributes["content"])
-        self.made_from = str(attributes["made_from"])
-        self.fold_plan = str(attributes["fold_plan"])
-        self.digest = str(attributes.get("digest", ""))
-        self.recipe = json.loads(attributes["recipe"])
-        self.made_with = json.loads(attributes["made_with"])
-        self.vocabulary = json.loads(attributes["vocabulary"] or "null")
+    def __init__(self, path, _identity: tuple[int, ...] | None = None):
+        self.path = Path(path)
+        self._file, self._contents = _opened(self.path, _identity)
+        contents = self._contents
+        attributes = contents.attributes
+        self.name = self.path.name.removesuffix(".h5")
+        self.version: int = attributes["version"]
+        self.kind: str = attributes["kind"]
+        self.content: str = attributes["content"]
+        self.made_from: str = attributes["made_from"]
+        self.fold_plan: str = attributes["fold_plan"]
+        self.digest: str = attributes.get("digest", "")
         self.allow_nan = bool(attributes["allow_nan"])
-        self.image_ids = [value.decode() for value in file["image_ids"][()].tolist()]
-        self.columns = [value.decode() for value in file["columns"][()].tolist()]
-        self.fold = file["fold"][()].astype(np.int64) if "fold" in file else None
-        self.n_members = 0 if self._members is None else len(self._members)
+        self.recipe = contents.recipe
+        self.made_with = contents.made_with
+        self.vocabulary = contents.vocabulary
+        self.image_ids = contents.image_ids
+        self.columns = contents.columns
+        self.fold = contents.fold
+        self.storage = self._place("values").dtype.name
+        self.n_members = self._place("members").shape[0] if self._has("members") else 0
+        self._row: dict[str, int] | None = None
+
+    def __len__(self):
+        return len(self.image_ids)
+
+    def __reduce__(self):
+        self._file.check_open()
+        # By path and not by content: opened anew where it arrives.
+        return Store, (self._file.place, self._file.identity)
+
+    def _has(self, name: str) -> bool:
+        return name in self._contents.placements
+
+    def _place(self, name: str) -> Placement:
+        return self._contents.placements[name]
+
+    def close(self) -> None:
+        """Close it; `open_store` does so at the end of its block."""
+        self._file.close()
 
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
-        return self._values[()].astype(np.float32, copy=False)
+        self._file.check_open()
+        return read_whole(self._file, self._place("values"), np.dtype(np.float32))
 
     def members(self) -> np.ndarray | None:
         """Return what each member predicts for the test fields.
@@ -69,14 +108,48 @@ class Store:
             The rows with fold -1, in their order; None if only their mean
             was kept.
         """
-        return None if self._members is None else self._members[()]
+        self._file.check_open()
+        if not self._has("members"):
+            return None
+        return read_whole(self._file, self._place("members"), np.dtype(np.float32))
+
+    def rows(self, image_ids, columns: Sequence[str] | None = None) -> np.ndarray:
+        """Read the rows of some fields.
+
+        Costs what these rows cost, in whatever order they are asked for.
+
+        Parameters
+        ----------
+        image_ids : sequence of str, length k
+            Which fields, in which order; the same may be asked for twice.
+        columns : sequence of str, optional
+            Which columns, in which order; all if left out.
+
+        Returns
+        -------
+        ndarray of float32, shape (k, n_columns)
+
+        Raises
+        ------
+        InputError
+            If an id or column is not in the store.
+        """
+        self._file.check_open()
+        return self._read(self._rows_of(image_ids), self._columns_of(columns))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the matrix in blocks of whole rows, for one too large to hold twice."""
-        for start in range(0, len(self._values), 256):
-            yield self._values[start : start + 256].astype(np.float32, copy=False)
+        """Yield the matrix in blocks of whole rows, for one too large to hold twice.
 
-    def to_frame(self, image_ids=None) -> pd.DataFrame:
+        Yields
+        ------
+        ndarray of float32, shape (some rows, n_columns)
+            In the order of the store; of some 8 MiB, and at least a row.
+        """
+        self._file.check_open()
+        for rows in self._blocks_of_rows():
+            yield self._read(rows, None)
+
+    def to_frame(self, image_ids=None, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return rows by id.
 
         Parameters
@@ -84,6 +157,8 @@ class Store:
         image_ids : sequence of str, optional
             Which fields, in which order; all in the order of the store if
             left out.
+        columns : sequence of str, optional
+            Which columns, in which order; all if left out.
 
         Returns
         -------
@@ -93,20 +168,58 @@ class Store:
         Raises
         ------
         InputError
-            If an id is not in the store.
+            If an id or column is not in the store.
         """
-        index = pd.Index(self.image_ids, name="image_id", dtype=object)
-        frame = pd.DataFrame(self.values(), index=index, columns=self.columns)
-        if image_ids is None:
-            return frame
+        if image_ids is None and columns is None:
+            image_ids, values = self.image_ids, self.values()
+        else:
+            image_ids = self.image_ids if image_ids is None else list(image_ids)
+            values = self.rows(image_ids, columns)
+        index = pd.Index(image_ids, name="image_id", dtype=object)
+        return pd.DataFrame(values, index, self.columns if columns is None else list(columns))
+
+    def _rows_of(self, image_ids) -> np.ndarray:
+        if self._row is None:
+            self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
         image_ids = list(image_ids)
-        rows = index.get_indexer(pd.Index(image_ids, dtype=object))
+        find = self._row.get
+        rows = np.array([find(image_id, -1) for image_id in image_ids], dtype=np.int64)
         if (rows < 0).any():
             missing = [image_ids[i] for i in np.flatnonzero(rows < 0)]
             raise InputError(
                 f"{self.path} lacks {len(missing)} of {len(image_ids)} fields: {shorten(missing)}"
             )
-        return frame.iloc[rows]
+        return rows
+
+    def _columns_of(self, columns: Sequence[str] | None) -> np.ndarray | None:
+        if columns is None:
+            return None
+        place = {column: position for position, column in enumerate(self.columns)}
+        missing = [column for column in columns if column not in place]
+        if missing:
+            raise InputError(f"{self.path} has no columns {shorten(missing)}")
+        return np.array([place[column] for column in columns], dtype=np.int64)
+
+    def _blocks_of_rows(self, n_matrices: int = 1) -> Iterator[np.ndarray]:
+        """Cut the rows into blocks, such that those of so many matrices are bounded together."""
+        at_once = max(1, _BLOCK_BYTES // (4 * n_matrices * len(self.columns)))
+        for start in range(0, len(self), at_once):
+            yield np.arange(start, min(start + at_once, len(self)))
+
+    def _read(self, rows: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+        n_columns = len(self.columns)
+        if columns is None:
+            out = np.empty((len(rows), n_columns), np.float32)
+            read_rows(self._file, self._place("values"), rows, out)
+            return out
+        # Whole rows are read a block at a time, and only some columns kept.
+        out = np.empty((len(rows), len(columns)), np.float32)
+        at_once = max(1, _BLOCK_BYTES // (4 * n_columns))
+        for start in range(0, len(rows), at_once):
+            out[start : start + at_once] = self._read(rows[start : start + at_once], None)[
+                :, columns
+            ]
+        return out
 
 
 @contextmanager
@@ -124,19 +237,15 @@ def open_store(path) -> Iterator[Store]:
     Raises
     ------
     InputError
-        If there is no such file, it is not a store, it is of a newer
-        format, or it refers to data outside itself.
+        If there is no such file, it is not a store, is damaged, is of a newer
+        format, or holds anything that a store does not: it may come from a
+        stranger.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such store")
+    store = Store(path)
     try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise InputError(f"{path} is not an HDF5 file, or is damaged; make it again") from None
-    with file:
-        check_file(file, path)
-        yield Store(file, path)
+        yield store
+    finally:
+        store.close()
 
 
 def is_current(path, recipe: dict, made_from: str, columns: Sequence[str] | None = None) -> bool:
@@ -163,3 +272,23 @@ def is_current(path, recipe: dict, made_from: str, columns: Sequence[str] | None
         same_recipe = store.recipe == json.loads(json.dumps(recipe))
         same_columns = columns is None or store.columns == list(columns)
         return same_recipe and same_columns and store.made_from == made_from
+
+
+def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, Contents]:
+    """Open a store and read what it says of itself, both of the very same file."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such store")
+    for _ in range(_ATTEMPTS):
+        file = SharedFile(path, identity)
+        try:
+            contents = read_contents(file)
+        except InputError:
+            is_in_place = file.is_in_place()
+            file.close()
+            if is_in_place:
+                raise
+            continue
+        if file.is_in_place():
+            return file, contents
+        file.close()
+    raise InputError(f"{path} is replaced again and again while it is opened")

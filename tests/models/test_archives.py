@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hpastack.models.stack_files import load_stack
-from hpastack.store import open_store
+from hpastack.store import open_store, verify_store
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "archives"
 
@@ -55,6 +55,19 @@ def test_a_store_of_version_3_is_read_in_single_precision():
         assert values.dtype == np.float32
         # Half precision keeps 11 bits.
         np.testing.assert_allclose(values, np.arange(18).reshape(6, 3) / 3, rtol=2**-11)
+
+
+def test_a_store_of_version_4_is_read_and_is_what_was_written():
+    path = ARCHIVES / "store_version_4.h5"
+    with open_store(path) as store:
+        assert store.version == 4 and store.recipe == {"type": "ingest"}
+        assert store.image_ids == [f"f{i}" for i in range(6)]
+        assert store.fold.tolist() == [0, -1, 1, 0, 1, -1]
+        np.testing.assert_array_equal(store.values(), np.arange(18).reshape(6, 3) - 4)
+        members = store.members()
+        np.testing.assert_array_equal(members[1], store.rows(["f1", "f5"]) + 1)
+    check = verify_store(path)
+    assert check.has_checksums and check.problems == []
 
 
 def test_a_fine_tuned_cnn_of_version_1_predicts(tmp_path):

@@ -1,0 +1,102 @@
+"""What a store is, in a few lines for people."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import shorten
+from hpastack.store.reading import Store
+from hpastack.store.verifying import is_of_catalogue, unfinished_rows
+
+
+def store_summary(
+    store: Store, catalogue: pd.DataFrame | None = None, fold_plan: str | None = None
+) -> dict[str, str]:
+    """Describe a store.
+
+    Parameters
+    ----------
+    store : Store
+    catalogue : DataFrame, optional
+        The fields of a workspace: which of them are in the store is told.
+    fold_plan : str, optional
+        Digest of the fold plan of the workspace, to compare.
+
+    Returns
+    -------
+    dict of str to str
+        What it is called to what it is; one line each.
+    """
+    facts = {
+        "holds": f"{store.content}, {store.kind}",
+        "format": f"{store.version}, {store.storage}, {_size(store.path.stat().st_size)}",
+        "rows": f"{len(store):,} fields, such as {store.image_ids[0]}",
+        "columns": f"{len(store.columns):,}: {_families(store.columns)}",
+    }
+    if store.allow_nan:
+        facts["NaN"] = "a documented value of some column"
+    if store.fold is not None:
+        numbers, counts = np.unique(store.fold, return_counts=True)
+        facts["folds"] = ", ".join(
+            f"{'test' if number < 0 else number}: {count:,}"
+            for number, count in zip(numbers.tolist(), counts.tolist())
+        )
+    if store.n_members:
+        facts["members"] = f"{store.n_members} models, each with its predictions of the test fields"
+    if store.fold_plan:
+        same = {None: "", store.fold_plan: ", that of the workspace"}
+        facts["fold plan"] = store.fold_plan + same.get(fold_plan, ", NOT that of the workspace")
+    elif store.kind == "out_of_fold":
+        facts["fold plan"] = "unknown"
+    if store.vocabulary:
+        facts["labels"] = shorten(store.vocabulary, 4)
+    facts["recipe"] = json.dumps(store.recipe, sort_keys=True)
+    facts["made from"] = store.made_from or "unknown"
+    if catalogue is not None:
+        current = {True: "the fields of the catalogue", False: "OTHER fields than the catalogue's"}
+        is_current = is_of_catalogue(store, catalogue)
+        if is_current is not None:
+            facts["made from"] += f": {current[is_current]}"
+        facts["catalogue"] = _coverage(store, catalogue)
+    facts["made with"] = ", ".join(f"{name} {number}" for name, number in store.made_with.items())
+    unfinished = unfinished_rows(store.path)
+    if unfinished is not None:
+        facts["being made again"] = f"{unfinished:,} fields are in {store.path.name}.parts"
+    return facts
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.1f} GiB"
+
+
+def _families(columns: list[str]) -> str:
+    """Count columns by what comes before their first underscores."""
+    by_store = Counter(column.split("__", 1)[0] for column in columns)
+    if len(by_store) > 1:
+        by_store = Counter(column.split("_", 1)[0] for column in columns)
+    if len(by_store) == len(columns):
+        return shorten(columns, 3)
+    return shorten((f"{name}_... {count:,}" for name, count in by_store.most_common()), 10)
+
+
+def _coverage(store: Store, catalogue: pd.DataFrame) -> str:
+    """Say which fields of the catalogue are in a store, and which of the store are not there."""
+    own = pd.Index(store.image_ids)
+    parts = []
+    for split in ("train", "test"):
+        fields = catalogue.index[catalogue["split"] == split]
+        missing = fields[~fields.isin(own)]
+        lacking = f" (lacks {shorten(missing, 3)})" if 0 < len(missing) < len(fields) else ""
+        parts.append(f"{len(fields) - len(missing):,} of {len(fields):,} {split} fields{lacking}")
+    extra = own[~own.isin(catalogue.index)]
+    if len(extra):
+        parts.append(f"{len(extra):,} that it does not list ({shorten(extra, 3)})")
+    return ", ".join(parts)

@@ -1,0 +1,150 @@
+"""Look at stores: what they are, whether they are sound, and as tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.catalogue import read_catalogue
+from hpastack.errors import InputError
+from hpastack.folds import read_fold_plan
+from hpastack.store import (
+    EXPORTS,
+    export_store,
+    open_store,
+    store_summary,
+    unfinished_rows,
+    verify_store,
+)
+from hpastack.workspace import Workspace
+from pipelines._command import USER_ERROR, command_parser, run_command
+
+_LONGEST = 2000
+# Shown after a second.
+_bar = partial(tqdm, delay=1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    parser = command_parser(
+        "store",
+        "Say what stores hold (--info), read them from end to end and name what is wrong with "
+        "them (--verify), or write one as a table for other programs (--export).",
+        "python -m pipelines.store texture --verify",
+    )
+    parser.add_argument(
+        "stores", nargs="*", metavar="NAME",
+        help="names of stores in features/, or files; all of the workspace if left out",
+    )  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--info", action="store_true", help="say what they hold (the default)")
+    what.add_argument(
+        "--verify", action="store_true", help="read all of them; exit status 2 if one is not sound"
+    )
+    what.add_argument(
+        "--export", choices=EXPORTS, help="write one as a table, which ingest takes back"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE",
+        help="with --export: the table (default: beside the store)",
+    )  # fmt: skip
+    return run_command(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    workspace = Workspace(args.workspace)
+    if args.to is not None and not args.export:
+        raise InputError("--to goes with --export")
+    paths = [_path(name, workspace) for name in args.stores] or workspace.stores()
+    if args.export:
+        if len(args.stores) != 1:
+            raise InputError("--export takes the name of one store")
+        _export(paths[0], args)
+        return 0
+    unpublished = {} if args.stores else _unpublished(workspace)
+    if not paths and not unpublished:
+        raise InputError(f"{workspace.features} holds no stores")
+    catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
+    show = _verify if args.verify else _Info(workspace)
+    n_bad = 0
+    for path in paths:
+        # One bad store does not keep the others from being looked at.
+        try:
+            n_bad += not show(path, catalogue)
+        except InputError as error:
+            n_bad += 1
+            _say(f"{path}: NOT SOUND")
+            _say(f"  {error}")
+    for path, n_rows in unpublished.items():
+        _say(f"{path}: not finished, {n_rows:,} fields are there; go on with what makes it")
+    if n_bad:
+        print(f"store: {n_bad} of {len(paths)} stores are not sound", file=sys.stderr)
+    return USER_ERROR if n_bad else 0
+
+
+def _path(name: str, workspace: Workspace) -> Path:
+    """Find a store by its name, or by its path."""
+    path = workspace.store(name.removesuffix(".h5"))
+    if Path(name).name == name and (path.exists() or unfinished_rows(path) is not None):
+        return path
+    return Path(name) if name.endswith(".h5") else path
+
+
+def _unpublished(workspace: Workspace) -> dict[Path, int]:
+    """Count the fields of the stores that are being made and were never there."""
+    folders = sorted(workspace.features.glob("*.h5.parts"))
+    paths = [folder.with_name(folder.name.removesuffix(".parts")) for folder in folders]
+    counts = {path: unfinished_rows(path) for path in paths if not path.exists()}
+    return {path: count for path, count in counts.items() if count is not None}
+
+
+class _Info:
+    def __init__(self, workspace: Workspace):
+        has_plan = workspace.folds.is_file()
+        self.fold_plan = read_fold_plan(workspace.folds).digest if has_plan else None
+
+    def __call__(self, path: Path, catalogue: pd.DataFrame | None) -> bool:
+        with open_store(path) as store:
+            facts = store_summary(store, catalogue, self.fold_plan)
+        _say(str(path))
+        for name, text in facts.items():
+            _say(f"  {name:<12} {text}")
+        return True
+
+
+def _verify(path: Path, catalogue: pd.DataFrame | None) -> bool:
+    check = verify_store(path, catalogue, progress=_bar)
+    by = "checksums and all" if check.has_checksums else "an older format, without checksums"
+    _say(f"{path}: {'NOT SOUND' if check.problems else 'sound'} ({check.n_rows:,} fields, {by})")
+    for problem in check.problems:
+        _say(f"  {problem}")
+    if check.unfinished is not None:
+        _say(f"  being made again: {check.unfinished:,} fields are in {path.name}.parts")
+    return not check.problems
+
+
+def _export(path: Path, args: argparse.Namespace) -> None:
+    target = args.to or path.with_suffix(f".{args.export}")
+    if target.suffix != f".{args.export}":
+        raise InputError(f"--to {target} does not end in .{args.export}")
+    files = export_store(path, target, overwrite=args.overwrite, progress=_bar)
+    with open_store(path) as store:
+        if store.n_members:
+            print(f"of the {store.n_members} members of {path} only the mean is in the table")
+    print(f"wrote {', '.join(map(str, files))}")
+
+
+def _say(text: str) -> None:
+    """Print a line that may hold a stranger's text, which must not steer the terminal."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
