@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterable
@@ -47,19 +48,27 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
     # Not with pandas: it renames doubled columns and fills rows cut short in silence.
     rows: list[list[str]] = []
     try:
+        # Whole, because a pipe cannot be read twice.
         with open(path, encoding="utf-8-sig", newline="") as file:
-            delimiter = _delimiter(file.readline())
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                if rows and row and len(row) != len(rows[0]):
-                    raise InputError(
-                        f"{path}: line {reader.line_num} has {len(row)} cells, "
-                        f"and the first line {len(rows[0])}"
-                    )
-                if row:
-                    rows.append(row)
-    except (csv.Error, UnicodeDecodeError) as error:
+            text = io.StringIO(file.read(), newline="")
+        delimiter = _delimiter(text.readline())
+        text.seek(0)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        for row in reader:
+            if rows and row and len(row) != len(rows[0]):
+                raise InputError(
+                    f"{path}: line {reader.line_num} has {len(row)} cells, "
+                    f"and the first line {len(rows[0])}"
+                )
+            if row:
+                rows.append(row)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}: not a CSV table in UTF-8 (line {line}); save it as such, as spreadsheets "
+            "offer: CSV UTF-8"
+        ) from None
+    except csv.Error as error:
         raise InputError(f"{path}: not a CSV table: {error}") from None
     if not rows:
         raise InputError(f"{path}: not a CSV table: it is empty")

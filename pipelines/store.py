@@ -23,7 +23,7 @@ from hpastack.store import (
     verify_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import USER_ERROR, command_parser, run_command
+from pipelines._command import USER_ERROR, command_parser, printable, run_command
 
 _LONGEST = 2000
 # Shown after a second.
@@ -141,8 +141,7 @@ def _export(path: Path, args: argparse.Namespace) -> None:
 
 
 def _say(text: str) -> None:
-    """Print a line that may hold a stranger's text, which must not steer the terminal."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 

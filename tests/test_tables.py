@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -46,3 +48,19 @@ def test_rows_are_taken_by_id():
         take_rows(column, pd.Index(["a", "d"]), "the columns")
     with pytest.raises(InputError, match="the columns: ids stand twice: a"):
         take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
+
+
+def test_a_table_comes_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"\xef\xbb\xbfId;Target\r\na;1,2\r\n")
+    os.close(writing)
+    assert read_text_table(f"/dev/fd/{reading}").values.tolist() == [["a", "1,2"]]
+    os.close(reading)
+
+
+def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
+    path = tmp_path / "table.csv"
+    for text, line in (("Id\na\nK\xf6rper\n".encode("latin-1"), 3), ("Id\n".encode("utf-16"), 1)):
+        path.write_bytes(text)
+        with pytest.raises(InputError, match=rf"not a CSV table in UTF-8 \(line {line}\); save it"):
+            read_text_table(path)

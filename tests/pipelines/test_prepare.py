@@ -402,3 +402,12 @@ class TestPack:
         )
         with pytest.raises(SystemExit):
             run("--pack", 0)
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(folder, run):
+    (folder / "train.csv").write_text("Id,Target,\x1b[2Jday\nc,16 0,m\na,1,m\nb,25,m\n")
+    status, out, _ = run(folder)
+    assert status == 0
+    assert "group ?[2Jday: known for 3 of 5 fields" in out
+    (folder / "train.csv").write_text("Id,\x1b[2JTarget\nc,16 0\n")
+    assert_refused(run(folder, "--overwrite"), "it has ?[2JTarget")
