@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.catalogue import read_catalogue
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.folds import read_fold_plan
 from hpastack.store import (
     EXPORTS,
@@ -67,6 +67,10 @@ def _run(args: argparse.Namespace) -> int:
             raise InputError("--export takes the name of one store")
         _export(paths[0], args)
         return 0
+    for path in paths:
+        if not path.exists() and unfinished_rows(path) is None:
+            names = shorten(store.stem for store in workspace.stores())
+            raise InputError(f"{path}: there is no such store; the workspace has {names or 'none'}")
     unpublished = {} if args.stores else _unpublished(workspace)
     if not paths and not unpublished:
         raise InputError(f"{workspace.features} holds no stores")

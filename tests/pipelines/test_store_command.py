@@ -51,7 +51,7 @@ def test_a_store_is_named_or_a_file(workspace, capsys):
     assert run(workspace, "s", place, "--verify") == 0
     assert capsys.readouterr().out.count("sound (4 fields, checksums and all)") == 2
     assert run(workspace, "nothing") == 2
-    assert "there is no such store" in capsys.readouterr().out
+    assert "nothing.h5: there is no such store; the workspace has s" in capsys.readouterr().err
     assert run(workspace / "empty") == 2
     assert "holds no stores" in capsys.readouterr().err
 
