@@ -155,7 +155,7 @@ def expected_files(
         stain, beside = next(iter(stains.items()))
         stem = str(beside)[: -len(f"{stain}{beside.suffix}")]
         suffix = beside.suffix
-    elif found := [stem for folder in folders if (stem := download_stem(folder, image_id))]:
+    elif found := [place for folder in folders if (place := download_stem(folder, image_id))]:
         stem, suffix = f"{found[0]}_", ".jpg"
     else:
         places = [*folders, *(folder / split for folder in folders if (folder / split).is_dir())]
