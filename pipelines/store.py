@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--verify", action="store_true", help="read all of them; exit status 2 if one is not sound"
     )
     what.add_argument(
-        "--export", choices=EXPORTS, help="write one as a table, which ingest takes back"
+        "--export",
+        choices=EXPORTS,
+        help="write one as a table, which ingest takes back (NaN in scores only)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE",
@@ -141,6 +143,8 @@ def _export(path: Path, args: argparse.Namespace) -> None:
     with open_store(path) as store:
         if store.n_members:
             print(f"of the {store.n_members} members of {path} only the mean is in the table")
+        if store.allow_nan and store.content != "scores":
+            print(f"{path} may hold NaN, which ingest takes back in scores only")
     print(f"wrote {', '.join(map(str, files))}")
 
 

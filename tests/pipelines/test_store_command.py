@@ -117,6 +117,15 @@ def test_only_the_mean_of_members_is_exported(workspace, capsys):
     assert run(workspace, "net", "--export", "csv") == 0
 
 
+def test_nan_that_ingest_will_not_take_back_is_said(workspace, capsys):
+    for content, is_said in (("features", True), ("scores", False)):
+        labels = ["a"] if content == "scores" else None
+        header = StoreHeader("label_free", content, ["n__0"], vocabulary=labels, allow_nan=True)
+        write_store(workspace / "features" / "n.h5", header, ["a"], [[np.nan]], overwrite=True)
+        assert run(workspace, "n", "--export", "csv", "--overwrite") == 0
+        assert ("may hold NaN, which ingest" in capsys.readouterr().out) == is_said
+
+
 def test_nothing_is_replaced_unless_told_so(workspace, capsys):
     assert run(workspace, "s", "--export", "csv") == 0
     assert run(workspace, "s", "--export", "csv") == 2
