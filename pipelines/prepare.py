@@ -139,7 +139,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     changes_file = workspace.data / "changes.csv"
-    _refuse_existing([workspace.catalogue, changes_file], args.overwrite)
+    # Not for the changes alone: a run killed before its catalogue was written leaves them.
+    _refuse_existing([workspace.catalogue], args.overwrite)
     vocabulary = workspace.vocabulary()
     if args.vocabulary is not None:
         vocabulary = Vocabulary.read(args.vocabulary)
