@@ -16,6 +16,7 @@ import pandas as pd
 
 from hpastack.errors import InputError, shorten
 from hpastack.labels import Vocabulary
+from hpastack.tables import read_text_table
 
 ID_COLUMNS = ("id", "image_id")
 _LABEL_SET_COLUMNS = ("predicted", "target")
@@ -52,7 +53,7 @@ def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
         raise InputError(f"{path}: there is no such file")
     if path.suffix == ".csv":
         # Every cell as text: "0" is an id, a label set or a number, as its column says.
-        table = _with_ids(pd.read_csv(path, dtype=str, keep_default_na=False), path)
+        table = _with_ids(read_text_table(path), path)
     elif path.suffix == ".parquet":
         table = _with_ids(_read_parquet(path), path)
     elif path.suffix in (".npy", ".npz"):
@@ -95,7 +96,7 @@ def read_ids(path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if path.suffix == ".csv":
-        return list(_with_ids(pd.read_csv(path, dtype=str, keep_default_na=False), path).index)
+        return list(_with_ids(read_text_table(path), path).index)
     return _lines(path)
 
 

@@ -3,17 +3,19 @@
 HPA has renamed places over the years, and knows more of them than a vocabulary
 has labels. A name that is a label under another spelling is mapped; one that is
 wider, narrower or newer than any label is not, because which label it would have
-got is a guess.
+got is a guess. A name that HPA does not have is refused: it is misspelt, or somebody
+else's.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 from hpastack.errors import InputError
-from hpastack.labels import Vocabulary
+from hpastack.labels import HPA_2018, Vocabulary
 from hpastack.tables import named_column, read_text_table
 
 #: Other names that HPA has used for a place, and the name the place has in HPA 2018.
@@ -34,8 +36,32 @@ SYNONYMS = {
     "Golgi": "Golgi apparatus",
 }
 
-# As in HPA's column of gene ontology: "Cytosol (GO:0005829)".
-_ONTOLOGY = re.compile(r"\s*\(GO:[0-9]+\)\s*$", re.IGNORECASE)
+#: Places that HPA names and HPA 2018 has no label for.
+OTHER_PLACES = (
+    "Acrosome", "Annulus", "Basal body", "Calyx", "Centriolar satellite", "Cleavage furrow",
+    "Connecting piece", "Cytoplasm", "Cytoskeleton", "End piece", "Equatorial segment",
+    "Flagellar centriole", "Kinetochore", "Mid piece", "Midbody", "Midbody ring",
+    "Mitotic chromosome", "Negative", "Nucleoli rim", "Nucleus", "Perinuclear theca",
+    "Primary cilium", "Primary cilium tip", "Primary cilium transition zone", "Principal piece",
+    "Vesicles", "Vesicles and punctate cytosolic patterns",
+)  # fmt: skip
+
+# As in HPA's column of gene ontology: "Cytosol (GO:0005829)", "Rods & Rings ()".
+_ONTOLOGY = re.compile(r"\s*\((GO:[0-9]+)?\)\s*$", re.IGNORECASE)
+
+
+class UnknownName(InputError):
+    """Say that a name is neither a label nor one that HPA has for a place."""
+
+    def __init__(self, name: str, labels: Iterable[str], where: str):
+        self.name = name
+        known = {_plain(label): label for label in labels}
+        near = get_close_matches(_plain(name), known, n=1)
+        like = f" (is it {known[near[0]]!r}?)" if near else ""
+        super().__init__(
+            f"{where}: {name!r} is no label, and no place that HPA names{like}; mend it, or "
+            "say with --locations what it stands for (an empty label: for none)"
+        )
 
 
 class Locations:
@@ -46,8 +72,8 @@ class Locations:
     vocabulary : Vocabulary
         Its own names are known, and those of `SYNONYMS` whose label it has.
     more : mapping of str to str, optional
-        Further names, and the name or the id of the label each stands for;
-        they go before all others.
+        Further names, and the name or the id of the label each stands for,
+        or "" for none; they go before all others.
 
     Raises
     ------
@@ -72,9 +98,14 @@ class Locations:
             if _plain(label) in own
         }
         # A vocabulary's own name for a place goes before what HPA once called so.
-        self._labels = {**renamed, **own}
+        self._labels: dict[str, int | None] = {
+            **dict.fromkeys(_plain(name) for name in (*OTHER_PLACES, *SYNONYMS, *HPA_2018)),
+            **renamed,
+            **own,
+        }
         for name, label in (more or {}).items():
-            self._labels[_plain(name)] = self._label_of(name, label, own)
+            is_none = not label.strip()
+            self._labels[_plain(name)] = None if is_none else self._label_of(name, label, own)
 
     def _label_of(self, name: str, label: str, own: Mapping[str, int]) -> int:
         if _plain(label) in own:
@@ -102,10 +133,12 @@ class Locations:
             Label ids separated by single blanks, each once, in the order
             written; "" where no name is a label.
         unmapped : list of str
-            The names that are no label, as written.
+            The names that are known and no label, as written.
 
         Raises
         ------
+        UnknownName
+            If a name is not known.
         InputError
             If an id is unknown or doubled, or a name that is no label holds a
             digit (HPA's have none, so it is an id gone wrong).
@@ -117,16 +150,19 @@ class Locations:
         labels: dict[int, None] = {}
         unmapped: dict[str, None] = {}
         for name in self._names(text):
-            label = self._labels.get(_plain(name))
+            plain = _plain(name)
+            label = self._labels.get(plain)
             if label is not None:
                 labels[label] = None
+            elif plain in self._labels:
+                unmapped[" ".join(name.split())] = None
             elif any(character.isdigit() for character in name):
                 raise InputError(
                     f"{where}: unknown label {name!r}; labels are the ids 0 to "
                     f"{len(self.vocabulary) - 1} separated by blanks, or names separated by ;"
                 )
             else:
-                unmapped[" ".join(name.split())] = None
+                raise UnknownName(" ".join(name.split()), self.vocabulary, where)
         return " ".join(map(str, labels)), list(unmapped)
 
     def _names(self, text: str) -> list[str]:
@@ -144,7 +180,7 @@ def read_locations(path: str | os.PathLike[str]) -> dict[str, str]:
     ----------
     path : path-like
         CSV with the columns ``name`` and ``label`` (in any case); a label is
-        written as its name or its id.
+        written as its name or its id, and is empty where the name stands for none.
 
     Returns
     -------

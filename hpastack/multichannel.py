@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree
 
 from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
 from hpastack.images.faults import FileFault, StrPath
+from hpastack.images.ome import channel_names, is_ome
 from hpastack.images.tiff import MAGICS, RGB, TiffLayout, read_layout, refuse_stack
 
 #: What each stain is called in files, in any case.
@@ -32,7 +32,6 @@ _REMEDY = (
     "say which is which with --channels red=0,green=1,blue=2,yellow=3 (counted from 0), "
     "or keep it elsewhere"
 )
-_MOST_XML = 2**24
 
 
 class Channels(NamedTuple):
@@ -241,88 +240,10 @@ def _meant(name: str) -> list[str]:
 
 def _names(layout: TiffLayout, path: StrPath) -> tuple[str, ...]:
     n = layout.n_planes
-    if layout.description.rstrip("\0 \r\n\t").endswith("OME>"):
-        return _ome_names(layout, path)
+    if is_ome(layout.description):
+        return channel_names(layout.description, [page.samples for page in layout.pages], path)
     labels = layout.imagej.get("Labels")
     if isinstance(labels, list) and len(labels) == n:
         return tuple(str(label).strip() for label in labels)
     pages = [page.name.strip() for page in layout.pages]
     return tuple(pages) if len(pages) == n else ("",) * n
-
-
-def _ome_names(layout: TiffLayout, path: StrPath) -> tuple[str, ...]:
-    """Read the names of the channels from OME-XML, and which plane each one is."""
-    text = layout.description
-    # A document type could define entities that grow without bound.
-    if len(text) > _MOST_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise FileFault(path, "OME-XML with a document type or larger than any; it is not read")
-    try:
-        root = ElementTree.fromstring(text.rstrip("\0 \r\n\t"))
-    except (ElementTree.ParseError, ValueError) as error:
-        raise FileFault(path, f"damaged OME-XML ({error})") from None
-    images = [image for image in _children([root], "Image") if _children([image], "Pixels")]
-    if not images:
-        return ("",) * layout.n_planes
-    pixels = _children(images[:1], "Pixels")[0]
-    for axis, key in (("depths (Z)", "SizeZ"), ("times (T)", "SizeT")):
-        number = _whole(pixels.get(key), 1, path)
-        if number > 1:
-            raise FileFault(path, f"TIFF of {number} {axis}; save one, or their projection")
-    channels = _children([pixels], "Channel")
-    names = [""] * layout.n_planes
-    first_of_page = [0]
-    for held in layout.pages:
-        first_of_page.append(first_of_page[-1] + held.samples)
-    pages = _pages_of_channels(pixels, path)
-    plane = 0
-    for number, channel in enumerate(channels):
-        samples = _whole(channel.get("SamplesPerPixel"), 1, path)
-        page = pages.get(number)
-        if page is not None:
-            if page >= len(layout.pages):
-                raise FileFault(path, f"OME-XML of page {page}; there are {len(layout.pages)}")
-            plane = first_of_page[page]
-        if plane + samples > len(names):
-            raise FileFault(
-                path, f"OME-XML of {len(channels)} channels; the file has {len(names)} planes"
-            )
-        if samples == 1:
-            names[plane] = (channel.get("Name") or "").strip()
-        plane += samples
-    return tuple(names)
-
-
-def _pages_of_channels(pixels: ElementTree.Element, path: StrPath) -> dict[int, int]:
-    """Return the page of each channel where the XML says it."""
-    pages = {}
-    for entry in _children([pixels], "TiffData"):
-        for place in _children([entry], "UUID"):
-            name = place.get("FileName")
-            if name and name != Path(path).name and _is_beside(path, name):
-                raise FileFault(path, f"OME-TIFF whose planes lie in several files ({name})")
-        if entry.get("IFD") is not None and entry.get("FirstC") is not None:
-            count = _whole(entry.get("PlaneCount"), 1, path)
-            if count > 64:
-                raise FileFault(path, f"OME-XML of {count} planes")
-            for step in range(count):
-                channel = _whole(entry.get("FirstC"), 0, path) + step
-                pages[channel] = _whole(entry.get("IFD"), 0, path) + step
-    return pages
-
-
-def _is_beside(path: StrPath, name: str) -> bool:
-    # A file that was renamed still carries its old name; one that is there is another file.
-    return Path(name).name == name and Path(path).with_name(name).exists()
-
-
-def _children(parents: Iterable[ElementTree.Element], name: str) -> list[ElementTree.Element]:
-    """Return the children of that name, whatever the version of the schema."""
-    return [child for parent in parents for child in parent if child.tag.rpartition("}")[2] == name]
-
-
-def _whole(text: str | None, default: int, path: StrPath) -> int:
-    if text is None:
-        return default
-    if not text.strip().isdecimal() or len(text) > 9:
-        raise FileFault(path, f"damaged OME-XML: {text[:20]!r} is no number")
-    return int(text)

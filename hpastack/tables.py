@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -15,6 +16,8 @@ from hpastack.errors import InputError, shorten
 StrPath = str | os.PathLike[str]
 
 _ID_NAMES = ("id", "image_id")
+# Turned into columns at once: in these a cell takes a fraction of the room of a text of Python.
+_CELLS = 2**18
 _QUOTED = re.compile(r'"[^"]*"')
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
@@ -44,30 +47,40 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
     OSError
         If the file cannot be read.
     """
-    # Not with pandas: it renames doubled columns and fills rows cut short in silence.
-    rows: list[list[str]] = []
+    # Not with pandas: it renames doubled columns, fills rows cut short in silence, and takes
+    # the first column for no column where every row has a cell more than the first line.
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            delimiter = _delimiter(file.readline())
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                if rows and row and len(row) != len(rows[0]):
-                    raise InputError(
-                        f"{path}: line {reader.line_num} has {len(row)} cells, "
-                        f"and the first line {len(rows[0])}"
-                    )
-                if row:
-                    rows.append(row)
-    except (csv.Error, UnicodeDecodeError) as error:
+            first = file.readline()  # and never again: a pipe cannot be read twice
+            reader = csv.reader(chain([first], file), delimiter=_delimiter(first), strict=True)
+            names = [name.strip() for name in next(filter(None, reader), [])]
+            if not names:
+                raise InputError(f"{path}: not a CSV table: it is empty")
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise InputError(f"{path}: column {shorten(doubled)} stands twice")
+            rows = _rows(reader, len(names), path)
+            at_once = max(1, _CELLS // len(names))
+            blocks = [pd.DataFrame([], columns=names, dtype=str)]
+            while block := list(islice(rows, at_once)):
+                blocks.append(pd.DataFrame(block, columns=names, dtype=str))
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{path}: not a CSV table in UTF-8; save it as such, as spreadsheets offer: CSV UTF-8"
+        ) from None
+    except csv.Error as error:
         raise InputError(f"{path}: not a CSV table: {error}") from None
-    if not rows:
-        raise InputError(f"{path}: not a CSV table: it is empty")
-    names = [name.strip() for name in rows[0]]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{path}: column {shorten(doubled)} stands twice")
-    return pd.DataFrame(rows[1:], columns=names, dtype=str)
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _rows(reader: Any, n_cells: int, path: StrPath) -> Iterator[list[str]]:
+    for row in reader:
+        if row and len(row) != n_cells:
+            raise InputError(
+                f"{path}: line {reader.line_num} has {len(row)} cells, and the first line {n_cells}"
+            )
+        if row:
+            yield row
 
 
 def _delimiter(header: str) -> str:

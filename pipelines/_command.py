@@ -101,8 +101,24 @@ def run_command(
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; run it again to go on", file=sys.stderr)
         return 130
-    print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{parser.prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return USER_ERROR
+
+
+def printable(text: str) -> str:
+    """Return a stranger's text for the terminal, which it must not steer.
+
+    Parameters
+    ----------
+    text : str
+        May hold anything: names of columns and files, attributes of a store.
+
+    Returns
+    -------
+    str
+        With ``?`` for each character that is not printable.
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from hpastack.locations import Locations, read_locations
 from hpastack.multichannel import parse_channels
 from hpastack.packing import pack_fields
 from hpastack.workspace import Workspace
-from pipelines._command import SKIPPED, _positive, command_parser, run_command
+from pipelines._command import SKIPPED, _positive, command_parser, printable, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +139,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     changes_file = workspace.data / "changes.csv"
-    _refuse_existing([workspace.catalogue, changes_file], args.overwrite)
+    # Not for the changes alone: a run killed before its catalogue was written leaves them.
+    _refuse_existing([workspace.catalogue], args.overwrite)
     vocabulary = workspace.vocabulary()
     if args.vocabulary is not None:
         vocabulary = Vocabulary.read(args.vocabulary)
@@ -219,9 +220,8 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     changes = _first_changes(changes, fields)
     if unmapped:
         names = [f"{name} ({count})" for name, count in unmapped.most_common()]
-        print(
-            f"names of places that are no label, and how many fields have them: {'; '.join(names)}"
-        )
+        shown = printable("; ".join(names))
+        print(f"names of places that are no label, and how many fields have them: {shown}")
     dropped = [change for change in changes if change.change == DROPPED]
     unnamed = [change.image_id for change in dropped if change.reason == NOT_ASKED_FOR]
     unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
@@ -239,7 +239,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     fields = fill_groups(fields)
     for name in [name for name in fields.columns if name not in COLUMNS]:
         n_known = int((fields[name] != "").sum())
-        print(f"group {name}: known for {n_known} of {len(fields)} fields")
+        print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
     return fields, changes
 
 

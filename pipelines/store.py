@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.catalogue import read_catalogue
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.folds import read_fold_plan
 from hpastack.store import (
     EXPORTS,
@@ -23,7 +23,7 @@ from hpastack.store import (
     verify_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import USER_ERROR, command_parser, run_command
+from pipelines._command import USER_ERROR, command_parser, printable, run_command
 
 _LONGEST = 2000
 # Shown after a second.
@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--verify", action="store_true", help="read all of them; exit status 2 if one is not sound"
     )
     what.add_argument(
-        "--export", choices=EXPORTS, help="write one as a table, which ingest takes back"
+        "--export",
+        choices=EXPORTS,
+        help="write one as a table, which ingest takes back (NaN in scores only)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE",
@@ -67,6 +69,10 @@ def _run(args: argparse.Namespace) -> int:
             raise InputError("--export takes the name of one store")
         _export(paths[0], args)
         return 0
+    for path in paths:
+        if not path.exists() and unfinished_rows(path) is None:
+            names = shorten(store.stem for store in workspace.stores())
+            raise InputError(f"{path}: there is no such store; the workspace has {names or 'none'}")
     unpublished = {} if args.stores else _unpublished(workspace)
     if not paths and not unpublished:
         raise InputError(f"{workspace.features} holds no stores")
@@ -137,12 +143,13 @@ def _export(path: Path, args: argparse.Namespace) -> None:
     with open_store(path) as store:
         if store.n_members:
             print(f"of the {store.n_members} members of {path} only the mean is in the table")
+        if store.allow_nan and store.content != "scores":
+            print(f"{path} may hold NaN, which ingest takes back in scores only")
     print(f"wrote {', '.join(map(str, files))}")
 
 
 def _say(text: str) -> None:
-    """Print a line that may hold a stranger's text, which must not steer the terminal."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 

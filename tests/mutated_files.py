@@ -22,7 +22,8 @@ from image_files import PALETTE, PNG_MAGIC, RGB, chunk, picture, png, saved, tif
 
 from hpastack.errors import InputError
 from hpastack.images import MAX_PIXELS, read_stain
-from hpastack.images.decoding import open_picture, split_plane
+from hpastack.images.decoding import open_picture
+from hpastack.images.planes import split_plane
 
 SECONDS = 10  # for one file; the largest that is read takes one or two
 ROOM = 3 * 2**30  # beyond what importing takes

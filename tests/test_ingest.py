@@ -153,3 +153,25 @@ def test_scores_may_be_nan_but_not_text(tmp_path):
 
 def matrix_of_scores(path):
     return prediction_matrix(read_table(path), NAMES, path, allow_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, and the first line 3"),
+        ("Id,f,g\na,1,2\nb,3\n", "line 3 has 2 cells"),
+        ("Id,f,f\na,1,2\n", "column f stands twice"),
+        ("Id,f\na,1\nb,2,3\n", "line 3 has 3 cells"),
+    ],
+)
+def test_rows_that_do_not_fit_the_first_line_are_refused(tmp_path, text, message):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"table\.csv: {message}"):
+        read_table(path)
+
+
+def test_a_table_of_a_spreadsheet(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes("\ufeffId;0;1\r\na;0.25;1\r\n\r\nb;0.5;0\r\n".encode())
+    assert matrix(path)[0].tolist() == [[0.25, 1], [0.5, 0]]

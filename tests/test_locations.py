@@ -38,6 +38,7 @@ def test_every_synonym_is_a_label_and_none_is_one_already():
         ("rods and rings; Cell Junctions", "27 22", []),
         ("Cytosol (GO:0005829);Vesicles (GO:0043231)", "25", ["Vesicles"]),
         ("Cytosol;cytosol", "25", []),
+        ("Rods & Rings ()", "27", []),
         ("Vesicles;Nucleus", "", ["Vesicles", "Nucleus"]),
         ("Nucleus but not nucleoli", "0", []),
         ("Midbody  ring, Midbody ring", "", ["Midbody ring"]),
@@ -94,9 +95,26 @@ def test_further_names(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=rf"names\.csv: {reason}"):
             read_locations(path)
-    for label, reason in (("Nukleus", "unknown label"), ("", "no label"), ("1 2", "is one label")):
+    for label, reason in (("Nukleus", "unknown label"), ("1 2", "is one label")):
         with pytest.raises(InputError, match=f"location 'a': .*{reason}"):
             Locations(HPA_2018, {"a": label})
+
+
+def test_a_name_that_stands_for_no_label():
+    places = Locations(HPA_2018, {"Dots": "", "Cytosol": " "})
+    assert places.read_target("dots;Nucleoli;Cytosol") == ("2", ["dots", "Cytosol"])
+
+
+@pytest.mark.parametrize("vocabulary", [HPA_2018, Vocabulary(["Nucleoplasm", "Cytosol"])])
+def test_a_name_that_is_nobodys_is_refused(vocabulary):
+    with pytest.raises(
+        InputError, match=r"field a: 'Nucleoplsm' is no label.*is it 'Nucleoplasm'\?"
+    ):
+        Locations(vocabulary).read_target("Cytosol;Nucleoplsm", "field a")
+    with pytest.raises(
+        InputError, match="'Qwerty' is no label, and no place that HPA names; .*--loc"
+    ):
+        Locations(vocabulary).read_target("Qwerty")
 
 
 def test_every_name_of_hpas_own_table(real_data):
@@ -104,8 +122,11 @@ def test_every_name_of_hpas_own_table(real_data):
         rows = list(csv.DictReader(file, delimiter="\t"))
     unmapped: Counter[str] = Counter()
     for row in rows:
-        by_name = ";".join(row[column] for column in ("Enhanced", "Supported", "Approved"))
-        unmapped.update(HPA.read_target(by_name)[1])
+        columns = ("Enhanced", "Supported", "Approved", "Uncertain")
+        target, others = HPA.read_target(";".join(row[column] for column in columns))
+        unmapped.update(others)
         # Its column of ontology terms says the same.
-        assert HPA.read_target(row["GO id"])[1] is not None
+        again, others_again = HPA.read_target(row["GO id"])
+        assert set(again.split()) == set(target.split())
+        assert set(others_again) == set(others)
     assert set(unmapped) == {"Nucleus", "Vesicles", "Midbody", "Midbody ring", "Cleavage furrow"}

@@ -226,6 +226,42 @@ def test_stacks_and_odd_descriptions_are_refused(tmp_path, description, message)
                      metadata=None)  # fmt: skip
     with pytest.raises(InputError, match=message):
         read_channels(path)
+    # What says nothing sound of its planes is not read by their numbers either: prepare takes
+    # any for a stain, and leaves it to this to name the file.
+    with pytest.raises(InputError, match=message):
+        read_stain(tmp_path / "f.tif#0", "red")
+
+
+def test_a_file_that_names_itself_or_another(tmp_path):
+    # As Bio-Formats writes; renamed files keep the old name, and a set of files names the others.
+    for name, is_read in (("f.tif", True), ("gone.tif", True), ("g.tif", False)):
+        xml = XML.format(z=1, t=1, n="").replace(
+            "</Pixels>", f'<TiffData><UUID FileName="{name}">u</UUID></TiffData></Pixels>'
+        )
+        for file in ("f.tif", "g.tif"):
+            tifffile.imwrite(tmp_path / file, stack(), photometric="minisblack", description=xml,
+                             metadata=None)  # fmt: skip
+        if is_read:
+            read_stain(tmp_path / "f.tif#0", "red")
+        else:
+            with pytest.raises(InputError, match=r"lie in several files \(g\.tif\)"):
+                read_stain(tmp_path / "f.tif#0", "red")
+
+
+def test_a_field_of_damaged_ome_xml_is_set_aside(tmp_path, capsys):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in "ab":
+        write_ome(folder / f"{name}.ome.tif", stack("u1", seed=ord(name)))
+    damaged = (folder / "b.ome.tif").read_bytes().replace(b"</Pixels>", b"</Pixelz>")
+    (folder / "b.ome.tif").write_bytes(damaged)
+    (folder / "train.csv").write_text("Id,Target\na,0\nb,1\n")
+    words = [str(folder), "--workspace", str(tmp_path)]
+    for more in ([], ["--channels", "red=2,green=3,blue=0,yellow=1"]):
+        assert prepare.main([*words, *more]) == 2
+        assert "b.ome.tif#0: damaged OME-XML" in capsys.readouterr().err
+    assert prepare.main([*words, "--on-error", "skip"]) == 3
+    assert list(read_catalogue(tmp_path / "data" / "catalogue.csv").index) == ["a"]
 
 
 def test_planes_that_are_not_there(tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -46,3 +48,30 @@ def test_rows_are_taken_by_id():
         take_rows(column, pd.Index(["a", "d"]), "the columns")
     with pytest.raises(InputError, match="the columns: ids stand twice: a"):
         take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
+
+
+def test_a_table_comes_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"\xef\xbb\xbfId;Target\r\na;1,2\r\n")
+    os.close(writing)
+    assert read_text_table(f"/dev/fd/{reading}").values.tolist() == [["a", "1,2"]]
+    os.close(reading)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "table.csv"
+    for text in ("Id\na\nK\xf6rper\n".encode("latin-1"), "Id\n".encode("utf-16")):
+        path.write_bytes(text)
+        with pytest.raises(InputError, match=r"table\.csv: not a CSV table in UTF-8; save it"):
+            read_text_table(path)
+
+
+def test_a_table_read_in_blocks_is_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    path.write_text('Id,x\na,1\n\nb,"2\n3"\nc,\nd,4\ne,5\n')
+    whole = read_text_table(path)
+    monkeypatch.setattr("hpastack.tables._CELLS", 4)
+    pd.testing.assert_frame_equal(read_text_table(path), whole)
+    path.write_text("Id,x\na,1\nb,2\n\nc\n")
+    with pytest.raises(InputError, match="line 5 has 1 cells, and the first line 2"):
+        read_text_table(path)

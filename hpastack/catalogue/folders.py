@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hpastack.catalogue.hpa import file_id, is_composite
+from hpastack.catalogue.hpa import download_stem, file_id, is_composite
 from hpastack.channels import STAINS
 from hpastack.errors import InputError
 from hpastack.multichannel import plane_paths
@@ -155,6 +155,8 @@ def expected_files(
         stain, beside = next(iter(stains.items()))
         stem = str(beside)[: -len(f"{stain}{beside.suffix}")]
         suffix = beside.suffix
+    elif found := [place for folder in folders if (place := download_stem(folder, image_id))]:
+        stem, suffix = f"{found[0]}_", ".jpg"
     else:
         places = [*folders, *(folder / split for folder in folders if (folder / split).is_dir())]
         fitting = [place for place in places if _SPLIT_FOLDER[split].fullmatch(place.name)]

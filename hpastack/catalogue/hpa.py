@@ -52,6 +52,26 @@ def file_id(path: Path, name: str) -> str:
     return f"{folder}_{name}" if is_antibody else name
 
 
+def download_stem(folder: Path, image_id: str) -> Path | None:
+    """Return where a download in a folder keeps the files of a field, without stain and ending.
+
+    Parameters
+    ----------
+    folder : Path
+        With a folder for each antibody.
+    image_id : str
+
+    Returns
+    -------
+    Path or None
+        None if the id names no antibody, or the folder has none of its.
+    """
+    match = _ID.fullmatch(image_id)
+    if match is None or not match["antibody"] or not (folder / match["antibody"]).is_dir():
+        return None
+    return folder / match["antibody"] / match["place"]
+
+
 def is_composite(name: str) -> bool:
     """Return whether a file is one of HPA's coloured pictures of several stains.
 

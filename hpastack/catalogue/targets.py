@@ -13,7 +13,7 @@ from hpastack.catalogue.changes import DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
 from hpastack.errors import InputError, shorten
 from hpastack.labels import HPA_2018, Vocabulary
-from hpastack.locations import Locations
+from hpastack.locations import Locations, UnknownName
 from hpastack.tables import named_column, read_id_table
 
 StrPath = str | os.PathLike[str]
@@ -52,8 +52,8 @@ def read_label_table(path: StrPath, locations: Locations) -> LabelTable:
     Raises
     ------
     InputError
-        If a column is missing, an id is empty or doubled, an id of a label is
-        unknown or doubled, a field has no label, or no field has one that is
+        If a column is missing, an id is empty or doubled, a label is
+        unknown, its id is doubled, a field has no label, or no field has one that is
         in the vocabulary.
     """
     frame = read_id_table(path)
@@ -88,14 +88,19 @@ def map_targets(
     Raises
     ------
     InputError
-        As `Locations.read_target`; also if a target is empty, or no field is left.
+        As `Locations.read_target`, naming all names that are not known; also if
+        a target is empty, or no field is left.
     """
     targets, changes, unmapped = {}, [], Counter[str]()
+    unknown: dict[str, UnknownName] = {}
     for image_id, text in texts.items():
         try:
             target, lost = locations.read_target(text, f"field {image_id}")
             if not target and not lost:
                 locations.vocabulary.parse(target, where=f"field {image_id}")
+        except UnknownName as error:  # all are named at once
+            unknown.setdefault(error.name, error)
+            continue
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         if target:
@@ -105,6 +110,10 @@ def map_targets(
             reason = f"no label of the vocabulary: {'; '.join(lost)}"
             change = LABELS if target else DROPPED
             changes.append(Change(str(image_id), change, reason, before=text, after=target))
+    if unknown:
+        first, *others = unknown
+        besides = f" (unknown besides: {shorten(map(repr, others))})" if others else ""
+        raise InputError(f"{path}: {unknown[first]}{besides}")
     if unmapped and not targets:
         names = [name for name, _ in unmapped.most_common()]
         raise InputError(f"{path}: no field has a label of the vocabulary, only {shorten(names)}")

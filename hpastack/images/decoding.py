@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Protocol
@@ -13,9 +12,6 @@ import numpy as np
 from hpastack.images import jpeg, png, tiff
 from hpastack.images.faults import MAX_BYTES, FileFault, StrPath, size_text
 from hpastack.images.tints import reduce_planes
-
-# x.tif#2 is plane 2 of x.tif; nothing else with a # is special.
-_PLANE = re.compile(r"(?P<file>.*\.tiff?)#(?P<plane>0|[1-9][0-9]{0,3})", re.IGNORECASE | re.DOTALL)
 
 # In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
 _JPEG_NOISE = 2.0
@@ -36,30 +32,6 @@ class Picture(Protocol):
     def decode(self) -> np.ndarray: ...  # noqa: D102
 
     def verify(self, pixels: np.ndarray) -> None: ...  # noqa: D102
-
-
-def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
-    """Split a path with a plane, such as ``x.tif#2``, into the file and the number.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    file : path-like
-        `path` itself where it names no plane.
-    plane : int or None
-
-    Examples
-    --------
-    >>> split_plane("field.ome.tif#2")
-    ('field.ome.tif', 2)
-    >>> split_plane("field#2.png")
-    ('field#2.png', None)
-    """
-    match = _PLANE.fullmatch(os.fsdecode(path))
-    return (path, None) if match is None else (match["file"], int(match["plane"]))
 
 
 def read_bytes(path: StrPath) -> bytes:

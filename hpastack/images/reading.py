@@ -15,10 +15,10 @@ from hpastack.images.decoding import (
     decode_picture,
     open_picture,
     read_bytes,
-    split_plane,
     stain_of,
 )
 from hpastack.images.faults import StrPath
+from hpastack.images.planes import split_plane
 from hpastack.images.rows import Row, require_shape, stain_file, stain_files, stain_rows
 from hpastack.images.scaling import resize_field
 from hpastack.images.tints import TINT_PLANES

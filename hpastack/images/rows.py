@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hpastack.channels import STAINS
-from hpastack.images.decoding import read_bytes, split_plane
+from hpastack.images.decoding import read_bytes
 from hpastack.images.faults import FileFault, StrPath, size_text
+from hpastack.images.planes import split_plane
 
 Row = Mapping[str, Any] | pd.Series
 

@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 
 from hpastack.images.faults import MAX_PIXELS, FileFault, StrPath, check_size
+from hpastack.images.ome import channel_names, is_ome
 from hpastack.images.tiff_packing import PACKINGS, unpack
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -318,6 +319,8 @@ def refuse_stack(layout: TiffLayout, path: StrPath) -> None:
     for page in layout.pages:
         if (page.height, page.width) != (first.height, first.width):
             raise FileFault(path, "TIFF whose pages differ in size; its planes need one")
+    if is_ome(layout.description):  # refuses what it cannot read, such as several depths
+        channel_names(layout.description, [page.samples for page in layout.pages], path)
 
 
 def _check_page(page: TiffPage, sample: int | None, path: StrPath) -> None:

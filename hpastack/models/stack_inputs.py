@@ -235,8 +235,12 @@ def _remaker(recipe: Mapping[str, Any], name: str) -> str:
     if recipe.get("type") in ("handcrafted", "embedding"):
         return f"extract {name}"
     if recipe.get("type") == "neighbours":
-        seen_by = f"--cnn {recipe['cnn']}" if "cnn" in recipe else " ".join(recipe["stores"])
-        return f"neighbours {seen_by} --name {recipe['name']}"
+        # From a stranger it may hold anything.
+        stores = recipe.get("stores")
+        seen_by = " ".join(map(str, stores)) if isinstance(stores, list) else "STORES"
+        if "cnn" in recipe:
+            seen_by = f"--cnn {recipe['cnn']}"
+        return f"neighbours {seen_by} --name {recipe.get('name', name)}"
     return ""
 
 

@@ -153,9 +153,15 @@ def test_another_vocabulary(competition):
 BAD_TABLES = {
     "unknown label": ("Id,Target\na,28\n", "field a: unknown label '28'"),
     "ids with commas": ('Id,Target\na,"1,2"\n', "field a: unknown label '1'; labels are the ids"),
-    "names of nothing": (
-        "Id,Target\na,Nukleolus\n",
+    "names of no label": (
+        "Id,Target\na,Vesicles\n",
         "no field has a label of the vocabulary, only",
+    ),
+    "names of nothing": (
+        "Id,Target\na,Nukleolus\nb,Cytosol;Krakatau\nc,Xanadu;Cytosol\n",
+        "field a: 'Nukleolus' is no label, and no place that HPA names (is it 'Nucleoli'?); mend "
+        "it, or say with --locations what it stands for (an empty label: for none) (unknown "
+        "besides: 'Krakatau', 'Xanadu')",
     ),
     "doubled label": ("Id,Target\na,1 1\n", "field a: label 1 stands twice"),
     "no label": ("Id,Target\na,\n", "field a: no label given"),

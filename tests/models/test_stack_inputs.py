@@ -127,3 +127,22 @@ def test_scores_are_columns_but_no_cnn(tmp_path):
 def test_predictions_without_label_names_are_taken_at_their_word(tmp_path):
     path, _, _ = predictions(tmp_path, "net", 0, vocabulary=None)
     assert gather_stores([path], IDS, NAMES).cnns == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "remedy"),
+    [
+        ({}, "neighbours STORES --name texture"),
+        ({"stores": 3, "name": "n"}, "neighbours STORES --name n"),
+        ({"stores": ["a", 1]}, "neighbours a 1 --name texture"),
+        ({"cnn": ["x"], "stores": None}, r"neighbours --cnn \['x'\] --name texture"),
+    ],
+)
+def test_a_stale_store_of_a_stranger_names_the_command_as_well_as_it_can(tmp_path, recipe, remedy):
+    header = StoreHeader(
+        "label_free", "features", ["texture__a"], recipe={"type": "neighbours", **recipe},
+        made_from="old",
+    )  # fmt: skip
+    path = write_store(tmp_path / "texture.h5", header, IDS, np.ones((6, 1)))
+    with pytest.raises(InputError, match=f"pipelines.{remedy} --overwrite"):
+        gather_label_free([path], IDS, NAMES, made_from="new")

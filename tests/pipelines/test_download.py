@@ -11,7 +11,10 @@ import hpa_server as answers
 import pytest
 from hpa_server import picture
 
+from hpastack.catalogue import read_catalogue
+from hpastack.channels import STAINS
 from hpastack.images import read_stain
+from pipelines import prepare
 from pipelines.download import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +57,25 @@ def test_what_cannot_be_had_is_listed_with_status_3(ids, hpa_server, capsys):
     ]
     assert main(arguments(ids, hpa_server, "--on-error", "raise")) == 2
     assert "12_F11_1_yellow.jpg: HTTP 410 Gone" in capsys.readouterr().err
+
+
+def test_prepare_finds_all_that_was_downloaded_under_its_id(ids, hpa_server, capsys):
+    wanted = ["10580_1610_C1_1", "11651_1732_F3_13_cr580610dc203b9", "7_si25_A3_2", "57_57_F11_1",
+              "58_57_F12_1", "1_007_P9_0", "999999999_1_A0_12"]  # fmt: skip
+    gone = "10580_1610_C2_1"
+    rows = "".join(f"{image_id},0\n" for image_id in [*wanted, gone])
+    ids.write_text(f"Id,Target\n{rows}")
+    for stain in STAINS:
+        hpa_server.script[f"/10580/1610_C2_1_{stain}.jpg"] = [answers.status(404)]
+    assert main(arguments(ids, hpa_server)) == 3
+    command = [str(ids.parent / "hpa"), "--labels", str(ids), "--workspace", str(ids.parent)]
+    assert prepare.main(command) == 2
+    lost = ids.parent / "hpa" / "10580" / "1610_C2_1_red.jpg"
+    assert f"field {gone}: {lost}: no such file" in capsys.readouterr().err
+    assert prepare.main([*command, "--on-error", "skip"]) == 3
+    catalogue = read_catalogue(ids.parent / "data" / "catalogue.csv")
+    assert list(catalogue.index) == wanted
+    assert list(catalogue["antibody"]) == [image_id.split("_")[0] for image_id in wanted]
 
 
 def test_some_stains_of_the_first_fields(ids, hpa_server):

@@ -402,3 +402,29 @@ class TestPack:
         )
         with pytest.raises(SystemExit):
             run("--pack", 0)
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(folder, run):
+    (folder / "train.csv").write_text("Id,Target,\x1b[2Jday\nc,16 0,m\na,1,m\nb,25,m\n")
+    status, out, _ = run(folder)
+    assert status == 0
+    assert "group ?[2Jday: known for 3 of 5 fields" in out
+    (folder / "train.csv").write_text("Id,\x1b[2JTarget\nc,16 0\n")
+    assert_refused(run(folder, "--overwrite"), "it has ?[2JTarget")
+
+
+def test_killed_before_the_catalogue_it_goes_on_without_overwrite(
+    folder, run, workspace, monkeypatch
+):
+    (folder / "train.csv").write_text("Id,Target\nc,Cytosol;Vesicles\na,1\nb,25\n")
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.prepare.write_catalogue", killed)
+        assert run(folder)[0] == 130
+    assert not workspace.catalogue.exists()
+    assert run(folder)[0] == 0
+    assert len(read_catalogue(workspace.catalogue)) == 5
+    assert len(changes_of(workspace)) == 1

@@ -51,7 +51,7 @@ def test_a_store_is_named_or_a_file(workspace, capsys):
     assert run(workspace, "s", place, "--verify") == 0
     assert capsys.readouterr().out.count("sound (4 fields, checksums and all)") == 2
     assert run(workspace, "nothing") == 2
-    assert "there is no such store" in capsys.readouterr().out
+    assert "nothing.h5: there is no such store; the workspace has s" in capsys.readouterr().err
     assert run(workspace / "empty") == 2
     assert "holds no stores" in capsys.readouterr().err
 
@@ -115,6 +115,15 @@ def test_only_the_mean_of_members_is_exported(workspace, capsys):
     np.testing.assert_array_equal(np.load(workspace / "features" / "net.npy"), values)
     # The folds are shared with other tables of the same store.
     assert run(workspace, "net", "--export", "csv") == 0
+
+
+def test_nan_that_ingest_will_not_take_back_is_said(workspace, capsys):
+    for content, is_said in (("features", True), ("scores", False)):
+        labels = ["a"] if content == "scores" else None
+        header = StoreHeader("label_free", content, ["n__0"], vocabulary=labels, allow_nan=True)
+        write_store(workspace / "features" / "n.h5", header, ["a"], [[np.nan]], overwrite=True)
+        assert run(workspace, "n", "--export", "csv", "--overwrite") == 0
+        assert ("may hold NaN, which ingest" in capsys.readouterr().out) == is_said
 
 
 def test_nothing_is_replaced_unless_told_so(workspace, capsys):
