@@ -17,7 +17,7 @@ from hpastack.extraction import extract_embeddings, extract_features, weights_re
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
 from hpastack.packing import pack_fields
-from hpastack.store import open_store
+from hpastack.store import StoreWriter, open_store
 from hpastack.synthetic import draw_field
 
 FAMILIES = ["intensity", "colocalisation"]
@@ -200,6 +200,38 @@ def test_killed_before_the_last_rename_measures_nothing_again(catalogue, tmp_pat
     assert not path.exists()
     assert stop_after(monkeypatch, 0) == []
     assert extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS).n_fields == 9
+
+
+def test_stopped_while_a_block_is_written_it_is_written_once_more(catalogue, tmp_path, monkeypatch):
+    path = tmp_path / "set.h5"
+    with monkeypatch.context() as patch:
+        write, calls = StoreWriter.write, []
+
+        def stopped(self, rows, *args, **options):
+            calls.append(rows)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            write(self, rows, *args, **options)
+
+        patch.setattr(StoreWriter, "write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert calls == [[0, 1], [2, 3], [2, 3]]
+    measured = stop_after(monkeypatch, 9)
+    extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert measured == [f"field{number}" for number in range(4, 9)]
+
+
+def test_the_bar_counts_what_was_there_and_what_is_new(catalogue, tmp_path, monkeypatch, capsys):
+    path, options = tmp_path / "set.h5", {"jobs": 1, "size": 24}
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(path, catalogue, FAMILIES, **options)
+    assert "| 5/9 [" in capsys.readouterr().err
+    extract_features(path, catalogue, FAMILIES, **options)
+    drawn = capsys.readouterr().err
+    assert "| 5/9 [" in drawn.split("\r")[1] and "| 9/9 [" in drawn
 
 
 def test_finished_blocks_of_other_settings_are_not_used(catalogue, tmp_path, monkeypatch):
