@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 
 from hpastack.cpu_budget import cpu_budget, one_thread_each
 from hpastack.errors import InputError
-from hpastack.workers import backend, spread
+from hpastack.workers import _is_death, backend, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,21 +67,25 @@ def test_one_thread_each_holds_for_torch_too():
         torch.set_num_threads(before)
 
 
-def test_libraries_with_threads_of_their_own_in_each_thread_keep_to_one_there(tmp_path):
+@pytest.mark.parametrize("name", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+def test_libraries_with_threads_of_their_own_in_each_thread_keep_to_one_there(name):
     pytest.importorskip("sklearn")
     # Where the environment does not say so already, as it does when tests are run.
     code = """
 import joblib, sys
+from threadpoolctl import threadpool_info
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as n_threads
 from hpastack.workers import spread
 before = n_threads(1000)
-print(sorted(set(spread(lambda _: n_threads(), ((n,) for n in range(8)), 2))))
+def most(_):
+    return max(n_threads(), *(pool["num_threads"] for pool in threadpool_info()))
+with joblib.parallel_config(sys.argv[1]):
+    print(sorted(set(spread(most, ((n,) for n in range(8)), 2))))
 print(n_threads(1000) == before)
 """
-    environment = {**os.environ, "OMP_NUM_THREADS": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"}
+    command = [sys.executable, "-c", code, name]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["[1]", "True"], done.stderr
 
 
@@ -105,7 +109,8 @@ def test_what_a_task_raises_ends_the_work():
         list(spread(fail_at_three, ((n,) for n in range(9)), 2))
 
 
-def test_tasks_are_taken_a_few_ahead_only():
+@pytest.mark.parametrize("name", ["threading", "multiprocessing"])
+def test_tasks_are_taken_a_few_ahead_only(name):
     taken = []
 
     def tasks():
@@ -113,10 +118,11 @@ def test_tasks_are_taken_a_few_ahead_only():
             taken.append(number)
             yield (number,)
 
-    results = spread(_wait_a_little, tasks(), 2)
-    next(results)
-    assert len(taken) < 100
-    results.close()
+    with joblib.parallel_config(name):
+        results = spread(_wait_a_little, tasks(), 2)
+        next(results)
+        assert len(taken) < 100
+        results.close()
 
 
 def _wait_a_little(number):
@@ -186,6 +192,16 @@ with backend(sys.argv[1], None, 2):
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
     )  # fmt: skip
     assert "InputError: a worker died" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_errors_of_clusters_are_told_from_those_of_the_work():
+    def error(module, name):
+        return type(name, (Exception,), {"__module__": module})()
+
+    assert _is_death(error("distributed.scheduler", "KilledWorker"))
+    assert _is_death(error("ray.exceptions", "ActorDiedError"))
+    assert not _is_death(error("ray.exceptions", "RayTaskError(ZeroDivisionError)"))
+    assert not _is_death(error("rays", "Error"))
 
 
 class TestBudget:

@@ -213,6 +213,23 @@ class TestTogether:
         with pytest.raises(InputError, match="the part with field w was damaged or removed mean"):
             writer.publish()
 
+    def test_an_older_store_in_place_is_not_taken_for_the_one_of_another(self, tmp_path):
+        finished(tmp_path).publish()
+        old = (tmp_path / "s.h5").read_bytes()
+        writer = finished(tmp_path)
+        for file in writer.parts.iterdir():
+            file.write_bytes(b"damaged")
+        with pytest.raises(InputError, match="was damaged or removed meanwhile"):
+            writer.publish()
+        # And one of other fields, where the folder of parts has gone.
+        others = {"fold": FOLD, "overwrite": True}
+        other = StoreWriter(tmp_path / "s.h5", HEADER, ["a", *IDS[1:]], n_members=2, **others)
+        other.write([0, 1, 2], VALUES[:3], MEMBERS[:, :1], faults={3: "dark"})
+        shutil.rmtree(other.parts)
+        with pytest.raises((InputError, FileNotFoundError)):
+            other.publish()
+        assert (tmp_path / "s.h5").read_bytes() == old
+
     def test_containers_that_share_a_name_and_numbers_are_told_apart(self, tmp_path, monkeypatch):
         writer = begin(tmp_path)
         own = writer._folder.temporary("s.h5")
@@ -223,6 +240,40 @@ class TestTogether:
             file.write_bytes(b"half")
         begin(tmp_path)  # in the other container: its own number was given anew
         assert own.exists() and not other.exists()
+
+
+def test_bytes_are_on_the_disk_before_their_name_and_the_name_before_the_parts_go(
+    tmp_path, monkeypatch
+):
+    done = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+
+        def noted(*args, _name=name, _function=function):
+            done.append(_name)
+            return _function(*args)
+
+        monkeypatch.setattr(os, name, noted)
+    writer = finished(tmp_path)
+    assert done == ["fsync", "replace"]
+    done.clear()
+    writer.publish()
+    assert done == ["fsync", "replace", "fsync", "replace"]
+
+
+@pytest.mark.parametrize("error", [OSError(122, "Disk quota exceeded"), RuntimeError(
+    "can't write (error message = 'Disk quota exceeded')"
+), OSError("error message = 'No space left on device'")])  # fmt: skip
+def test_a_used_up_quota_is_a_full_disk(tmp_path, monkeypatch, error):
+    writer = finished(tmp_path)
+
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(h5py, "File", full)
+    monkeypatch.setattr(writer, "_kept_rows", lambda: [0, 1, 2])
+    with pytest.raises(InputError, match="s.h5.parts: the disk is full; make room and run it"):
+        writer.publish()
 
 
 def test_a_whole_matrix_begins_from_scratch(tmp_path):
