@@ -222,6 +222,21 @@ def test_stopped_while_a_block_is_written_it_is_written_once_more(catalogue, tmp
     assert measured == [f"field{number}" for number in range(4, 9)]
 
 
+def test_slow_fields_are_kept_though_no_block_is_full(catalogue, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_BLOCK_SIZE", 256)
+    monkeypatch.setattr(extraction, "_KEEP_SECONDS", -1.0)
+    path, kept = tmp_path / "set.h5", []
+    measure = extraction._measure_field
+
+    def count(*task):
+        kept.append(len(list(path.with_name("set.h5.parts").glob("part-*.h5"))))
+        return measure(*task)
+
+    monkeypatch.setattr(extraction, "_measure_field", count)
+    extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert kept == list(range(9))
+
+
 def test_the_bar_counts_what_was_there_and_what_is_new(catalogue, tmp_path, monkeypatch, capsys):
     path, options = tmp_path / "set.h5", {"jobs": 1, "size": 24}
     with monkeypatch.context() as patch:

@@ -230,6 +230,18 @@ class TestTogether:
             other.publish()
         assert (tmp_path / "s.h5").read_bytes() == old
 
+    def test_what_a_process_of_another_user_writes_is_left(self, tmp_path, monkeypatch):
+        own = begin(tmp_path)._folder.temporary("s.h5")
+        file = own.with_name(own.name.replace(f".{os.getpid()}.", ".1."))
+        file.write_bytes(b"half")
+
+        def forbidden(pid, number):
+            raise PermissionError
+
+        monkeypatch.setattr(os, "kill", forbidden)
+        begin(tmp_path)
+        assert file.exists()
+
     def test_containers_that_share_a_name_and_numbers_are_told_apart(self, tmp_path, monkeypatch):
         writer = begin(tmp_path)
         own = writer._folder.temporary("s.h5")
