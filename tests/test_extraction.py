@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -392,13 +393,30 @@ class TestEmbeddings:
             field = np.rint(read_field(row, 32, square=True) * 255) / np.float32(255)
             np.testing.assert_array_equal(frame.loc[image_id], embed_batch(model, field[None])[0])
 
-    def test_same_bytes_for_any_number_of_workers(self, catalogue, tmp_path, torch):
-        threads = torch.get_num_threads()
-        paths = [tmp_path / str(jobs) / "set.h5" for jobs in (1, 2)]
-        for jobs, path in zip((1, 2), paths):
-            self.extract(path, catalogue, jobs=jobs)
+    def test_same_bytes_for_any_number_of_workers_of_one_thread_each(
+        self, catalogue, tmp_path, torch, monkeypatch
+    ):
+        from hpastack import embeddings
+
+        embed, found = embeddings.embed_batch, set()
+
+        def note(model, batch):
+            if batch.any():  # not the blank one that counts the dimensions
+                found.add((threading.current_thread().name, torch.get_num_threads()))
+            return embed(model, batch)
+
+        monkeypatch.setattr(embeddings, "embed_batch", note)
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        try:
+            paths = [tmp_path / str(jobs) / "set.h5" for jobs in (1, 2)]
+            for jobs, path in zip((1, 2), paths):
+                self.extract(path, catalogue, jobs=jobs, device="cpu")
+            assert torch.get_num_threads() == 3
+        finally:
+            torch.set_num_threads(before)
         assert paths[0].read_bytes() == paths[1].read_bytes()
-        assert torch.get_num_threads() == threads
+        assert len(found) > 1 and {n_threads for _, n_threads in found} == {1}
 
     def test_same_bytes_from_packed_fields_and_from_files(self, catalogue, tmp_path):
         made = self.extract(tmp_path / "files" / "set.h5", catalogue)
