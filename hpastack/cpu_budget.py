@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import cv2
 import joblib
@@ -39,22 +40,39 @@ def cpu_budget(environment: Mapping[str, str] = os.environ) -> int:
     return max(1, joblib.cpu_count() // n_processes)
 
 
+class _Within:
+    """How many blocks of `one_thread_each` there are, and what undoes the first."""
+
+    lock = threading.Lock()
+    count = 0
+    torch = False
+    undo = ExitStack()
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Keep OpenCV, BLAS, OpenMP and torch from taking threads of their own beside the workers.
 
-    It holds for the whole process, until the end of the block.
+    It holds for the whole process (of OpenMP: for this thread), until the end of the block; of
+    blocks that overlap, in whatever order they end, until the end of the last.
     """
-    before = cv2.getNumThreads()
-    torch = sys.modules.get("torch")
-    torch_before = None if torch is None else torch.get_num_threads()
-    cv2.setNumThreads(1)
-    if torch is not None:
-        torch.set_num_threads(1)
+    with _Within.lock:
+        torch = sys.modules.get("torch")
+        if torch is not None and not _Within.torch:
+            # Before the limits, which hide from torch that other threads have not got them.
+            _Within.undo.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
+            _Within.torch = True
+        if _Within.count == 0:
+            _Within.undo.callback(cv2.setNumThreads, cv2.getNumThreads())
+            cv2.setNumThreads(1)
+            _Within.undo.enter_context(threadpool_limits(1))
+        _Within.count += 1
     try:
-        with threadpool_limits(1):
-            yield
+        yield
     finally:
-        cv2.setNumThreads(before)
-        if torch is not None:
-            torch.set_num_threads(torch_before)
+        with _Within.lock:
+            _Within.count -= 1
+            if _Within.count == 0:
+                _Within.torch = False
+                _Within.undo.close()

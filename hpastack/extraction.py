@@ -378,8 +378,9 @@ def _extract(
     _fill(writer, catalogue, measure, shard, on_error, progress)
     skipped_path = path.with_name(f"{path.stem}.skipped.csv")
     n_missing, faults = writer.n_missing(), writer.faults()
+    n_fields = len(catalogue) - n_missing - len(faults)
     if n_missing:
-        own = {catalogue.index[row] for row in shard.rows(len(catalogue))}
+        own = {writer.image_ids[row] for row in shard.rows(len(catalogue))}
         faults = {image_id: fault for image_id, fault in faults.items() if image_id in own}
     elif faults and on_error == "raise":  # of another process, which left them out
         raise InputError(next(iter(faults.values())))
@@ -388,7 +389,6 @@ def _extract(
     else:
         _list_skipped(skipped_path, faults)
         writer.publish()
-    n_fields = len(catalogue) - n_missing - len(faults)
     return Extraction(path, n_fields, len(columns), faults, skipped_path, n_missing)
 
 
@@ -449,10 +449,10 @@ class _Block:
         values, faults = self._values, self._faults
         if not values and not faults:
             return
-        self._start()
         shape = (len(values), len(self._writer.header.columns))
         matrix = np.stack(list(values.values())) if values else np.zeros(shape, np.float32)
         self._writer.write(list(values), matrix, faults=faults)
+        self._start()  # not before: who stops the writing has it written once more
 
 
 def _list_skipped(path: Path, faults: dict[str, str]) -> None:

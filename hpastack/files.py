@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpastack.errors import InputError
@@ -106,7 +106,8 @@ def disk_guard(folder, remedy: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not is_full and "No space left" not in str(error):
+        said = ("No space left", "quota exceeded")
+        if not is_full and not any(words in str(error) for words in said):
             raise
         raise InputError(f"{folder}: the disk is full; {remedy}") from error
 
@@ -115,6 +116,16 @@ def flush(path: Path) -> None:
     """Wait until a finished file is on the disk, so that its rename never precedes its bytes."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do so."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def remove(path: Path) -> None:

@@ -18,6 +18,11 @@ class Shard:
 
     Shares differ by one field at most; none is filled up.
 
+    Raises
+    ------
+    InputError
+        If `index` is not one of 0 to `count` - 1.
+
     Examples
     --------
     >>> Shard(1, 3).rows(8).tolist()
@@ -26,6 +31,12 @@ class Shard:
 
     index: int
     count: int
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.count:
+            raise InputError(
+                f"shard '{self}' is not I/N with I from 0 to N - 1, such as 0/4 for the first of 4"
+            )
 
     def __str__(self):
         return f"{self.index}/{self.count}"
@@ -44,7 +55,7 @@ class Shard:
             If it is not of this form, or I is not one of 0 to N - 1.
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-        if match is None or not int(match[1]) < int(match[2]):
+        if match is None:
             raise InputError(
                 f"shard {text!r} is not I/N with I from 0 to N - 1, such as 0/4 for the first of 4"
             )

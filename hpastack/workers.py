@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import signal
 import socket
 import threading
@@ -31,6 +33,10 @@ BACKENDS = ("threads", "loky", "dask", "ray")
 _DIED = "a worker died (killed, or out of memory?); run it again to go on, with fewer workers"
 # Tasks for each worker that are handed to a backend together that only gives all results at once.
 _WINDOW = 16
+
+# Seconds that a scheduler has to answer, and to have workers.
+_PATIENCE = 10
+_LOCAL = threading.local()
 
 
 class Home(NamedTuple):
@@ -117,17 +123,26 @@ def spread(
     active, configured = get_active_backend(prefer="threads")
     if jobs is None:
         is_local = type(active).__module__ == "joblib._parallel_backends"
-        jobs = configured if configured not in (None, 1) else cpu_budget() if is_local else -1
-    home = _home()
-    calls = (joblib.delayed(_at_work)(home, work, task) for task in tasks)
+        jobs = configured if configured is not None else cpu_budget() if is_local else -1
+    home, thread = _home(), threading.get_ident()
+    calls = (joblib.delayed(_at_work)(home, thread, work, task) for task in tasks)
     with one_thread_each():
         try:
             if active.supports_return_generator:
                 yield from _streamed(calls, jobs)
             else:
                 yield from _in_windows(calls, jobs)
-        except BrokenExecutor as error:
+        except Exception as error:
+            if not _is_death(error):
+                raise
             raise InputError(_DIED) from error
+
+
+def _is_death(error: Exception) -> bool:
+    """Say whether an error is that of an executor or cluster, not one of the work."""
+    kind = type(error)
+    of_cluster = kind.__module__.partition(".")[0] in ("distributed", "ray")
+    return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
 
 
 def _streamed(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
@@ -151,10 +166,26 @@ def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
             yield from workers(window)
 
 
-def _at_work(home: Home, work: Callable[..., Result], task: tuple) -> Result:
-    if home.pid != os.getpid() or home.host != socket.gethostname():
-        _settle(home, os.getppid() == home.pid and home.host == socket.gethostname())
-    return work(*task)
+def _at_work(home: Home, thread: int, work: Callable[..., Result], task: tuple) -> Result:
+    if home.pid == os.getpid() and home.host == socket.gethostname():
+        if thread != threading.get_ident():
+            _keep_to_one_thread()
+        return work(*task)
+    _settle(home, os.getppid() == home.pid and home.host == socket.gethostname())
+    try:
+        return work(*task)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # it would not arrive, and look like the death of the worker
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+
+
+def _keep_to_one_thread() -> None:
+    """Make OpenMP keep to one thread in this thread too, for which it has a number of its own."""
+    if not hasattr(_LOCAL, "limits"):
+        _LOCAL.limits = threadpool_limits(1, user_api="openmp")
 
 
 def _home() -> Home:
@@ -189,16 +220,44 @@ def _dask(address: str | None, jobs: int) -> Iterator[None]:
         with (
             LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as cluster,
             Client(cluster),
-            joblib.parallel_config("dask"),
+            joblib.parallel_config(_dask_backend()),
         ):
             yield
         return
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address}: {error}") from None
-    with client, joblib.parallel_config("dask"):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError:
+            raise InputError(f"the Dask scheduler at {address} has no workers") from None
+        with joblib.parallel_config(_dask_backend()):
+            yield
+
+
+def _dask_backend():
+    """Return joblib's backend for Dask, which would wait for ever for workers that died."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+
+            def pass_on(done):
+                if done.exception() is not None:
+                    callback(done.exception())
+
+            future.add_done_callback(pass_on)
+            return future
+
+        def retrieve_result_callback(self, out):
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+    return Backend()
 
 
 @contextmanager
@@ -210,8 +269,10 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
         raise InputError("the backend ray needs: pip install 'hpastack[ray]'") from None
     place: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs}
     try:
+        if address:
+            _knock(address)
         ray.init(**place, log_to_driver=False, include_dashboard=None if address else False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from None
     register_ray()
     try:
@@ -219,3 +280,10 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
             yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out at once whether anything listens: Ray tries for minutes, then ends the process."""
+    match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})", address)
+    if match is not None:
+        socket.create_connection((match[1], int(match[2])), timeout=_PATIENCE).close()

@@ -131,7 +131,8 @@ def _stopped_by_schedulers() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:  # a handler that is not Python's cannot be put back
+            signal.signal(signal.SIGTERM, before)
 
 
 def check_store_name(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from hpastack.extraction import extract_embeddings, extract_features, weights_re
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.images import check_fields, read_field
 from hpastack.packing import pack_fields
-from hpastack.store import open_store
+from hpastack.store import StoreWriter, open_store
 from hpastack.synthetic import draw_field
 
 FAMILIES = ["intensity", "colocalisation"]
@@ -202,6 +203,53 @@ def test_killed_before_the_last_rename_measures_nothing_again(catalogue, tmp_pat
     assert extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS).n_fields == 9
 
 
+def test_stopped_while_a_block_is_written_it_is_written_once_more(catalogue, tmp_path, monkeypatch):
+    path = tmp_path / "set.h5"
+    with monkeypatch.context() as patch:
+        write, calls = StoreWriter.write, []
+
+        def stopped(self, rows, *args, **options):
+            calls.append(rows)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            write(self, rows, *args, **options)
+
+        patch.setattr(StoreWriter, "write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert calls == [[0, 1], [2, 3], [2, 3]]
+    measured = stop_after(monkeypatch, 9)
+    extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert measured == [f"field{number}" for number in range(4, 9)]
+
+
+def test_slow_fields_are_kept_though_no_block_is_full(catalogue, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_BLOCK_SIZE", 256)
+    monkeypatch.setattr(extraction, "_KEEP_SECONDS", -1.0)
+    path, kept = tmp_path / "set.h5", []
+    measure = extraction._measure_field
+
+    def count(*task):
+        kept.append(len(list(path.with_name("set.h5.parts").glob("part-*.h5"))))
+        return measure(*task)
+
+    monkeypatch.setattr(extraction, "_measure_field", count)
+    extract_features(path, catalogue, FAMILIES, jobs=1, **OPTIONS)
+    assert kept == list(range(9))
+
+
+def test_the_bar_counts_what_was_there_and_what_is_new(catalogue, tmp_path, monkeypatch, capsys):
+    path, options = tmp_path / "set.h5", {"jobs": 1, "size": 24}
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(path, catalogue, FAMILIES, **options)
+    assert "| 5/9 [" in capsys.readouterr().err
+    extract_features(path, catalogue, FAMILIES, **options)
+    drawn = capsys.readouterr().err
+    assert "| 5/9 [" in drawn.split("\r")[1] and "| 9/9 [" in drawn
+
+
 def test_finished_blocks_of_other_settings_are_not_used(catalogue, tmp_path, monkeypatch):
     path = tmp_path / "set.h5"
     with monkeypatch.context() as patch:
@@ -345,13 +393,30 @@ class TestEmbeddings:
             field = np.rint(read_field(row, 32, square=True) * 255) / np.float32(255)
             np.testing.assert_array_equal(frame.loc[image_id], embed_batch(model, field[None])[0])
 
-    def test_same_bytes_for_any_number_of_workers(self, catalogue, tmp_path, torch):
-        threads = torch.get_num_threads()
-        paths = [tmp_path / str(jobs) / "set.h5" for jobs in (1, 2)]
-        for jobs, path in zip((1, 2), paths):
-            self.extract(path, catalogue, jobs=jobs)
+    def test_same_bytes_for_any_number_of_workers_of_one_thread_each(
+        self, catalogue, tmp_path, torch, monkeypatch
+    ):
+        from hpastack import embeddings
+
+        embed, found = embeddings.embed_batch, set()
+
+        def note(model, batch):
+            if batch.any():  # not the blank one that counts the dimensions
+                found.add((threading.current_thread().name, torch.get_num_threads()))
+            return embed(model, batch)
+
+        monkeypatch.setattr(embeddings, "embed_batch", note)
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        try:
+            paths = [tmp_path / str(jobs) / "set.h5" for jobs in (1, 2)]
+            for jobs, path in zip((1, 2), paths):
+                self.extract(path, catalogue, jobs=jobs, device="cpu")
+            assert torch.get_num_threads() == 3
+        finally:
+            torch.set_num_threads(before)
         assert paths[0].read_bytes() == paths[1].read_bytes()
-        assert torch.get_num_threads() == threads
+        assert len(found) > 1 and {n_threads for _, n_threads in found} == {1}
 
     def test_same_bytes_from_packed_fields_and_from_files(self, catalogue, tmp_path):
         made = self.extract(tmp_path / "files" / "set.h5", catalogue)

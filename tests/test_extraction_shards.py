@@ -80,12 +80,21 @@ def test_faults_of_all_shards_are_listed(catalogue, tmp_path):
     path = tmp_path / "set.h5"
     options = {**OPTIONS, "on_error": "skip"}
     first = extract_features(path, catalogue, FAMILIES, shard=Shard(0, 2), **options)
+    assert (first.n_fields, first.n_missing) == (5, 5)
     assert list(first.skipped) == ["field2"] and not first.skipped_path.exists()
     last = extract_features(path, catalogue, FAMILIES, shard=Shard(1, 2), **options)
     assert list(last.skipped) == ["field2", "field3"]
     assert pd.read_csv(last.skipped_path)["image_id"].tolist() == ["field2", "field3"]
     with open_store(path) as store:
         assert store.image_ids == catalogue.index.drop(["field2", "field3"]).tolist()
+
+
+def test_what_is_finished_is_counted_without_the_faults_of_others(catalogue, tmp_path):
+    Path(catalogue.loc["field1", "red"]).unlink()
+    path, options = tmp_path / "set.h5", {**OPTIONS, "on_error": "skip"}
+    extract_features(path, catalogue, FAMILIES, shard=Shard(1, 3), **options)
+    made = extract_features(path, catalogue, FAMILIES, shard=Shard(0, 3), **options)
+    assert (made.n_fields, made.n_missing, made.skipped) == (7, 3, {})
 
 
 def test_a_fault_of_another_shard_is_not_left_out_unasked(catalogue, tmp_path):

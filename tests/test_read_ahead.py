@@ -45,6 +45,18 @@ def test_no_more_is_taken_than_said():
     assert ahead_threads() == []
 
 
+def test_what_has_not_begun_is_not_begun_when_nobody_listens_any_more():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.02)
+
+    with closing(in_threads(work, range(100), threads=1, ahead=40)) as results:
+        next(results)
+    assert len(begun) < 20
+
+
 def test_an_exception_is_of_its_item():
     results = in_threads(lambda item: 1 // item, [1, 0, 1], threads=2, ahead=2)
     assert next(results).result() == 1

@@ -24,6 +24,12 @@ def test_shards_are_counted_from_zero():
             Shard.parse(text)
 
 
+@pytest.mark.parametrize("index, count", [(-1, 2), (2, 2), (0, 0)])
+def test_a_shard_that_is_none_is_refused(index, count):
+    with pytest.raises(InputError, match="is not I/N with I from 0"):
+        Shard(index, count)
+
+
 SLURM = {"SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_STEP": "1"}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import disk_guard
+from hpastack.files import disk_guard, flush_folder
 from hpastack.store.header import (
     MAX_MEMBERS,
     PREDICTIONS,
@@ -83,10 +83,16 @@ class StoreWriter:
         self._check_n_members()
         if self.path.exists() and not overwrite:
             raise InputError(f"{self.path} exists; give --overwrite to replace it")
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a folder; remove it, or choose another name")
         self.block_size = block_size
         self.parts = self.path.with_name(self.path.name + ".parts")
         digest = content_digest(header.attributes(), header.columns, self.image_ids, self.fold)
-        self._folder = PartFolder(self.parts, f"{digest} {header.storage} {n_members}")
+        self._storage = np.dtype(header.storage).newbyteorder("<")
+        self._folder = PartFolder(
+            self.parts, f"{digest} {header.storage} {n_members}",
+            self._storage, len(header.columns), n_members, self._is_test,
+        )  # fmt: skip
 
     def _check_n_members(self) -> None:
         if not 0 <= self.n_members <= MAX_MEMBERS:
@@ -119,6 +125,10 @@ class StoreWriter:
         blocks = (rows[i : i + self.block_size] for i in range(0, len(rows), self.block_size))
         left = (block[~is_finished[block]] for block in blocks)
         return [block for block in left if len(block)]
+
+    def drop(self) -> None:
+        """Begin from scratch: remove what is finished."""
+        self._folder.clear()
 
     def faults(self) -> dict[str, str]:
         """Return the fields that were set aside and not finished since, with the reasons."""
@@ -160,7 +170,10 @@ class StoreWriter:
             If a shape does not fit, a value is infinite, or is NaN where the
             header does not allow it (members never are), is too large for the
             storage, or the values of a test field are not the mean of its
-            members; the id and column are named. Also if the disk is full.
+            members; the id and column are named. Also if the disk is full, or
+            another process has published the store meanwhile.
+        ValueError
+            If rows do not ascend, or are set aside too.
         """
         rows = np.asarray(rows, dtype=np.int64)
         values = np.asarray(values, dtype=np.float32)
@@ -172,13 +185,19 @@ class StoreWriter:
         self._refuse(bad, values, image_ids)
         stored = self._stored(values, image_ids)
         kept = self._checked_members(members, values, rows)
-        with disk_guard(self.parts, _ROOM):
-            self._folder.write(Part(rows, stored, kept, dict(faults or {})))
+        try:
+            with disk_guard(self.parts, _ROOM):
+                self._folder.write(Part(rows, stored, kept, dict(faults or {})))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.parts} is gone: another process has published the store, or removed the "
+                "folder; run it again"
+            ) from None
 
     def _stored(self, values: np.ndarray, image_ids: Sequence[str]) -> np.ndarray:
         """Return the values as they are kept."""
         with np.errstate(over="ignore"):
-            stored = values.astype(np.dtype(self.header.storage).newbyteorder("<"))
+            stored = values.astype(self._storage)
         remedy = f", which is too large for {self.header.storage}; set storage to float32"
         self._refuse(np.isinf(stored), values, image_ids, remedy)
         return stored
@@ -240,6 +259,7 @@ class StoreWriter:
             with disk_guard(self.parts, _ROOM):
                 self._join(temporary, kept)
             os.replace(temporary, self.path)
+            flush_folder(self.path.parent)  # before the parts go
         except (FileNotFoundError, InputError):
             if not self._is_published(kept):
                 raise
@@ -270,9 +290,8 @@ class StoreWriter:
             file.create_dataset("columns", data=fixed_strings(self.header.columns))
             if self.fold is not None:
                 file.create_dataset("fold", data=self.fold[kept].astype(np.int32))
-            storage = np.dtype(self.header.storage).newbyteorder("<")
             places = {
-                "values": _reserve(file, "values", (n, d), storage),
+                "values": _reserve(file, "values", (n, d), self._storage),
                 "checksums": _reserve(file, "checksums", (n,), np.dtype("<u4")),
             }
             if self.n_members:
@@ -365,6 +384,7 @@ def write_store(
     writer = StoreWriter(
         path, header, image_ids, fold=fold, n_members=n_members, overwrite=overwrite
     )
+    writer.drop()  # a killed call may have left parts of other values
     try:
         if values.ndim != 2 or len(values) != len(writer.image_ids):
             raise InputError(

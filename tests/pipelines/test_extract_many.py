@@ -52,6 +52,8 @@ def store(workspace):
 def whole(workspace):
     """The bytes of a store made in one go, which is removed again."""
     assert extract(workspace) == 0
+    # The commands before this one have put it back as well.
+    assert signal.getsignal(signal.SIGTERM) is not signal.default_int_handler
     data = store(workspace).read_bytes()
     store(workspace).unlink()
     return data
