@@ -1,6 +1,6 @@
 """What the engine costs beside decoding, and that its memory does not grow with the fields.
 
-    python -m benchmarks.engine [--size 512] [--fields 240] [--rounds 7]
+    python -m benchmarks.engine [--size 512] [--fields 480] [--rounds 7]
 
 The rate of a whole extraction of a trivial feature (the mean of each stain), from files to the
 published store, over that of decoding alone with as many threads; in turns in one run, medians
@@ -38,7 +38,7 @@ _N_DRAWN = 24  # different fields; more are copies of these under other ids
 
 
 def main(
-    size: int = 512, n_fields: int = 240, rounds: int = 7, n_measured: int = 48,
+    size: int = 512, n_fields: int = 480, rounds: int = 7, n_measured: int = 48,
     n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
 ) -> None:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ def _memory(numbers: Sequence[int], n_columns: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--fields", type=int, default=240)
+    parser.add_argument("--fields", type=int, default=480)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     main(args.size, args.fields, args.rounds)
