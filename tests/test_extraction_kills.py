@@ -83,7 +83,7 @@ def assert_whole_or_absent(path, expected):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "backend, jobs, shards, n_kills",
-    [("threads", 1, 1, 15), ("threads", 2, 1, 15), ("loky", 2, 1, 10), ("threads", 1, 2, 15)],
+    [("threads", 1, 1, 50), ("threads", 2, 1, 50), ("loky", 2, 1, 50), ("threads", 2, 2, 50)],
 )
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     noise_fields, tmp_path, backend, jobs, shards, n_kills

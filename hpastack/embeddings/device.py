@@ -26,14 +26,17 @@ def choose_device(device: str = "auto"):
     Raises
     ------
     InputError
-        If there is no such device on this machine.
+        If there is no such device on this machine, or ``LOCAL_RANK`` is no number.
     """
     if device == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
         if "LOCAL_RANK" not in os.environ:
             return torch.device("cuda")
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        rank = os.environ["LOCAL_RANK"]
+        if not rank.isdecimal():
+            raise InputError(f"LOCAL_RANK is {rank!r}, which is no number; name a device")
+        return torch.device("cuda", int(rank) % torch.cuda.device_count())
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)

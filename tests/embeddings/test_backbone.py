@@ -208,6 +208,17 @@ def test_wrong_options():
         choose_device("cuda:99")
     with pytest.raises(InputError, match="not on this machine"):
         choose_device("toaster")
+
+
+@pytest.mark.parametrize("rank, index", [("0", 0), ("1", 1), ("5", 1)])
+def test_processes_of_a_launcher_take_the_gpus_in_turn(monkeypatch, rank, index):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert choose_device() == torch.device("cuda", index)
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(InputError, match="LOCAL_RANK is 'first', which is no number"):
+        choose_device()
     model = create_backbone("test_resnet", weights="random", size=32)
     with pytest.raises(InputError, match="the model takes"):
         embed_batch(model, np.zeros((1, 3, 32, 32), np.float32))
