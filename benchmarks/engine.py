@@ -21,20 +21,16 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
+from benchmarks.drawn_fields import write_drawn_fields
 from benchmarks.memory import peak_megabytes
 from hpastack import extraction
-from hpastack.channels import STAINS
 from hpastack.cpu_budget import cpu_budget, one_thread_each
-from hpastack.images import check_fields, read_field, stain_rows
+from hpastack.images import read_field, stain_rows
 from hpastack.read_ahead import in_threads
-from hpastack.synthetic import draw_field
 from hpastack.workers import backend, spread
-
-_N_DRAWN = 24  # different fields; more are copies of these under other ids
 
 
 def main(
@@ -42,7 +38,7 @@ def main(
     n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
 ) -> None:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        fields = draw(Path(folder), size, n_fields)
+        fields = write_drawn_fields(Path(folder), size, n_fields)
         jobs = cpu_budget()
         # Files are read from memory in every round alike.
         decode(fields, size, jobs)
@@ -64,21 +60,6 @@ def main(
         measure("loky")  # the processes start once
         _show(f"all hand-crafted features at {size} px, {jobs} workers", ways, n_measured, rounds)
     _memory(n_in_memory, n_columns)
-
-
-def draw(folder: Path, size: int, n_fields: int) -> pd.DataFrame:
-    """Write drawn fields; return their catalogue."""
-    rows = {}
-    for number in range(min(n_fields, _N_DRAWN)):
-        field = draw_field(f"{number % 28}", size=size, seed=number)
-        rows[f"field{number}"] = {s: str(folder / f"{number}_{s}.png") for s in STAINS}
-        for path, pixels in zip(rows[f"field{number}"].values(), field):
-            cv2.imwrite(path, np.rint(pixels * 255).astype(np.uint8))
-    drawn = pd.DataFrame.from_dict(rows, orient="index")
-    drawn = drawn.join(check_fields(drawn, progress=False)[0])
-    copies = drawn.iloc[np.arange(n_fields) % len(drawn)]
-    copies.index = pd.Index([f"field{number}" for number in range(n_fields)], name="image_id")
-    return copies
 
 
 def decode(fields: pd.DataFrame, size: int, threads: int) -> None:
@@ -142,7 +123,9 @@ def _memory(numbers: Sequence[int], n_columns: int) -> None:
     found = []
     for n_fields in numbers:
         with tempfile.TemporaryDirectory() as folder:
-            draw(Path(folder), 128, n_fields).to_pickle(Path(folder) / "fields.pickle")
+            write_drawn_fields(Path(folder), 128, n_fields).to_pickle(
+                Path(folder) / "fields.pickle"
+            )
             words = [sys.executable, "-c", code, folder, str(n_columns)]
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
         found.append(json.loads(done.stdout.splitlines()[-1]))

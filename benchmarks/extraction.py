@@ -23,29 +23,24 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import cv2
 import joblib
 import numpy as np
-import pandas as pd
 import timm
 import torch
 
+from benchmarks.drawn_fields import write_drawn_fields
 from benchmarks.memory import peak_megabytes
 from hpastack.channels import STAINS
 from hpastack.cpu_budget import one_thread_each
 from hpastack.embeddings import autocast, create_backbone, network_inputs
 from hpastack.extraction import extract_embeddings
-from hpastack.images import check_fields
 from hpastack.packed import PackedFields
 from hpastack.packing import pack_fields
 from hpastack.squares import iter_squares
 from hpastack.store import open_store
-from hpastack.synthetic import draw_field
 
 #: Backbones that are timed on a GPU, with the batch that is common for them at 512 px.
 ON_GPU = {"resnet50": 64, "densenet121": 64}
-
-_N_DRAWN = 24  # different fields; more are copies of these under other ids
 
 
 def main(
@@ -72,19 +67,8 @@ class Fields:
     def __init__(self, folder: Path, size: int, n_fields: int):
         self.folder, self.size = folder, size
         folder.mkdir(exist_ok=True)
-        rows = {}
-        for number in range(min(n_fields, _N_DRAWN)):
-            field = draw_field(f"{number % 28}", size=size, seed=number)
-            rows[f"field{number}"] = {s: str(folder / f"{number}_{s}.png") for s in STAINS}
-            for stain, pixels in zip(STAINS, field):
-                path = rows[f"field{number}"][stain]
-                cv2.imwrite(path, np.rint(pixels * 255).astype(np.uint8))
-        drawn = pd.DataFrame.from_dict(rows, orient="index")
-        drawn = drawn.join(check_fields(drawn, progress=False)[0])
-        copies = drawn.iloc[np.arange(n_fields) % len(drawn)]
-        copies.index = pd.Index([f"field{number}" for number in range(n_fields)], name="image_id")
-        self.catalogue = copies
-        self.packed = pack_fields(folder / "fields.h5", copies, size, progress=False)
+        self.catalogue = write_drawn_fields(folder, size, n_fields)
+        self.packed = pack_fields(folder / "fields.h5", self.catalogue, size, progress=False)
 
     def __len__(self):
         return len(self.catalogue)

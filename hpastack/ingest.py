@@ -16,9 +16,8 @@ import pandas as pd
 
 from hpastack.errors import InputError, shorten
 from hpastack.labels import Vocabulary
-from hpastack.tables import read_text_table
+from hpastack.tables import ID_NAMES, read_text_table
 
-ID_COLUMNS = ("id", "image_id")
 _LABEL_SET_COLUMNS = ("predicted", "target")
 
 
@@ -312,7 +311,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except ImportError:
         raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
-    return table if table.index.name not in ID_COLUMNS else table.reset_index()
+    return table if table.index.name not in ID_NAMES else table.reset_index()
 
 
 def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
@@ -360,7 +359,7 @@ def _column_names(path: Path, n_columns: int) -> list[str] | None:
 
 def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     for column in table.columns:
-        if str(column).lower() in ID_COLUMNS:
+        if str(column).lower() in ID_NAMES:
             return table.set_index(column)
     raise InputError(f"{path} has no column 'Id' or 'image_id'; it has {shorten(table.columns)}")
 

@@ -34,9 +34,7 @@ class Shard:
 
     def __post_init__(self):
         if not 0 <= self.index < self.count:
-            raise InputError(
-                f"shard '{self}' is not I/N with I from 0 to N - 1, such as 0/4 for the first of 4"
-            )
+            raise _no_shard(str(self))
 
     def __str__(self):
         return f"{self.index}/{self.count}"
@@ -56,10 +54,14 @@ class Shard:
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if match is None:
-            raise InputError(
-                f"shard {text!r} is not I/N with I from 0 to N - 1, such as 0/4 for the first of 4"
-            )
+            raise _no_shard(text)
         return cls(int(match[1]), int(match[2]))
+
+
+def _no_shard(text: str) -> InputError:
+    return InputError(
+        f"shard {text!r} is not I/N with I from 0 to N - 1, such as 0/4 for the first of 4"
+    )
 
 
 def environment_shard(environment: Mapping[str, str] = os.environ) -> tuple[Shard, str]:

@@ -15,7 +15,8 @@ from hpastack.errors import InputError, shorten
 
 StrPath = str | os.PathLike[str]
 
-_ID_NAMES = ("id", "image_id")
+#: What a column of image ids is called, in any case.
+ID_NAMES = ("id", "image_id")
 # Turned into columns at once: in these a cell takes a fraction of the room of a text of Python.
 _CELLS = 2**18
 _QUOTED = re.compile(r'"[^"]*"')
@@ -111,7 +112,7 @@ def read_id_table(path: StrPath) -> pd.DataFrame:
         If the file cannot be read.
     """
     frame = read_text_table(path)
-    frame = frame.set_index(named_column(frame, _ID_NAMES, path)).rename_axis("image_id")
+    frame = frame.set_index(named_column(frame, ID_NAMES, path)).rename_axis("image_id")
     check_ids(frame.index, path)
     return frame
 

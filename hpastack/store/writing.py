@@ -137,9 +137,7 @@ class StoreWriter:
 
     def n_missing(self) -> int:
         """Return how many rows are neither finished nor set aside."""
-        is_finished, faults = self._state()
-        is_finished[list(faults)] = True
-        return int(np.count_nonzero(~is_finished))
+        return _n_missing(*self._state())
 
     def _state(self) -> tuple[np.ndarray, dict[int, str]]:
         is_finished = np.zeros(len(self.image_ids), bool)
@@ -270,8 +268,8 @@ class StoreWriter:
         return self.path
 
     def _kept_rows(self) -> list[int]:
-        n_missing = self.n_missing()
         is_finished, faults = self._state()
+        n_missing = _n_missing(is_finished, faults)
         if n_missing:
             raise ValueError(f"{self.path}: {n_missing} rows are not finished")
         if not is_finished.any():
@@ -390,23 +388,28 @@ def write_store(
             raise InputError(
                 f"{path}: values of shape {values.shape} for {len(writer.image_ids)} fields"
             )
-        if members is None:
-            for block in writer.pending():
-                writer.write(block, values[block])
-            return writer.publish()
-        members = np.asarray(members, dtype=np.float32)
-        wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
-        if members.shape != wanted:
-            raise InputError(f"{path}: members of shape {members.shape} instead of {wanted}")
-        # Where the test fields of each block begin among all test fields.
-        before = np.concatenate([[0], np.cumsum(writer.fold == -1)])
+        if members is not None:
+            members = np.asarray(members, dtype=np.float32)
+            wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
+            if members.shape != wanted:
+                raise InputError(f"{path}: members of shape {members.shape} instead of {wanted}")
+            # Where the test fields of each block begin among all test fields.
+            before = np.concatenate([[0], np.cumsum(writer.fold == -1)])
         for block in writer.pending():
-            of_block = members[:, before[block[0]] : before[block[-1] + 1]]
+            of_block = None
+            if members is not None:
+                of_block = members[:, before[block[0]] : before[block[-1] + 1]]
             writer.write(block, values[block], of_block)
         return writer.publish()
     except InputError:
         shutil.rmtree(writer.parts, ignore_errors=True)
         raise
+
+
+def _n_missing(is_finished: np.ndarray, faults: Mapping[int, str]) -> int:
+    is_known = is_finished.copy()
+    is_known[list(faults)] = True
+    return int(np.count_nonzero(~is_known))
 
 
 def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
