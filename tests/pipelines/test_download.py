@@ -115,6 +115,8 @@ def start(ids, server, *options):
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.download", *arguments(ids, server, *options)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # In the background of a shell all that is started ignores SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

@@ -139,13 +139,19 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def heed_sigint():
+    """For a process to start with: in the background of a shell all that is started ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_cleanly_what_was_measured_is_kept(workspace, number):
     expected = whole(workspace)
     command = [sys.executable, "-c", SLOW, "small", "--workspace", str(workspace), "--jobs", "1"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_sigint,
+    )  # fmt: skip
     for _ in range(4):
         assert process.stdout.readline() == "measured\n"
     process.send_signal(number)
@@ -168,7 +174,7 @@ def test_ctrl_c_reaches_processes_and_prints_a_line(workspace):
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=heed_sigint,
     )  # fmt: skip
     for _ in range(4):
         assert process.stdout.readline() == "measured\n"
