@@ -29,7 +29,7 @@ from benchmarks import (
     stores,
     synthetic,
 )
-from hpastack.store import package_versions
+from hpastack.files import package_versions
 
 
 def _processor() -> str:

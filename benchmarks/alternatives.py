@@ -20,7 +20,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from xgboost import XGBClassifier
 
 from benchmarks.stack_data import RealSet
-from hpastack.models.consensus import clipped_logits
+from hpastack.stack.consensus import clipped_logits
 
 #: The scheme of the eighth place as it is run here; see `eighth_place`.
 EIGHTH_PLACE = {

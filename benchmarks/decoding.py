@@ -24,9 +24,8 @@ import skimage.io
 from PIL import Image
 
 from benchmarks import REAL_DATA
-from hpastack.channels import STAINS
-from hpastack.images import read_field
-from hpastack.read_ahead import in_threads
+from hpastack.fields import STAINS, read_field
+from hpastack.parallel import in_threads
 from hpastack.synthetic import draw_field
 
 _REAL_FIELD = "000a6c98-bb9b-11e8-b2b9-ac1f6b6435d0"

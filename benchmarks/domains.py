@@ -12,10 +12,14 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from hpastack.adversarial import adversarial_check
 from hpastack.clusters import clusters_from_keys, read_duplicate_lists
-from hpastack.domains import domain_agreement, domain_clusters, reference_columns
 from hpastack.features import field_features
+from hpastack.similarity import (
+    adversarial_check,
+    domain_agreement,
+    domain_clusters,
+    reference_columns,
+)
 from hpastack.synthetic import synthetic_dataset
 
 FAMILIES = ["intensity", "texture"]

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hpastack.channels import STAINS
-from hpastack.images import check_fields
+from hpastack.fields import STAINS, check_fields
 from hpastack.synthetic import draw_field
 
 _N_DRAWN = 24  # different fields; more are copies of these under other ids

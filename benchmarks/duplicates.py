@@ -16,14 +16,14 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks.memory import peak_megabytes
-from hpastack.duplicates import (
+from hpastack.clusters import (
     FieldHashes,
     duplicate_pairs,
     hash_fields,
     near_duplicates,
     shifted_pairs,
 )
-from hpastack.duplicates.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS
+from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS
 from hpastack.synthetic import draw_field, synthetic_dataset
 
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)

@@ -26,11 +26,9 @@ import pandas as pd
 
 from benchmarks.drawn_fields import write_drawn_fields
 from benchmarks.memory import peak_megabytes
-from hpastack import extraction
-from hpastack.cpu_budget import cpu_budget, one_thread_each
-from hpastack.images import read_field, stain_rows
-from hpastack.read_ahead import in_threads
-from hpastack.workers import backend, spread
+from hpastack.extraction import engine, extract_features
+from hpastack.fields import read_field, stain_rows
+from hpastack.parallel import backend, cpu_budget, in_threads, one_thread_each, spread
 
 
 def main(
@@ -51,7 +49,7 @@ def main(
 
         def measure(where: str) -> None:
             with backend(where):
-                extraction.extract_features(
+                extract_features(
                     Path(folder) / "made.h5", few, size=size, jobs=jobs, overwrite=True,
                     progress=False,
                 )  # fmt: skip
@@ -78,10 +76,10 @@ def trivial(folder: Path, fields: pd.DataFrame, size: int, jobs: int, n_columns:
     def measure(rows: pd.DataFrame):
         return spread(_means, ((row, size, n_columns) for row in stain_rows(rows)), jobs)
 
-    made = extraction._extract(
+    made = engine.extract(
         folder / "trivial.h5", fields, measure,
         columns=[f"mean_{number}" for number in range(n_columns)], kind="label_free", record={},
-        block_size=extraction._BLOCK_SIZE, shard=extraction.WHOLE, on_error="raise",
+        shard=engine.WHOLE, on_error="raise",
         overwrite=True, progress=False,
     )  # fmt: skip
     return made.path

@@ -30,13 +30,10 @@ import torch
 
 from benchmarks.drawn_fields import write_drawn_fields
 from benchmarks.memory import peak_megabytes
-from hpastack.channels import STAINS
-from hpastack.cpu_budget import one_thread_each
-from hpastack.embeddings import autocast, create_backbone, network_inputs
+from hpastack.backbones import autocast, create_backbone, network_inputs
 from hpastack.extraction import extract_embeddings
-from hpastack.packed import PackedFields
-from hpastack.packing import pack_fields
-from hpastack.squares import iter_squares
+from hpastack.fields import STAINS, PackedFields, iter_squares, pack_fields
+from hpastack.parallel import one_thread_each
 from hpastack.store import open_store
 
 #: Backbones that are timed on a GPU, with the batch that is common for them at 512 px.
@@ -83,7 +80,7 @@ class Fields:
             "create_backbone": lambda *_, **__: model,
             "embedding_dimension": lambda model: model.num_features,
         }
-        with mock.patch.multiple("hpastack.embeddings", **ready):
+        with mock.patch.multiple("hpastack.backbones", **ready):
             made = extract_embeddings(
                 self.folder / "made.h5", self.catalogue, "ready", packed=packed, size=self.size,
                 weights="random", overwrite=True, progress=False, **options,

@@ -13,12 +13,12 @@ import pandas as pd
 from lightgbm import LGBMClassifier
 from sklearn.metrics import f1_score
 
-from hpastack.features import FAMILIES, chosen_families, feature_columns, field_features
+from hpastack.features import chosen_families, feature_columns, field_features
+from hpastack.features.registry import FAMILIES
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_average_precision
-from hpastack.synthetic import draw_field
-from hpastack.synthetic.cells import CELL_LINES
+from hpastack.synthetic import CELL_LINES, draw_field
 
 WELLS = 12
 FIELDS_A_WELL = 3

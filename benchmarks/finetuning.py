@@ -20,7 +20,7 @@ import yaml
 from benchmarks.feature_patterns import out_of_fold
 from benchmarks.leakage import run_pipeline
 from hpastack.catalogue import read_catalogue
-from hpastack.channels import STAINS
+from hpastack.fields import STAINS
 from hpastack.folds import read_fold_plan
 from hpastack.labels import HPA_2018
 from hpastack.metrics import (

@@ -39,10 +39,10 @@ from benchmarks.simulated_predictions import (
     simulate,
     stack_probabilities,
 )
+from hpastack.calibration import apply_thresholds
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import macro_average_precision, macro_f1
-from hpastack.models.consensus import clipped_logits
-from hpastack.models.thresholds import apply_thresholds
+from hpastack.stack.consensus import clipped_logits
 
 SEEDS = range(10)
 POLICIES = ("shrunk", "per-label")

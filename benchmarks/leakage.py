@@ -22,7 +22,7 @@ from sklearn.model_selection import KFold
 
 from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_average_precision, macro_f1
-from hpastack.models.stack_files import load_stack
+from hpastack.stack import load_stack
 
 N_SPLITS = 4
 SIZE = 128

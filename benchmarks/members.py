@@ -22,9 +22,9 @@ from benchmarks.simulated_predictions import (
     simulate,
     stack_probabilities,
 )
+from hpastack.calibration import apply_thresholds
 from hpastack.metrics import expected_calibration_error, macro_average_precision, macro_f1
-from hpastack.models.stacking import StackClassifier
-from hpastack.models.thresholds import apply_thresholds
+from hpastack.stack import StackClassifier
 
 SEEDS = range(5)
 

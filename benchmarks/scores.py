@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpastack.calibration import apply_thresholds, best_thresholds
 from hpastack.metrics import (
     brier_score,
     cluster_draws,
@@ -16,7 +17,6 @@ from hpastack.metrics import (
     multilabel_log_loss,
     score_interval,
 )
-from hpastack.models.thresholds import apply_thresholds, best_thresholds
 
 N_DRAWS = 200
 

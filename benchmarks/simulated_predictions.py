@@ -24,7 +24,7 @@ import pandas as pd
 from scipy.special import expit
 
 from hpastack.folds import MultilabelStratifiedGroupKFold
-from hpastack.models.stacking import StackClassifier
+from hpastack.stack import StackClassifier
 
 #: Share of fields with the commonest and the rarest label.
 COMMONEST, RAREST = 0.4, 0.004

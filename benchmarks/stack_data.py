@@ -17,7 +17,7 @@ import pandas as pd
 import hpastack as hs
 from benchmarks.real_predictions import CNNS
 from hpastack.clusters import clusters_from_keys, read_duplicate_lists
-from hpastack.models.consensus import clipped_logits
+from hpastack.stack.consensus import clipped_logits
 
 N_FOLDS = 5
 N_LABELS = len(hs.HPA_2018)

@@ -74,9 +74,11 @@ def same_trees(data: Path) -> dict:
 
 def _fold_models(real: RealSet, fold) -> np.ndarray:
     """Fit the consensus and both libraries without each fold; return log-odds of their mean."""
-    from hpastack.models.boosting import TreeSettings
-    from hpastack.models.crossfit import CrossFitter, PairFit, Workers
-    from hpastack.models.stack_table import sorted_columns
+    from hpastack.boosting import TreeSettings
+    from hpastack.parallel import Workers
+    from hpastack.stack.cross_fitting import CrossFitter
+    from hpastack.stack.fitted import PairFit
+    from hpastack.stack.inputs import sorted_columns
 
     y = real.y.to_numpy()
     inputs = sorted_columns(real.X, N_LABELS, cnns=real.cnns, logits=(), scores=(), embeddings=())

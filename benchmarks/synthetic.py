@@ -4,8 +4,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hpastack.synthetic import synthetic_dataset
-from hpastack.synthetic.writing import write_dataset
+from hpastack.synthetic import synthetic_dataset, write_dataset
 
 
 def main() -> None:

@@ -13,17 +13,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
-from hpastack.channels import STAINS
 from hpastack.clusters import (
+    PAIR_COLUMNS,
     clusters_from_keys,
+    hash_catalogue,
     label_disagreements,
     leaks,
+    near_duplicates,
+    read_assignment,
     read_duplicate_lists,
     weakest_links,
 )
-from hpastack.domains import read_assignment
-from hpastack.duplicates import PAIR_COLUMNS, hash_catalogue, near_duplicates
 from hpastack.errors import InputError, shorten
+from hpastack.fields import STAINS
 from hpastack.files import publish_text, published
 from hpastack.folds import (
     FoldPlan,
@@ -37,8 +39,8 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
-from hpastack.models.stack_inputs import gather_label_free
 from hpastack.recipes import DuplicatesRecipe, read_recipe
+from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 

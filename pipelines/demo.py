@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 from scipy.special import expit
 
+from hpastack.calibration import apply_thresholds, best_thresholds
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
 from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_average_precision, macro_f1
-from hpastack.models.stack_files import load_stack
-from hpastack.models.thresholds import apply_thresholds, best_thresholds
+from hpastack.stack import load_stack
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command

@@ -13,20 +13,20 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.adversarial import AdversarialCheck, adversarial_check
 from hpastack.catalogue import catalogue_digest, read_catalogue
-from hpastack.domains import (
+from hpastack.clusters import read_assignment
+from hpastack.errors import InputError, shorten
+from hpastack.files import package_versions, publish_text, published
+from hpastack.similarity import (
+    AdversarialCheck,
+    adversarial_check,
     domain_agreement,
     domain_folds,
     domains_of_components,
     field_components,
-    read_assignment,
     reference_columns,
 )
-from hpastack.errors import InputError, shorten
-from hpastack.files import publish_text, published
-from hpastack.models.stack_inputs import gather_label_free
-from hpastack.store import package_versions
+from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 

@@ -6,9 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpastack.channels import STAINS
-from hpastack.download import FAILED_TABLE, HPA_URL, download_fields, read_field_ids, stain_files
-from hpastack.download.addresses import check_template
+from hpastack.download import (
+    FAILED_TABLE,
+    HPA_URL,
+    check_template,
+    download_fields,
+    read_field_ids,
+    stain_files,
+)
+from hpastack.fields import STAINS
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
 
 

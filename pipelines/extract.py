@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from hpastack.brightness import read_stain_statistics
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.extraction import (
@@ -20,7 +19,8 @@ from hpastack.extraction import (
     weights_record,
 )
 from hpastack.features import feature_columns
-from hpastack.packed import find_packed
+from hpastack.fields import find_packed, read_stain_statistics
+from hpastack.parallel import BACKENDS, Shard, backend, environment_shard
 from hpastack.recipes import (
     EmbeddingRecipe,
     HandcraftedRecipe,
@@ -29,9 +29,7 @@ from hpastack.recipes import (
     read_recipe,
     workspace_recipes,
 )
-from hpastack.shards import Shard, environment_shard
 from hpastack.store import is_current, open_store
-from hpastack.workers import BACKENDS, backend
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, run_command
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from hpastack.catalogue import read_catalogue
+from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError, shorten
+from hpastack.fields import find_packed
 from hpastack.folds import check_plan, read_fold_plan
 from hpastack.labels import Vocabulary
-from hpastack.models.cnn_settings import CnnSettings
-from hpastack.packed import find_packed
 from hpastack.recipes import CnnRecipe, read_recipe
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 
 if TYPE_CHECKING:
-    from hpastack.models.cnn_processes import Processes
+    from hpastack.cnn import Processes
 
 
 # What a recipe says of predictions alone.
@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace) -> None:
     if not isinstance(recipe.settings, CnnRecipe):
         raise InputError(f"{recipe.path} is no recipe of type cnn")
     settings = CnnSettings(**_located(recipe.settings.model_dump(exclude={"type"}), workspace))
-    from hpastack.models.cnn_processes import joined_processes
+    from hpastack.cnn import joined_processes
 
     with joined_processes(args.device) as processes:
         _finetune(args, workspace, recipe.name, settings, processes)
@@ -87,8 +87,7 @@ def _finetune(
     args: argparse.Namespace, workspace: Workspace, name: str, settings: CnnSettings,
     processes: Processes,
 ) -> None:  # fmt: skip
-    from hpastack.models.cnn import finetune_folds
-    from hpastack.models.cnn_prediction import predict_store
+    from hpastack.cnn import finetune_folds, predict_store
 
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
@@ -147,7 +146,7 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _check_labels(folder: Path, vocabulary: Vocabulary) -> None:
-    from hpastack.models.cnn_checkpoint import read_checkpoint
+    from hpastack.cnn import read_checkpoint
 
     names = read_checkpoint(folder).vocabulary
     if names != tuple(vocabulary):
@@ -158,8 +157,7 @@ def _check_labels(folder: Path, vocabulary: Vocabulary) -> None:
 
 
 def _lacks_scores(folder: Path, store_path: Path) -> bool:
-    from hpastack.models.cnn_checkpoint import MANIFEST, read_checkpoint
-    from hpastack.models.cnn_curves import SCORES
+    from hpastack.cnn import MANIFEST, SCORES, read_checkpoint
 
     if (folder / SCORES).is_file() or not (folder / MANIFEST).is_file():
         return False
@@ -173,8 +171,7 @@ def _lacks_scores(folder: Path, store_path: Path) -> bool:
 def _write_scores(
     folder: Path, store_path: Path, catalogue: pd.DataFrame, vocabulary: Vocabulary
 ) -> None:
-    from hpastack.models.cnn_checkpoint import PLAN
-    from hpastack.models.cnn_curves import write_scores
+    from hpastack.cnn import PLAN, write_scores
 
     training = catalogue[catalogue["split"] == "train"]
     n_test = len(catalogue) - len(training)

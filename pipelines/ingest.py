@@ -11,8 +11,10 @@ import pandas as pd
 
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError, shorten
-from hpastack.folds import read_fold_table
-from hpastack.ingest import (
+from hpastack.folds import fold_digest, read_fold_table
+from hpastack.store import (
+    KINDS,
+    StoreHeader,
     check_coverage,
     check_probabilities,
     content_digest,
@@ -20,8 +22,8 @@ from hpastack.ingest import (
     prediction_matrix,
     read_table,
     stacked_members,
+    write_store,
 )
-from hpastack.store import KINDS, StoreHeader, fold_digest, write_store
 from hpastack.workspace import Workspace
 from pipelines._command import check_store_name, command_parser, run_command
 

@@ -15,19 +15,13 @@ from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError, shorten
+from hpastack.fields import find_packed, read_field
 from hpastack.files import published
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
-from hpastack.images import read_field
 from hpastack.labels import Vocabulary
-from hpastack.models.stack_inputs import gather_label_free
-from hpastack.neighbours import (
-    NeighbourScores,
-    nearest_fields,
-    neighbour_scores,
-    unit_vectors,
-)
-from hpastack.packed import find_packed
 from hpastack.report.neighbour_sheet import neighbour_sheet
+from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_scores, unit_vectors
+from hpastack.stack import gather_label_free
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
 from pipelines._command import _positive, check_store_name, command_parser, run_command
@@ -154,8 +148,7 @@ def _by_cnn(
     recipe: dict, parts: Path,
 ) -> tuple[NeighbourScores, dict]:  # fmt: skip
     # Here, as neighbours by stores need no torch.
-    from hpastack.models.cnn_checkpoint import read_checkpoint
-    from hpastack.models.cnn_neighbours import cnn_neighbour_scores
+    from hpastack.cnn import cnn_neighbour_scores, read_checkpoint
 
     folder = workspace.models / args.cnn
     checkpoint = read_checkpoint(folder)

@@ -9,16 +9,16 @@ from pathlib import Path
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.files import published
-from hpastack.labels import Vocabulary
-from hpastack.models.new_fields import (
+from hpastack.labels import Vocabulary, write_submission
+from hpastack.stack import (
+    gather_stores,
+    load_stack,
     notes_on_means,
     predict_fields,
     prior_shift,
+    read_manifest,
     shifted_probabilities,
 )
-from hpastack.models.stack_files import load_stack, read_manifest
-from hpastack.models.stack_inputs import gather_stores
-from hpastack.submission import write_submission
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 

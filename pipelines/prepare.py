@@ -29,12 +29,9 @@ from hpastack.catalogue import (
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
+from hpastack.fields import BadField, check_fields, pack_fields, parse_channels
 from hpastack.files import publish_text
-from hpastack.images import BadField, check_fields
-from hpastack.labels import Vocabulary
-from hpastack.locations import Locations, read_locations
-from hpastack.multichannel import parse_channels
-from hpastack.packing import pack_fields
+from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
 from pipelines._command import SKIPPED, _positive, command_parser, printable, run_command
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
 from hpastack.extraction import handcrafted_columns
-from hpastack.models.stack_files import read_manifest
 from hpastack.recipes import (
     CnnRecipe,
     EmbeddingRecipe,
@@ -19,6 +18,7 @@ from hpastack.recipes import (
     read_recipe,
     workspace_recipes,
 )
+from hpastack.stack import read_manifest
 from hpastack.store import is_current
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command

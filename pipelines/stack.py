@@ -12,21 +12,22 @@ from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
-from hpastack.labels import Vocabulary
-from hpastack.models.explaining import write_explanations
-from hpastack.models.new_fields import (
+from hpastack.labels import Vocabulary, replace_labels, write_submission
+from hpastack.recipes import StackRecipe, read_recipe
+from hpastack.stack import (
+    SCORES,
+    StackClassifier,
+    StackInputs,
+    check_replaceable,
+    gather_stores,
     notes_on_means,
     predict_fields,
     prior_shift,
+    save_stack,
     shifted_probabilities,
+    write_explanations,
 )
-from hpastack.models.stack_files import check_replaceable, save_stack
-from hpastack.models.stack_inputs import StackInputs, gather_stores
-from hpastack.models.stack_scores import SCORES
-from hpastack.models.stacking import StackClassifier
-from hpastack.recipes import StackRecipe, read_recipe
 from hpastack.store import PREDICTIONS, open_store
-from hpastack.submission import replace_labels, write_submission
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 

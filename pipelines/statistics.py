@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from hpastack.brightness import stain_statistics
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
+from hpastack.fields import stain_statistics
 from hpastack.files import published
 from hpastack.workspace import Workspace
 from pipelines._command import _positive, command_parser, run_command

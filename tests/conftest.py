@@ -10,9 +10,8 @@ import pytest
 from hpa_server import HpaServer
 
 from hpastack.catalogue import write_catalogue
-from hpastack.channels import STAINS
+from hpastack.fields import STAINS, check_fields
 from hpastack.folds import FoldPlan, write_fold_plan
-from hpastack.images import check_fields
 from hpastack.workspace import Workspace
 
 

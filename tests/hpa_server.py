@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
-from hpastack.channels import STAINS
+from hpastack.fields import STAINS
 
 TINTS = {"red": (0,), "green": (1,), "blue": (2,), "yellow": (0, 1)}
 

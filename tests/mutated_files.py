@@ -21,9 +21,9 @@ import numpy as np
 from image_files import PALETTE, PNG_MAGIC, RGB, chunk, picture, png, saved, tiff
 
 from hpastack.errors import InputError
-from hpastack.images import MAX_PIXELS, read_stain
-from hpastack.images.decoding import open_picture
-from hpastack.images.planes import split_plane
+from hpastack.fields import MAX_PIXELS, read_stain
+from hpastack.fields.formats.decoding import open_picture
+from hpastack.fields.formats.planes import split_plane
 
 SECONDS = 10  # for one file; the largest that is read takes one or two
 ROOM = 3 * 2**30  # beyond what importing takes

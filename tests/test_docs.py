@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpastack as hs
-from hpastack.features import FAMILIES
+from hpastack.features.registry import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

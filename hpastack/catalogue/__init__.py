@@ -18,18 +18,17 @@ from hpastack.catalogue.groups import join_groups
 from hpastack.catalogue.hpa import fill_groups
 from hpastack.catalogue.table import COLUMNS, catalogue_digest, read_catalogue, write_catalogue
 from hpastack.catalogue.targets import correct_targets, read_targets
-from hpastack.files import publish_text
 
 __all__ = [
     "COLUMNS",
+    "Change",
+    "Collection",
     "DEFAULT_SOURCE",
     "DROPPED",
     "LABELS",
     "LABEL_TABLES",
     "NOT_ASKED_FOR",
     "TEST_TABLES",
-    "Change",
-    "Collection",
     "catalogue_digest",
     "changes_text",
     "collect_fields",
@@ -38,7 +37,6 @@ __all__ = [
     "fill_groups",
     "join_groups",
     "list_fields",
-    "publish_text",
     "read_catalogue",
     "read_targets",
     "write_catalogue",

@@ -22,11 +22,10 @@ from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.hpa import match_ids
 from hpastack.catalogue.table import COLUMNS, absolute_paths
 from hpastack.catalogue.targets import LabelTable, map_targets, read_label_table, require_known
-from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.labels import HPA_2018, Vocabulary
-from hpastack.locations import Locations
-from hpastack.tables import named_column, read_id_table
+from hpastack.fields import STAINS
+from hpastack.files import named_column, read_id_table
+from hpastack.labels import HPA_2018, Locations, Vocabulary
 
 StrPath = str | os.PathLike[str]
 
@@ -113,7 +112,7 @@ def collect_fields(
     -------
     Collection
         A path that is missing from a folder stands where the file was
-        expected, for `hpastack.images.check_fields` to report.
+        expected, for `hpastack.fields.check_fields` to report.
 
     Raises
     ------

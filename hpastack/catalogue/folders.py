@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hpastack.catalogue.hpa import download_stem, file_id, is_composite
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
-from hpastack.multichannel import plane_paths
-from hpastack.tables import check_ids
+from hpastack.fields import STAINS, plane_paths
+from hpastack.files import check_ids
 
 #: Names under which the table of labels of a folder is found.
 LABEL_TABLES = ("train.csv", "stage1_train.csv", "labels.csv")
@@ -79,7 +78,7 @@ def find_stain_files(
     ----------
     folders : iterable of Path
     channels : mapping of str to int or str, optional
-        As `hpastack.multichannel.plane_paths`.
+        As `hpastack.fields.multichannel.plane_paths`.
 
     Returns
     -------

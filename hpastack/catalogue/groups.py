@@ -9,7 +9,7 @@ import pandas as pd
 
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import InputError, shorten
-from hpastack.tables import read_id_table
+from hpastack.files import read_id_table
 
 StrPath = str | os.PathLike[str]
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from hpastack.channels import STAINS
+from hpastack.fields import STAINS
 
 _ANTIBODY = r"(?:HPA|CAB)?[0-9]+"
 # Plates of knocked-down genes begin with "si"; some fields were taken again:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.files import publish_text
-from hpastack.tables import check_ids, read_id_table
+from hpastack.fields import STAINS
+from hpastack.files import check_ids, publish_text, read_id_table
 
 StrPath = str | os.PathLike[str]
 

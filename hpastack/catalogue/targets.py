@@ -12,9 +12,8 @@ import pandas as pd
 from hpastack.catalogue.changes import DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
 from hpastack.errors import InputError, shorten
-from hpastack.labels import HPA_2018, Vocabulary
-from hpastack.locations import Locations, UnknownName
-from hpastack.tables import named_column, read_id_table
+from hpastack.files import named_column, read_id_table
+from hpastack.labels import HPA_2018, Locations, UnknownName, Vocabulary
 
 StrPath = str | os.PathLike[str]
 

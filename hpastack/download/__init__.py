@@ -1,14 +1,15 @@
 """Downloading images of the Human Protein Atlas: what a list of ids asks for, and no more."""
 
-from hpastack.download.addresses import HPA_URL, read_field_ids, stain_files
+from hpastack.download.addresses import HPA_URL, check_template, read_field_ids, stain_files
 from hpastack.download.fetcher import Failure
 from hpastack.download.fields import FAILED_TABLE, DownloadReport, download_fields
 
 __all__ = [
-    "FAILED_TABLE",
-    "HPA_URL",
     "DownloadReport",
+    "FAILED_TABLE",
     "Failure",
+    "HPA_URL",
+    "check_template",
     "download_fields",
     "read_field_ids",
     "stain_files",

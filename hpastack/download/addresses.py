@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from hpastack.channels import STAINS
 from hpastack.errors import InputError, shorten
-from hpastack.tables import read_id_table
+from hpastack.fields import STAINS
+from hpastack.files import read_id_table
 
 #: Where the Human Protein Atlas publishes the stains of its fields.
 HPA_URL = "https://images.proteinatlas.org/{antibody}/{plate}_{well}_{field}_{stain}.jpg"

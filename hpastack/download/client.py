@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-import hpastack
+from hpastack import __version__
 from hpastack.download.pacing import retry_after
 from hpastack.download.proxies import Proxy, proxy_for
 
-USER_AGENT = f"hpastack/{hpastack.__version__} (python -m pipelines.download)"
+USER_AGENT = f"hpastack/{__version__} (python -m pipelines.download)"
 MAX_REDIRECTS = 5
 
 _REDIRECTS = (301, 302, 303, 307, 308)

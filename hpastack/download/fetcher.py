@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from hpastack.channels import STAINS
 from hpastack.download.addresses import StainFile
 from hpastack.download.client import Body, Client, Passing, Refused, Stopped
 from hpastack.download.pacing import Pace, growing_wait
 from hpastack.errors import InputError
+from hpastack.fields import STAINS, field_shape, read_stain
 from hpastack.files import flush, published
-from hpastack.images import field_shape, read_stain
 
 #: A file with more bytes is refused; HPA's have a few million at most.
 MAX_BYTES = 2**26

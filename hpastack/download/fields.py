@@ -14,12 +14,12 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.channels import STAINS
 from hpastack.download.addresses import HPA_URL, check_field_ids, check_template, stain_files
 from hpastack.download.fetcher import Failure, Fetcher, Outcome
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 from hpastack.files import published
-from hpastack.read_ahead import in_threads
+from hpastack.parallel import in_threads
 
 #: Name of the table of what could not be had, in the folder of the images.
 FAILED_TABLE = "failed.csv"

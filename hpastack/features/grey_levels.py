@@ -13,8 +13,8 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 
 #: Grey levels over [0, 1].
 N_LEVELS = 256

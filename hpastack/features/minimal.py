@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from hpastack.channels import STAIN_INDEX
 from hpastack.features.grey_levels import N_LEVELS, field_levels, level_counts, otsu_threshold
+from hpastack.fields import STAIN_INDEX
 
 _STAINS = ("red", "green", "blue")
 

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from skimage.segmentation import watershed
 
-from hpastack.channels import STAIN_INDEX
 from hpastack.features.grey_levels import (
     N_LEVELS,
     block_means,
@@ -22,6 +21,7 @@ from hpastack.features.grey_levels import (
     level_counts,
     otsu_threshold,
 )
+from hpastack.fields import STAIN_INDEX
 
 # The smallest nucleus, and the largest hole that is filled, as radii in units.
 _SMALLEST_NUCLEUS = 5.0

@@ -14,12 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import publish_text
+from hpastack.files import publish_text, read_text_table, take_rows
+from hpastack.folds.inputs import indicator_of
 from hpastack.folds.report import check_fold_numbers
-from hpastack.folds.rows import indicator_of
 from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
-from hpastack.store import fold_digest
-from hpastack.tables import read_text_table, take_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,3 +397,26 @@ def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarr
             f"{where}: fold {table['fold'].iloc[row]!r} of {ids[row]} is not a whole number from 0"
         )
     return texts.astype(np.int64).to_numpy()
+
+
+def fold_digest(image_ids: Iterable[str], fold) -> str:
+    """Return the digest that identifies a fold plan.
+
+    Parameters
+    ----------
+    image_ids : iterable of str, length n
+        Training fields, in any order.
+    fold : array-like of int, shape (n,)
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, of the sorted lines ``image_id,fold``.
+
+    Examples
+    --------
+    >>> fold_digest(["b", "a"], [1, 0]) == fold_digest(["a", "b"], [0, 1])
+    True
+    """
+    lines = sorted(f"{image_id},{int(k)}\n" for image_id, k in zip(image_ids, fold, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

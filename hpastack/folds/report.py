@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
 from hpastack.folds.bounds import least_deviation
-from hpastack.folds.rows import group_codes, indicator_of, label_names
+from hpastack.folds.inputs import group_codes, indicator_of, label_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,16 +14,16 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
 from hpastack.errors import InputError
-from hpastack.folds.amounts import group_amounts
-from hpastack.folds.report import labels_missing_from_folds
-from hpastack.folds.rows import (
+from hpastack.folds.assignment import assign
+from hpastack.folds.group_counts import group_amounts
+from hpastack.folds.inputs import (
     balance_levels,
     check_balance,
     group_codes,
     indicator_of,
     label_names,
 )
-from hpastack.folds.search import assign
+from hpastack.folds.report import labels_missing_from_folds
 
 #: Raised whenever the same labels, groups and seed would give other folds.
 ALGORITHM_VERSION = 2

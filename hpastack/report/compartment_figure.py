@@ -5,10 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hpastack.channels import STAIN_INDEX
-from hpastack.features.grey_levels import field_levels
-from hpastack.features.regions import N_RINGS, REGIONS, cell_regions
-from hpastack.features.segmentation import segment_cells
+from hpastack.features import N_RINGS, REGIONS, cell_regions, field_levels, segment_cells
+from hpastack.fields import STAIN_INDEX
 
 #: Colour (RGB) of each region of `REGIONS`.
 REGION_COLOURS = {

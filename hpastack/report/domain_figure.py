@@ -27,7 +27,7 @@ def domains_figure(
     Parameters
     ----------
     components : DataFrame, shape (n, n_components)
-        As `hpastack.domains.field_components`; the first two are drawn.
+        As `hpastack.similarity.components.field_components`; the first two are drawn.
     domains : Series of int
         Indexed as `components`.
     split : Series of {"train", "test"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hpastack.synthetic.fields import composite
+from hpastack.fields import composite
 
 _CAPTION = 34
 _GAP = 4

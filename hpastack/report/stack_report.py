@@ -17,8 +17,7 @@ from tqdm.auto import tqdm
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
 from hpastack.metrics import cluster_bootstrap, f1_scores
-from hpastack.models.stack_files import load_stack, read_manifest
-from hpastack.models.stacking import StackClassifier
+from hpastack.stack import StackClassifier, load_stack, read_manifest
 
 if TYPE_CHECKING:
     from hpastack.report.figures import OutOfFold
@@ -45,7 +44,7 @@ def write_report(
     Parameters
     ----------
     stack_folder : path-like
-        A stack as `hpastack.models.stack_files.save_stack` keeps it.
+        A stack as `hpastack.stack.files.save_stack` keeps it.
     targets : DataFrame of {0, 1}
         True labels of its training fields, indexed by image id (other fields
         are passed over), a column a label, named and ordered as in the stack.

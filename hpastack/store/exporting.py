@@ -12,7 +12,7 @@ import pandas as pd
 
 from hpastack.errors import InputError
 from hpastack.files import published
-from hpastack.progress import Progress, silent
+from hpastack.parallel import Progress, silent
 from hpastack.store.reading import Store, open_store
 
 #: What a store can be exported as.

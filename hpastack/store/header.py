@@ -8,7 +8,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,6 @@ MAX_MEMBERS = 1000
 
 #: Datasets of a store, with the version that brought them.
 DATASETS = {"image_ids": 1, "columns": 1, "values": 1, "fold": 1, "members": 2, "checksums": 4}
-_PACKAGES = (
-    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
-    "lightgbm", "xgboost", "torch", "timm", "lightning"
-)  # fmt: skip
 
 
 # Attributes that the digest of a store is made of, in this order.
@@ -128,29 +123,6 @@ class StoreHeader:
         }
 
 
-def fold_digest(image_ids: Iterable[str], fold) -> str:
-    """Return the digest that identifies a fold plan.
-
-    Parameters
-    ----------
-    image_ids : iterable of str, length n
-        Training fields, in any order.
-    fold : array-like of int, shape (n,)
-
-    Returns
-    -------
-    str
-        SHA-256, in hexadecimal, of the sorted lines ``image_id,fold``.
-
-    Examples
-    --------
-    >>> fold_digest(["b", "a"], [1, 0]) == fold_digest(["a", "b"], [0, 1])
-    True
-    """
-    lines = sorted(f"{image_id},{int(k)}\n" for image_id, k in zip(image_ids, fold, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def content_digest(attributes: Mapping[str, Any], columns, image_ids, fold=None) -> str:
     """Return the digest of all that a store holds beside its numbers.
 
@@ -193,20 +165,3 @@ def row_checksum(values: np.ndarray, members: Iterable[np.ndarray] = ()) -> int:
     for member in members:
         checksum = zlib.crc32(member.data, checksum)
     return checksum
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that shape the values of a store."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def fixed_strings(values) -> np.ndarray:
-    """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
-    # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
-    return np.array([value.encode() for value in values], dtype=np.bytes_)

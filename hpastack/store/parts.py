@@ -16,8 +16,7 @@ import h5py
 import numpy as np
 
 from hpastack.errors import InputError
-from hpastack.files import flush
-from hpastack.store.header import fixed_strings
+from hpastack.files import fixed_strings, flush
 
 # Bytes of the CRC-32 behind the HDF5 file, so that HDF5 is never given a damaged one.
 _CHECKSUM = 4

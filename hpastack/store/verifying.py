@@ -14,7 +14,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import shorten
-from hpastack.progress import Progress, silent
+from hpastack.parallel import Progress, silent
 from hpastack.store.header import content_digest, row_checksum
 from hpastack.store.placement import read_rows, read_whole
 from hpastack.store.reading import Store, open_store

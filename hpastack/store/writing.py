@@ -13,15 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import disk_guard, flush_folder
-from hpastack.store.header import (
-    MAX_MEMBERS,
-    PREDICTIONS,
-    content_digest,
-    fixed_strings,
-    package_versions,
-    row_checksum,
-)
+from hpastack.files import disk_guard, fixed_strings, flush_folder, package_versions
+from hpastack.store.header import MAX_MEMBERS, PREDICTIONS, content_digest, row_checksum
 from hpastack.store.parts import Part, PartFolder
 from hpastack.store.reading import open_store
 

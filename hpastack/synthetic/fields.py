@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hpastack.channels import STAIN_INDEX, STAINS
 from hpastack.errors import InputError, shorten
+from hpastack.fields import STAIN_INDEX, STAINS, composite, to_8_bit
 from hpastack.labels import HPA_2018
 from hpastack.synthetic.cells import CELL_LINES, Cells, grow_cells
 from hpastack.synthetic.drawing import blur, smooth_noise
@@ -269,7 +269,7 @@ def contact_sheet(*, size: int = 256, seed: int = 0, columns: int = 4) -> np.nda
         field = draw_field([label], size=size, seed=seed + label, cell_line=lines[label % 3])
         tile = np.zeros((height, width, 3), np.uint8)
         tile[caption : caption + size, :size] = composite(field)
-        tile[caption : caption + size, size : 2 * size] = _to_bytes(
+        tile[caption : caption + size, size : 2 * size] = to_8_bit(
             field[STAIN_INDEX["green"]]
         )[..., None]  # fmt: skip
         cv2.putText(
@@ -279,25 +279,3 @@ def contact_sheet(*, size: int = 256, seed: int = 0, columns: int = 4) -> np.nda
         top, left = label // columns * height, label % columns * width
         sheet[top : top + height, left : left + width] = tile
     return sheet
-
-
-def composite(field: np.ndarray) -> np.ndarray:
-    """Mix the four stains of a field into one RGB picture.
-
-    Parameters
-    ----------
-    field : ndarray of float, shape (4, H, W)
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        Yellow is added, at half its strength, to red and green.
-    """
-    red, green, blue, yellow = (field[STAIN_INDEX[stain]] for stain in STAINS)
-    mixed = np.stack([red + 0.5 * yellow, green + 0.5 * yellow, blue], axis=-1)
-    return _to_bytes(np.clip(mixed, 0, 1))
-
-
-def _to_bytes(image):
-    return np.rint(image * 255).astype(np.uint8)

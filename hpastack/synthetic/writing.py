@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.channels import STAIN_INDEX, STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAIN_INDEX, STAINS
 from hpastack.synthetic.dataset import SyntheticDataset
 from hpastack.synthetic.fields import draw_field
 

@@ -19,8 +19,8 @@ from hpastack.catalogue import (
     read_targets,
     write_catalogue,
 )
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 from hpastack.labels import Vocabulary
 
 

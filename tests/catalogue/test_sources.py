@@ -7,8 +7,8 @@ import pytest
 
 from hpastack.catalogue import collect_fields, fill_groups, join_groups, list_fields
 from hpastack.catalogue.hpa import is_composite, match_ids
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 
 UUID = "00070df0-bbc3-11e8-b2bc-ac1f6b6435d0"
 

@@ -3,13 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hpastack.download.addresses import (
-    HPA_URL,
-    check_field_ids,
-    check_template,
-    read_field_ids,
-    stain_files,
-)
+from hpastack.download import HPA_URL, check_template, read_field_ids, stain_files
+from hpastack.download.addresses import check_field_ids
 from hpastack.errors import InputError
 
 

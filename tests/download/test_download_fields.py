@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from hpa_server import picture
 
-from hpastack.channels import STAINS
 from hpastack.download import download_fields, fetcher, fields
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 
 IDS = ["57_12_F11_1", "57_12_F11_2", "800_si3_A6_1"]
 QUICK = {"rate": 10_000, "backoff": 0.002, "timeout": 2, "progress": False}

@@ -6,10 +6,10 @@ from reference.block_mean import block_mean
 from skimage.filters import threshold_otsu
 
 from hpastack.errors import InputError
+from hpastack.features import field_levels
 from hpastack.features.grey_levels import (
     block_means,
     check_levels,
-    field_levels,
     grey_levels,
     histogram_quantiles,
     otsu_threshold,

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import hpastack as hs
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
-from hpastack.features import FAMILIES, Family, undefined_columns
+from hpastack.features import undefined_columns
 from hpastack.features.grey_levels import grey_levels
-from hpastack.images import read_field
+from hpastack.features.registry import FAMILIES, Family
+from hpastack.fields import STAINS, read_field
 
 FIELDS = [
     "kaggle/000a6c98-bb9b-11e8-b2b9-ac1f6b6435d0_{}.png",

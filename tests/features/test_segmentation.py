@@ -8,8 +8,8 @@ from scipy import ndimage
 from skimage import morphology
 
 import hpastack as hs
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.features import segment_cells
 from hpastack.features.segmentation import (
     _borders,
     _joined,
@@ -17,9 +17,9 @@ from hpastack.features.segmentation import (
     distance_inside,
     fill_holes,
     remove_specks,
-    segment_cells,
     segment_nuclei,
 )
+from hpastack.fields import STAINS
 
 
 @pytest.mark.parametrize("size", [128, 512, 700])

@@ -7,13 +7,13 @@ from hpastack.folds import (
     FoldPlan,
     audit_folds,
     check_plan,
+    fold_digest,
     labels_digest,
     make_fold_plan,
     read_fold_plan,
     read_fold_table,
     write_fold_plan,
 )
-from hpastack.store import fold_digest
 
 
 class TestPlan:

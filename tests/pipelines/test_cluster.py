@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 from hpastack.folds import read_fold_plan
 from hpastack.store import StoreHeader, write_store
 from hpastack.synthetic import draw_field
@@ -97,13 +97,13 @@ def test_rerun_reads_no_image_and_gives_the_same_bytes(workspace, monkeypatch):
     assert run(workspace) == 0
     names = [name for name in outputs(workspace) if name != "hashes.h5"]
     before = [(workspace / "data" / name).read_bytes() for name in names]
-    monkeypatch.setattr("hpastack.duplicates.hashing.iter_fields", None)
+    monkeypatch.setattr("hpastack.clusters.hashing.iter_fields", None)
     assert run(workspace, "--overwrite", "--jobs", "1") == 0
     assert [(workspace / "data" / name).read_bytes() for name in names] == before
 
 
 def test_killed_while_hashing_goes_on(workspace, monkeypatch):
-    from hpastack.duplicates import hashing
+    from hpastack.clusters import hashing
 
     whole = hashing.iter_fields
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpastack.channels import STAINS
+from hpastack.fields import STAINS
 from hpastack.folds import read_fold_table
 from hpastack.store import StoreHeader, write_store
 from pipelines import domains

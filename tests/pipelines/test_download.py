@@ -12,8 +12,7 @@ import pytest
 from hpa_server import picture
 
 from hpastack.catalogue import read_catalogue
-from hpastack.channels import STAINS
-from hpastack.images import read_stain
+from hpastack.fields import STAINS, read_stain
 from pipelines import prepare
 from pipelines.download import main
 

@@ -12,8 +12,7 @@ import yaml
 
 import hpastack as hs
 from hpastack.catalogue import write_catalogue
-from hpastack.channels import STAINS
-from hpastack.images import check_fields
+from hpastack.fields import STAINS, check_fields
 from hpastack.recipes import read_recipe
 from hpastack.store import StoreHeader, open_store, write_store
 from hpastack.workspace import Workspace

@@ -127,14 +127,14 @@ def test_a_skipped_field_of_a_shard_is_said_and_listed_at_the_end(workspace, cap
 
 SLOW = """
 import sys, time
-from hpastack import extraction
+from hpastack.extraction import handcrafted
 from pipelines.extract import main
-measure = extraction._measure_field
+measure = handcrafted._measure_field
 def slowly(*task):
     time.sleep(0.05)
     print("measured", flush=True)
     return measure(*task)
-extraction._measure_field = slowly
+handcrafted._measure_field = slowly
 sys.exit(main(sys.argv[1:]))
 """
 

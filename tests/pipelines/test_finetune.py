@@ -105,7 +105,7 @@ def test_existing_store_is_refused_before_work(workspace, capsys):
 
 @pytest.mark.parametrize("name", ["cnn_densenet121", "cnn_small"])
 def test_shipped_recipes(tmp_path, name):
-    from hpastack.models.cnn_settings import CnnSettings
+    from hpastack.cnn import CnnSettings
 
     recipe = read_recipe(name, Workspace(tmp_path), folder="models")
     CnnSettings(**recipe.settings.model_dump(exclude={"type"}))

@@ -85,7 +85,7 @@ def test_two_processes_train_and_predict_as_one_does(tmp_path, shapes):
 @pytest.mark.slow
 def test_killed_at_twenty_moments_it_ends_alike(tmp_path, shapes):
     spawn = multiprocessing.get_context("forkserver")
-    spawn.set_forkserver_preload(["hpastack.models.cnn", "pipelines.finetune"])
+    spawn.set_forkserver_preload(["hpastack.cnn.finetuning", "pipelines.finetune"])
     moments = random.Random(5)
     changes = {"backbone": "test_resnet", "epochs": 3, "drop_rate": 0.2}
 

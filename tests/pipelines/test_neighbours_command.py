@@ -9,7 +9,7 @@ from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
 from hpastack.folds import FoldPlan, read_fold_plan, write_fold_plan
 from hpastack.metrics import macro_average_precision
-from hpastack.models.stack_inputs import gather_stores
+from hpastack.stack import gather_stores
 from hpastack.store import StoreHeader, open_store, write_store
 from hpastack.workspace import Workspace
 from pipelines import extract, finetune, neighbours

@@ -6,9 +6,7 @@ import pandas as pd
 import pytest
 
 from hpastack.catalogue import read_catalogue
-from hpastack.channels import STAINS
-from hpastack.images import read_field
-from hpastack.packed import PackedFields
+from hpastack.fields import STAINS, PackedFields, read_field
 from hpastack.workspace import Workspace
 from pipelines.prepare import main
 

@@ -6,7 +6,7 @@ import pytest
 
 from hpastack.folds import FoldPlan, write_fold_plan
 from hpastack.labels import Vocabulary
-from hpastack.models.stacking import StackClassifier
+from hpastack.stack import StackClassifier
 from pipelines import prepare, report
 
 N = 120

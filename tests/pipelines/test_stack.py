@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpastack.labels import HPA_2018
-from hpastack.models.stack_files import load_stack
+from hpastack.stack import load_stack
 from hpastack.store import open_store
 from pipelines import cluster, ingest, predict, prepare, report, run, stack
 

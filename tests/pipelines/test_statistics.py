@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from hpastack.catalogue import write_catalogue
-from hpastack.channels import STAINS
-from hpastack.images import check_fields
+from hpastack.fields import STAINS, check_fields
 from hpastack.store import open_store
 from pipelines import extract
 from pipelines.statistics import main

@@ -4,9 +4,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import feature, filters, measure, morphology, segmentation
 
-from hpastack.features.compartments import MEANINGS
+from hpastack.features.compartments.compartments import MEANINGS
 from hpastack.features.grey_levels import grey_levels, histogram_quantiles, otsu_threshold
-from hpastack.features.spots import blob_peaks, blob_response
+from hpastack.features.spots.spots import blob_peaks, blob_response
 
 REGIONS = ("outside", "nucleus", "rim", "nucleoli", "perinuclear", "cytoplasm", "edge")
 PERCENTILES = {"p10": 10, "p50": 50, "p90": 90}

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hpastack.models.boosting import SharedBins, staged
-from hpastack.models.consensus import Consensus, log_odds_bound
-from hpastack.models.crossfit import MIN_STOPPING_POSITIVES, stages_of
+from hpastack.boosting import SharedBins, staged
+from hpastack.stack.consensus import Consensus, log_odds_bound
+from hpastack.stack.cross_fitting import MIN_STOPPING_POSITIVES, stages_of
 
 
 def without(inputs, y, clusters, rows):

@@ -4,9 +4,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import feature, filters, measure, morphology
 
-from hpastack.features.fibres import SCALES as RIDGE_SCALES
 from hpastack.features.grey_levels import grey_levels, otsu_threshold
-from hpastack.features.spots import SCALES as BLOB_SCALES
+from hpastack.features.spots.fibres import SCALES as RIDGE_SCALES
+from hpastack.features.spots.spots import SCALES as BLOB_SCALES
 
 
 def sd_of_background(values):

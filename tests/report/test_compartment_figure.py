@@ -3,7 +3,7 @@
 import numpy as np
 
 import hpastack as hs
-from hpastack.features.segmentation import segment_cells
+from hpastack.features import segment_cells
 from hpastack.report.compartment_figure import REGION_COLOURS, compartment_figure
 
 

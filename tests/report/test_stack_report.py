@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.models.stacking import StackClassifier
 from hpastack.report.figures import confusions, precision_recall, reliability_bins
 from hpastack.report.stack_report import write_report
+from hpastack.stack import StackClassifier
 
 # A name that HTML and one that matplotlib would take for markup; a label that never occurs.
 NAMES = ["<b>&", "a $\\frac$ b", "none", *(f"a rather long name of label {k}" for k in range(12))]
@@ -72,7 +72,7 @@ def test_names_and_notes_are_escaped(page):
 
 
 def test_it_says_what_was_fitted_and_what_it_is_worth(made, page):
-    from hpastack.models.stack_files import load_stack
+    from hpastack.stack import load_stack
 
     scores = load_stack(made[0]).cv_results_
     for name in ("macro_f1", "naive_macro_f1", "macro_ap", "naive_macro_ap"):

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.ingest import content_digest
 from hpastack.store import (
     StoreHeader,
     StoreWriter,
+    content_digest,
     open_store,
     store_summary,
     unfinished_rows,

@@ -5,14 +5,8 @@ import numpy as np
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.store import (
-    StoreHeader,
-    StoreWriter,
-    fold_digest,
-    is_current,
-    open_store,
-    write_store,
-)
+from hpastack.folds import fold_digest
+from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
 
 
 def rows(blocks):

@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hpastack.channels import STAIN_INDEX
 from hpastack.errors import InputError
+from hpastack.fields import STAIN_INDEX, composite
 from hpastack.labels import HPA_2018
-from hpastack.synthetic import CELL_LINES, composite, contact_sheet, draw_field
+from hpastack.synthetic import CELL_LINES, contact_sheet, draw_field
 
 GREEN, BLUE = STAIN_INDEX["green"], STAIN_INDEX["blue"]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hpastack.labels import HPA_2018
-from hpastack.synthetic.cells import CELL_LINES, grow_cells
-from hpastack.synthetic.patterns import PATTERNS
+from hpastack.synthetic import CELL_LINES, PATTERNS
+from hpastack.synthetic.cells import grow_cells
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpastack.channels import STAINS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
 from hpastack.synthetic import synthetic_dataset, write_dataset
 
 

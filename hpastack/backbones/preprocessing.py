@@ -1,0 +1,201 @@
+"""How a field is brought into the form that a network was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hpastack.backbones._torch import torch
+from hpastack.errors import InputError, shorten
+from hpastack.fields import STAIN_INDEX, STAINS
+
+#: Ways to scale a field, see `Preprocessing`.
+SCALINGS = ("fixed", "standardised", "min_max")
+#: Ways to bring a field to its size, see `Preprocessing`.
+RESIZES = ("longer_side",)
+
+# Added to what is divided by, so that a blank stain becomes 0: the values that the networks
+# with these scalings were trained with.
+_STANDARDISED_FLOOR = 1e-7
+_MIN_MAX_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Say how a field is brought into the form that a model was trained on.
+
+    A field in [0, 1], with its stains red, green, blue, yellow, is resized, perhaps cropped to a
+    square in it, its stains are put into the order of the network, and their values are scaled.
+
+    Parameters
+    ----------
+    size : int
+        Side of the field, in pixels.
+    mean, sd : tuple of float, one for each of `stains`, in their order
+        For values in [0, 1]; empty where `scaling` takes its numbers from each field.
+    stains : tuple of str
+        The stains that the network sees, in its order: any of the four, each once.
+    scaling : {"fixed", "standardised", "min_max"}
+        ``fixed``: each stain becomes ``(x - mean) / sd``. ``standardised``: the same with the
+        mean and standard deviation of the stain in this very field. ``min_max``: the field
+        becomes ``(x - min) / (max - min)``, with one minimum and maximum over all its stains.
+        The last two look at what the network sees: at the crop, where there is one.
+    crop : int, optional
+        Side of the square that the network sees of a field, in pixels; all of it if left out.
+    resize : {"longer_side"}
+        ``longer_side``: the longer side of the field gets `size` pixels, and the rest of the
+        square is filled with zeros.
+
+    Raises
+    ------
+    InputError
+        If the numbers do not fit the stains, an `sd` is not above 0, a stain is unknown or
+        doubled, there is no such scaling or resizing, or the crop is larger than the field.
+    """
+
+    size: int
+    mean: tuple[float, ...] = ()
+    sd: tuple[float, ...] = ()
+    stains: tuple[str, ...] = STAINS
+    scaling: str = "fixed"
+    crop: int | None = None
+    resize: str = "longer_side"
+
+    def __post_init__(self):
+        unknown = [stain for stain in self.stains if stain not in STAINS]
+        if unknown or not self.stains or len(set(self.stains)) < len(self.stains):
+            raise InputError(
+                f"preprocessing for stains {shorten(self.stains)}; it is any of "
+                f"{', '.join(STAINS)}, each once"
+            )
+        if self.scaling not in SCALINGS:
+            raise InputError(
+                f"preprocessing: scaling {self.scaling!r} is unknown; it is one of "
+                f"{', '.join(SCALINGS)}"
+            )
+        if self.resize not in RESIZES:
+            raise InputError(
+                f"preprocessing: resize {self.resize!r} is unknown; it is one of "
+                f"{', '.join(RESIZES)}"
+            )
+        n_numbers = len(self.stains) if self.scaling == "fixed" else 0
+        if len(self.mean) != n_numbers or len(self.sd) != n_numbers:
+            wanted = (
+                f"needs one mean and one sd for each of {', '.join(self.stains)}"
+                if n_numbers
+                else f"takes no mean and sd with scaling {self.scaling}, but those of each field"
+            )
+            raise InputError(f"preprocessing {wanted}")
+        if not all(sd > 0 for sd in self.sd):
+            raise InputError(f"preprocessing: every sd must be above 0, not {self.sd}")
+        if self.crop is not None and not 0 < self.crop <= self.size:
+            raise InputError(
+                f"preprocessing: a crop of {self.crop} px does not fit fields of {self.size} px"
+            )
+
+    @property
+    def input_size(self) -> int:
+        """Side of what the network sees, in pixels: that of the crop, or of the field."""
+        return self.size if self.crop is None else self.crop
+
+    def crops(self, batch, n: int = 1) -> Iterator[Any]:
+        """Cut the squares that the network sees out of a batch of fields.
+
+        Parameters
+        ----------
+        batch : Tensor or ndarray, shape (n, n_stains, h, w)
+        n : {1, 5}, default=1
+            1: the middle; 5: the four corners, then the middle.
+
+        Yields
+        ------
+        Tensor or ndarray
+            Of `input_size` pixels on each side, as views; the batch itself without a `crop`.
+
+        Raises
+        ------
+        InputError
+            If `n` is another number, the fields are smaller than the crop, or five squares are
+            asked for without a `crop`.
+        """
+        if n not in (1, 5):
+            raise InputError(f"{n} crops of a field; it is 1 or 5")
+        if self.crop is None:
+            if n == 5:
+                raise InputError("five crops of a field need a crop that is smaller than it")
+            yield batch
+            return
+        side, (height, width) = self.crop, batch.shape[2:]
+        if side > height or side > width:
+            raise InputError(f"a crop of {side} px does not fit fields of {height} x {width} px")
+        low, left = height - side, width - side
+        corners = [(0, 0), (0, left), (low, 0), (low, left)] if n == 5 else []
+        for y, x in [*corners, (low // 2, left // 2)]:
+            yield batch[:, :, y : y + side, x : x + side]
+
+    def scale(self, batch):
+        """Put the stains of a batch into the network's order, and scale them.
+
+        Parameters
+        ----------
+        batch : Tensor of float, shape (n, 4, h, w)
+            Values in [0, 1]; stains red, green, blue, yellow.
+
+        Returns
+        -------
+        Tensor, shape (n, len(stains), h, w)
+            On the same device.
+
+        Examples
+        --------
+        >>> green_first = Preprocessing(1, (0.5, 0.0), (0.25, 1.0), ("green", "red"))
+        >>> field = torch.tensor([0.1, 0.75, 0.2, 0.3]).view(1, 4, 1, 1)
+        >>> green_first.scale(field).flatten().tolist()
+        [1.0, 0.10000000149011612]
+        """
+        if self.stains != STAINS:
+            batch = batch[:, [STAIN_INDEX[stain] for stain in self.stains]]
+        if self.scaling == "standardised":
+            sd, mean = torch.std_mean(batch, dim=(2, 3), correction=0, keepdim=True)
+            return (batch - mean) / (sd + _STANDARDISED_FLOOR)
+        if self.scaling == "min_max":
+            low = batch.amin(dim=(1, 2, 3), keepdim=True)
+            high = batch.amax(dim=(1, 2, 3), keepdim=True)
+            return (batch - low) / (high - low + _MIN_MAX_FLOOR)
+        shape = (1, len(self.stains), 1, 1)
+        mean = torch.tensor(self.mean, dtype=batch.dtype, device=batch.device).view(shape)
+        sd = torch.tensor(self.sd, dtype=batch.dtype, device=batch.device).view(shape)
+        return (batch - mean) / sd
+
+    def record(self) -> dict:
+        """Return the preprocessing as a JSON-able dict."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_record(cls, record: dict) -> Preprocessing:
+        """Make the preprocessing that `record` was made from.
+
+        Parameters
+        ----------
+        record : dict
+            Keys that it lacks are those of versions that had only one choice.
+
+        Returns
+        -------
+        Preprocessing
+
+        Raises
+        ------
+        InputError
+            If a key is missing or unknown, or a value is not possible.
+        """
+        try:
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in record.items()
+            }
+            return cls(**values)
+        except (AttributeError, TypeError):
+            raise InputError(f"not a preprocessing record: {shorten(record)}") from None

@@ -1,0 +1,93 @@
+"""LightGBM: trees of a label that start from a margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+
+
+class LightGBM:
+    """Fit, apply and keep LightGBM boosters."""
+
+    suffix = ".txt"
+
+    @staticmethod
+    def bins(x: np.ndarray, settings: TreeSettings) -> Any:
+        """Return a data set whose bins others share."""
+        import lightgbm
+
+        parameters = _lightgbm_parameters(settings, 0, 0, x.shape[1])
+        return lightgbm.Dataset(x, params=parameters).construct()
+
+    @staticmethod
+    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+        """Grow trees on a margin; see `SharedBins.fit`."""
+        import lightgbm
+
+        parameters = _lightgbm_parameters(settings, seed, n_monotone, x.shape[1])
+        data = lightgbm.Dataset(x, y, init_score=margin, params=parameters, reference=bins)
+        booster = lightgbm.Booster(parameters, data)
+        for _ in range(rounds):
+            if booster.update():
+                break  # no split is worth its leaves any more
+        return booster
+
+    @staticmethod
+    def added(model, x, start: int, stop: int) -> np.ndarray:
+        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        if start >= model.current_iteration():
+            return np.zeros(len(x))
+        return np.asarray(
+            model.predict(
+                x, raw_score=True, start_iteration=start, num_iteration=stop - start, num_threads=1
+            )
+        )
+
+    @staticmethod
+    def to_bytes(model) -> bytes:
+        """Return a booster in the library's own format."""
+        return model.model_to_string(num_iteration=-1).encode()
+
+    @staticmethod
+    def predict(model: bytes, x) -> np.ndarray:
+        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=model.decode())
+        return np.asarray(booster.predict(x, raw_score=True, num_threads=1))
+
+    @staticmethod
+    def contributions(model: bytes, x) -> np.ndarray:
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=model.decode())
+        return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
+
+
+def _lightgbm_parameters(settings: TreeSettings, seed: int, n_monotone: int, n_columns: int):
+    parameters = {
+        "objective": "binary",
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.min_leaf,
+        "min_sum_hessian_in_leaf": 1.0,
+        "lambda_l2": settings.l2,
+        "feature_fraction": settings.column_share,
+        "max_bin": settings.bins,
+        "boost_from_average": False,
+        # Bins are shared by labels, so that none may be dropped for the sake of one.
+        "feature_pre_filter": False,
+        "metric": "none",
+        "seed": seed,
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
+    if n_monotone:
+        parameters["monotone_constraints"] = monotone_constraints(n_monotone, n_columns)
+    return parameters

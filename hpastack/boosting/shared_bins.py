@@ -1,0 +1,100 @@
+"""Columns that many labels share, binned once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from hpastack.boosting.libraries import library
+from hpastack.boosting.tree_settings import TreeSettings
+
+#: Fields that bins are made from; more of them hardly move a quantile.
+_MAX_EXAMPLES = 20_000
+
+
+class SharedBins:
+    """Histogram bins made once from a training part and shared by all labels.
+
+    What the labels have in common is binned by its quantiles. A label's own
+    columns are log-odds within a known range and get bins of equal width, the
+    same for every label.
+
+    Parameters
+    ----------
+    shared : ndarray of float32, shape (n, d)
+        The columns that all labels see, of the training fields only.
+    n_logits : int
+        Own columns that are log-odds.
+    bound : float
+        They lie within plus and minus this.
+    scores : ndarray of float32, shape (n_scores, n, n_labels)
+        Own columns of any other range, of the training fields.
+    """
+
+    def __init__(self, shared, n_logits: int, bound: float, scores):
+        rows = np.unique(np.linspace(0, len(shared) - 1, _MAX_EXAMPLES).astype(np.int64))
+        grid = np.linspace(-bound, bound, len(rows), dtype=np.float32)
+        own = [np.repeat(grid[:, None], n_logits, axis=1)]
+        if len(scores):
+            # Each row shows the score of another label, so that all have their share in the bins.
+            own.append(scores[:, rows, np.arange(len(rows)) % scores.shape[2]].T)
+        self._examples = np.concatenate([*own, shared[rows]], axis=1)
+        self._n_logits = n_logits
+        self._n_own = n_logits + len(scores)
+        self._made: dict[tuple, Any] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self):
+        # The libraries' own objects do not travel; a worker process makes them again.
+        return {**self.__dict__, "_made": {}, "_lock": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _of(self, name: str, columns: np.ndarray, settings: TreeSettings):
+        if self._n_own + len(columns) < self._examples.shape[1]:
+            # Screened: columns of this label alone.
+            wanted = np.concatenate([np.arange(self._n_own), self._n_own + columns])
+            return library(name).bins(self._examples[:, wanted], settings)
+        with self._lock:
+            key = (name, settings.bins)
+            if key not in self._made:
+                self._made[key] = library(name).bins(self._examples, settings)
+            return self._made[key]
+
+    def fit(
+        self, name: str, x, y, margin, columns, settings: TreeSettings, *, seed: int, rounds: int
+    ) -> Any:
+        """Fit one label with one library.
+
+        Parameters
+        ----------
+        name : {"lightgbm", "xgboost"}
+        x : ndarray of float32, shape (n, n_own + len(columns))
+            The label's own columns, then `columns` of the shared ones.
+        y : ndarray of float32 {0, 1}, shape (n,)
+        margin : ndarray of float32, shape (n,)
+            Log-odds the trees start from.
+        columns : ndarray of int
+            Which of the shared columns `x` holds.
+        settings : TreeSettings
+        seed, rounds : int
+
+        Returns
+        -------
+        object
+            A booster of the library.
+        """
+        return library(name).fit(
+            x,
+            y,
+            margin,
+            settings,
+            seed=seed,
+            rounds=rounds,
+            n_monotone=self._n_logits if settings.monotone else 0,
+            bins=self._of(name, columns, settings),
+        )

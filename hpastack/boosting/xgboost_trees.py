@@ -1,0 +1,92 @@
+"""XGBoost: trees of a label that start from a margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+
+
+class XGBoost:
+    """Fit, apply and keep XGBoost boosters."""
+
+    suffix = ".ubj"
+
+    @staticmethod
+    def bins(x: np.ndarray, settings: TreeSettings) -> Any:
+        """Return a matrix whose cuts others share."""
+        import xgboost
+
+        return xgboost.QuantileDMatrix(x, max_bin=settings.bins, nthread=1)
+
+    @staticmethod
+    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+        """Grow trees on a margin; see `SharedBins.fit`."""
+        import xgboost
+
+        parameters = {
+            "objective": "binary:logistic",
+            "eta": settings.learning_rate,
+            "max_depth": int(np.ceil(np.log2(settings.leaves))),
+            "min_child_weight": 1.0,
+            "reg_lambda": settings.l2,
+            "colsample_bytree": settings.column_share,
+            "max_bin": settings.bins,
+            "base_score": 0.5,
+            "tree_method": "hist",
+            "seed": seed,
+            "nthread": 1,
+            "verbosity": 0,
+            # No score is looked at while it grows; the default would compute one each round.
+            "disable_default_eval_metric": 1,
+        }
+        if n_monotone:
+            parameters["monotone_constraints"] = tuple(monotone_constraints(n_monotone, x.shape[1]))
+        data = xgboost.QuantileDMatrix(
+            x, y, base_margin=margin, max_bin=settings.bins, nthread=1, ref=bins
+        )
+        booster = xgboost.Booster(parameters, [data])
+        for number in range(rounds):
+            booster.update(data, number)
+        return booster
+
+    @staticmethod
+    def added(model, x, start: int, stop: int) -> np.ndarray:
+        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        return np.asarray(
+            model.inplace_predict(
+                x,
+                iteration_range=(start, stop),
+                predict_type="margin",
+                base_margin=np.zeros(len(x), dtype=np.float32),
+            )
+        )
+
+    @staticmethod
+    def to_bytes(model) -> bytes:
+        """Return a booster in the library's own format."""
+        return bytes(model.save_raw(raw_format="ubj"))
+
+    @staticmethod
+    def predict(model: bytes, x) -> np.ndarray:
+        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        booster = _xgboost_booster(model)
+        return XGBoost.added(booster, x, 0, booster.num_boosted_rounds())
+
+    @staticmethod
+    def contributions(model: bytes, x) -> np.ndarray:
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        import xgboost
+
+        data = xgboost.DMatrix(x, base_margin=np.zeros(len(x), dtype=np.float32), nthread=1)
+        return _xgboost_booster(model).predict(data, pred_contribs=True)
+
+
+def _xgboost_booster(model: bytes):
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": 1})
+    booster.load_model(bytearray(model))
+    return booster

@@ -1,0 +1,31 @@
+"""Scores -> calibrated probabilities -> labels."""
+
+from hpastack.calibration.calibrators import METHODS, MIN_POSITIVES, Calibration, fit_calibration
+from hpastack.calibration.logistic import STRENGTH, copies, fit_logistic, log_losses
+from hpastack.calibration.prior_shift import read_prevalences, saerens_priors, shift_priors
+from hpastack.calibration.threshold_search import POLICIES
+from hpastack.calibration.thresholds import (
+    apply_thresholds,
+    best_thresholds,
+    threshold_intervals,
+    thresholds_without_folds,
+)
+
+__all__ = [
+    "Calibration",
+    "METHODS",
+    "MIN_POSITIVES",
+    "POLICIES",
+    "STRENGTH",
+    "apply_thresholds",
+    "best_thresholds",
+    "copies",
+    "fit_calibration",
+    "fit_logistic",
+    "log_losses",
+    "read_prevalences",
+    "saerens_priors",
+    "shift_priors",
+    "threshold_intervals",
+    "thresholds_without_folds",
+]

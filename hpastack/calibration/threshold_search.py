@@ -1,0 +1,198 @@
+"""The search behind thresholds: labels sorted by score, and a policy over all of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit, logit
+
+from hpastack.errors import InputError
+
+POLICIES = ("shrunk", "global", "per-label", "prevalence", "plug-in")
+
+#: Positives at which a label's own threshold and the global one weigh the same.
+SHRINKAGE = 300.0
+
+#: A label may be given to at most this many times the share of fields that carry it.
+MAX_PREVALENCE_RATIO = 3.0
+
+_EDGE = 1e-6
+
+
+class _Search:
+    """The fields sorted once for each label, ready to choose thresholds for any row weights."""
+
+    def __init__(self, y, probabilities, policy, shrinkage, max_ratio):
+        y, probabilities = np.asarray(y), np.asarray(probabilities, dtype=float)
+        if policy not in POLICIES:
+            known = ", ".join(POLICIES)
+            raise InputError(f"unknown threshold policy {policy!r}; it is one of {known}")
+        if y.shape != probabilities.shape or y.ndim != 2:
+            raise InputError(
+                f"labels {y.shape} and probabilities {probabilities.shape} do not match"
+            )
+        if not y.size:
+            raise InputError("no fields to choose thresholds on")
+        if not (probabilities.min() >= 0 and probabilities.max() <= 1):
+            raise InputError("probabilities are not all in [0, 1]")
+        self.n = len(y)
+        self._policy, self._shrinkage, self._max_ratio = policy, shrinkage, max_ratio
+        self._labels = [_Label(*columns) for columns in zip(y.T, probabilities.T)]
+        if policy in ("global", "shrunk"):
+            self._steps = _Steps(self._labels)
+
+    def thresholds(self, weights) -> np.ndarray:
+        """Return the thresholds of all labels for weights (n,)."""
+        ranked = [_Weighted(label, weights) for label in self._labels]
+        if self._policy == "per-label":
+            thresholds = np.array([label.cut(label.best_count()) for label in ranked])
+        elif self._policy == "prevalence":
+            thresholds = np.array([label.cut(label.nearest_count()) for label in ranked])
+        elif self._policy == "plug-in":
+            thresholds = np.array([label.plug_in() for label in ranked])
+        else:
+            common = self._common(ranked)
+            thresholds = np.full(len(ranked), common)
+            if self._policy == "shrunk":
+                own = np.array([label.cut(label.best_count()) for label in ranked])
+                positives = np.array([label.positives for label in ranked])
+                weight = positives / np.maximum(positives + self._shrinkage, _EDGE)
+                between = expit(weight * _logit(own) + (1 - weight) * _logit(common))
+                thresholds = np.where(positives > 0, between, common)
+        return np.array(
+            [label.guarded(value, self._max_ratio) for label, value in zip(ranked, thresholds)]
+        )
+
+    def _common(self, ranked) -> float:
+        if not any(label.positives for label in ranked):
+            return _just_above(max(label.highest() for label in ranked))
+        best = self._steps.best_score([label.f1 for label in ranked])
+        below = [label.next_below(best) for label in ranked]
+        return _half_way(best, max((score for score in below if score is not None), default=None))
+
+
+class _Steps:
+    """The sum over labels of F1 as a step function of a common threshold.
+
+    The F1 of a label rises only at scores of its positives. So only at the
+    distinct scores of the positives of all labels can the sum be highest;
+    each other score is counted with the next lower one of these.
+    """
+
+    def __init__(self, labels: list[_Label]):
+        falling = -np.unique(-np.concatenate([label.ranked[label.y > 0] for label in labels]))
+        self._scores = falling
+        self._position = np.concatenate(
+            [np.searchsorted(-falling, label.ascending) for label in labels]
+        )
+
+    def best_score(self, f1) -> float:
+        """Return the score to cut at, from the F1 of each label at each of its scores."""
+        gains = np.concatenate([np.diff(values, prepend=0.0) for values in f1])
+        # One place more, for scores below those of all positives.
+        total = np.bincount(self._position, gains, minlength=len(self._scores) + 1)[:-1].cumsum()
+        # The first of equal sums; they are equal up to the rounding of their additions.
+        return self._scores[np.argmax(total >= total.max() - 1e-12)]
+
+
+class _Label:
+    """The fields of one label, from the highest probability down."""
+
+    def __init__(self, y, probability):
+        self.order = np.argsort(-probability, kind="stable")
+        self.ranked = ranked = probability[self.order]
+        self.y = y[self.order].astype(float)
+        # Where each distinct score is met last; everything where none is met twice.
+        last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        self.last = slice(None) if len(last) == len(ranked) else last
+        self.scores = ranked[self.last]
+        self.ascending = -self.scores  # as np.searchsorted wants them
+
+
+class _Weighted:
+    """One label with weighted fields: each rule chooses how many fields get it.
+
+    A score that only fields of weight 0 have adds nothing to the counts; the
+    rules never end on one, so that they choose as if the field were absent.
+    """
+
+    def __init__(self, label: _Label, weights):
+        weights = weights[label.order]
+        self._label, self._weights = label, weights
+        self.scores = label.scores  # (n_scores,), falling
+        self.taken = np.cumsum(weights)[label.last]  # fields at or above each score
+        self.hits = np.cumsum(weights * label.y)[label.last]  # and the positives among them
+        self.positives = self.hits[-1]
+
+    @cached_property
+    def f1(self) -> np.ndarray:
+        """F1 of giving the label at or above each score."""
+        if not self.positives:
+            return np.zeros(len(self.scores))
+        return 2 * self.hits / (self.taken + self.positives)
+
+    def best_count(self) -> float:
+        """Return how many fields get the label at its best F1; 0 without positives."""
+        return self.taken[np.argmax(self.f1)] if self.positives else 0.0
+
+    def nearest_count(self) -> float:
+        """Return the reachable number of fields that is nearest to that of the positives."""
+        after = min(np.searchsorted(self.taken, self.positives), len(self.taken) - 1)
+        below, above = self.taken[after - 1] if after else 0.0, self.taken[after]
+        return above if above - self.positives < self.positives - below else below
+
+    def plug_in(self) -> float:
+        """Return half the best F1 to expect if the probabilities are calibrated."""
+        expected = np.cumsum(self._weights * self._label.ranked)[self._label.last]
+        if not expected[-1]:
+            return _just_above(self.highest())
+        return float((expected / (expected[-1] + self.taken)).max())
+
+    def cut(self, count) -> float:
+        """Return the threshold that gives the label to `count` fields, a reachable number."""
+        if not count:
+            return _just_above(self.highest())
+        below = np.searchsorted(self.taken, count, side="right")
+        return _half_way(
+            self.scores[np.searchsorted(self.taken, count)],
+            self.scores[below] if below < len(self.scores) else None,
+        )
+
+    def guarded(self, threshold, max_ratio) -> float:
+        """Raise the threshold until at most `max_ratio` times the positives get the label."""
+        if not self.positives:
+            return threshold
+        allowed = max_ratio * self.positives
+        if self._count(threshold) <= allowed:
+            return threshold
+        position = np.searchsorted(self.taken, allowed, side="right")
+        return self.cut(self.taken[position - 1] if position else 0.0)
+
+    def highest(self) -> float:
+        """Return the highest score."""
+        return self.scores[np.searchsorted(self.taken, 0.0, side="right")]
+
+    def next_below(self, score) -> float | None:
+        """Return the next lower score, if there is one."""
+        position = np.searchsorted(self.taken, self._count(score), side="right")
+        return self.scores[position] if position < len(self.scores) else None
+
+    def _count(self, threshold) -> float:
+        above = np.searchsorted(self._label.ascending, -threshold, side="right")
+        return self.taken[above - 1] if above else 0.0
+
+
+def _half_way(here, below) -> float:
+    # From a score to the next lower one. Where no number lies between, the score itself.
+    below = max(0.0, here - _EDGE) if below is None else below
+    middle = (here + below) / 2
+    return float(middle if middle > below else here)
+
+
+def _just_above(score) -> float:
+    return float(min(1.0, score + _EDGE))
+
+
+def _logit(probability, edge=_EDGE):
+    return logit(np.clip(probability, edge, 1 - edge))

@@ -1,0 +1,93 @@
+"""Pairs of fields that a network takes for the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.parallel import Progress, silent
+
+# Rows compared with all that follow them at once.
+_BLOCK = 1024
+_MOST_PAIRS = 10_000_000
+
+
+def embedding_pairs(
+    embeddings: pd.DataFrame, *, min_cosine: float = 0.98, progress: Progress = silent
+) -> pd.DataFrame:
+    """Find all pairs of fields with nearly the same embedding.
+
+    Exact: all pairs are compared, by matrix products over blocks of fields.
+
+    Parameters
+    ----------
+    embeddings : DataFrame
+        A row a field, indexed by image id.
+    min_cosine : float, default=0.98
+        Least cosine between the deviations of two fields from the mean field:
+        embeddings of a network mostly point the same way, their deviations
+        do not.
+    progress : callable, optional
+        Wraps the blocks of fields.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id``, ``twin`` and ``cosine``, the earlier row first, in the order of
+        the rows. A field that does not deviate from the mean has no pair.
+
+    Raises
+    ------
+    InputError
+        If `min_cosine` is not above 0 and at most 1, an id stands twice, a
+        value is not finite, or there are more than ten million pairs.
+
+    Examples
+    --------
+    >>> embeddings = pd.DataFrame([[1, 0], [0.9, 0.05], [-1, 1], [-1, -1]], index=list("abcd"))
+    >>> embedding_pairs(embeddings).round(3)
+      image_id twin  cosine
+    0        a    b   0.999
+    """
+    if not 0 < min_cosine <= 1:
+        raise InputError(f"min_cosine is {min_cosine}; it is above 0 and at most 1")
+    if embeddings.index.has_duplicates:
+        doubled = embeddings.index[embeddings.index.duplicated()].unique()
+        raise InputError(f"ids of embeddings stand twice: {shorten(doubled)}")
+    if embeddings.empty:
+        return pd.DataFrame({"image_id": [], "twin": [], "cosine": []}).astype(
+            {"image_id": object, "twin": object}
+        )
+    values = embeddings.to_numpy(dtype=np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(
+            f"{values[row, column]} in column {embeddings.columns[column]!r} of field "
+            f"{embeddings.index[row]}; embeddings are finite"
+        )
+    size = np.linalg.norm(values, axis=1, keepdims=True)
+    values = values - values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    # What is left of a field at the mean is rounding, and must not be blown up to a direction.
+    values *= np.where(length > 1e-5 * size, 1 / np.maximum(length, 1e-30), 0)
+    # Rounding must not lose a copy at a cosine of 1.
+    lowest = min_cosine - 1e-5
+    starts = range(0, len(values), _BLOCK)
+    found = [np.empty((0, 3))]
+    for start in progress(starts, total=len(starts), desc="compare embeddings"):
+        cosines = values[start : start + _BLOCK] @ values[start:].T
+        rows, twins = np.nonzero(cosines >= lowest)
+        kept = rows < twins
+        rows, twins = rows[kept], twins[kept]
+        found.append(np.c_[rows + start, twins + start, cosines[rows, twins]])
+        if sum(map(len, found)) > _MOST_PAIRS:
+            raise InputError(
+                f"more than {_MOST_PAIRS:,} pairs of fields have nearly the same embedding; "
+                "these are no duplicates: raise min_cosine"
+            )
+    pairs = np.concatenate(found)
+    names = embeddings.index.to_numpy(dtype=object)
+    i, j = pairs[:, :2].astype(np.int64).T
+    cosine = np.minimum(pairs[:, 2], 1).round(4)
+    return pd.DataFrame({"image_id": names[i], "twin": names[j], "cosine": cosine})

@@ -1,0 +1,289 @@
+"""What the searches know of each field: hashes, spectral codes and thumbnails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy import fft
+
+from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
+from hpastack.errors import InputError, shorten
+from hpastack.fields import STAINS, iter_fields
+from hpastack.parallel import Progress, silent
+from hpastack.store import StoreHeader, StoreWriter, open_store
+
+#: Side of the picture that hashes are made from, in pixels.
+HASH_SIDE = 64
+#: Bytes of the hash of a stain: 256 bits.
+HASH_BYTES = 32
+
+_N_STAINS = len(STAINS)
+_LOW = 16  # 16 x 16 coefficients: 256 bits
+# A stain that varies by less than a grey level of an 8-bit file says nothing.
+_LOWEST_VARIATION = 1 / 255
+# Uneven light alone leaves 1 to 4 coefficients; stained cells, however few, more than 30.
+_FEWEST_COEFFICIENTS = 8
+# Fields are read at three or four times the sides: quick, and exact for area averages.
+_READ_SIZE = 192
+_RECORD_BYTES = _N_STAINS * (HASH_BYTES + 1 + THUMBNAIL_SIDE**2) + len(WINDOWS) * CODE_BYTES
+_RECIPE = {
+    "features": "field_hashes",
+    "version": 2,
+    "hash_side": HASH_SIDE,
+    "thumbnail_side": THUMBNAIL_SIDE,
+    "read_size": _READ_SIZE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FieldHashes:
+    """What the search for near-duplicates knows of each field.
+
+    Parameters
+    ----------
+    image_ids : list of str, length n
+        Unique.
+    hashes : ndarray of uint8, shape (n, 4, 32)
+        256-bit perceptual hash of each stain.
+    valid : ndarray of bool, shape (n, 4)
+        Whether the stain holds enough to compare.
+    codes : ndarray of uint8, shape (n, 9, 64)
+        512-bit code of the power spectrum in each of nine windows.
+    thumbnails : ndarray of uint8, shape (n, 4, 48, 48)
+        Each stain, stretched to its own range.
+
+    Raises
+    ------
+    InputError
+        If an id stands twice.
+    """
+
+    image_ids: list[str]
+    hashes: np.ndarray
+    valid: np.ndarray
+    codes: np.ndarray
+    thumbnails: np.ndarray
+
+    def __post_init__(self):
+        image_ids = [str(image_id) for image_id in self.image_ids]
+        counts = pd.Series(image_ids, dtype=object).value_counts()
+        if (counts > 1).any():
+            raise InputError(f"ids stand twice: {shorten(sorted(counts.index[counts > 1]))}")
+        object.__setattr__(self, "image_ids", image_ids)
+
+
+def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hash each stain of a field so that copies have nearly the same bits.
+
+    The stain is averaged to 64 x 64 pixels. Of its cosine transform the 16 x
+    16 coefficients of lowest frequency are compared with their median: a bit
+    for each.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+        Values in [0, 1].
+
+    Returns
+    -------
+    hashes : ndarray of uint8, shape (4, 32)
+        256 bits a stain, row by row of the coefficients, highest bit first.
+        The first bit (mean brightness) is never set.
+    valid : ndarray of bool, shape (4,)
+        False for a stain that shows nothing to compare: it is blank or nearly
+        so (after averaging, its standard deviation is below 1/255), or holds
+        no more than uneven light (the entropy of the energies of its
+        coefficients is below that of 8 equal ones). Its hash is all zero and
+        must not be compared.
+
+    Raises
+    ------
+    InputError
+        If `field` does not have four stains of at least a pixel, or values
+        outside [0, 1].
+
+    Notes
+    -----
+    Brightness and contrast leave the bits alone, noise changes 1 or 2 % of
+    them. A shift by 3 % of the side changes a quarter of them, one by 10 % half:
+    as many as differ between unrelated fields.
+
+    References
+    ----------
+    .. [1] C. Zauner, "Implementation and benchmarking of perceptual image hash
+       functions", 2010. http://phash.org/docs/pubs/thesis_zauner.pdf
+    """
+    small = _averaged(field, HASH_SIDE)
+    low = fft.dctn(small, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW].reshape(_N_STAINS, -1)
+    energy = low[:, 1:] ** 2
+    share = energy / np.maximum(energy.sum(1, keepdims=True), np.finfo(np.float32).tiny)
+    entropy = -(share * np.log(np.maximum(share, np.finfo(np.float32).tiny))).sum(1)
+    varied = entropy >= np.log(_FEWEST_COEFFICIENTS)
+    valid = (small.std((1, 2)) >= _LOWEST_VARIATION) & varied
+    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    bits[:, 0] = False
+    return np.packbits(bits & valid[:, None], axis=1), valid
+
+
+def field_thumbnail(field: np.ndarray) -> np.ndarray:
+    """Reduce a field to what shifted copies are confirmed on.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+
+    Returns
+    -------
+    ndarray of uint8, shape (4, 48, 48)
+        Area averages, each stain stretched from its lowest value to 0 and its
+        highest to 255, so that dim stains keep their detail. A constant stain
+        is 0.
+
+    Raises
+    ------
+    InputError
+        As `field_hashes`.
+    """
+    small = _averaged(field, THUMBNAIL_SIDE)
+    low = small.min((1, 2), keepdims=True)
+    spread = small.max((1, 2), keepdims=True) - low
+    return np.rint((small - low) / np.where(spread > 0, spread, 1) * 255).astype(np.uint8)
+
+
+def hash_fields(fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]) -> FieldHashes:
+    """Hash fields that are at hand; `hash_catalogue` does it for those of a workspace.
+
+    Parameters
+    ----------
+    fields : mapping, or iterable of pairs
+        Image ids and fields, each an ndarray of float, shape (4, H, W), values
+        in [0, 1].
+
+    Returns
+    -------
+    FieldHashes
+
+    Raises
+    ------
+    InputError
+        As `field_hashes`.
+    """
+    image_ids: list[str] = []
+    found = []
+    for image_id, field in fields.items() if isinstance(fields, Mapping) else fields:
+        image_ids.append(str(image_id))
+        found.append((*field_hashes(field), field_thumbnail(field)))
+    if not found:
+        return _unpack(image_ids, [])
+    hashes, valid, thumbnails = (np.stack(parts) for parts in zip(*found))
+    return FieldHashes(image_ids, hashes, valid, spectral_codes(thumbnails, valid), thumbnails)
+
+
+def hash_catalogue(
+    catalogue: pd.DataFrame,
+    path: str | os.PathLike,
+    made_from: str,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> FieldHashes:
+    """Hash the fields of a catalogue, or take the hashes from a store of an earlier run.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Fields with images, indexed by image id.
+    path : path-like
+        The store, ``data/hashes.h5``: reused if it was made from the same
+        catalogue by this version of the hashes, made anew otherwise, resumed
+        after a kill.
+    made_from : str
+        Digest of the catalogue's ids and contents.
+    threads : int, optional
+        Decoding threads.
+    progress : callable, optional
+        Wraps the fields still to be read.
+
+    Returns
+    -------
+    FieldHashes
+
+    Raises
+    ------
+    InputError
+        If an image is missing or damaged.
+    """
+    path = Path(path)
+    image_ids = [str(image_id) for image_id in catalogue.index]
+    if path.is_file():
+        with open_store(path) as store:
+            made = (store.made_from, store.recipe, store.image_ids)
+            if made == (made_from, _RECIPE, image_ids):
+                return _unpack(image_ids, store.blocks())
+    n_columns = _RECORD_BYTES // 3
+    header = StoreHeader(
+        kind="label_free",
+        content="features",
+        columns=[f"bytes_{column:04d}" for column in range(n_columns)],
+        recipe=_RECIPE,
+        made_from=made_from,
+    )
+    writer = StoreWriter(path, header, image_ids, overwrite=True)
+    pending = writer.pending()
+    rows = [row for block in pending for row in block]
+    decoded = iter_fields(catalogue.iloc[rows], _READ_SIZE, threads=threads)
+    fields = iter(progress(decoded, total=len(rows), desc="hash"))
+    for block in pending:
+        part = hash_fields(next(fields) for _ in block)
+        writer.write(block, _pack(part))
+    writer.publish()
+    with open_store(path) as store:
+        return _unpack(image_ids, store.blocks())
+
+
+def _averaged(field: np.ndarray, side: int) -> np.ndarray:
+    field = np.asarray(field, dtype=np.float32)
+    if field.ndim != 3 or len(field) != _N_STAINS or 0 in field.shape:
+        raise InputError(f"a field of shape {field.shape}; it is ({_N_STAINS}, height, width)")
+    # Noise that was not cut may reach a little beyond; NaN fails too.
+    if not (field.min() >= -0.5 and field.max() <= 1.5):
+        raise InputError(
+            f"a field with values from {field.min():g} to {field.max():g}; they lie in [0, 1]"
+        )
+    return np.stack([cv2.resize(s, (side, side), interpolation=cv2.INTER_AREA) for s in field])
+
+
+def _pack(part: FieldHashes) -> np.ndarray:
+    """Lay the bytes of fields into float32, three a value: whole numbers below 2**24 are exact."""
+    n = len(part.image_ids)
+    pieces = (part.hashes, part.valid.astype(np.uint8), part.codes, part.thumbnails)
+    records = np.concatenate([piece.reshape(n, -1) for piece in pieces], axis=1)
+    low, middle, high = (records[:, byte::3].astype(np.int32) for byte in range(3))
+    return (low + (middle << 8) + (high << 16)).astype(np.float32)
+
+
+def _unpack(image_ids: list[str], blocks: Iterable[np.ndarray]) -> FieldHashes:
+    n = len(image_ids)
+    records = np.empty((n, _RECORD_BYTES), dtype=np.uint8)
+    start = 0
+    for block in blocks:
+        whole = block.astype(np.int32)
+        for byte in range(3):
+            records[start : start + len(block), byte::3] = (whole >> (8 * byte)) & 255
+        start += len(block)
+    shapes = (
+        (_N_STAINS, HASH_BYTES), (_N_STAINS,), (len(WINDOWS), CODE_BYTES),
+        (_N_STAINS, THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+    )  # fmt: skip
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    parts = [
+        part.reshape(n, *shape) for part, shape in zip(np.split(records, ends[:-1], axis=1), shapes)
+    ]
+    hashes, valid, codes, thumbnails = parts
+    return FieldHashes(image_ids, hashes, valid.astype(bool), codes, thumbnails)

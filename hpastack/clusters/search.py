@@ -1,0 +1,135 @@
+"""All searches for near-duplicates together, in one table of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpastack.clusters.embedded import embedding_pairs
+from hpastack.clusters.hashing import FieldHashes
+from hpastack.clusters.links import clusters_from_keys
+from hpastack.clusters.pairs import DISTANCE_COLUMNS
+from hpastack.clusters.shifted import shifted_pairs
+from hpastack.clusters.unshifted import duplicate_pairs, name_pairs
+from hpastack.parallel import Progress, silent
+
+#: Columns of a table of pairs.
+PAIR_COLUMNS = (
+    "image_id", "twin", "evidence", *DISTANCE_COLUMNS, "correlation", "shift_y", "shift_x",
+    "mirror", "cosine",
+)  # fmt: skip
+
+
+def near_duplicates(
+    hashes: FieldHashes | None,
+    *,
+    max_distance: int | Mapping[str, int] = 48,
+    min_stains: int = 3,
+    shifted: bool = True,
+    min_correlation: float = 0.88,
+    min_similarity: float = 0.38,
+    mirrored: bool = False,
+    embeddings: pd.DataFrame | None = None,
+    min_cosine: float = 0.98,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Find near-duplicate fields: in place, shifted, and by their embeddings.
+
+    Parameters
+    ----------
+    hashes : FieldHashes or None
+        None looks at embeddings only.
+    max_distance, min_stains
+        As `duplicate_pairs`.
+    shifted : bool, default=True
+        Whether to look for shifted copies too.
+    min_correlation, min_similarity, mirrored
+        As `shifted_pairs`.
+    embeddings : DataFrame, optional
+        As for `embedding_pairs`; looked at if given.
+    min_cosine : float, default=0.98
+        As `embedding_pairs`.
+    threads : int, optional
+        Left out: as many as this process may use processors.
+    progress : callable, optional
+        Wraps the steps of each search.
+
+    Returns
+    -------
+    DataFrame
+        A row a pair, sorted: ``image_id``, ``twin``, ``evidence`` (which of
+        ``hash``, ``shift`` and ``embedding`` found it, joined by ``+``),
+        ``distance_<stain>`` (bits), ``correlation``, ``shift_y``, ``shift_x`` and
+        ``mirror`` (missing without ``shift``), ``cosine`` (missing without
+        ``embedding``).
+
+    Raises
+    ------
+    InputError
+        As the three.
+    """
+    keys = ["image_id", "twin"]
+    found: dict[str, pd.DataFrame] = {}
+    if hashes is not None:
+        found["hash"] = duplicate_pairs(
+            hashes.hashes, hashes.valid, hashes.image_ids, max_distance=max_distance,
+            min_stains=min_stains, threads=threads, progress=progress,
+        )[keys]  # fmt: skip
+        if shifted:
+            found["shift"] = shifted_pairs(
+                hashes, min_correlation=min_correlation, min_stains=min_stains,
+                min_similarity=min_similarity, mirrored=mirrored, threads=threads,
+                progress=progress,
+            ).drop(columns=list(DISTANCE_COLUMNS))  # fmt: skip
+    if embeddings is not None:
+        if hashes is not None:  # one order of fields, so that a pair is the same in all tables
+            order = embeddings.index.to_numpy(dtype=object)
+            known = embeddings.index.isin(hashes.image_ids)
+            own = set(order[known])
+            order[known] = [image_id for image_id in hashes.image_ids if image_id in own]
+            embeddings = embeddings.loc[order]
+        found["embedding"] = embedding_pairs(embeddings, min_cosine=min_cosine, progress=progress)
+    pairs = pd.DataFrame(columns=keys, dtype=object)
+    for search, table in found.items():
+        pairs = pairs.merge(table.assign(**{f"by {search}": True}), how="outer", on=keys)
+    by = [(search, pairs[f"by {search}"].notna()) for search in found]
+    evidence = np.full(len(pairs), "", dtype=object)
+    for search, here in by:
+        plus = np.where((evidence != "") & here, "+", "")
+        evidence = evidence + plus + np.where(here, search, "").astype(object)
+    pairs["evidence"] = evidence
+    if hashes is not None:
+        rows = pd.Index(hashes.image_ids, dtype=object)
+        numbers = np.c_[tuple(rows.get_indexer(pd.Index(pairs[key])) for key in keys)]
+        known = (numbers >= 0).all(axis=1)  # embeddings may be of further fields
+        measured = name_pairs(numbers[known], hashes.hashes, hashes.valid, None)
+        measured.index = pairs.index[known]
+        pairs[list(DISTANCE_COLUMNS)] = measured[list(DISTANCE_COLUMNS)].reindex(pairs.index)
+    pairs = pairs.reindex(columns=list(PAIR_COLUMNS))
+    return pairs.sort_values(keys, ignore_index=True)
+
+
+def duplicate_clusters(
+    hashes: FieldHashes, groups: pd.DataFrame | None = None, **options: Any
+) -> pd.Series:
+    """Put near-duplicates, and fields of one group, into clusters.
+
+    Parameters
+    ----------
+    hashes : FieldHashes
+    groups : DataFrame, optional
+        Group columns (well, antibody), indexed by image id.
+    **options
+        As `near_duplicates`.
+
+    Returns
+    -------
+    Series of str
+        As `clusters_from_keys`.
+    """
+    pairs = near_duplicates(hashes, **options)
+    return clusters_from_keys(hashes.image_ids, pairs, groups)

@@ -1,0 +1,140 @@
+"""Copies that were not moved: pairs of which several stains have nearly the same hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from hpastack.clusters.hamming import near_pairs
+from hpastack.clusters.hashing import HASH_BYTES
+from hpastack.clusters.pairs import DISTANCE_COLUMNS
+from hpastack.errors import InputError
+from hpastack.fields import STAINS
+from hpastack.parallel import Progress, silent
+
+_N_STAINS = len(STAINS)
+_BITS = 8 * HASH_BYTES
+
+
+def duplicate_pairs(
+    hashes: np.ndarray,
+    valid: np.ndarray,
+    image_ids: Iterable[str] | None = None,
+    *,
+    max_distance: int | Mapping[str, int] = 48,
+    min_stains: int = 3,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Find all pairs of fields of which several stains have nearly the same hash.
+
+    Exact. Where `min_stains` stains of a pair agree, at least one of any
+    ``5 - min_stains`` stains does: only that many are searched, and the others
+    looked at for what is found.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint8, shape (n, 4, 32)
+    valid : ndarray of bool, shape (n, 4)
+        As `field_hashes` gives them.
+    image_ids : iterable of str, optional
+        Names of the rows; their numbers by default.
+    max_distance : int or mapping of stain to int, default=48
+        Most bits of 256 that may differ in a stain that agrees, at most 127;
+        for all stains, or for each.
+    min_stains : int, default=3
+        Stains that must agree, each valid in both fields.
+    threads : int, optional
+        Left out: as many as this process may use processors.
+    progress : callable, optional
+        Wraps the stains to be searched.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id``, ``twin`` and ``distance_<stain>`` for the four stains
+        (bits, missing where the stain is not valid in both), a row a pair,
+        the earlier field first, in the order of the rows.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, an option is out of range, or there are more
+        than ten million pairs.
+
+    Examples
+    --------
+    >>> hashes = np.zeros((3, 4, 32), dtype=np.uint8)
+    >>> hashes[1, 0, 0] = 0b111
+    >>> hashes[2] = 255
+    >>> valid = np.array([[True] * 4, [True, True, True, False], [True] * 4])
+    >>> duplicate_pairs(hashes, valid, ["a", "b", "c"])
+      image_id twin  distance_red  distance_green  distance_blue  distance_yellow
+    0        a    b             3               0              0             <NA>
+    """
+    hashes, valid = np.asarray(hashes), np.asarray(valid, dtype=bool)
+    n = len(hashes)
+    if hashes.shape != (n, _N_STAINS, HASH_BYTES) or valid.shape != (n, _N_STAINS):
+        raise InputError(
+            f"hashes of shape {hashes.shape} and valid of shape {valid.shape}; "
+            f"they are (n, {_N_STAINS}, {HASH_BYTES}) and (n, {_N_STAINS})"
+        )
+    check_min_stains(min_stains)
+    most = np.array(_distances_allowed(max_distance))
+    # The stains that are least often valid are the least work.
+    searched = np.argsort(valid.sum(0), kind="stable")[: _N_STAINS + 1 - min_stains]
+    candidates = [np.empty((0, 2), dtype=np.int64)]
+    for stain in progress(searched.tolist(), total=len(searched), desc="compare hashes"):
+        rows = np.flatnonzero(valid[:, stain])
+        bits = hashes[rows, stain]
+        candidates.append(rows[near_pairs(bits, bits, int(most[stain]), threads=threads)])
+    pairs = np.unique(np.concatenate(candidates), axis=0)
+    distances, comparable = stain_distances(hashes, valid, pairs)
+    agreeing = (comparable & (distances <= most)).sum(1) >= min_stains
+    return name_pairs(pairs[agreeing], hashes, valid, image_ids)
+
+
+def check_min_stains(min_stains: int) -> None:
+    """Refuse a number of stains that a field does not have."""
+    if not 1 <= min_stains <= _N_STAINS:
+        raise InputError(f"min_stains is {min_stains}; it is 1 to {_N_STAINS}")
+
+
+def stain_distances(
+    hashes: np.ndarray, valid: np.ndarray, pairs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bits in which each stain of pairs differs, and where it can be compared."""
+    i, j = pairs.T
+    distances = np.unpackbits(hashes[i] ^ hashes[j], axis=2).sum(2, dtype=np.int64)
+    return distances, valid[i] & valid[j]
+
+
+def name_pairs(
+    pairs: np.ndarray, hashes: np.ndarray, valid: np.ndarray, image_ids: Iterable[str] | None
+) -> pd.DataFrame:
+    """Make a table of pairs of rows, with the distances between their hashes."""
+    names = np.arange(len(hashes)) if image_ids is None else np.array(list(image_ids), dtype=object)
+    table = pd.DataFrame({"image_id": names[pairs[:, 0]], "twin": names[pairs[:, 1]]})
+    distances, comparable = stain_distances(hashes, valid, pairs)
+    for stain, column in enumerate(DISTANCE_COLUMNS):
+        table[column] = pd.arrays.IntegerArray(distances[:, stain].copy(), ~comparable[:, stain])
+    return table
+
+
+def _distances_allowed(max_distance: int | Mapping[str, int]) -> list[int]:
+    if not isinstance(max_distance, Mapping):
+        max_distance = dict.fromkeys(STAINS, max_distance)
+    if set(max_distance) != set(STAINS):
+        raise InputError(
+            f"max_distance names {', '.join(max_distance)}; it is one number, or one for each of "
+            f"{', '.join(STAINS)}"
+        )
+    for stain, distance in max_distance.items():
+        if not 0 <= distance < _BITS // 2:
+            raise InputError(
+                f"max_distance is {distance} ({stain}); it is 0 to {_BITS // 2 - 1} bits of "
+                f"{_BITS}, of which half differ by chance"
+            )
+    return [max_distance[stain] for stain in STAINS]

@@ -1,0 +1,119 @@
+"""Fields as a CNN is fed with them: squares of 8 bits, in memory where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.fields import STAINS, PackedFields, iter_squares
+from hpastack.parallel import read_ahead
+
+#: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
+MEMORY_LIMIT = 2 << 30
+
+
+class FieldSource:
+    """Hand out batches of fields, whether they fit into memory or not.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        The fields, in the order of their positions.
+    size : int
+        Side of the squares, in pixels.
+    packed : PackedFields, optional
+        Where fields are read from if they are there and fit; then `catalogue`
+        has a column ``content``.
+    threads : int, optional
+        Decoding threads; as many as this process may use if left out.
+    memory_limit : float, default=MEMORY_LIMIT
+        Bytes.
+    progress : bool, default=False
+        Whether to show a bar while fields are read into memory.
+    """
+
+    def __init__(
+        self, catalogue: pd.DataFrame, size: int, *, packed: PackedFields | None = None,
+        threads: int | None = None, memory_limit: float = MEMORY_LIMIT,
+        progress: bool = False,
+    ):  # fmt: skip
+        columns = [*STAINS, "content"] if packed is not None else list(STAINS)
+        self.catalogue = catalogue[columns]
+        self.size = size
+        self.packed = packed
+        self.threads = threads
+        self.pixels: np.ndarray | None = None
+        n_fields = len(catalogue)
+        if n_fields * len(STAINS) * size**2 <= memory_limit:
+            pixels = np.empty((n_fields, len(STAINS), size, size), dtype=np.uint8)
+            bar = tqdm(
+                self._read(range(n_fields)), total=n_fields, desc="reading fields", unit="field",
+                delay=1, disable=not progress,
+            )  # fmt: skip
+            for position, field in enumerate(bar):
+                pixels[position] = field
+            self.pixels = pixels
+
+    def __len__(self):
+        return len(self.catalogue)
+
+    def batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Read batches of fields, ahead in a thread.
+
+        Parameters
+        ----------
+        positions : sequence of ndarray of int
+            Rows of each batch; a row may come more than once.
+
+        Yields
+        ------
+        ndarray of uint8, shape (n, 4, size, size)
+        """
+        yield from read_ahead(self._batches(positions))
+
+    def _batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        if self.pixels is not None:
+            for rows in positions:
+                yield self.pixels[rows]
+            return
+        fields = self._read([row for rows in positions for row in rows])
+        for rows in positions:
+            yield np.stack([next(fields) for _ in rows])
+
+    def _read(self, rows) -> Iterator[np.ndarray]:
+        chosen = self.catalogue.iloc[list(rows)]
+        for _, square in iter_squares(chosen, self.size, packed=self.packed, threads=self.threads):
+            yield square
+
+
+def stain_statistics(source: FieldSource, rows, *, max_fields: int = 256):
+    """Measure the mean and standard deviation of each stain.
+
+    Parameters
+    ----------
+    source : FieldSource
+    rows : array-like of int
+        Positions of the fields that may be looked at.
+    max_fields : int, default=256
+        How many of them are, evenly spaced.
+
+    Returns
+    -------
+    mean, sd : tuple of float, length 4
+        Over all pixels, for values in [0, 1]. An `sd` is at least 1/255, so
+        that an empty stain does not blow up.
+    """
+    rows = np.asarray(rows)
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), max_fields)).astype(int)]
+    sums, squares, n_pixels = np.zeros(len(STAINS)), np.zeros(len(STAINS)), 0
+    for batch in source.batches(np.array_split(chosen, -(-len(chosen) // 32))):
+        values = batch / 255.0
+        sums += values.sum(axis=(0, 2, 3))
+        squares += (values**2).sum(axis=(0, 2, 3))
+        n_pixels += len(batch) * source.size**2
+    mean = sums / n_pixels
+    sd = np.sqrt(np.maximum(squares / n_pixels - mean**2, 0))
+    return tuple(mean.tolist()), tuple(np.maximum(sd, 1 / 255).tolist())

@@ -1,0 +1,132 @@
+"""What a trained CNN says of fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from hpastack.backbones import (
+    autocast,
+    check_features_and_logits,
+    features_and_logits,
+    gpu_memory_guard,
+    network_inputs,
+    to_device,
+)
+from hpastack.backbones._torch import torch
+from hpastack.cnn.augmentation import turned
+from hpastack.cnn.field_source import FieldSource
+
+
+def predict_logits(
+    model, source: FieldSource, rows, batch_size: int, *, views: int = 1, crops: int = 1,
+    precision: str = "auto",
+) -> np.ndarray:  # fmt: skip
+    """Predict fields with a trained model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On any device.
+    source : FieldSource
+    rows : array-like of int, length n
+        Positions in `source`.
+    batch_size : int
+    views, crops, precision
+        As `CnnSettings`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, n_labels)
+        Logits, the mean over views and crops.
+
+    Raises
+    ------
+    InputError
+        If the GPU is out of memory.
+    """
+
+    def logits(inputs):
+        seen = [
+            model(turned(network_inputs(model, square), view)).float()
+            for square in model.preprocessing.crops(inputs, crops)
+            for view in range(views)
+        ]
+        return torch.stack(seen).mean(dim=0)
+
+    return _applied(model, logits, source, rows, batch_size, precision, model.num_classes)
+
+
+def predict_features(
+    model, source: FieldSource, rows, batch_size: int, *, precision: str = "auto"
+) -> np.ndarray:
+    """Return what the classifier of a trained model sees of fields: its embedding.
+
+    Parameters
+    ----------
+    model, source, rows, batch_size, precision
+        As `predict_logits`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, n_dimensions)
+        Of the middle square, upright.
+
+    Raises
+    ------
+    InputError
+        If the model does not apply a classifier to one vector, or the GPU is out of memory.
+    """
+    check_features_and_logits(model)
+
+    def features(inputs):
+        (square,) = model.preprocessing.crops(inputs, 1)
+        return features_and_logits(model, network_inputs(model, square))[0].float()
+
+    n_dimensions = model.get_classifier().in_features
+    return _applied(model, features, source, rows, batch_size, precision, n_dimensions)
+
+
+def _applied(
+    model, function, source: FieldSource, rows, batch_size: int, precision: str, n_columns: int
+) -> np.ndarray:
+    """Apply a function of a batch of fields to some of them, a batch at a time."""
+    rows = np.asarray(rows, dtype=np.intp)
+    if len(rows) == 0:
+        return np.zeros((0, n_columns), np.float32)
+    model.eval()
+    device = next(model.parameters()).device
+    blocks = []
+    batches = np.array_split(rows, math.ceil(len(rows) / batch_size))
+    with (
+        torch.inference_mode(), gpu_memory_guard(batch_size), autocast(device, precision)
+    ):  # fmt: skip
+        for pixels in source.batches(batches):
+            inputs = to_device(torch.from_numpy(pixels), device).float() / 255
+            blocks.append(function(inputs))
+    # Fetched at the end only, so that a GPU never waits for it.
+    return torch.cat(blocks).cpu().numpy()
+
+
+@contextmanager
+def repeatable(device) -> Iterator[None]:
+    """Run torch so that the same seed gives the same numbers on the same machine.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+    if device.type == "cuda":
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            yield
+        return
+    # Sums depend on the number of threads, so it is one whatever --jobs says.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

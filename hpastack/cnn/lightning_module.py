@@ -1,0 +1,342 @@
+"""The training of one CNN as Lightning runs it: batches in, steps of the optimizer out.
+
+Whatever is drawn at random is drawn anew from the seed, the fold, the epoch and
+the number of the batch, so that a training taken up in the middle goes on as if it
+had never stopped, and all processes draw alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from hpastack.backbones import check_features_and_logits, features_and_logits, network_inputs
+from hpastack.backbones._torch import timm, torch
+from hpastack.cnn._lightning import lightning
+from hpastack.cnn.arcface import ArcFaceHead
+from hpastack.cnn.augmentation import augment, draw_changes, draw_mixing
+from hpastack.cnn.distributed import Processes
+from hpastack.cnn.field_source import FieldSource
+from hpastack.cnn.inference import predict_logits
+from hpastack.cnn.losses import label_loss, label_weights
+from hpastack.cnn.optimizer import make_optimizer, rate_at, start_at_prevalence, update_average
+from hpastack.cnn.sampling import repeat_factors, repeated_rows
+from hpastack.cnn.settings import CnnSettings
+from hpastack.cnn.training_state import Progress, StateFile
+from hpastack.errors import InputError
+from hpastack.metrics import macro_average_precision
+
+# The loss is fetched from the GPU, which has to be waited for, once in so many steps.
+_REPORTED_STEPS = 20
+
+
+@dataclass(frozen=True)
+class FoldFields:
+    """The fields that one CNN is trained on and those that it is watched on.
+
+    Attributes
+    ----------
+    source : FieldSource
+    indicator : ndarray of {0, 1}, shape (n_fields, n_labels)
+        Labels of all fields of `source`.
+    train, held_out : ndarray of int
+        Positions in `source`. The held-out ones are looked at once an epoch
+        and have no say in the weights.
+    watched : ndarray of int, default=()
+        Fields, not learned from, that say when to stop, with `patience`.
+    groups : ndarray of int64, shape (n_fields,), optional
+        As `hpastack.cnn.arcface.group_numbers`; needed with `metric_group`.
+    """
+
+    source: FieldSource
+    indicator: np.ndarray
+    train: np.ndarray
+    held_out: np.ndarray
+    watched: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
+    groups: np.ndarray | None = None
+
+
+class FoldTraining(lightning.LightningModule):
+    """Train a backbone on some fields, watching others; made by `train_model`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of `hpastack.create_backbone`, with a classifier.
+    fields : FoldFields
+    settings : CnnSettings
+    processes : Processes
+    stream : int
+        Which stream of random numbers, e.g. the fold.
+    state : StateFile or None
+        Taken up, and kept as the training goes on.
+    report, report_step : callable or None
+        As `train_model`.
+    bar : tqdm
+        Counts epochs.
+    """
+
+    def __init__(
+        self, model, fields: FoldFields, settings: CnnSettings, processes: Processes, *,
+        stream: int, state: StateFile | None, report: Callable[[dict], None] | None,
+        report_step: Callable[[int, float, float], None] | None, bar: tqdm,
+    ):  # fmt: skip
+        super().__init__()
+        if processes.n_processes > 1 and processes.device.type == "cuda":
+            model = shared_batch_norms(model)
+        self.model = model.to(processes.device)
+        self.fields, self.settings, self.processes = fields, settings, processes
+        self.stream, self.state = stream, state
+        self.report, self.report_step, self.bar = report, report_step, bar
+        self.repeats = repeat_factors(fields.indicator[fields.train], settings.repeat_threshold)
+        self._set_targets()
+        self.head = self._metric_head()
+        self.average = self._frozen_copy() if settings.ema_decay else None
+        self.best = self._frozen_copy() if settings.patience else None
+        trained = [self.model] if self.head is None else [self.model, self.head]
+        self.optimizer = make_optimizer(trained, settings, processes.device)
+        self.see = _logits_only if self.head is None else features_and_logits
+        if settings.compile:
+            self.see = torch.compile(self.see, dynamic=False)
+        self.progress = Progress()
+        if state is not None:
+            self.progress = state.take_up(self._kept(), self.optimizer)
+        self.total_loss = torch.tensor(self.progress.total_loss, device=processes.device)
+        self.n_batches = 0
+        bar.n = self.progress.epoch
+
+    def result(self):
+        """Return the trained model, in evaluation mode: the best, the running mean or the last."""
+        return (self.best if self.best is not None else self._shown()).eval()
+
+    @property
+    def n_epochs_left(self) -> int:
+        """Return how many epochs are still to be trained."""
+        return 0 if self.progress.is_done else self.settings.epochs - self.progress.epoch
+
+    def configure_optimizers(self):
+        """Return the optimizer."""
+        return self.optimizer
+
+    def train_dataloader(self) -> _EpochBatches:
+        """Return what is left of the batches of this epoch."""
+        batches = self._epoch_rows()
+        self.n_batches = len(batches)
+        return _EpochBatches(self.fields.source, batches, self.progress.batch, self.processes)
+
+    def transfer_batch_to_device(self, batch, device, dataloader_idx: int):
+        """Move the pixels of a batch, without waiting for them."""
+        batch.pixels = batch.pixels.to(device, non_blocking=True)
+        return batch
+
+    def on_train_epoch_start(self) -> None:
+        """Switch on what only training does."""
+        self.model.train()
+
+    def on_train_batch_start(self, batch, batch_idx: int) -> None:
+        """Set the learning rate."""
+        done = (self.progress.epoch + batch.number / self.n_batches) / self.settings.epochs
+        rate = self.settings.learning_rate * rate_at(done, self.settings.warm_up)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def training_step(self, batch, batch_idx: int):
+        """Return the loss of this process's share of a batch."""
+        settings = self.settings
+        rng = self._rng(batch.number + 1)
+        changes = draw_changes(batch.n_together, rng, settings).of(self.processes.own)
+        seed = int(rng.integers(2**31)) + self.processes.rank
+        # Dropout and whatever else the backbone draws.
+        torch.manual_seed(seed)
+        # In full precision: in bfloat16 a zoom would move pixels about.
+        with torch.autocast(self.processes.device.type, enabled=False):
+            inputs = augment(batch.pixels.float() / 255, changes, settings)
+        mixing = draw_mixing(
+            len(inputs), np.random.default_rng(seed), settings.mixup, inputs.device
+        )
+        inputs, targets = mixing.of(inputs), mixing.of(self.targets[batch.rows])
+        features, logits = self.see(self.model, network_inputs(self.model, inputs))
+        loss = label_loss(logits.float(), targets, settings, self.label_weights)
+        if self.head is not None:
+            groups = self.groups[batch.rows]
+            of_groups = self.head(features, groups)
+            if mixing.share < 1:
+                of_others = self.head(features, groups[mixing.other])
+                of_groups = mixing.share * of_groups + (1 - mixing.share) * of_others
+            loss = loss + settings.metric_weight * of_groups
+        self.total_loss = self.total_loss + loss.detach() * len(batch.rows)
+        # The mean over processes is that over fields, though their shares may differ by one.
+        return loss * (len(batch.rows) * self.processes.n_processes / batch.n_together)
+
+    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+        """Count what is done, and keep the state if it is due."""
+        progress = self.progress
+        progress.batch = batch.number + 1
+        progress.n_shown += len(batch.rows)
+        is_last = progress.batch == self.n_batches
+        if not is_last:
+            self.bar.update(1 / self.n_batches)
+        if not is_last and (batch_idx + 1) % self.settings.accumulate:
+            return
+        progress.n_steps += 1
+        if self.average is not None:
+            update_average(self.average, self.model, self.settings.ema_decay, progress.n_steps)
+        if self.report_step is not None and progress.n_steps % _REPORTED_STEPS == 0:
+            rate = self.optimizer.param_groups[0]["lr"]
+            # Lightning hands it out as a share of the step's loss.
+            loss = float(outputs["loss"]) * self.settings.accumulate
+            self.report_step(progress.n_steps, loss, rate)
+        if not is_last and self.state is not None and self.state.is_due():
+            self._keep()
+
+    def on_train_epoch_end(self) -> None:
+        """Score the held-out and the watched fields, keep the state, and say whether to stop."""
+        progress = self.progress
+        loss = float(self.total_loss) / progress.n_shown
+        if not math.isfinite(loss):
+            raise InputError(f"the loss is {loss} in epoch {progress.epoch}; lower learning_rate")
+        row = {
+            "epoch": progress.epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "loss": loss,
+            "macro_ap": self._score(self.fields.held_out),
+        }
+        if self.best is not None:
+            row["watched_macro_ap"] = self._score(self.fields.watched)
+            if row["watched_macro_ap"] > progress.best_score:
+                progress.best_score, progress.best_epoch = row["watched_macro_ap"], progress.epoch
+                self.best.load_state_dict(self._shown().state_dict())
+            progress.is_done = progress.epoch - progress.best_epoch >= self.settings.patience
+        progress.history.append(row)
+        progress.epoch, progress.batch, progress.n_shown = progress.epoch + 1, 0, 0
+        self.total_loss = torch.zeros_like(self.total_loss)
+        self._keep()
+        # Not by adding up: the parts of an epoch may come to a little more than one.
+        self.bar.n = progress.epoch
+        self.bar.set_postfix(loss=f"{row['loss']:.4f}", macro_ap=f"{row['macro_ap']:.3f}")
+        if self.report is not None:
+            self.report(row)
+        if progress.is_done:
+            self.trainer.should_stop = True
+
+    def _set_targets(self) -> None:
+        settings, device = self.settings, self.processes.device
+        learnt = self.fields.indicator[self.fields.train]
+        # With pseudo-counts, so that a label without positives has finite log-odds.
+        prevalence = (learnt.sum(axis=0) + 0.5) / (len(learnt) + 1)
+        prevalence = torch.from_numpy(prevalence.astype(np.float32)).to(device)
+        start_at_prevalence(self.model, prevalence)
+        labels = torch.from_numpy(self.fields.indicator.astype(np.float32)).to(device)
+        smoothing = settings.label_smoothing
+        self.targets = labels * (1 - smoothing) + prevalence * smoothing
+        self.label_weights = label_weights(prevalence, settings.label_weight_power)
+
+    def _metric_head(self) -> ArcFaceHead | None:
+        groups, settings = self.fields.groups, self.settings
+        if groups is None:
+            return None
+        check_features_and_logits(self.model)
+        self.groups = torch.from_numpy(groups).to(self.processes.device)
+        head = ArcFaceHead(
+            self.model.get_classifier().in_features, int(groups.max()) + 1,
+            scale=settings.metric_scale, margin=settings.metric_margin,
+        )  # fmt: skip
+        return head.to(self.processes.device)
+
+    def _frozen_copy(self):
+        return copy.deepcopy(self.model).requires_grad_(False).eval()
+
+    def _shown(self):
+        return self.model if self.average is None else self.average
+
+    def _kept(self) -> dict:
+        named = {
+            "model": self.model, "head": self.head, "average": self.average, "best": self.best,
+        }  # fmt: skip
+        return {name: module for name, module in named.items() if module is not None}
+
+    def _keep(self) -> None:
+        if self.state is not None and self.processes.is_first:
+            self.progress.total_loss = float(self.total_loss)
+            self.state.keep(self.progress, self._kept(), self.optimizer)
+
+    def _rng(self, number: int) -> np.random.Generator:
+        """Return the stream of a batch of this epoch, from 1 on; 0 is that of their order."""
+        return np.random.default_rng([self.settings.seed, self.stream, self.progress.epoch, number])
+
+    def _epoch_rows(self) -> list[np.ndarray]:
+        """Return the rows of each batch of this epoch, all processes together."""
+        rng, size = self._rng(0), self.settings.batch_size
+        order = rng.permutation(repeated_rows(self.fields.train, self.repeats, rng))
+        if len(order) <= size:
+            return [order]
+        # Filled up with some that were shown already, so that all batches have one shape.
+        n_batches = math.ceil(len(order) / size)
+        return list(np.resize(order, (n_batches, size)))
+
+    def _score(self, rows: np.ndarray) -> float:
+        """Return the macro average precision on some fields; NaN without any label."""
+        settings, processes = self.settings, self.processes
+        logits = predict_logits(
+            self._shown(), self.fields.source, rows[processes.own],
+            math.ceil(settings.batch_size / processes.n_processes), precision=settings.precision,
+        )  # fmt: skip
+        return macro_average_precision(self.fields.indicator[rows], processes.gather(logits))
+
+
+def shared_batch_norms(model):
+    """Let the batch norms of a model take their statistics from the batches of all processes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place.
+
+    Returns
+    -------
+    torch.nn.Module
+    """
+    # Not as torch does (nor Lightning): it drops the activation within timm's batch norms.
+    return timm.layers.convert_sync_batchnorm(model)
+
+
+@dataclass
+class _Batch:
+    """One process's share of a batch."""
+
+    pixels: torch.Tensor
+    rows: np.ndarray
+    number: int
+    n_together: int
+
+
+class _EpochBatches:
+    """The batches of an epoch from one on, as Lightning iterates over them."""
+
+    def __init__(
+        self, source: FieldSource, batches: list[np.ndarray], start: int, processes: Processes
+    ):
+        self.source, self.batches, self.start, self.processes = source, batches, start, processes
+
+    def __len__(self) -> int:
+        return len(self.batches) - self.start
+
+    def __iter__(self) -> Iterator[_Batch]:
+        pin = self.processes.device.type == "cuda"
+        left = self.batches[self.start :]
+        own = [rows[self.processes.own] for rows in left]
+        for number, pixels in enumerate(self.source.batches(own)):
+            tensor = torch.from_numpy(pixels)
+            yield _Batch(
+                tensor.pin_memory() if pin else tensor, own[number], self.start + number,
+                len(left[number]),
+            )  # fmt: skip
+
+
+def _logits_only(model, inputs):
+    return None, model(inputs)

@@ -1,0 +1,160 @@
+"""The state of a training that goes on: kept often enough that a kill costs minutes.
+
+One safetensors file holds the weights, their running mean, the best so far and the
+optimizer's moments; its metadata, JSON, say how far the training has come.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from hpastack.backbones import write_tensors
+from hpastack.backbones._torch import safetensors, torch
+from hpastack.files import published
+
+# The key of the file's metadata.
+_PROGRESS = "hpastack_training"
+# Stands before the number of a parameter and the name of its moment.
+_OPTIMIZER = "optimizer"
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        What comes next; batches are those of all processes together.
+    n_steps : int
+        Steps of the optimizer so far.
+    n_shown, total_loss : float
+        Fields of this epoch so far, and the sum of their losses.
+    best_epoch : int
+        With the highest score of the watched fields; -1 before the first.
+    best_score : float
+    history : list of dict
+        A row for each finished epoch.
+    is_done : bool
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    n_steps: int = 0
+    n_shown: int = 0
+    total_loss: float = 0.0
+    best_epoch: int = -1
+    best_score: float = -1.0
+    history: list[dict] = field(default_factory=list)
+    is_done: bool = False
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights are kept: the best, or the last where none is chosen."""
+        return self.best_epoch if self.best_epoch >= 0 else self.epoch - 1
+
+
+class StateFile:
+    """Keep the state of a training in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A safetensors file, there or not.
+    fingerprint : str
+        Digest of all that shapes the weights; a state of another one is not taken up.
+    seconds : float, default=300.0
+        How often the state is kept; 0 is after every step.
+    """
+
+    def __init__(self, path, fingerprint: str, seconds: float = 300.0):
+        self.path = Path(path)
+        self.fingerprint = fingerprint
+        self.seconds = seconds
+        self._kept_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Say whether the state was last kept too long ago."""
+        return time.monotonic() - self._kept_at >= self.seconds
+
+    def is_there(self) -> bool:
+        """Say whether there is a state of this very training."""
+        return self._progress() is not None
+
+    def keep(self, progress: Progress, modules: dict, optimizer) -> None:
+        """Write the state, in one rename.
+
+        Parameters
+        ----------
+        progress : Progress
+        modules : dict of str to torch.nn.Module
+        optimizer : torch.optim.Optimizer
+        """
+        tensors = {
+            f"{name}/{key}": value
+            for name, module in modules.items()
+            for key, value in module.state_dict().items()
+        }
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"{_OPTIMIZER}/{number}/{key}": value for key, value in moments.items()}
+        # Copied, as modules may share tensors, which a file cannot.
+        tensors = {
+            key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for key, value in tensors.items()
+        }
+        text = json.dumps({"fingerprint": self.fingerprint, **asdict(progress)})
+        with published(self.path) as draft:
+            write_tensors(draft, tensors, {_PROGRESS: text})
+        self._kept_at = time.monotonic()
+
+    def take_up(self, modules: dict, optimizer) -> Progress:
+        """Go on where the state was last kept.
+
+        Parameters
+        ----------
+        modules, optimizer
+            As `keep`; what they hold is replaced.
+
+        Returns
+        -------
+        Progress
+            That of a training that begins, if there is no such state.
+        """
+        progress = self._progress()
+        if progress is None:
+            return Progress()
+        tensors = safetensors.torch.load_file(self.path)
+        for name, module in modules.items():
+            prefix = f"{name}/"
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            module.load_state_dict(own, strict=True)
+        moments: dict[int, dict] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"{_OPTIMIZER}/"):
+                _, number, name = key.split("/")
+                moments.setdefault(int(number), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return progress
+
+    def _progress(self) -> Progress | None:
+        """Read how far this very training has come, without its weights; None if there is none."""
+        if not self.path.is_file():
+            return None
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                values = json.loads((file.metadata() or {}).get(_PROGRESS, "{}"))
+        except (safetensors.SafetensorError, ValueError):
+            return None
+        if values.pop("fingerprint", None) != self.fingerprint:
+            return None
+        if set(values) != {item.name for item in fields(Progress)}:
+            return None
+        return Progress(**values)
+
+    def remove(self) -> None:
+        """Remove the file: the training has ended."""
+        self.path.unlink(missing_ok=True)

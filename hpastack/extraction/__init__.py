@@ -1,0 +1,13 @@
+"""A catalogue of fields -> a store of features or embeddings."""
+
+from hpastack.extraction.embeddings import extract_embeddings, weights_record
+from hpastack.extraction.engine import Extraction
+from hpastack.extraction.handcrafted import extract_features, handcrafted_columns
+
+__all__ = [
+    "Extraction",
+    "extract_embeddings",
+    "extract_features",
+    "handcrafted_columns",
+    "weights_record",
+]

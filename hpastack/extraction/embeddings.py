@@ -1,0 +1,161 @@
+"""Embeddings of a catalogue of fields, into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from hpastack.extraction.engine import WHOLE, Extraction, _refuse_existing, extract
+from hpastack.fields import Outcomes, PackedFields, stream_outcomes
+from hpastack.files import sha256
+from hpastack.parallel import Shard, cpu_budget, one_thread_each
+
+
+def extract_embeddings(
+    path,
+    catalogue: pd.DataFrame,
+    backbone: str,
+    *,
+    weights: str | Path = "pretrained",
+    stem: str = "average",
+    stains: Sequence[str] | None = None,
+    size: int = 512,
+    crop: int | None = None,
+    statistics: Mapping[str, tuple[float, float]] | None = None,
+    pool: str | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    compile: bool = False,
+    storage: Literal["float32", "float16"] = "float32",
+    packed: PackedFields | None = None,
+    device: str = "auto",
+    record: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    shard: Shard = WHOLE,
+    on_error: Literal["raise", "skip"] = "raise",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Extraction:
+    """Turn every field of a catalogue into the vector that a CNN sees in it, into a store.
+
+    Fields are rounded to 8 bits, as in fine-tuning, and read ahead in threads
+    while the backbone works; `hpastack.backbones.stream.embed_stream` says how.
+
+    Parameters
+    ----------
+    path : path-like
+        The store to make, ``NAME.h5``; its columns are ``NAME__0``, ``NAME__1``, ...
+    catalogue : DataFrame
+        As `read_catalogue` gives it.
+    backbone, weights, stem, stains, crop, statistics, pool, seed
+        As `hpastack.backbones.create_backbone`.
+    size : int, default=512
+        Longer side of the fields, in pixels; padded to a square.
+    batch_size : int, default=32
+        Fields that pass through the backbone together on a GPU.
+    compile : bool, default=False
+        Whether to compile the backbone first, which takes up to a minute and
+        needs a C++ compiler on a CPU.
+    storage : {"float32", "float16"}, default="float32"
+        Precision in which the store keeps them.
+    packed : PackedFields, optional
+        Where fields are read from if they are there and fit; the values are
+        the same.
+    device : str, default="auto"
+        ``auto`` is the first GPU, or the CPU where there is none.
+    record, shard, on_error, overwrite, progress
+        As `extract_features`.
+    jobs : int, optional
+        Threads that read fields, and on a CPU as many that pass them through the
+        backbone; as many as this process may use processors if left out.
+
+    Returns
+    -------
+    Extraction
+        Of what kind the store is, `hpastack.backbones.embedding_kind` says.
+
+    Raises
+    ------
+    InputError
+        As `extract_features` and `create_backbone`; also if torch is not
+        installed, or there is no such device.
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    # Not above: hand-crafted features are measured without torch.
+    from hpastack.backbones import (
+        choose_device,
+        compiled,
+        create_backbone,
+        embed_stream,
+        embedding_columns,
+        embedding_dimension,
+        embedding_kind,
+    )
+
+    place = choose_device(device)
+    model = create_backbone(
+        backbone, weights=weights, stem=stem, stains=stains, size=size, crop=crop,
+        statistics=statistics, pool=pool, seed=seed,
+    )  # fmt: skip
+    columns = embedding_columns(path.stem, embedding_dimension(model))
+    model = model.to(place)
+    if record is None:
+        record = {
+            "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
+            "size": size, "batch_size": batch_size, "seed": seed, "compile": compile,
+            "storage": storage, **weights_record(weights),
+        }  # fmt: skip
+        optional = {"stains": stains, "crop": crop, "pool": pool, "stain_statistics": statistics}
+        record |= {key: value for key, value in optional.items() if value is not None}
+    kind = embedding_kind(backbone, weights, catalogue.index)
+
+    workers = jobs or cpu_budget()
+
+    def measure(rows: pd.DataFrame) -> Outcomes:
+        squares = stream_outcomes(rows, size, packed, workers, ahead=2 * batch_size)
+        with closing(squares):
+            yield from embed_stream(model, squares, batch_size=batch_size, workers=workers)
+
+    with one_thread_each():
+        if compile:
+            model = compiled(model, batch_size)
+        return extract(
+            path, catalogue, measure,
+            columns=columns, kind=kind, record=record, storage=storage,
+            batch_size=batch_size,
+            shard=shard, on_error=on_error, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+
+
+def weights_record(weights: str | Path) -> dict[str, str]:
+    """Say what a store of embeddings must keep of its weights, beside their name.
+
+    Parameters
+    ----------
+    weights : {"pretrained", "random"} or path-like
+
+    Returns
+    -------
+    dict
+        ``weights_sha256`` of a file, so that a store is out of date when the
+        file changes; empty for weights known by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    if _is_named(weights):
+        return {}
+    from hpastack.backbones import weight_file
+
+    return {"weights_sha256": sha256(weight_file(weights))}
+
+
+def _is_named(weights: str | Path) -> bool:
+    return weights in ("pretrained", "random")

@@ -1,0 +1,125 @@
+"""Hand-crafted features of a catalogue of fields, into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError
+from hpastack.extraction.engine import WHOLE, Extraction, extract
+from hpastack.features import chosen_families, feature_columns, field_features, undefined_columns
+from hpastack.fields import Outcome, Outcomes, field_fault, read_field, stain_rows
+from hpastack.parallel import Shard, spread
+
+
+def extract_features(
+    path,
+    catalogue: pd.DataFrame,
+    families: Iterable[str] | None = None,
+    *,
+    size: int | None = 512,
+    record: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    shard: Shard = WHOLE,
+    on_error: Literal["raise", "skip"] = "raise",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Extraction:
+    """Measure the hand-crafted features of every field of a catalogue, into a store.
+
+    Works in threads of this process. An active `joblib.parallel_config` is
+    honoured, so that the fields can be spread over processes or machines that see
+    the same files. The result does not depend on either.
+
+    Parameters
+    ----------
+    path : path-like
+        The store to make, ``NAME.h5``.
+    catalogue : DataFrame
+        As `read_catalogue` gives it.
+    families : iterable of str, optional
+        As `hpastack.field_features`.
+    size : int or None, default=512
+        Longer side of the fields when measured, in pixels; None for fields as they are.
+    record : mapping, optional
+        Settings to keep in the store as its recipe; those above if left out.
+    jobs : int, optional
+        Workers; as `hpastack.parallel.workers.spread` if left out.
+    shard : Shard, default=Shard(0, 1)
+        Measure a share of the fields only. Several processes, on machines that
+        share the folder, fill one store; the last to finish publishes it.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do about a field that cannot be read or measured: stop, or
+        leave it out and list it in ``NAME.skipped.csv`` beside the store.
+    overwrite : bool, default=False
+        Whether an existing store may be replaced.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Extraction
+
+    Raises
+    ------
+    InputError
+        If the store exists and `overwrite` is false, a family is unknown, a
+        field is bad (named, with its file) and `on_error` is ``raise``, or
+        every field is bad.
+    """
+    families = chosen_families(families)
+    columns = feature_columns(families)
+    if record is None:
+        record = {"type": "handcrafted", "families": families, "size": size or "original"}
+
+    def measure(rows: pd.DataFrame) -> Outcomes:
+        tasks = (
+            (image_id, stains, families, size)
+            for image_id, stains in zip(rows.index, stain_rows(rows))
+        )
+        return spread(_measure_field, tasks, jobs)
+
+    return extract(
+        Path(path), catalogue, measure,
+        columns=columns, kind="label_free", record=record,
+        allow_nan=bool(undefined_columns(families)),
+        shard=shard, on_error=on_error, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+
+
+def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
+    """Name the columns that a store has if it is made now by its recipe.
+
+    Parameters
+    ----------
+    record : mapping
+        Recipe of a store.
+
+    Returns
+    -------
+    list of str or None
+        None if it is not one of hand-crafted features, or of families that there are
+        no more.
+    """
+    if record.get("type") != "handcrafted":
+        return None
+    try:
+        return feature_columns(record["families"])
+    except InputError:
+        return None
+
+
+def _measure_field(image_id: str, stains: dict, families: list[str], size: int | None) -> Outcome:
+    """Read and measure one field; top level, so that it can be sent to other processes."""
+    try:
+        values = field_features(read_field(stains, size), families)
+    except (InputError, OSError) as error:
+        return field_fault(image_id, error)
+    except Exception as error:
+        error.add_note(f"while measuring field {image_id}")
+        raise
+    return np.array(list(values.values()), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Features of cells and of where in them the protein lies."""

@@ -1,0 +1,242 @@
+"""Hand-crafted features: a module per family, one registry.
+
+A family measures a whole field and knows its columns without one. Columns are
+named ``<family>_<property>[_<parameters>]__<stain>``; where a stain is compared
+with another, that other is the parameter. What belongs to no single stain ends
+in ``__field``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from hpastack.errors import InputError
+from hpastack.features import colocalisation, frequency, granularity, intensity, minimal
+from hpastack.features.compartments import compartments
+from hpastack.features.spots import fibres, spots
+from hpastack.features.texture import texture
+from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of features of a field.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes the grey levels of a field, uint8, shape (4, H, W); returns a dict
+        of column to float, in the order of `meanings`.
+    meanings : dict of str to str
+        One line for each column.
+    undefined : frozenset of str
+        Columns that are NaN for a field without the thing they measure.
+    """
+
+    measure: Callable[[np.ndarray], dict[str, float]]
+    meanings: dict[str, str]
+    undefined: frozenset[str] = frozenset()
+
+
+def _of_each_stain(
+    measure_stain, meanings: dict[str, str], undefined: frozenset[str] = frozenset(), stains=STAINS
+) -> Family:
+    def measure(field):
+        return {
+            f"{name}__{stain}": value
+            for stain in stains
+            for name, value in measure_stain(field[STAIN_INDEX[stain]]).items()
+        }
+
+    return Family(
+        measure,
+        {
+            f"{name}__{stain}": meaning.format(stain=stain)
+            for stain in stains
+            for name, meaning in meanings.items()
+        },
+        frozenset(f"{name}__{stain}" for stain in stains for name in undefined),
+    )
+
+
+def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
+    references = [stain for stain in STAINS if stain != PROTEIN]
+    # The protein with each reference, then the references among each other.
+    pairs = [(PROTEIN, reference) for reference in references]
+    pairs += [(stain, reference) for reference, stain in combinations(references, 2)]
+
+    def measure(field):
+        numbers = [(STAIN_INDEX[stain], STAIN_INDEX[reference]) for stain, reference in pairs]
+        return {
+            f"{name}_{reference}__{stain}": value
+            for (stain, reference), values in zip(pairs, measure_pairs(field, numbers), strict=True)
+            for name, value in values.items()
+        }
+
+    return Family(
+        measure,
+        {
+            f"{name}_{reference}__{stain}": meaning.format(stain=stain, reference=reference)
+            for stain, reference in pairs
+            for name, meaning in meanings.items()
+        },
+    )
+
+
+def _spots_and_fibres(image) -> dict[str, float]:
+    return spots.spot_features(image) | fibres.fibre_features(image)
+
+
+#: Every family by name, in the order of their columns.
+FAMILIES = {
+    "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
+    "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
+    "granularity": _of_each_stain(granularity.granularity_features, granularity.MEANINGS),
+    "spots": _of_each_stain(
+        _spots_and_fibres,
+        spots.MEANINGS | fibres.MEANINGS,
+        spots.UNDEFINED | fibres.UNDEFINED,
+        stains=[PROTEIN],
+    ),
+    "colocalisation": _of_each_pair(
+        colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
+    ),
+    "compartments": Family(
+        compartments.compartment_features, compartments.MEANINGS, compartments.UNDEFINED
+    ),
+    "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
+    "minimal": Family(minimal.minimal_features, minimal.MEANINGS),
+}
+
+# A stand-in for the others where a few figures will do; beside them its own are next to doubled.
+_STANDS_IN = "minimal"
+
+
+def chosen_families(families: Iterable[str] | None = None) -> list[str]:
+    """Check names of families.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        Names from `FAMILIES`; if left out all but ``minimal``, whose figures are
+        much like some of the others.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If a family is unknown or named twice, or none is named.
+    """
+    if families is None:
+        return [name for name in FAMILIES if name != _STANDS_IN]
+    if isinstance(families, str) or not isinstance(families, Iterable):
+        raise InputError(f"families is a list of names, such as ['texture'], not {families!r}")
+    families = list(families)
+    for name in families:
+        if name not in FAMILIES:
+            raise InputError(f"unknown family {name!r} of features; one of {', '.join(FAMILIES)}")
+        if families.count(name) > 1:
+            raise InputError(f"family {name!r} of features is named twice")
+    if not families:
+        raise InputError(f"no family of features named; one of {', '.join(FAMILIES)}")
+    return families
+
+
+def feature_columns(families: Iterable[str] | None = None) -> list[str]:
+    """Name the columns of `field_features`, without a field.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        As `chosen_families`.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If a family is unknown or named twice.
+
+    Examples
+    --------
+    >>> feature_columns(["colocalisation"])[:2]
+    ['colocalisation_pearson_red__green', 'colocalisation_spearman_red__green']
+    """
+    return [name for family in chosen_families(families) for name in FAMILIES[family].meanings]
+
+
+def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
+    """Name the columns that are NaN for a field without the thing they measure.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        As `feature_columns`.
+
+    Returns
+    -------
+    list of str
+        Their descriptions say so, too; in no other column NaN occurs.
+
+    Raises
+    ------
+    InputError
+        If a family is unknown or named twice.
+
+    Examples
+    --------
+    >>> undefined_columns(["spots"])[0]
+    'spots_blob_size_s1__green'
+    """
+    return [
+        column
+        for family in chosen_families(families)
+        for column in FAMILIES[family].meanings
+        if column in FAMILIES[family].undefined
+    ]
+
+
+def describe_columns(names: Iterable[str]) -> dict[str, str]:
+    """Say in one line what each column means.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns of `feature_columns`.
+
+    Returns
+    -------
+    dict of str to str
+        Column to meaning, in the order given.
+
+    Raises
+    ------
+    InputError
+        If a name is not a hand-crafted column.
+
+    Examples
+    --------
+    >>> describe_columns(["texture_contrast_d2__green"])
+    {'texture_contrast_d2__green': 'mean squared difference of green 2 px apart, in levels of 32'}
+    """
+    known = {name: line for family in FAMILIES.values() for name, line in family.meanings.items()}
+    names = list(names)
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown column {name!r}{_nearest(name, known)}")
+    return {name: known[name] for name in names}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,1 @@
+"""Features of puncta and of fibres."""

@@ -1,0 +1,1 @@
+"""Texture features at several scales."""

@@ -1,0 +1,100 @@
+"""Texture of a stain at three scales: co-occurrences, local binary patterns, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpastack.errors import InputError
+from hpastack.features.grey_levels import grey_levels, reduced_levels
+from hpastack.features.texture import glcm, gradients, local_binary_patterns
+from hpastack.features.texture.glcm import DISTANCES, LEVELS, cooccurrence_features
+from hpastack.features.texture.gradients import gradient_features
+from hpastack.features.texture.local_binary_patterns import lbp_features
+
+#: Suffix of the columns of each scale, and how many pixels of a side become one.
+SCALES = {"": 1, "_half": 2, "_quarter": 4}
+
+#: Pixels of the shorter side of the smallest image: 8 of them are left at the quarter scale.
+MIN_SIDE = 32
+
+_AT_SCALE = {"": "", "_half": ", at half scale", "_quarter": ", at quarter scale"}
+
+#: What each value means, in the order of `texture_features`; ``{stain}`` is filled in.
+MEANINGS = {
+    f"{name}{suffix}": f"{meaning}{at_scale}"
+    for suffix, at_scale in _AT_SCALE.items()
+    for part in (glcm, local_binary_patterns, gradients)
+    for name, meaning in part.MEANINGS.items()
+}
+
+
+def texture_features(
+    image, distances: Sequence[int] = DISTANCES, levels: int = LEVELS
+) -> dict[str, float]:
+    """Summarise the texture of one stain, from fine to coarse.
+
+    At full, half and quarter scale: co-occurrences of grey levels, local
+    binary patterns, and the steepness and direction of gradients. The image is reduced
+    by area averaging and rounded to whole grey levels again. Quarter turns
+    and mirroring leave the features unchanged.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (H, W)
+        One stain, in [0, 1]; 32 x 32 px or more.
+    distances : sequence of int, default=(1, 2, 4)
+        Offsets between the pixels paired for co-occurrences, in pixels of each scale.
+    levels : int, default=32
+        Number of grey levels of the co-occurrences: 2, 4, 8, ... or 256.
+
+    Returns
+    -------
+    dict of str to float
+        For each scale the values of `cooccurrence_features`, `lbp_features` and
+        `gradient_features`, named as there, followed by nothing, ``_half`` or
+        ``_quarter``: ``len(distances) * 16 + 35`` a scale.
+
+    Raises
+    ------
+    InputError
+        If `image` is not 2-D, is not finite, leaves [0, 1] or is too small,
+        if `levels` is not a power of two from 2 to 256, or if a distance is
+        below 1 or does not fit the image at quarter scale.
+
+    See Also
+    --------
+    hpastack.features.texture.glcm.cooccurrence_features
+    hpastack.features.texture.local_binary_patterns.lbp_features
+    hpastack.features.texture.gradients.gradient_features
+
+    Notes
+    -----
+    Values of a constant image stand with each part. A side that is no multiple of 4
+    is reduced to the nearest whole number of pixels (`reduced_levels`).
+
+    Examples
+    --------
+    Vertical stripes, each 2 px wide, are aligned until they are averaged away:
+
+    >>> import numpy as np
+    >>> stripes = np.tile(np.arange(64) // 2 % 2, (64, 1))
+    >>> values = texture_features(stripes)
+    >>> len(values), values["texture_alignment"], values["texture_alignment_quarter"]
+    (249, 1.0, 0.0)
+    """
+    full = grey_levels(image)
+    if min(full.shape) < MIN_SIDE:
+        raise InputError(
+            f"texture: a stain of {full.shape[0]} x {full.shape[1]} px is too small; its shorter "
+            f"side has to have {MIN_SIDE} px: measure it at a larger size, or leave it out"
+        )
+    values = {}
+    for suffix, factor in SCALES.items():
+        reduced = reduced_levels(full, factor)
+        for measured in (
+            cooccurrence_features(reduced, distances, levels),
+            lbp_features(reduced),
+            gradient_features(reduced),
+        ):
+            values.update({f"{name}{suffix}": value for name, value in measured.items()})
+    return values

@@ -1,0 +1,52 @@
+"""Image files -> arrays: the four stains of a field, read, checked and scaled.
+
+PNG, JPEG and TIFF, 8 and 16 bit, grey or tinted, a file for each stain or one
+for all. What is damaged or ambiguous is refused with the name of its file;
+nothing is guessed, stretched or filled.
+"""
+
+from hpastack.fields.checking import BadField, check_fields, field_content
+from hpastack.fields.composite import composite, to_8_bit
+from hpastack.fields.formats.faults import MAX_BYTES, MAX_PIXELS, FileFault
+from hpastack.fields.multichannel import parse_channels, plane_paths
+from hpastack.fields.packed.reading import PackedFields, find_packed
+from hpastack.fields.packed.writing import pack_fields
+from hpastack.fields.paths import Row, stain_rows
+from hpastack.fields.reading import field_shape, iter_fields, read_field, read_stain
+from hpastack.fields.resizing import resize_field
+from hpastack.fields.stains import PROTEIN, STAIN_INDEX, STAINS
+from hpastack.fields.statistics import read_stain_statistics, stain_statistics
+from hpastack.fields.streaming import Outcome, Outcomes, field_fault, iter_squares, stream_outcomes
+
+__all__ = [
+    "BadField",
+    "FileFault",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Outcome",
+    "Outcomes",
+    "PROTEIN",
+    "PackedFields",
+    "Row",
+    "STAINS",
+    "STAIN_INDEX",
+    "check_fields",
+    "composite",
+    "field_content",
+    "field_fault",
+    "field_shape",
+    "find_packed",
+    "iter_fields",
+    "iter_squares",
+    "pack_fields",
+    "parse_channels",
+    "plane_paths",
+    "read_field",
+    "read_stain",
+    "read_stain_statistics",
+    "resize_field",
+    "stain_rows",
+    "stain_statistics",
+    "stream_outcomes",
+    "to_8_bit",
+]

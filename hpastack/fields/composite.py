@@ -1,0 +1,30 @@
+"""Fields as colour pictures for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpastack.fields.stains import STAIN_INDEX, STAINS
+
+
+def composite(field: np.ndarray) -> np.ndarray:
+    """Mix the four stains of a field into one RGB picture.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (4, H, W)
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        Yellow is added, at half its strength, to red and green.
+    """
+    red, green, blue, yellow = (field[STAIN_INDEX[stain]] for stain in STAINS)
+    mixed = np.stack([red + 0.5 * yellow, green + 0.5 * yellow, blue], axis=-1)
+    return to_8_bit(np.clip(mixed, 0, 1))
+
+
+def to_8_bit(image):
+    """Return intensities of [0, 1] as 8-bit levels."""
+    return np.rint(image * 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Formats of image files: how each is recognised, checked and decoded."""

@@ -1,0 +1,104 @@
+"""The bytes of a file -> one plane of a stain in [0, 1]."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Protocol
+
+import numpy as np
+
+from hpastack.fields.formats import jpeg, png, tiff
+from hpastack.fields.formats.faults import MAX_BYTES, FileFault, StrPath, size_text
+from hpastack.fields.formats.tints import reduce_planes
+
+# In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
+_JPEG_NOISE = 2.0
+
+
+class Picture(Protocol):
+    """An image that was checked and is not decoded yet."""
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
+    @property
+    def width(self) -> int: ...  # noqa: D102
+
+    @property
+    def is_lossy(self) -> bool: ...  # noqa: D102
+
+    def decode(self) -> np.ndarray: ...  # noqa: D102
+
+    def verify(self, pixels: np.ndarray) -> None: ...  # noqa: D102
+
+
+def read_bytes(path: StrPath) -> bytes:
+    """Read a file whole, unless it is none or larger than an image can be."""
+    if "\0" in os.fsdecode(path):
+        raise FileFault(path, "no such file")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise FileFault(path, "no such file") from None
+    # A folder is an error of the system when it is opened; a pipe would wait for ever.
+    if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
+        raise FileFault(path, "not a file, but a device or a pipe")
+    if status.st_size > MAX_BYTES:
+        raise FileFault(path, f"{status.st_size} bytes, more than the {MAX_BYTES} that are read")
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileFault(path, "no such file") from None
+    if not data:
+        raise FileFault(path, "the file is empty")
+    return data
+
+
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> Picture:
+    """Check the frame of an image without decoding it."""
+    if data[:4] in tiff.MAGICS:
+        return tiff.open_tiff(data, plane, path)
+    if plane is not None:
+        raise FileFault(path, "not a TIFF; only a TIFF has planes to choose from")
+    if data.startswith(png.MAGIC):
+        return png.open_png(data, path)
+    if data.startswith(jpeg.MAGIC):
+        return jpeg.open_jpeg(data, path)
+    raise FileFault(path, "not a PNG, JPEG or TIFF image")
+
+
+def decode_picture(picture: Picture, path: StrPath) -> np.ndarray:
+    """Decode an image; return uint8 or uint16, (H, W) or (H, W, samples)."""
+    pixels = picture.decode()
+    shape = picture.height, picture.width
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[:2] != shape:
+        raise FileFault(
+            path, f"decodes to {pixels.dtype}, {size_text(pixels.shape)}; its header says otherwise"
+        )
+    return pixels
+
+
+def stain_of(
+    pixels: np.ndarray, stain: str, is_lossy: bool, path: StrPath, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Turn pixels into one plane, float32 in [0, 1], into `out` if it is given."""
+    top = np.iinfo(pixels.dtype).max
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        if pixels[..., -1].min() != top:
+            raise FileFault(path, "partly transparent; save it without transparency")
+        pixels = pixels[..., :-1]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if out is None:
+        out = np.empty(pixels.shape[:2], np.float32)
+    if pixels.ndim == 2:
+        return np.divide(pixels, np.float32(top), out=out, dtype=np.float32)
+    if pixels.shape[2] != 3:
+        raise FileFault(path, f"{pixels.shape[2]} planes; grey or RGB is read")
+    planes = np.empty((3, *pixels.shape[:2]), np.float32)
+    for position in range(3):
+        np.divide(pixels[..., position], np.float32(top), out=planes[position], dtype=np.float32)
+    out[...] = reduce_planes(planes, stain, _JPEG_NOISE / 255 if is_lossy else 0.0, path)
+    return out

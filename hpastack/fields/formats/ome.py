@@ -1,0 +1,118 @@
+"""What OME-XML says of the planes of a TIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from hpastack.fields.formats.faults import FileFault, StrPath
+from hpastack.fields.formats.planes import split_plane
+
+_MOST_XML = 2**24
+_FILLING = "\0 \r\n\t"
+
+
+def is_ome(description: str) -> bool:
+    """Return whether the description of a TIFF is OME-XML."""
+    return description.rstrip(_FILLING).endswith("OME>")
+
+
+def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str, ...]:
+    """Read the names of the channels from OME-XML, and which plane each one is.
+
+    Parameters
+    ----------
+    text : str
+        As `is_ome` lets it pass.
+    samples : sequence of int
+        How many planes each page of the file holds.
+    path : path-like
+        What to call the file in an error.
+
+    Returns
+    -------
+    tuple of str
+        A name for each plane of the file, "" where there is none.
+
+    Raises
+    ------
+    FileFault
+        If it is damaged, speaks of planes that are not there or in other
+        files, or of several depths or times.
+    """
+    n_planes = sum(samples)
+    # A document type could define entities that grow without bound.
+    if len(text) > _MOST_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise FileFault(path, "OME-XML with a document type or larger than any; it is not read")
+    try:
+        root = ElementTree.fromstring(text.rstrip(_FILLING))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise FileFault(path, f"damaged OME-XML ({error})") from None
+    images = [image for image in _children([root], "Image") if _children([image], "Pixels")]
+    if not images:
+        return ("",) * n_planes
+    pixels = _children(images[:1], "Pixels")[0]
+    for axis, key in (("depths (Z)", "SizeZ"), ("times (T)", "SizeT")):
+        number = _whole(pixels.get(key), 1, path)
+        if number > 1:
+            raise FileFault(path, f"TIFF of {number} {axis}; save one, or their projection")
+    channels = _children([pixels], "Channel")
+    names = [""] * n_planes
+    first_of_page = [0]
+    for count in samples:
+        first_of_page.append(first_of_page[-1] + count)
+    pages = _pages_of_channels(pixels, path)
+    plane = 0
+    for number, channel in enumerate(channels):
+        n_samples = _whole(channel.get("SamplesPerPixel"), 1, path)
+        page = pages.get(number)
+        if page is not None:
+            if page >= len(samples):
+                raise FileFault(path, f"OME-XML of page {page}; there are {len(samples)}")
+            plane = first_of_page[page]
+        if plane + n_samples > n_planes:
+            raise FileFault(
+                path, f"OME-XML of {len(channels)} channels; the file has {n_planes} planes"
+            )
+        if n_samples == 1:
+            names[plane] = (channel.get("Name") or "").strip()
+        plane += n_samples
+    return tuple(names)
+
+
+def _pages_of_channels(pixels: ElementTree.Element, path: StrPath) -> dict[int, int]:
+    """Return the page of each channel where the XML says it."""
+    pages = {}
+    for entry in _children([pixels], "TiffData"):
+        for place in _children([entry], "UUID"):
+            name = place.get("FileName")
+            if name and _is_beside(path, name):
+                raise FileFault(path, f"OME-TIFF whose planes lie in several files ({name})")
+        if entry.get("IFD") is not None and entry.get("FirstC") is not None:
+            count = _whole(entry.get("PlaneCount"), 1, path)
+            if count > 64:
+                raise FileFault(path, f"OME-XML of {count} planes")
+            for step in range(count):
+                channel = _whole(entry.get("FirstC"), 0, path) + step
+                pages[channel] = _whole(entry.get("IFD"), 0, path) + step
+    return pages
+
+
+def _is_beside(path: StrPath, name: str) -> bool:
+    # A file that was renamed still carries its old name; one that is there is another file.
+    file = Path(split_plane(path)[0])
+    return Path(name).name == name != file.name and file.with_name(name).exists()
+
+
+def _children(parents: Iterable[ElementTree.Element], name: str) -> list[ElementTree.Element]:
+    """Return the children of that name, whatever the version of the schema."""
+    return [child for parent in parents for child in parent if child.tag.rpartition("}")[2] == name]
+
+
+def _whole(text: str | None, default: int, path: StrPath) -> int:
+    if text is None:
+        return default
+    if not text.strip().isdecimal() or len(text) > 9:
+        raise FileFault(path, f"damaged OME-XML: {text[:20]!r} is no number")
+    return int(text)

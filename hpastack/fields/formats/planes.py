@@ -1,0 +1,35 @@
+"""Paths that name a plane of a TIFF."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from hpastack.fields.formats.faults import StrPath
+
+# x.tif#2 is plane 2 of x.tif; nothing else with a # is special.
+_PLANE = re.compile(r"(?P<file>.*\.tiff?)#(?P<plane>0|[1-9][0-9]{0,3})", re.IGNORECASE | re.DOTALL)
+
+
+def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
+    """Split a path with a plane, such as ``x.tif#2``, into the file and the number.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    file : path-like
+        `path` itself where it names no plane.
+    plane : int or None
+
+    Examples
+    --------
+    >>> split_plane("field.ome.tif#2")
+    ('field.ome.tif', 2)
+    >>> split_plane("field#2.png")
+    ('field#2.png', None)
+    """
+    match = _PLANE.fullmatch(os.fsdecode(path))
+    return (path, None) if match is None else (match["file"], int(match["plane"]))

@@ -1,0 +1,129 @@
+"""PNG: every chunk is checked, and only what makes the pixels is handed to a decoder."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from hpastack.fields.formats.faults import FileFault, StrPath, check_size
+from hpastack.fields.formats.opencv import decode_with_opencv
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+
+# Bits that each colour type may have; grey, RGB, palette, grey and alpha, RGBA.
+_GREY, _PALETTE = 0, 3
+_DEPTHS = {_GREY: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+
+# Nothing else has to do with the pixels: colour profiles, gamma, orientation, texts and thumbnails
+# are left out of what is decoded.
+_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+
+class PngPicture(NamedTuple):
+    """A PNG whose chunks are whole; its pixels are not looked at yet."""
+
+    height: int
+    width: int
+    depth: int
+    colour: int
+    palette: bytes
+    transparent: bytes
+    data: bytes
+    path: StrPath
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether what was written is not what is read."""
+        return False
+
+    def decode(self) -> np.ndarray:
+        """Return uint8 or uint16, (H, W) or (H, W, 3 or 4)."""
+        pixels = decode_with_opencv(self.data)
+        if pixels is None:
+            raise FileFault(self.path, "damaged image: it cannot be decoded")
+        if self.colour == _GREY and self.transparent:
+            # OpenCV leaves out which grey level is transparent.
+            (level,) = struct.unpack(">H", self.transparent)
+            if self.depth < 8:
+                level *= 255 // (2**self.depth - 1)
+            if (pixels == level).any():
+                raise FileFault(self.path, "partly transparent; save it without transparency")
+        n_colours = len(self.palette) // 3
+        if self.colour == _PALETTE and n_colours < 2**self.depth:
+            # OpenCV gives black for a colour that is not there.
+            with Image.open(io.BytesIO(self.data)) as image:
+                if np.asarray(image).max() >= n_colours:
+                    raise FileFault(self.path, "damaged PNG: a pixel is not in its palette")
+        return pixels
+
+    def verify(self, pixels: np.ndarray) -> None:
+        """Do nothing: what is missing is an error when it is decoded."""
+
+
+def open_png(data: bytes, path: StrPath) -> PngPicture:
+    """Check the checksums and the header of a PNG."""
+    position, kind = len(MAGIC), b""
+    height = width = depth = colour = 0
+    palette = transparent = b""
+    spans: list[tuple[int, int]] = [(0, position)]
+    has_pixels = False
+    view = memoryview(data)
+    while kind != b"IEND":
+        if position + 12 > len(data):
+            raise FileFault(path, "truncated PNG")
+        (length,) = struct.unpack_from(">I", data, position)
+        kind = data[position + 4 : position + 8]
+        end = position + 8 + length
+        if end + 4 > len(data):
+            raise FileFault(path, "truncated PNG")
+        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise FileFault(path, "damaged PNG: a checksum does not fit")
+        body = view[position + 8 : end]
+        if position == len(MAGIC):
+            if kind != b"IHDR" or length != 13:
+                raise FileFault(path, "damaged PNG: it does not begin with its size")
+            width, height, depth, colour, packing, filters, interlace = struct.unpack(
+                ">IIBBBBB", body
+            )
+            check_size(height, width, path)
+            if depth not in _DEPTHS.get(colour, ()) or packing or filters or interlace > 1:
+                raise FileFault(path, "damaged PNG: its header is none that PNG has")
+        elif kind == b"IHDR":
+            raise FileFault(path, "damaged PNG: it has two headers")
+        elif kind == b"PLTE":
+            if palette or has_pixels or length % 3 or not 3 <= length <= 3 * 256:
+                raise FileFault(path, "damaged PNG: its palette is none that PNG has")
+            palette = bytes(body)
+        elif kind == b"tRNS":
+            transparent = _transparency(bytes(body), colour, palette, path)
+            if has_pixels:
+                raise FileFault(path, "damaged PNG: its transparency comes after its pixels")
+        elif kind == b"IDAT":
+            has_pixels = True
+        elif kind == b"acTL" and length == 8 and struct.unpack_from(">I", body)[0] > 1:
+            raise FileFault(path, "animated PNG; a stain has one picture")
+        elif kind not in _KEPT and not kind[:1].islower():
+            raise FileFault(path, f"PNG with a part {kind!r} that is not known")
+        # Which grey level is transparent is looked at here.
+        if kind in _KEPT and (kind, colour) != (b"tRNS", _GREY):
+            if spans[-1][1] == position:
+                spans[-1] = spans[-1][0], end + 4
+            else:
+                spans.append((position, end + 4))
+        position = end + 4
+    if not has_pixels or (colour == _PALETTE and not palette):
+        raise FileFault(path, "damaged PNG: it has no " + ("palette" if has_pixels else "pixels"))
+    kept = data if spans == [(0, len(data))] else b"".join(view[a:b] for a, b in spans)
+    return PngPicture(height, width, depth, colour, palette, transparent, kept, path)
+
+
+def _transparency(body: bytes, colour: int, palette: bytes, path: StrPath) -> bytes:
+    lengths = {_GREY: range(2, 3), 2: range(6, 7), _PALETTE: range(1, len(palette) // 3 + 1)}
+    if len(body) not in lengths.get(colour, ()):
+        raise FileFault(path, "damaged PNG: its transparency is none that PNG has")
+    return body

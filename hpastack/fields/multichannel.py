@@ -1,0 +1,249 @@
+"""Fields kept as one TIFF with several channels: which plane is which stain.
+
+A stain of such a field is a path with the number of a plane, ``field.ome.tif#2``,
+which `hpastack.read_field` reads as any other. Here the planes are found by the
+names that OME-XML, ImageJ or the pages give them, or as the user says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from hpastack.errors import InputError, shorten
+from hpastack.fields.formats.faults import FileFault, StrPath
+from hpastack.fields.formats.ome import channel_names, is_ome
+from hpastack.fields.formats.tiff import MAGICS, RGB, TiffLayout, read_layout, refuse_stack
+from hpastack.fields.stains import STAINS
+
+#: What each stain is called in files, in any case.
+SYNONYMS = {
+    "red": ("red", "microtubules", "microtubule", "tubulin"),
+    "green": ("green", "protein", "protein of interest", "antibody", "target"),
+    "blue": ("blue", "nucleus", "nuclei", "dapi", "hoechst", "dna"),
+    "yellow": ("yellow", "er", "endoplasmic reticulum", "reticulum", "calreticulin"),
+}
+
+_FILE = re.compile(r"(?P<image_id>.+?)(\.ome)?\.tiff?", re.IGNORECASE)
+_REMEDY = (
+    "say which is which with --channels red=0,green=1,blue=2,yellow=3 (counted from 0), "
+    "or keep it elsewhere"
+)
+
+
+class Channels(NamedTuple):
+    """The planes of a TIFF: how many, and what they are called ("" if nothing is known)."""
+
+    names: tuple[str, ...]
+    is_picture: bool = False  # in colour and see-through, which has four planes as well
+
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {name!r}" for number, name in enumerate(self.names))
+
+
+def read_channels(path: StrPath) -> Channels:
+    """Read what the planes of a TIFF are called, without decoding them.
+
+    Names come from OME-XML, else from the labels of ImageJ, else from the tag
+    PageName of each page.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Channels
+        Planes in the order of the file: pages, and the samples of each.
+
+    Raises
+    ------
+    InputError
+        If it is no TIFF or damaged, has several depths or times, its pages
+        differ in size, or its OME-XML cannot be understood.
+    OSError
+        If the file cannot be read.
+    """
+    if not os.path.isfile(path):  # to open a pipe would wait for ever
+        raise FileFault(path, "no such file")
+    with open(path, "rb") as file:
+        if file.read(4) not in MAGICS:
+            raise FileFault(path, "not a TIFF")
+        file.seek(0)
+        layout = read_layout(file, os.fstat(file.fileno()).st_size, path)
+    refuse_stack(layout, path)
+    first = layout.pages[0]
+    is_picture = len(layout.pages) == 1 and first.photometric == RGB and first.has_alpha
+    return Channels(_names(layout, path), is_picture)
+
+
+def parse_channels(text: str) -> dict[str, int | str]:
+    """Understand the option ``--channels``.
+
+    Parameters
+    ----------
+    text : str
+        Stains with the number of their plane, or with the name of their
+        channel. A stain may go by any of its `SYNONYMS`.
+
+    Returns
+    -------
+    dict of str to int or str
+        Plane or channel of each of the four stains.
+
+    Raises
+    ------
+    InputError
+        If a stain is unknown, missing or named twice, or two have one plane.
+
+    Examples
+    --------
+    >>> parse_channels("nuclei=0,ER=3,microtubules=2,protein=FITC")
+    {'red': 2, 'green': 'FITC', 'blue': 0, 'yellow': 3}
+    """
+    found: dict[str, int | str] = {}
+    for part in text.split(","):
+        name, _, value = (word.strip() for word in part.partition("="))
+        stain = next((s for s in STAINS if _words(name) in SYNONYMS[s]), None)
+        if stain is None or not value:
+            raise InputError(f"--channels {part!r}: not a stain and its plane, such as red=0")
+        if stain in found:
+            raise InputError(f"--channels names the {stain} stain twice")
+        found[stain] = int(value) if value.isdecimal() else value
+    missing = [stain for stain in STAINS if stain not in found]
+    if missing:
+        raise InputError(f"--channels lacks {shorten(missing)}; it names all four stains")
+    if len(set(found.values())) < len(STAINS):
+        raise InputError("--channels gives two stains one plane")
+    return {stain: found[stain] for stain in STAINS}
+
+
+def stain_planes(
+    channels: Channels, path: StrPath, chosen: Mapping[str, int | str] | None = None
+) -> dict[str, int]:
+    """Say which plane is which stain.
+
+    Parameters
+    ----------
+    channels : Channels
+    path : path-like
+        Named in errors.
+    chosen : mapping of str to int or str, optional
+        From `parse_channels`. Left out: by the names of the channels.
+
+    Returns
+    -------
+    dict of str to int
+        The plane of each of the four stains.
+
+    Raises
+    ------
+    InputError
+        If a plane that was chosen is not there, or the names leave a stain
+        out or mean it twice.
+    """
+    if chosen is not None:
+        return {stain: _chosen(channels, path, stain, chosen[stain]) for stain in STAINS}
+    if not any(channels.names):
+        raise FileFault(path, f"{len(channels.names)} channels without names; {_REMEDY}")
+    planes: dict[str, int] = {}
+    for number, name in enumerate(channels.names):
+        meant = _meant(name)
+        if len(meant) > 1:
+            raise FileFault(
+                path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {_REMEDY}"
+            )
+        for stain in meant:
+            if stain in planes:
+                raise FileFault(path, f"two channels are {stain} (of {channels}); {_REMEDY}")
+            planes[stain] = number
+    missing = [stain for stain in STAINS if stain not in planes]
+    if missing:
+        raise FileFault(path, f"no channel is {shorten(missing)} (of {channels}); {_REMEDY}")
+    return {stain: planes[stain] for stain in STAINS}
+
+
+def plane_paths(
+    path: Path, chosen: Mapping[str, int | str] | None = None
+) -> tuple[str, dict[str, Path]] | None:
+    """Find the field that one file of a folder holds.
+
+    Parameters
+    ----------
+    path : Path
+    chosen : mapping of str to int or str, optional
+        As for `stain_planes`.
+
+    Returns
+    -------
+    image_id : str
+        Name of the file without ``.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff``.
+    stains : dict of str to Path
+        Path with the plane of each stain. Of a TIFF that is damaged they are
+        its first planes, for `hpastack.fields.check_fields` to report.
+
+    None where the file has another ending or fewer than four planes, or is a
+    colour picture with transparency and nothing is chosen.
+
+    Raises
+    ------
+    InputError
+        As `stain_planes`.
+    """
+    match = _FILE.fullmatch(path.name)
+    if match is None:
+        return None
+    try:
+        channels = read_channels(path)
+    except (FileFault, OSError):
+        planes = {stain: number for number, stain in enumerate(STAINS)}
+    else:
+        is_picture = channels.is_picture and chosen is None
+        if len(channels.names) < len(STAINS) or is_picture:
+            return None
+        planes = stain_planes(channels, path, chosen)
+    stains = {stain: path.with_name(f"{path.name}#{planes[stain]}") for stain in STAINS}
+    return match["image_id"], stains
+
+
+def _chosen(channels: Channels, path: StrPath, stain: str, choice: int | str) -> int:
+    if isinstance(choice, int):
+        if choice >= len(channels.names):
+            raise FileFault(
+                path, f"--channels {stain}={choice}: it has planes 0 to {len(channels.names) - 1}"
+            )
+        return choice
+    found = [k for k, name in enumerate(channels.names) if _words(name) == _words(choice)]
+    if len(found) != 1:
+        how_many = "no channel" if not found else "several channels"
+        raise FileFault(
+            path, f"--channels {stain}={choice}: {how_many} of that name (of {channels})"
+        )
+    return found[0]
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall(r"\w+", name.casefold().replace("_", " ")))
+
+
+def _meant(name: str) -> list[str]:
+    """Return the stains that a name may mean: it is a synonym, or has one among its words."""
+    words = _words(name)
+    exact = [stain for stain in STAINS if words in SYNONYMS[stain]]
+    return exact or [
+        stain for stain in STAINS if any(f" {word} " in f" {words} " for word in SYNONYMS[stain])
+    ]
+
+
+def _names(layout: TiffLayout, path: StrPath) -> tuple[str, ...]:
+    n = layout.n_planes
+    if is_ome(layout.description):
+        return channel_names(layout.description, [page.samples for page in layout.pages], path)
+    labels = layout.imagej.get("Labels")
+    if isinstance(labels, list) and len(labels) == n:
+        return tuple(str(label).strip() for label in labels)
+    pages = [page.name.strip() for page in layout.pages]
+    return tuple(pages) if len(pages) == n else ("",) * n

@@ -1,0 +1,1 @@
+"""The packed file: every field decoded once, for networks to read from."""

@@ -1,0 +1,221 @@
+"""The packed file: every field decoded once, at one size, as squares of 8 bits.
+
+Networks read fields many times; from here each costs a read instead of four
+decoded files. The format is written down in ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.fields.formats.faults import MAX_PIXELS
+from hpastack.fields.stains import STAINS
+
+FORMAT = "hpastack-packed"
+VERSION = 1
+
+# Datasets with their kind of type and number of dimensions; all are there, and no others.
+_DATASETS = {"fields": ("u", 4), "image_ids": ("S", 1), "content": ("S", 1), "checksums": ("u", 1)}
+_REMEDY = "make it again with python -m pipelines.prepare --pack SIZE --overwrite"
+
+
+class PackedFields:
+    """Read fields from a packed file, from any thread or process.
+
+    Can be pickled: the copy opens the file anew. A handle is opened for each
+    process and thread that reads.
+
+    Parameters
+    ----------
+    path : path-like
+        As `hpastack.fields.packed.writing.pack_fields` makes it.
+
+    Attributes
+    ----------
+    path : Path
+    size : int
+        Side of the squares, in pixels.
+    image_ids : list of str
+        Its rows.
+    content : list of str
+        Of each row, the digest of the files that it was made from, as in the
+        catalogue.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged, of a newer format, or holds
+        anything that a packed file does not.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        with _opened(self.path) as file:
+            self.size = _checked_size(file, self.path)
+            self.image_ids = [value.decode() for value in file["image_ids"][()].tolist()]
+            self.content = [value.decode() for value in file["content"][()].tolist()]
+            self._checksums = file["checksums"][()]
+            self._is_compressed = bool(_filters(file["fields"]))
+        self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        self._local = threading.local()
+
+    def __len__(self):
+        return len(self.image_ids)
+
+    def __reduce__(self):
+        return PackedFields, (self.path,)
+
+    def rows(self, catalogue: pd.DataFrame) -> np.ndarray:
+        """Find the fields of a catalogue.
+
+        Parameters
+        ----------
+        catalogue : DataFrame
+            Indexed by image id, with a column ``content``.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            Row of each field; -1 where it is not here, or was packed from
+            other files than the catalogue has now.
+        """
+        rows = np.array([self._row.get(image_id, -1) for image_id in catalogue.index], dtype=int)
+        for position, content in enumerate(catalogue["content"]):
+            if rows[position] >= 0 and self.content[rows[position]] != content:
+                rows[position] = -1
+        return rows
+
+    def read(self, row: int) -> np.ndarray:
+        """Read one field.
+
+        Parameters
+        ----------
+        row : int
+            From `rows`.
+
+        Returns
+        -------
+        ndarray of uint8, shape (4, size, size)
+
+        Raises
+        ------
+        InputError
+            If the field is damaged, by its checksum; it is named.
+        """
+        shape = (len(STAINS), self.size, self.size)
+        n_bytes, data = len(STAINS) * self.size**2, b""
+        try:
+            # Not inflated by HDF5, which has one lock for all threads.
+            chunks, place = self._dataset().id, (row, 0, 0, 0)
+            # What gzip adds to noise is far below a hundredth.
+            if 0 < chunks.get_chunk_info_by_coord(place).size <= 1.01 * n_bytes + 64:
+                skipped, data = chunks.read_direct_chunk(place)
+                if self._is_compressed and not skipped:
+                    data = zlib.decompressobj().decompress(data, n_bytes + 1)
+        except (OSError, RuntimeError, zlib.error):
+            data = b""
+        if len(data) != n_bytes or zlib.crc32(data) != self._checksums[row]:
+            raise InputError(
+                f"{self.path}: field {self.image_ids[row]} is damaged there; {_REMEDY}"
+            )
+        return np.frombuffer(data, np.uint8).reshape(shape).copy()
+
+    def _dataset(self) -> h5py.Dataset:
+        # What was opened before a fork belongs to the other process.
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.dataset = _opened(self.path)["fields"]
+            self._local.process = os.getpid()
+        return self._local.dataset
+
+
+def find_packed(path) -> PackedFields | None:
+    """Open the packed file of a workspace, if it has one.
+
+    Parameters
+    ----------
+    path : path-like
+        `hpastack.Workspace.packed`.
+
+    Returns
+    -------
+    PackedFields or None
+
+    Raises
+    ------
+    InputError
+        As `PackedFields`.
+    """
+    return PackedFields(path) if Path(path).exists() else None
+
+
+def _opened(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file of packed fields")
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        raise InputError(f"{path} is not an HDF5 file, or is damaged; {_REMEDY}") from None
+
+
+def _checked_size(file: h5py.File, path: Path) -> int:
+    """Refuse what is no packed file, before anything is read whole; return the side."""
+    if file.attrs.get("format") != FORMAT:
+        raise InputError(f"{path} is an HDF5 file, but holds no packed fields")
+    version = int(file.attrs.get("version", 0))
+    if version != VERSION:
+        raise InputError(
+            f"{path} holds packed fields of format {version}; this hpastack reads {VERSION}"
+        )
+    wrong = sorted(set(file) ^ set(_DATASETS))
+    if wrong:
+        raise InputError(
+            f"{path}: {shorten(wrong)} should not be there, or is missing; it is not to be trusted"
+        )
+    for name, (kind, n_dimensions) in _DATASETS.items():
+        link, dataset = file.get(name, getlink=True), file.get(name)
+        if (
+            not isinstance(link, h5py.HardLink)
+            or not isinstance(dataset, h5py.Dataset)
+            or dataset.is_virtual
+            or dataset.external
+            or dataset.dtype.kind != kind
+            or len(dataset.shape or ()) != n_dimensions
+        ):
+            raise InputError(f"{path}: {name!r} is not plain data; it is not to be trusted")
+    size, n = int(file.attrs.get("size", 0)), len(file["fields"])
+    fields = file["fields"]
+    chunk = (1, len(STAINS), size, size)
+    if (
+        not 1 <= size**2 <= MAX_PIXELS
+        or n < 1
+        or fields.dtype != np.uint8
+        or fields.shape[1:] != chunk[1:]
+        or fields.chunks != chunk
+        or _filters(fields) not in ([], [h5py.h5z.FILTER_DEFLATE])
+    ):
+        raise InputError(
+            f"{path}: fields of shape {fields.shape}, chunks {fields.chunks} and type "
+            f"{fields.dtype} for a size of {size}; it is not to be trusted"
+        )
+    room = path.stat().st_size
+    for name in ("image_ids", "content", "checksums"):
+        dataset = file[name]
+        if dataset.shape != (n,) or dataset.chunks is not None or dataset.nbytes > room:
+            raise InputError(
+                f"{path}: {name!r} of shape {dataset.shape} for {n} fields; it is not to be trusted"
+            )
+        room -= dataset.nbytes
+    return size
+
+
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    settings = dataset.id.get_create_plist()
+    return [settings.get_filter(position)[0] for position in range(settings.get_nfilters())]

@@ -1,0 +1,209 @@
+"""Stains and fields from their files, one by one or ahead in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError
+from hpastack.fields.formats.decoding import decode_picture, open_picture, read_bytes, stain_of
+from hpastack.fields.formats.faults import StrPath
+from hpastack.fields.formats.planes import split_plane
+from hpastack.fields.formats.tints import TINT_PLANES
+from hpastack.fields.paths import Row, require_shape, stain_file, stain_files, stain_rows
+from hpastack.fields.resizing import resize_field
+from hpastack.fields.stains import STAINS
+from hpastack.parallel import cpu_budget, in_threads
+
+
+def read_stain(path: StrPath, stain: str) -> np.ndarray:
+    """Read one stain of a field.
+
+    8-bit values are divided by 255 and 16-bit values by 65535, and nothing
+    else is done to them: no stretching, no gamma, no colour profile. 12-bit
+    data kept in a 16-bit file is therefore dark.
+
+    A colour image is reduced to the mean of its three planes where they are
+    alike (grey kept as RGB), and else to the mean of the planes that the
+    tint of the stain uses: red R, green G, blue B, yellow R and G. This is how
+    the Human Protein Atlas serves its JPEG files. An image that is neither
+    grey nor in the tint of its stain is refused, because the planes asked for
+    would read as black (unless it is a JPEG with next to nothing in it: a root
+    mean square below 2 of 255 levels).
+
+    Parameters
+    ----------
+    path : path-like
+        PNG, JPEG or TIFF, told apart by content and not by name. ``x.tif#2``
+        is plane 2 (counted from 0, pages and then their samples) of ``x.tif``.
+    stain : {"red", "green", "blue", "yellow"}
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Values in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated, damaged, none of the three
+        formats, not 8 or 16 bit unsigned, larger than `MAX_PIXELS`, partly
+        transparent, animated, of several pages (and no plane is named), or in
+        the tint of another stain.
+    OSError
+        If the file is there and cannot be opened.
+
+    Notes
+    -----
+    Damage is found by the checksums of PNG and of Deflate in TIFF, and by parts
+    that are missing from JPEG and TIFF. Bytes changed within the pixels of a JPEG
+    or of any other TIFF need not show: those formats keep no checksum.
+    """
+    if stain not in TINT_PLANES:
+        raise InputError(f"unknown stain {stain!r}; stains are {', '.join(STAINS)}")
+    file, plane = split_plane(path)
+    picture = open_picture(read_bytes(file), plane, path)
+    return stain_of(decode_picture(picture, path), stain, picture.is_lossy, path)
+
+
+def read_field(row: Row, size: int | None = None, square: bool = False) -> np.ndarray:
+    """Read the four stains of a field.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        Paths under the keys ``red``, ``green``, ``blue``, ``yellow``: a row
+        of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
+    size : int, optional
+        Length of the longer side after scaling, in pixels; the aspect is kept.
+        Reduced by area averaging, enlarged by bilinear interpolation. Left
+        out: the size of the files.
+    square : bool, default=False
+        Whether to pad with zeros at the right or at the bottom to a square.
+
+    Returns
+    -------
+    ndarray of float32, shape (4, h, w)
+        Values in [0, 1], stains in the order red, green, blue, yellow.
+
+    Raises
+    ------
+    InputError
+        As `read_stain`; also if a path is missing, if the stains differ in
+        size, or if `size` is below 1.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"size is {size}; it must be at least 1 pixel")
+    field: np.ndarray | None = None
+    shape: tuple[int, ...] = ()
+    for position, file in enumerate(stain_files(row)):
+        picture = open_picture(file.data, file.plane, file.path)
+        pixels = decode_picture(picture, file.path)
+        shape = shape or pixels.shape[:2]
+        require_shape(pixels.shape[:2], shape, file.path)
+        if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
+            # Straight to its place: fresh memory costs more than the arithmetic.
+            field = np.empty((len(STAINS), *shape), np.float32) if field is None else field
+            stain_of(pixels, file.stain, picture.is_lossy, file.path, field[position])
+            continue
+        # Scaled one by one, so that a large field never lies in memory whole.
+        plane = stain_of(pixels, file.stain, picture.is_lossy, file.path)
+        scaled = resize_field(plane[np.newaxis], size, square)[0]
+        field = np.empty((len(STAINS), *scaled.shape), np.float32) if field is None else field
+        field[position] = scaled
+    assert field is not None
+    return field
+
+
+def field_shape(row: Row) -> tuple[int, int]:
+    """Read the height and width of a field from the header of its first file.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As for `read_field`.
+
+    Returns
+    -------
+    tuple of int
+        Height and width in pixels, before any scaling.
+
+    Raises
+    ------
+    InputError
+        If that file is missing, is not an image or is damaged.
+    """
+    file = stain_file(row, STAINS[0])
+    picture = open_picture(file.data, file.plane, file.path)
+    return picture.height, picture.width
+
+
+def iter_fields(
+    catalogue: pd.DataFrame,
+    size: int | None = None,
+    square: bool = False,
+    threads: int | None = None,
+    ahead: int | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the fields of a catalogue in its order, decoding ahead in threads.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
+    size, square
+        As for `read_field`.
+    threads : int, optional
+        Decoding threads. Left out: as many as this process may use processors.
+    ahead : int, optional
+        Most fields in memory beside the one handed out. Left out: two a thread.
+
+    Yields
+    ------
+    image_id : str
+    field : ndarray of float32, shape (4, h, w)
+
+    Raises
+    ------
+    InputError
+        As `read_field`, at the turn of the field that is bad, which is named.
+    """
+    threads = threads or cpu_budget()
+    ahead = ahead or 2 * threads
+    outcomes = in_threads(
+        lambda row: read_field(row, size, square), stain_rows(catalogue),
+        threads=threads, ahead=ahead,
+    )  # fmt: skip
+    # Closed by hand: left to the garbage collector, threads may be joined while one is started.
+    with closing(outcomes):
+        for image_id, outcome in zip(catalogue.index, outcomes):
+            try:
+                field = outcome.result()
+            except InputError as error:
+                raise InputError(f"field {image_id}: {error}") from error
+            yield image_id, field
+
+
+def read_square(row: Row, size: int) -> np.ndarray:
+    """Read a field from its files, scaled, padded to a square and rounded to 8 bits.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As `hpastack.read_field`.
+    size : int
+        Side of the square, in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (4, size, size)
+
+    Raises
+    ------
+    InputError
+        As `hpastack.read_field`.
+    """
+    return np.rint(read_field(row, size, square=True) * 255).astype(np.uint8)

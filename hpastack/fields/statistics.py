@@ -1,0 +1,141 @@
+"""How bright each stain of a data set is: means, standard deviations, percentiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hpastack.errors import InputError, shorten
+from hpastack.fields.reading import iter_fields
+from hpastack.fields.stains import STAINS
+
+#: Percentiles of the values of a stain, by the names of their columns.
+PERCENTILES = {"p1": 1.0, "p5": 5.0, "p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
+
+# Values are counted on the grid of 16-bit files, which holds that of 8-bit files.
+_TOP = 65535
+
+
+def stain_statistics(
+    catalogue: pd.DataFrame,
+    size: int | None = None,
+    *,
+    threads: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Measure how bright each stain is, over every pixel of every field.
+
+    Pixels are counted by their value, in whole numbers, so that the result does not depend on
+    the order of the fields nor on the number of threads. Values of 8-bit and 16-bit files that
+    are not resized are counted as they are; resized ones are rounded to the nearest 1/65535.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
+    size : int, optional
+        Longer side of the fields, in pixels; as they are if left out. Resizing evens out noise,
+        so that the standard deviation is smaller: give the size that a network sees.
+    threads : int, optional
+        Decoding threads; as many as this process may use if left out.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``stain``; for values in [0, 1]: ``mean``, ``sd`` (of the population), ``p1``,
+        ``p5``, ``p50``, ``p95``, ``p99``, ``p99_9`` (the least value that at least so many per
+        cent of the pixels do not exceed), ``saturated`` (share of the pixels with the value 1),
+        and ``n_fields``.
+
+    Raises
+    ------
+    InputError
+        If there are no fields, or one cannot be read: it is named.
+    """
+    if catalogue.empty:
+        raise InputError("there are no fields to measure")
+    counts = np.zeros((len(STAINS), _TOP + 1), dtype=np.int64)
+    fields = iter_fields(catalogue, size, threads=threads)
+    bar = tqdm(
+        fields, total=len(catalogue), desc="stains", unit="field", delay=1, disable=not progress
+    )
+    for _, field in bar:
+        levels = np.rint(field * np.float32(_TOP)).astype(np.int64)
+        for stain, values in enumerate(levels):
+            counts[stain] += np.bincount(values.ravel(), minlength=_TOP + 1)
+    rows = [{**_summary(one), "n_fields": len(catalogue)} for one in counts]
+    return pd.DataFrame(rows, index=pd.Index(STAINS, name="stain"))
+
+
+def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
+    """Read the means and standard deviations that `stain_statistics` measured.
+
+    Parameters
+    ----------
+    path : path-like
+        A CSV with the columns ``stain``, ``mean`` and ``sd``; others are not looked at.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Stain to its mean and sd, for values in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not such a table, a stain is missing, doubled or unknown, a
+        number is none, or an sd is not above 0, as of a stain that is blank everywhere.
+    """
+    path = Path(path)
+    remedy = "make it with python -m pipelines.statistics"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {remedy}")
+    try:
+        table = pd.read_csv(path)
+        table = table.astype({"mean": float, "sd": float}).set_index("stain")[["mean", "sd"]]
+    except (KeyError, ValueError):
+        raise InputError(f"{path} has no stain, mean and sd in each row; {remedy}") from None
+    if sorted(table.index) != sorted(STAINS):
+        raise InputError(
+            f"{path} is of the stains {shorten(table.index)}; it must be of {', '.join(STAINS)}"
+        )
+    wrong = [
+        stain for stain, row in table.iterrows()
+        if not (0 <= row["mean"] <= 1 and 0 < row["sd"] <= 1)
+    ]  # fmt: skip
+    if wrong:
+        raise InputError(
+            f"{path}: mean and sd of {shorten(wrong)} are not of values in [0, 1] that differ"
+        )
+    return {stain: (float(table["mean"][stain]), float(table["sd"][stain])) for stain in STAINS}
+
+
+def _summary(counts: np.ndarray) -> dict[str, float]:
+    """Summarise pixels that are counted by their value, in whole numbers as far as it goes."""
+    levels = np.flatnonzero(counts)
+    pairs = [(int(level), int(counts[level])) for level in levels]
+    n = sum(count for _, count in pairs)
+    total = sum(level * count for level, count in pairs)
+    squares = sum(level * level * count for level, count in pairs)
+    # n * squares - total**2 is exact, so a blank stain has an sd of 0 and not of a rounding error.
+    sd = math.sqrt(n * squares - total**2) / (n * _TOP)
+    below = np.cumsum(counts[levels])
+    return {
+        "mean": total / (n * _TOP),
+        "sd": sd,
+        **{name: _percentile(levels, below, n, q) for name, q in PERCENTILES.items()},
+        "saturated": int(counts[_TOP]) / n,
+    }
+
+
+def _percentile(levels: Iterable, below: np.ndarray, n: int, q: float) -> float:
+    # In tenths of a per cent, whole numbers again: q of n pixels, rounded up.
+    wanted = max(1, -(-round(q * 10) * n // 1000))
+    return int(np.asarray(levels)[np.searchsorted(below, wanted)]) / _TOP

@@ -1,0 +1,40 @@
+"""Files: written completely or not at all, read with every problem named."""
+
+from hpastack.files.hdf5 import fixed_strings
+from hpastack.files.provenance import package_versions, sha256
+from hpastack.files.publishing import (
+    disk_guard,
+    flush,
+    flush_folder,
+    publish_text,
+    published,
+    put_in_place,
+    remove,
+)
+from hpastack.files.tables import (
+    ID_NAMES,
+    check_ids,
+    named_column,
+    read_id_table,
+    read_text_table,
+    take_rows,
+)
+
+__all__ = [
+    "ID_NAMES",
+    "check_ids",
+    "disk_guard",
+    "fixed_strings",
+    "flush",
+    "flush_folder",
+    "named_column",
+    "package_versions",
+    "publish_text",
+    "published",
+    "put_in_place",
+    "read_id_table",
+    "read_text_table",
+    "remove",
+    "sha256",
+    "take_rows",
+]

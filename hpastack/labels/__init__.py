@@ -1,0 +1,15 @@
+"""Names of places in the cell, label ids and indicator matrices; submissions."""
+
+from hpastack.labels.locations import Locations, UnknownName, read_locations
+from hpastack.labels.submission import replace_labels, write_submission
+from hpastack.labels.vocabulary import HPA_2018, Vocabulary
+
+__all__ = [
+    "HPA_2018",
+    "Locations",
+    "UnknownName",
+    "Vocabulary",
+    "read_locations",
+    "replace_labels",
+    "write_submission",
+]

@@ -1,0 +1,81 @@
+"""The submission file of the competition: ``Id,Predicted``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.files import published
+from hpastack.labels.vocabulary import HPA_2018, Vocabulary
+
+
+def write_submission(
+    path, image_ids: Sequence[str], labels, vocabulary: Vocabulary = HPA_2018
+) -> Path:
+    """Write predicted labels in the competition's format.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; an existing file is replaced in one rename.
+    image_ids : sequence of str, length n
+        Test fields in the order of the sample submission.
+    labels : array-like of {0, 1}, shape (n, n_labels)
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If an id is doubled, or the shapes do not fit.
+    """
+    path = Path(path)
+    image_ids = [str(image_id) for image_id in image_ids]
+    targets = vocabulary.targets(labels)
+    if len(targets) != len(image_ids):
+        raise InputError(f"{path}: {len(targets)} rows of labels for {len(image_ids)} ids")
+    index = pd.Index(image_ids)
+    if not index.is_unique:
+        raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")
+    table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
+    with published(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def replace_labels(
+    labels: pd.DataFrame, targets: pd.Series, vocabulary: Vocabulary = HPA_2018
+) -> pd.DataFrame:
+    """Put known labels in the place of predicted ones.
+
+    Parameters
+    ----------
+    labels : DataFrame of {0, 1}, shape (n, n_labels)
+        Predicted, indexed by image id.
+    targets : Series of str
+        Known targets (``"16 0"``) of some of them, indexed by image id.
+    vocabulary : Vocabulary, default=HPA_2018
+
+    Returns
+    -------
+    DataFrame
+        A copy of `labels`; those of the fields in `targets` replaced.
+
+    Raises
+    ------
+    InputError
+        If a field of `targets` is not in `labels`, or a target is not valid.
+    """
+    strangers = targets.index.difference(labels.index)
+    if len(strangers):
+        raise InputError(f"no predicted labels to replace: {shorten(strangers)}")
+    replaced = labels.copy()
+    known = vocabulary.indicator(targets).astype(replaced.dtypes.iloc[0])
+    replaced.loc[targets.index] = known
+    return replaced

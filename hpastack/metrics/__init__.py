@@ -1,0 +1,25 @@
+"""Scores of multi-label predictions, with intervals over clusters."""
+
+from hpastack.metrics.resampling import cluster_bootstrap, cluster_draws, score_interval
+from hpastack.metrics.scores import (
+    average_precisions,
+    brier_score,
+    expected_calibration_error,
+    f1_scores,
+    macro_average_precision,
+    macro_f1,
+    multilabel_log_loss,
+)
+
+__all__ = [
+    "average_precisions",
+    "brier_score",
+    "cluster_bootstrap",
+    "cluster_draws",
+    "expected_calibration_error",
+    "f1_scores",
+    "macro_average_precision",
+    "macro_f1",
+    "multilabel_log_loss",
+    "score_interval",
+]

@@ -1,0 +1,352 @@
+"""Scores of multi-label predictions, and their uncertainty over clusters.
+
+All scores take indicator matrices and probabilities of shape ``(n, n_labels)``
+and optional non-negative row weights: of shape ``(n,)``, or ``(n_draws, n)``
+for many draws of a bootstrap at once. The latter puts an axis of draws in
+front of the result, and sorts each label once instead of once a draw.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from hpastack.errors import InputError
+
+#: Bins of the calibration error, each holding the same number of fields.
+N_BINS = 15
+
+#: Probabilities are kept this far from 0 and 1 in the log loss.
+LOG_LOSS_EDGE = 1e-7
+
+# Draws are scored in blocks whose weights take at most this many bytes as float64.
+_BLOCK_BYTES = 1 << 24
+
+
+def f1_scores(y, labels, weights=None) -> np.ndarray:
+    """Return the F1 score of every label.
+
+    Parameters
+    ----------
+    y, labels : array-like of {0, 1}, shape (n, n_labels)
+        True and predicted labels.
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+        Weight of each field; 1 if left out.
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+        0 for a label that is neither present nor predicted.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+
+    Examples
+    --------
+    >>> f1_scores([[1, 0], [1, 0], [0, 0]], [[1, 0], [0, 0], [1, 0]]).tolist()
+    [0.5, 0.0]
+    """
+    y, labels = _pair(y, labels)
+    both, either = sparse.csr_array((y * labels).T), sparse.csr_array((y + labels).T)
+
+    def of_block(block):
+        hits, total = both @ block, either @ block
+        return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
+
+    return _over_draws(of_block, weights, len(y))
+
+
+def macro_f1(y, labels, weights=None):
+    """Return the F1 score averaged over all labels.
+
+    Every label counts, also those without a positive: they score 0
+    (scikit-learn's ``zero_division=0``).
+
+    Parameters
+    ----------
+    y, labels, weights
+        As `f1_scores`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In [0, 1].
+    """
+    return _plain(f1_scores(y, labels, weights).mean(axis=-1))
+
+
+def average_precisions(y, scores, weights=None) -> np.ndarray:
+    """Return the average precision of every label.
+
+    The sum over the distinct scores of precision times the gain in recall,
+    as in scikit-learn.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels)
+    scores : array-like of float, shape (n, n_labels)
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+        NaN for a label without positives (of a weight above 0).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    y, scores = _pair(y, scores)
+    steps = [_recall_steps(y[:, k], scores[:, k]) for k in range(y.shape[1])]
+
+    def of_block(block):
+        result = np.full((len(steps), block.shape[1]), np.nan)
+        for row, step in zip(result, steps):
+            if step is None:
+                continue
+            fields, holders = step
+            taken, gain = np.cumsum(fields @ block, axis=0), holders @ block
+            hits = np.cumsum(gain, axis=0)
+            precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
+            gain *= precision
+            np.divide(gain.sum(axis=0), hits[-1], out=row, where=hits[-1] > 0)
+        return result
+
+    return _over_draws(of_block, weights, len(y))
+
+
+def _recall_steps(y, score):
+    # Recall grows only at scores that a positive has. Two matrices with a row for each of these,
+    # from the highest down: the fields from the score before to this one, and the positives at it.
+    holders = np.flatnonzero(y)
+    if not len(holders):
+        return None
+    holders = holders[np.argsort(-score[holders], kind="stable")]
+    first = np.flatnonzero(np.diff(score[holders], prepend=np.inf))
+    order = np.argsort(-score, kind="stable")
+    last = np.searchsorted(-score[order], -score[holders[first]], side="right")
+    return (
+        _segment_sums(order[: last[-1]], np.append(0, last), len(y)),
+        _segment_sums(holders, np.append(first, len(holders)), len(y)),
+    )
+
+
+def macro_average_precision(y, scores, weights=None):
+    """Return the average precision, averaged over the labels that have positives.
+
+    Parameters
+    ----------
+    y, scores, weights
+        As `average_precisions`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In [0, 1]; NaN if no label has a positive.
+    """
+    values = average_precisions(y, scores, weights)
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
+    return _plain(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def brier_scores(y, probabilities, weights=None) -> np.ndarray:
+    """Return the Brier score of every label: the mean squared error of its probabilities.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels)
+    probabilities : array-like of float in [0, 1], shape (n, n_labels)
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    y, probabilities = _pair(y, probabilities)
+    return _means((probabilities - y) ** 2, weights)
+
+
+def brier_score(y, probabilities, weights=None):
+    """Return the Brier score averaged over all labels.
+
+    The mean squared difference of probability and truth: it falls when
+    probabilities are better calibrated and when they tell fields further
+    apart. A rare label can only add little, so compare it between systems on
+    the same fields.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In [0, 1], 0 at best.
+
+    References
+    ----------
+    .. [1] G. W. Brier, "Verification of forecasts expressed in terms of
+       probability", Monthly Weather Review 78(1), 1-3, 1950.
+       :doi:`10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`
+
+    Examples
+    --------
+    >>> brier_score([[1], [0]], [[0.5], [0.0]])
+    0.125
+    """
+    return _plain(brier_scores(y, probabilities, weights).mean(axis=-1))
+
+
+def multilabel_log_losses(y, probabilities, weights=None) -> np.ndarray:
+    """Return the log loss of every label.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_labels,) or (n_draws, n_labels)
+        In nats a field.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    y, probabilities = _pair(y, probabilities)
+    clipped = np.clip(probabilities, LOG_LOSS_EDGE, 1 - LOG_LOSS_EDGE)
+    return _means(-y * np.log(clipped) - (1 - y) * np.log1p(-clipped), weights)
+
+
+def multilabel_log_loss(y, probabilities, weights=None):
+    """Return the log loss averaged over fields and labels.
+
+    Each label is a yes or no of its own, as where the CNNs and boosters are
+    trained; `sklearn.metrics.log_loss` takes the columns for classes of which
+    each field has one. Probabilities are kept 1e-7 from 0 and 1, so that one
+    sure mistake costs 16 and not infinity.
+
+    Parameters
+    ----------
+    y, probabilities, weights
+        As `brier_scores`.
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        In nats a field and label, 0 at best.
+
+    Examples
+    --------
+    >>> round(multilabel_log_loss([[1], [0]], [[0.5], [0.5]]), 4)
+    0.6931
+    """
+    return _plain(multilabel_log_losses(y, probabilities, weights).mean(axis=-1))
+
+
+def expected_calibration_error(y, probabilities, weights=None, *, min_positives=100):
+    """Return how far probabilities are from frequencies, averaged over labels.
+
+    Fields are cut into 15 bins of equal size by their probability; within each
+    the mean probability is compared with the share of positives. Labels with
+    fewer than `min_positives` positives are left out, as their bins hold
+    noise; if that leaves none, all labels with a positive count. Bins and
+    labels are chosen before weighting, so they are the same in every draw.
+
+    Parameters
+    ----------
+    y : array-like of {0, 1}, shape (n, n_labels)
+    probabilities : array-like of float in [0, 1], shape (n, n_labels)
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+    min_positives : int, default=100
+
+    Returns
+    -------
+    float, or ndarray of float, shape (n_draws,)
+        Mean absolute difference in [0, 1]; NaN if no label has a positive.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+
+    References
+    ----------
+    .. [1] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well
+       calibrated probabilities using Bayesian binning", AAAI 2015.
+       :doi:`10.1609/aaai.v29i1.9602`
+    """
+    y, probabilities = _pair(y, probabilities)
+    positives = y.sum(axis=0)
+    chosen = np.flatnonzero(positives >= min_positives)
+    if not len(chosen):
+        chosen = np.flatnonzero(positives > 0)
+    binned = [_binned_gaps(y[:, k], probabilities[:, k]) for k in chosen]
+
+    def of_block(block):
+        if not binned:
+            return np.full((1, block.shape[1]), np.nan)
+        gaps = sum(np.abs(gap @ block).sum(axis=0) for gap in binned)
+        return (gaps / block.sum(axis=0) / len(binned))[np.newaxis]
+
+    return _plain(_over_draws(of_block, weights, len(y))[..., 0])
+
+
+def _binned_gaps(y, probability):
+    # A row for each bin; times the weights it gives the weighted sum of probability minus truth.
+    order = np.argsort(probability, kind="stable")
+    n_bins = min(N_BINS, len(order))
+    bins = np.arange(len(order)) * n_bins // len(order)
+    bounds = np.searchsorted(bins, np.arange(n_bins + 1))
+    return _segment_sums(order, bounds, len(y), (probability - y)[order])
+
+
+def _pair(y, other) -> tuple[np.ndarray, np.ndarray]:
+    y, other = np.asarray(y, dtype=float), np.asarray(other, dtype=float)
+    if y.ndim != 2 or y.shape != other.shape:
+        raise InputError(f"two matrices (n, n_labels) wanted, got {y.shape} and {other.shape}")
+    return y, other
+
+
+def _segment_sums(rows, bounds, n, values=None):
+    # Times weights (n, n_draws) it gives the sum over each segment rows[bounds[i] : bounds[i + 1]]
+    # of value times weight. A sparse product runs on one thread and adds in one order, so that
+    # results do not depend on the number of threads.
+    values = np.ones(len(rows)) if values is None else values
+    return sparse.csr_array((values, rows, bounds), shape=(len(bounds) - 1, n))
+
+
+def _means(errors, weights) -> np.ndarray:
+    by_label = sparse.csr_array(errors.T)
+    return _over_draws(lambda block: by_label @ block / block.sum(axis=0), weights, len(errors))
+
+
+def _over_draws(of_block, weights, n) -> np.ndarray:
+    """Score the draws a block at a time: `of_block` turns (n, n_block) into (n_scores, n_block)."""
+    weights = np.ones(n) if weights is None else np.asarray(weights)
+    if weights.ndim not in (1, 2) or weights.shape[-1] != n:
+        raise InputError(f"weights of shape ({n},) or (n_draws, {n}) wanted, got {weights.shape}")
+    draws = np.atleast_2d(weights)
+    size = max(1, _BLOCK_BYTES // (8 * max(1, n)))
+    scores = [
+        # The draws of a field lie together, so that a product reads them in a row.
+        of_block(np.ascontiguousarray(draws[start : start + size].T, dtype=float)).T
+        for start in range(0, max(1, len(draws)), size)
+    ]
+    return np.concatenate(scores) if weights.ndim == 2 else scores[0][0]
+
+
+def _plain(values):
+    return float(values) if np.ndim(values) == 0 else values

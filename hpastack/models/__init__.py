@@ -1,1 +1,0 @@
-"""What is fitted on labels: CNNs, boosters, calibration, thresholds and the stack."""

@@ -1,0 +1,23 @@
+"""Work on many processors, processes and machines, and how far it is."""
+
+from hpastack.parallel.backends import BACKENDS, backend
+from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
+from hpastack.parallel.progress import Progress, Workers, silent
+from hpastack.parallel.read_ahead import in_threads, read_ahead
+from hpastack.parallel.shards import Shard, environment_shard
+from hpastack.parallel.workers import spread
+
+__all__ = [
+    "BACKENDS",
+    "Progress",
+    "Shard",
+    "Workers",
+    "backend",
+    "cpu_budget",
+    "environment_shard",
+    "in_threads",
+    "one_thread_each",
+    "read_ahead",
+    "silent",
+    "spread",
+]

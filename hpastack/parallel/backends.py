@@ -1,0 +1,144 @@
+"""Backends of joblib: threads, processes of this machine, Dask and Ray clusters."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+
+from hpastack.errors import InputError
+from hpastack.parallel.cpu_budget import cpu_budget
+from hpastack.parallel.workers import _home, _settle
+
+#: Where work can be spread; anything else that joblib knows can be set up with `parallel_config`.
+BACKENDS = ("threads", "loky", "dask", "ray")
+
+# Seconds that a scheduler has to answer, and to have workers.
+_PATIENCE = 10
+
+
+@contextmanager
+def backend(
+    name: str | None, address: str | None = None, jobs: int | None = None
+) -> Iterator[None]:
+    """Set up where the work within the block is spread.
+
+    Parameters
+    ----------
+    name : {"threads", "loky", "dask", "ray"} or None
+        Threads of this process, processes of this machine, or a cluster. None
+        leaves a backend that is active as it is.
+    address : str, optional
+        Of a cluster that runs: ``tcp://host:8786`` of a Dask scheduler,
+        ``auto`` or ``ray://host:10001`` for Ray. Left out: one is started on
+        this machine, and stopped at the end.
+    jobs : int, optional
+        Workers of a cluster that is started here; `cpu_budget` if left out.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, the package is not installed, or the cluster
+        cannot be reached.
+    """
+    if name is not None and name not in BACKENDS:
+        raise InputError(f"unknown backend {name!r}; it is one of {', '.join(BACKENDS)}")
+    if address is not None and name not in ("dask", "ray"):
+        raise InputError(f"address {address} is of no use without the backend dask or ray")
+    if name is None:
+        yield
+    elif name == "threads":
+        with joblib.parallel_config("threading"):
+            yield
+    elif name == "loky":
+        with joblib.parallel_config("loky", initializer=_settle, initargs=(_home(), True)):
+            yield
+    elif name == "dask":
+        with _dask(address, jobs or cpu_budget()):
+            yield
+    else:
+        with _ray(address, jobs or cpu_budget()):
+            yield
+
+
+@contextmanager
+def _dask(address: str | None, jobs: int) -> Iterator[None]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError("the backend dask needs: pip install 'hpastack[dask]'") from None
+    if address is None:
+        with (
+            LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster),
+            joblib.parallel_config(_dask_backend()),
+        ):
+            yield
+        return
+    try:
+        client = Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at {address}: {error}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError:
+            raise InputError(f"the Dask scheduler at {address} has no workers") from None
+        with joblib.parallel_config(_dask_backend()):
+            yield
+
+
+def _dask_backend():
+    """Return joblib's backend for Dask, which would wait for ever for workers that died."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+
+            def pass_on(done):
+                if done.exception() is not None:
+                    callback(done.exception())
+
+            future.add_done_callback(pass_on)
+            return future
+
+        def retrieve_result_callback(self, out):
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+    return Backend()
+
+
+@contextmanager
+def _ray(address: str | None, jobs: int) -> Iterator[None]:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise InputError("the backend ray needs: pip install 'hpastack[ray]'") from None
+    place: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs}
+    try:
+        if address:
+            _knock(address)
+        ray.init(**place, log_to_driver=False, include_dashboard=None if address else False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+    register_ray()
+    try:
+        with joblib.parallel_config("ray"):
+            yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out at once whether anything listens: Ray tries for minutes, then ends the process."""
+    match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})", address)
+    if match is not None:
+        socket.create_connection((match[1], int(match[2])), timeout=_PATIENCE).close()

@@ -1,0 +1,158 @@
+"""Work spread over processors, processes and machines: the one seam to joblib."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import BrokenExecutor
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+import joblib
+from joblib.parallel import get_active_backend
+from threadpoolctl import threadpool_limits
+
+from hpastack.errors import InputError
+from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
+
+Result = TypeVar("Result")
+
+_DIED = "a worker died (killed, or out of memory?); run it again to go on, with fewer workers"
+# Tasks for each worker that are handed to a backend together that only gives all results at once.
+_WINDOW = 16
+_LOCAL = threading.local()
+
+
+class Home(NamedTuple):
+    """The process that hands out the work."""
+
+    host: str
+    pid: int
+
+
+def spread(
+    work: Callable[..., Result], tasks: Iterable[tuple], jobs: int | None = None
+) -> Generator[Result, None, None]:
+    """Work on tasks with an active joblib backend, threads of this process by default.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the parts of a task; known by its module, so that it can be sent
+        to other processes. The libraries in it get one thread each.
+    tasks : iterable of tuple
+        Taken a few ahead.
+    jobs : int, optional
+        Workers. Left out: what `joblib.parallel_config` says, else
+        `cpu_budget` on this machine and all of a cluster.
+
+    Yields
+    ------
+    result
+        In the order of the tasks. What a task raises ends the work.
+
+    Raises
+    ------
+    InputError
+        If a worker process dies.
+
+    Notes
+    -----
+    Worker processes of this machine end with this process, however it ends.
+    """
+    active, configured = get_active_backend(prefer="threads")
+    if jobs is None:
+        is_local = type(active).__module__ == "joblib._parallel_backends"
+        jobs = configured if configured is not None else cpu_budget() if is_local else -1
+    home, thread = _home(), threading.get_ident()
+    calls = (joblib.delayed(_at_work)(home, thread, work, task) for task in tasks)
+    with one_thread_each():
+        try:
+            if active.supports_return_generator:
+                yield from _streamed(calls, jobs)
+            else:
+                yield from _in_windows(calls, jobs)
+        except Exception as error:
+            if not _is_death(error):
+                raise
+            raise InputError(_DIED) from error
+
+
+def _is_death(error: Exception) -> bool:
+    """Say whether an error is that of an executor or cluster, not one of the work."""
+    kind = type(error)
+    of_cluster = kind.__module__.partition(".")[0] in ("distributed", "ray")
+    return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
+
+
+def _streamed(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
+    workers = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
+    results = workers(calls)
+    try:
+        for result in results:  # noqa: UP028 - `yield from` would close it, and warn
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            # Stopping at a bad field is meant, and what is under way is of no use.
+            warnings.filterwarnings("ignore", ".*still being processed by the workers")
+            results.close()
+
+
+def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
+    calls = iter(calls)
+    n_tasks = _WINDOW * joblib.effective_n_jobs(jobs)
+    with joblib.Parallel(n_jobs=jobs, prefer="threads") as workers:
+        while window := list(islice(calls, n_tasks)):
+            yield from workers(window)
+
+
+def _at_work(home: Home, thread: int, work: Callable[..., Result], task: tuple) -> Result:
+    if home.pid == os.getpid() and home.host == socket.gethostname():
+        if thread != threading.get_ident():
+            _keep_to_one_thread()
+        return work(*task)
+    _settle(home, os.getppid() == home.pid and home.host == socket.gethostname())
+    try:
+        return work(*task)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # it would not arrive, and look like the death of the worker
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+
+
+def _keep_to_one_thread() -> None:
+    """Make OpenMP keep to one thread in this thread too, for which it has a number of its own."""
+    if not hasattr(_LOCAL, "limits"):
+        _LOCAL.limits = threadpool_limits(1, user_api="openmp")
+
+
+def _home() -> Home:
+    return Home(socket.gethostname(), os.getpid())
+
+
+@lru_cache
+def _settle(home: Home, is_child: bool) -> None:
+    """Make a worker process keep to one thread and, if home has started it, end with it."""
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+    if not is_child:  # those of a cluster have a master of their own
+        return
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for home to act on
+
+    def watch() -> None:
+        while os.getppid() == home.pid:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch home", daemon=True).start()

@@ -1,0 +1,35 @@
+"""Which fields look alike, and whether train and test do."""
+
+from hpastack.similarity.adversarial import AdversarialCheck, adversarial_check
+from hpastack.similarity.components import field_components, reference_columns
+from hpastack.similarity.domains import (
+    domain_agreement,
+    domain_clusters,
+    domain_folds,
+    domains_of_components,
+)
+from hpastack.similarity.neighbours import (
+    SIMILARITIES,
+    NeighbourScores,
+    label_votes,
+    nearest_fields,
+    neighbour_scores,
+    unit_vectors,
+)
+
+__all__ = [
+    "AdversarialCheck",
+    "NeighbourScores",
+    "SIMILARITIES",
+    "adversarial_check",
+    "domain_agreement",
+    "domain_clusters",
+    "domain_folds",
+    "domains_of_components",
+    "field_components",
+    "label_votes",
+    "nearest_fields",
+    "neighbour_scores",
+    "reference_columns",
+    "unit_vectors",
+]

@@ -1,0 +1,152 @@
+"""Principal components of hand-crafted features, as a common space of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from hpastack.errors import InputError, shorten
+from hpastack.features import undefined_columns
+from hpastack.fields import PROTEIN, STAINS
+
+# Values beyond these quantiles of their column are drawn in to them.
+_TAILS = (0.01, 0.99)
+# Share of the variance that the components keep, and the most components there are.
+_VARIANCE = 0.95
+_MAX_COMPONENTS = 32
+# How far the components are brought to one spread: 0 leaves them as they are, 1 makes them equal.
+# Left alone, brightness rules, as many columns say it again; made equal, the last are noise. On
+# drawn fields half brings the adjusted Rand index with the cell lines from 0.50 to 0.59 (cell lines
+# of train and test apart) and from 0.27 to 0.34 (alike).
+_WHITENING = 0.5
+
+
+def reference_columns(columns: Iterable[str]) -> list[str]:
+    """Choose the columns that are measured on the reference stains alone.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Column names; those of hand-crafted features end in ``__<stain>``.
+
+    Returns
+    -------
+    list of str
+        Those that end in ``__red``, ``__blue`` or ``__yellow``, in their
+        order. Where a stain is compared with the protein the name ends in
+        ``__green``, so such columns are not among them. Empty if no column is
+        named by its stain, as in an embedding.
+
+    Examples
+    --------
+    >>> reference_columns(["intensity_mean__red", "intensity_mean__green", "net__0"])
+    ['intensity_mean__red']
+    """
+    # The protein differs between antibodies, not between cell lines.
+    endings = tuple(f"__{stain}" for stain in STAINS if stain != PROTEIN)
+    return [name for name in columns if name.endswith(endings)]
+
+
+def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a table of features as a matrix whose rows are in the order of their ids.
+
+    What is drawn at random from it then does not depend on the order of the table.
+
+    Parameters
+    ----------
+    features : DataFrame
+        Indexed by image id, a column a feature.
+
+    Returns
+    -------
+    order : ndarray of int, shape (n,)
+        Row of the table that each row of the matrix is.
+    values : ndarray of float32, shape (n, d)
+        In a hand-crafted column that is NaN where a field has nothing to
+        measure (`hpastack.features.undefined_columns`), the median of the
+        others stands for it, or 0 if there are none.
+
+    Raises
+    ------
+    InputError
+        If there is no row or column, an id stands twice, or another value is not a
+        finite number; the field and the column are named.
+    """
+    if features.shape[0] == 0 or features.shape[1] == 0:
+        raise InputError(f"a table of features is empty: {features.shape[0]} fields, "
+                         f"{features.shape[1]} columns")  # fmt: skip
+    ids = features.index.astype(str)
+    if ids.has_duplicates:
+        raise InputError(f"ids stand twice: {shorten(ids[ids.duplicated()].unique())}")
+    textual = [name for name, kind in features.dtypes.items() if kind.kind not in "biuf"]
+    if textual:
+        raise InputError(f"columns that hold no numbers: {shorten(textual)}; leave them out")
+    order = np.argsort(ids.to_numpy(dtype=str), kind="stable")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+        values = features.to_numpy(dtype=np.float32)[order]
+    for position in np.flatnonzero(features.columns.isin(undefined_columns())):
+        cells = values[:, position]
+        unknown = np.isnan(cells)
+        cells[unknown] = np.median(cells[~unknown]) if not unknown.all() else 0
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        column = int(np.argmin(np.isfinite(values[row])))
+        raise InputError(
+            f"{values[row, column]} in column {features.columns[column]!r} of field "
+            f"{ids[order[row]]}; {np.count_nonzero(~finite)} fields have such values. "
+            "Leave out the column or the fields"
+        )
+    return order, values
+
+
+def field_components(features: pd.DataFrame) -> pd.DataFrame:
+    """Describe fields by a few uncorrelated numbers that an outlier cannot rule.
+
+    Each column is drawn in to its 1 % and 99 % quantiles and standardised;
+    columns that are then constant are left out. Principal components follow,
+    as many as hold 95 % of the variance, at most 32, each divided by the
+    square root of its standard deviation.
+
+    Parameters
+    ----------
+    features : DataFrame of float, shape (n, d)
+        Indexed by image id.
+
+    Returns
+    -------
+    DataFrame of float32, shape (n, at most 32)
+        Columns ``pc1``, ``pc2``, ..., by falling variance; rows as in
+        `features`. Does not depend on the order of the rows.
+
+    Raises
+    ------
+    InputError
+        If no column varies, and as `field_matrix`.
+    """
+    order, values = field_matrix(features)
+    varies = np.zeros(values.shape[1], dtype=bool)
+    # By column: a quantile of the whole matrix would copy it.
+    for column, cells in enumerate(values.T):
+        low, high = np.quantile(cells, _TAILS)
+        varies[column] = low < high
+        clipped = np.clip(cells, low, high).astype(np.float64)
+        clipped -= clipped.mean()
+        values[:, column] = clipped / (clipped.std() or 1)
+    if not varies.any():
+        raise InputError("all fields have the same features, but for a few; no domains to be found")
+    values = values[:, varies]
+    n_components = min(_MAX_COMPONENTS, len(values) - 1, values.shape[1])
+    with threadpool_limits(1):  # the number of threads would change the rounding
+        pca = PCA(n_components, svd_solver="covariance_eigh").fit(values)
+        kept = 1 + int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), _VARIANCE))
+        kept = min(kept, n_components)
+        scores = pca.transform(values)[:, :kept]
+    scores /= np.sqrt(pca.explained_variance_[:kept]) ** _WHITENING
+    names = [f"pc{number + 1}" for number in range(scores.shape[1])]
+    table = pd.DataFrame(scores, index=features.index[order], columns=names)
+    return table.loc[features.index]

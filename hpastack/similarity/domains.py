@@ -1,0 +1,277 @@
+"""Domains: coarse clusters of fields that look alike, such as those of one cell line.
+
+Fields of train and test are clustered together on label-free features. A
+domain is a group to leave out as a whole, a column to balance folds by, and a
+way to see where train and test differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from hpastack.errors import InputError, shorten
+from hpastack.parallel import Progress, silent
+from hpastack.similarity.components import field_components, field_matrix
+
+#: What "auto" chooses the number of domains from.
+AUTO_DOMAINS = range(2, 17)
+# Full k-means runs, of which the tightest stands.
+_RESTARTS = 5
+# Fields on which the number of domains is chosen: silhouettes need every pair of them.
+_AUTO_FIELDS = 4_000
+
+
+def domains_of_components(
+    components: pd.DataFrame,
+    n_domains: int | str = 8,
+    random_state: int = 0,
+    *,
+    progress: Progress = silent,
+) -> pd.Series:
+    """Cluster fields that are described by `field_components`.
+
+    Parameters
+    ----------
+    components : DataFrame of float, shape (n, n_components)
+        Indexed by image id.
+    n_domains, random_state, progress
+        As `domain_clusters`.
+
+    Returns
+    -------
+    Series of int64
+        As `domain_clusters`.
+
+    Raises
+    ------
+    InputError
+        As `domain_clusters`.
+    """
+    order, scores = field_matrix(components)
+    n_different = len(np.unique(scores, axis=0))
+    generator = np.random.default_rng(random_state)
+    if n_domains == "auto":
+        sample = scores
+        if len(scores) > _AUTO_FIELDS:
+            rows = generator.choice(len(scores), _AUTO_FIELDS, replace=False)
+            sample = scores[np.sort(rows)]
+        n_domains = _best_number(sample, random_state, progress)
+    elif isinstance(n_domains, bool) or not isinstance(n_domains, Integral) or n_domains < 2:
+        raise InputError(f"n_domains is {n_domains!r}; it is a whole number of at least 2, or auto")
+    if n_different < n_domains:
+        raise InputError(
+            f"{n_different} different fields cannot make {n_domains} domains; ask for fewer"
+        )
+    label = _k_means(scores, n_domains, random_state)
+    found, first, sizes = np.unique(label, return_index=True, return_counts=True)
+    # Rows are sorted by id, so that the first row of a domain holds its smallest id.
+    ranked = sorted(range(len(found)), key=lambda k: (-sizes[k], first[k]))
+    number = np.empty(label.max() + 1, dtype=np.int64)
+    number[found[ranked]] = np.arange(len(found))
+    domains = pd.Series(number[label], index=components.index[order], name="domain")
+    return domains.loc[components.index]
+
+
+def domain_clusters(
+    features: pd.DataFrame,
+    n_domains: int | str = 8,
+    random_state: int = 0,
+    *,
+    progress: Progress = silent,
+) -> pd.Series:
+    """Put fields into coarse clusters that look alike, such as one for each cell line.
+
+    The features become principal components (`field_components`), which
+    mini-batch k-means [1]_ clusters; of five runs the tightest stands.
+
+    Parameters
+    ----------
+    features : DataFrame of float, shape (n, d)
+        Indexed by image id: fields of train and test together. Columns of the
+        reference stains tell cell lines apart; those of the protein would
+        tell labels apart.
+    n_domains : int or "auto", default=8
+        How many; at least 2. "auto" takes the number from 2 to 16 with the
+        highest mean silhouette [2]_, on a sample of up to 4,000 fields.
+    random_state : int, default=0
+        Seed of the starting points and of the sample.
+    progress : callable, optional
+        Wraps the numbers tried by "auto", as ``tqdm`` does; called with
+        ``total``.
+
+    Returns
+    -------
+    Series of int64
+        Named ``domain``, indexed as `features`. Domain 0 is the largest, and
+        so on; of two with the same size the one with the smallest id comes
+        first. None is empty. The same for any order of the rows and any
+        number of threads.
+
+    Raises
+    ------
+    InputError
+        If a value is not a finite number, an id stands twice, no column
+        varies, or there are fewer different fields than domains.
+
+    Notes
+    -----
+    Mini-batch k-means may end with fewer domains than asked for, where one of
+    them runs empty.
+
+    References
+    ----------
+    .. [1] D. Sculley, "Web-scale k-means clustering", WWW 2010.
+       :doi:`10.1145/1772690.1772862`
+    .. [2] P. J. Rousseeuw, "Silhouettes: a graphical aid to the interpretation
+       and validation of cluster analysis", J. Comput. Appl. Math. 20, 53-65,
+       1987. :doi:`10.1016/0377-0427(87)90125-7`
+
+    Examples
+    --------
+    >>> values = {"a": 0.1, "b": 5.0, "c": 0.0, "d": 5.1, "e": 0.2}
+    >>> domain_clusters(pd.Series(values).to_frame("brightness"), n_domains=2).to_dict()
+    {'a': 0, 'b': 1, 'c': 0, 'd': 1, 'e': 0}
+    """
+    components = field_components(features)
+    return domains_of_components(components, n_domains, random_state, progress=progress)
+
+
+def _k_means(scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RESTARTS):
+    """Return the labels of the tightest of several runs, shape (n,)."""
+    runs = []
+    with threadpool_limits(1):
+        for restart in range(restarts):
+            model = MiniBatchKMeans(
+                n_domains, batch_size=4096, n_init=3, random_state=seed + restart
+            ).fit(scores)
+            runs.append((model.inertia_, restart, model.labels_))
+    return min(runs, key=lambda run: run[:2])[2]
+
+
+def _best_number(sample: np.ndarray, seed: int, progress: Progress) -> int:
+    """Return the number of domains with the highest mean silhouette; of equals the least."""
+    most = len(np.unique(sample, axis=0)) - 1
+    numbers = [number for number in AUTO_DOMAINS if number <= most]
+    if not numbers:
+        raise InputError("auto needs at least 3 different fields; give the number of domains")
+    heights = {}
+    for number in progress(numbers, total=len(numbers), desc="domains"):
+        label = _k_means(sample, number, seed, restarts=2)
+        with threadpool_limits(1):
+            heights[number] = silhouette_score(sample, label) if label.max() > label.min() else -1
+    return max(heights, key=lambda number: (heights[number], -number))
+
+
+def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[str]) -> pd.DataFrame:
+    """Make each domain a fold, to see how a model does on a domain it was not trained on.
+
+    A cluster of near-duplicates, of a well or of an antibody is never split:
+    it goes to the domain that holds most of its training fields, of two with
+    equally many to the lower number.
+
+    Parameters
+    ----------
+    domains : Series of int
+        Domain of each field, indexed by image id; may hold test fields.
+    clusters : Series of str
+        Cluster of each field, indexed by image id; may hold test fields.
+    train_ids : sequence of str
+        The training fields.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``image_id``, in the order of `train_ids`: ``cluster``,
+        ``domain`` (the one it is held out with) and ``fold``, which counts
+        those domains from 0 in their order. `FoldPlan` takes it as it is. A
+        domain in which no cluster has most of its training fields has no
+        fold, and is missing from ``domain``.
+
+    Raises
+    ------
+    InputError
+        If there is no training field, one has no domain or cluster, or all of
+        them go to one domain.
+
+    Examples
+    --------
+    >>> domains = pd.Series({"a": 0, "b": 1, "c": 1, "d": 2})
+    >>> clusters = pd.Series({"a": "a", "b": "a", "c": "c", "d": "d"})
+    >>> domain_folds(domains, clusters, ["a", "b", "c"])
+             cluster  domain  fold
+    image_id
+    a              a       0     0
+    b              a       0     0
+    c              c       1     1
+    """
+    ids = pd.Index(list(train_ids), name="image_id")
+    if ids.empty:
+        raise InputError("there are no training fields, so there is nothing to fold")
+    for name, column in (("domain", domains), ("cluster", clusters)):
+        missing = ids.difference(column.index[column.notna()])
+        if len(missing):
+            raise InputError(f"{len(missing)} training fields have no {name}: {shorten(missing)}")
+    frame = pd.DataFrame(
+        {"cluster": clusters.loc[ids].to_numpy(), "domain": domains.loc[ids].to_numpy()}, index=ids
+    )
+    counts = pd.crosstab(frame["cluster"], frame["domain"])
+    # The first of equals: columns are sorted by domain.
+    frame["domain"] = frame["cluster"].map(counts.idxmax(axis=1))
+    held_out = np.unique(frame["domain"])
+    if len(held_out) < 2:
+        raise InputError(
+            f"all training fields go to domain {held_out[0]}, so none can be left out; "
+            "ask for more domains, or for smaller clusters"
+        )
+    frame["fold"] = np.searchsorted(held_out, frame["domain"])
+    return frame
+
+
+def domain_agreement(domains: pd.Series, known: pd.Series) -> dict[str, float]:
+    """Say how well domains agree with what is known of the fields, such as their cell line.
+
+    Parameters
+    ----------
+    domains : Series of int
+        Indexed by image id.
+    known : Series of str
+        Indexed by image id. Empty values are unknown and passed over.
+
+    Returns
+    -------
+    dict
+        ``n_fields`` (with a known value and a domain); ``adjusted_rand``: 1
+        where domains and values are the same, about 0 where they have nothing
+        to do with each other; ``majority``: share of fields that have the
+        commonest value of their domain; ``commonest``: what one domain of all
+        fields would reach.
+
+    Raises
+    ------
+    InputError
+        If no field has a known value.
+
+    Examples
+    --------
+    >>> line = pd.Series({"a": "HeLa", "b": "HeLa", "c": "A-431", "d": ""})
+    >>> domain_agreement(pd.Series({"a": 0, "b": 0, "c": 1, "d": 1}), line)
+    {'n_fields': 3, 'adjusted_rand': 1.0, 'majority': 1.0, 'commonest': 0.6666666666666666}
+    """
+    known = known[known.notna() & (known.astype(str) != "")]
+    both = known.index.intersection(domains.index)
+    if both.empty:
+        raise InputError("no field with a domain has a known value")
+    counts = pd.crosstab(domains.loc[both], known.loc[both])
+    return {
+        "n_fields": len(both),
+        "adjusted_rand": float(adjusted_rand_score(known.loc[both], domains.loc[both])),
+        "majority": float(counts.max(axis=1).sum() / len(both)),
+        "commonest": float(counts.sum(axis=0).max() / len(both)),
+    }

@@ -1,0 +1,32 @@
+"""The stack: CNN predictions and features -> calibrated labels."""
+
+from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.explaining import column_importance, field_reasons, write_explanations
+from hpastack.stack.files import check_replaceable, load_stack, read_manifest, save_stack
+from hpastack.stack.new_fields import (
+    notes_on_means,
+    predict_fields,
+    prior_shift,
+    shifted_probabilities,
+)
+from hpastack.stack.scoring import SCORES
+from hpastack.stack.stores import StackInputs, gather_label_free, gather_stores
+
+__all__ = [
+    "SCORES",
+    "StackClassifier",
+    "StackInputs",
+    "check_replaceable",
+    "column_importance",
+    "field_reasons",
+    "gather_label_free",
+    "gather_stores",
+    "load_stack",
+    "notes_on_means",
+    "predict_fields",
+    "prior_shift",
+    "read_manifest",
+    "save_stack",
+    "shifted_probabilities",
+    "write_explanations",
+]

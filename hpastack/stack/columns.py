@@ -1,0 +1,220 @@
+"""What the boosters of a label see, all of it learned from training rows only.
+
+A label's own columns come first: what each CNN says of it, then other scores
+of it. After them what all labels share, or the most telling part of it: the
+consensus of every label, the features, and embeddings reduced to a few
+principal components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from hpastack.stack.consensus import Consensus
+from hpastack.stack.inputs import Inputs
+
+#: Bins that a column is cut into when columns are screened; one more holds NaN.
+_SCREENING_BINS = 8
+#: Pull of a bin's evidence to 0 when columns are screened, in units of information.
+_SCREENING_L2 = 20.0
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Principal components of an embedding.
+
+    Parameters
+    ----------
+    mean : ndarray of float, shape (n_dimensions,)
+    components : ndarray of float, shape (n_dimensions, n_components)
+        Orthonormal columns, the one with most variance first; the largest
+        entry of each is positive.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+
+    def __call__(self, values) -> np.ndarray:
+        """Project; float32, shape (n, n_components)."""
+        return ((values - self.mean) @ self.components).astype(np.float32)
+
+
+class Moments:
+    """Sums of an embedding by fold, from which the components of any folds follow.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n, n_dimensions)
+    fold : ndarray of int, shape (n,)
+    """
+
+    def __init__(self, values, fold):
+        self._counts = np.bincount(fold)
+        # About the overall mean, so that sums of squares do not drown small variances.
+        self._centre = values.mean(axis=0, dtype=np.float64)
+        self._sums, self._squares = [], []
+        for number in range(len(self._counts)):
+            part = values[fold == number] - self._centre
+            self._sums.append(part.sum(axis=0))
+            self._squares.append(part.T @ part)
+
+    def reduction(self, without, n_components: int) -> Reduction:
+        """Return the components of all rows but those of some folds.
+
+        Parameters
+        ----------
+        without : collection of int
+            Folds that are left out.
+        n_components : int
+
+        Returns
+        -------
+        Reduction
+            With fewer components where there are fewer dimensions or rows.
+        """
+        taken = [number for number in range(len(self._counts)) if number not in without]
+        n = self._counts[taken].sum()
+        mean = sum(self._sums[number] for number in taken) / n
+        covariance = sum(self._squares[number] for number in taken) / n - np.outer(mean, mean)
+        kept = min(n_components, len(mean), n - 1)
+        _, vectors = np.linalg.eigh(covariance)
+        components = vectors[:, ::-1][:, :kept]
+        largest = np.abs(components).argmax(axis=0)
+        components = components * np.sign(components[largest, np.arange(kept)])
+        return Reduction(mean + self._centre, components)
+
+
+@dataclass(frozen=True)
+class FoldColumns:
+    """The consensus, reductions and choice of columns that belong to one training part.
+
+    Parameters
+    ----------
+    consensus : Consensus
+    reductions : dict of str to Reduction
+        By name of the embedding.
+    chosen : list of ndarray of int
+        For each label the shared columns it sees, ascending.
+    """
+
+    consensus: Consensus
+    reductions: dict[str, Reduction]
+    chosen: list[np.ndarray]
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return all that it holds, to tell it from others."""
+        reduced = [part for one in self.reductions.values() for part in (one.mean, one.components)]
+        return [self.consensus.coefficients, *self.chosen, *reduced]
+
+    def shared(self, inputs: Inputs, margin) -> np.ndarray:
+        """Return the columns that labels share.
+
+        Parameters
+        ----------
+        inputs : Inputs
+        margin : ndarray of float, shape (n, n_labels)
+            The consensus. Left out where there are no CNNs: it is a constant.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_shared)
+            The consensus of each label, the features, the components of each
+            embedding.
+        """
+        return _shared(inputs, margin, self.reductions)
+
+
+def fit_columns(
+    inputs: Inputs,
+    margin: np.ndarray,
+    consensus: Consensus,
+    y: np.ndarray,
+    train: np.ndarray,
+    *,
+    reductions: dict[str, Reduction],
+    n_screened: int | None,
+) -> tuple[FoldColumns, np.ndarray]:
+    """Choose the columns of every label on a training part.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        All rows.
+    margin : ndarray of float32, shape (n, n_labels)
+        Consensus of all rows, fitted on the training rows.
+    consensus : Consensus
+        It.
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    train : ndarray of int
+        Rows to learn from.
+    reductions : dict of str to Reduction
+        Of the embeddings, fitted on the training rows.
+    n_screened : int or None
+        How many shared columns a label sees at most; None for all.
+
+    Returns
+    -------
+    columns : FoldColumns
+    shared : ndarray of float32, shape (n, n_shared)
+        The shared columns of all rows.
+    """
+    shared = _shared(inputs, margin, reductions)
+    n_shared = shared.shape[1]
+    if n_screened is None or n_shared <= n_screened:
+        chosen = [np.arange(n_shared)] * y.shape[1]
+    else:
+        gains = column_gains(shared[train], y[train], margin[train])
+        ranked = np.argsort(-gains, axis=0, kind="stable")[:n_screened]
+        chosen = [np.sort(ranked[:, label]) for label in range(y.shape[1])]
+    return FoldColumns(consensus, reductions, chosen), shared
+
+
+def column_gains(columns, y, margin) -> np.ndarray:
+    """Score how much each column could tell beyond a margin, for every label.
+
+    The gain in log loss (second order) of one split of the column into eight
+    bins of equal size, and one for NaN: the sum over bins of G^2 / (H + 20),
+    with G the residuals y - p and H the information p (1 - p) in it.
+
+    Parameters
+    ----------
+    columns : ndarray of float, shape (n, d)
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    margin : ndarray of float, shape (n, n_labels)
+        Log-odds.
+
+    Returns
+    -------
+    ndarray of float, shape (d, n_labels)
+    """
+    n, d = columns.shape
+    p = expit(margin)
+    codes = np.empty((n, d), dtype=np.int64)
+    levels = np.linspace(0, 1, _SCREENING_BINS + 1)[1:-1]
+    for column in range(d):
+        values = columns[:, column]
+        known = ~np.isnan(values)
+        if not known.any():
+            codes[:, column] = _SCREENING_BINS
+            continue
+        cuts = np.quantile(values[known], levels)
+        codes[:, column] = np.where(known, np.searchsorted(cuts, values), _SCREENING_BINS)
+    width = _SCREENING_BINS + 1
+    places = (codes + width * np.arange(d)).ravel()
+    is_in = sparse.csr_matrix(
+        (np.ones(n * d), places, np.arange(0, n * d + 1, d)), shape=(n, width * d)
+    )
+    residual, information = is_in.T @ (y - p), is_in.T @ (p * (1 - p))
+    gains = residual**2 / (information + _SCREENING_L2)
+    return gains.reshape(d, width, -1).sum(axis=1)
+
+
+def _shared(inputs: Inputs, margin, reductions) -> np.ndarray:
+    parts = [margin] if len(inputs.logits) else []
+    parts.append(inputs.features)
+    parts += [reductions[name](values) for name, values in inputs.embeddings.items()]
+    return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts], axis=1)

@@ -1,0 +1,144 @@
+"""The consensus of the CNNs: where the boosters start.
+
+Per label, the mean of the CNNs' logits with a fitted slope, offset and weights
+that are drawn to equal. With no CNN at all it is the label's prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpastack.calibration import STRENGTH, copies, fit_logistic
+
+#: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
+CLIP = 0.01
+
+#: Cells of the grid on which the line of all labels is fitted; n times n_labels fields fall on it.
+_GRID_CELLS = 4096
+
+#: Pull of the weights towards equal, in units of information (see `fit_logistic`).
+WEIGHT_STRENGTH = 100.0
+
+
+def log_odds_bound() -> float:
+    """Return the largest log-odds a CNN may state."""
+    return float(np.log((1 - CLIP) / CLIP))
+
+
+def clipped_logits(values, *, are_logits: bool) -> np.ndarray:
+    """Turn the output of a CNN into bounded log-odds.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Probabilities (label sets are probabilities of 0 and 1), or logits.
+    are_logits : bool
+
+    Returns
+    -------
+    ndarray of float64
+        Within ``log(CLIP / (1 - CLIP))`` of 0.
+    """
+    values = np.asarray(values, dtype=float)
+    bound = log_odds_bound()
+    if are_logits:
+        return np.clip(values, -bound, bound)
+    values = np.clip(values, CLIP, 1 - CLIP)
+    return np.log(values / (1 - values))
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """A fitted consensus.
+
+    Parameters
+    ----------
+    coefficients : ndarray of float, shape (n_labels, 2 + n_cnns)
+        Per label the slope of the mean logit, the offset, and the weight of
+        each CNN's deviation from the mean. Without CNNs the offset alone
+        counts.
+    """
+
+    coefficients: np.ndarray
+
+    @classmethod
+    def fit(cls, logits, y, clusters, *, strength=WEIGHT_STRENGTH) -> Consensus:
+        """Fit the consensus of every label.
+
+        A slope and an offset are fitted to all labels together; each label's own
+        are drawn towards them as if each cluster that holds it were one field.
+
+        Parameters
+        ----------
+        logits : ndarray of float, shape (n_cnns, n, n_labels)
+            Bounded log-odds; `n_cnns` may be 0.
+        y : ndarray of {0, 1}, shape (n, n_labels)
+        clusters : ndarray of int, shape (n,)
+        strength : float, default=100
+            Pull of the weights towards equal.
+
+        Returns
+        -------
+        Consensus
+        """
+        n_cnns, n, n_labels = logits.shape
+        coefficients = np.zeros((n_labels, 2 + n_cnns))
+        if n_cnns == 0:
+            # Half a field of each kind keeps the prior of an unseen label finite.
+            positives = y.sum(axis=0)
+            coefficients[:, 1] = np.log((positives + 0.5) / (n - positives + 0.5))
+            return cls(coefficients)
+        common = _common_line(logits.mean(axis=0), y)
+        prior = np.r_[common, np.zeros(n_cnns)]
+        for label in range(n_labels):
+            alike = copies(y[:, label], clusters)
+            pull = np.r_[STRENGTH * alike, STRENGTH * alike, np.full(n_cnns, strength * alike)]
+            coefficients[label] = fit_logistic(
+                _design(logits[:, :, label]), y[:, label], prior=prior, strength=pull
+            )
+        return cls(coefficients)
+
+    def margin(self, logits) -> np.ndarray:
+        """Return the log-odds of every label.
+
+        Parameters
+        ----------
+        logits : ndarray of float, shape (n_cnns, n, n_labels)
+
+        Returns
+        -------
+        ndarray of float, shape (n, n_labels)
+        """
+        n_cnns, n, n_labels = logits.shape
+        margin = np.empty((n, n_labels))
+        for label in range(n_labels):
+            if n_cnns == 0:
+                margin[:, label] = self.coefficients[label, 1]
+            else:
+                margin[:, label] = _design(logits[:, :, label]) @ self.coefficients[label]
+        return margin
+
+
+def _common_line(mean, y) -> np.ndarray:
+    """Fit slope and offset of all labels together, on a fine grid of the mean logit."""
+    bound = log_odds_bound()
+    cell = np.rint((mean + bound) * (_GRID_CELLS / (2 * bound))).astype(np.int64).ravel()
+    weights = np.bincount(cell, minlength=_GRID_CELLS + 1)
+    positives = np.bincount(cell, y.ravel(), minlength=_GRID_CELLS + 1)
+    grid = np.linspace(-bound, bound, _GRID_CELLS + 1)
+    held = weights > 0
+    return fit_logistic(
+        np.column_stack([grid, np.ones_like(grid)])[held],
+        positives[held],
+        weights=weights[held],
+        prior=[1, 0],
+        strength=[1, 1],
+    )
+
+
+def _design(logits) -> np.ndarray:
+    logits = logits.astype(float)
+    mean = logits.mean(axis=0)
+    return np.column_stack([mean, np.ones_like(mean), (logits - mean).T])

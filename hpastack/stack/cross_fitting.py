@@ -1,0 +1,304 @@
+"""Log-odds that no model made for rows whose labels it saw, and the same once more within.
+
+For K folds two kinds of models are fitted, both for the consensus and for the
+boosters: one without each fold, and one without each *pair* of folds. The first
+predict the fold they were fitted without. The second give, for each fold k, the
+log-odds of all other rows by models that saw neither these rows nor fold k: on
+them everything that comes after (number of trees, blend, calibration,
+thresholds) is chosen for fold k. So each score of fold k is one that new data
+would give, at the cost of K (K + 1) / 2 fits instead of K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from hpastack.boosting import SharedBins, TreeSettings, library, staged
+from hpastack.calibration import log_losses
+from hpastack.parallel import Workers
+from hpastack.stack.columns import FoldColumns, Moments, Reduction, fit_columns
+from hpastack.stack.consensus import Consensus, log_odds_bound
+from hpastack.stack.fitted import Base, Boosted, PairFit
+from hpastack.stack.inputs import Inputs
+
+#: With fewer positives in the other folds the number of trees is not looked for: the middle stage
+#: is taken.
+MIN_STOPPING_POSITIVES = 100
+
+#: Numbers of trees that are compared.
+_N_STAGES = 5
+
+
+class CrossFitter:
+    """Fit consensus and boosters without each fold and without each pair of folds.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    clusters : ndarray of int, shape (n,)
+    fold : ndarray of int, shape (n,)
+        At least three folds, which keep clusters whole.
+    learnable : ndarray of bool, shape (n_folds, n_labels)
+        Labels that get boosters for each fold.
+    n_components : int
+        Principal components an embedding is reduced to.
+    n_screened : int or None
+        Shared columns that a label sees at most.
+    workers : Workers
+    """
+
+    def __init__(
+        self, inputs: Inputs, y, clusters, fold, learnable, *, n_components, n_screened, workers
+    ):
+        self._inputs = inputs
+        self._y = y
+        self._clusters = clusters
+        self._fold = fold
+        self._learnable = learnable
+        self._n_components = n_components
+        self._n_screened = n_screened
+        self._workers: Workers = workers
+        self._n_folds = int(fold.max()) + 1
+        self._pairs = list(combinations(range(self._n_folds), 2))
+        self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
+        self._bins: dict[tuple[int, ...], SharedBins] = {}
+        # By the folds left out: the same for both libraries and every trial.
+        self._learned: dict[tuple[int, ...], FoldColumns] = {}
+
+    def base(self) -> tuple[Base, dict[tuple[int, ...], np.ndarray]]:
+        """Fit the consensus.
+
+        Returns
+        -------
+        base : Base
+        margins : dict of tuple to ndarray of float32, shape (n, n_labels)
+            Of all rows, by the folds that were left out.
+        """
+        held_out = [*((k,) for k in range(self._n_folds)), *self._pairs]
+        tasks = ((self._inputs.logits, self._y, self._clusters, self._train(h)) for h in held_out)
+        fitted = list(self._workers.map(_fit_consensus, tasks, len(held_out), "consensus"))
+        margins = dict(zip(held_out, (margin for _, margin in fitted)))
+        consensus = [consensus for consensus, _ in fitted[: self._n_folds]]
+        return Base(self.nested_margin(margins), consensus), margins
+
+    def nested_margin(self, margins) -> np.ndarray:
+        """Put together the margins of each fold, as in `Base`."""
+        nested = np.empty((self._n_folds, *self._y.shape), dtype=np.float32)
+        for k, j in np.ndindex(self._n_folds, self._n_folds):
+            rows = self._fold == j
+            nested[k, rows] = margins[(k,) if j == k else (min(j, k), max(j, k))][rows]
+        return nested
+
+    def columns(self, base: Base, margins) -> list[FoldColumns]:
+        """Return the columns of the models that are fitted without each fold."""
+        return [self._columns((k,), margins, base.consensus[k])[0] for k in range(self._n_folds)]
+
+    def pairs(
+        self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds, note=""
+    ) -> PairFit:
+        """Fit boosters without pairs of folds, and choose the number of trees.
+
+        Parameters
+        ----------
+        name : {"lightgbm", "xgboost"}
+        settings : TreeSettings
+        margins : dict
+            Of `base`.
+        seeds : list of int
+            One a bag; their boosters are averaged.
+        min_rounds : int
+            Least number of trees to choose.
+        note : str, default=""
+            Put behind the name in the progress bar.
+
+        Returns
+        -------
+        PairFit
+        """
+        stages = stages_of(settings.rounds, min_rounds)
+        n_folds, (n, n_labels) = self._n_folds, self._y.shape
+        losses = np.zeros((n_folds, n_labels, len(stages)))
+        start = np.zeros((n_folds, n_labels))
+        found: dict[tuple[tuple[int, int], int], np.ndarray] = {}
+        tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
+        results = self._workers.map(
+            _fit_stages, tasks, self._n_tasks(self._pairs), f"{name}, nested{note}"
+        )
+        for pair in self._pairs:
+            held = np.isin(self._fold, pair)
+            fold, margin, y = self._fold[held], margins[pair][held], self._y[held]
+            for label in self._labels(pair):
+                added = found[pair, label] = next(results)
+                loss = log_losses(y[:, label], margin[:, label] + added)
+                base_loss = log_losses(y[:, label], margin[:, label])
+                # What is chosen for a fold is chosen on the rows of the other one.
+                for mine, other in self._learned_for(pair, label):
+                    losses[mine, label] += loss[:, fold == other].sum(axis=1)
+                    start[mine, label] += base_loss[fold == other].sum()
+        best = losses.argmin(axis=2)
+        seen = np.stack([self._y[self._fold != k].sum(axis=0) for k in range(n_folds)])
+        best[seen < MIN_STOPPING_POSITIVES] = len(stages) // 2
+        nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
+        for (folds, label), added in found.items():
+            rows = np.flatnonzero(np.isin(self._fold, folds))
+            for mine, other in self._learned_for(folds, label):
+                is_other = self._fold[rows] == other
+                nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
+        chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
+        relative = np.divide(chosen, start, out=np.ones_like(chosen), where=start > 0)
+        return PairFit(nested, np.array(stages)[best], relative)
+
+    def folds(
+        self, name: str, settings: list[TreeSettings], pairs: list[PairFit], margins, *, seeds
+    ) -> Boosted:
+        """Fit boosters without each fold.
+
+        Parameters
+        ----------
+        name : {"lightgbm", "xgboost"}
+        settings : list of TreeSettings
+            One a fold.
+        pairs : list of PairFit
+            One a fold, made with its settings.
+        margins : dict
+            Of `base`.
+        seeds : list of int
+
+        Returns
+        -------
+        Boosted
+        """
+        added = np.stack([pairs[k].added[k] for k in range(self._n_folds)])
+        rounds = np.stack([pairs[k].rounds[k] for k in range(self._n_folds)])
+        models: dict[tuple[int, int, int], bytes] = {}
+        singles = [(k,) for k in range(self._n_folds)]
+        tasks = self._tasks(name, singles, margins, settings, seeds, rounds)
+        results = self._workers.map(_fit_whole, tasks, self._n_tasks(singles), name)
+        for k in range(self._n_folds):
+            for label in self._labels((k,)):
+                fitted, values = next(results)
+                added[k, self._fold == k, label] = values
+                models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
+        return Boosted(added, rounds, models)
+
+    def _labels(self, held_out) -> list[int]:
+        """Return the labels that models without these folds are fitted for."""
+        return np.flatnonzero(self._learnable[list(held_out)].any(axis=0)).tolist()
+
+    def _n_tasks(self, parts) -> int:
+        return sum(len(self._labels(held_out)) for held_out in parts)
+
+    def _learned_for(self, pair, label: int) -> list[tuple[int, int]]:
+        """Return (fold, the other) for the folds of a pair that a label is learned for."""
+        return [both for both in (pair, pair[::-1]) if self._learnable[both[0], label]]
+
+    def _train(self, held_out) -> np.ndarray:
+        return np.flatnonzero(~np.isin(self._fold, held_out))
+
+    def _columns(self, held_out, margins, consensus):
+        if held_out in self._learned:
+            known = replace(self._learned[held_out], consensus=consensus)
+            return known, known.shared(self._inputs, margins[held_out])
+        reductions: dict[str, Reduction] = {
+            name: moments.reduction(held_out, self._n_components)
+            for name, moments in self._moments.items()
+        }
+        columns, shared = fit_columns(
+            self._inputs,
+            margins[held_out],
+            consensus,
+            self._y,
+            self._train(held_out),
+            reductions=reductions,
+            n_screened=self._n_screened,
+        )
+        self._learned[held_out] = columns
+        return columns, shared
+
+    def _tasks(self, name, parts, margins, settings, seeds, trees) -> Iterator[tuple]:
+        inputs = self._inputs
+        for number, held_out in enumerate(parts):
+            train, test = self._train(held_out), np.flatnonzero(np.isin(self._fold, held_out))
+            columns, shared = self._columns(held_out, margins, None)
+            if held_out not in self._bins:
+                self._bins[held_out] = SharedBins(
+                    shared[train], len(inputs.logits), log_odds_bound(), inputs.scores[:, train]
+                )
+            for label in self._labels(held_out):
+                yield (
+                    name,
+                    settings[number] if isinstance(settings, list) else settings,
+                    self._bins[held_out],
+                    inputs.own(label),
+                    shared,
+                    columns.chosen[label],
+                    self._y[:, label].astype(np.float32),
+                    margins[held_out][:, label],
+                    train,
+                    test,
+                    seeds,
+                    trees if isinstance(trees, list) else int(trees[number, label]),
+                )
+
+
+def stages_of(rounds: int, min_rounds: int) -> list[int]:
+    """Return the numbers of trees that are compared.
+
+    Parameters
+    ----------
+    rounds, min_rounds : int
+        Most and least.
+
+    Returns
+    -------
+    list of int
+        Up to five, ascending, each about the same number of times the one before.
+
+    Examples
+    --------
+    >>> stages_of(100, 20)
+    [20, 30, 45, 67, 100]
+    >>> stages_of(5, 20)
+    [5]
+    """
+    least = min(rounds, min_rounds)
+    return np.unique(np.rint(np.geomspace(least, rounds, _N_STAGES)).astype(int)).tolist()
+
+
+def _fit_consensus(logits, y, clusters, train) -> tuple[Consensus, np.ndarray]:
+    consensus = Consensus.fit(logits[:, train], y[train], clusters[train])
+    return consensus, consensus.margin(logits).astype(np.float32)
+
+
+def _fit_stages(
+    name, settings, bins, own, shared, columns, y, margin, train, test, seeds, stages
+) -> np.ndarray:
+    """Return what the boosters add on the test rows after each stage, (n_stages, n_test)."""
+    x = np.concatenate([own, shared[:, columns]], axis=1)
+    x_test, added = x[test], np.zeros((len(stages), len(test)), dtype=np.float32)
+    for seed in seeds:
+        model = bins.fit(
+            name, x[train], y[train], margin[train], columns, settings, seed=seed, rounds=stages[-1]
+        )
+        added += staged(name, model, x_test, stages) / np.float32(len(seeds))
+    return added
+
+
+def _fit_whole(
+    name, settings, bins, own, shared, columns, y, margin, train, test, seeds, rounds
+) -> tuple[list[bytes], np.ndarray]:
+    """Return the boosters and what they add on the test rows, (n_test,)."""
+    x = np.concatenate([own, shared[:, columns]], axis=1)
+    x_test, added, models = x[test], np.zeros(len(test), dtype=np.float32), []
+    for seed in seeds:
+        model = bins.fit(
+            name, x[train], y[train], margin[train], columns, settings, seed=seed, rounds=rounds
+        )
+        added += staged(name, model, x_test, [rounds])[0] / np.float32(len(seeds))
+        models.append(library(name).to_bytes(model))
+    return models, added

@@ -1,0 +1,295 @@
+"""Why a stack says what it says: what each column adds to the log-odds of a label.
+
+SHAP values of the trees, as LightGBM and XGBoost compute them, weighted as the
+blend weighs the trees and averaged over folds. With the consensus they add up
+to the stack's blended log-odds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from hpastack.boosting import library
+from hpastack.errors import InputError, shorten
+from hpastack.files import published
+from hpastack.parallel import Workers
+from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.columns import FoldColumns
+from hpastack.stack.fitted import Fitted
+from hpastack.stack.inputs import Inputs, checked_table
+
+CONSENSUS = "consensus"
+#: What the trees add on average, whatever the columns hold.
+TREES = "trees"
+
+
+def explain(stack: StackClassifier, X, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+    """Split the log-odds of labels into what each column adds.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    X : DataFrame or array-like, shape (n, n_columns)
+        As for `StackClassifier.predict_proba`.
+    labels : sequence of str or int, optional
+        Names or numbers of the labels; all if left out.
+
+    Returns
+    -------
+    dict of str to DataFrame, shape (n, n_parts)
+        By name of the label, indexed as X. First ``consensus``: its log-odds,
+        the mean over folds. Then what each column adds through the trees: the
+        label's own (``<cnn>__<label id>``), ``consensus of <label name>``,
+        features by their names, embeddings by theirs (the sum over their
+        components). Last ``trees``: what these add on average. Columns that
+        no booster saw are left out. The parts of a row add up to the blended
+        log-odds, before calibration, averaged over sets of folds.
+
+    Raises
+    ------
+    InputError
+        If a label is unknown, X does not fit, or a column of X is called as
+        another part is.
+
+    Notes
+    -----
+    Calibration changes log-odds by a curve of its own for each label, which
+    keeps their order; it is not split up.
+
+    References
+    ----------
+    .. [1] S. M. Lundberg et al., "From local explanations to global
+       understanding with explainable AI for trees", Nat. Mach. Intell. 2,
+       56-67, 2020. :doi:`10.1038/s42256-019-0138-9`
+    """
+    chosen = _label_numbers(stack, labels)
+    table = checked_table(X)
+    inputs = stack.sorted_inputs(X)
+    names = _shared_names(stack, table)
+    clashing = [name for name in names if name in (CONSENSUS, TREES, *stack.embeddings)]
+    if clashing:
+        raise InputError(
+            f"a column of X is called {shorten(clashing)}, as a part of an explanation is; rename "
+            "it and fit again"
+        )
+    parts: dict[int, list[pd.DataFrame]] = {label: [] for label in chosen}
+    with threadpool_limits(limits=1, user_api="blas"):
+        for fitted in stack.fitted_:
+            for label, found in _explained(stack, fitted, inputs, names, chosen):
+                parts[label].append(found.set_axis(table.index))
+    explained: dict[str, pd.DataFrame] = {}
+    for label, of_sets in parts.items():
+        total = of_sets[0]
+        for one in of_sets[1:]:
+            total = total.add(one, fill_value=0.0)
+        middle = [name for name in total.columns if name not in (CONSENSUS, TREES)]
+        explained[stack.labels_[label]] = total[[CONSENSUS, *middle, TREES]] / len(of_sets)
+    return explained
+
+
+def column_importance(explained: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rank the columns of each label by how much they move its log-odds.
+
+    Parameters
+    ----------
+    explained : dict of str to DataFrame
+        Of `explain`.
+
+    Returns
+    -------
+    DataFrame
+        ``label``, ``column``, ``mean_absolute`` and ``mean`` of what the
+        column adds (log-odds); of each label the largest first. The
+        consensus and the mean of the trees are no columns.
+
+    Examples
+    --------
+    >>> parts = pd.DataFrame({"consensus": [1, 1], "a": [0.5, -0.5], "b": [1, 2], "trees": [0, 0]})
+    >>> column_importance({"Nucleus": parts})
+         label column  mean_absolute  mean
+    0  Nucleus      b            1.5   1.5
+    1  Nucleus      a            0.5   0.0
+    """
+    rows = []
+    for label, parts in explained.items():
+        columns = parts.drop(columns=[CONSENSUS, TREES])
+        ranked = columns.abs().mean().sort_values(ascending=False, kind="stable")
+        for name, size in ranked.items():
+            rows.append((label, name, float(size), float(columns[name].mean())))
+    return pd.DataFrame(rows, columns=["label", "column", "mean_absolute", "mean"])
+
+
+def field_reasons(stack: StackClassifier, X, *, n_reasons: int = 5) -> pd.DataFrame:
+    """Say for each label given to a field which columns spoke most for or against it.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    X : DataFrame, shape (n, n_columns)
+        As for `explain`.
+    n_reasons : int, default=5
+        Columns a field and label.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id``, ``label``, ``probability``, ``threshold``, ``rank``
+        (from 1), ``column``, ``adds`` (log-odds) and ``value`` (of the column
+        in X; NaN where it is none of X). The consensus is one of the columns.
+    """
+    table = checked_table(X)
+    probabilities = stack.predict_proba(table)
+    given = stack.label(probabilities)
+    rows = []
+    for number, name in enumerate(stack.labels_):
+        image_ids = table.index[given[name].to_numpy() == 1]
+        if not len(image_ids):
+            continue
+        parts = explain(stack, table.loc[image_ids], [number])[name].drop(columns=TREES)
+        sizes = parts.to_numpy()
+        order = np.argsort(-np.abs(sizes), axis=1, kind="stable")[:, :n_reasons]
+        for row, image_id in enumerate(image_ids):
+            for rank, column in enumerate(order[row], start=1):
+                part = parts.columns[column]
+                value = table.at[image_id, part] if part in table.columns else np.nan
+                rows.append(
+                    (image_id, name, probabilities.at[image_id, name], stack.thresholds_[number],
+                     rank, part, sizes[row, column], value)
+                )  # fmt: skip
+    columns = ["image_id", "label", "probability", "threshold", "rank", "column", "adds", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_explanations(
+    stack: StackClassifier,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    prefix,
+    *,
+    n_fields=2000,
+    seed=0,
+) -> list[Path]:
+    """Write what moves each label, and the reasons for each label given to a new field.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    train : DataFrame
+        Columns of the training fields. The importance is that of `n_fields`
+        of them, drawn at random.
+    test : DataFrame
+        Columns of new fields; may have no rows.
+    prefix : path-like
+        ``<prefix>_importance.csv`` and, if there are new fields,
+        ``<prefix>_reasons.csv`` are written, each in one rename.
+    n_fields : int, default=2000
+    seed : int, default=0
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    rows = np.random.default_rng(seed).permutation(len(train))[:n_fields]
+    tables = {"importance": column_importance(explain(stack, train.iloc[np.sort(rows)]))}
+    if len(test):
+        tables["reasons"] = field_reasons(stack, test)
+    written = []
+    for name, table in tables.items():
+        path = Path(f"{prefix}_{name}.csv")
+        with published(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        written.append(path)
+    return written
+
+
+def _label_numbers(stack: StackClassifier, labels: Sequence | None) -> list[int]:
+    if labels is None:
+        return list(range(len(stack.labels_)))
+    found = []
+    for label in labels:
+        if isinstance(label, str) and label in stack.labels_:
+            found.append(stack.labels_.index(label))
+        elif not isinstance(label, str) and 0 <= int(label) < len(stack.labels_):
+            found.append(int(label))
+        else:
+            raise InputError(
+                f"the stack has no label {label!r}; it has {shorten(stack.labels_, 30)}"
+            )
+    return found
+
+
+def _shared_names(stack: StackClassifier, table: pd.DataFrame) -> list[str]:
+    """Name the columns that labels share, but for the embeddings."""
+    names = [str(name) for name in getattr(stack, "feature_names_in_", table.columns)]
+    label_sets = {
+        f"{of}__{k}" for of in (*stack.cnns, *stack.scores) for k in range(len(stack.labels_))
+    }
+    starts = tuple(f"{name}__" for name in stack.embeddings)
+    features = [
+        name
+        for name in names
+        if name not in label_sets and not (starts and name.startswith(starts))
+    ]
+    margins = [f"consensus of {label}" for label in stack.labels_] if stack.cnns else []
+    return [*margins, *features]
+
+
+def _explained(
+    stack: StackClassifier, fitted: Fitted, inputs: Inputs, names: list[str], labels: list[int]
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each label with its parts, for one set of folds."""
+    n, n_folds = len(inputs.features), len(fitted.columns)
+    margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
+    totals: dict[int, dict[str, Any]] = {
+        label: {CONSENSUS: np.mean([m[:, label] for m in margins], axis=0), TREES: np.zeros(n)}
+        for label in labels
+    }
+
+    def tasks():
+        for fold, columns in enumerate(fitted.columns):
+            shared = columns.shared(inputs, margins[fold].astype(np.float32))
+            every = _names_with_components(names, columns)
+            for number, name in enumerate(stack.boosters):
+                weights = fitted.top.weights[number] / (n_folds * stack.bags)
+                for label in fitted.boosted(name, fold, weights):
+                    if label in labels:
+                        chosen = columns.chosen[label]
+                        models = [
+                            fitted.models[name, fold, label, bag] for bag in range(stack.bags)
+                        ]
+                        own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
+                        x = np.concatenate([inputs.own(label), shared[:, chosen]], axis=1)
+                        seen = own + [every[k] for k in chosen]
+                        yield label, name, models, x, weights[label], seen
+
+    n_tasks = n_folds * sum(int(np.count_nonzero(fitted.top.weights[:, k])) for k in labels)
+    for label, seen, values in Workers(stack.n_jobs).map(
+        _contributions, tasks(), n_tasks, "explain"
+    ):
+        for name, column in zip([*seen, TREES], values.T):
+            totals[label][name] = totals[label].get(name, 0.0) + column
+    for label in labels:
+        yield label, pd.DataFrame(totals[label])
+
+
+def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
+    # Components of different folds are different axes: what they add is summed by embedding.
+    components = [
+        name for name, one in columns.reductions.items() for _ in range(one.components.shape[1])
+    ]
+    return [*names, *components]
+
+
+def _contributions(label, name, models, x, weight, seen):
+    total = sum(library(name).contributions(model, x) for model in models)
+    return label, seen, weight * total

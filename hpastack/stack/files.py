@@ -1,0 +1,387 @@
+"""A fitted stack on disk: a manifest in JSON and boosters in their own formats.
+
+Nothing is pickled: opening a stack that someone sent cannot run their code.
+The format is written down in ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpastack import __version__
+from hpastack.boosting import LIBRARIES, check_lightgbm_text, library
+from hpastack.calibration import Calibration
+from hpastack.errors import InputError, shorten
+from hpastack.files import package_versions, published
+from hpastack.folds import fold_digest
+from hpastack.labels import Vocabulary, write_submission
+from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.columns import FoldColumns, Reduction
+from hpastack.stack.consensus import Consensus
+from hpastack.stack.fitted import Fitted
+from hpastack.stack.meta_learner import Top
+from hpastack.store import StoreHeader, open_store, write_store
+
+FORMAT = "hpastack-stack"
+VERSION = 2
+
+_MANIFEST = "stack.json"
+_OUT_OF_FOLD = "out_of_fold.h5"
+_OUT_OF_FOLD_LABELS = "out_of_fold.csv"
+_REDUCTIONS = "reductions.npz"
+_TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
+_BOOSTER = re.compile(
+    r"boosters/([a-z]+)(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?\.(txt|ubj)"
+)
+# What the run was done with, not what the model is.
+_NOT_KEPT = ("n_jobs", "verbose", "cache")
+
+
+def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) -> Path:
+    """Keep a fitted stack in a folder.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    path : path-like
+        The folder to make, in one rename.
+    record : dict, optional
+        Where the columns come from (recipe, stores), kept as JSON.
+    overwrite : bool, default=False
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and `overwrite` is false, or is not a stack.
+    """
+    path = Path(path)
+    check_replaceable(path, overwrite)
+    columns = list(getattr(stack, "feature_names_in_", range(stack.n_features_in_)))
+    parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
+    with published(path) as folder:
+        (folder / "boosters").mkdir(parents=True)
+        files = {}
+        for number, fitted in enumerate(stack.fitted_):
+            for (name, fold, label, bag), model in sorted(fitted.models.items()):
+                own = f"{name}_set{number}_fold{fold}_label{label}_bag{bag}{library(name).suffix}"
+                (folder / "boosters" / own).write_bytes(model)
+                files[f"boosters/{own}"] = hashlib.sha256(model).hexdigest()
+        tables = [_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS]
+        if stack.embeddings:
+            _write_reductions(folder / _REDUCTIONS, stack.fitted_)
+            tables.append(_REDUCTIONS)
+        image_ids = [str(image_id) for image_id in stack.oof_probabilities_.index]
+        plan = fold_digest(image_ids, stack.fold_)
+        header = StoreHeader(
+            kind="out_of_fold",
+            content="probabilities",
+            columns=[f"{path.name}__{label}" for label in range(len(stack.labels_))],
+            recipe=record or {},
+            # The mean over several sets of folds is out of fold by none of them.
+            fold_plan=plan if len(stack.fitted_) == 1 else "",
+            vocabulary=stack.labels_,
+        )
+        write_store(
+            folder / _OUT_OF_FOLD, header, image_ids, stack.oof_probabilities_, fold=stack.fold_
+        )
+        write_submission(
+            folder / _OUT_OF_FOLD_LABELS, image_ids, stack.oof_labels_, Vocabulary(stack.labels_)
+        )
+        for file in tables:
+            files[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "hpastack": __version__,
+            "made_with": package_versions(),
+            "parameters": parameters,
+            "labels": stack.labels_,
+            "columns": columns,
+            "fold_plan": plan,
+            "sets": [_set_record(fitted) for fitted in stack.fitted_],
+            "thresholds": stack.thresholds_.tolist(),
+            "cv_results": {k: _plain(v) for k, v in stack.cv_results_.items()},
+            "comparison": stack.comparison_.to_dict(orient="index"),
+            "tuning": None if stack.tuning_ is None else stack.tuning_.to_dict(orient="list"),
+            "label_table": stack.label_table_.reset_index().to_dict(orient="list"),
+            "record": record or {},
+            "files": files,
+        }
+        text = json.dumps(_without_nan(manifest), indent=1, allow_nan=False)
+        (folder / _MANIFEST).write_text(text, encoding="utf-8")
+    return path
+
+
+def load_stack(path) -> StackClassifier:
+    """Open a stack kept by `save_stack`.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+
+    Returns
+    -------
+    StackClassifier
+        Fitted; predicts as the one that was saved.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, is of a newer format, a file is
+        missing or was changed, or what it says does not fit together.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    try:
+        return _load(path, manifest)
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path / _MANIFEST} does not say what a stack does ({type(error).__name__}: {error}); "
+            "fit the stack again"
+        ) from error
+
+
+def _load(path: Path, manifest: dict) -> StackClassifier:
+    # A file must not say where this machine writes, nor how it works.
+    parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
+    stack = StackClassifier(**parameters)
+    models: list[dict] = [{} for _ in manifest["sets"]]
+    reductions: dict[str, np.ndarray] = {}
+    for file, digest in manifest["files"].items():
+        match = _BOOSTER.fullmatch(file)
+        if match is None and file not in _TABLES:
+            raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
+        content = (path / file).read_bytes() if (path / file).is_file() else b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise InputError(f"{path / file} is missing or was changed; fit the stack again")
+        if match and match[1] in LIBRARIES:
+            number, fold, label, bag = (int(match[k] or 0) for k in (2, 3, 4, 5))
+            if match[1] == "lightgbm":
+                try:
+                    check_lightgbm_text(content.decode())
+                except InputError as error:
+                    raise InputError(f"{path / file}: {error}") from None
+            models[number][match[1], fold, label, bag] = content
+        elif file == _REDUCTIONS:
+            with np.load(BytesIO(content), allow_pickle=False) as arrays:
+                reductions = dict(arrays)
+    stack.labels_ = list(manifest["labels"])
+    stack.n_features_in_ = len(manifest["columns"])
+    if all(isinstance(name, str) for name in manifest["columns"]):
+        stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
+    stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
+    stack.set_fitted(
+        [
+            _fitted(record, models[number], stack, reductions, number)
+            for number, record in enumerate(manifest["sets"])
+        ]
+    )
+    _check_shapes(path, stack)
+    stack.cv_results_ = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
+    }
+    stack.comparison_ = pd.DataFrame(manifest["comparison"]).T.astype(float)
+    stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
+    tuning = manifest.get("tuning")
+    stack.tuning_ = None if tuning is None else pd.DataFrame(tuning)
+    with open_store(path / _OUT_OF_FOLD) as store:
+        probabilities = store.to_frame()
+        if store.fold is None:
+            raise InputError(f"{store.path} has no folds; fit the stack again")
+        stack.fold_ = store.fold
+    stack.oof_probabilities_ = probabilities.set_axis(stack.labels_, axis=1)
+    targets = pd.read_csv(path / _OUT_OF_FOLD_LABELS, dtype=str, keep_default_na=False)
+    labels = Vocabulary(stack.labels_).indicator(targets["Predicted"], allow_empty=True)
+    stack.oof_labels_ = pd.DataFrame(labels, probabilities.index, stack.labels_)
+    return stack
+
+
+def _check_shapes(path: Path, stack: StackClassifier) -> None:
+    """Refuse a stack whose parts are not of its labels, libraries and folds."""
+    n_labels, n_libraries = len(stack.labels_), len(stack.boosters)
+    for number, fitted in enumerate(stack.fitted_):
+        top, n_folds = fitted.top, len(fitted.columns)
+        shapes = {
+            "weights": (top.weights.shape, (n_libraries, n_labels)),
+            "calibration": (len(top.calibration), n_labels),
+            "thresholds": (top.thresholds.shape, (n_labels,)),
+        }
+        for fold, columns in enumerate(fitted.columns):
+            shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
+            shapes[f"chosen of fold {fold}"] = (len(columns.chosen), n_labels)
+        for name, (found, expected) in shapes.items():
+            if found != expected:
+                raise InputError(
+                    f"{path / _MANIFEST}: {name} of set {number} has {found}, not {expected}"
+                )
+        for name, fold, label, _ in fitted.models:
+            if name not in stack.boosters or fold >= n_folds or label >= n_labels:
+                raise InputError(
+                    f"{path}: a booster of {name} for fold {fold} and label {label}, of which "
+                    f"the stack has {list(stack.boosters)}, {n_folds} and {n_labels}"
+                )
+
+
+def read_manifest(path) -> dict:
+    """Read what a stack on disk is, without its boosters.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder of the stack.
+
+    Returns
+    -------
+    dict
+        The manifest, see ``docs/formats.md``.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, or is of a newer format.
+    """
+    file = Path(path) / _MANIFEST
+    if not file.is_file():
+        raise InputError(f"{path} is not a stack: it has no {_MANIFEST}")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{file} is damaged; fit the stack again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{file} is not the manifest of a stack")
+    version = manifest.get("version")
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise InputError(f"{file} is of format {version}; this hpastack reads 1 to {VERSION}")
+    if version > 1:
+        return manifest
+    try:
+        return _of_version_1(manifest)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} does not say what a stack does ({error!r})") from None
+
+
+def check_replaceable(path, overwrite: bool) -> None:
+    """Refuse to write a stack over what must not be lost.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder a stack is to be written to.
+    overwrite : bool
+        Whether an earlier stack may be replaced.
+
+    Raises
+    ------
+    InputError
+        If something other than a stack stands there, or a stack does and
+        `overwrite` is false.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if path.is_dir() and not (path / _MANIFEST).is_file() and any(path.iterdir()):
+        names = shorten(sorted(p.name for p in path.iterdir()), 3)
+        raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
+    if not overwrite:
+        raise InputError(f"{path} exists; give --overwrite to replace it")
+
+
+def _set_record(fitted: Fitted) -> dict:
+    """Return what JSON can hold of one set of folds."""
+    return {
+        "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
+        "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
+        "weights": fitted.top.weights.tolist(),
+        "calibration": [calibration.record() for calibration in fitted.top.calibration],
+        "thresholds": fitted.top.thresholds.tolist(),
+    }
+
+
+def _fitted(record: dict, models: dict, stack: StackClassifier, arrays, number: int) -> Fitted:
+    """Put one set of folds together again."""
+    columns = [
+        FoldColumns(
+            Consensus(np.array(coefficients)),
+            {
+                name: Reduction(
+                    arrays[f"set{number}_fold{fold}_{name}_mean"],
+                    arrays[f"set{number}_fold{fold}_{name}_components"],
+                )
+                for name in stack.embeddings
+            },
+            [np.array(of_label, dtype=np.int64) for of_label in chosen],
+        )
+        for fold, (coefficients, chosen) in enumerate(zip(record["consensus"], record["chosen"]))
+    ]
+    top = Top(
+        np.array(record["weights"]).reshape(len(stack.boosters), len(stack.labels_)),
+        [Calibration.from_record(of_label) for of_label in record["calibration"]],
+        np.array(record["thresholds"]),
+    )
+    return Fitted(columns, models, top)
+
+
+def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
+    arrays = {}
+    for number, one in enumerate(fitted):
+        for fold, columns in enumerate(one.columns):
+            for name, reduction in columns.reductions.items():
+                arrays[f"set{number}_fold{fold}_{name}_mean"] = reduction.mean
+                arrays[f"set{number}_fold{fold}_{name}_components"] = reduction.components
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def _of_version_1(manifest: dict) -> dict:
+    """Say what a stack of version 1 is in the terms of version 2.
+
+    It had one weight for both libraries, Platt calibration with a slope and
+    an offset, one set of folds, and every column for every label.
+    """
+    boosters = manifest["parameters"]["boosters"]
+    n_labels = len(manifest["labels"])
+    n_cnns = len(manifest["parameters"]["cnns"])
+    n_shared = len(manifest["columns"]) - n_cnns * n_labels + (n_labels if n_cnns else 0)
+    of_set = {
+        "consensus": manifest["consensus"],
+        "chosen": [[list(range(n_shared))] * n_labels] * len(manifest["consensus"]),
+        "weights": [[weight / len(boosters) for weight in manifest["weights"]]] * len(boosters),
+        "calibration": [
+            {"method": "platt", "parameters": pair} for pair in manifest["calibration"]
+        ],
+        "thresholds": manifest["thresholds"],
+    }
+    # Its number of trees was fixed, so there is none to choose.
+    parameters = manifest["parameters"] | {"min_rounds": manifest["parameters"]["rounds"]}
+    return manifest | {"sets": [of_set], "parameters": parameters}
+
+
+def _without_nan(value):
+    # JSON has no NaN, which the average precision of a label without positives is.
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _plain(value):
+    # Sequences and numpy scalars as JSON has them.
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

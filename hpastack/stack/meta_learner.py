@@ -1,0 +1,117 @@
+"""The top of the stack: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import expit
+
+from hpastack.calibration import Calibration, best_thresholds, fit_calibration
+from hpastack.stack.blending import blend, blend_weights, helps
+
+
+@dataclass(frozen=True)
+class Top:
+    """What turns log-odds of consensus and boosters into probabilities and labels.
+
+    Parameters
+    ----------
+    weights : ndarray of float, shape (n_libraries, n_labels)
+        What each label believes of each library; the rest is the consensus.
+    calibration : list of Calibration
+        One a label.
+    thresholds : ndarray of float, shape (n_labels,)
+    """
+
+    weights: np.ndarray
+    calibration: list[Calibration]
+    thresholds: np.ndarray
+
+    @classmethod
+    def blended(cls, y, consensus, added, clusters, fold, learnable, *, calibration: str) -> Top:
+        """Fit blend and calibration; the thresholds are still 0.
+
+        Parameters
+        ----------
+        y : ndarray of {0, 1}, shape (n, n_labels)
+        consensus : ndarray of float, shape (n, n_labels)
+            Out-of-fold log-odds.
+        added : ndarray of float, shape (n_libraries, n, n_labels)
+            What the boosters of each library add.
+        clusters, fold : ndarray of int, shape (n,)
+        learnable : ndarray of bool, shape (n_labels,)
+            Labels with boosters.
+        calibration : str
+            As `hpastack.fit_calibration`. A label keeps its log-odds where
+            the same, fitted on the other folds, does not lower the log loss
+            of a fold.
+
+        Returns
+        -------
+        Top
+        """
+        weights = blend_weights(y, consensus, added, clusters, fold, learnable)
+        logits = blend(consensus, added, weights)
+        fitted = [
+            _guarded_calibration(logits[:, label], y[:, label], clusters, fold, calibration)
+            for label in range(y.shape[1])
+        ]
+        return cls(weights, fitted, np.zeros(y.shape[1]))
+
+    def thresholded(self, y, consensus, added, policy: str) -> Top:
+        """Choose the thresholds.
+
+        Parameters
+        ----------
+        y, consensus, added
+            As for `blended`.
+        policy : str
+            As `hpastack.best_thresholds`.
+
+        Returns
+        -------
+        Top
+        """
+        thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
+        return replace(self, thresholds=thresholds)
+
+    @classmethod
+    def empty(cls) -> Top:
+        """Return a top of no labels, to stand where one is yet to be fitted."""
+        return cls(np.empty((0, 0)), [], np.empty(0))
+
+    def probabilities(self, consensus, added) -> np.ndarray:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        consensus, added
+            As for `blended`, of any fields.
+
+        Returns
+        -------
+        ndarray of float, shape (n, n_labels)
+        """
+        return expit(self.calibrated(blend(consensus, added, self.weights)))
+
+    def calibrated(self, logits) -> np.ndarray:
+        """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
+        return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
+
+
+def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
+    """Calibrate a label if that helps on the folds it was not fitted on.
+
+    The log-odds are those of logistic regressions and boosters, so most labels
+    need no change; one that is not needed would only make folds differ.
+    """
+    whole = fit_calibration(logits, y, clusters, method=method)
+    if whole.method == "none":
+        return whole
+    calibrated = np.empty(len(y))
+    for k in np.unique(fold):
+        rest = fold != k
+        one = fit_calibration(logits[rest], y[rest], clusters[rest], method=method)
+        calibrated[~rest] = one(logits[~rest])
+    return whole if helps(y, logits, calibrated, clusters) else Calibration("none")

@@ -1,0 +1,165 @@
+"""Apply a fitted stack to the stores of new fields."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+
+from hpastack.calibration import MIN_POSITIVES, read_prevalences, saerens_priors, shift_priors
+from hpastack.errors import InputError, shorten
+from hpastack.labels import Vocabulary
+from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.stores import StackInputs
+
+
+def predict_fields(
+    stack: StackClassifier, inputs: StackInputs, image_ids: Sequence[str]
+) -> pd.DataFrame:
+    """Return calibrated probabilities of new fields.
+
+    Where stores keep what each fold model of the CNNs predicts, the stack is
+    applied to each, and the probabilities are averaged.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    inputs : StackInputs
+    image_ids : sequence of str
+        Fields of its table.
+
+    Returns
+    -------
+    DataFrame, shape (n, n_labels)
+    """
+    rows = pd.Index(image_ids)
+    if not inputs.n_members:
+        return stack.predict_proba(inputs.table.loc[rows])
+    found, kept = [], rows[:0]
+    for number in range(inputs.n_members):
+        # One table at a time: each holds a copy of all features.
+        table = inputs.member_table(number)
+        kept = rows[rows.isin(table.index)]
+        found.append(stack.predict_proba(table.loc[kept]))
+    probabilities = sum(found[1:], found[0]) / len(found)
+    rest = rows.difference(kept, sort=False)
+    if len(rest):
+        others = stack.predict_proba(inputs.table.loc[rest])
+        probabilities = pd.concat([probabilities, others])
+    return probabilities.loc[rows]
+
+
+def notes_on_means(inputs: StackInputs) -> list[str]:
+    """Say which CNNs keep only the mean of their fold models for test fields.
+
+    Parameters
+    ----------
+    inputs : StackInputs
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+    """
+    means = [
+        name
+        for name in inputs.cnns
+        if inputs.stores[name]["kind"] == "out_of_fold" and not inputs.stores[name]["n_members"]
+    ]
+    if not means:
+        return []
+    return [
+        f"{', '.join(means)}: only the mean of the fold models is kept for test fields; the stack "
+        "was fitted on single models (docs/method.md says what that is worth; ingest --members)"
+    ]
+
+
+def prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
+    """Read how the prevalences of new fields are to be found.
+
+    Parameters
+    ----------
+    how : str
+        ``none``; ``em``; or the path of a table of prevalences.
+    vocabulary : Vocabulary
+    root : path-like
+        Where a relative path starts.
+
+    Returns
+    -------
+    "none", "em", or ndarray of float, shape (n_labels,)
+
+    Raises
+    ------
+    InputError
+        If there is no such table, or it is not one of prevalences.
+    """
+    if how in ("none", "em"):
+        return how
+    path = Path(root) / how
+    if not path.is_file():
+        raise InputError(f"prior_shift {how!r} is neither none nor em, and {path} is no file")
+    return read_prevalences(path, vocabulary)
+
+
+def shifted_probabilities(
+    stack: StackClassifier, probabilities: pd.DataFrame, how: str | np.ndarray
+) -> tuple[pd.DataFrame, list[str]]:
+    """Correct probabilities for labels that are rarer or commoner among new fields.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted; knows how common each label is among its training fields.
+    probabilities : DataFrame, shape (n, n_labels)
+        Calibrated, of all new fields.
+    how : str or ndarray of float, shape (n_labels,)
+        Of `prior_shift`. With ``em`` the prevalences are estimated from the
+        probabilities themselves.
+
+    Returns
+    -------
+    probabilities : DataFrame
+    notes : list of str
+        What was changed.
+
+    Notes
+    -----
+    With ``em``, labels too rare to be calibrated keep their probabilities, as
+    the estimate believes what the probabilities say.
+    """
+    if isinstance(how, str) and how == "none":
+        return probabilities, []
+    values = probabilities.to_numpy()
+    train = stack.label_table_["positives"].to_numpy() / len(stack.fold_)
+    # A label that no training field carries has no odds to change.
+    known = (train > 0) & (train < 1)
+    target = train.copy()
+    notes = []
+    if isinstance(how, str):
+        known &= stack.label_table_["positives"].to_numpy() >= MIN_POSITIVES
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # named below, by their names
+            target[known] = saerens_priors(values[:, known], train[known])
+        unsettled = [stack.labels_[k] for k in np.flatnonzero(known & (target == train))]
+        if unsettled:
+            notes.append(
+                f"prior shift: no estimate for {shorten(unsettled)}; they stay as they are"
+            )
+    else:
+        target[known] = how[known]
+    values = values.copy()
+    values[:, known] = shift_priors(values[:, known], train[known], target[known])
+    ratio = np.divide(target, train, out=np.ones_like(train), where=known)
+    most = np.argsort(-np.abs(np.log(ratio)), kind="stable")[:3]
+    told = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
+    notes.append(
+        f"prior shift: prevalences of {int(known.sum())} labels; most changed: {told}. "
+        "The cross-validated scores know nothing of this."
+    )
+    return pd.DataFrame(values, index=probabilities.index, columns=probabilities.columns), notes

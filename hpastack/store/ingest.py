@@ -1,0 +1,375 @@
+"""Bring in predictions and features that were made elsewhere.
+
+CSV and parquet tables with a column a label or feature, label sets
+(``Id,Predicted`` with ``"0 16"``), and NPY or NPZ matrices whose ids stand in a
+file beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.files import ID_NAMES, read_text_table
+from hpastack.labels import Vocabulary
+
+_LABEL_SET_COLUMNS = ("predicted", "target")
+
+
+def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
+    """Read a table made elsewhere, whatever its format.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.csv``, ``.parquet``, ``.npy`` or ``.npz``.
+    ids : path-like, optional
+        For a matrix without ids: a text file with one id a line, or a CSV
+        with a column ``Id``; the rows are in its order. Left out, an NPY has
+        them in ``NAME.ids.txt`` beside it.
+    key : str, optional
+        The array of an NPZ; needed where it holds several.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `image_id`; columns are numbered for a matrix, unless
+        ``NAME.columns.txt`` beside it names them, one a line.
+
+    Raises
+    ------
+    InputError
+        If the format is unknown, ids are missing, doubled or of the wrong
+        number, or the array is not a matrix.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if path.suffix == ".csv":
+        # Every cell as text: "0" is an id, a label set or a number, as its column says.
+        table = _with_ids(read_text_table(path), path)
+    elif path.suffix == ".parquet":
+        table = _with_ids(_read_parquet(path), path)
+    elif path.suffix in (".npy", ".npz"):
+        matrix, own_ids = _read_matrix(path, key)
+        if ids is None and own_ids is None and path.with_suffix(".ids.txt").is_file():
+            ids = path.with_suffix(".ids.txt")
+        if ids is not None:
+            own_ids = read_ids(ids)
+        if own_ids is None:
+            raise InputError(f"{path} has no ids; name the file that lists them with --ids")
+        if len(own_ids) != len(matrix):
+            raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
+        table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
+    else:
+        raise InputError(
+            f"{path}: unknown format {path.suffix!r}; use .csv, .parquet, .npy or .npz"
+        )
+    table.index = pd.Index([str(image_id) for image_id in table.index], name="image_id")
+    _check_ids(table.index, path)
+    return table
+
+
+def read_ids(path) -> list[str]:
+    """Read image ids from a text file (one a line) or a CSV with a column ``Id``.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or a CSV has no column of ids.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if path.suffix == ".csv":
+        return list(_with_ids(read_text_table(path), path).index)
+    return _lines(path)
+
+
+def prediction_matrix(
+    table: pd.DataFrame, vocabulary: Vocabulary, where, *, allow_nan: bool = False
+) -> tuple[np.ndarray, bool]:
+    """Order the columns of a table of predictions or scores by label.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A column a label, named by its id, its name, or anything that ends in
+        ``__<id>``; or a single column ``Predicted`` of label sets.
+    vocabulary : Vocabulary
+    where : path-like
+        What to call the table in errors.
+    allow_nan : bool, default=False
+        As `numbers`.
+
+    Returns
+    -------
+    values : ndarray of float, shape (n, n_labels)
+    are_label_sets : bool
+
+    Raises
+    ------
+    InputError
+        If a label has no column, a column is no label, or a value is not a
+        number.
+    """
+    if table.shape[1] == 1 and str(table.columns[0]).lower() in _LABEL_SET_COLUMNS:
+        targets = table.iloc[:, 0].fillna("").astype(str)
+        try:
+            return vocabulary.indicator(targets, allow_empty=True).astype(float), True
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+    labels = [_label_of(str(column), vocabulary) for column in table.columns]
+    strange = [column for column, label in zip(table.columns, labels) if label is None]
+    if strange:
+        raise InputError(
+            f"{where}: columns {shorten(strange)} are no labels; name them 0 to "
+            f"{len(vocabulary) - 1} or by label name, or bring the table in as --content features"
+        )
+    missing = [k for k in range(len(vocabulary)) if k not in labels]
+    if missing:
+        raise InputError(f"{where} has no column for label {shorten(missing)}")
+    if len(labels) > len(vocabulary):
+        raise InputError(f"{where} has two columns for one label")
+    order = np.argsort(np.array(labels, dtype=int))
+    return numbers(table.iloc[:, order], where, allow_nan=allow_nan), False
+
+
+def numbers(table: pd.DataFrame, where, *, allow_nan: bool = False) -> np.ndarray:
+    """Return a table as float64, naming what is not a finite number.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by image id.
+    where : path-like
+        What to call the table in errors.
+    allow_nan : bool, default=False
+        Whether NaN and empty cells are taken, as NaN.
+
+    Returns
+    -------
+    ndarray of float64, shape of `table`
+
+    Raises
+    ------
+    InputError
+        If a value is not a number, infinite, or NaN where that is not
+        allowed.
+    """
+    values = np.empty(table.shape)
+    for position, column in enumerate(table.columns):
+        numeric = pd.to_numeric(table.iloc[:, position], errors="coerce").to_numpy(dtype=float)
+        is_bad = ~np.isfinite(numeric)
+        if allow_nan:
+            text = table.iloc[:, position].fillna("nan").astype(str).str.strip().str.lower()
+            is_bad &= ~text.isin(("", "nan")).to_numpy()
+        bad = np.flatnonzero(is_bad)
+        if len(bad):
+            found = table.iloc[bad[0], position]
+            raise InputError(
+                f"{where}: {found!r} in column {str(column)!r} of field {table.index[bad[0]]} "
+                "is not a finite number"
+            )
+        values[:, position] = numeric
+    return values
+
+
+def check_probabilities(values, image_ids: Sequence[str], where) -> None:
+    """Refuse what is not a probability.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, n_labels)
+    image_ids : sequence of str, length n
+    where : path-like
+        What to call the table in errors.
+
+    Raises
+    ------
+    InputError
+        If a value is below 0 or above 1; id and label are named.
+    """
+    bad = np.argwhere((values < 0) | (values > 1))
+    if len(bad):
+        row, label = bad[0]
+        raise InputError(
+            f"{where}: {values[row, label]:g} for label {label} of field {image_ids[row]} is not "
+            "a probability; bring logits in with --content logits, votes with --max"
+        )
+
+
+def check_coverage(image_ids: Sequence[str], catalogue: pd.DataFrame, where) -> None:
+    """Refuse a table that leaves a split of the catalogue half covered.
+
+    Parameters
+    ----------
+    image_ids : sequence of str
+    catalogue : DataFrame
+    where : path-like
+        What to call the table in errors.
+
+    Raises
+    ------
+    InputError
+        If an id is not in the catalogue, or some but not all fields of a split
+        are covered.
+    """
+    given = pd.Index(image_ids)
+    unknown = given[~given.isin(catalogue.index)]
+    if len(unknown):
+        raise InputError(
+            f"{where}: {len(unknown)} ids are not in the catalogue: {shorten(unknown)}"
+        )
+    for split in ("train", "test"):
+        fields = catalogue.index[catalogue["split"] == split]
+        missing = fields[~fields.isin(given)]
+        if 0 < len(missing) < len(fields):
+            raise InputError(
+                f"{where} lacks {len(missing)} of {len(fields)} {split} fields of the "
+                f"catalogue: {shorten(missing)}"
+            )
+
+
+def stacked_members(tables: Sequence[pd.DataFrame], names: Sequence) -> np.ndarray:
+    """Put the predictions of several models for the same fields on each other, rows by id.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame, length n_members
+        Indexed by image id; the same columns, the same fields in any order.
+    names : sequence of path-like, length n_members
+        What to call the tables in errors.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_members, n_fields, n_columns)
+        Rows in the order of the first table.
+
+    Raises
+    ------
+    InputError
+        If a table has other fields than the first.
+    """
+    image_ids = tables[0].index
+    for table, name in zip(tables, names):
+        for place, other, lacking in (
+            (name, names[0], image_ids.difference(table.index)),
+            (names[0], name, table.index.difference(image_ids)),
+        ):
+            if len(lacking):
+                raise InputError(
+                    f"{place} lacks {len(lacking)} fields of {other}: {shorten(lacking)}; members "
+                    "predict the same fields"
+                )
+    return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
+
+
+def content_digest(image_ids: Sequence[str], values, members=None) -> str:
+    """Return the digest of a table brought in: its ids and its values.
+
+    Parameters
+    ----------
+    image_ids : sequence of str
+    values : ndarray
+    members : ndarray, optional
+        Of a store with members.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
+    digest = hashlib.sha256("\n".join(image_ids).encode())
+    for matrix in (values,) if members is None else (values, members):
+        digest.update(np.ascontiguousarray(matrix, dtype=np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _label_of(column: str, vocabulary: Vocabulary) -> int | None:
+    text = column.rsplit("__", 1)[-1]
+    if text.isascii() and text.isdigit():
+        return int(text) if int(text) < len(vocabulary) else None
+    return vocabulary.names.index(column) if column in vocabulary.names else None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except ImportError:
+        raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
+    return table if table.index.name not in ID_NAMES else table.reset_index()
+
+
+def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is not a plain array; save it without pickled objects") from None
+    ids = None
+    if isinstance(loaded, np.lib.npyio.NpzFile):
+        with loaded:
+            names = [name for name in loaded.files if name not in ("ids", "image_ids")]
+            if key is None and len(names) != 1:
+                raise InputError(f"{path} holds {shorten(names)}; choose one with --key")
+            if key is not None and key not in loaded.files:
+                raise InputError(f"{path} has no array {key!r}; it holds {shorten(names)}")
+            matrix = loaded[key or names[0]]
+            for name in ("ids", "image_ids"):
+                if name in loaded.files:
+                    ids = [str(value) for value in loaded[name]]
+    else:
+        matrix = loaded
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+        raise InputError(
+            f"{path}: an array of shape {matrix.shape} and type {matrix.dtype} is no matrix of "
+            "numbers, a row a field"
+        )
+    return matrix, ids
+
+
+def _lines(path: Path) -> list[str]:
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    return [line for line in lines if line]
+
+
+def _column_names(path: Path, n_columns: int) -> list[str] | None:
+    """Return the names of the columns of a matrix that lie beside it; None if none do."""
+    beside = path.with_suffix(".columns.txt")
+    if path.suffix != ".npy" or not beside.is_file():
+        return None
+    names = _lines(beside)
+    if len(names) != n_columns:
+        raise InputError(f"{path} has {n_columns} columns, but {beside} names {len(names)}")
+    return names
+
+
+def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    for column in table.columns:
+        if str(column).lower() in ID_NAMES:
+            return table.set_index(column)
+    raise InputError(f"{path} has no column 'Id' or 'image_id'; it has {shorten(table.columns)}")
+
+
+def _check_ids(index: pd.Index, path: Path) -> None:
+    if not len(index):
+        raise InputError(f"{path} has no rows")
+    if (index == "").any() or (index == "nan").any():
+        raise InputError(
+            f"{path}: row {int(np.argmax((index == '') | (index == 'nan')))} has no id"
+        )
+    if not index.is_unique:
+        raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")

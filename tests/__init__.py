@@ -1,0 +1,1 @@
+"""Tests of hpastack; a package, so that workers in other processes can import its functions."""

@@ -1,0 +1,77 @@
+import os
+
+import pandas as pd
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.files import read_text_table, take_rows
+
+
+def test_values_stay_as_they_are_written(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("image_id,fold\n007,NA\n1e3,\n")
+    assert read_text_table(path).values.tolist() == [["007", "NA"], ["1e3", ""]]
+    for text in ("", 'a,b\n"1,2\n'):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"table\.csv: not a CSV table"):
+            read_text_table(path)
+
+
+@pytest.mark.parametrize("mark", [",", "\t", ";"])
+def test_what_parts_the_columns_is_what_the_first_line_says(tmp_path, mark):
+    path = tmp_path / "table.csv"
+    path.write_text(f'\ufeffId{mark}"a, b;c"{mark}d\nx{mark}"1{mark}2"{mark}""\n', encoding="utf-8")
+    table = read_text_table(path)
+    assert list(table.columns) == ["Id", "a, b;c", "d"]
+    assert table.values.tolist() == [["x", f"1{mark}2", ""]]
+
+
+def test_cells_may_hold_the_other_marks(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("Id\tTarget\na\tNucleoli;Cytosol, maybe\n")
+    assert read_text_table(path).values.tolist() == [["a", "Nucleoli;Cytosol, maybe"]]
+    path.write_text("Id,Target\na,Nucleoli;Cytosol\n")
+    assert read_text_table(path).values.tolist() == [["a", "Nucleoli;Cytosol"]]
+
+
+def test_a_workbook_is_no_table(tmp_path):
+    path = tmp_path / "table.xlsx"
+    path.write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xfe\xff")
+    with pytest.raises(InputError, match=r"table\.xlsx: not a CSV table"):
+        read_text_table(path)
+
+
+def test_rows_are_taken_by_id():
+    column = pd.Series([1, 2, 3], index=list("abc"))
+    assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]
+    with pytest.raises(InputError, match="the columns lack 1 fields: d"):
+        take_rows(column, pd.Index(["a", "d"]), "the columns")
+    with pytest.raises(InputError, match="the columns: ids stand twice: a"):
+        take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
+
+
+def test_a_table_comes_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"\xef\xbb\xbfId;Target\r\na;1,2\r\n")
+    os.close(writing)
+    assert read_text_table(f"/dev/fd/{reading}").values.tolist() == [["a", "1,2"]]
+    os.close(reading)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "table.csv"
+    for text in ("Id\na\nK\xf6rper\n".encode("latin-1"), "Id\n".encode("utf-16")):
+        path.write_bytes(text)
+        with pytest.raises(InputError, match=r"table\.csv: not a CSV table in UTF-8; save it"):
+            read_text_table(path)
+
+
+def test_a_table_read_in_blocks_is_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    path.write_text('Id,x\na,1\n\nb,"2\n3"\nc,\nd,4\ne,5\n')
+    whole = read_text_table(path)
+    monkeypatch.setattr("hpastack.files.tables._CELLS", 4)
+    pd.testing.assert_frame_equal(read_text_table(path), whole)
+    path.write_text("Id,x\na,1\nb,2\n\nc\n")
+    with pytest.raises(InputError, match="line 5 has 1 cells, and the first line 2"):
+        read_text_table(path)

@@ -1,0 +1,395 @@
+"""The stack: never worse than the consensus, honest, the same for any number of workers."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.base import clone
+
+from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
+from hpastack.errors import InputError
+from hpastack.stack import StackClassifier, load_stack
+from hpastack.stack.blending import blend_weights
+from hpastack.store import open_store
+
+N, LABELS = 600, 3
+
+
+def draw(seed=0, n=N, wells=150):
+    """Two networks that see two labels, and a feature that gives away the third."""
+    rng = np.random.default_rng(seed)
+    well = rng.integers(wells, size=n)
+    y = (rng.random((wells, LABELS)) < [0.4, 0.2, 0.15]).astype(int)[well]
+    ids = [f"field{i:04d}" for i in range(n)]
+    table = {}
+    for cnn, skill in (("good", 1.2), ("weak", 0.5)):
+        logits = skill * (2 * y - 1) * [1, 1, 0] + rng.normal(size=y.shape) - 0.5
+        for label in range(LABELS):
+            table[f"{cnn}__{label}"] = expit(logits[:, label])
+    table["clue"] = y[:, 2] + 0.5 * rng.normal(size=n)
+    table["noise"] = rng.normal(size=n)
+    X = pd.DataFrame(table, index=ids)
+    return X, pd.DataFrame(y, ids, ["a", "b", "c"]), pd.Series(well, ids)
+
+
+def quick(**options):
+    return StackClassifier(**{"cnns": ["good", "weak"], "n_bootstrap": 20, "n_jobs": 1} | options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y, well = draw()
+    return quick().fit(X, y, groups=well)
+
+
+def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
+    table = fitted.label_table_
+    assert table.loc["c", "stack_ap"] > table.loc["c", "consensus_ap"] + 0.3
+    assert table.loc["c", "booster_weight"] > 0
+    comparison = fitted.comparison_
+    assert list(comparison.index) == [
+        "good", "weak", "mean of CNNs", "consensus", "lightgbm", "xgboost", "stack"
+    ]  # fmt: skip
+    assert comparison.loc["stack", "macro_f1"] > comparison.loc["consensus", "macro_f1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.pop("labels"), "does not say what a stack does"),
+        (lambda m: m.update(sets=None), "does not say what a stack does"),
+        (lambda m: m["sets"][0].update(thresholds=[0.5]), "thresholds of set 0 has"),
+        (lambda m: m["sets"][0]["calibration"].pop(), "calibration of set 0 has 2, not 3"),
+        (lambda m: m["sets"][0]["chosen"][1].pop(), "chosen of fold 1 of set 0 has 2, not 3"),
+        (lambda m: m["sets"][0]["consensus"].pop(), "for fold 4"),
+        (lambda m: m.update(version="2"), "is of format 2"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(fitted, tmp_path, change, message):
+    fitted.save(tmp_path / "stack")
+    place = tmp_path / "stack" / "stack.json"
+    manifest = json.loads(place.read_text())
+    change(manifest)
+    place.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=message):
+        load_stack(tmp_path / "stack")
+
+
+def test_a_booster_that_would_lead_the_library_astray_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "stack")
+    place = tmp_path / "stack" / "stack.json"
+    manifest = json.loads(place.read_text())
+    name = next(n for n in manifest["files"] if n.startswith("boosters/lightgbm"))
+    path = tmp_path / "stack" / name
+    crafted = path.read_text().replace("split_feature=", "split_feature=9", 1)
+    path.write_text(crafted)
+    manifest["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    place.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="no booster of LightGBM"):
+        load_stack(tmp_path / "stack")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cnns": "good"}, r"cnns is a list of names, such as \['good'\]"),
+        ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
+        ({"rounds": 0}, "rounds is 0; it must be at least 1"),
+        ({"leaves": 1}, "leaves is 1; it must be at least 2"),
+        ({"l2": float("nan")}, "l2 is nan"),
+        ({"min_labels": -1}, "min_labels is -1; it must be at least 0"),
+        ({"n_bootstrap": -5}, "n_bootstrap is -5"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be above 0"),
+        ({"column_share": 1.5}, "column_share is 1.5; it is above 0 and at most 1"),
+        ({"max_columns": 0}, "max_columns is 0; it is at least 1, or None"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_any_work(options, message):
+    X, y, _ = draw(n=60)
+    with pytest.raises(InputError, match=message):
+        quick(**options).fit(X, y)
+
+
+def test_the_promised_score_is_delivered(fitted):
+    X, y, _ = draw(seed=1, n=3000, wells=750)
+    X.index = y.index = [f"new{i}" for i in range(len(X))]
+    probabilities = fitted.predict_proba(X)
+    labels = fitted.predict(X)
+    assert list(probabilities.columns) == ["a", "b", "c"]
+    from hpastack.metrics import macro_average_precision, macro_f1
+
+    low, high = fitted.cv_results_["macro_f1_interval"]
+    assert low - 0.03 < macro_f1(y, labels) < high + 0.03
+    ap = macro_average_precision(y, probabilities)
+    assert abs(ap - fitted.cv_results_["macro_ap"]) < 0.05
+
+
+def test_shuffled_labels_score_at_prevalence():
+    X, y, well = draw()
+    rng = np.random.default_rng(0)
+    shuffled = pd.DataFrame(y.to_numpy()[rng.permutation(N)], y.index, y.columns)
+    stack = quick().fit(X, shuffled, groups=well)
+    assert stack.cv_results_["macro_ap"] < y.to_numpy().mean() + 0.05
+
+
+def test_noise_does_not_make_it_worse_than_the_consensus():
+    # One network whose logits are a logistic model of the labels: trees have nothing to add.
+    X, y, well = draw(n=1500, wells=1500)
+    X = X.drop(columns=["clue", *(f"weak__{label}" for label in range(LABELS))])
+    stack = quick(cnns=["good"]).fit(X, y, groups=well)
+    comparison = stack.comparison_
+    assert comparison.loc["stack", "macro_ap"] > comparison.loc["consensus", "macro_ap"] - 0.01
+    assert stack.weights_[2] < 1
+
+
+def test_features_alone_start_from_the_prior():
+    X, y, well = draw()
+    stack = StackClassifier(n_bootstrap=0, n_jobs=1).fit(X[["clue", "noise"]], y, groups=well)
+    assert "prior" in stack.comparison_.index
+    assert stack.label_table_.loc["c", "stack_ap"] > 0.6
+
+
+def test_workers_and_runs_do_not_change_the_result(fitted):
+    X, y, well = draw()
+    again = quick(n_jobs=2).fit(X, y, groups=well)
+    pd.testing.assert_frame_equal(fitted.oof_probabilities_, again.oof_probabilities_)
+    pd.testing.assert_frame_equal(fitted.predict_proba(X), again.predict_proba(X))
+    assert [one.models for one in fitted.fitted_] == [one.models for one in again.fitted_]
+
+
+def test_rows_are_joined_by_id_and_columns_by_name(fitted):
+    X, y, well = draw()
+    rng = np.random.default_rng(1)
+    rows = rng.permutation(N)
+    again = quick().fit(X, y.iloc[rows], groups=well.iloc[rng.permutation(N)])
+    pd.testing.assert_frame_equal(fitted.oof_probabilities_, again.oof_probabilities_)
+    shuffled = X[X.columns[::-1]].iloc[rows]
+    pd.testing.assert_frame_equal(
+        fitted.predict_proba(shuffled).loc[X.index], fitted.predict_proba(X)
+    )
+
+
+def test_folds_keep_clusters_whole_or_are_refused(fitted):
+    X, y, well = draw()
+    for code in well.unique():
+        assert len(set(fitted.fold_[(well == code).to_numpy()])) == 1
+    folds = pd.Series(np.arange(N) % 5, X.index)
+    with pytest.raises(InputError, match="splits .* clusters"):
+        quick().fit(X, y, groups=well, folds=folds)
+
+
+def test_a_label_too_rare_keeps_the_consensus():
+    X, y, well = draw()
+    y = y.copy()
+    y["b"] = 0
+    y.iloc[:12, 1] = 1
+    stack = quick().fit(X, y, groups=well)
+    assert stack.weights_[1] == 0
+    assert stack.boosted_labels() == [0, 2]
+
+
+def test_save_and_load(fitted, tmp_path):
+    X, _, _ = draw()
+    path = fitted.save(tmp_path / "stack")
+    loaded = load_stack(path)
+    pd.testing.assert_frame_equal(fitted.predict_proba(X), loaded.predict_proba(X))
+    pd.testing.assert_frame_equal(
+        fitted.oof_labels_, loaded.oof_labels_, check_names=False, check_index_type=False
+    )
+    assert loaded.cv_results_ == fitted.cv_results_
+    with open_store(path / "out_of_fold.h5") as store:
+        assert store.kind == "out_of_fold" and store.fold.tolist() == fitted.fold_.tolist()
+    suffixes = {file.suffix for file in path.rglob("*") if file.is_file()}
+    assert suffixes == {".json", ".txt", ".ubj", ".h5", ".csv"}
+    with pytest.raises(InputError, match="give --overwrite"):
+        fitted.save(path)
+    fitted.save(path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bags": 2, "repeats": 2, "boosters": ["xgboost"]},
+        {"boosters": []},
+        {"scores": ["near"], "embeddings": ["deep"], "n_components": 2, "max_columns": 3},
+        {"cnns": (), "boosters": ["lightgbm"], "monotone": True},
+        {"calibration": "isotonic", "thresholds": "plug-in", "min_labels": 1},
+        {"calibration": "beta", "thresholds": "prevalence", "logits": ["good"], "n_splits": 3},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_path):
+    X, y, well = draw()
+    rng = np.random.default_rng(0)
+    for name, width in (("near", LABELS), ("deep", 5)):
+        for k in range(width):
+            X[f"{name}__{k}"] = rng.normal(size=N)
+    X.loc[X.index[::9], "near__0"] = np.nan
+    stack = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    stack.fit(X, y, groups=well)
+    loaded = load_stack(stack.save(tmp_path / "stack"))
+    pd.testing.assert_frame_equal(stack.predict_proba(X), loaded.predict_proba(X))
+    pd.testing.assert_frame_equal(stack.predict(X), loaded.predict(X))
+    pd.testing.assert_frame_equal(stack.comparison_, loaded.comparison_)
+    assert loaded.boosted_labels() == stack.boosted_labels()
+    for label, parts in stack.explain(X.iloc[:5]).items():
+        pd.testing.assert_frame_equal(parts, loaded.explain(X.iloc[:5])[label])
+    assert 0 <= stack.cv_results_["macro_f1"] <= 1
+    again = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    again.set_params(n_jobs=2).fit(X, y, groups=well)
+    pd.testing.assert_frame_equal(stack.oof_probabilities_, again.oof_probabilities_)
+    pd.testing.assert_frame_equal(stack.predict_proba(X), again.predict_proba(X))
+
+
+def test_sets_of_folds_are_averaged():
+    X, y, well = draw()
+    stack = quick(repeats=3, rounds=8, min_rounds=4).fit(X, y, groups=well)
+    assert len(stack.fitted_) == 3
+    singles = []
+    for one in stack.fitted_:
+        alone = quick(rounds=8, min_rounds=4).fit(X, y, groups=well)
+        alone.fitted_ = [one]
+        singles.append(alone.predict_proba(X))
+    np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
+    assert len({one.top.thresholds[0] for one in stack.fitted_}) == 3
+
+
+def test_labels_that_all_or_no_fields_carry():
+    X, y, well = draw()
+    y = y.assign(b=0, c=1)
+    stack = quick(rounds=8, min_rounds=4).fit(X, y, groups=well)
+    labels = stack.predict(X)
+    # The network alone speaks for a label without positives; the common threshold stands.
+    assert labels["b"].mean() < 0.05 and labels["c"].all()
+    assert np.isfinite(stack.predict_proba(X)).all().all()
+    assert np.isnan(stack.label_table_.loc["b", "stack_ap"])
+
+
+def test_a_changed_stack_is_refused(fitted, tmp_path):
+    path = fitted.save(tmp_path / "stack")
+    model = next((path / "boosters").glob("*.txt"))
+    model.write_text(model.read_text() + "\n")
+    with pytest.raises(InputError, match="was changed"):
+        load_stack(path)
+    shutil.rmtree(path)
+    path = fitted.save(tmp_path / "stack")
+    manifest = json.loads((path / "stack.json").read_text())
+    manifest["files"]["../../evil.txt"] = "0"
+    (path / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="which no stack has"):
+        load_stack(path)
+    manifest["version"] = 3
+    (path / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="format 3"):
+        load_stack(path)
+    with pytest.raises(InputError, match="is not a stack"):
+        load_stack(tmp_path)
+
+
+def test_a_folder_that_is_no_stack_is_never_replaced(fitted, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("!")
+    with pytest.raises(InputError, match="is not a stack"):
+        fitted.save(tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "!"
+
+
+def test_bad_input_is_named():
+    X, y, well = draw()
+    with pytest.raises(InputError, match="columns of CNN 'other'"):
+        quick(cnns=["other"]).fit(X, y)
+    with pytest.raises(InputError, match="unknown booster 'catboost'"):
+        quick(boosters=["catboost"]).fit(X, y)
+    with pytest.raises(InputError, match="good: 1.5 for label 1 of field field0007"):
+        quick().fit(X.assign(good__1=np.where(X.index == "field0007", 1.5, 0.5)), y)
+    with pytest.raises(InputError, match="y lacks 1 fields of X: field0000"):
+        quick().fit(X, y.iloc[1:])
+    with pytest.raises(InputError, match="ids stand twice in X"):
+        quick().fit(pd.concat([X, X.iloc[:1]]), y)
+    with pytest.raises(InputError, match="'clue' of field field0003 is infinite"):
+        quick().fit(X.assign(clue=np.where(X.index == "field0003", np.inf, 0)), y)
+    with pytest.raises(InputError, match="only 0 and 1"):
+        quick().fit(X, y * 2)
+
+
+def test_a_missing_column_is_named_when_predicting(fitted):
+    X, _, _ = draw()
+    with pytest.raises(InputError, match="lacks 1 columns of the stack: clue"):
+        fitted.predict(X.drop(columns="clue"))
+
+
+def test_missing_feature_values_are_taken(fitted):
+    X, y, well = draw()
+    X.loc[X.index[::7], "clue"] = np.nan
+    assert np.isfinite(quick().fit(X, y, groups=well).oof_probabilities_).all().all()
+
+
+def test_parameters_and_clone():
+    stack = quick(rounds=7)
+    assert clone(stack).get_params() == stack.get_params()
+    assert stack.set_params(rounds=9).tree_settings.rounds == 9
+
+
+def fit_one(name, x, y, margin):
+    """Fit one label whose only columns are shared ones."""
+    settings = TreeSettings()
+    bins = SharedBins(x, 0, 1.0, np.empty((0, len(x), 1), dtype=np.float32))
+    return bins.fit(
+        name, x, y, margin, np.arange(x.shape[1]), settings, seed=0, rounds=settings.rounds
+    )
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_boosters_add_to_their_margin_and_keep_their_own_format(name):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.float32)
+    margin = np.full(400, 0.3, dtype=np.float32)
+    fitted = fit_one(name, x, y, margin)
+    model = library(name).to_bytes(fitted)
+    assert isinstance(model, bytes)
+    added = library(name).predict(model, x)
+    assert added[y == 1].mean() > 1 and added[y == 0].mean() < -1
+    stages = staged(name, fitted, x, [10, TreeSettings().rounds])
+    np.testing.assert_allclose(stages[1], added, atol=1e-5)  # sums of floats in two orders
+    assert np.abs(stages[0]).mean() < np.abs(stages[1]).mean()
+    # A margin that knows everything already leaves little to add.
+    sure = np.where(y == 1, 8.0, -8.0).astype(np.float32)
+    model = library(name).to_bytes(fit_one(name, x, y, sure))
+    assert abs(library(name).predict(model, x)).max() < 1
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_contributions_add_up_to_what_is_added(name):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)
+    model = library(name).to_bytes(fit_one(name, x, y, np.zeros(300, dtype=np.float32)))
+    contributions = library(name).contributions(model, x)
+    assert contributions.shape == (300, 5)
+    np.testing.assert_allclose(
+        contributions.sum(axis=1), library(name).predict(model, x), atol=1e-4
+    )
+
+
+def test_weights_need_a_gain_beyond_noise():
+    rng = np.random.default_rng(0)
+    n = 500
+    y = (rng.random((n, 3)) < 0.3).astype(int)
+    base = rng.normal(size=(n, 3)) - 1
+    noise, truth = rng.normal(size=(n, 3)), 2.0 * (2 * y - 1)
+    clusters, fold = np.arange(n), np.arange(n) % 4
+    all_of_them = np.ones(3, dtype=bool)
+    weights = blend_weights(y, base, [noise, truth], clusters, fold, all_of_them)
+    assert (weights[0] == 0).all() and (weights[1] == 1).all()
+    assert (blend_weights(y, base, [noise, noise], clusters, fold, all_of_them) == 0).all()
+    # A gain in a single cluster is one piece of evidence, however many fields it has.
+    one = np.where((np.arange(n) < 250)[:, None], truth, 0.0)
+    single = np.where(np.arange(n) < 250, 0, np.arange(n))
+    assert (blend_weights(y, base, [one], single, fold, all_of_them) == 0).all()
+    few = np.array([True, False, True])
+    assert blend_weights(y, base, [truth], clusters, fold, few)[0].tolist() == [1, 0, 1]

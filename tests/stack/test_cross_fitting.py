@@ -1,0 +1,151 @@
+"""Nested cross-fitting: as its slow description, and blind to the labels of the fold it is for."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference import nested_stack
+from scipy.special import expit
+
+from hpastack.boosting import TreeSettings
+from hpastack.parallel import Workers
+from hpastack.stack import StackClassifier
+from hpastack.stack.cross_fitting import CrossFitter, stages_of
+from hpastack.stack.inputs import Inputs
+
+N, LABELS, FOLDS = 320, 3, 4
+SETTINGS = TreeSettings(rounds=12, min_leaf=5, l2=1.0)
+
+
+def draw(seed=0):
+    rng = np.random.default_rng(seed)
+    fold = np.arange(N) % FOLDS
+    y = (rng.random((N, LABELS)) < [0.5, 0.35, 0.25]).astype(np.uint8)
+    logits = (1.5 * y - 1 + rng.normal(size=(2, N, LABELS))).astype(np.float32).clip(-4, 4)
+    features = rng.normal(size=(N, 3)).astype(np.float32)
+    features[:, 0] += y[:, 1]
+    features[::17, 1] = np.nan
+    embedding = rng.normal(size=(N, 6)).astype(np.float32)
+    embedding[:, 2] += 2 * y[:, 0]
+    return Inputs(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
+
+
+def fitter(inputs, y, fold, n_screened=None):
+    return CrossFitter(
+        inputs,
+        y,
+        np.arange(N),
+        fold,
+        np.ones((FOLDS, LABELS), dtype=bool),
+        n_components=2,
+        n_screened=n_screened,
+        workers=Workers(1),
+    )
+
+
+def fitted(inputs, y, fold, name, n_screened=None):
+    one = fitter(inputs, y, fold, n_screened)
+    base, margins = one.base()
+    pairs = one.pairs(name, SETTINGS, margins, seeds=[0], min_rounds=4)
+    boosted = one.folds(name, [SETTINGS] * FOLDS, [pairs] * FOLDS, margins, seeds=[0])
+    return base, boosted, pairs
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_it_is_what_its_description_says(name):
+    inputs, _, y, fold = draw()
+    base, boosted, _ = fitted(inputs, y, fold, name)
+    for k in range(FOLDS):
+        margin, added, rounds = nested_stack.outer_fold(
+            name, inputs, y, np.arange(N), fold, k, SETTINGS, 4
+        )
+        np.testing.assert_allclose(base.margin[k], margin, atol=1e-6)
+        assert boosted.rounds[k].tolist() == rounds.tolist()
+        np.testing.assert_allclose(boosted.added[k], added, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("k", range(FOLDS))
+def test_nothing_for_a_fold_has_seen_its_labels(name, k):
+    inputs, embedding, y, fold = draw()
+    inputs = Inputs(inputs.logits, inputs.scores, inputs.features, {"e": embedding})
+    base, boosted, pairs = fitted(inputs, y, fold, name, n_screened=4)
+    changed = y.copy()
+    changed[fold == k] = 1 - changed[fold == k]
+    other_base, other, other_pairs = fitted(inputs, changed, fold, name, n_screened=4)
+    assert np.array_equal(base.margin[k], other_base.margin[k])
+    assert np.array_equal(boosted.added[k], other.added[k])
+    assert np.array_equal(boosted.rounds[k], other.rounds[k])
+    assert np.array_equal(pairs.loss[k], other_pairs.loss[k])
+    own = [model for place, model in sorted(boosted.models.items()) if place[0] == k]
+    assert own == [model for place, model in sorted(other.models.items()) if place[0] == k]
+    # The other folds did see them, so the test can fail.
+    assert not np.array_equal(base.margin[k - 1], other_base.margin[k - 1])
+    assert not np.array_equal(boosted.added[k - 1], other.added[k - 1])
+
+
+@pytest.mark.parametrize("k", [0, 2])
+def test_scores_of_a_fold_use_nothing_that_saw_its_labels(k):
+    inputs, _, y, fold = draw(1)
+    columns = [f"{cnn}__{label}" for cnn in ("a", "b") for label in range(LABELS)]
+    X = pd.DataFrame(expit(np.concatenate(list(inputs.logits), axis=1)), columns=columns)
+    X["clue"] = inputs.features[:, 0]
+
+    def fit(labels):
+        stack = StackClassifier(
+            ["a", "b"], rounds=12, min_rounds=4, min_positives=5, n_bootstrap=0, n_jobs=1
+        )
+        return stack.fit(X, labels, folds=fold)
+
+    changed = y.copy()
+    changed[fold == k] = 1 - changed[fold == k]
+    first, second = fit(y), fit(changed)
+    assert first.boosted_labels() == second.boosted_labels() == [0, 1, 2]
+    held_out = fold == k
+    for one, other in (
+        (first.oof_probabilities_, second.oof_probabilities_),
+        (first.oof_labels_, second.oof_labels_),
+        (first.oof_consensus_, second.oof_consensus_),
+    ):
+        pd.testing.assert_frame_equal(one[held_out], other[held_out])
+        assert not one[~held_out].equals(other[~held_out])
+
+
+def test_a_label_is_learned_or_not_whatever_the_labels_of_the_fold():
+    inputs, _, y, fold = draw(1)
+    X = pd.DataFrame(inputs.features[:, :1], columns=["clue"])
+    y = y[:, :1].copy()
+    rare = np.flatnonzero(fold == 2)
+    y[rare] = 0
+    positives = [int(y[fold == k].sum()) for k in range(FOLDS)]
+    # Enough without fold 2 and the richest other one, but not without one of the other pairs.
+    least = sum(positives) - max(positives)
+    for labels in (y, np.where((fold == 2)[:, None], 1, y)):
+        stack = StackClassifier(
+            rounds=4, min_rounds=2, min_positives=least, n_bootstrap=0, n_jobs=1
+        )
+        stack.fit(X, labels, folds=fold)
+        assert any(place[1] == 2 for place in stack.fitted_[0].models)
+    few = StackClassifier(rounds=4, min_rounds=2, min_positives=least, n_bootstrap=0, n_jobs=1)
+    few.fit(X, y, folds=fold)
+    assert {place[1] for place in few.fitted_[0].models} == {2}
+    assert few.predict_proba(X).shape == (N, 1) and few.explain(X)["0"].shape[0] == N
+
+
+def test_every_row_has_a_model_that_saw_neither_it_nor_the_fold():
+    inputs, _, y, fold = draw()
+    base, margins = fitter(inputs, y, fold).base()
+    assert set(margins) == {*((k,) for k in range(FOLDS)), *combinations(range(FOLDS), 2)}
+    for k in range(FOLDS):
+        for j in range(FOLDS):
+            left_out = (k,) if j == k else (min(j, k), max(j, k))
+            rows = fold == j
+            assert np.array_equal(base.margin[k, rows], margins[left_out][rows])
+
+
+def test_numbers_of_trees_grow_by_the_same_factor():
+    assert stages_of(60, 10) == [10, 16, 24, 38, 60]
+    assert stages_of(3, 10) == [3]
+    assert stages_of(10, 10) == [10]
+    assert stages_of(2, 1) == [1, 2]

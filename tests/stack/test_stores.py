@@ -1,0 +1,148 @@
+"""Stores side by side: what is a prediction, what a score, and a table for each member."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.labels import Vocabulary
+from hpastack.stack import gather_label_free, gather_stores
+from hpastack.store import StoreHeader, write_store
+
+NAMES = Vocabulary(["nucleus", "cytosol"])
+IDS = [f"f{i}" for i in range(6)]
+FOLD = np.array([0, 1, 0, -1, -1, -1])
+
+
+def predictions(folder, name, n_members, *, ids=IDS, fold=FOLD, **changes):
+    """Write random logits whose test fields have `n_members` members."""
+    rng = np.random.default_rng(len(name) + n_members)
+    values = rng.normal(size=(len(ids), 2)).astype(np.float32)
+    members = None
+    if n_members:
+        members = rng.normal(size=(n_members, (fold == -1).sum(), 2)).astype(np.float32)
+        values[fold == -1] = members.mean(axis=0)
+    header = {"content": "logits", "columns": [f"{name}__0", f"{name}__1"], "vocabulary": NAMES}
+    header = StoreHeader("out_of_fold", **{**header, **changes})
+    path = write_store(folder / f"{name}.h5", header, ids, values, fold=fold, members=members)
+    return path, values, members
+
+
+def features(folder):
+    values = np.arange(12, dtype=np.float32).reshape(6, 2)
+    header = StoreHeader("label_free", "features", ["texture__a", "texture__b"])
+    return write_store(folder / "texture.h5", header, IDS, values), values
+
+
+def test_member_tables_worked_by_hand(tmp_path):
+    two, _, members = predictions(tmp_path, "two", 2)
+    none, mean_only, _ = predictions(tmp_path, "none", 0)
+    texture, measured = features(tmp_path)
+    inputs = gather_stores([two, none, texture], ["f5", "f0", "f3"], NAMES)
+    assert inputs.cnns == inputs.logits == ["two", "none"] and inputs.scores == []
+    assert inputs.n_members == 2
+    assert [made["n_members"] for made in inputs.stores.values()] == [2, 0, 0]
+    for k in range(2):
+        table = inputs.member_table(k)
+        assert list(table.index) == ["f5", "f3"]  # in the order asked for; f0 was trained on
+        assert list(table.columns) == list(inputs.table.columns)
+        assert (table.dtypes == np.float32).all()
+        np.testing.assert_array_equal(table[["two__0", "two__1"]], members[k][[2, 0]])
+        np.testing.assert_array_equal(table[["none__0", "none__1"]], mean_only[[5, 3]])
+        np.testing.assert_array_equal(table[["texture__a", "texture__b"]], measured[[5, 3]])
+    with pytest.raises(IndexError, match="member 2 of 2"):
+        inputs.member_table(2)
+
+
+def test_stores_that_share_columns_are_refused_with_the_remedy(tmp_path):
+    texture, _ = features(tmp_path)
+    header = StoreHeader("label_free", "features", ["texture__b", "spots__c"])
+    wide = write_store(tmp_path / "wide.h5", header, IDS, np.ones((6, 2)))
+    with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 columns .* texture__b"):
+        gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide], IDS, NAMES)
+
+
+def test_the_mean_of_the_member_tables_is_the_table(tmp_path):
+    paths = [predictions(tmp_path, "six", 6)[0], predictions(tmp_path, "two", 2)[0],
+             predictions(tmp_path, "three", 3)[0], features(tmp_path)[0]]  # fmt: skip
+    inputs = gather_stores(paths, IDS, NAMES)
+    before = inputs.table.copy()
+    tables = [inputs.member_table(k) for k in range(inputs.n_members)]
+    assert len(tables) == 6
+    mean = sum(table.astype(float) for table in tables) / 6
+    # The stored mean is in single precision.
+    pd.testing.assert_frame_equal(mean, before.loc[IDS[3:]].astype(float), atol=1e-6)
+    pd.testing.assert_frame_equal(inputs.table, before)
+    # A store with fewer members gives them again, from the first on.
+    pd.testing.assert_frame_equal(tables[0].filter(like="two"), tables[2].filter(like="two"))
+
+
+def test_numbers_of_members_that_do_not_go_together_are_refused(tmp_path):
+    four, five = (predictions(tmp_path, name, n)[0] for name, n in (("four", 4), ("five", 5)))
+    with pytest.raises(InputError, match="four has 4 members and five has 5.*leave one out"):
+        gather_stores([four, five], IDS, NAMES)
+    # Training fields have no members, so that nothing is in the way of fitting.
+    assert gather_stores([four, five], IDS[:3], NAMES).n_members == 0
+
+
+def test_a_field_with_members_in_one_store_only(tmp_path):
+    one, _, members = predictions(tmp_path, "one", 2)
+    # This store was trained on f5 too.
+    other, values, of_other = predictions(tmp_path, "other", 2, fold=np.array([0, 1, 0, -1, -1, 1]))
+    table = gather_stores([one, other], IDS, NAMES).member_table(1)
+    assert list(table.index) == ["f3", "f4", "f5"]
+    np.testing.assert_array_equal(table[["one__0", "one__1"]], members[1])
+    wanted = [*of_other[1], values[5]]
+    np.testing.assert_array_equal(table[["other__0", "other__1"]], wanted)
+
+
+def test_no_members_no_tables(tmp_path):
+    inputs = gather_stores([predictions(tmp_path, "net", 0)[0]], IDS, NAMES)
+    assert inputs.n_members == 0 and inputs.members == {}
+    with pytest.raises(IndexError):
+        inputs.member_table(0)
+
+
+def test_scores_are_columns_but_no_cnn(tmp_path):
+    net, _, _ = predictions(tmp_path, "net", 2)
+    header = StoreHeader(
+        "out_of_fold", "scores", ["near__0", "near__1"], vocabulary=NAMES, allow_nan=True
+    )
+    values = np.arange(12).reshape(6, 2) - 20.0
+    values[4, 1] = np.nan  # no neighbours
+    near = write_store(tmp_path / "near.h5", header, IDS, values, fold=FOLD)
+    inputs = gather_stores([net, near], IDS, NAMES)
+    assert inputs.cnns == ["net"] and inputs.scores == ["near"]
+    np.testing.assert_array_equal(inputs.table[["near__0", "near__1"]], values)
+    np.testing.assert_array_equal(inputs.member_table(1)[["near__0", "near__1"]], values[3:])
+    with pytest.raises(InputError, match="scores other labels"):
+        gather_stores([near], IDS, Vocabulary(["nucleus", "golgi"]))
+    moved = near.rename(tmp_path / "moved.h5")
+    with pytest.raises(InputError, match="columns are not moved__0 .* a store of scores keeps"):
+        gather_stores([moved], IDS, NAMES)
+    with pytest.raises(InputError, match="holds scores of kind out_of_fold"):
+        gather_label_free([moved.rename(near)], IDS, NAMES, made_from="x")
+
+
+def test_predictions_without_label_names_are_taken_at_their_word(tmp_path):
+    path, _, _ = predictions(tmp_path, "net", 0, vocabulary=None)
+    assert gather_stores([path], IDS, NAMES).cnns == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "remedy"),
+    [
+        ({}, "neighbours STORES --name texture"),
+        ({"stores": 3, "name": "n"}, "neighbours STORES --name n"),
+        ({"stores": ["a", 1]}, "neighbours a 1 --name texture"),
+        ({"cnn": ["x"], "stores": None}, r"neighbours --cnn \['x'\] --name texture"),
+    ],
+)
+def test_a_stale_store_of_a_stranger_names_the_command_as_well_as_it_can(tmp_path, recipe, remedy):
+    header = StoreHeader(
+        "label_free", "features", ["texture__a"], recipe={"type": "neighbours", **recipe},
+        made_from="old",
+    )  # fmt: skip
+    path = write_store(tmp_path / "texture.h5", header, IDS, np.ones((6, 1)))
+    with pytest.raises(InputError, match=f"pipelines.{remedy} --overwrite"):
+        gather_label_free([path], IDS, NAMES, made_from="new")

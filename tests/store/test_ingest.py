@@ -1,0 +1,177 @@
+"""Tables made elsewhere: every format, every refusal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.labels import Vocabulary
+from hpastack.store import (
+    check_coverage,
+    check_probabilities,
+    content_digest,
+    numbers,
+    prediction_matrix,
+    read_table,
+    stacked_members,
+)
+
+NAMES = Vocabulary(["nucleus", "cytosol"])
+IDS = ["a", "b", "c"]
+VALUES = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]])
+
+
+def matrix(path, **options):
+    return prediction_matrix(read_table(path, **options), NAMES, path)
+
+
+def test_every_format_gives_the_same_values(tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("a\nb\nc\n")
+    frame = pd.DataFrame(VALUES, IDS, ["0", "1"]).rename_axis("Id")
+    frame.to_csv(tmp_path / "by_id.csv")
+    frame.set_axis(["nucleus", "cytosol"], axis=1).to_csv(tmp_path / "by_name.csv")
+    frame[["1", "0"]].to_csv(tmp_path / "turned.csv")
+    frame.set_axis(["net__0", "net__1"], axis=1).reset_index().to_parquet(tmp_path / "p.parquet")
+    np.save(tmp_path / "m.npy", VALUES)
+    np.savez(tmp_path / "m.npz", pred=VALUES, other=VALUES * 0)
+    np.savez(tmp_path / "own.npz", pred=VALUES, ids=np.array(IDS))
+    for name, options in [
+        ("by_id.csv", {}),
+        ("by_name.csv", {}),
+        ("turned.csv", {}),
+        ("p.parquet", {}),
+        ("m.npy", {"ids": ids}),
+        ("m.npy", {"ids": tmp_path / "by_id.csv"}),
+        ("m.npz", {"ids": ids, "key": "pred"}),
+        ("own.npz", {}),
+    ]:
+        table = read_table(tmp_path / name, **options)
+        assert list(table.index) == IDS, name
+        values, are_label_sets = prediction_matrix(table, NAMES, name)
+        assert not are_label_sets
+        np.testing.assert_allclose(values, VALUES, err_msg=name)
+
+
+def test_label_sets(tmp_path):
+    (tmp_path / "s.csv").write_text("Id,Predicted\na,0 1\nb,\nc,1\n")
+    values, are_label_sets = matrix(tmp_path / "s.csv")
+    assert are_label_sets and values.tolist() == [[1, 1], [0, 0], [0, 1]]
+    (tmp_path / "s.csv").write_text("Id,Predicted\na,0 2\n")
+    with pytest.raises(InputError, match="s.csv: field a: unknown label '2'"):
+        matrix(tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("Id,0,1\na,0.1,0.2\na,0.1,0.2\n", "ids stand twice: a"),
+        ("Id,0,1\n,0.1,0.2\n", "row 0 has no id"),
+        ("Id,0,1\na,0.1,\n", "'' in column '1' of field a is not a finite number"),
+        ("Id,0,1\na,0.1,nan\n", "'nan' in column '1' of field a"),
+        ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
+        ("Id,0\na,0.1\n", "no column for label 1"),
+        ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are no labels"),
+        ("Id,0,1,nucleus\na,0.1,0.2,0.3\n", "two columns for one label"),
+        ("name,0,1\na,0.1,0.2\n", "no column 'Id'"),
+        ("Id,0,1\n", "has no rows"),
+    ],
+)
+def test_bad_tables_are_refused_by_name(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        matrix(tmp_path / "t.csv")
+    assert "t.csv" in str(error.value)
+
+
+def test_bad_matrices(tmp_path):
+    np.save(tmp_path / "m.npy", VALUES)
+    with pytest.raises(InputError, match="has no ids; name the file"):
+        read_table(tmp_path / "m.npy")
+    (tmp_path / "ids.txt").write_text("a\nb\n")
+    with pytest.raises(InputError, match="3 rows, but there are 2 ids"):
+        read_table(tmp_path / "m.npy", ids=tmp_path / "ids.txt")
+    np.save(tmp_path / "o.npy", np.array([{"x": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="not a plain array"):
+        read_table(tmp_path / "o.npy", ids=tmp_path / "ids.txt")
+    np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
+    with pytest.raises(InputError, match="choose one with --key"):
+        read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
+    with pytest.raises(InputError, match="unknown format '.xlsx'"):
+        (tmp_path / "t.xlsx").write_text("")
+        read_table(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match="no such file"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_probabilities_and_features():
+    with pytest.raises(InputError, match=r"1.2 for label 1 of field b is not a probability"):
+        check_probabilities(np.array([[0, 1], [0, 1.2]]), ["a", "b"], "t.csv")
+    frame = pd.DataFrame({"x": ["1", "2"]}, index=["a", "b"])
+    assert numbers(frame, "t.csv").tolist() == [[1], [2]]
+
+
+def test_a_split_is_covered_whole_or_not_at_all():
+    catalogue = pd.DataFrame({"split": ["train", "train", "test"]}, index=IDS)
+    check_coverage(["a", "b"], catalogue, "t.csv")
+    check_coverage(["c"], catalogue, "t.csv")
+    with pytest.raises(InputError, match="lacks 1 of 2 train fields.*: b"):
+        check_coverage(["a", "c"], catalogue, "t.csv")
+    with pytest.raises(InputError, match="1 ids are not in the catalogue: z"):
+        check_coverage(["a", "b", "z"], catalogue, "t.csv")
+
+
+def test_members_are_put_on_each_other_by_id():
+    one = pd.DataFrame(VALUES, IDS)
+    other = pd.DataFrame(VALUES + 1, IDS).loc[["c", "a", "b"]]
+    members = stacked_members([one, other], ["m0.csv", "m1.csv"])
+    assert members.dtype == np.float32
+    np.testing.assert_allclose(members, [VALUES, VALUES + 1], rtol=1e-6)
+    with pytest.raises(InputError, match="m1.csv lacks 1 fields of m0.csv: b; members predict"):
+        stacked_members([one, other.drop("b")], ["m0.csv", "m1.csv"])
+    with pytest.raises(InputError, match="m0.csv lacks 1 fields of m1.csv: z"):
+        stacked_members([one, pd.concat([other, other.rename({"a": "z"}).loc[["z"]]])],
+                        ["m0.csv", "m1.csv"])  # fmt: skip
+
+
+def test_members_enter_the_digest():
+    plain = content_digest(IDS, VALUES)
+    one, other = (content_digest(IDS, VALUES, VALUES[None] + shift) for shift in (0, 1))
+    assert len({plain, one, other}) == 3
+
+
+def test_scores_may_be_nan_but_not_text(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("Id,0,1\na,-3,\nb,nan,2\n")
+    values, _ = matrix_of_scores(path)
+    np.testing.assert_array_equal(values, [[-3, np.nan], [np.nan, 2]])
+    for text in ("none", "inf"):
+        path.write_text(f"Id,0,1\na,1,{text}\n")
+        with pytest.raises(InputError, match=f"'{text}' in column '1' of field a"):
+            matrix_of_scores(path)
+
+
+def matrix_of_scores(path):
+    return prediction_matrix(read_table(path), NAMES, path, allow_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, and the first line 3"),
+        ("Id,f,g\na,1,2\nb,3\n", "line 3 has 2 cells"),
+        ("Id,f,f\na,1,2\n", "column f stands twice"),
+        ("Id,f\na,1\nb,2,3\n", "line 3 has 3 cells"),
+    ],
+)
+def test_rows_that_do_not_fit_the_first_line_are_refused(tmp_path, text, message):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"table\.csv: {message}"):
+        read_table(path)
+
+
+def test_a_table_of_a_spreadsheet(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes("\ufeffId;0;1\r\na;0.25;1\r\n\r\nb;0.5;0\r\n".encode())
+    assert matrix(path)[0].tolist() == [[0.25, 1], [0.5, 0]]
