@@ -1,0 +1,326 @@
+"""Settings: frozen dataclasses that are checked by the annotations of their fields.
+
+Type, bounds and choices of a key are written once, in its annotation, and its meaning below it.
+The checks and their messages, the class's list of parameters, the comments in recipes and the
+page of all settings are made from them.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import functools
+import inspect
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic_core import PydanticCustomError, core_schema
+
+from hpastack.errors import InputError
+
+__all__ = ["Field", "Key", "Must", "distinct", "keys", "one_of", "settings"]
+
+_T = TypeVar("_T")
+
+_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    NoneType: "None (null in a recipe)",
+}
+_OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[_T]) -> type[_T]:
+    """Make a frozen dataclass that checks what it is made of.
+
+    Values must be of the annotated type: whole numbers count as numbers, nothing else is
+    converted but numbers and arrays of NumPy, and tuples for lists. Numbers are finite. What is
+    wrong raises one `InputError` with a line for each problem; a `ValueError` of
+    ``__post_init__`` becomes one too. The meanings of the keys are added to the docstring.
+
+    Parameters
+    ----------
+    cls : type
+        With a docstring, and below each field its meaning as a string; the first sentence
+        says what it is.
+
+    Returns
+    -------
+    type
+        The class; `dataclasses.replace` checks again, `dataclasses.asdict` gives plain values.
+
+    Examples
+    --------
+    >>> @settings
+    ... class Training:
+    ...     "How to train."
+    ...
+    ...     epochs: Annotated[int, Field(ge=1)] = 20
+    ...     "Passes over the fields."
+    >>> Training(epochs=3)
+    Training(epochs=3)
+    >>> Training(epochs=0)
+    Traceback (most recent call last):
+    hpastack.errors.InputError: epochs is 0; it must be at least 1
+    """
+    made: Any = checked_dataclass(cls, frozen=True, config=_CONFIG)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def __init__(self, *args, **kwargs):
+        named = {key: _plain(value) for key, value in kwargs.items()}
+        try:
+            validate(self, *map(_plain, args), **named)
+        except ValidationError as error:
+            raise InputError("\n".join(_problems(error, made))) from None
+
+    made.__init__ = __init__
+    made.__meanings__ = getattr(cls, "__meanings__", {}) | _meanings(cls)
+    made.__doc__ = _documented(made)
+    return made
+
+
+class Must:
+    """A condition in an annotation, with the words that say what is allowed.
+
+    Parameters
+    ----------
+    accepts : callable
+        Whether a value is allowed.
+    be : str or callable
+        The words after "it must be"; a callable is asked when they are needed.
+    """
+
+    def __init__(self, accepts: Callable[[Any], bool], be: str | Callable[[], str]):
+        self._accepts = accepts
+        self._be = be
+
+    def words(self) -> str:
+        """Return what is allowed."""
+        return self._be if isinstance(self._be, str) else self._be()
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        """Check the condition after the type."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value):
+        if not self._accepts(value):
+            raise PydanticCustomError("condition", "must be {words}", {"words": self.words()})
+        return value
+
+
+def one_of(registry: Callable[[], Iterable[str]]) -> Must:
+    """Allow the names of a registry, as it is when a value is checked.
+
+    Parameters
+    ----------
+    registry : callable
+        Returns the registry, or its names: ``lambda: LIBRARIES``.
+
+    Returns
+    -------
+    Must
+    """
+    return Must(lambda value: value in list(registry()), lambda: f"one of {', '.join(registry())}")
+
+
+def distinct(names: list) -> list:
+    """Reject a list that names something twice; for ``AfterValidator``."""
+    if len(set(names)) < len(names):
+        raise ValueError("name each once")
+    return names
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key of a settings class, as a reader needs it.
+
+    Attributes
+    ----------
+    name : str
+    meaning : str
+        Sentences; the first says what it is.
+    default : object
+        `dataclasses.MISSING` if there is none.
+    allowed : str
+        What it must be.
+    """
+
+    name: str
+    meaning: str
+    default: Any
+    allowed: str
+
+
+def keys(cls: type) -> list[Key]:
+    """List the keys of a settings class.
+
+    Parameters
+    ----------
+    cls : type
+        Made by `settings`.
+
+    Returns
+    -------
+    list of Key
+        In the order of the class.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    return [
+        Key(name, meaning, default, _words(hints[name])) for name, meaning, default in _fields(cls)
+    ]
+
+
+def _fields(cls: Any) -> Iterable[tuple[str, str, Any]]:
+    for field in dataclasses.fields(cls):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        yield field.name, cls.__meanings__.get(field.name, ""), default
+
+
+def _meanings(cls: type) -> dict[str, str]:
+    """Read the strings below the fields of a class; none where its source is not at hand."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError):
+        return {}
+    assert isinstance(tree.body[0], ast.ClassDef)
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(tree.body[0].body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def _documented(cls: Any) -> str:
+    """Return the docstring with a paragraph for each key."""
+    lines = [(cls.__doc__ or "").rstrip(), "", "Parameters", "----------"]
+    for name, meaning, default in _fields(cls):
+        lines.append(name if default is dataclasses.MISSING else f"{name} : default={default!r}")
+        lines += textwrap.wrap(meaning, 84, initial_indent="    ", subsequent_indent="    ")
+    lines += ["", "Raises", "------", "InputError", "    A line for each wrong value."]
+    return "\n".join([*lines, ""])
+
+
+def _problems(error: ValidationError, cls: Any) -> list[str]:
+    hints = get_type_hints(cls, include_extras=True)
+    found: dict[Any, str] = {}
+    for one in error.errors(include_url=False):
+        key = one["loc"][0] if one["loc"] else ""
+        if key not in found:  # each alternative of a union has an error of its own
+            found[key] = _problem(key, one, hints)
+    return list(found.values())
+
+
+def _problem(key: Any, error: Mapping[str, Any], hints: dict[str, Any]) -> str:
+    kind, value = error["type"], error["input"]
+    if key == "":
+        return str(error["ctx"]["error"])
+    if kind == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(key, hints, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(hints)}"
+        return f"unknown key {key!r}; {hint}"
+    if kind == "unexpected_positional_argument":
+        return f"{value!r} is one value too many; keys: {', '.join(hints)}"
+    allowed = _words(hints[key])
+    if kind == "missing":
+        return f"{key} is missing; it must be {allowed}"
+    within = [place for place in error["loc"][1:] if isinstance(place, int)]
+    subject = f"{key} {'has' if within else 'is'} {_short(value)}"
+    if kind == "value_error":
+        return f"{subject}; {error['ctx']['error']}"
+    limits = _limits(_marks(hints[key]))
+    if kind in _OUT_OF_RANGE and limits:
+        allowed = limits
+    elif kind == "finite_number":
+        allowed = allowed.replace("a number", "a finite number")
+    elif kind == "list_type" and isinstance(value, str):
+        allowed += f", such as [{value!r}]"
+    return f"{subject}; it must be {allowed}"
+
+
+def _words(hint: Any) -> str:
+    """Say in words what an annotation allows."""
+    marks, hint = _marks(hint), _bare(hint)
+    for mark in marks:
+        if isinstance(mark, Must):
+            return mark.words()
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return ", or ".join(_words(part) for part in parts)
+    if origin is Literal:
+        names = ", ".join(str(part) for part in parts)
+        return names if len(parts) == 1 else f"one of {names}"
+    if origin is list:
+        of = _words(parts[0]).removeprefix("one of ").replace("text", "names")
+        least = "one or more of " if any(hasattr(mark, "min_length") for mark in marks) else ""
+        return f"a list of {least}{of}"
+    if origin is dict:
+        return f"{_words(parts[1])} for each of {_words(parts[0]).removeprefix('one of ')}"
+    kind, limits = _KINDS.get(hint, "any value"), _limits(marks)
+    return f"{kind}{' of' if limits.startswith('at') else ''} {limits}".strip()
+
+
+def _limits(marks: list) -> str:
+    """Say in words between what a number must lie."""
+    bounds = {
+        name: getattr(mark, name)
+        for mark in marks
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(mark, name)
+    }
+    if set(bounds) == {"ge", "le"}:
+        return f"from {bounds['ge']} to {bounds['le']}"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return " and ".join(f"{words[name]} {value}" for name, value in bounds.items())
+
+
+def _marks(hint: Any) -> list:
+    """Return what an annotation says besides the type."""
+    if get_origin(hint) is not Annotated:
+        return []
+    return [part for mark in get_args(hint)[1:] for part in getattr(mark, "metadata", [mark])]
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _plain(value: Any) -> Any:
+    # Numbers, arrays and indexes of NumPy and pandas know their plain values.
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _short(value: Any, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
