@@ -91,6 +91,12 @@ def test_the_root_holds_its_five_modules_and_the_stations():
     assert folders | files - {"__init__"} == set(STATIONS)
 
 
+def test_the_architecture_page_describes_the_stations_in_this_order():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sections = [line[4:] for line in page.splitlines() if line.startswith("### ")]
+    assert tuple(sections) == STATIONS
+
+
 @pytest.mark.parametrize("module", sorted(PATHS))
 def test_a_module_imports_only_stations_to_the_left(module):
     rank = {station: number for number, station in enumerate(STATIONS)}

@@ -33,6 +33,18 @@ def test_importing_is_quick_and_loads_nothing_heavy():
     assert best < 0.5
 
 
+@pytest.mark.parametrize("module", ["cnn.settings", "recipes", "stack"])
+def test_settings_recipes_and_the_stack_load_nothing_heavy(module):
+    code = (
+        f"import sys, hpastack.{module}; "
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []
+
+
 def test_every_public_name_loads():
     for name in hpastack.__all__:
         assert getattr(hpastack, name) is not None
