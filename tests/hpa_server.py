@@ -184,6 +184,14 @@ def endless(handler):
         handler.wfile.write(b"\xff\xd8\xff" + bytes(2**16))
 
 
+def endless_404(handler):
+    handler.send_response(404)
+    handler.end_headers()
+    handler.close_connection = True
+    while True:
+        handler.wfile.write(bytes(2**16))
+
+
 def dripping(handler):
     handler.send_response(200)
     handler.end_headers()
@@ -219,5 +227,5 @@ def then_closed(handler):
     handler.close_connection = True
 
 
-def redirect(location, code=302):
-    return lambda handler: send(handler, code, b"", [("Location", location)])
+def redirect(location, code=302, body=b""):
+    return lambda handler: send(handler, code, body, [("Location", location)])

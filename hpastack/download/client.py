@@ -1,4 +1,4 @@
-"""One request over a connection that is kept: what comes back is whole, or says what is wrong."""
+"""One request through urllib3: the whole body, or an error that says whether to try again."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ import socket
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
-from urllib.parse import quote, urljoin, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
+from urllib3.util import Url, parse_url
 
 from hpastack import __version__
 from hpastack.download.pacing import retry_after
-from hpastack.download.proxies import Proxy, proxy_for
+from hpastack.errors import InputError
 
 USER_AGENT = f"hpastack/{__version__} (python -m pipelines.download)"
 MAX_REDIRECTS = 5
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-_ASK_AGAIN = (408, 425, 429)  # and every 5xx
-_PORTS = {"http": 80, "https": 443}
+_TRY_AGAIN = (408, 425, 429)  # and every 5xx
 _CHUNK = 2**16
-# Hosts that one thread stays connected to: the one asked, and one it leads to.
-_MAX_ORIGINS = 2
 
 
-class Refused(Exception):
-    """Asking again would bring the same answer."""
+class PermanentError(Exception):
+    """Another request would get the same answer."""
 
 
-class Passing(Exception):
-    """Asking again may help.
+class TemporaryError(Exception):
+    """Another request may succeed.
 
-    `pause` is how long the server asks to be left alone, in seconds, if it
-    says so; `answered` whether anything came back at all.
+    `pause` is how many seconds the server wants to be left alone, if it says
+    so; `answered` whether it answered at all.
     """
 
     def __init__(self, reason: str, pause: float | None = None, answered: bool = True):
@@ -49,14 +54,14 @@ class Stopped(Exception):
 
 
 class Body(NamedTuple):
-    """What came; `framed` says whether the server told where it ends."""
+    """What arrived; `framed` says whether the server told where it ends."""
 
     data: bytes
     framed: bool
 
 
 class Client:
-    """Asks for files, each thread over connections of its own.
+    """Gets files over connections that are kept; used by several threads at once.
 
     Parameters
     ----------
@@ -66,9 +71,11 @@ class Client:
         Seconds without a byte after which a request has failed. A whole
         answer may take ten times as long.
     max_bytes : int
-        A longer answer is refused.
+        A longer answer is rejected.
     stopped : Event
-        Once set, nothing is asked for any more.
+        Once set, nothing is requested any more.
+    jobs : int, default=1
+        Threads that use it: as many connections to a host are kept.
     """
 
     def __init__(
@@ -77,18 +84,26 @@ class Client:
         timeout: float,
         max_bytes: int,
         stopped: threading.Event,
+        jobs: int = 1,
     ):
         self._before_request = before_request
         self._timeout = timeout
         self._max_bytes = max_bytes
-        self._tls = ssl.create_default_context()
-        self._own = threading.local()
-        self._open: set[http.client.HTTPConnection] = set()
-        self._lock = threading.Lock()
         self._stopped = stopped
+        self._jobs = jobs
+        self._tls = ssl.create_default_context()
+        self._pools: dict[str | None, PoolManager] = {}  # by proxy
+        # Not connections, which let go of a socket that the server will close after its answer.
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._pool_classes = {
+            "http": _watched(HTTPConnectionPool, self._watch),
+            "https": _watched(HTTPSConnectionPool, self._watch),
+        }
 
     def get(self, url: str) -> Body:
-        """Ask for a file once, and follow where the server leads.
+        """Request a file once, and follow redirects.
 
         Parameters
         ----------
@@ -101,183 +116,182 @@ class Client:
 
         Raises
         ------
-        Refused
-        Passing
+        PermanentError
+        TemporaryError
         Stopped
+        InputError
+            If the environment names a proxy that is none over http.
         """
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._ask(url)
-            if isinstance(answer, Body):
-                return answer
-            url = _led_to(url, answer)
-        raise Refused(f"redirected more than {MAX_REDIRECTS} times")
+            response = self._send(urldefrag(url).url)
+            try:
+                if response.status == 200:
+                    return self._body(response)
+                url = _redirected(url, _location(response))
+            finally:
+                _release(response)
+        raise PermanentError(f"redirected more than {MAX_REDIRECTS} times")
 
     def hang_up(self) -> None:
         """Cut the connections that other threads are using; to be called after `stopped` is set."""
         with self._lock:
-            for connection in self._open:
-                if (sock := connection.sock) is not None:
-                    with suppress(OSError):  # closed already
-                        # Not the method of a TLS socket, which would pull it from under its reader.
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            for sock in self._sockets:
+                with suppress(OSError):  # closed already
+                    # Not the method of a TLS socket, which would pull it from under its reader.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all connections; no thread may be using them."""
-        with self._lock:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
+        # One by one: a pool is only closed once no error's traceback holds it any more.
+        for sock in list(self._sockets):
+            sock.close()
+        self._pools.clear()
 
-    def _ask(self, url: str) -> Body | str:
-        """Send one request; return what came, or the address it leads to."""
-        connection, response = self._send(url)
-        is_free = False
-        body = None
-        try:
-            if response.status == 200:
-                body = self._body(response)
-            elif response.length is not None and response.length <= _CHUNK:
-                response.read()  # to its end, so that the connection can be kept
-            is_free = response.isclosed() and not response.will_close
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if self._stopped.is_set():
-                raise Stopped from error
-            raise Passing(_what_happened(error)) from error
-        finally:
-            response.close()
-            if not is_free:
-                self._drop(connection)
-        return _led_elsewhere(response) if body is None else body
-
-    def _send(self, url: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        is_new = False
+    def _send(self, url: str) -> BaseHTTPResponse:
         while True:
-            connection, target, headers, was_kept = self._connection(url, is_new)
+            if self._stopped.is_set():
+                raise Stopped
+            pools = self._pools_for(url)
+            self._before_request()
+            self._own.is_new = False
             try:
-                self._before_request()
-                connection.request("GET", target, headers=headers)
-                return connection, connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                self._drop(connection)
+                return pools.urlopen(
+                    "GET", url, redirect=False, retries=False, preload_content=False,
+                    decode_content=False, timeout=self._timeout,
+                    headers={"User-Agent": USER_AGENT, "Accept": "image/jpeg"},
+                )  # fmt: skip
+            except ValueError as error:  # a host that none can have
+                raise PermanentError(_printable(f"no valid address: {error}")) from error
+            except HTTPError as error:
                 if self._stopped.is_set():
                     raise Stopped from error
                 # On a kept connection no failure: a server may close it at any moment, or have
                 # sent more for the last answer than it had said.
-                is_stale = isinstance(error, (ConnectionError, http.client.BadStatusLine))
-                if not (was_kept and is_stale):
-                    raise Passing(_what_happened(error), answered=False) from error
-                is_new = True
-            except ValueError as error:  # a host that none can have
-                self._drop(connection)
-                raise Refused(f"no valid address: {error}") from error
-            except BaseException:
-                self._drop(connection)
-                raise
+                if self._own.is_new or not isinstance(error, ProtocolError):
+                    raise TemporaryError(_describe(error), answered=False) from error
 
-    def _body(self, response: http.client.HTTPResponse) -> Body:
-        expected = response.length
+    def _body(self, response: BaseHTTPResponse) -> Body:
+        expected = response.length_remaining
         if expected is not None and expected > self._max_bytes:
-            raise Refused(f"{expected:,} bytes are announced, more than {self._max_bytes:,}")
+            raise PermanentError(f"{expected:,} bytes are announced, more than {self._max_bytes:,}")
         longest = 10 * self._timeout
         ends_at = time.monotonic() + longest
         data = bytearray()
-        while chunk := response.read1(_CHUNK):
-            data += chunk
-            if self._stopped.is_set():
-                raise Stopped
-            if len(data) > self._max_bytes:
-                raise Refused(f"goes on after {self._max_bytes:,} bytes")
-            if time.monotonic() > ends_at:
-                raise Passing(f"not whole after {longest:g} s")
+        try:
+            while chunk := response.read1(_CHUNK):
+                data += chunk
+                if self._stopped.is_set():
+                    break
+                if len(data) > self._max_bytes:
+                    raise PermanentError(f"goes on after {self._max_bytes:,} bytes")
+                if time.monotonic() > ends_at:
+                    raise TemporaryError(f"not whole after {longest:g} s")
+        except HTTPError as error:
+            if not self._stopped.is_set():
+                raise TemporaryError(_describe(error)) from error
         if self._stopped.is_set():
             raise Stopped
-        if expected is not None and len(data) != expected:
-            raise Passing(f"broken off after {len(data):,} of {expected:,} bytes")
-        response.read()  # nothing is left, and with that the connection is free again
-        return Body(bytes(data), framed=expected is not None or bool(response.chunked))
+        # Not response.chunked, which holds for "gzip, chunked", too: that is not taken apart.
+        is_chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        return Body(bytes(data), framed=expected is not None or is_chunked)
 
-    def _connection(
-        self, url: str, is_new: bool
-    ) -> tuple[http.client.HTTPConnection, str, dict[str, str], bool]:
-        """Return the thread's connection, what to ask for over it, and whether it was kept."""
-        if self._stopped.is_set():
-            raise Stopped
+    def _pools_for(self, url: str) -> PoolManager:
+        """Return the connections to a host: through the environment's proxy, or direct."""
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        proxy = proxy_for(parts.scheme, host)
-        target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-        headers = {"User-Agent": USER_AGENT, "Accept": "image/jpeg"}
-        if proxy and parts.scheme == "http":
-            target = f"http://{parts.netloc}{target}"
-            headers |= proxy.headers
-        origin = (parts.scheme, host, port)
-        kept = self._own.__dict__.setdefault("connections", {})
-        connection = kept.pop(origin, None)
-        was_kept = connection is not None and connection.sock is not None and not is_new
-        if not was_kept:
-            while len(kept) >= _MAX_ORIGINS:
-                self._drop(kept.pop(next(iter(kept))))
-            connection = self._connect(parts.scheme, host, port, proxy)
-            with self._lock:
-                self._open.add(connection)
-        kept[origin] = connection
-        return connection, target, headers, was_kept
-
-    def _connect(
-        self, scheme: str, host: str, port: int, proxy: Proxy | None
-    ) -> http.client.HTTPConnection:
-        at, at_port = (proxy.host, proxy.port) if proxy else (host, port)
-        if scheme == "http":
-            return http.client.HTTPConnection(at, at_port, timeout=self._timeout)
-        connection = http.client.HTTPSConnection(
-            at, at_port, timeout=self._timeout, context=self._tls
-        )
-        if proxy:
-            connection.set_tunnel(host, port, headers=proxy.headers)
-        return connection
-
-    def _drop(self, connection: http.client.HTTPConnection) -> None:
-        connection.close()
+        proxy = getproxies().get(parts.scheme) or None
+        if proxy and proxy_bypass(parts.hostname or ""):
+            proxy = None
         with self._lock:
-            self._open.discard(connection)
+            if proxy not in self._pools:
+                options: dict[str, Any] = {"maxsize": self._jobs, "ssl_context": self._tls}
+                pools = _through(proxy, options, parts.scheme) if proxy else PoolManager(**options)
+                pools.pool_classes_by_scheme = self._pool_classes
+                self._pools[proxy] = pools
+            return self._pools[proxy]
+
+    def _watch(self, connection: HTTPConnection) -> None:
+        self._own.is_new = True
+        if connection.sock is not None:
+            with self._lock:
+                self._sockets.add(connection.sock)
+        if self._stopped.is_set():
+            raise Stopped
 
 
-def _led_elsewhere(response: http.client.HTTPResponse) -> str:
+def _watched(pool_class: Any, watch: Callable[[HTTPConnection], None]) -> Any:
+    class Connection(pool_class.ConnectionCls):
+        def connect(self) -> None:
+            watch(self)
+            super().connect()
+            watch(self)  # it may have been too early to be cut
+
+    return type("Pool", (pool_class,), {"ConnectionCls": Connection})
+
+
+def _through(proxy: str, options: dict[str, Any], scheme: str) -> ProxyManager:
+    try:
+        parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        parts = Url()
+    if parts.scheme != "http" or not parts.host:
+        # Without its text, which may hold a password.
+        raise InputError(f"{scheme}_proxy of the environment is no address http://host:port")
+    headers = {}
+    if parts.auth is not None:
+        login = unquote(parts.auth).encode()
+        headers["Proxy-Authorization"] = f"Basic {b64encode(login).decode()}"
+    return ProxyManager(parts.url, proxy_headers=headers, **options)
+
+
+def _release(response: BaseHTTPResponse) -> None:
+    """Keep the connection where all has been read or little is left; close it otherwise."""
+    left = response.length_remaining
+    if response.status != 200 and left is not None and left <= _CHUNK:
+        response.drain_conn()
+    response.close()
+    response.release_conn()
+
+
+def _location(response: BaseHTTPResponse) -> str:
     """Return the address that an answer other than 200 leads to, or raise what it means."""
-    status, location = response.status, response.getheader("Location")
-    if status in _REDIRECTS and location:
+    if location := response.get_redirect_location():
         return location
-    reason = _printable(f"HTTP {status} {response.reason}".strip())
-    if status >= 500 or status in _ASK_AGAIN:
-        pause = retry_after(response.getheader("Retry-After"), time.time())
-        raise Passing(reason, pause if status in (429, 503) else None)
-    raise Refused(reason)
+    reason = _printable(f"HTTP {response.status} {response.reason or ''}".strip())
+    if response.status < 500 and response.status not in _TRY_AGAIN:
+        raise PermanentError(reason)
+    # Not by urllib3's Retry, which takes the 99th of November for a day in February.
+    pause = retry_after(response.headers.get("Retry-After"), time.time())
+    raise TemporaryError(reason, pause if response.status in (429, 503) else None)
 
 
-def _led_to(url: str, location: str) -> str:
+def _redirected(url: str, location: str) -> str:
     """Return where a redirect leads, if it may be followed."""
     try:
-        # As browsers do: what no address may hold is written in its place.
-        there = urljoin(url, quote(location.strip(), safe="%/:=&?~#+!$,;'@()*[]"))
-        parts = urlsplit(there)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
-        good = good and parts.username is None and (parts.port is None or parts.port > 0)
+        there = parse_url(urljoin(url, location.strip()))  # quotes what an address must not hold
+        is_good = there.scheme in ("http", "https") and bool(there.host)
+        is_good = is_good and there.auth is None and there.port != 0
     except ValueError:
-        good = False
-    if not good:
-        raise Refused(f"redirected to {location[:200]!r}, which is no web address")
-    if urlsplit(url).scheme == "https" and parts.scheme == "http":
-        raise Refused(
-            f"redirected from https to {there[:200]!r}, which anybody on the way can read"
+        is_good = False
+    if not is_good:
+        raise PermanentError(f"redirected to {location[:200]!r}, which is no web address")
+    if there.scheme == "http" and urlsplit(url).scheme == "https":
+        raise PermanentError(
+            f"redirected from https to {there.url[:200]!r}, which anybody on the way can read"
         )
-    return there
+    return there.url
 
 
-def _what_happened(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
+    """Say in a few words what is behind an error of urllib3."""
+    inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, Exception)), None)
+    if inner is not None:
+        return _describe(inner)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, http.client.RemoteDisconnected):
         return "closed without an answer"
+    if isinstance(error, IncompleteRead):
+        return f"broken off after {error.partial:,} of {error.partial + error.expected:,} bytes"
     if isinstance(error, http.client.IncompleteRead):
         return "broken off"
     if isinstance(error, ssl.SSLCertVerificationError):

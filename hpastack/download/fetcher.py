@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from hpastack.download.addresses import StainFile
-from hpastack.download.client import Body, Client, Passing, Refused, Stopped
+from hpastack.download.client import Body, Client, PermanentError, Stopped, TemporaryError
 from hpastack.download.pacing import Pace, growing_wait
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, field_shape, read_stain
@@ -68,7 +68,7 @@ class Fetcher:
         self._overwrite = overwrite
         self._stopped = threading.Event()
         self._pace = Pace(rate, wait=self._wait)
-        self._client = Client(self._pace.take_turn, timeout, MAX_BYTES, self._stopped)
+        self._client = Client(self._pace.take_turn, timeout, MAX_BYTES, self._stopped, jobs)
         self._lock = threading.Lock()
         self._answered = False
         self._unanswered = 0
@@ -125,10 +125,10 @@ class Fetcher:
                 self._note(answered=True)
                 _keep(body, file)
                 return Outcome(n_bytes=len(body.data))
-            except Refused as error:
+            except PermanentError as error:
                 self._note(answered=True)
                 return Outcome(failure=_failure(file, str(error)))
-            except Passing as error:
+            except TemporaryError as error:
                 reason = str(error)
                 self._note(error.answered, file.url, reason)
                 if error.pause is not None:
@@ -185,7 +185,7 @@ def _keep(body: Body, file: StainFile) -> None:
             flush(draft)
     except InputError as error:
         # Where nothing told its end, it may have been cut short on the way.
-        raise (Refused if body.framed else Passing)(str(error)) from error
+        raise (PermanentError if body.framed else TemporaryError)(str(error)) from error
 
 
 def _describe(data: bytes) -> str:

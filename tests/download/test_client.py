@@ -1,18 +1,23 @@
 """One request, to a server that misbehaves."""
 
+import base64
 import http.server
+import select
 import shutil
+import socket
+import socketserver
 import ssl
 import subprocess
 import threading
 import time
+from contextlib import closing, contextmanager
 
 import hpa_server as answers
 import pytest
 from hpa_server import picture
 
 import hpastack
-from hpastack.download.client import Client, Passing, Refused, Stopped
+from hpastack.download.client import Client, PermanentError, Stopped, TemporaryError
 from hpastack.errors import InputError
 
 PATH = "/57/12_F11_1_green.jpg"
@@ -40,8 +45,9 @@ def test_connections_are_kept(hpa_server, ask):
     for _ in range(3):
         assert ask().data == picture("green")
     assert ask(answers.chunked).data == picture("green")
-    with pytest.raises(Refused):
+    with pytest.raises(PermanentError):
         ask(answers.status(404))
+    assert ask(answers.redirect(PATH, body=b"<p>over there")).data == picture("green")
     assert ask().framed
     assert len({port for _, _, port in hpa_server.requests}) == 1
     (agent,) = hpa_server.agents
@@ -57,7 +63,7 @@ def test_a_kept_connection_that_was_closed_is_made_anew(hpa_server, ask):
 
 def test_but_a_server_that_closes_every_one_has_failed(hpa_server, ask):
     ask()
-    with pytest.raises(Passing, match="closed without an answer|reset") as caught:
+    with pytest.raises(TemporaryError, match="closed without an answer|reset") as caught:
         ask(answers.reset, answers.reset)
     assert not caught.value.answered
     assert len(hpa_server.requests) == 3
@@ -76,7 +82,7 @@ def test_but_a_server_that_closes_every_one_has_failed(hpa_server, ask):
     ],
 )
 def test_what_may_pass(ask, step, reason):
-    with pytest.raises(Passing, match=reason):
+    with pytest.raises(TemporaryError, match=reason):
         ask(step)
     assert ask().data == picture("green")
 
@@ -90,6 +96,7 @@ def test_what_may_pass(ask, step, reason):
         (answers.status(204), "HTTP 204"),
         (answers.status(302), "HTTP 302"),
         (answers.rude, r"^HTTP 404 \?\[31mGone a*$"),
+        (answers.endless_404, "HTTP 404"),
         (answers.huge, "1,000,000,000,000 bytes are announced, more than 1,048,576"),
         (answers.endless, "goes on after 1,048,576 bytes"),
         (answers.redirect("file:///etc/passwd"), "redirected to 'file:///etc/passwd'"),
@@ -100,7 +107,7 @@ def test_what_may_pass(ask, step, reason):
     ],
 )
 def test_what_will_not_pass(ask, step, reason):
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(PermanentError, match=reason):
         ask(step)
     assert ask().data == picture("green")
 
@@ -108,7 +115,7 @@ def test_what_will_not_pass(ask, step, reason):
 def test_a_body_that_drips_is_given_up(hpa_server):
     client = Client(lambda: None, 0.03, 2**20, threading.Event())
     hpa_server.always = answers.dripping
-    with pytest.raises(Passing, match="not whole after 0.3 s"):
+    with pytest.raises(TemporaryError, match="not whole after 0.3 s"):
         client.get(hpa_server.origin + PATH)
     client.close()
 
@@ -116,11 +123,37 @@ def test_a_body_that_drips_is_given_up(hpa_server):
 def test_a_body_without_an_end_of_its_own_is_marked(ask):
     assert not ask(answers.truncated_without_length).framed
 
+    def in_a_coding_that_is_not_taken_apart(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "gzip, chunked")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(picture("green")[:400])
+
+    assert not ask(in_a_coding_that_is_not_taken_apart).framed
+
+
+def test_an_error_counts_even_if_its_body_is_cut_short(ask):
+    def busy(handler):
+        answers.send(handler, 503, b"so", [("Retry-After", "7")], length=9)
+        handler.close_connection = True
+
+    with pytest.raises(TemporaryError, match="HTTP 503") as caught:
+        ask(busy)
+    assert caught.value.pause == 7
+
+
+def test_a_body_is_taken_as_it_comes(ask):
+    def said_to_be_packed(handler):
+        answers.send(handler, 200, picture("green"), [("Content-Encoding", "gzip")])
+
+    assert ask(said_to_be_packed).data == picture("green")
+
 
 @pytest.mark.parametrize("header, seconds", [("7", 7), ("soon", None)])
 @pytest.mark.parametrize("code", [429, 503])
 def test_the_server_says_how_long_to_wait(ask, code, header, seconds):
-    with pytest.raises(Passing) as caught:
+    with pytest.raises(TemporaryError) as caught:
         ask(answers.status(code, ("Retry-After", header)))
     assert caught.value.pause == seconds
 
@@ -138,7 +171,7 @@ def test_redirects_are_followed_with_a_limit_and_each_is_a_request(hpa_server):
     assert hpa_server.paths == ["/a", "/b%20c_green.jpg", "/d_green.jpg"]
     assert len(n_turns) == 3
     hpa_server.always = answers.redirect("/loop")
-    with pytest.raises(Refused, match="more than 5 times"):
+    with pytest.raises(PermanentError, match="more than 5 times"):
         client.get(hpa_server.origin + "/loop")
     assert len(n_turns) == len(hpa_server.paths) == 9
     client.close()
@@ -152,11 +185,20 @@ def test_after_leftover_bytes_the_next_answer_is_whole(hpa_server, client):
     assert client.get(url).data == picture("green")
 
 
-def test_stopping_ends_what_is_under_way(hpa_server):
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_stopping_ends_what_is_under_way(hpa_server, is_answered):
     stopped = threading.Event()
     client = Client(lambda: None, 30, 2**20, stopped)
     hold = threading.Event()
-    hpa_server.always = lambda handler: hold.wait(20)
+
+    def answer(handler):
+        if is_answered:
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"\xff\xd8\xff")
+        hold.wait(20)
+
+    hpa_server.always = answer
     outcome = []
 
     def get():
@@ -169,6 +211,7 @@ def test_stopping_ends_what_is_under_way(hpa_server):
     thread.start()
     while not hpa_server.requests:
         time.sleep(0.005)
+    time.sleep(0.1)  # until the first bytes have been read
     start = time.monotonic()
     stopped.set()
     client.hang_up()
@@ -181,15 +224,55 @@ def test_stopping_ends_what_is_under_way(hpa_server):
         client.get(hpa_server.origin + PATH)
 
 
+def test_stopped_before_it_is_connected_it_requests_nothing(hpa_server):
+    stopped = threading.Event()
+    client = Client(stopped.set, 30, 2**20, stopped)
+    with pytest.raises(Stopped):
+        client.get(hpa_server.origin + PATH)
+    client.close()
+    assert hpa_server.requests == []
+
+
 def test_a_proxy_of_the_environment_is_asked(hpa_server, client, monkeypatch):
+    logins = []
+
+    def note_login(handler):
+        logins.append(handler.headers["Proxy-Authorization"])
+        answers.image(handler)
+
+    hpa_server.always = note_login
     monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("http_proxy", hpa_server.origin.replace("//", "//me:secret@"))
-    assert client.get("http://images.invalid/57/1_A1_1_red.jpg?x=1").data
-    assert hpa_server.paths == ["http://images.invalid/57/1_A1_1_red.jpg?x=1"]
-    monkeypatch.setenv("http_proxy", "socks5://me:secret@127.0.0.1:1080")
+    monkeypatch.setenv("http_proxy", hpa_server.origin.replace("//", "//me:s%C3%A9cr%40t@"))
+    assert client.get("http://images.invalid/57/1_A1_1_red.jpg?x=1#part").data
+    monkeypatch.setenv("http_proxy", hpa_server.origin.removeprefix("http://"))
+    assert client.get("http://images.invalid/57/1_A1_2_red.jpg").data
+    assert hpa_server.paths == [
+        "http://images.invalid/57/1_A1_1_red.jpg?x=1",
+        "http://images.invalid/57/1_A1_2_red.jpg",
+    ]
+    login = base64.b64encode("me:s\u00e9cr@t".encode()).decode()
+    assert logins == [f"Basic {login}", None]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:1080", "me:secret@:80", "http://"])
+def test_a_proxy_that_is_none_over_http_is_an_error_without_its_password(
+    client, monkeypatch, proxy
+):
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(InputError, match="http_proxy of the environment") as caught:
         client.get("http://images.invalid/x")
     assert "secret" not in str(caught.value)
+
+
+def test_a_host_of_no_proxy_is_reached_without_and_where_it_leads_with_the_proxy(
+    hpa_server, ask, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert ask().data == picture("green")
+    with pytest.raises(TemporaryError, match="refused"):
+        ask(answers.redirect("http://images.invalid/57/1_A1_1_red.jpg"))
+    assert hpa_server.paths == [PATH, PATH]
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +291,26 @@ def certificate(tmp_path_factory):
     return folder / "cert.pem", folder / "key.pem"
 
 
-def test_certificates_are_verified(certificate, monkeypatch):
-    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+class QuietServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = False
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+@contextmanager
+def serving(server):
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def tls_origin(certificate):
+    """A server of stains over TLS."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -221,36 +322,60 @@ def test_certificates_are_verified(certificate, monkeypatch):
         def log_message(self, *args):
             pass
 
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = False
-
-        def handle_error(self, request, client_address):
-            pass
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    server = Server(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
     # The handshake in the thread of the request: one that fails must not end the server.
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    origin = f"https://localhost:{server.server_port}"
-    try:
-        strict = Client(lambda: None, 2, 2**20, threading.Event())
-        with pytest.raises(Passing, match="certificate is not trusted"):
-            strict.get(origin + "/a_red.jpg")
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-        trusting = Client(lambda: None, 2, 2**20, threading.Event())
-        assert trusting.get(origin + "/a_red.jpg").data == picture("red")
-        with pytest.raises(Passing, match="not trusted"):
-            trusting.get(origin.replace("localhost", "127.0.0.1") + "/a_red.jpg")
-        with pytest.raises(Refused, match="redirected from https to 'http://localhost/x'"):
-            trusting.get(origin + "/down")
-        strict.close()
-        trusting.close()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(server):
+        yield f"https://localhost:{server.server_port}"
+
+
+def test_certificates_are_verified(certificate, tls_origin, monkeypatch):
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+    strict = Client(lambda: None, 2, 2**20, threading.Event())
+    with closing(strict), pytest.raises(TemporaryError, match="certificate is not trusted"):
+        strict.get(tls_origin + "/a_red.jpg")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with closing(Client(lambda: None, 2, 2**20, threading.Event())) as trusting:
+        assert trusting.get(tls_origin + "/a_red.jpg").data == picture("red")
+        with pytest.raises(TemporaryError, match="not trusted"):
+            trusting.get(tls_origin.replace("localhost", "127.0.0.1") + "/a_red.jpg")
+        with pytest.raises(PermanentError, match="redirected from https to 'http://localhost/x'"):
+            trusting.get(tls_origin + "/down")
+
+
+def test_a_proxy_leads_through_to_a_server_over_tls(certificate, tls_origin, monkeypatch):
+    connects = []
+    host = tls_origin.removeprefix("https://")
+
+    class Tunnel(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            connects.append((self.path, self.headers["Proxy-Authorization"]))
+            if len(connects) == 1:
+                self.send_response_only(407)
+                self.end_headers()
+                return
+            self.send_response_only(200)
+            self.end_headers()
+            port = int(host.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                ends = {self.connection: server, server: self.connection}
+                while True:
+                    for end in select.select(list(ends), [], [])[0]:
+                        if not (data := end.recv(2**16)):
+                            return
+                        ends[end].sendall(data)
+
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    client = Client(lambda: None, 2, 2**20, threading.Event())
+    with serving(QuietServer(("127.0.0.1", 0), Tunnel)) as proxy, closing(client):
+        monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{proxy.server_port}")
+        with pytest.raises(TemporaryError, match="407"):
+            client.get(tls_origin + "/a_red.jpg")
+        assert client.get(tls_origin + "/a_red.jpg").data == picture("red")
+    login = base64.b64encode(b"me:secret").decode()
+    assert connects == [(host, f"Basic {login}")] * 2
