@@ -3,17 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CORE_READY := $(VENV)/.ready-core
 
 # One thread for numerical libraries: the tests and the demo run workers side by side.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check check-core bench docs clean
 
 help:
 	@echo "make demo   synthetic fields all the way to a submission (in demo/)"
 	@echo "make test   every check: lint, types, quick and slow tests"
 	@echo "make check  the quick part of it"
+	@echo "make check-core  a minute of tests that need no torch; with VENV=DIR in a small environment of its own"
 	@echo "make bench  the figures of docs/benchmarks.md"
 	@echo "make docs   the documentation as HTML (docs/_build/html)"
 	@echo "make clean  remove .venv and what was built"
@@ -24,6 +26,13 @@ $(READY): setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@ $(CORE_READY)
+
+# The base install and the tools of the tests, unless everything is there already.
+$(CORE_READY): setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
 demo: $(READY)
@@ -35,6 +44,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
+check-core: $(CORE_READY)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "core and not slow"
+
 test: check
 	$(BIN)/python -m pytest -m slow
 
@@ -45,4 +57,4 @@ docs: $(READY)
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,8 @@ from hpastack.errors import InputError
 from hpastack.recipes import HandcraftedRecipe, read_recipe, workspace_recipes
 from hpastack.workspace import Workspace
 
+pytestmark = pytest.mark.core
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -223,6 +223,8 @@ def _create(name: str, *, options: dict, in_chans: int, seed: int, pretrained: b
     with _drawn_from(seed):
         try:
             return timm.create_model(name, pretrained=pretrained, in_chans=in_chans, **options)
+        except OSError:  # of the hub, whose "not found" was a ValueError too before its version 1
+            raise
         except (AssertionError, TypeError, ValueError) as error:
             reason = str(error) or "not possible"
             raise InputError(f"backbone {name} with {options}: {reason}") from error

@@ -238,8 +238,9 @@ def _links(
         starts.append(members)
         ends.append(codes[members] + n_nodes)
         n_nodes += len(values)
-    start = np.concatenate(starts or [np.empty(0, dtype=np.int64)])
-    end = np.concatenate(ends or [np.empty(0, dtype=np.int64)])
+    # 32 bits: SciPy 1.11 leaves graphs with indices of 64 bits unjoined, without an error.
+    start = np.concatenate(starts or [np.empty(0)]).astype(np.int32)
+    end = np.concatenate(ends or [np.empty(0)]).astype(np.int32)
     return start, end, n_nodes
 
 

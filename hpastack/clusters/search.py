@@ -87,7 +87,7 @@ def near_duplicates(
             ).drop(columns=list(DISTANCE_COLUMNS))  # fmt: skip
     if embeddings is not None:
         if hashes is not None:  # one order of fields, so that a pair is the same in all tables
-            order = embeddings.index.to_numpy(dtype=object)
+            order = embeddings.index.to_numpy(dtype=object, copy=True)
             known = embeddings.index.isin(hashes.image_ids)
             own = set(order[known])
             order[known] = [image_id for image_id in hashes.image_ids if image_id in own]

@@ -119,6 +119,5 @@ def _trainer(training: FoldTraining) -> lightning.Trainer:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_autolog_hparams=False,
         logger=False,
     )  # fmt: skip

@@ -98,7 +98,7 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}")
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype=str)  # pandas 2 reads floats to the 15th digit
         table = table.astype({"mean": float, "sd": float}).set_index("stain")[["mean", "sd"]]
     except (KeyError, ValueError):
         raise InputError(f"{path} has no stain, mean and sd in each row; {remedy}") from None

@@ -117,12 +117,13 @@ class Cells:
         return self.numbers[~self.mitotic[1:]]
 
     def at(self, table, y, x):
-        """Look up a map at points, with `-1` (or False) outside the image."""
+        """Look up a map at points, with `-1` (False, or 255 of uint8) outside the image."""
         row, column = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
         height, width = self.shape
         inside = (row >= 0) & (column >= 0) & (row < height) & (column < width)
         values = table[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
-        return np.where(inside, values, False if table.dtype == bool else -1)
+        outside = np.array(0 if table.dtype == bool else -1).astype(table.dtype)
+        return np.where(inside, values, outside)
 
     def points(self, rng, low, high, weight):
         """Scatter `low` to `high` points in each cell, where `weight` (a map) is large.

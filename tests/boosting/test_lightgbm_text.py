@@ -10,6 +10,8 @@ import pytest
 from hpastack.boosting import check_lightgbm_text
 from hpastack.errors import InputError
 
+pytestmark = pytest.mark.core
+
 ARCHIVE = Path(__file__).resolve().parents[1] / "archives" / "stack_version_1" / "boosters"
 
 

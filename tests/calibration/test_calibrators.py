@@ -17,6 +17,8 @@ from hpastack.calibration.calibrators import fit_platt
 from hpastack.errors import InputError
 from hpastack.stack.consensus import CLIP, Consensus, clipped_logits
 
+pytestmark = pytest.mark.core
+
 FITTED = ("platt", "beta", "isotonic")
 
 

@@ -12,6 +12,8 @@ from hpastack.calibration import read_prevalences, saerens_priors, shift_priors
 from hpastack.errors import InputError
 from hpastack.labels import Vocabulary
 
+pytestmark = pytest.mark.core
+
 TRAIN = np.array([0.5, 0.2, 0.02, 0.01])
 TARGET = np.array([0.3, 0.35, 0.06, 0.003])
 

@@ -23,6 +23,8 @@ from hpastack.errors import InputError
 from hpastack.fields import STAINS
 from hpastack.labels import Vocabulary
 
+pytestmark = pytest.mark.core
+
 
 def touch_field(folder, image_id, suffix=".png"):
     # Collecting never opens an image file, so that any bytes will do.

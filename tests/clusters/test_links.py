@@ -17,6 +17,8 @@ from hpastack.clusters import (
 from hpastack.clusters.pairs import pair_strength
 from hpastack.errors import InputError
 
+pytestmark = pytest.mark.core
+
 quick = settings(max_examples=30, deadline=None)
 
 

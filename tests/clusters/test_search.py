@@ -1,7 +1,10 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from hpastack.clusters import PAIR_COLUMNS, duplicate_clusters, hash_fields, near_duplicates
+
+pytestmark = pytest.mark.core
 
 
 def hashed(fields):
@@ -29,10 +32,10 @@ def test_embeddings_add_pairs_and_evidence(scenes, photograph):
     rng = np.random.default_rng(2)
     fields = [photograph(scenes[0], rng), photograph(scenes[0], rng), photograph(scenes[1], rng)]
     # In another order, and with a field that has no picture.
-    embeddings = pd.DataFrame(
-        [[0, 1], [0, 1.0], [5, 0], [5, 0]], index=["elsewhere", "f002", "f001", "f000"]
-    )
+    ids = pd.Index(["elsewhere", "f002", "f001", "f000"], dtype=object)
+    embeddings = pd.DataFrame([[0, 1], [0, 1.0], [5, 0], [5, 0]], index=ids)
     pairs = near_duplicates(hashed(fields), embeddings=embeddings)
+    assert embeddings.index.tolist() == ["elsewhere", "f002", "f001", "f000"]
     assert pairs.columns.tolist() == list(PAIR_COLUMNS)
     assert pairs[["image_id", "twin", "evidence", "cosine"]].values.tolist() == [
         ["elsewhere", "f002", "embedding", 1.0], ["f000", "f001", "hash+shift+embedding", 1.0]

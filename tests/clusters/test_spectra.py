@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
 from hpastack.clusters.spectra import FACING, WINDOWS, _spectra, max_code_distance, spectral_codes
+
+pytestmark = pytest.mark.core
 
 
 def test_windows_face_each_other():

@@ -1,14 +1,12 @@
-"""Fixtures of the tests of CNNs, which train on the fields of `shapes`."""
+"""Fixtures of the tests of CNNs, which train on the fields of `shapes`.
+
+Torch is imported inside them: a few of these tests run without it.
+"""
 
 import numpy as np
 import pytest
-import torch
 
-from hpastack.backbones import create_backbone
 from hpastack.catalogue import read_catalogue
-from hpastack.cnn import Processes
-from hpastack.cnn.field_source import FieldSource
-from hpastack.cnn.lightning_module import FoldFields
 from hpastack.folds import read_fold_plan
 
 
@@ -30,12 +28,19 @@ def vocabulary(shapes):
 @pytest.fixture(scope="session")
 def alone():
     """One process on the CPU."""
+    import torch
+
+    from hpastack.cnn import Processes
+
     return Processes(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
 def fold_fields(catalogue, plan, vocabulary):
     """The fields of the model that is trained without fold 0; every sixth of its is watched."""
+    from hpastack.cnn.field_source import FieldSource
+    from hpastack.cnn.lightning_module import FoldFields
+
     training = catalogue[catalogue["split"] == "train"]
     fold = plan.frame["fold"].loc[training.index].to_numpy()
     learnt = np.flatnonzero(fold != 0)
@@ -47,4 +52,6 @@ def fold_fields(catalogue, plan, vocabulary):
 
 @pytest.fixture
 def small_model():
+    from hpastack.backbones import create_backbone
+
     return create_backbone("test_resnet", weights="random", size=32, num_classes=3)

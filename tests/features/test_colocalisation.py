@@ -15,6 +15,8 @@ from hpastack.features.colocalisation import (
     colocalisation_of_pairs,
 )
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def pair():

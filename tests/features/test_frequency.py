@@ -9,6 +9,8 @@ from hpastack.errors import InputError
 from hpastack.features import frequency
 from hpastack.features.frequency import MEANINGS, frequency_features
 
+pytestmark = pytest.mark.core
+
 BANDS = [f"frequency_band{band}" for band in range(1, 9)]
 
 

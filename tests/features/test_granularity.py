@@ -10,6 +10,8 @@ from hpastack.errors import InputError
 from hpastack.features import granularity
 from hpastack.features.granularity import MEANINGS, granularity_features
 
+pytestmark = pytest.mark.core
+
 WHOLE = {"reduction": 1, "background_reduction": 1}
 
 

@@ -18,6 +18,8 @@ from hpastack.features.grey_levels import (
     weights_above,
 )
 
+pytestmark = pytest.mark.core
+
 
 def counts_of(*levels):
     return np.bincount(levels, minlength=256)

@@ -6,6 +6,8 @@ from reference import stain_statistics as slow
 
 from hpastack.features.intensity import MEANINGS, PERCENTILES, intensity_features
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def image():

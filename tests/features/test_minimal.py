@@ -7,6 +7,8 @@ import hpastack as hs
 from hpastack.features.grey_levels import grey_levels
 from hpastack.features.minimal import MEANINGS, minimal_features
 
+pytestmark = pytest.mark.core
+
 
 def test_worked_by_hand():
     field = np.zeros((4, 2, 4))

@@ -5,6 +5,8 @@ import pytest
 
 from hpastack.features import canonical_position
 
+pytestmark = pytest.mark.core
+
 
 def turns(levels):
     for turned in (levels, levels.transpose(0, 2, 1)):

@@ -21,6 +21,8 @@ from hpastack.features.segmentation import (
 )
 from hpastack.fields import STAINS
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize("size", [128, 512, 700])
 def test_each_drawn_nucleus_is_found_where_it_is(size):

@@ -24,6 +24,8 @@ from hpastack.fields import (
 from hpastack.fields.multichannel import Channels, read_channels, stain_planes
 from pipelines import prepare
 
+pytestmark = pytest.mark.core
+
 NAMES = ["Nuclei (DAPI)", "ER", "Microtubules", "Antibody"]
 PLANES = {"red": 2, "green": 3, "blue": 0, "yellow": 1}
 

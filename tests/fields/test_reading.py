@@ -26,6 +26,8 @@ from hpastack.fields import (
     resize_field,
 )
 
+pytestmark = pytest.mark.core
+
 PLANES = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
 
 

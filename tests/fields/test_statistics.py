@@ -12,6 +12,8 @@ from hpastack.errors import InputError
 from hpastack.fields import STAINS, read_field, read_stain_statistics, stain_statistics
 from hpastack.fields.statistics import PERCENTILES
 
+pytestmark = pytest.mark.core
+
 
 def stored(folder, dtype, n_fields=5):
     """Draw fields of several sizes; yellow is blank, and green saturated in places."""

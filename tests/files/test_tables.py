@@ -6,6 +6,8 @@ import pytest
 from hpastack.errors import InputError
 from hpastack.files import read_text_table, take_rows
 
+pytestmark = pytest.mark.core
+
 
 def test_values_stay_as_they_are_written(tmp_path):
     path = tmp_path / "table.csv"

@@ -12,6 +12,8 @@ from hpastack.folds.assignment import assign, deal
 from hpastack.folds.group_counts import group_amounts
 from hpastack.folds.inputs import group_codes
 
+pytestmark = pytest.mark.core
+
 quick = settings(max_examples=40, deadline=None)
 
 

@@ -6,6 +6,8 @@ from reference.stratification import least_deviation_slowly
 
 from hpastack.folds.bounds import least_deviation
 
+pytestmark = pytest.mark.core
+
 
 @settings(max_examples=60, deadline=None)
 @given(

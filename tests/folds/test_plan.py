@@ -15,6 +15,8 @@ from hpastack.folds import (
     write_fold_plan,
 )
 
+pytestmark = pytest.mark.core
+
 
 class TestPlan:
     @pytest.fixture

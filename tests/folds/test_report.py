@@ -9,6 +9,8 @@ from reference.fold_cases import labelled_groups
 from hpastack.errors import InputError
 from hpastack.folds import MultilabelStratifiedGroupKFold, fold_report, labels_missing_from_folds
 
+pytestmark = pytest.mark.core
+
 
 class TestLabels:
     def test_worked_by_hand(self):

@@ -28,6 +28,8 @@ from hpastack.folds import (
 )
 from hpastack.labels import HPA_2018
 
+pytestmark = pytest.mark.core
+
 quick = settings(max_examples=40, deadline=None)
 
 

@@ -21,6 +21,8 @@ from hpastack.metrics import (
 )
 from hpastack.metrics.scores import brier_scores, multilabel_log_losses
 
+pytestmark = pytest.mark.core
+
 RNG = np.random.default_rng(0)
 Y = (RNG.random((200, 5)) < [0.5, 0.2, 0.1, 0.02, 0]).astype(int)
 P = (0.3 * Y + 0.7 * RNG.random(Y.shape)).round(2)  # rounded: ties

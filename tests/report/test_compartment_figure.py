@@ -1,10 +1,13 @@
 """The picture of cells: four panels that show what was found."""
 
 import numpy as np
+import pytest
 
 import hpastack as hs
 from hpastack.features import segment_cells
 from hpastack.report.compartment_figure import REGION_COLOURS, compartment_figure
+
+pytestmark = pytest.mark.core
 
 
 def test_four_panels_show_outlines_and_regions():

@@ -10,6 +10,8 @@ from hpastack.metrics import expected_calibration_error
 from hpastack.similarity import adversarial_check
 from hpastack.similarity.adversarial import _Ranked
 
+pytestmark = pytest.mark.core
+
 
 def fields(values):
     ids = [f"f{i:04d}" for i in range(len(values))]

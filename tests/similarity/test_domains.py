@@ -21,6 +21,8 @@ from hpastack.similarity import (
 )
 from hpastack.similarity.components import field_matrix
 
+pytestmark = pytest.mark.core
+
 
 def table(values, prefix="f"):
     values = np.asarray(values, dtype=float)

@@ -8,6 +8,8 @@ import hpastack as hs
 from hpastack.errors import InputError
 from hpastack.similarity import nearest_fields, neighbour_scores, unit_vectors
 
+pytestmark = pytest.mark.core
+
 
 def looks(n_clusters=40, per_cluster=3, n_looks=4, spread=0.3, seed=0):
     """Draw clusters of fields whose look tells their label; return vectors, labels and folds."""

@@ -11,6 +11,8 @@ import torch
 from hpastack.stack import load_stack
 from hpastack.store import open_store, verify_store
 
+pytestmark = pytest.mark.core
+
 ARCHIVES = Path(__file__).resolve().parents[1] / "archives"
 
 

@@ -8,6 +8,8 @@ from sklearn.decomposition import PCA
 from hpastack.stack.columns import Moments, column_gains, fit_columns
 from hpastack.stack.inputs import Inputs
 
+pytestmark = pytest.mark.core
+
 
 def test_components_are_those_of_the_rows_that_are_left():
     rng = np.random.default_rng(0)

@@ -17,6 +17,8 @@ from hpastack.errors import InputError
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.stack import StackClassifier
 
+pytestmark = pytest.mark.core
+
 
 def small(**options):
     return StackClassifier(

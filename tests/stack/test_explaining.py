@@ -9,6 +9,8 @@ from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, column_importance, field_reasons, write_explanations
 from hpastack.stack.explaining import explain
 
+pytestmark = pytest.mark.core
+
 
 def draw(n=600, seed=0):
     rng = np.random.default_rng(seed)

@@ -13,6 +13,8 @@ from hpastack.stack import StackClassifier, load_stack
 from hpastack.stack.cross_fitting import CrossFitter
 from hpastack.stack.tuning import SPACE, candidates
 
+pytestmark = pytest.mark.core
+
 N = 360
 
 

@@ -16,6 +16,8 @@ from hpastack.store import (
     stacked_members,
 )
 
+pytestmark = pytest.mark.core
+
 NAMES = Vocabulary(["nucleus", "cytosol"])
 IDS = ["a", "b", "c"]
 VALUES = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]])

@@ -13,6 +13,8 @@ import pytest
 from hpastack.errors import InputError
 from hpastack.store import StoreHeader, open_store, placement, write_store
 
+pytestmark = pytest.mark.core
+
 N_ROWS, N_COLUMNS = 300, 7
 IDS = [f"field{i}" for i in range(N_ROWS)]
 COLUMNS = [f"c{i}" for i in range(N_COLUMNS)]

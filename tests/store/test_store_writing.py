@@ -8,6 +8,8 @@ from hpastack.errors import InputError
 from hpastack.folds import fold_digest
 from hpastack.store import StoreHeader, StoreWriter, is_current, open_store, write_store
 
+pytestmark = pytest.mark.core
+
 
 def rows(blocks):
     return [block.tolist() for block in blocks]

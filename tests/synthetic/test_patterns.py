@@ -5,6 +5,8 @@ from hpastack.labels import HPA_2018
 from hpastack.synthetic import CELL_LINES, PATTERNS
 from hpastack.synthetic.cells import grow_cells
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def cells():

@@ -149,7 +149,7 @@ def _patterns() -> np.ndarray:
     """Return the position in `_BINS` of each code."""
     bits = np.unpackbits(np.arange(2**_N_POINTS, dtype=np.uint8)[:, np.newaxis], axis=1)
     changes = (bits != np.roll(bits, 1, axis=1)).sum(axis=1)
-    return np.where(changes <= 2, bits.sum(axis=1), _BINS.index("other"))
+    return np.where(changes <= 2, bits.sum(axis=1, dtype=np.intp), _BINS.index("other"))
 
 
 _PATTERN_OF_CODE = _patterns()

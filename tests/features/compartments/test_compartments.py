@@ -15,6 +15,8 @@ from hpastack.features.compartments.compartments import measure_compartments as 
 from hpastack.features.compartments.protein import ring_profile
 from hpastack.features.grey_levels import grey_levels
 
+pytestmark = pytest.mark.core
+
 CENTRES = [(120, 130), (130, 380), (370, 250)]
 NUCLEUS, CELL = 30, 75
 

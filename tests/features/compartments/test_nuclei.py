@@ -9,6 +9,8 @@ from skimage.measure import regionprops
 from hpastack.features import CellMaps, cell_regions
 from hpastack.features.compartments.nuclei import NUCLEUS_PROPERTIES, nucleus_table, whole_nuclei
 
+pytestmark = pytest.mark.core
+
 
 def table_of(nuclei, blue=None, unit=1.0):
     blue = np.where(nuclei, 120, 0).astype(np.uint8) if blue is None else blue

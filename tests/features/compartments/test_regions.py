@@ -7,6 +7,8 @@ from reference import compartments as slow
 
 from hpastack.features import N_RINGS, REGIONS, CellMaps, cell_regions
 
+pytestmark = pytest.mark.core
+
 SIZE = 512  # a unit is a pixel
 
 

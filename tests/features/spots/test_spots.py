@@ -12,6 +12,8 @@ from hpastack.features.spots.fibres import fibre_features, skeleton_length
 from hpastack.features.spots.spots import SCALES, blob_peaks, blob_response, spot_features
 from hpastack.fields import STAINS
 
+pytestmark = pytest.mark.core
+
 
 def discs(shape, centres, radius, level=0.8):
     rows, columns = np.indices(shape)

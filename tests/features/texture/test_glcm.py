@@ -10,6 +10,8 @@ from hpastack.errors import InputError
 from hpastack.features.grey_levels import grey_levels
 from hpastack.features.texture.glcm import DISTANCES, MEANINGS, cooccurrence_features
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def image():

@@ -10,6 +10,8 @@ from skimage.filters import sobel
 from hpastack.errors import InputError
 from hpastack.features.texture.gradients import MEANINGS, gradient_features
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def image():

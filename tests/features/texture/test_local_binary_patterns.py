@@ -9,6 +9,8 @@ from skimage.feature import local_binary_pattern
 from hpastack.errors import InputError
 from hpastack.features.texture.local_binary_patterns import MEANINGS, RADII, lbp_features
 
+pytestmark = pytest.mark.core
+
 BINS = [*range(9), "other"]
 AROUND = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]
 

@@ -12,6 +12,8 @@ from hpastack.features.texture.gradients import gradient_features
 from hpastack.features.texture.local_binary_patterns import lbp_features
 from hpastack.features.texture.texture import MEANINGS, MIN_SIDE, texture_features
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def image():
