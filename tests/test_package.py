@@ -36,8 +36,7 @@ def test_importing_is_quick_and_loads_nothing_heavy():
 @pytest.mark.parametrize("module", ["cnn.settings", "recipes", "stack"])
 def test_settings_recipes_and_the_stack_load_nothing_heavy(module):
     code = (
-        f"import sys, hpastack.{module}; "
-        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+        f"import sys, hpastack.{module}; print(*[name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
