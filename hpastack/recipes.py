@@ -266,7 +266,7 @@ def workspace_recipes(workspace: Workspace, *, folder: Literal["features", "mode
         if it has none.
     """
     own = sorted((workspace.root / folder).glob("*.yaml"))
-    return own or sorted(_shipped(folder).glob("*.yaml"))
+    return own or sorted(shipped_recipes(folder).glob("*.yaml"))
 
 
 def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
@@ -295,7 +295,8 @@ def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
     return contained
 
 
-def _shipped(folder: str) -> Path:
+def shipped_recipes(folder: str) -> Path:
+    """Return the folder of the recipes that come with the package: features or models."""
     installed = _PACKAGE / "_recipes" / folder
     return installed if installed.is_dir() else _PACKAGE.parent / folder
 
@@ -305,12 +306,12 @@ def _find(source: Path, workspace: Workspace, folder: str) -> Path:
     bare = source.parent in (Path(), Path(folder))
     candidates = [source, source.with_suffix(".yaml"), workspace.root / source.with_suffix(".yaml")]
     if bare:
-        candidates += [workspace.root / folder / name, _shipped(folder) / name]
+        candidates += [workspace.root / folder / name, shipped_recipes(folder) / name]
     for candidate in candidates:
         if candidate.suffix == ".yaml" and candidate.is_file():
             return candidate
     known = {path.stem for path in (workspace.root / folder).glob("*.yaml")}
-    known |= {path.stem for path in _shipped(folder).glob("*.yaml")}
+    known |= {path.stem for path in shipped_recipes(folder).glob("*.yaml")}
     raise InputError(f"unknown recipe {source}; there is {shorten(sorted(known), 12)}")
 
 

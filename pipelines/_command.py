@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hpastack.errors import InputError
-
-USER_ERROR = 2
-SKIPPED = 3
+from pipelines._help import USER_ERROR, CommandParser
+from pipelines._options import add_options_of_all
 
 
 def command_parser(
-    name: str, description: str, example: str, *, recipe: bool = False, jobs: int | None = None
-) -> argparse.ArgumentParser:
+    name: str,
+    description: str,
+    example: str,
+    *,
+    recipes: Sequence[str] = (),
+    jobs: int | None = None,
+) -> CommandParser:
     """Make the parser of a command, with the options that all commands share.
 
     Parameters
@@ -26,42 +30,23 @@ def command_parser(
     name : str
         Module name of the command in `pipelines`.
     description : str
-        What the command is for.
+        What the command is for. Its line breaks stay; lines are wrapped.
     example : str
-        A command line that works, shown by ``--help``.
-    recipe : bool, default=False
-        Whether the command reads recipes, and so takes ``--set``.
+        Arguments of a command line that works, shown by ``--help``.
+    recipes : sequence of str
+        Types of the recipes that the command reads; if there are any, it takes ``--set``.
     jobs : int, optional
-        Default of ``--jobs``. Left out: None, for as many as the process may use.
+        Default of ``--jobs``. If omitted: None, for as many as the process may use.
 
     Returns
     -------
-    argparse.ArgumentParser
+    CommandParser
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pipelines.{name}",
-        description=description,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = CommandParser(
+        f"python -m pipelines.{name}", description, epilog=f"example:\n  $ %(prog)s {example}"
     )
-    shared = parser.add_argument_group("options shared by all commands")
-    shared.add_argument(
-        "--workspace", type=Path, default=Path(), metavar="DIR",
-        help="folder with data/, features/, models/ (default: here)",
-    )  # fmt: skip
-    shared.add_argument(
-        "--overwrite", action="store_true", help="replace what is there (refused otherwise)"
-    )
-    shared.add_argument(
-        "--jobs", type=_positive, default=jobs, metavar="N",
-        help=f"workers (default: {jobs or 'as many as this process may use'})",
-    )  # fmt: skip
-    if recipe:
-        shared.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-            help="replace a value of the recipe; may be given several times",
-        )  # fmt: skip
+    parser.recipe_types = tuple(recipes)
+    add_options_of_all(parser, jobs=jobs)
     return parser
 
 
@@ -150,10 +135,3 @@ def check_store_name(name: str) -> None:
     """
     if Path(name).name != name or "__" in name:
         raise InputError(f"--name {name}: a plain name without '/' or '__', please")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value

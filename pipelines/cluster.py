@@ -43,6 +43,8 @@ from hpastack.recipes import DuplicatesRecipe, read_recipe
 from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 DEFAULT_GROUPS = ("well", "antibody")
 # A cluster with more of the fields than this makes folds uneven, and is rarely meant.
@@ -51,25 +53,14 @@ _GIANT_SHARE = 0.1
 _DOMAIN = "domain"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "cluster",
         "Find near-duplicate fields in train and test, join them with wells and antibodies into "
         "clusters, and plan folds that never split a cluster.",
-        "python -m pipelines.cluster --group-by well antibody --balance cell_line=0.5 --n-splits 5",
-        recipe=True,
+        "--group-by well antibody --balance cell_line=0.5 --n-splits 5",
+        recipes=["duplicates"],
     )
     parser.add_argument(
         "recipe", nargs="?", default="duplicates", metavar="RECIPE",
@@ -81,12 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(default: well and antibody where the catalogue has them)",
     )  # fmt: skip
     parser.add_argument(
-        "--balance", nargs="+", type=_column_and_weight, default=[], metavar="COLUMN[=WEIGHT]",
+        "--balance", nargs="+", type=_column_and_weight, default=[], metavar="COLUMN[=W]",
         help="columns of the catalogue, or domain, whose values are spread over the folds like "
-        "labels, and what a value counts beside a label (default: 1)",
+        "labels, and the weight W of a value beside that of a label (default: 1)",
     )  # fmt: skip
     parser.add_argument("--n-splits", type=int, metavar="N", help="folds (default: 5)")
-    parser.add_argument("--seed", type=int, help="settles ties (default: 0)")
+    add_options(parser, "--seed", seed=None)
     parser.add_argument(
         "--folds", type=Path, metavar="CSV",
         help="take the folds of this table (image_id or Id, and fold) instead of making them",
@@ -105,10 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--no-images", action="store_true",
         help="look at no image: groups, --pairs and embeddings only",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     plot = workspace.reports / "folds.png"
     tables = [workspace.clusters, workspace.pairs, workspace.leaks, workspace.disagreements]
@@ -363,5 +355,10 @@ def _imported_plan(
     return FoldPlan(frame, record)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -19,6 +19,8 @@ from hpastack.stack import load_stack
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 from pipelines._steps import run_step
 
 _CNN = "cnn_small"
@@ -26,23 +28,21 @@ _CNN = "cnn_small"
 _MARK = ".hpastack-demo"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "demo",
         "Draw synthetic fields, prepare, cluster, fine-tune a small CNN, extract features, stack, "
         "submit, report; then compare the cross-validated score with the true one.",
-        "python -m pipelines.demo --workspace demo",
+        "--workspace demo",
     )
-    parser.add_argument("--train", type=int, default=1200, metavar="N", help="training fields")
-    parser.add_argument("--test", type=int, default=800, metavar="M", help="test fields")
-    parser.add_argument("--size", type=int, default=128, metavar="S", help="their side in pixels")
+    add_options(parser, "--train", "--test", "--size", "--seed", train=1200, test=800, size=128)
     parser.add_argument("--epochs", type=int, metavar="N", help="of the CNN (default: its recipe)")
-    parser.add_argument("--seed", type=int, default=0)
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     _clear(workspace.root, args.overwrite)
     fields = workspace.root / "synthetic"
@@ -121,6 +121,11 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
     )  # fmt: skip
     print("\nwhat cross-validation promised and the test fields deliver:")
     print(table.T.to_string(float_format="{:.3f}".format))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

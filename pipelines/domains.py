@@ -29,6 +29,8 @@ from hpastack.similarity import (
 from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 # Columns of the catalogue that domains are compared with where it has them.
 _COMPARED = ("cell_line", "source")
@@ -36,14 +38,14 @@ _COMPARED = ("cell_line", "source")
 _SHOWN_COLUMNS = 8
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "domains",
         "Cluster the fields of train and test into domains of one look (cell lines look "
         "different), see how well and by which columns train and test can be told apart, and "
         "weigh the training fields so that they look like the test fields.",
-        "python -m pipelines.domains intensity texture --n-domains auto",
+        "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
                         help="label-free features: names of stores in features/")  # fmt: skip
@@ -60,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--leave-one-out", action="store_true",
                         help="also write folds that leave out one domain each, for "
                         "pipelines.cluster --folds")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
-                        help="for all that is drawn at random (default: 0)")  # fmt: skip
-    return run_command(parser, _run, argv)
+    add_options(parser, "--seed")
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
     tables = [workspace.domains, workspace.train_weights, workspace.adversarial_columns]
@@ -270,6 +272,11 @@ def _draw(
     with published(path) as draft:
         draft.write_bytes(image)
     return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

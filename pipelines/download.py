@@ -15,18 +15,21 @@ from hpastack.download import (
     stain_files,
 )
 from hpastack.fields import STAINS
-from pipelines._command import SKIPPED, _positive, command_parser, run_command
+from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import SKIPPED, add_options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "download",
-        "Download the stains of fields of the Human Protein Atlas, those listed and no others,\n"
-        "to FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. Each file is decoded and its\n"
-        "colour compared with its stain before it gets its name; one that is there and whole is\n"
-        "not asked for again (--overwrite: it is).",
-        "python -m pipelines.download ids.csv hpa --workspace work",
+        "Download the stains of fields of the Human Protein Atlas, those listed and no others, "
+        "to FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. Each file is decoded and its "
+        "colour compared with its stain before it gets its name; one that is there and whole is "
+        "not requested again (--overwrite: it is). Files that cannot be had are listed in "
+        f"FOLDER/{FAILED_TABLE}.",
+        "ids.csv hpa --workspace work",
         jobs=4,
     )
     parser.add_argument(
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--stains", nargs="+", choices=STAINS, default=list(STAINS), metavar="STAIN",
         help=f"those wanted, of {', '.join(STAINS)} (default: all)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N fields")
+    add_options(parser, "--limit", "--on-error", on_error="skip")
     parser.add_argument(
         "--rate", type=float, default=5.0, metavar="N",
         help="most requests a second, of all jobs together (default: %(default)g)",
@@ -60,17 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="without a byte, after which a request has failed (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--on-error", choices=("raise", "skip"), default="skip",
-        help="stop at a file that cannot be had, or go on with the others, list it in "
-        f"FOLDER/{FAILED_TABLE} and leave with status {SKIPPED} (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
         "--dry-run", action="store_true", help="ask for nothing; say what would be asked for"
     )
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command with parsed options."""
     check_template(args.url)
     image_ids = read_field_ids(args.ids)[: args.limit]
     folder = args.workspace / args.folder
@@ -94,6 +93,11 @@ def _run(args: argparse.Namespace) -> int:
         f"{report.n_there:,} there already"
     )
     return SKIPPED if report.failures else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

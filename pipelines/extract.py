@@ -31,29 +31,19 @@ from hpastack.recipes import (
 )
 from hpastack.store import is_current, open_store
 from hpastack.workspace import Workspace
-from pipelines._command import SKIPPED, _positive, command_parser, run_command
+from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import SKIPPED, add_options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments, those of the process if left out.
-
-    Returns
-    -------
-    int
-        Exit status: 0, 2 after a mistake of the user's, 3 if fields were
-        left out, 130 after Ctrl-C.
-    """
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "extract",
         "Make feature sets from fields. With no recipe named: every one of the workspace "
         "whose store is missing or out of date.",
-        "python -m pipelines.extract features/texture.yaml --set size=1024",
-        recipe=True,
+        "features/texture.yaml --set size=1024",
+        recipes=["handcrafted", "embedding"],
     )
     parser.add_argument(
         "recipes",
@@ -61,14 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="RECIPE",
         help="a file such as features/texture.yaml, or its name",
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="where embeddings are made: auto, cpu, cuda (default: auto)",
-    )
-    parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="only the first N fields, to try a recipe"
-    )
+    add_options(parser, "--device", "--limit", "--on-error")
     parser.add_argument(
         "--shard", metavar="I/N",
         help="measure every N-th field, from the I-th (from 0): for several machines that share "
@@ -76,23 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "SLURM_ARRAY_TASK_ID/COUNT if set; 0/1 is all)",
     )  # fmt: skip
     parser.add_argument(
-        "--backend", choices=BACKENDS,
-        help="where hand-crafted features are measured: threads, processes (loky), or a cluster; "
-        "embeddings are spread with --shard (default: threads)",
+        "--backend", choices=BACKENDS, metavar="WHERE",
+        help="where hand-crafted features are measured: threads, loky (processes), or on a "
+        "cluster of dask or ray; embeddings are spread with --shard (default: threads)",
     )  # fmt: skip
     parser.add_argument(
         "--address", metavar="PLACE",
         help="of a running cluster: tcp://host:8786 (dask), auto or ray://host:10001 (ray); "
         "left out: one is started here",
     )  # fmt: skip
-    parser.add_argument(
-        "--on-error", choices=("raise", "skip"), default="raise",
-        help="a bad field: stop, or leave it out, list it and exit with 3 (default: raise)",
-    )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     recipes = _recipes(args, workspace)
     shard = _shard(args)
@@ -255,5 +235,10 @@ def _make(
     )  # fmt: skip
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,9 +1,8 @@
-"""python -m pipelines.finetune: fine-tune a CNN once a fold, and predict out of fold."""
+"""Fine-tune a CNN once for each fold, and predict out of fold."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from hpastack.recipes import CnnRecipe, read_recipe
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 if TYPE_CHECKING:
     from hpastack.cnn import Processes
@@ -29,30 +30,19 @@ if TYPE_CHECKING:
 _PREDICTING = ("views", "crops", "batch_size")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process if left out.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "finetune",
         "Fine-tune a timm backbone once for each fold of data/folds.csv, and write its "
-        "predictions:\nout of fold for training fields, the mean of the folds for test fields.",
-        "python -m pipelines.finetune models/cnn_densenet121.yaml --set size=768",
-        recipe=True,
+        "predictions: out of fold for training fields, the mean of the folds for test fields.",
+        "models/cnn_densenet121.yaml --set size=768",
+        recipes=["cnn"],
     )
-    parser.add_argument("recipe", help="a recipe of type cnn: a path, or a name in models/")
     parser.add_argument(
-        "--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
+        "recipe", metavar="RECIPE", help="a recipe of type cnn: a path, or a name in models/"
     )
+    add_options(parser, "--device")
     parser.add_argument(
         "--fold", type=int, nargs="+", metavar="K", dest="folds",
         help="train only these folds, so that several machines can do some each; the last to "
@@ -67,10 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--predict-only", action="store_true",
         help="train nothing: apply the stored checkpoints in models/RECIPE/",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     # Here, so that --help and a mistake in the recipe need no torch.
     workspace = Workspace(args.workspace)
     recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
@@ -198,5 +189,10 @@ def _located(values: dict, workspace: Workspace) -> dict:
     return values
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -26,16 +26,16 @@ from hpastack.store import (
 )
 from hpastack.workspace import Workspace
 from pipelines._command import check_store_name, command_parser, run_command
+from pipelines._help import CommandParser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "ingest",
         "Bring predictions or features made elsewhere into features/NAME.h5: CSV or parquet with "
         "a column a label or feature, label sets (Id,Predicted), or NPY/NPZ with --ids.",
-        "python -m pipelines.ingest oof.csv test.csv --name resnet50 --kind out_of_fold "
-        "--folds folds.csv",
+        "oof.csv test.csv --name resnet50 --kind out_of_fold --folds folds.csv",
     )
     add = parser.add_argument
     add(
@@ -43,12 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="one or more files; their rows are put together",
     )  # fmt: skip
     add("--name", required=True, help="name of the store")
-    add("--kind", required=True, choices=KINDS, help="what the values know of the labels")
+    add(
+        "--kind", required=True, choices=KINDS, metavar="KIND",
+        help="what the values know of the labels: %(choices)s",
+    )  # fmt: skip
     add(
         "--content", choices=("probabilities", "logits", "scores", "features"),
-        default="probabilities",
-        help="what the values are (default: probabilities; label sets are recognised); scores: "
-        "any numbers with a column a label, which are no predictions",
+        default="probabilities", metavar="WHAT",
+        help="what the values are: %(choices)s (default: %(default)s; label sets are "
+        "recognised); scores: any numbers, one column per label, which are not predictions",
     )  # fmt: skip
     add(
         "--folds", type=Path, metavar="CSV",
@@ -70,10 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max", type=float, metavar="VALUE",
         help="values are votes from 0 to VALUE; they are divided by it",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
     check_store_name(args.name)
@@ -234,6 +238,11 @@ def _plan_digest(image_ids, fold: np.ndarray) -> str:
     held_out = pd.Series(fold, index=image_ids)
     held_out = held_out[held_out >= 0]
     return fold_digest(held_out.index, held_out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

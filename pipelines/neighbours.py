@@ -24,19 +24,21 @@ from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_score
 from hpastack.stack import gather_label_free
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
-from pipelines._command import _positive, check_store_name, command_parser, run_command
+from pipelines._command import check_store_name, command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options, positive
 
 _PICTURE = 220
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "neighbours",
         "Score each label of a field by the training fields that look most like it: a training "
         "field by those of the other folds, a test field by all. Or, with --show, draw the fields "
         "that look most like some.",
-        "python -m pipelines.neighbours compartments --name neighbours",
+        "compartments --name neighbours",
     )
     add = parser.add_argument
     add(
@@ -44,17 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="label-free features or embeddings: names of stores in features/",
     )  # fmt: skip
     add(
-        "--cnn", metavar="NAME",
+        "--cnn", metavar="CNN",
         help="instead of stores, a fine-tuned CNN in models/: each fold's sees the fields that it "
         "was not trained on",
     )  # fmt: skip
-    add("--device", default="auto", help="where the CNN runs: auto, cpu, cuda (default: auto)")
+    add_options(parser, "--device")
     add(
         "--name", default="neighbours",
         help="of the store of scores; that of similarities is NAME_similarity",
     )  # fmt: skip
     add(
-        "--n-neighbours", type=_positive, metavar="N",
+        "--n-neighbours", type=positive, metavar="N",
         help="how many count (default: 32; with --show 7)",
     )  # fmt: skip
     add(
@@ -66,10 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--show", nargs="+", metavar="ID",
         help="fields whose neighbours are drawn, to reports/neighbours.png",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     catalogue = read_catalogue(
         workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
@@ -221,6 +224,11 @@ def _tile(row: pd.Series, cosine: float | None = None) -> tuple[np.ndarray, str,
 
 def _labels(row: pd.Series) -> str:
     return (row["target"] or "no label") if row["split"] == "train" else "test"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from hpastack.catalogue import catalogue_digest, read_catalogue
 from hpastack.errors import InputError
@@ -21,28 +20,30 @@ from hpastack.stack import (
 )
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "predict",
         "Apply a fitted stack to the test fields of a workspace: reads the stores the stack was "
         "fitted on, writes submissions/NAME.csv and submissions/NAME_probabilities.csv.",
-        "python -m pipelines.predict models/stack --workspace new_plates",
+        "models/stack --workspace new_plates",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL",
-                        help="folder of a fitted stack, here or in the workspace")  # fmt: skip
+    add_options(parser, "model")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test",
                         help="which fields (default: test)")  # fmt: skip
     parser.add_argument("--prior-shift", metavar="none|em|CSV",
                         help="how prevalences of the new fields are found "
                         "(default: as the stack's recipe says)")  # fmt: skip
     parser.add_argument("--name", help="name of the files (default: that of the stack)")
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     model = args.model if args.model.is_dir() else workspace.root / args.model
     record = read_manifest(model)["record"]
@@ -87,6 +88,11 @@ def _run(args: argparse.Namespace) -> None:
     for note in [*notes_on_means(inputs), *notes]:
         print(f"note: {note}")
     print(f"wrote {submission} and {table} ({len(labels):,} fields)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

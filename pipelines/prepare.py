@@ -33,20 +33,22 @@ from hpastack.fields import BadField, check_fields, pack_fields, parse_channels
 from hpastack.files import publish_text
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
-from pipelines._command import SKIPPED, _positive, command_parser, printable, run_command
+from pipelines._command import command_parser, printable, run_command
+from pipelines._help import CommandParser
+from pipelines._options import SKIPPED, add_options, positive
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "prepare",
-        "Check every image file and write data/catalogue.csv. IMAGES is a folder with files\n"
-        "named <Id>_<red|green|blue|yellow>.png (or .jpg, .tif), or <Id>.tif (.ome.tif) with the\n"
-        "stains as channels; in it or in folders within it; other files are passed over. So the\n"
-        "competition and the Human Protein Atlas have them. Or it is a CSV file with the columns\n"
-        "image_id, red, green, blue, yellow and, if known, target, split and groups. Fields that\n"
-        "were dropped or got other labels are listed in data/changes.csv, with the reason.",
-        "python -m pipelines.prepare human-protein-atlas --workspace work",
+        "Check every image file and write data/catalogue.csv. IMAGES is a folder with files named "
+        "<Id>_<red|green|blue|yellow>.png (or .jpg, .tif), or <Id>.tif (.ome.tif) with the stains "
+        "as channels; in it or in folders within it; other files are ignored. So the competition "
+        "and the Human Protein Atlas have them. Or it is a CSV file with the columns image_id, "
+        "red, green, blue, yellow and, if known, target, split and groups. Fields that were "
+        "dropped or got other labels are listed in data/changes.csv, with the reason.",
+        "human-protein-atlas --workspace work",
     )
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", nargs="*",
@@ -96,21 +98,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="label names, one a line in the order of their ids; kept as data/vocabulary.txt "
         "(default: that file if there, else the 28 of HPA 2018)",
     )  # fmt: skip
+    add_options(parser, "--on-error")
     parser.add_argument(
-        "--on-error", choices=("raise", "skip"), default="raise",
-        help="stop at bad files, or set their fields aside, list them in data/changes.csv and "
-        f"leave with status {SKIPPED} (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--pack", type=_positive, metavar="SIZE",
+        "--pack", type=positive, metavar="SIZE",
         help="also decode every field once, into data/fields.h5, at this longer side in pixels: "
         "networks then read them from there. Without IMAGES: the fields of the catalogue that is "
         "there; goes on where it was stopped",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     if args.pack is None:
         return _prepare(args, workspace)
@@ -287,6 +286,11 @@ def _refuse_unwritable(folder: Path) -> None:
         tempfile.TemporaryDirectory(dir=place).cleanup()
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {place}: {error.strerror}") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,23 +13,24 @@ from hpastack.folds import read_fold_plan
 from hpastack.report.stack_report import write_report
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "report",
         "Write reports/NAME.html, one page that needs nothing else: scores, labels, "
         "calibration and confusions of a fitted stack, and how it was made.",
-        "python -m pipelines.report models/stack",
+        "models/stack",
     )
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="folder of a stack, here or in the workspace"
-    )
-    return run_command(parser, _run, argv)
+    add_options(parser, "model")
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     model = args.model if args.model.is_dir() else workspace.root / args.model
     path = workspace.reports / f"{model.resolve().name}.html"
@@ -47,6 +47,11 @@ def _run(args: argparse.Namespace) -> None:
         clusters = read_fold_plan(workspace.folds).frame["cluster"]
     write_report(model, y, path, clusters=clusters, overwrite=args.overwrite, verbose=True)
     print(f"wrote {path}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

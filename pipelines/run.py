@@ -22,35 +22,38 @@ from hpastack.stack import read_manifest
 from hpastack.store import is_current
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 from pipelines._steps import run_step
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "run",
         "Run a whole route in a prepared workspace.\n"
         "  fast      stored predictions -> boosters, calibration, submission (minutes)\n"
         "  ordinary  stored checkpoints -> predictions and features -> the stored stack applied\n"
         "  retrain   clusters, folds, CNNs, features and stack from scratch",
-        "python -m pipelines.run --route fast --overwrite",
+        "--route fast --overwrite",
     )
     parser.add_argument(
         "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
     )
     parser.add_argument(
-        "--stack", action="append", metavar="NAME",
+        "--stack", action="append", metavar="STACK",
         help="recipe of the stack (default: stack); several make several submissions",
     )  # fmt: skip
     parser.add_argument(
-        "--cnn", action="append", metavar="NAME",
+        "--cnn", action="append", metavar="CNN",
         help="recipe of a CNN to train (default: every one in the workspace's models/)",
     )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="where CNNs run: auto, cpu, cuda")
-    return run_command(parser, _run, argv)
+    add_options(parser, "--device")
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     workspace.require(workspace.catalogue, "python -m pipelines.prepare")
     stacks = args.stack or ["stack"]
@@ -144,6 +147,11 @@ def _own_recipes(workspace: Workspace, folder: str) -> list[Path]:
 def _without_images(workspace: Workspace) -> list[str]:
     has_images = (read_catalogue(workspace.catalogue)["red"] != "").any()
     return [] if has_images else ["--no-images"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

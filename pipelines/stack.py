@@ -30,6 +30,7 @@ from hpastack.stack import (
 from hpastack.store import PREDICTIONS, open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
 
 # Keys of the recipe that are no parameters of the estimator.
 _OTHER_KEYS = ("type", "cnns", "features", "accept_fold_plans", "prior_shift", "seed")
@@ -43,15 +44,15 @@ _TITLES = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "stack",
         "Fit per-label LightGBM and XGBoost on the CNN consensus out of fold, score them nested, "
         "and write models/NAME/ and submissions/NAME.csv. What does not depend on a changed "
         "setting is taken over from the last time.",
-        "python -m pipelines.stack models/stack.yaml --set thresholds=global",
-        recipe=True,
+        "models/stack.yaml --set thresholds=global",
+        recipes=["stack"],
     )
     parser.add_argument("recipes", nargs="*", default=["stack"], metavar="RECIPE",
                         help="recipes of stacks, one after the other "
@@ -71,10 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "label of the submission, to reports/")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
                         help="fit everything anew, and keep nothing for the next time")  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     recipes = _read_recipes(args, workspace)
     catalogue = read_catalogue(
@@ -257,6 +259,11 @@ def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:
 def _interval(found: dict, name: str) -> str:
     interval = found.get(f"{name}_interval")
     return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,29 @@ from hpastack.errors import InputError
 from hpastack.fields import stain_statistics
 from hpastack.files import published
 from hpastack.workspace import Workspace
-from pipelines._command import _positive, command_parser, run_command
+from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options, positive
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "statistics",
         "Measure mean, sd, percentiles and saturated pixels of each stain over every field, into "
         "data/stains.csv. A recipe of embeddings takes it as its statistics.",
-        "python -m pipelines.statistics --size 512",
+        "--size 512",
     )
     parser.add_argument(
-        "--size", type=_positive, metavar="PIXELS",
+        "--size", type=positive, metavar="PIXELS",
         help="longer side of the fields when measured (default: as they are)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N fields")
-    return run_command(parser, _run, argv)
+    add_options(parser, "--limit")
+    return parser
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     path = workspace.stain_statistics
@@ -41,6 +44,11 @@ def _run(args: argparse.Namespace) -> None:
         table.to_csv(temporary, lineterminator="\n")
     print(table.drop(columns="n_fields").round(5).to_string())
     print(f"{path}: {len(catalogue):,} fields")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
 
 
 if __name__ == "__main__":

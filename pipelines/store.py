@@ -23,23 +23,24 @@ from hpastack.store import (
     verify_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import USER_ERROR, command_parser, printable, run_command
+from pipelines._command import command_parser, printable, run_command
+from pipelines._help import USER_ERROR, CommandParser
 
 _LONGEST = 2000
 # Shown after a second.
 _bar = partial(tqdm, delay=1)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "store",
         "Say what stores hold (--info), read them from end to end and name what is wrong with "
         "them (--verify), or write one as a table for other programs (--export).",
-        "python -m pipelines.store texture --verify",
+        "texture --verify",
     )
     parser.add_argument(
-        "stores", nargs="*", metavar="NAME",
+        "stores", nargs="*", metavar="STORE",
         help="names of stores in features/, or files; all of the workspace if left out",
     )  # fmt: skip
     what = parser.add_mutually_exclusive_group()
@@ -50,16 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument(
         "--export",
         choices=EXPORTS,
-        help="write one as a table, which ingest takes back (NaN in scores only)",
+        metavar="AS",
+        help="write one as a table (%(choices)s), which ingest takes back (NaN in scores only)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE",
         help="with --export: the table (default: beside the store)",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     if args.to is not None and not args.export:
         raise InputError("--to goes with --export")
@@ -153,5 +156,10 @@ def _say(text: str) -> None:
     print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,33 +12,21 @@ import cv2
 from hpastack.errors import InputError
 from hpastack.synthetic import check_folder, contact_sheet, synthetic_dataset, write_dataset
 from pipelines._command import command_parser, run_command
+from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 
-def main(argv=None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
     parser = command_parser(
         "synthesize",
         "Draw labelled four-stain fields, with wells, near-duplicates and cell lines, and write "
         "them as the competition did: train/, test/, train.csv, sample_submission.csv. The truth "
         "of the test fields goes into test_truth.csv, wells and cell lines into groups.csv.",
-        "python -m pipelines.synthesize data/synthetic --train 800 --test 200 --size 256",
+        "data/synthetic --train 800 --test 200 --size 256",
     )
     parser.add_argument("folder", nargs="?", metavar="DIR", help="folder to make")
-    parser.add_argument("--train", type=int, default=800, metavar="N", help="training fields")
-    parser.add_argument("--test", type=int, default=200, metavar="N", help="test fields")
-    parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a field")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    add_options(parser, "--train", "--test", "--size", "--seed", train=800, test=200, size=256)
     parser.add_argument(
         "--tail", type=float, default=1.0, metavar="X",
         help="how uneven labels are: 1 the real long tail (default), 0 all alike",
@@ -59,10 +48,11 @@ def main(argv=None) -> int:
         "--contact-sheet", metavar="PNG",
         help="also draw a field of every label on one picture; alone, draw only that",
     )  # fmt: skip
-    return run_command(parser, _run, argv)
+    return parser
 
 
-def _run(args) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
     if args.folder is None and args.contact_sheet is None:
         raise InputError("nothing to do: name a folder to make, or --contact-sheet PNG")
     sheet = args.workspace / args.contact_sheet if args.contact_sheet else None
@@ -99,5 +89,10 @@ def _write_sheet(path: Path, sheet) -> None:
     os.replace(partial, path)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

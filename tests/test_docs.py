@@ -11,11 +11,14 @@ import pytest
 
 import hpastack as hs
 from hpastack.features.registry import FAMILIES
+from pipelines.__main__ import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"python -m pipelines\.(\w+)([^`\n]*)")
+_COMMAND = re.compile(
+    r"(?:python -m pipelines\.|(?:^|`)hpastack )([a-z]\w*)([^`\n]*)", re.MULTILINE
+)
 # An option where prose names one without its command.
 _OPTION = re.compile(r"(?<![\w`-])--[a-z][a-z-]*|(?<=`)--[a-z][a-z-]*")
 
@@ -37,26 +40,10 @@ def anchors(page):
     }
 
 
-class Known(Exception):
-    """Carries the options of a command out of its parser."""
-
-
-@pytest.fixture
-def options_of(monkeypatch):
-    """What gives the options that a command knows, without running it."""
-
-    def catch(parser, args=None, namespace=None):
-        raise Known({option for action in parser._actions for option in action.option_strings})
-
-    monkeypatch.setattr("argparse.ArgumentParser.parse_args", catch)
-
-    def options(command):
-        module = importlib.import_module(f"pipelines.{command}")
-        with pytest.raises(Known) as caught:
-            module.main([])
-        return caught.value.args[0]
-
-    return options
+def options_of(command):
+    """Return the options that a command knows."""
+    parser = importlib.import_module(f"pipelines.{command}").make_parser()
+    return {option for action in parser._actions for option in action.option_strings}
 
 
 def commands_of(page):
@@ -82,18 +69,23 @@ def test_links_resolve(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_commands_and_their_options_exist(page, options_of):
+def test_commands_and_their_options_exist(page):
     for command, options in commands_of(page):
         assert (ROOT / "pipelines" / f"{command}.py").is_file(), f"{page.name}: {command}"
         unknown = set(options) - options_of(command)
         assert not unknown, f"{page.name}: {command} {unknown}"
 
 
-def test_options_named_in_prose_exist(options_of):
-    commands = [
-        path.stem for path in (ROOT / "pipelines").glob("*.py") if not path.stem.startswith("_")
-    ]
-    known = set().union(*(options_of(command) for command in commands))
+def test_every_command_has_its_row_in_the_readme_and_its_example_in_the_guide():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `python -m pipelines\.(\w+)[^|]*` \| .+ \|$", readme, re.MULTILINE)
+    assert sorted(rows) == sorted(commands())
+    examples = "\n".join(fences(ROOT / "docs" / "guide.md", "bash"))
+    assert set(re.findall(r"python -m pipelines\.(\w+)", examples)) == set(commands())
+
+
+def test_options_named_in_prose_exist():
+    known = set().union(*(options_of(command) for command in ["__main__", *commands()]))
     for page in PAGES:
         # What stands in fences or behind a command is looked at above.
         text = _COMMAND.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))

@@ -81,5 +81,8 @@ def test_the_wheel_holds_two_packages_and_the_recipes_and_works_alone(tmp_path):
     # Found among the recipes that the wheel carries; the base install has no torch.
     run(python, "-m", "pipelines.extract", "features/intensity.yaml", "--set", "size=64")
     assert (tmp_path / "features" / "intensity.h5").is_file()
+    console = str(tmp_path / "venv" / "bin" / "hpastack")
+    assert run(console, "--version") == f"hpastack {hpastack.__version__}\n"
+    assert "intensity.h5 is up to date" in run(console, "extract", "intensity", "--set", "size=64")
     listed = run(python, "-m", "pip", "list")
     assert "torch" not in listed.split()
