@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpastack.errors import InputError
+import pandas as pd
+
+from hpastack.catalogue import read_catalogue, training_fields
+from hpastack.clusters import read_assignment
+from hpastack.errors import InputError, shorten
+from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.labels import HPA_2018, Vocabulary
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Name the places of a workspace; nothing is made or read.
+    """The places of a workspace, and what is read from them.
 
     Parameters
     ----------
@@ -127,6 +133,78 @@ class Workspace:
         if self.vocabulary_file.is_file():
             return Vocabulary.read(self.vocabulary_file)
         return HPA_2018
+
+    def read_catalogue(self) -> pd.DataFrame:
+        """Read the table of the fields.
+
+        Returns
+        -------
+        DataFrame
+            As `hpastack.read_catalogue` returns it.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is not a catalogue; the command that makes
+            it is named.
+        """
+        return read_catalogue(self.require(self.catalogue, "python -m pipelines.prepare IMAGES"))
+
+    def read_folds(self, catalogue: pd.DataFrame | None = None) -> FoldPlan:
+        """Read the fold plan.
+
+        Parameters
+        ----------
+        catalogue : DataFrame, optional
+            As `read_catalogue` returns it: the plan must be one of its training
+            fields and of their labels. If omitted, that is not checked.
+
+        Returns
+        -------
+        FoldPlan
+
+        Raises
+        ------
+        InputError
+            If there is none, or it was made for other fields or labels; the
+            command that makes it is named.
+        """
+        plan = read_fold_plan(self.require(self.folds, "python -m pipelines.cluster"))
+        if catalogue is not None:
+            train = training_fields(catalogue)
+            indicator = self.vocabulary().indicator(train["target"], allow_empty=True)
+            check_plan(plan, train.index, indicator)
+        return plan
+
+    def read_clusters(self, image_ids: Iterable[str]) -> pd.Series:
+        """Read the cluster of each of some fields.
+
+        Parameters
+        ----------
+        image_ids : iterable of str
+            Fields of the catalogue.
+
+        Returns
+        -------
+        Series of str
+            In the order of `image_ids`, which are its index.
+
+        Raises
+        ------
+        InputError
+            If there is no file of clusters, or it lacks a field; the command
+            that makes it is named.
+        """
+        place = self.require(self.clusters, "python -m pipelines.cluster")
+        clusters = read_assignment(place, "cluster")
+        ids = pd.Index(image_ids)
+        missing = ids.difference(clusters.index)
+        if len(missing):
+            raise InputError(
+                f"{place} lacks {len(missing)} fields of the catalogue: {shorten(missing)}; "
+                "run: python -m pipelines.cluster --overwrite"
+            )
+        return clusters.loc[ids]
 
     def require(self, path: Path, remedy: str) -> Path:
         """Return `path` if it is there.

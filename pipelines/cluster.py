@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.clusters import (
     PAIR_COLUMNS,
     clusters_from_keys,
@@ -121,10 +121,8 @@ def run(args: argparse.Namespace) -> None:
     n_splits = 5 if args.n_splits is None else args.n_splits
     MultilabelStratifiedGroupKFold(n_splits, balance=weights)  # refuses before any work
     settings = _settings(args, workspace)
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
-    )
-    train = catalogue[catalogue["split"] == "train"]
+    catalogue = workspace.read_catalogue()
+    train = training_fields(catalogue)
     if train.empty:
         raise InputError(f"{workspace.catalogue}: no training fields, so there is nothing to fold")
     vocabulary = workspace.vocabulary()

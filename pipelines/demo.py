@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit
 
 from hpastack.calibration import apply_thresholds, best_thresholds
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import test_fields, training_fields
 from hpastack.errors import InputError
 from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_average_precision, macro_f1
@@ -85,8 +85,8 @@ def _clear(root: Path, overwrite: bool) -> None:
 
 
 def _print_scores(workspace: Workspace, truth_file: Path) -> None:
-    catalogue = read_catalogue(workspace.catalogue)
-    train, test = (catalogue[catalogue["split"] == split] for split in ("train", "test"))
+    catalogue = workspace.read_catalogue()
+    train, test = training_fields(catalogue), test_fields(catalogue)
     truth = pd.read_csv(truth_file, dtype=str).set_index("Id")["Target"].loc[test.index]
     y_train, y_test = HPA_2018.indicator(train["target"]), HPA_2018.indicator(truth)
     with open_store(workspace.store(_CNN)) as store:

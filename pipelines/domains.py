@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
-from hpastack.clusters import read_assignment
+from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.files import package_versions, publish_text, published
 from hpastack.similarity import (
@@ -76,10 +75,8 @@ def run(args: argparse.Namespace) -> None:
         for path in outputs:
             if path.exists():
                 raise InputError(f"{path} exists; give --overwrite to replace it")
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
-    )
-    train_ids = catalogue.index[catalogue["split"] == "train"]
+    catalogue = workspace.read_catalogue()
+    train_ids = training_fields(catalogue).index
     clusters = _clusters(workspace, catalogue, needed=args.leave_one_out)
     compared = _compared(catalogue, args.compare)
     inputs = gather_label_free(
@@ -154,15 +151,7 @@ def _number(text: str) -> int | str:
 def _clusters(workspace: Workspace, catalogue: pd.DataFrame, needed: bool) -> pd.Series | None:
     if not workspace.clusters.is_file() and not needed:
         return None
-    path = workspace.require(workspace.clusters, "python -m pipelines.cluster")
-    clusters = read_assignment(path, "cluster")
-    missing = catalogue.index.difference(clusters.index)
-    if len(missing):
-        raise InputError(
-            f"{path} lacks {len(missing)} fields of the catalogue: {shorten(missing)}; "
-            "run: python -m pipelines.cluster --overwrite"
-        )
-    return clusters.loc[catalogue.index]
+    return workspace.read_clusters(catalogue.index)
 
 
 def _compared(catalogue: pd.DataFrame, wanted: list[str] | None) -> dict[str, pd.Series]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
 from hpastack.extraction import (
     Extraction,
@@ -76,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     workspace = Workspace(args.workspace)
     recipes = _recipes(args, workspace)
     shard = _shard(args)
-    place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
-    catalogue = read_catalogue(place).head(args.limit)
+    catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
     records = {recipe.name: _record(recipe, workspace) for recipe in recipes}
     if not args.overwrite:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import training_fields
 from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError, shorten
 from hpastack.fields import find_packed
-from hpastack.folds import check_plan, read_fold_plan
+from hpastack.folds import read_fold_plan
 from hpastack.labels import Vocabulary
 from hpastack.recipes import CnnRecipe, read_recipe
 from hpastack.store import open_store
@@ -80,9 +80,7 @@ def _finetune(
 ) -> None:  # fmt: skip
     from hpastack.cnn import finetune_folds, predict_store
 
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
-    )
+    catalogue = workspace.read_catalogue()
     vocabulary = workspace.vocabulary()
     folder, store_path = workspace.models / name, workspace.store(name)
     if store_path.exists() and not args.overwrite:
@@ -103,9 +101,7 @@ def _finetune(
     }  # fmt: skip
     plan = None
     if not args.predict_only:
-        plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
-        train = catalogue[catalogue["split"] == "train"]
-        check_plan(plan, train.index, vocabulary.indicator(train["target"], allow_empty=True))
+        plan = workspace.read_folds(catalogue)
         trained = finetune_folds(
             folder, catalogue, plan, vocabulary, settings, folds=args.folds,
             keep_seconds=args.keep_every, **options,
@@ -164,7 +160,7 @@ def _write_scores(
 ) -> None:
     from hpastack.cnn import PLAN, write_scores
 
-    training = catalogue[catalogue["split"] == "train"]
+    training = training_fields(catalogue)
     n_test = len(catalogue) - len(training)
     done = f"{len(training)} training and {n_test} test fields"
     if len(training):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import read_catalogue, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
@@ -229,7 +229,7 @@ def _training_of(image_ids, catalogue: pd.DataFrame | None) -> list[str]:
     """Return the training fields among some; all are, where there is no catalogue."""
     if catalogue is None:
         return list(image_ids)
-    training = catalogue.index[catalogue["split"] == "train"]
+    training = training_fields(catalogue).index
     given = pd.Index(image_ids)
     return list(given[given.isin(training)])
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.fields import find_packed, read_field
 from hpastack.files import published
-from hpastack.folds import FoldPlan, check_plan, read_fold_plan
+from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
 from hpastack.report.neighbour_sheet import neighbour_sheet
 from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_scores, unit_vectors
@@ -74,9 +74,7 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
-    )
+    catalogue = workspace.read_catalogue()
     if bool(args.stores) == bool(args.cnn):
         raise InputError("name stores to compare fields by, or a CNN with --cnn")
     if args.show:
@@ -109,11 +107,10 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     for path in outputs:
         if path.exists() and not args.overwrite:
             raise InputError(f"{path} exists; give --overwrite to replace it")
-    plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
+    plan = workspace.read_folds(catalogue)
     vocabulary = workspace.vocabulary()
-    train = catalogue[catalogue["split"] == "train"]
+    train = training_fields(catalogue)
     y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
-    check_plan(plan, train.index, y.to_numpy())
     if len(plan.split_clusters):
         raise InputError(
             f"{workspace.folds} splits {len(plan.split_clusters)} clusters, so that a near-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
 from hpastack.files import published
 from hpastack.labels import Vocabulary, write_submission
@@ -55,9 +55,7 @@ def run(args: argparse.Namespace) -> None:
     for path in (submission, table):
         if path.exists() and not args.overwrite:
             raise InputError(f"{path} exists; give --overwrite to replace it")
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare")
-    )
+    catalogue = workspace.read_catalogue()
     fields = catalogue if args.split == "all" else catalogue[catalogue["split"] == args.split]
     if fields.empty:
         raise InputError(f"the catalogue has no {args.split} fields")

@@ -25,7 +25,7 @@ from hpastack.catalogue import (
     fill_groups,
     join_groups,
     list_fields,
-    read_catalogue,
+    training_fields,
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
@@ -121,9 +121,8 @@ def run(args: argparse.Namespace) -> int:
         args.locations, args.channels,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
-    place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
     packed = pack_fields(
-        workspace.packed, read_catalogue(place), args.pack, threads=args.jobs,
+        workspace.packed, workspace.read_catalogue(), args.pack, threads=args.jobs,
         overwrite=args.overwrite,
     )  # fmt: skip
     print(
@@ -174,7 +173,7 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     else:
         changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
-    n_train = int((catalogue["split"] == "train").sum())
+    n_train = len(training_fields(catalogue))
     print(
         f"wrote {workspace.catalogue}: {n_train} training fields, "
         f"{len(catalogue) - n_train} test fields"

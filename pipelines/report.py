@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hpastack.catalogue import read_catalogue
+from hpastack.catalogue import training_fields
 from hpastack.errors import InputError
 from hpastack.folds import read_fold_plan
 from hpastack.report.stack_report import write_report
@@ -36,10 +36,8 @@ def run(args: argparse.Namespace) -> None:
     path = workspace.reports / f"{model.resolve().name}.html"
     if path.exists() and not args.overwrite:
         raise InputError(f"{path} exists; give --overwrite to replace it")
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare")
-    )
-    train = catalogue[catalogue["split"] == "train"]
+    catalogue = workspace.read_catalogue()
+    train = training_fields(catalogue)
     vocabulary = workspace.vocabulary()
     y = pd.DataFrame(vocabulary.indicator(train["target"]), train.index, list(vocabulary))
     clusters = None

@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+import pandas as pd
+
+from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
 from hpastack.extraction import handcrafted_columns
 from hpastack.recipes import (
@@ -55,7 +57,7 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
-    workspace.require(workspace.catalogue, "python -m pipelines.prepare")
+    catalogue = workspace.read_catalogue()
     stacks = args.stack or ["stack"]
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.route == "ordinary":
         for name in stacks:
-            _apply(workspace, name, args, shared, replace)
+            _apply(workspace, name, catalogue, args, shared, replace)
         return
     if args.route == "retrain":
         cnns = args.cnn or _cnn_recipes(workspace)
@@ -77,19 +79,24 @@ def run(args: argparse.Namespace) -> None:
         run_step("cluster", *shared, *replace)
         for cnn in cnns:
             run_step("finetune", cnn, "--device", args.device, *shared, *replace)
-        _extract_all(workspace, args, shared)
+        _extract_all(workspace, catalogue, args, shared)
     elif not workspace.folds.is_file():
-        run_step("cluster", *shared, *_without_images(workspace))
+        run_step("cluster", *shared, *_without_images(catalogue))
     run_step("stack", *stacks, *shared, *replace)
 
 
 def _apply(
-    workspace: Workspace, stack: str, args: argparse.Namespace, shared: list, replace: list
+    workspace: Workspace,
+    stack: str,
+    catalogue: pd.DataFrame,
+    args: argparse.Namespace,
+    shared: list,
+    replace: list,
 ) -> None:
     """Make the stores that the stack was fitted on, with what is stored; train nothing."""
     folder = workspace.models / stack
     workspace.require(folder / "stack.json", f"python -m pipelines.stack {stack}")
-    digest = catalogue_digest(read_catalogue(workspace.catalogue))
+    digest = catalogue_digest(catalogue)
     for name, made in read_manifest(folder)["record"]["stores"].items():
         recipe, path = made["recipe"], workspace.store(name)
         if (workspace.models / name / "cnn.json").is_file():
@@ -113,12 +120,14 @@ def _settings(recipe: dict) -> list[str]:
     return [key for key in recipe if key in model.model_fields and key != "type"]
 
 
-def _extract_all(workspace: Workspace, args: argparse.Namespace, shared: list) -> None:
+def _extract_all(
+    workspace: Workspace, catalogue: pd.DataFrame, args: argparse.Namespace, shared: list
+) -> None:
     if _own_recipes(workspace, "features"):
         run_step("extract", "--device", args.device, *shared)
         return
     # None of its own: those that come with the package and need no weights from the network.
-    digest = catalogue_digest(read_catalogue(workspace.catalogue))
+    digest = catalogue_digest(catalogue)
     recipes = [
         read_recipe(path, workspace, folder="features")
         for path in workspace_recipes(workspace, folder="features")
@@ -144,8 +153,8 @@ def _own_recipes(workspace: Workspace, folder: str) -> list[Path]:
     return sorted((workspace.root / folder).glob("*.yaml"))
 
 
-def _without_images(workspace: Workspace) -> list[str]:
-    has_images = (read_catalogue(workspace.catalogue)["red"] != "").any()
+def _without_images(catalogue: pd.DataFrame) -> list[str]:
+    has_images = (catalogue["red"] != "").any()
     return [] if has_images else ["--no-images"]
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpastack.catalogue import catalogue_digest, read_catalogue
+from hpastack.catalogue import catalogue_digest, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError
-from hpastack.folds import FoldPlan, check_plan, read_fold_plan
+from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import StackRecipe, read_recipe
 from hpastack.stack import (
@@ -79,14 +79,10 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     recipes = _read_recipes(args, workspace)
-    catalogue = read_catalogue(
-        workspace.require(workspace.catalogue, "python -m pipelines.prepare")
-    )
-    plan = read_fold_plan(workspace.require(workspace.folds, "python -m pipelines.cluster"))
+    catalogue = workspace.read_catalogue()
+    plan = workspace.read_folds(catalogue)
     vocabulary = workspace.vocabulary()
-    train = catalogue[catalogue["split"] == "train"]
-    test = catalogue[catalogue["split"] == "test"]
-    check_plan(plan, train.index, vocabulary.indicator(train["target"], allow_empty=True))
+    train, test = training_fields(catalogue), test_fields(catalogue)
     if args.no_submission:
         test = test.iloc[:0]
     elif test.empty:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError
 from hpastack.fields import stain_statistics
 from hpastack.files import published
@@ -34,11 +33,10 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
-    place = workspace.require(workspace.catalogue, "python -m pipelines.prepare IMAGES")
+    catalogue = workspace.read_catalogue().head(args.limit)
     path = workspace.stain_statistics
     if path.exists() and not args.overwrite:
         raise InputError(f"{path} exists; give --overwrite to replace it")
-    catalogue = read_catalogue(place).head(args.limit)
     table = stain_statistics(catalogue, args.size, threads=args.jobs)
     with published(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")

@@ -16,7 +16,14 @@ from hpastack.catalogue.collecting import (
 from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
 from hpastack.catalogue.groups import join_groups
 from hpastack.catalogue.hpa import fill_groups
-from hpastack.catalogue.table import COLUMNS, catalogue_digest, read_catalogue, write_catalogue
+from hpastack.catalogue.table import (
+    COLUMNS,
+    catalogue_digest,
+    read_catalogue,
+    test_fields,
+    training_fields,
+    write_catalogue,
+)
 from hpastack.catalogue.targets import correct_targets, read_targets
 
 __all__ = [
@@ -39,5 +46,7 @@ __all__ = [
     "list_fields",
     "read_catalogue",
     "read_targets",
+    "test_fields",
+    "training_fields",
     "write_catalogue",
 ]

@@ -74,6 +74,38 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
     return frame[[*COLUMNS, *groups]]
 
 
+def training_fields(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the training fields.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        As `read_catalogue` returns it.
+
+    Returns
+    -------
+    DataFrame
+        The rows whose ``split`` is "train", in their order.
+    """
+    return catalogue[catalogue["split"] == "train"]
+
+
+def test_fields(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the test fields.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+        As `read_catalogue` returns it.
+
+    Returns
+    -------
+    DataFrame
+        The rows whose ``split`` is "test", in their order.
+    """
+    return catalogue[catalogue["split"] == "test"]
+
+
 def write_catalogue(
     path: StrPath, catalogue: pd.DataFrame, workspace: StrPath | None = None
 ) -> None:

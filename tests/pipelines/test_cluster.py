@@ -356,7 +356,7 @@ def test_mistakes_are_named_and_leave_nothing(unpictured, capsys, monkeypatch, o
 
 def test_existing_output_is_refused_before_any_work(unpictured, capsys, monkeypatch):
     assert run(unpictured) == 0
-    monkeypatch.setattr(cluster, "read_catalogue", None)
+    monkeypatch.setattr("hpastack.workspace.read_catalogue", None)
     assert run(unpictured) == 2
     assert "clusters.csv exists; give --overwrite" in capsys.readouterr().err
 
