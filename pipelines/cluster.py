@@ -26,7 +26,7 @@ from hpastack.clusters import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
-from hpastack.files import publish_text, published
+from hpastack.files import publish_text, published, refuse_existing
 from hpastack.folds import (
     FoldPlan,
     FoldReport,
@@ -105,10 +105,8 @@ def run(args: argparse.Namespace) -> None:
     plot = workspace.reports / "folds.png"
     tables = [workspace.clusters, workspace.pairs, workspace.leaks, workspace.disagreements]
     outputs = [*tables, workspace.folds, plot]
-    if not args.overwrite:
-        for path in outputs:
-            if path.exists():
-                raise InputError(f"{path} exists; give --overwrite to replace it")
+    for path in outputs:
+        refuse_existing(path, args.overwrite)
     if args.accept_split_clusters and args.folds is None:
         raise InputError("--accept-split-clusters goes with --folds CSV")
     weights = dict(args.balance)

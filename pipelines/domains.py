@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
-from hpastack.files import package_versions, publish_text, published
+from hpastack.files import package_versions, publish_text, published, refuse_existing
 from hpastack.similarity import (
     AdversarialCheck,
     adversarial_check,
@@ -71,10 +71,8 @@ def run(args: argparse.Namespace) -> None:
     record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
     tables = [workspace.domains, workspace.train_weights, workspace.adversarial_columns]
     outputs = [*tables, workspace.domain_folds, record_path, plot]
-    if not args.overwrite:
-        for path in outputs:
-            if path.exists():
-                raise InputError(f"{path} exists; give --overwrite to replace it")
+    for path in outputs:
+        refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
     train_ids = training_fields(catalogue).index
     clusters = _clusters(workspace, catalogue, needed=args.leave_one_out)

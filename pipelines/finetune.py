@@ -13,6 +13,7 @@ from hpastack.catalogue import training_fields
 from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError, shorten
 from hpastack.fields import find_packed
+from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
 from hpastack.labels import Vocabulary
 from hpastack.recipes import CnnRecipe, read_recipe
@@ -89,7 +90,7 @@ def _finetune(
         # Before the first process writes them.
         processes.wait()
         if not lacks_scores:
-            raise InputError(f"{store_path} exists; give --overwrite to replace it")
+            refuse_existing(store_path, args.overwrite)
         if processes.is_first:
             _write_scores(folder, store_path, catalogue, vocabulary)
         return

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpastack.catalogue import read_catalogue, training_fields
 from hpastack.errors import InputError, shorten
+from hpastack.files import refuse_existing
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
     KINDS,
@@ -81,8 +82,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
     check_store_name(args.name)
-    if path.exists() and not args.overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, args.overwrite)
     if args.folds and args.kind != "out_of_fold":
         raise InputError("--folds goes with --kind out_of_fold")
     if args.max is not None and args.max <= 0:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.fields import find_packed, read_field
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
 from hpastack.report.neighbour_sheet import neighbour_sheet
@@ -105,8 +105,7 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     check_store_name(name)
     outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
     for path in outputs:
-        if path.exists() and not args.overwrite:
-            raise InputError(f"{path} exists; give --overwrite to replace it")
+        refuse_existing(path, args.overwrite)
     plan = workspace.read_folds(catalogue)
     vocabulary = workspace.vocabulary()
     train = training_fields(catalogue)
@@ -188,8 +187,7 @@ def _write(
 
 def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
     path = workspace.reports / "neighbours.png"
-    if path.exists() and not args.overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, args.overwrite)
     unknown = [image_id for image_id in args.show if image_id not in catalogue.index]
     if unknown:
         raise InputError(f"--show: the catalogue has no field {shorten(unknown)}")

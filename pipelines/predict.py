@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
     gather_stores,
@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> None:
     submission = workspace.submissions / f"{name}.csv"
     table = workspace.submissions / f"{name}_probabilities.csv"
     for path in (submission, table):
-        if path.exists() and not args.overwrite:
-            raise InputError(f"{path} exists; give --overwrite to replace it")
+        refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
     fields = catalogue if args.split == "all" else catalogue[catalogue["split"] == args.split]
     if fields.empty:

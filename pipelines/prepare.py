@@ -30,7 +30,7 @@ from hpastack.catalogue import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import BadField, check_fields, pack_fields, parse_channels
-from hpastack.files import publish_text
+from hpastack.files import publish_text, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, printable, run_command
@@ -135,12 +135,12 @@ def run(args: argparse.Namespace) -> int:
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     changes_file = workspace.data / "changes.csv"
     # Not for the changes alone: a run killed before its catalogue was written leaves them.
-    _refuse_existing([workspace.catalogue], args.overwrite)
+    refuse_existing(workspace.catalogue, args.overwrite)
     vocabulary = workspace.vocabulary()
     if args.vocabulary is not None:
         vocabulary = Vocabulary.read(args.vocabulary)
         if vocabulary != workspace.vocabulary():
-            _refuse_existing([workspace.vocabulary_file], args.overwrite)
+            refuse_existing(workspace.vocabulary_file, args.overwrite)
     _refuse_unwritable(workspace.data)
 
     fields, changes = _collect(args, vocabulary)
@@ -268,12 +268,6 @@ def _name(place: Path) -> str:
 
 def _describe(bad: BadField) -> str:
     return f"field {bad.image_id}: " + (f"{bad.file}: " if bad.file else "") + bad.reason
-
-
-def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise InputError(f"{there[0]} exists already; --overwrite replaces it")
 
 
 def _refuse_unwritable(folder: Path) -> None:

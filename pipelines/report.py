@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hpastack.catalogue import training_fields
-from hpastack.errors import InputError
+from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
 from hpastack.report.stack_report import write_report
 from hpastack.workspace import Workspace
@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     model = args.model if args.model.is_dir() else workspace.root / args.model
     path = workspace.reports / f"{model.resolve().name}.html"
-    if path.exists() and not args.overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
     train = training_fields(catalogue)
     vocabulary = workspace.vocabulary()

@@ -12,6 +12,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
 from hpastack.extraction import handcrafted_columns
+from hpastack.files import refuse_existing
 from hpastack.recipes import (
     CnnRecipe,
     EmbeddingRecipe,
@@ -61,8 +62,7 @@ def run(args: argparse.Namespace) -> None:
     stacks = args.stack or ["stack"]
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
-        if submission.exists() and not args.overwrite:
-            raise InputError(f"{submission} exists; give --overwrite to replace it")
+        refuse_existing(submission, args.overwrite)
     shared = ["--workspace", workspace.root]
     if args.jobs:
         shared += ["--jobs", args.jobs]

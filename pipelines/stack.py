@@ -11,6 +11,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError
+from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import StackRecipe, read_recipe
@@ -154,8 +155,8 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
             raise InputError(f"two recipes are called {recipe.name}; outputs are named after them")
         check_replaceable(workspace.models / recipe.name, args.overwrite)
         submission = workspace.submissions / f"{recipe.name}.csv"
-        if not args.no_submission and submission.exists() and not args.overwrite:
-            raise InputError(f"{submission} exists; give --overwrite to replace it")
+        if not args.no_submission:
+            refuse_existing(submission, args.overwrite)
         recipes[recipe.name] = recipe.settings
     return recipes
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from hpastack.errors import InputError
 from hpastack.fields import stain_statistics
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -35,8 +34,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     catalogue = workspace.read_catalogue().head(args.limit)
     path = workspace.stain_statistics
-    if path.exists() and not args.overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, args.overwrite)
     table = stain_statistics(catalogue, args.size, threads=args.jobs)
     with published(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from hpastack.errors import InputError
+from hpastack.files import refuse_existing
 from hpastack.synthetic import check_folder, contact_sheet, synthetic_dataset, write_dataset
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -56,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
     if args.folder is None and args.contact_sheet is None:
         raise InputError("nothing to do: name a folder to make, or --contact-sheet PNG")
     sheet = args.workspace / args.contact_sheet if args.contact_sheet else None
-    if sheet is not None and sheet.exists() and not args.overwrite:
-        raise InputError(f"{sheet}: exists; choose another name or add --overwrite")
+    if sheet is not None:
+        refuse_existing(sheet, args.overwrite)
     if args.folder is not None:
         folder = args.workspace / args.folder
         check_folder(folder, overwrite=args.overwrite)

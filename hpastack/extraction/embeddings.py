@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hpastack.extraction.engine import WHOLE, Extraction, _refuse_existing, extract
+from hpastack.extraction.engine import WHOLE, Extraction, extract
 from hpastack.fields import Outcomes, PackedFields, stream_outcomes
-from hpastack.files import sha256
+from hpastack.files import refuse_existing, sha256
 from hpastack.parallel import Shard, cpu_budget, one_thread_each
 
 
@@ -85,7 +85,7 @@ def extract_embeddings(
         installed, or there is no such device.
     """
     path = Path(path)
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     # Not above: hand-crafted features are measured without torch.
     from hpastack.backbones import (
         choose_device,

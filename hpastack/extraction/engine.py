@@ -21,7 +21,7 @@ from tqdm import tqdm
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError, shorten
 from hpastack.fields import Outcome, Outcomes
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.parallel import Shard
 from hpastack.store import StoreHeader, StoreWriter
 
@@ -63,11 +63,6 @@ class Extraction:
     n_missing: int = 0
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
-
-
 def extract(
     path: Path,
     catalogue: pd.DataFrame,
@@ -87,7 +82,7 @@ def extract(
     """Stream a catalogue through `measure` (rows -> one outcome per row, in order) into a store."""
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     header = StoreHeader(
         kind=kind, content="features", columns=columns, recipe=dict(record),
         made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,

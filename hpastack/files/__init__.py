@@ -9,6 +9,7 @@ from hpastack.files.publishing import (
     publish_text,
     published,
     put_in_place,
+    refuse_existing,
     remove,
 )
 from hpastack.files.tables import (
@@ -34,6 +35,7 @@ __all__ = [
     "put_in_place",
     "read_id_table",
     "read_text_table",
+    "refuse_existing",
     "remove",
     "sha256",
     "take_rows",

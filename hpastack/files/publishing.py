@@ -56,6 +56,28 @@ def publish_text(path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
+def refuse_existing(path, overwrite: bool, note: str = "") -> None:
+    """Raise an error if output exists that may not be replaced.
+
+    Parameters
+    ----------
+    path : path-like
+        A file or folder that is to be written.
+    overwrite : bool
+        Whether it may be replaced.
+    note : str, default=""
+        What is to be said of what exists, such as "of other fields".
+
+    Raises
+    ------
+    InputError
+        If it exists and `overwrite` is false.
+    """
+    if not overwrite and Path(path).exists():
+        what = f"exists, {note}" if note else "exists"
+        raise InputError(f"{path} {what}; pass overwrite=True (on the command line: --overwrite)")
+
+
 def put_in_place(finished: Path, path: Path) -> None:
     """Rename a finished file or folder to its place, replacing what stands there.
 

@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.stack import StackClassifier, load_stack, read_manifest
 
@@ -76,8 +76,7 @@ def write_report(
     from hpastack.report.figures import OutOfFold
 
     stack_folder, path = Path(stack_folder), Path(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, overwrite)
     manifest, stack = read_manifest(stack_folder), load_stack(stack_folder)
     y = _true_labels(stack_folder, stack, targets)
     cluster = None if clusters is None else _true_clusters(stack_folder, stack, y, clusters)

@@ -19,7 +19,7 @@ from hpastack import __version__
 from hpastack.boosting import LIBRARIES, check_lightgbm_text, library
 from hpastack.calibration import Calibration
 from hpastack.errors import InputError, shorten
-from hpastack.files import package_versions, published
+from hpastack.files import package_versions, published, refuse_existing
 from hpastack.folds import fold_digest
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack.classifier import StackClassifier
@@ -298,8 +298,7 @@ def check_replaceable(path, overwrite: bool) -> None:
     if path.is_dir() and not (path / _MANIFEST).is_file() and any(path.iterdir()):
         names = shorten(sorted(p.name for p in path.iterdir()), 3)
         raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
-    if not overwrite:
-        raise InputError(f"{path} exists; give --overwrite to replace it")
+    refuse_existing(path, overwrite)
 
 
 def _set_record(fitted: Fitted) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError
-from hpastack.files import published
+from hpastack.files import published, refuse_existing
 from hpastack.parallel import Progress, silent
 from hpastack.store.reading import Store, open_store
 
@@ -71,8 +71,7 @@ def export_store(
         for file in [*files, target]:
             # Several tables of one store share its folds.
             is_same = file in files and file.is_file() and file.read_bytes() == files[file].encode()
-            if file.exists() and not overwrite and not is_same:
-                raise InputError(f"{file} exists; give --overwrite to replace it")
+            refuse_existing(file, overwrite or is_same)
         blocks = list(store._blocks_of_rows())
         with published(target) as temporary:
             desc = f"export {store.name}"

@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import disk_guard, fixed_strings, flush_folder, package_versions
+from hpastack.files import (
+    disk_guard,
+    fixed_strings,
+    flush_folder,
+    package_versions,
+    refuse_existing,
+)
 from hpastack.store.header import MAX_MEMBERS, PREDICTIONS, content_digest, row_checksum
 from hpastack.store.parts import Part, PartFolder
 from hpastack.store.reading import open_store
@@ -74,8 +80,7 @@ class StoreWriter:
             self._is_test[self.fold == -1] = True
         self.n_members = n_members
         self._check_n_members()
-        if self.path.exists() and not overwrite:
-            raise InputError(f"{self.path} exists; give --overwrite to replace it")
+        refuse_existing(self.path, overwrite)
         if self.path.is_dir():
             raise InputError(f"{self.path} is a folder; remove it, or choose another name")
         self.block_size = block_size

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS
+from hpastack.files import refuse_existing
 from hpastack.synthetic.dataset import SyntheticDataset
 from hpastack.synthetic.fields import draw_field
 
@@ -118,8 +119,7 @@ def check_folder(folder, *, overwrite: bool) -> None:
             f"{folder}: exists and was not written by synthesize (no {ORIGIN} in it), "
             "so it is not replaced; choose another folder"
         )
-    if not overwrite:
-        raise InputError(f"{folder}: exists; choose another folder or overwrite it")
+    refuse_existing(folder, overwrite)
 
 
 def _write_tables(folder, dataset):

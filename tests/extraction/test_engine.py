@@ -349,7 +349,7 @@ def test_existing_store_is_refused_before_work_starts(catalogue, tmp_path, monke
     made = extract_features(tmp_path / "set.h5", catalogue, FAMILIES, **OPTIONS)
     stop_after(monkeypatch, 0, AssertionError)
     for extract, what in ((extract_features, FAMILIES), (extract_embeddings, "no_such_backbone")):
-        with pytest.raises(InputError, match="set.h5 exists; give --overwrite"):
+        with pytest.raises(InputError, match="set.h5 exists; pass overwrite=True"):
             extract(made.path, catalogue, what, **OPTIONS)
 
 

@@ -358,7 +358,7 @@ def test_existing_output_is_refused_before_any_work(unpictured, capsys, monkeypa
     assert run(unpictured) == 0
     monkeypatch.setattr("hpastack.workspace.read_catalogue", None)
     assert run(unpictured) == 2
-    assert "clusters.csv exists; give --overwrite" in capsys.readouterr().err
+    assert "clusters.csv exists; pass overwrite=True" in capsys.readouterr().err
 
 
 def test_needs_a_catalogue_with_training_fields(tmp_path, capsys):

@@ -83,7 +83,7 @@ def test_the_same_bytes_again_and_nothing_left_of_the_run_before(workspace, caps
     data = workspace / "data"
     first = {path.name: path.read_bytes() for path in data.iterdir()}
     assert run(workspace) == 2
-    assert "exists; give --overwrite" in capsys.readouterr().err
+    assert "exists; pass overwrite=True" in capsys.readouterr().err
     assert run(workspace, "--leave-one-out", "--overwrite") == 0
     assert {path.name: path.read_bytes() for path in data.iterdir()} == first
     assert run(workspace, "--overwrite") == 0

@@ -60,7 +60,7 @@ def test_scores_are_out_of_fold_and_the_stack_takes_them(workspace, capsys):
 
     before = workspace.store("neighbours").read_bytes()
     assert neighbours.main(at(workspace, "intensity", "--n-neighbours", "5")) == 2
-    assert "give --overwrite" in capsys.readouterr().err
+    assert "pass overwrite=True" in capsys.readouterr().err
     again = at(workspace, "intensity", "--n-neighbours", "5", "--overwrite")
     assert neighbours.main(again) == 0
     assert workspace.store("neighbours").read_bytes() == before

@@ -80,7 +80,7 @@ def test_an_existing_catalogue_is_kept_without_overwrite(folder, run, workspace)
     run(folder)
     before = workspace.catalogue.read_bytes()
     (folder / "train" / "a_red.png").unlink()
-    assert_refused(run(folder), "catalogue.csv exists already; --overwrite replaces it")
+    assert_refused(run(folder), "catalogue.csv exists; pass overwrite=True")
     assert workspace.catalogue.read_bytes() == before
     draw_field(folder / "train", "a", side=32)
     assert run(folder, "--overwrite")[0] == 0
@@ -235,7 +235,7 @@ def test_downloads_of_hpa_with_names_of_places(folder, run, workspace, tmp_path)
         ["a", "labels", f"corrected after {tmp_path / 'fix.csv'}", "", "1", "25"],
     ]
     before = workspace.catalogue.read_bytes()
-    assert_refused(run(*command), "catalogue.csv exists already")
+    assert_refused(run(*command), "catalogue.csv exists; ")
     assert workspace.catalogue.read_bytes() == before
 
     (tmp_path / "names.csv").write_text("name,label\nmidbody,Cytokinetic bridge\n")
@@ -378,7 +378,9 @@ class TestPack:
         before = workspace.packed.stat().st_mtime_ns
         assert run("--pack", 16)[0] == 0
         assert workspace.packed.stat().st_mtime_ns == before
-        assert_refused(run("--pack", 12), "fields.h5 exists", "--overwrite replaces it")
+        assert_refused(
+            run("--pack", 12), "fields.h5 exists, of other", "(on the command line: --overwrite)"
+        )
         assert run("--pack", 12, "--overwrite")[0] == 0
         assert PackedFields(workspace.packed).size == 12
 

@@ -49,7 +49,9 @@ def test_it_writes_one_page_and_keeps_it_unless_asked(workspace, capsys):
 
     path.write_text("mine")
     assert call(workspace, workspace / "models" / "stack") == 2
-    assert capsys.readouterr().err.endswith("exists; give --overwrite to replace it\n")
+    assert capsys.readouterr().err.endswith(
+        "exists; pass overwrite=True (on the command line: --overwrite)\n"
+    )
     assert path.read_text() == "mine"
     assert call(workspace, "models/stack", "--overwrite") == 0
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -41,7 +41,7 @@ def test_it_writes_and_prints_the_table(workspace, capsys):
     assert list(table.index) == list(STAINS)
     assert f"{table['mean']['green']:.5f}".rstrip("0") in out
     assert run(workspace, "--limit", "2") == 2
-    assert "exists; give --overwrite" in capsys.readouterr().err
+    assert "exists; pass overwrite=True" in capsys.readouterr().err
     assert run(workspace, "--limit", "2", "--size", "16", "--overwrite") == 0
     smaller = pd.read_csv(path, index_col="stain")
     assert set(smaller["n_fields"]) == {2} and (smaller["sd"] < table["sd"]).all()

@@ -129,7 +129,7 @@ def test_nan_that_ingest_will_not_take_back_is_said(workspace, capsys):
 def test_nothing_is_replaced_unless_told_so(workspace, capsys):
     assert run(workspace, "s", "--export", "csv") == 0
     assert run(workspace, "s", "--export", "csv") == 2
-    assert "s.csv exists; give --overwrite" in capsys.readouterr().err
+    assert "s.csv exists; pass overwrite=True" in capsys.readouterr().err
     assert run(workspace, "s", "--export", "csv", "--overwrite") == 0
 
 

@@ -28,7 +28,7 @@ def test_an_existing_data_set_is_replaced_only_with_overwrite(tmp_path, capsys):
     assert main([str(folder), *SMALL, "--seed", "1"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"{folder}: exists" in error
+    assert f"{folder} exists; " in error
     assert (folder / "train.csv").read_bytes() == before
     assert main([str(folder), *SMALL, "--seed", "1", "--overwrite"]) == 0
     assert (folder / "train.csv").read_bytes() != before

@@ -124,7 +124,7 @@ def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
     folder, y, _ = made
     path = tmp_path / "tiny.html"
     path.write_text("mine")
-    with pytest.raises(InputError, match=r"tiny\.html exists; give --overwrite"):
+    with pytest.raises(InputError, match=r"tiny\.html exists; pass overwrite=True"):
         write_report(folder, y, path)
     assert path.read_text() == "mine"
 

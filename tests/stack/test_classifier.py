@@ -207,7 +207,7 @@ def test_save_and_load(fitted, tmp_path):
         assert store.kind == "out_of_fold" and store.fold.tolist() == fitted.fold_.tolist()
     suffixes = {file.suffix for file in path.rglob("*") if file.is_file()}
     assert suffixes == {".json", ".txt", ".ubj", ".h5", ".csv"}
-    with pytest.raises(InputError, match="give --overwrite"):
+    with pytest.raises(InputError, match="pass overwrite=True"):
         fitted.save(path)
     fitted.save(path, overwrite=True)
 

@@ -108,7 +108,7 @@ def test_a_damaged_part_is_made_again(tmp_path):
 
 def test_existing_store_is_refused_and_replaced_only_at_the_end(tmp_path):
     path = write_store(tmp_path / "set.h5", HEADER, IDS, VALUES)
-    with pytest.raises(InputError, match="exists; give --overwrite"):
+    with pytest.raises(InputError, match="exists; pass overwrite=True"):
         write_store(path, HEADER, IDS, VALUES)
     writer = StoreWriter(path, HEADER, IDS, overwrite=True)
     with open_store(path) as store:

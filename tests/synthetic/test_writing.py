@@ -79,7 +79,7 @@ def test_an_existing_folder_is_refused_and_only_its_own_kind_is_replaced(dataset
     write_dataset(folder, dataset)  # empty: nothing to lose
     before = contents(folder)
     other = synthetic_dataset(2, 0, size=32, duplicates=0)
-    with pytest.raises(InputError, match="exists; choose another folder or overwrite"):
+    with pytest.raises(InputError, match="exists; pass overwrite=True"):
         write_dataset(folder, other)
     assert contents(folder) == before
     write_dataset(folder, other, overwrite=True)

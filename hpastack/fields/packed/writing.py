@@ -22,7 +22,7 @@ from hpastack.fields.packed.reading import FORMAT, VERSION, PackedFields
 from hpastack.fields.paths import Row, stain_rows
 from hpastack.fields.reading import read_square
 from hpastack.fields.stains import STAINS
-from hpastack.files import disk_guard, fixed_strings, flush
+from hpastack.files import disk_guard, fixed_strings, flush, refuse_existing
 from hpastack.parallel import cpu_budget, in_threads
 
 #: Largest part of its size that a field may have when compressed for that to pay. Inflating takes
@@ -81,10 +81,7 @@ def pack_fields(
         found = _if_same(path, catalogue, size)
         if found is not None:
             return found
-        if not overwrite:
-            raise InputError(
-                f"{path} exists, of other fields or another size; --overwrite replaces it"
-            )
+        refuse_existing(path, overwrite, "of other fields or another size")
     _refuse_without_images(catalogue)
     is_compressed = _pays(catalogue, size)
     with disk_guard(path.parent, _ROOM):
