@@ -40,6 +40,7 @@ from hpastack.folds import (
     write_fold_plan,
 )
 from hpastack.recipes import DuplicatesRecipe, read_recipe
+from hpastack.report.console import clusters_text, folds_text
 from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -148,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
     if alike != grouped:
         labelled_alike = clusters_from_keys(catalogue.index, links, columns[alike])
     disagreements = label_disagreements(labelled_alike, catalogue)
-    _print_clusters(clusters, pairs, disagreements)
+    print(clusters_text(clusters, pairs, disagreements))
     _warn_of_giants(clusters, links, columns[grouped])
     if imported is None:
         plan = make_fold_plan(
@@ -162,7 +163,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     fold = plan.frame["fold"].to_numpy()
     report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
-    _print_folds(report, fold)
+    print(folds_text(report, fold))
     twins = leaks(pairs, catalogue)
     print(f"{twins['image_id'].nunique()} test fields have a twin with known labels")
 
@@ -270,20 +271,6 @@ def _with_listed(found: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([found, listed[~keys[1].isin(keys[0])]], ignore_index=True)
 
 
-def _print_clusters(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.DataFrame) -> None:
-    sizes = clusters.value_counts()
-    print(
-        f"{len(pairs)} pairs of near-duplicates; {len(sizes)} clusters of {len(clusters)} fields, "
-        f"the largest ({sizes.index[0]}) with {sizes.iloc[0]}"
-    )
-    if len(disagreements):
-        n_clusters = disagreements["cluster"].nunique()
-        print(
-            f"in {n_clusters} clusters the labels of training fields disagree: "
-            f"{shorten(disagreements['cluster'].unique())} (data/disagreements.csv)"
-        )
-
-
 def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFrame) -> None:
     sizes = clusters.value_counts()
     for cluster, size in sizes[sizes > max(1, _GIANT_SHARE * len(clusters))].items():
@@ -300,15 +287,6 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
             print(f"  {name}: without it {link.n_split_off} fields fall off", file=sys.stderr)
         if weakest.empty:
             print("  many links; no single one", file=sys.stderr)
-
-
-def _print_folds(report: FoldReport, fold: np.ndarray) -> None:
-    sizes, measures = np.bincount(fold), report.measures
-    print(
-        f"{len(sizes)} folds of {sizes.min()} to {sizes.max()} fields; positives of a label "
-        f"differ from an equal share by {measures['relative_deviation']:.2%} on average "
-        f"(no folds of these clusters can do better than {measures['lower_bound']:.2%})"
-    )
 
 
 def _write_plot(report: FoldReport, path: Path) -> str:

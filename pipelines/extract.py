@@ -15,11 +15,11 @@ from hpastack.extraction import (
     Extraction,
     extract_embeddings,
     extract_features,
-    handcrafted_columns,
-    weights_record,
+    store_record,
+    store_state,
 )
 from hpastack.features import feature_columns
-from hpastack.fields import find_packed, read_stain_statistics
+from hpastack.fields import find_packed
 from hpastack.parallel import BACKENDS, Shard, backend, environment_shard
 from hpastack.recipes import (
     EmbeddingRecipe,
@@ -29,7 +29,6 @@ from hpastack.recipes import (
     read_recipe,
     workspace_recipes,
 )
-from hpastack.store import is_current, open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     shard = _shard(args)
     catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
-    records = {recipe.name: _record(recipe, workspace) for recipe in recipes}
+    records = {recipe.name: store_record(recipe.record(), workspace.root) for recipe in recipes}
     if not args.overwrite:
         recipes = [
             recipe
@@ -163,44 +162,24 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
 
 
-def _record(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
-    """Return what the store keeps of its recipe."""
-    record = recipe.record()
-    if isinstance(recipe.settings, EmbeddingRecipe):
-        record |= weights_record(recipe.settings.weights)
-        statistics = _statistics(recipe.settings, workspace)
-        if statistics is not None:
-            record["stain_statistics"] = {stain: list(pair) for stain, pair in statistics.items()}
-    return record
-
-
-def _statistics(
-    settings: EmbeddingRecipe, workspace: Workspace
-) -> dict[str, tuple[float, float]] | None:
-    if settings.statistics is None:
-        return None
-    return read_stain_statistics(workspace.root / settings.statistics)
-
-
 def _is_wanted(
     recipe: Recipe, record: dict[str, Any], made_from: str, workspace: Workspace, named: bool
 ) -> bool:
     """Say whether a store is to be made; refuse to replace what was not asked to be replaced."""
     path = workspace.store(recipe.name)
-    if not path.exists():
+    state = store_state(path, record, made_from)
+    if state == "missing":
         return True
-    current = is_current(path, record, made_from, handcrafted_columns(record))
     if named:
-        state = "is up to date" if current else "is there, though out of date"
-        raise InputError(f"{path} {state}; give --overwrite to make it again")
-    if current:
+        found = "is up to date" if state == "current" else "is there, though out of date"
+        raise InputError(f"{path} {found}; give --overwrite to make it again")
+    if state == "current":
         print(f"{path} is up to date")
         return False
-    with open_store(path) as store:
-        if store.recipe.get("name") != recipe.name or store.recipe.get("type") != record["type"]:
-            raise InputError(
-                f"{path} was not made by {recipe.path}; rename one of them, or give --overwrite"
-            )
+    if state == "other":
+        raise InputError(
+            f"{path} was not made by {recipe.path}; rename one of them, or give --overwrite"
+        )
     print(f"{path} is out of date and is made again")
     return True
 
@@ -225,9 +204,11 @@ def _make(
     }
     if isinstance(settings, HandcraftedRecipe):
         return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
-    options = settings.model_dump(exclude={"type"}) | {
-        "statistics": _statistics(settings, workspace)
-    }
+    options = settings.model_dump(exclude={"type"})
+    if settings.statistics is not None:
+        options["statistics"] = {
+            stain: tuple(pair) for stain, pair in record["stain_statistics"].items()
+        }
     packed = find_packed(workspace.packed)
     return extract_embeddings(
         path, catalogue, **options, packed=packed, device=args.device, **shared

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
-from hpastack.extraction import handcrafted_columns
+from hpastack.extraction import store_record, store_state
 from hpastack.files import refuse_existing
 from hpastack.recipes import (
     CnnRecipe,
@@ -22,7 +22,6 @@ from hpastack.recipes import (
     workspace_recipes,
 )
 from hpastack.stack import read_manifest
-from hpastack.store import is_current
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -104,7 +103,7 @@ def _apply(
                 "finetune", name, "--predict-only", "--overwrite", "--device", args.device, *shared
             )
         elif recipe.get("type") in ("handcrafted", "embedding"):
-            if not is_current(path, recipe, digest, handcrafted_columns(recipe)):
+            if store_state(path, recipe, digest) != "current":
                 settings = [f"--set={key}={json.dumps(recipe[key])}" for key in _settings(recipe)]
                 run_step(
                     "extract", name, *settings, "--overwrite", "--device", args.device, *shared
@@ -136,8 +135,8 @@ def _extract_all(
     for recipe in recipes:
         if not isinstance(recipe.settings, HandcraftedRecipe) or recipe.name in contained:
             continue
-        path, record = workspace.store(recipe.name), recipe.record()
-        if not is_current(path, record, digest, handcrafted_columns(record)):
+        record = store_record(recipe.record(), workspace.root)
+        if store_state(workspace.store(recipe.name), record, digest) != "current":
             run_step("extract", recipe.name, "--overwrite", *shared)
 
 

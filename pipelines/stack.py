@@ -15,8 +15,8 @@ from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import StackRecipe, read_recipe
+from hpastack.report.console import scores_text
 from hpastack.stack import (
-    SCORES,
     StackClassifier,
     StackInputs,
     check_replaceable,
@@ -35,14 +35,6 @@ from pipelines._help import CommandParser
 
 # Keys of the recipe that are no parameters of the estimator.
 _OTHER_KEYS = ("type", "cnns", "features", "accept_fold_plans", "prior_shift", "seed")
-
-_TITLES = {
-    "macro_f1": "macro F1",
-    "macro_ap": "macro average precision",
-    "ece": "calibration error",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-}
 
 
 def make_parser() -> CommandParser:
@@ -129,7 +121,9 @@ def run(args: argparse.Namespace) -> None:
         }
         folder = workspace.models / name
         save_stack(stack, folder, record=record, overwrite=args.overwrite)
-        _print_scores(stack, inputs)
+        print(scores_text(stack))
+        for note in inputs.notes:
+            print(f"note: {note}")
         if args.explain:
             seen, new = inputs.table.loc[train.index], inputs.table.loc[test.index]
             for path in write_explanations(stack, seen, new, workspace.reports / name):
@@ -220,42 +214,6 @@ def _apply_leaks(
         "predicts. The cross-validated scores know nothing of this."
     )
     return replaced
-
-
-def _print_scores(stack: StackClassifier, inputs: StackInputs) -> None:
-    start = "consensus" if stack.cnns else "prior"
-    shown = ["positives", f"{start}_f1", *(f"{name}_f1" for name in stack.boosters), "stack_f1",
-             f"{start}_ap", "stack_ap", "booster_weight", "threshold"]  # fmt: skip
-    table = stack.label_table_[shown].round(3).astype(str)
-    low, high = stack.label_table_["threshold_low"], stack.label_table_["threshold_high"]
-    if stack.n_bootstrap:
-        table["95 %"] = [f"{a:.2f}-{b:.2f}" for a, b in zip(low, high)]
-    table["predicted"] = stack.label_table_["predicted"]
-    with pd.option_context("display.width", 160, "display.max_columns", None):
-        print(table.to_string())
-        print("\nout of fold, thresholds chosen out of fold:")
-        print(stack.comparison_.to_string(float_format="{:.4f}".format))
-    found = stack.cv_results_
-    print()
-    for name in SCORES:
-        print(
-            f"{_TITLES[name]}: {found[name]:.4f}{_interval(found, name)} "
-            f"(naive: {found[f'naive_{name}']:.4f})"
-        )
-    for name in ("macro_f1", "macro_ap"):
-        gain = f"gain_{name}"
-        print(f"over the {start}, {_TITLES[name]}: {found[gain]:+.4f}{_interval(found, gain)}")
-    if stack.tuning_ is not None:
-        taken = stack.tuning_[stack.tuning_["chosen_for"].map(len) > 0]
-        print("\nsettings of the trees that were taken:")
-        print(taken.drop(columns="fold_losses").to_string(index=False))
-    for note in inputs.notes:
-        print(f"note: {note}")
-
-
-def _interval(found: dict, name: str) -> str:
-    interval = found.get(f"{name}_interval")
-    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import (
     minimum_spanning_tree,
 )
 
+from hpastack.catalogue import training_fields
 from hpastack.clusters.pairs import pair_strength
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_text_table, take_rows
@@ -195,7 +196,7 @@ def label_disagreements(clusters: pd.Series, catalogue: pd.DataFrame) -> pd.Data
     1       a        b   16 0    hpa       2         3
     2       a        c      2    hpa       1         3
     """
-    train = catalogue[catalogue["split"] == "train"]
+    train = training_fields(catalogue)
     table = pd.DataFrame(
         {
             "cluster": take_rows(clusters, train.index, "the clusters").to_numpy(),

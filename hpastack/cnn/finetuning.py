@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.backbones import create_backbone, save_weights, weight_file
-from hpastack.catalogue import catalogue_digest
+from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.cnn.arcface import group_numbers
 from hpastack.cnn.checkpoint import (
     MANIFEST,
@@ -108,7 +108,7 @@ def finetune_folds(
                 processes=processes,
             )  # fmt: skip
     folder = Path(folder)
-    training = catalogue[catalogue["split"] == "train"]
+    training = training_fields(catalogue)
     _check_plan(training, plan)
     wanted = _checked_folds(folds, plan)
     fingerprint = training_fingerprint(catalogue, plan, vocabulary, settings)
@@ -180,7 +180,7 @@ def training_fingerprint(
         of the labels, and the training fields with their pixels and labels.
         How predictions are made (`views`) does not enter.
     """
-    training = catalogue[catalogue["split"] == "train"]
+    training = training_fields(catalogue)
     shaping = settings.shaping()
     if settings.weights not in ("pretrained", "random"):
         starts = dict.fromkeys(starting_weights(settings, plan))

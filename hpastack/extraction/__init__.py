@@ -1,5 +1,6 @@
 """A catalogue of fields -> a store of features or embeddings."""
 
+from hpastack.extraction.current import store_record, store_state
 from hpastack.extraction.embeddings import extract_embeddings, weights_record
 from hpastack.extraction.engine import Extraction
 from hpastack.extraction.handcrafted import extract_features, handcrafted_columns
@@ -9,5 +10,7 @@ __all__ = [
     "extract_embeddings",
     "extract_features",
     "handcrafted_columns",
+    "store_record",
+    "store_state",
     "weights_record",
 ]
