@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -15,6 +16,9 @@ from hpastack.fields.formats.tints import reduce_planes
 
 # In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
 _JPEG_NOISE = 2.0
+
+# Its decoders would write to stderr what they have to say about a damaged file.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
 
 class Picture(Protocol):
