@@ -16,8 +16,10 @@ import imagecodecs
 import numpy as np
 
 from hpastack.fields.formats.faults import FileFault, StrPath, check_size
+from hpastack.fields.formats.planes import reject_plane
 
-MAGIC = b"\xff\xd8\xff"
+MAGICS = (b"\xff\xd8\xff",)
+SUFFIXES = (".jpg", ".jpeg")
 
 # Bytes that are no markers and decode to something but nothing.
 _FILLING = bytes(37 * number % 251 + 1 for number in range(256))
@@ -93,8 +95,10 @@ class _Frame(NamedTuple):
         return -(-width // 8) * -(-height // 8)
 
 
-def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> JpegPicture:
     """Check the frame of a JPEG, scan by scan."""
+    if plane is not None:
+        reject_plane(path)
     position = 2
     frame: _Frame | None = None
     shortest: dict[int, int] = {}  # length of the shortest code of each Huffman table

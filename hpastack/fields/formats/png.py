@@ -10,8 +10,11 @@ import imagecodecs
 import numpy as np
 
 from hpastack.fields.formats.faults import FileFault, StrPath, check_size
+from hpastack.fields.formats.planes import reject_plane
 
-MAGIC = b"\x89PNG\r\n\x1a\n"
+_MAGIC = b"\x89PNG\r\n\x1a\n"
+MAGICS = (_MAGIC,)
+SUFFIXES = (".png",)
 
 # Bits that each colour type may have; grey, RGB, palette, grey and alpha, RGBA.
 _GREY, _PALETTE = 0, 3
@@ -69,9 +72,11 @@ class PngPicture(NamedTuple):
         """Do nothing: what is missing is an error when it is decoded."""
 
 
-def open_png(data: bytes, path: StrPath) -> PngPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
     """Check the checksums and the header of a PNG."""
-    position, kind = len(MAGIC), b""
+    if plane is not None:
+        reject_plane(path)
+    position, kind = len(_MAGIC), b""
     height = width = depth = colour = 0
     palette = b""
     spans: list[tuple[int, int]] = [(0, position)]
@@ -88,7 +93,7 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
         if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise FileFault(path, "damaged PNG: a checksum does not fit")
         body = view[position + 8 : end]
-        if position == len(MAGIC):
+        if position == len(_MAGIC):
             if kind != b"IHDR" or length != 13:
                 raise FileFault(path, "damaged PNG: it does not begin with its size")
             width, height, depth, colour, packing, filters, interlace = struct.unpack(

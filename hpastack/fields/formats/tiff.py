@@ -21,6 +21,7 @@ from hpastack.fields.formats.ome import channel_names, is_ome
 from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SUFFIXES = (".tif", ".tiff")
 
 #: Most planes that a file with several may have.
 MAX_PLANES = 64
@@ -160,7 +161,7 @@ def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
     return TiffLayout(pages, description, imagej)
 
 
-def open_tiff(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
     """Check the only picture of a TIFF, or one plane of several."""
     layout = read_layout(io.BytesIO(data), len(data), path)
     if plane is None:

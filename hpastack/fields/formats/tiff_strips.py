@@ -8,8 +8,8 @@ from typing import NamedTuple
 import imagecodecs
 import numpy as np
 
+from hpastack.fields.formats import jpeg
 from hpastack.fields.formats.faults import FileFault, StrPath
-from hpastack.fields.formats.jpeg import open_jpeg
 
 #: Written by Aperio for colours as luma and chroma, by Bio-Formats for grey.
 JPEG_2000_OF_YCBCR = 33003
@@ -143,7 +143,7 @@ def _unpack_jpeg(
         raise FileFault(path, "damaged TIFF: a strip or tile is no JPEG")
     shared = tables[2:-2] if tables.startswith(start) and tables.endswith(end) else b""
     adobe = _ADOBE_RGB if photometric == _RGB else b""
-    picture = open_jpeg(start + adobe + shared + chunk[2:], path)
+    picture = jpeg.open_picture(start + adobe + shared + chunk[2:], None, path)
     # Some writers keep the last strip as high as the others.
     if picture.height < shape[0] or (picture.width, picture.planes) != shape[1:]:
         raise FileFault(path, "damaged TIFF: a JPEG strip or tile of another size")
