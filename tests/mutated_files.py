@@ -38,11 +38,12 @@ def corpus():
     levels = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
     names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "ER", "tubulin", "antibody"]}}
     ome = {"ome": True, "photometric": "minisblack", "metadata": names}
+    unused = np.setdiff1d(np.arange(256, dtype=np.uint8), grey)[:1].tobytes()
     files = [
         png(grey), png(deep, 16), png(colour, colour=RGB), png(grey >> 4, 4),
         png(grey, interlace=1),
         png(grey, colour=PALETTE, before=[(b"PLTE", levels)]), saved(grey, "PNG"),
-        png(grey, before=[(b"tEXt", b"a\0b"), (b"pHYs", bytes(9)), (b"tRNS", b"\1\0")]),
+        png(grey, before=[(b"tEXt", b"a\0b"), (b"pHYs", bytes(9)), (b"tRNS", b"\0" + unused)]),
         saved(grey, "JPEG", quality=90), saved(grey, "JPEG", progressive=True, comment=b"a"),
         saved(colour, "JPEG", subsampling=2), saved(grey, "JPEG", restart_marker_blocks=2),
         tiff(grey), tiff(deep, byteorder=">", rowsperstrip=5), tiff(deep, bigtiff=True),
@@ -50,6 +51,11 @@ def corpus():
         tiff(grey, tile=(16, 16), compression="zlib"), tiff(colour, photometric="rgb"),
         saved(grey, "TIFF", compression="tiff_lzw"), saved(deep, "TIFF", compression="packbits"),
         saved(grey, "TIFF", compression="jpeg"), saved(colour, "TIFF", compression="tiff_lzw"),
+        tiff(deep, compression="zstd", predictor=True), tiff(grey, compression="lzma"),
+        tiff(deep, compression="jpeg2000", rowsperstrip=20), tiff(grey, compression="jpeg2000"),
+        tiff(grey, compression="jpegxl", rowsperstrip=20), tiff(deep, compression="jpegxl"),
+        tiff(deep, compression="lerc", rowsperstrip=20),
+        tiff(colour, photometric="rgb", compression="webp"),
     ]  # fmt: skip
     stacks = [
         tiff(planes, **ome), tiff(planes, compression="zlib", **ome), tiff(planes, imagej=True),

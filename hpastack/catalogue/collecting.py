@@ -23,7 +23,7 @@ from hpastack.catalogue.hpa import match_ids
 from hpastack.catalogue.table import COLUMNS, absolute_paths
 from hpastack.catalogue.targets import LabelTable, map_targets, read_label_table, require_known
 from hpastack.errors import InputError, shorten
-from hpastack.fields import STAINS
+from hpastack.fields import FORMATS, STAINS
 from hpastack.files import named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, Vocabulary
 
@@ -236,9 +236,10 @@ def _collect_folders(
 ) -> Collection:
     files = find_stain_files(folders, channels)
     if not files:
+        *endings, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
         raise InputError(
             f"{_places(folders)}: no field found; files are named <id>_<{'|'.join(STAINS)}> with "
-            "the ending .png, .jpg or .tif, or <id>.tif with four channels"
+            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels"
         )
     remedy = "--extra and its name instead of the folder" if training_only else "--labels"
     labels = labels or own_table(folders, "train", remedy)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpastack.catalogue.hpa import download_stem, file_id, is_composite
 from hpastack.errors import InputError
-from hpastack.fields import STAINS, plane_paths
+from hpastack.fields import STAINS, SUFFIXES, plane_paths
 from hpastack.files import check_ids
 
 #: Names under which the table of labels of a folder is found.
@@ -28,7 +28,8 @@ _SPLIT_FOLDER = {
     for split in ("train", "test")
 }
 _STAIN_FILE = re.compile(
-    rf"(?P<image_id>.+)_(?P<stain>{'|'.join(STAINS)})\.(png|jpe?g|tiff?)", re.IGNORECASE
+    rf"(?P<image_id>.+)_(?P<stain>{'|'.join(STAINS)})({'|'.join(map(re.escape, SUFFIXES))})",
+    re.IGNORECASE,
 )
 
 

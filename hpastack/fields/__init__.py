@@ -7,6 +7,7 @@ nothing is guessed, stretched or filled.
 
 from hpastack.fields.checking import BadField, check_fields, field_content
 from hpastack.fields.composite import composite, to_8_bit
+from hpastack.fields.formats import FORMATS, SUFFIXES
 from hpastack.fields.formats.faults import MAX_BYTES, MAX_PIXELS, FileFault
 from hpastack.fields.multichannel import parse_channels, plane_paths
 from hpastack.fields.packed.reading import PackedFields, find_packed
@@ -20,6 +21,7 @@ from hpastack.fields.streaming import Outcome, Outcomes, field_fault, iter_squar
 
 __all__ = [
     "BadField",
+    "FORMATS",
     "FileFault",
     "MAX_BYTES",
     "MAX_PIXELS",
@@ -30,6 +32,7 @@ __all__ = [
     "Row",
     "STAINS",
     "STAIN_INDEX",
+    "SUFFIXES",
     "check_fields",
     "composite",
     "field_content",

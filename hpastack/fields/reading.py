@@ -58,9 +58,10 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
 
     Notes
     -----
-    Damage is found by the checksums of PNG and of Deflate in TIFF, and by parts
-    that are missing from JPEG and TIFF. Bytes changed within the pixels of a JPEG
-    or of any other TIFF need not show: those formats keep no checksum.
+    Damage is found by the checksums of PNG and of Deflate, LZMA and LERC in
+    TIFF, and by parts that are missing from JPEG and TIFF. Bytes changed within
+    the pixels of a JPEG or of any other TIFF need not show: those formats keep
+    no checksum.
     """
     if stain not in TINT_PLANES:
         raise InputError(f"unknown stain {stain!r}; stains are {', '.join(STAINS)}")

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Protocol
 
 import numpy as np
 
-from hpastack.fields.formats import jpeg, png, tiff
+from hpastack.fields.formats import FORMATS
 from hpastack.fields.formats.faults import MAX_BYTES, FileFault, StrPath, size_text
+from hpastack.fields.formats.picture import Picture
+from hpastack.fields.formats.planes import reject_plane
 from hpastack.fields.formats.tints import reduce_planes
 
 # In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
 _JPEG_NOISE = 2.0
 
-
-class Picture(Protocol):
-    """An image that was checked and is not decoded yet."""
-
-    @property
-    def height(self) -> int: ...  # noqa: D102
-
-    @property
-    def width(self) -> int: ...  # noqa: D102
-
-    @property
-    def is_lossy(self) -> bool: ...  # noqa: D102
-
-    def decode(self) -> np.ndarray: ...  # noqa: D102
-
-    def verify(self, pixels: np.ndarray) -> None: ...  # noqa: D102
+# Its decoders would write to stderr what they have to say about a damaged file.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
 
 def read_bytes(path: StrPath) -> bytes:
@@ -58,15 +46,13 @@ def read_bytes(path: StrPath) -> bytes:
 
 def open_picture(data: bytes, plane: int | None, path: StrPath) -> Picture:
     """Check the frame of an image without decoding it."""
-    if data[:4] in tiff.MAGICS:
-        return tiff.open_tiff(data, plane, path)
+    for image_format in FORMATS.values():
+        if data.startswith(image_format.MAGICS):
+            return image_format.open_picture(data, plane, path)
     if plane is not None:
-        raise FileFault(path, "not a TIFF; only a TIFF has planes to choose from")
-    if data.startswith(png.MAGIC):
-        return png.open_png(data, path)
-    if data.startswith(jpeg.MAGIC):
-        return jpeg.open_jpeg(data, path)
-    raise FileFault(path, "not a PNG, JPEG or TIFF image")
+        reject_plane(path)
+    *names, last = FORMATS
+    raise FileFault(path, f"not a {', '.join(names)} or {last} image")
 
 
 def decode_picture(picture: Picture, path: StrPath) -> np.ndarray:

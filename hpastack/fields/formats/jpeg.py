@@ -9,17 +9,17 @@ catalogue is made, `JpegPicture.verify` also finds pixels that are missing.
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
-from PIL import Image
 
 from hpastack.fields.formats.faults import FileFault, StrPath, check_size
-from hpastack.fields.formats.opencv import decode_with_opencv
+from hpastack.fields.formats.planes import reject_plane
 
-MAGIC = b"\xff\xd8\xff"
+MAGICS = (b"\xff\xd8\xff",)
+SUFFIXES = (".jpg", ".jpeg")
 
 # Bytes that are no markers and decode to something but nothing.
 _FILLING = bytes(37 * number % 251 + 1 for number in range(256))
@@ -51,10 +51,10 @@ class JpegPicture(NamedTuple):
 
     def decode(self) -> np.ndarray:
         """Return uint8, (H, W) or (H, W, 3)."""
-        pixels = decode_with_opencv(self.data)
-        if pixels is None:
-            raise FileFault(self.path, "damaged image: it cannot be decoded")
-        return pixels
+        try:
+            return imagecodecs.jpeg8_decode(self.data)
+        except (RuntimeError, ValueError):
+            raise FileFault(self.path, "damaged image: it cannot be decoded") from None
 
     def verify(self, pixels: np.ndarray) -> None:
         """Refuse it if packed pixels are missing in the middle; costs another decoding.
@@ -65,9 +65,8 @@ class JpegPicture(NamedTuple):
         """
         pieces = [self.data[a:b] for a, b in zip((0, *self.ends), (*self.ends, len(self.data)))]
         try:
-            with Image.open(io.BytesIO(_FILLING.join(pieces))) as image:
-                same = np.array_equal(np.asarray(image), pixels)
-        except (OSError, ValueError, SyntaxError):
+            same = np.array_equal(imagecodecs.jpeg8_decode(_FILLING.join(pieces)), pixels)
+        except (RuntimeError, ValueError):
             same = False
         if not same:
             raise FileFault(self.path, "truncated or damaged JPEG: some of its pixels are missing")
@@ -96,8 +95,10 @@ class _Frame(NamedTuple):
         return -(-width // 8) * -(-height // 8)
 
 
-def open_jpeg(data: bytes, path: StrPath) -> JpegPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> JpegPicture:
     """Check the frame of a JPEG, scan by scan."""
+    if plane is not None:
+        reject_plane(path)
     position = 2
     frame: _Frame | None = None
     shortest: dict[int, int] = {}  # length of the shortest code of each Huffman table

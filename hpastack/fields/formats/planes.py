@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from typing import NoReturn
 
-from hpastack.fields.formats.faults import StrPath
+from hpastack.fields.formats.faults import FileFault, StrPath
 
 # x.tif#2 is plane 2 of x.tif; nothing else with a # is special.
 _PLANE = re.compile(r"(?P<file>.*\.tiff?)#(?P<plane>0|[1-9][0-9]{0,3})", re.IGNORECASE | re.DOTALL)
@@ -33,3 +34,8 @@ def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
     """
     match = _PLANE.fullmatch(os.fsdecode(path))
     return (path, None) if match is None else (match["file"], int(match["plane"]))
+
+
+def reject_plane(path: StrPath) -> NoReturn:
+    """Raise the error for a plane of a file whose format has none."""
+    raise FileFault(path, "not a TIFF; only a TIFF has planes to choose from")

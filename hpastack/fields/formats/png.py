@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
-from PIL import Image
 
 from hpastack.fields.formats.faults import FileFault, StrPath, check_size
-from hpastack.fields.formats.opencv import decode_with_opencv
+from hpastack.fields.formats.planes import reject_plane
 
-MAGIC = b"\x89PNG\r\n\x1a\n"
+_MAGIC = b"\x89PNG\r\n\x1a\n"
+MAGICS = (_MAGIC,)
+SUFFIXES = (".png",)
 
 # Bits that each colour type may have; grey, RGB, palette, grey and alpha, RGBA.
 _GREY, _PALETTE = 0, 3
@@ -22,6 +23,7 @@ _DEPTHS = {_GREY: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 1
 # Nothing else has to do with the pixels: colour profiles, gamma, orientation, texts and thumbnails
 # are left out of what is decoded.
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_HEADER = slice(12, 29)  # name and body
 
 
 class PngPicture(NamedTuple):
@@ -32,7 +34,6 @@ class PngPicture(NamedTuple):
     depth: int
     colour: int
     palette: bytes
-    transparent: bytes
     data: bytes
     path: StrPath
 
@@ -42,34 +43,42 @@ class PngPicture(NamedTuple):
         return False
 
     def decode(self) -> np.ndarray:
-        """Return uint8 or uint16, (H, W) or (H, W, 3 or 4)."""
-        pixels = decode_with_opencv(self.data)
-        if pixels is None:
-            raise FileFault(self.path, "damaged image: it cannot be decoded")
-        if self.colour == _GREY and self.transparent:
-            # OpenCV leaves out which grey level is transparent.
-            (level,) = struct.unpack(">H", self.transparent)
-            if self.depth < 8:
-                level *= 255 // (2**self.depth - 1)
-            if (pixels == level).any():
-                raise FileFault(self.path, "partly transparent; save it without transparency")
+        """Return uint8 or uint16, (H, W) or (H, W, 2 to 4)."""
+        pixels = self._decode(self.data)
         n_colours = len(self.palette) // 3
-        if self.colour == _PALETTE and n_colours < 2**self.depth:
-            # OpenCV gives black for a colour that is not there.
-            with Image.open(io.BytesIO(self.data)) as image:
-                if np.asarray(image).max() >= n_colours:
-                    raise FileFault(self.path, "damaged PNG: a pixel is not in its palette")
+        is_short = self.colour == _PALETTE and n_colours < 2**self.depth
+        # Decoders give black for a colour that is not there.
+        if is_short and self._indices().max() >= n_colours:
+            raise FileFault(self.path, "damaged PNG: a pixel is not in its palette")
         return pixels
+
+    def _indices(self) -> np.ndarray:
+        """Return the places in the palette: the same pixels under a header that says grey."""
+        header = bytearray(self.data[_HEADER])
+        header[13] = _GREY
+        checksum = struct.pack(">I", zlib.crc32(header))
+        before, after = self.data[: _HEADER.start], self.data[_HEADER.stop + 4 :]
+        levels = self._decode(b"".join([before, header, checksum, after]))
+        # Fewer than 8 bits are spread over the whole range.
+        return levels.reshape(*levels.shape[:2], -1)[..., 0] // (255 // (2**self.depth - 1))
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        try:
+            return imagecodecs.png_decode(data)
+        except (RuntimeError, ValueError):
+            raise FileFault(self.path, "damaged image: it cannot be decoded") from None
 
     def verify(self, pixels: np.ndarray) -> None:
         """Do nothing: what is missing is an error when it is decoded."""
 
 
-def open_png(data: bytes, path: StrPath) -> PngPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
     """Check the checksums and the header of a PNG."""
-    position, kind = len(MAGIC), b""
+    if plane is not None:
+        reject_plane(path)
+    position, kind = len(_MAGIC), b""
     height = width = depth = colour = 0
-    palette = transparent = b""
+    palette = b""
     spans: list[tuple[int, int]] = [(0, position)]
     has_pixels = False
     view = memoryview(data)
@@ -84,7 +93,7 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
         if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise FileFault(path, "damaged PNG: a checksum does not fit")
         body = view[position + 8 : end]
-        if position == len(MAGIC):
+        if position == len(_MAGIC):
             if kind != b"IHDR" or length != 13:
                 raise FileFault(path, "damaged PNG: it does not begin with its size")
             width, height, depth, colour, packing, filters, interlace = struct.unpack(
@@ -100,7 +109,7 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
                 raise FileFault(path, "damaged PNG: its palette is none that PNG has")
             palette = bytes(body)
         elif kind == b"tRNS":
-            transparent = _transparency(bytes(body), colour, palette, path)
+            _check_transparency(length, colour, palette, path)
             if has_pixels:
                 raise FileFault(path, "damaged PNG: its transparency comes after its pixels")
         elif kind == b"IDAT":
@@ -109,8 +118,7 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
             raise FileFault(path, "animated PNG; a stain has one picture")
         elif kind not in _KEPT and not kind[:1].islower():
             raise FileFault(path, f"PNG with a part {kind!r} that is not known")
-        # Which grey level is transparent is looked at here.
-        if kind in _KEPT and (kind, colour) != (b"tRNS", _GREY):
+        if kind in _KEPT:
             if spans[-1][1] == position:
                 spans[-1] = spans[-1][0], end + 4
             else:
@@ -119,11 +127,10 @@ def open_png(data: bytes, path: StrPath) -> PngPicture:
     if not has_pixels or (colour == _PALETTE and not palette):
         raise FileFault(path, "damaged PNG: it has no " + ("palette" if has_pixels else "pixels"))
     kept = data if spans == [(0, len(data))] else b"".join(view[a:b] for a, b in spans)
-    return PngPicture(height, width, depth, colour, palette, transparent, kept, path)
+    return PngPicture(height, width, depth, colour, palette, kept, path)
 
 
-def _transparency(body: bytes, colour: int, palette: bytes, path: StrPath) -> bytes:
+def _check_transparency(length: int, colour: int, palette: bytes, path: StrPath) -> None:
     lengths = {_GREY: range(2, 3), 2: range(6, 7), _PALETTE: range(1, len(palette) // 3 + 1)}
-    if len(body) not in lengths.get(colour, ()):
+    if length not in lengths.get(colour, ()):
         raise FileFault(path, "damaged PNG: its transparency is none that PNG has")
-    return body

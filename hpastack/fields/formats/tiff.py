@@ -1,4 +1,4 @@
-"""TIFF: its directories are read by tifffile, its strips and tiles are unpacked here.
+"""TIFF: its directories are read by tifffile, its strips and tiles are unpacked by imagecodecs.
 
 Decoders fill what a TIFF lacks with zeros; here a strip that is short, missing
 or damaged is an error. Only the plane asked for is decoded.
@@ -12,14 +12,16 @@ import struct
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
+import imagecodecs
 import numpy as np
 import tifffile
 
 from hpastack.fields.formats.faults import MAX_PIXELS, FileFault, StrPath, check_size
 from hpastack.fields.formats.ome import channel_names, is_ome
-from hpastack.fields.formats.tiff_strips import PACKINGS, unpack
+from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SUFFIXES = (".tif", ".tiff")
 
 #: Most planes that a file with several may have.
 MAX_PLANES = 64
@@ -102,8 +104,8 @@ class TiffPicture(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the pixels went through JPEG."""
-        return self.page.packing == _JPEG
+        """Whether what was written may differ from what is read."""
+        return PACKINGS[self.page.packing].is_picture
 
     def decode(self) -> np.ndarray:
         """Return uint8 or uint16, (H, W) or (H, W, samples)."""
@@ -159,7 +161,7 @@ def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
     return TiffLayout(pages, description, imagej)
 
 
-def open_tiff(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
+def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
     """Check the only picture of a TIFF, or one plane of several."""
     layout = read_layout(io.BytesIO(data), len(data), path)
     if plane is None:
@@ -332,10 +334,11 @@ def _check_page(page: TiffPage, sample: int | None, path: StrPath) -> None:
     _check_colours(page, sample, path)
     if page.packing not in PACKINGS:
         name = getattr(_known(tifffile.COMPRESSION, page.packing), "name", page.packing)
-        raise FileFault(path, f"TIFF packed with {name}; {', '.join(PACKINGS.values())} are read")
-    if page.predictor not in (1, 2) or page.is_reversed:
+        raise FileFault(path, f"TIFF packed with {name}; save it as plain or Deflate")
+    is_picture = PACKINGS[page.packing].is_picture
+    if page.predictor not in (1, 2) or (is_picture and page.predictor == 2) or page.is_reversed:
         raise FileFault(path, "TIFF packed in a way that is not read; save it as plain or Deflate")
-    if page.packing == _JPEG and (page.bits != 8 or page.predictor != 1):
+    if page.packing == _JPEG and page.bits != 8:
         raise FileFault(path, "damaged TIFF: JPEG of other than 8 bits")
     chunk_height, chunk_width = page.chunk
     down, across = page.grid if chunk_height > 0 and chunk_width > 0 else (0, 0)
@@ -350,7 +353,8 @@ def _check_page(page: TiffPage, sample: int | None, path: StrPath) -> None:
 
 
 def _check_colours(page: TiffPage, sample: int | None, path: StrPath) -> None:
-    if page.photometric == YCBCR and page.packing != _JPEG:
+    is_ycbcr = page.packing == JPEG_2000_OF_YCBCR and page.samples > 1
+    if is_ycbcr or (page.photometric == YCBCR and page.packing != _JPEG):
         raise FileFault(path, "TIFF of YCbCr values; save it as grey or RGB")
     colour_samples = {BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
     if page.photometric not in colour_samples:
@@ -389,18 +393,17 @@ def _fill(
     dtype = np.dtype(f"{'>' if page.is_big_endian else '<'}u{page.bits // 8}")
     height, width = page.chunk
     across = page.grid[1]
-    chunks, shapes = [], []
     view = memoryview(data)
     for number, (offset, count) in enumerate(extents):
         rows = height if page.is_tiled else min(height, page.height - number // across * height)
         if count <= 0 or offset <= 0 or offset + count > len(data):
             raise FileFault(path, "truncated TIFF")
-        chunks.append(view[offset : offset + count])
-        shapes.append((rows, width, samples))
-    unpacked = unpack(chunks, shapes, dtype, page.packing, page.photometric, page.tables, path)
-    for number, chunk in enumerate(unpacked):
+        chunk = unpack(
+            view[offset : offset + count], (rows, width, samples), height, dtype, page.packing,
+            page.photometric, page.tables, path,
+        )  # fmt: skip
         if page.predictor == 2:
-            chunk = np.cumsum(chunk, axis=1, dtype=chunk.dtype.newbyteorder("="))
+            chunk = imagecodecs.delta_decode(chunk, axis=1)
         top, left = number // across * height, number % across * width
         place = pixels[top : top + height, left : left + width]
         place[...] = chunk[: place.shape[0], : place.shape[1], taken]

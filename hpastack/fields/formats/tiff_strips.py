@@ -1,47 +1,76 @@
-"""Strips and tiles of TIFF, unpacked: each gives all its values or is an error."""
+"""Strips and tiles of TIFF, unpacked by imagecodecs: each gives all its values or is an error."""
 
 from __future__ import annotations
 
-import io
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
-from PIL import Image
 
+from hpastack.fields.formats import jpeg
 from hpastack.fields.formats.faults import FileFault, StrPath
-from hpastack.fields.formats.jpeg import open_jpeg
 
-_NONE, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS = 1, 5, 7, 8, 32946, 32773
+#: Written by Aperio for colours as luma and chroma, by Bio-Formats for grey.
+JPEG_2000_OF_YCBCR = 33003
 
-#: Ways of packing that are read, by their number in the file.
-PACKINGS = {
-    _NONE: "plain", _LZW: "LZW", _DEFLATE: "Deflate", _OLD_DEFLATE: "old Deflate",
-    _PACKBITS: "PackBits", _JPEG: "JPEG",
-}  # fmt: skip
-
-_RGB = 2
+_JPEG, _RGB = 7, 2
 # Marks the planes of a JPEG as R, G, B; else a decoder takes three for luma and chroma.
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+# Where the pixels of a JPEG 2000 begin, behind the boxes that some programs put around them.
+_START_OF_JPEG_2000 = b"\xff\x4f\xff\x51"
 
 Shape = tuple[int, int, int]
 
 
+class Packing(NamedTuple):
+    """A way to pack strips and tiles."""
+
+    name: str
+    codec: str  # of imagecodecs
+    is_picture: bool = False  # with a size of its own; such a one may be lossy
+
+
+#: Ways of packing that are read, by their number in the file. JPEG XR is none of them: its decoder
+#: fills what is missing.
+PACKINGS = {
+    1: Packing("plain", "none"),
+    5: Packing("LZW", "lzw"),
+    8: Packing("Deflate", "deflate"),
+    32946: Packing("old Deflate", "deflate"),
+    32773: Packing("PackBits", "packbits"),
+    34925: Packing("LZMA", "lzma"),
+    50000: Packing("ZSTD", "zstd"),
+    34926: Packing("old ZSTD", "zstd"),
+    _JPEG: Packing("JPEG", "jpeg8", True),
+    34712: Packing("JPEG 2000", "jpeg2k", True),
+    JPEG_2000_OF_YCBCR: Packing("JPEG 2000 of YCbCr", "jpeg2k", True),
+    33004: Packing("lossy JPEG 2000", "jpeg2k", True),
+    33005: Packing("JPEG 2000 of RGB", "jpeg2k", True),
+    50001: Packing("WebP", "webp", True),
+    34927: Packing("old WebP", "webp", True),
+    50002: Packing("JPEG XL", "jpegxl", True),
+    52546: Packing("JPEG XL of DNG", "jpegxl", True),
+    34887: Packing("LERC", "lerc", True),
+}
+
+
 def unpack(
-    chunks: Sequence[memoryview], shapes: Sequence[Shape], dtype: np.dtype, packing: int,
+    chunk: memoryview, shape: Shape, most_rows: int, dtype: np.dtype, packing: int,
     photometric: int, tables: bytes, path: StrPath,
-) -> Iterator[np.ndarray]:  # fmt: skip
-    """Unpack strips or tiles.
+) -> np.ndarray:  # fmt: skip
+    """Unpack a strip or a tile.
 
     Parameters
     ----------
-    chunks : sequence of memoryview
-        Their bytes.
-    shapes : sequence of tuple of int
-        Rows, columns and samples of each.
+    chunk : memoryview
+        Its bytes.
+    shape : tuple of int
+        Rows, columns and samples.
+    most_rows : int
+        Rows of a whole strip: some programs keep the last one as high as the others.
     dtype : dtype
-        Of their values, with the order of bytes of the file.
+        Of its values, with the order of bytes of the file.
     packing : int
         One of `PACKINGS`.
     photometric : int
@@ -51,101 +80,59 @@ def unpack(
     path : path-like
         What to call the file in an error.
 
-    Yields
-    ------
-    ndarray of dtype, shape (rows, columns, samples)
+    Returns
+    -------
+    ndarray of dtype or of that in the order of the machine, shape (rows, columns, samples)
 
     Raises
     ------
     FileFault
-        If a strip or tile is damaged or does not hold as much as it should.
+        If it is damaged or does not hold as much as it should.
     """
+    codec, is_picture = PACKINGS[packing].codec, PACKINGS[packing].is_picture
     if packing == _JPEG:
-        for chunk, shape in zip(chunks, shapes):
-            yield _unpack_jpeg(bytes(chunk), shape, photometric, tables, path)
-        return
-    lengths = [shape[0] * shape[1] * shape[2] * dtype.itemsize for shape in shapes]
-    pieces: Iterator[bytes | memoryview]
-    if packing == _LZW:
-        pieces = _unpack_lzw(chunks, shapes, dtype, path)
-    elif packing == _PACKBITS:
-        pieces = (_unpack_bits(chunk, length) for chunk, length in zip(chunks, lengths))
-    elif packing == _NONE:
-        pieces = iter(chunks)
-    else:
-        pieces = (_inflate(chunk, length, path) for chunk, length in zip(chunks, lengths))
-    for piece, length, shape in zip(pieces, lengths, shapes):
-        if len(piece) < length:
-            raise FileFault(path, "truncated TIFF: a strip or tile is short")
-        yield np.frombuffer(piece, dtype, shape[0] * shape[1] * shape[2]).reshape(shape)
-
-
-def _inflate(chunk: memoryview, length: int, path: StrPath) -> bytes:
-    stream = zlib.decompressobj()
+        return _unpack_jpeg(bytes(chunk), shape, photometric, tables, path)
     try:
-        # One byte more, so that the checksum at the end is looked at; never much more than fits.
-        data = stream.decompress(chunk, length + 1)
-    except zlib.error as error:
-        raise FileFault(path, f"damaged TIFF ({error})") from None
-    if len(data) <= length and not stream.eof:
+        if is_picture:
+            return _unpack_picture(bytes(chunk), shape, dtype.newbyteorder("="), codec)
+        row = shape[1] * shape[2] * dtype.itemsize
+        # One byte more, so that a checksum at the end is looked at; never much more than fits.
+        values = chunk
+        if codec != "none":
+            values = getattr(imagecodecs, f"{codec}_decode")(chunk, out=most_rows * row + 1)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise FileFault(path, f"truncated or damaged TIFF ({reason})") from None
+    if len(values) < shape[0] * row:
         raise FileFault(path, "truncated TIFF: a strip or tile is short")
-    return data
+    return np.frombuffer(values, dtype, shape[0] * shape[1] * shape[2]).reshape(shape)
 
 
-def _unpack_bits(chunk: memoryview, length: int) -> bytes:
-    data, place = bytearray(), 0
-    while place < len(chunk) and len(data) < length:
-        count = chunk[place]
-        if count < 128:
-            data += chunk[place + 1 : place + 2 + count]
-            place += 2 + count
-        else:
-            if count > 128:  # 128 does nothing
-                data += bytes(chunk[place + 1 : place + 2]) * (257 - count)
-                place += 1
-            place += 1
-    return bytes(data)
+def _unpack_picture(chunk: bytes, shape: Shape, dtype: np.dtype, codec: str) -> np.ndarray:
+    # A picture of another size or type is an error of the decoder, before it takes memory.
+    pixels = np.empty(shape if shape[2] > 1 else shape[:2], dtype)
+    if codec == "jpeg2k":
+        imagecodecs.jpeg2k_decode(_raw_jpeg_2000(chunk, shape), numthreads=1, out=pixels)
+    elif codec == "jpegxl":
+        imagecodecs.jpegxl_decode(chunk, numthreads=1, out=pixels)
+    elif codec == "webp":
+        imagecodecs.webp_decode(chunk, hasalpha=shape[2] == 4 or None, out=pixels)
+    else:
+        _, mask = imagecodecs.lerc_decode(chunk, masks=True, out=pixels)
+        if mask is not None and not mask.all():
+            raise ValueError("it has pixels without a value")
+    return pixels.reshape(shape)
 
 
-def _unpack_lzw(
-    chunks: Sequence[memoryview], shapes: Sequence[Shape], dtype: np.dtype, path: StrPath
-) -> Iterator[bytes]:
-    """Unpack with Pillow (libtiff), which is handed a plain grey TIFF around the same strips."""
-    rows, columns, samples = shapes[0]
-    width = columns * samples * dtype.itemsize
-    height = sum(shape[0] for shape in shapes)
-    wrapped = io.BytesIO(_grey_tiff(chunks, height, width, rows))
-    try:
-        with Image.open(wrapped) as image:
-            values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise FileFault(path, f"damaged TIFF ({error})") from None
-    if values.shape != (height, width) or values.dtype != np.uint8:
-        raise FileFault(path, "damaged TIFF: a strip or tile is short")
-    top = 0
-    for shape in shapes:
-        yield values[top : top + shape[0]].tobytes()
-        top += shape[0]
-
-
-def _grey_tiff(chunks: Sequence[memoryview], height: int, width: int, rows: int) -> bytes:
-    """Write an 8-bit grey TIFF around strips packed with LZW."""
-    n = len(chunks)
-    start = 8 + 2 + 8 * 12 + 4 + 8 * n
-    places = np.cumsum([start, *(len(chunk) for chunk in chunks[:-1])])
-    counts = [len(chunk) for chunk in chunks]
-    lists = 8 + 2 + 8 * 12 + 4
-    words, long = struct.Struct("<HHII"), 4
-    tags = [
-        words.pack(256, long, 1, width), words.pack(257, long, 1, height),
-        words.pack(258, 3, 1, 8), words.pack(259, 3, 1, _LZW), words.pack(262, 3, 1, 1),
-        words.pack(273, long, n, lists if n > 1 else places[0]), words.pack(278, long, 1, rows),
-        words.pack(279, long, n, lists + 4 * n if n > 1 else counts[0]),
-    ]  # fmt: skip
-    return b"".join([
-        b"II*\0", struct.pack("<IH", 8, len(tags)), *tags, bytes(4),
-        np.asarray(places, "<u4").tobytes(), np.asarray(counts, "<u4").tobytes(), *chunks,
-    ])  # fmt: skip
+def _raw_jpeg_2000(chunk: bytes, shape: Shape) -> bytes:
+    """Return a JPEG 2000 without its boxes; its decoder looks at the size last."""
+    start = chunk.find(_START_OF_JPEG_2000)
+    if start < 0 or len(chunk) < start + 24:
+        raise ValueError("it does not begin with its size")
+    right, bottom, left, top = struct.unpack_from(">IIII", chunk, start + 8)
+    if (bottom - top, right - left) != shape[:2]:
+        raise ValueError("it has another size")
+    return chunk[start:]
 
 
 def _unpack_jpeg(
@@ -156,7 +143,7 @@ def _unpack_jpeg(
         raise FileFault(path, "damaged TIFF: a strip or tile is no JPEG")
     shared = tables[2:-2] if tables.startswith(start) and tables.endswith(end) else b""
     adobe = _ADOBE_RGB if photometric == _RGB else b""
-    picture = open_jpeg(start + adobe + shared + chunk[2:], path)
+    picture = jpeg.open_picture(start + adobe + shared + chunk[2:], None, path)
     # Some writers keep the last strip as high as the others.
     if picture.height < shape[0] or (picture.width, picture.planes) != shape[1:]:
         raise FileFault(path, "damaged TIFF: a JPEG strip or tile of another size")

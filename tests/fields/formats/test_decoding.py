@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from image_files import GREY_ALPHA, PALETTE, RGB, RGBA, picture, png, saved, tif
 from PIL import Image
 
 from hpastack.errors import InputError
-from hpastack.fields.formats.decoding import decode_picture, open_picture
+from hpastack.fields.formats.decoding import decode_picture, open_picture, stain_of
 
 GREY8 = picture(19, 23)
 GREY16 = GREY8.astype(np.uint16) * 251 + 17
@@ -52,7 +54,7 @@ PNG = {
         np.frombuffer(COLOURS, np.uint8).reshape(-1, 3)[GREY8 >> 4],
     ),
 }
-# Pillow gives 16-bit colours as 8 bits, so that only OpenCV reads these.
+# Pillow gives 16-bit colours as 8 bits, so that OpenCV is the second reader of these.
 PNG_OF_OPENCV = {
     "RGB 16": (png(COLOUR16, 16, RGB), COLOUR16),
     "RGBA 16": (
@@ -83,13 +85,16 @@ def test_png(name):
 def test_png_of_16_bit_colours(name):
     data, expected = PNG_OF_OPENCV[name]
     np.testing.assert_array_equal(ours(data), expected)
+    opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    order = [2, 1, 0, 3][: expected.shape[2]]
+    np.testing.assert_array_equal(opencv[..., order], expected)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_grey_with_alpha_becomes_four_planes(depth):
+def test_grey_with_alpha(depth):
     grey, opaque = (GREY8, OPAQUE8) if depth == 8 else (GREY16, OPAQUE16)
-    found = ours(png(np.dstack([grey, opaque]), depth, GREY_ALPHA))
-    np.testing.assert_array_equal(found, np.dstack([grey, grey, grey, opaque]))
+    data = png(np.dstack([grey, opaque]), depth, GREY_ALPHA)
+    np.testing.assert_array_equal(ours(data), np.dstack([grey, opaque]))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
@@ -97,11 +102,38 @@ def test_a_grey_level_may_be_transparent(depth):
     levels = GREY16 if depth == 16 else GREY8 >> (8 - depth)
     used = int(levels[3, 3])
     with pytest.raises(InputError, match="partly transparent"):
-        ours(png(levels, depth, before=[(b"tRNS", struct.pack(">H", used))]))
+        stain_of(ours(png(levels, depth, before=[(b"tRNS", struct.pack(">H", used))])),
+                 "green", False, "f")  # fmt: skip
     if depth == 8:
         levels = np.where(levels == used, used - 1, levels)
         found = ours(png(levels, depth, before=[(b"tRNS", struct.pack(">H", used))]))
-        np.testing.assert_array_equal(found, levels)
+        np.testing.assert_array_equal(found, np.dstack([levels, np.full_like(levels, 255)]))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("transparent", [[], [(b"tRNS", b"\xff\xff")]])
+def test_a_palette_may_be_short_if_no_pixel_is_beyond_it(depth, interlace, transparent):
+    levels = np.minimum(GREY8 >> (8 - depth), max(2**depth - 2, 1))
+    colours = COLOURS[: 3 * (int(levels.max()) + 1)]
+    data = png(levels, depth, PALETTE, before=[(b"PLTE", colours), *transparent],
+               interlace=interlace)  # fmt: skip
+    expected = np.frombuffer(colours, np.uint8).reshape(-1, 3)[levels]
+    np.testing.assert_array_equal(ours(data)[..., :3], expected)
+    short = [(b"PLTE", colours[:-3]), *([(b"tRNS", b"\xff")] if transparent else [])]
+    with pytest.raises(InputError, match="a pixel is not in its palette"):
+        ours(png(levels, depth, PALETTE, before=short, interlace=interlace))
+
+
+def test_decoders_write_nothing_to_stderr(tmp_path):
+    odd = png(GREY8, colour=PALETTE, before=[(b"PLTE", COLOURS[:-3])], interlace=1)
+    (tmp_path / "f.png").write_bytes(odd)
+    code = "import sys; from hpastack.fields import read_stain; read_stain(sys.argv[1], 'red')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "f.png")], capture_output=True, text=True
+    )
+    assert "not in its palette" in done.stderr or "not that of the red stain" in done.stderr
+    assert "PNG warning" not in done.stderr
 
 
 @pytest.mark.parametrize("restart", [0, 3])
