@@ -240,8 +240,8 @@ def _links(
         ends.append(codes[members] + n_nodes)
         n_nodes += len(values)
     # 32 bits: SciPy 1.11 leaves graphs with indices of 64 bits unjoined, without an error.
-    start = np.concatenate(starts or [np.empty(0)]).astype(np.int32)
-    end = np.concatenate(ends or [np.empty(0)]).astype(np.int32)
+    start = np.concatenate(starts or [np.empty(0, np.int64)]).astype(np.int32)
+    end = np.concatenate(ends or [np.empty(0, np.int64)]).astype(np.int32)
     return start, end, n_nodes
 
 
