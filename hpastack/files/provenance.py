@@ -13,8 +13,8 @@ def sha256(path) -> str:
 
 
 _PACKAGES = (
-    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "scikit-learn",
-    "lightgbm", "xgboost", "torch", "timm", "lightning"
+    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "imagecodecs",
+    "scikit-learn", "lightgbm", "xgboost", "torch", "timm", "lightning"
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def read(data, plane=None):
 
 
 def is_error(data):
-    """Return whether a file is refused by name; else what it holds is returned."""
+    """Return True if a file is an error that names it, else what it holds."""
     try:
         return read(data)
     except InputError as error:
@@ -209,7 +209,7 @@ def test_what_may_be_lossy_says_so():
     assert {"JPEG", "JPEG 2000", "JPEG XL", "WebP", "LERC"} <= lossy
 
 
-def test_other_ways_are_refused_with_the_remedy():
+def test_other_compressions_are_rejected_with_the_remedy():
     for compression in ("jpegxr", "png"):
         with pytest.raises(InputError, match="save it as plain or Deflate"):
             read(written(GREY, compression))
