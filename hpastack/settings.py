@@ -13,8 +13,9 @@ import difflib
 import functools
 import inspect
 import itertools
+import os
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -54,9 +55,9 @@ _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_e
 def settings(cls: type[_T]) -> type[_T]:
     """Make a frozen dataclass that checks what it is made of.
 
-    Values must be of the annotated type: whole numbers count as numbers, nothing else is
-    converted but numbers and arrays of NumPy, and tuples for lists. Numbers are finite. What is
-    wrong raises one `InputError` with a line for each problem; a `ValueError` of
+    Values must be of the annotated type. Whole numbers count as numbers, and what NumPy holds,
+    tuples and paths become plain numbers, lists and text; nothing else is converted. Numbers are
+    finite. What is wrong raises one `InputError` that lists every problem; a `ValueError` of
     ``__post_init__`` becomes one too. The meanings of the keys are added to the docstring.
 
     Parameters
@@ -93,10 +94,10 @@ def settings(cls: type[_T]) -> type[_T]:
         try:
             validate(self, *map(_plain, args), **named)
         except ValidationError as error:
-            raise InputError("\n".join(_problems(error, made))) from None
+            raise InputError(_message(_problems(error, made))) from None
 
     made.__init__ = __init__
-    made.__meanings__ = getattr(cls, "__meanings__", {}) | _meanings(cls)
+    made.__meanings__ = _meanings(cls)
     made.__doc__ = _documented(made)
     return made
 
@@ -130,19 +131,19 @@ class Must:
         return value
 
 
-def one_of(registry: Callable[[], Iterable[str]]) -> Must:
+def one_of(registry: Collection[str]) -> Must:
     """Allow the names of a registry, as it is when a value is checked.
 
     Parameters
     ----------
-    registry : callable
-        Returns the registry, or its names: ``lambda: LIBRARIES``.
+    registry : collection of str
+        Such as a dict by name.
 
     Returns
     -------
     Must
     """
-    return Must(lambda value: value in list(registry()), lambda: f"one of {', '.join(registry())}")
+    return Must(lambda value: value in registry, lambda: f"one of {', '.join(registry)}")
 
 
 def distinct(names: list) -> list:
@@ -193,11 +194,16 @@ def keys(cls: type) -> list[Key]:
 
 
 def _fields(cls: Any) -> Iterable[tuple[str, str, Any]]:
+    written: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        written |= vars(base).get("__meanings__", {})
     for field in dataclasses.fields(cls):
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        yield field.name, cls.__meanings__.get(field.name, ""), default
+        # An annotation that several classes share holds the meaning itself.
+        described = cls.__pydantic_fields__[field.name].description or ""
+        yield field.name, written.get(field.name, described), default
 
 
 def _meanings(cls: type) -> dict[str, str]:
@@ -224,15 +230,25 @@ def _documented(cls: Any) -> str:
     for name, meaning, default in _fields(cls):
         lines.append(name if default is dataclasses.MISSING else f"{name} : default={default!r}")
         lines += textwrap.wrap(meaning, 84, initial_indent="    ", subsequent_indent="    ")
-    lines += ["", "Raises", "------", "InputError", "    A line for each wrong value."]
+    lines += ["", "Raises", "------", "InputError", "    If values are not allowed; all are named."]
     return "\n".join([*lines, ""])
+
+
+def _message(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+    return f"{len(problems)} problems: {listed}"
 
 
 def _problems(error: ValidationError, cls: Any) -> list[str]:
     hints = get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
     found: dict[Any, str] = {}
     for one in error.errors(include_url=False):
         key = one["loc"][0] if one["loc"] else ""
+        if isinstance(key, int) and key < len(names):  # given by position
+            key = names[key]
         if key not in found:  # each alternative of a union has an error of its own
             found[key] = _problem(key, one, hints)
     return list(found.values())
@@ -278,7 +294,7 @@ def _words(hint: Any) -> str:
         names = ", ".join(str(part) for part in parts)
         return names if len(parts) == 1 else f"one of {names}"
     if origin is list:
-        of = _words(parts[0]).removeprefix("one of ").replace("text", "names")
+        of = "names" if parts[0] is str else _words(parts[0]).removeprefix("one of ")
         least = "one or more of " if any(hasattr(mark, "min_length") for mark in marks) else ""
         return f"a list of {least}{of}"
     if origin is dict:
@@ -316,6 +332,8 @@ def _plain(value: Any) -> Any:
     # Numbers, arrays and indexes of NumPy and pandas know their plain values.
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return value

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from hpastack.settings import Field, settings
+
+# Whoever fits trees takes over these annotations, and the defaults below.
+Rounds = Annotated[int, Field(ge=1, description="Most trees.")]
+LearningRate = Annotated[float, Field(gt=0, description="Share of each tree that is added.")]
+Leaves = Annotated[
+    int,
+    Field(ge=2, description="Leaves per tree. XGBoost gets the depth that holds as many."),
+]
+MinLeaf = Annotated[
+    int,
+    Field(ge=1, description="Fewest fields per leaf (LightGBM)."),
+]
+L2 = Annotated[float, Field(ge=0, description="L2 regularisation of the leaf values.")]
+ColumnShare = Annotated[
+    float, Field(gt=0, le=1, description="Share of the columns offered to each tree.")
+]
+Monotone = Annotated[
+    bool,
+    Field(description="Never lower a label for more of its own predictions."),
+]
 
 
-@dataclass(frozen=True)
+@settings
 class TreeSettings:
-    """What the two libraries share.
+    """What the libraries share; see `hpastack.stack.settings` for the other keys of a stack."""
 
-    Parameters
-    ----------
-    rounds : int
-        Most trees.
-    learning_rate : float
-    leaves : int
-        Leaves a tree; XGBoost gets the depth that holds as many.
-    min_leaf : int
-        Fields a leaf (LightGBM), or the least sum of Hessians (both: 1).
-    l2 : float
-        Pull of leaf values towards 0.
-    column_share : float
-        Share of the columns offered to each tree.
-    monotone : bool
-        Whether more of a label's own predictions may never lower its log-odds.
-    bins : int
-        Histogram bins a column.
-    """
+    rounds: Rounds = 60
+    learning_rate: LearningRate = 0.2
+    leaves: Leaves = 7
+    min_leaf: MinLeaf = 20
+    l2: L2 = 20.0
+    column_share: ColumnShare = 0.8
+    monotone: Monotone = False
+    bins: Annotated[int, Field(ge=2)] = 63
+    """Histogram bins per column."""
 
-    rounds: int = 60
-    learning_rate: float = 0.2
-    leaves: int = 7
-    min_leaf: int = 20
-    l2: float = 20.0
-    column_share: float = 0.8
-    monotone: bool = False
-    bins: int = 63
-
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """Return the settings as a dict."""
         return asdict(self)
 

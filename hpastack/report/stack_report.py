@@ -89,7 +89,7 @@ def write_report(
                 lambda weights: f1_scores(y, labels, weights),
                 cluster,
                 n_draws=stack.n_bootstrap,
-                seed=stack.random_state,
+                seed=stack.seed_,
             ),
             0,
             1,

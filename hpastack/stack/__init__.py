@@ -10,12 +10,15 @@ from hpastack.stack.new_fields import (
     shifted_probabilities,
 )
 from hpastack.stack.scoring import SCORES
+from hpastack.stack.settings import StackRecipe, StackSettings
 from hpastack.stack.stores import StackInputs, gather_label_free, gather_stores
 
 __all__ = [
     "SCORES",
     "StackClassifier",
     "StackInputs",
+    "StackRecipe",
+    "StackSettings",
     "check_replaceable",
     "column_importance",
     "field_reasons",

@@ -28,8 +28,6 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.boosting import TreeSettings, library
 from hpastack.calibration import (
-    METHODS,
-    POLICIES,
     Calibration,
     apply_thresholds,
     threshold_intervals,
@@ -60,20 +58,13 @@ from hpastack.stack.scoring import (
     summary,
     thresholded,
 )
+from hpastack.stack.settings import StackSettings
 from hpastack.stack.tuning import candidates, tuned
 
 #: Draws behind the intervals of thresholds.
 _THRESHOLD_DRAWS = 50
 
 _EDGE = 1e-9
-
-
-# The least value of each number.
-_LEAST = {
-    "rounds": 1, "min_rounds": 1, "bags": 1, "repeats": 1, "n_components": 1, "leaves": 2,
-    "min_leaf": 1, "l2": 0, "tune": 0, "min_positives": 1, "min_clusters": 1, "min_labels": 0,
-    "n_bootstrap": 0,
-}  # fmt: skip
 
 
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
@@ -133,8 +124,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         probabilities are averaged.
     n_bootstrap : int, default=200
         Draws behind the intervals of `cv_results_`; 0 for none.
-    random_state : int, default=0
-        Seed of folds and trees.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of folds and trees, or what it is drawn from, as in scikit-learn.
     n_jobs : int, optional
         Workers over (label, fold); results do not depend on it. An active
         ``joblib.parallel_config`` is honoured.
@@ -172,6 +163,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of float, shape (n_labels,)
     weights_ : ndarray of float, shape (n_labels,)
         Weight of the boosters, 0 to 1.
+    seed_ : int
+        `random_state`, or what was drawn from it.
     fold_ : ndarray of int, shape (n,)
         Fold of each training field (of the first set of folds).
     fitted_ : list of Fitted
@@ -225,7 +218,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         n_splits: int = 5,
         repeats: int = 1,
         n_bootstrap: int = 200,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         n_jobs: int | None = None,
         cache: Any = None,
         verbose: bool = False,
@@ -290,7 +283,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             a fold splits a cluster.
         """
         table = checked_table(X, min_fields=2)
-        self._check_settings()
+        self.seed_ = StackSettings.of(self).random_state
         indicated, self.labels_ = indicator(y, table.index)
         self.classes_ = [np.array([0, 1]) for _ in self.labels_]
         self.n_features_in_ = table.shape[1]
@@ -453,35 +446,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "fitted_")
         return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
 
-    def _check_settings(self) -> None:
-        for name in ("cnns", "logits", "scores", "embeddings", "boosters"):
-            if isinstance(value := getattr(self, name), str):
-                raise InputError(f"{name} is a list of names, such as [{value!r}]")
-        for name in self.boosters:
-            library(name)
-        if len(set(self.boosters)) < len(self.boosters):
-            raise InputError(f"boosters are {list(self.boosters)}; name each once")
-        if self.calibration not in METHODS:
-            raise InputError(
-                f"unknown calibration {self.calibration!r}; it is one of {', '.join(METHODS)}"
-            )
-        if self.thresholds not in POLICIES:
-            raise InputError(
-                f"unknown threshold policy {self.thresholds!r}; it is one of {', '.join(POLICIES)}"
-            )
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not value >= least:  # so that NaN fails too
-                raise InputError(f"{name} is {value}; it must be at least {least}")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
-        if not 0 < self.column_share <= 1:
-            raise InputError(f"column_share is {self.column_share}; it is above 0 and at most 1")
-        if self.max_columns is not None and not self.max_columns >= 1:
-            raise InputError(
-                f"max_columns is {self.max_columns}; it is at least 1, or None for all"
-            )
-
     def _inputs(self, table: pd.DataFrame) -> Inputs:
         return sorted_columns(
             table,
@@ -499,7 +463,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         n_splits = self.n_splits if not found else int(found[0].max()) + 1
         while len(found) < self.repeats:
             splitter = MultilabelStratifiedGroupKFold(
-                n_splits, random_state=self.random_state + len(found)
+                n_splits, random_state=self.seed_ + len(found)
             )
             # No warning of rare labels: `label_table_` says in how many clusters each lives.
             dealt = splitter.fold_numbers(y, clusters)
@@ -545,7 +509,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         key = digest(inputs.logits, y, clusters, fold)
         base, margins = _kept_base(cache, key, fitter)
         keys = [key]
-        seeds = [self.random_state + 1000 * bag for bag in range(self.bags)]
+        seeds = [self.seed_ + 1000 * bag for bag in range(self.bags)]
         if self.boosters:
             further = (inputs.scores, inputs.features, *inputs.embeddings.values())
             key = digest(key, *further, self.n_components, self.max_columns, learnable.tolist())
@@ -598,7 +562,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 cache.put(f"{name}-trial", own, vars(pairs))
             return pairs
 
-        tried = candidates(self.tree_settings, self.tune, self.random_state)
+        tried = candidates(self.tree_settings, self.tune, self.seed_)
         found = tuned(tried, fit, learnable)
         part = fitter.folds(name, found.settings, found.pairs, margins, seeds=seeds)
         return replace(part, trials=found.trials)
@@ -666,7 +630,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         systems = dict(zip(nested, results)) | {"stack": stack, "naive": naive}
         draws = None
         if self.n_bootstrap:
-            draws = cluster_draws(clusters, n_draws=self.n_bootstrap, seed=self.random_state)
+            draws = cluster_draws(clusters, n_draws=self.n_bootstrap, seed=self.seed_)
         scored = self._probability_scores(y, systems, draws, drawn=(start, "stack"))
         rows = score_rows(y, systems, scored)
         self.oof_consensus_ = pd.DataFrame(systems[start].probabilities, image_ids, self.labels_)
@@ -696,7 +660,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 clusters,
                 policy=self.thresholds,
                 n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
-                seed=self.random_state,
+                seed=self.seed_,
             )
         )
 

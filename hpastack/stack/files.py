@@ -71,6 +71,8 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
     check_replaceable(path, overwrite)
     columns = list(getattr(stack, "feature_names_in_", range(stack.n_features_in_)))
     parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
+    # Not what the seed was drawn from, which another process does not have.
+    parameters["random_state"] = stack.seed_
     with published(path) as folder:
         (folder / "boosters").mkdir(parents=True)
         files = {}
@@ -161,6 +163,7 @@ def _load(path: Path, manifest: dict) -> StackClassifier:
     # A file must not say where this machine writes, nor how it works.
     parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
     stack = StackClassifier(**parameters)
+    stack.seed_ = int(parameters["random_state"])
     models: list[dict] = [{} for _ in manifest["sets"]]
     reductions: dict[str, np.ndarray] = {}
     for file, digest in manifest["files"].items():
@@ -380,7 +383,7 @@ def _without_nan(value):
 
 
 def _plain(value):
-    # Sequences and numpy scalars as JSON has them.
+    # Sequences, arrays and numpy scalars as JSON has them.
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

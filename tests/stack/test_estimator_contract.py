@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hpastack.errors import InputError
 from hpastack.folds import MultilabelStratifiedGroupKFold
-from hpastack.stack import StackClassifier
+from hpastack.stack import StackClassifier, load_stack
 
 pytestmark = pytest.mark.core
 
@@ -96,10 +96,10 @@ def test_copies_are_alike():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"calibration": "magic"}, "unknown calibration 'magic'"),
-        ({"thresholds": "magic"}, "unknown threshold policy 'magic'"),
+        ({"calibration": "magic"}, "calibration is 'magic'; it must be one of"),
+        ({"thresholds": "magic"}, "thresholds is 'magic'; it must be one of"),
         ({"bags": 0}, "bags is 0"),
-        ({"n_splits": 2}, "at least three folds"),
+        ({"n_splits": 2}, "n_splits is 2; it must be at least 3"),
         ({"embeddings": ["e"]}, "columns of the embedding 'e'"),
         ({"scores": ["s"]}, "columns of set of scores 's'"),
         ({"cnns": ["a"], "scores": ["a"]}, "stands twice in cnns, scores and embeddings"),
@@ -129,3 +129,24 @@ def test_workers_of_another_kind_give_the_same():
         processes = small(n_jobs=None).fit(X, y, groups=wells)
     pd.testing.assert_frame_equal(threads.oof_probabilities_, processes.oof_probabilities_)
     assert threads.fitted_[0].models == processes.fitted_[0].models
+
+
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+def test_a_random_state_is_drawn_from_and_kept_as_a_seed(make, tmp_path):
+    X, y, wells = draw()
+    stack = small(random_state=make(3)).fit(X, y, groups=wells)
+    alike = small(random_state=stack.seed_).fit(X, y, groups=wells)
+    pd.testing.assert_frame_equal(stack.oof_probabilities_, alike.oof_probabilities_)
+    assert isinstance(stack.get_params()["random_state"], type(make(3)))
+    loaded = load_stack(stack.save(tmp_path / "stack"))
+    assert loaded.random_state == loaded.seed_ == stack.seed_
+
+
+def test_without_a_seed_no_fit_is_taken_from_the_cache(tmp_path):
+    X, y, wells = draw()
+    seeds, kept = [], []
+    for _ in range(2):
+        stack = small(random_state=None, boosters=["lightgbm"], cache=tmp_path)
+        seeds.append(stack.fit(X, y, groups=wells).seed_)
+        kept.append(len(list(tmp_path.glob("lightgbm-*"))))
+    assert seeds[0] != seeds[1] and kept == [1, 2]

@@ -1,0 +1,157 @@
+"""What a stack is fitted with: keys of its recipe, and parameters of `hpastack.StackClassifier`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, field, fields
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator
+from sklearn.utils import check_random_state
+
+from hpastack.boosting.libraries import LIBRARIES
+from hpastack.boosting.tree_settings import (
+    L2,
+    ColumnShare,
+    LearningRate,
+    Leaves,
+    MinLeaf,
+    Monotone,
+    Rounds,
+    TreeSettings,
+)
+from hpastack.calibration import METHODS, POLICIES
+from hpastack.settings import Field, Must, distinct, one_of, settings
+
+_Count = Annotated[int, Field(ge=1)]
+_NotNegative = Annotated[int, Field(ge=0)]
+
+# Seeds that are drawn are below this, as those of scikit-learn.
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+@settings
+class FitSettings:
+    """What recipes of stacks and `hpastack.StackClassifier` have in common."""
+
+    boosters: Annotated[list[Annotated[str, one_of(LIBRARIES)]], AfterValidator(distinct)] = field(
+        default_factory=lambda: ["lightgbm", "xgboost"]
+    )
+    """Libraries of boosters; none leaves the calibrated consensus."""
+    rounds: Rounds = TreeSettings.rounds
+    """Most trees; each label's own number is chosen out of fold."""
+    min_rounds: _Count = 10
+    """Fewest trees."""
+    learning_rate: LearningRate = TreeSettings.learning_rate
+    leaves: Leaves = TreeSettings.leaves
+    min_leaf: MinLeaf = TreeSettings.min_leaf
+    l2: L2 = TreeSettings.l2
+    column_share: ColumnShare = TreeSettings.column_share
+    monotone: Monotone = TreeSettings.monotone
+    bags: _Count = 1
+    """Boosters with different seeds that are averaged."""
+    tune: _NotNegative = 0
+    """Settings of the trees to try, chosen for each fold on the others. The ones of the recipe, and
+    others drawn around them; 0 or 1: only the ones of the recipe. Needs the extra `tune`.
+    """
+    max_columns: Annotated[int, Field(ge=1)] | None = 48
+    """Columns that a label sees besides its own; null for all. Those which alone could tell most
+    beyond the consensus on the training rows.
+    """
+    n_components: _Count = 32
+    """Principal components that an embedding is reduced to."""
+    min_positives: _Count = 20
+    """Positive fields of a label below which its consensus is used. Counted in the smallest
+    training part of a fold.
+    """
+    min_clusters: _Count = 5
+    """Clusters with positive fields below which the consensus is used. Counted likewise."""
+    calibration: Annotated[str, one_of(METHODS)] = "platt"
+    """Calibration method. See `hpastack.fit_calibration`."""
+    thresholds: Annotated[str, one_of(POLICIES)] = "shrunk"
+    """Threshold policy. See `hpastack.best_thresholds`."""
+    min_labels: _NotNegative = 0
+    """Fewest labels of a field."""
+    repeats: _Count = 1
+    """Sets of folds that are averaged. Those after the first are made anew from the clusters."""
+    n_bootstrap: _NotNegative = 200
+    """Draws behind the intervals; 0 for none."""
+
+    @property
+    def trees(self) -> TreeSettings:
+        """Settings of the trees."""
+        shared = {one.name for one in fields(TreeSettings)}
+        return TreeSettings(**{k: v for k, v in asdict(self).items() if k in shared})
+
+
+@settings
+class _Stores:
+    """The keys of a recipe that choose stores."""
+
+    cnns: list[str] | Literal["auto"] = "auto"
+    """Stores of predictions, by name; `auto` for all in `features/`."""
+    features: list[str] | Literal["auto"] = "auto"
+    """Stores of anything else, by name; `auto` for all in `features/`. Features, scores and
+    embeddings.
+    """
+    accept_fold_plans: list[str] = field(default_factory=list)
+    """Out-of-fold stores to use though their fold plan is unknown or splits clusters."""
+
+
+@settings
+class StackRecipe(FitSettings, _Stores):
+    """Boosters on the CNN consensus, calibrated; the keys of a recipe of type ``stack``."""
+
+    prior_shift: str = "none"
+    """Correction for other prevalences: `none`, `em` or a table. For labels that are rarer or
+    commoner among new fields than in training. A table (`label,prevalence`) is named by its path
+    from the workspace.
+    """
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the trees, and of sets of folds after the first."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as a JSON-able dict, in the order of stack.json."""
+        values = asdict(self)
+        for key in ("repeats", "n_bootstrap", "seed"):
+            values[key] = values.pop(key)
+        return values
+
+    def parameters(self) -> dict[str, Any]:
+        """Return those that are parameters of `hpastack.StackClassifier` of the same name."""
+        return {one.name: getattr(self, one.name) for one in fields(FitSettings)}
+
+
+def _drawn(random_state: Any) -> Any:
+    """Draw a seed as scikit-learn does, where none is given."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(_MAX_SEED))
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(_MAX_SEED))
+    return random_state
+
+
+_SEED = Must(
+    lambda seed: seed >= 0,
+    "a whole number of at least 0, None, or a RandomState or Generator of NumPy",
+)
+
+
+@settings
+class StackSettings(FitSettings):
+    """The parameters of `hpastack.StackClassifier`, checked."""
+
+    cnns: list[str] = field(default_factory=list)
+    logits: list[str] = field(default_factory=list)
+    scores: list[str] = field(default_factory=list)
+    embeddings: list[str] = field(default_factory=list)
+    n_splits: Annotated[int, Field(ge=3)] = 5
+    random_state: Annotated[int, BeforeValidator(_drawn), _SEED] = 0
+    n_jobs: int | None = None
+    cache: str | None = None
+    verbose: bool | int = False
+
+    @classmethod
+    def of(cls, stack: Any) -> StackSettings:
+        """Check the parameters of a stack."""
+        return cls(**{one.name: getattr(stack, one.name) for one in fields(cls)})

@@ -1,0 +1,111 @@
+"""Settings of a stack: the same for its recipe and for the estimator."""
+
+import inspect
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from hpastack.boosting import TreeSettings
+from hpastack.errors import InputError
+from hpastack.stack import StackClassifier, StackRecipe, StackSettings
+from hpastack.stack.settings import FitSettings
+
+
+def test_names_and_defaults_are_those_of_the_estimator():
+    parameters = inspect.signature(StackClassifier).parameters
+    defaults = {
+        name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for name, p in parameters.items()
+    }
+    settings = StackSettings()
+    assert {field.name: getattr(settings, field.name) for field in fields(settings)} == defaults
+
+
+def test_a_recipe_hands_all_that_it_shares_to_the_estimator():
+    parameters = StackRecipe(rounds=7, thresholds="global").parameters()
+    assert set(parameters) == {field.name for field in fields(FitSettings)}
+    stack = StackClassifier(**parameters)
+    assert (stack.rounds, stack.thresholds) == (7, "global")
+
+
+def test_keys_keep_their_order_in_the_record():
+    # stack.json is written in this order.
+    names = list(StackRecipe().record())
+    assert names[:4] == ["cnns", "features", "accept_fold_plans", "boosters"]
+    assert names[-5:] == ["min_labels", "prior_shift", "repeats", "n_bootstrap", "seed"]
+
+
+def test_the_trees_get_what_they_share():
+    trees = StackSettings(rounds=7, l2=1, monotone=True).trees
+    assert trees == TreeSettings(rounds=7, l2=1.0, monotone=True)
+    assert StackSettings().trees == TreeSettings()
+
+
+WRONG = [
+    ({"rounds": "5"}, "rounds is '5'; it must be a whole number of at least 1"),
+    ({"rounds": 0}, "rounds is 0; it must be at least 1"),
+    ({"leaves": 1}, "leaves is 1; it must be at least 2"),
+    ({"l2": float("nan")}, "l2 is nan; it must be a finite number of at least 0"),
+    ({"min_labels": -1}, "min_labels is -1; it must be at least 0"),
+    ({"monotone": "no"}, "monotone is 'no'; it must be true or false"),
+    ({"n_bootstrap": 1.5}, "n_bootstrap is 1.5; it must be a whole number of at least 0"),
+    ({"n_bootstrap": -5}, "n_bootstrap is -5; it must be at least 0"),
+    ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be above 0"),
+    ({"column_share": 1.5}, "column_share is 1.5; it must be above 0 and at most 1"),
+    ({"max_columns": 0}, "max_columns is 0; it must be a whole number of at least 1, or None"),
+    ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
+    ({"boosters": ["randomforest"]}, "boosters has 'randomforest'; it must be a list of lightgbm"),
+    ({"calibration": "magic"}, "calibration is 'magic'; it must be one of none, platt"),
+    ({"thresholds": "best"}, "thresholds is 'best'; it must be one of shrunk, global"),
+]
+
+
+@pytest.mark.parametrize("cls", [StackSettings, StackRecipe])
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_wrong_settings_are_named_alike_for_both(cls, options, message):
+    with pytest.raises(InputError) as error:
+        cls(**options)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cnns": "good"}, r"cnns is 'good'; it must be a list of names, such as \['good'\]"),
+        ({"n_splits": 2}, "n_splits is 2; it must be at least 3"),
+        ({"random_state": "x"}, "random_state is 'x'; .* None, or a RandomState or Generator"),
+        ({"random_state": -1}, "random_state is -1; it must be a whole number of at least 0"),
+    ],
+)
+def test_wrong_parameters_of_the_estimator_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        StackSettings(**options)
+
+
+def test_every_wrong_parameter_is_named_before_any_work():
+    with pytest.raises(InputError) as error:
+        StackClassifier(rounds="5", monotone="no").fit(np.zeros((4, 1)), np.zeros((4, 1)))
+    assert str(error.value) == (
+        "2 problems: (1) rounds is '5'; it must be a whole number of at least 1 "
+        "(2) monotone is 'no'; it must be true or false"
+    )
+
+
+def test_a_seed_is_taken_or_drawn_as_in_scikit_learn():
+    def seed(random_state):
+        return StackSettings(random_state=random_state).random_state
+
+    assert seed(7) == seed(np.int64(7)) == 7
+    assert seed(np.random.RandomState(0)) == seed(np.random.RandomState(0))
+    assert seed(np.random.default_rng(0)) == seed(np.random.default_rng(0))
+    state = np.random.RandomState(0)
+    assert seed(state) != seed(state)
+    assert seed(None) != seed(None)
+    for drawn in (seed(None), seed(state), seed(np.random.default_rng(0))):
+        assert type(drawn) is int and 0 <= drawn < 2**31
+
+
+def test_numbers_of_numpy_and_arrays_of_names_are_taken():
+    settings = StackSettings(cnns=np.array(["a", "b"]), rounds=np.int64(5), l2=np.float32(0.5))
+    assert (settings.cnns, settings.rounds, settings.l2) == (["a", "b"], 5, 0.5)
