@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.clusters import (
     PAIR_COLUMNS,
+    DuplicateSettings,
     clusters_from_keys,
     hash_catalogue,
     label_disagreements,
@@ -39,7 +41,7 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
-from hpastack.recipes import DuplicatesRecipe, read_recipe
+from hpastack.recipes import read_recipe
 from hpastack.report.console import clusters_text, folds_text
 from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
@@ -186,9 +188,9 @@ def _column_and_weight(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r}: write COLUMN or COLUMN=WEIGHT") from None
 
 
-def _settings(args: argparse.Namespace, workspace: Workspace) -> DuplicatesRecipe:
+def _settings(args: argparse.Namespace, workspace: Workspace) -> DuplicateSettings:
     recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
-    if not isinstance(recipe.settings, DuplicatesRecipe):
+    if not isinstance(recipe.settings, DuplicateSettings):
         raise InputError(f"{recipe.path} is not a recipe of type duplicates")
     return recipe.settings
 
@@ -216,7 +218,7 @@ def _columns(catalogue: pd.DataFrame, workspace: Workspace, wanted: list[str]) -
 
 
 def _embeddings(
-    settings: DuplicatesRecipe, workspace: Workspace, catalogue: pd.DataFrame
+    settings: DuplicateSettings, workspace: Workspace, catalogue: pd.DataFrame
 ) -> pd.DataFrame | None:
     if settings.embedding is None:
         return None
@@ -230,7 +232,7 @@ def _found_pairs(
     args: argparse.Namespace,
     workspace: Workspace,
     catalogue: pd.DataFrame,
-    settings: DuplicatesRecipe,
+    settings: DuplicateSettings,
     embeddings: pd.DataFrame | None,
 ) -> pd.DataFrame:
     pictured = catalogue[(catalogue[list(STAINS)] != "").all(axis=1)]
@@ -243,7 +245,8 @@ def _found_pairs(
             pictured, workspace.data / "hashes.h5", catalogue_digest(pictured),
             threads=args.jobs, progress=bar,
         )  # fmt: skip
-    options = settings.model_dump(exclude={"type", "embedding"})
+    options = asdict(settings)
+    del options["embedding"]
     pairs = near_duplicates(
         hashes, embeddings=embeddings, threads=args.jobs, progress=bar, **options
     )

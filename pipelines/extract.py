@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -12,18 +13,17 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
 from hpastack.extraction import (
+    EmbeddingSettings,
     Extraction,
+    HandcraftedSettings,
     extract_embeddings,
     extract_features,
     store_record,
     store_state,
 )
-from hpastack.features import feature_columns
 from hpastack.fields import find_packed
 from hpastack.parallel import BACKENDS, Shard, backend, environment_shard
 from hpastack.recipes import (
-    EmbeddingRecipe,
-    HandcraftedRecipe,
     Recipe,
     contained_recipes,
     read_recipe,
@@ -141,12 +141,7 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
         for source in sources
     ]
     for recipe in recipes:
-        if isinstance(recipe.settings, HandcraftedRecipe):
-            try:
-                feature_columns(recipe.settings.families)
-            except InputError as error:
-                raise InputError(f"{recipe.path}: {error}") from None
-        elif not isinstance(recipe.settings, EmbeddingRecipe):
+        if not isinstance(recipe.settings, HandcraftedSettings | EmbeddingSettings):
             raise InputError(
                 f"{recipe.path} is not a recipe of features; its type is handcrafted or embedding"
             )
@@ -159,7 +154,7 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
         for name, other in contained.items():
             print(f"{name} is left out: {other} measures all of it; name it to make it")
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
-    return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingRecipe))
+    return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingSettings))
 
 
 def _is_wanted(
@@ -202,9 +197,9 @@ def _make(
         # Whether it may be replaced was decided before any work began.
         "overwrite": True,
     }
-    if isinstance(settings, HandcraftedRecipe):
+    if isinstance(settings, HandcraftedSettings):
         return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
-    options = settings.model_dump(exclude={"type"})
+    options = asdict(settings)
     if settings.statistics is not None:
         options["statistics"] = {
             stain: tuple(pair) for stain, pair in record["stain_statistics"].items()

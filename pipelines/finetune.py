@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
 from hpastack.labels import Vocabulary
-from hpastack.recipes import CnnRecipe, read_recipe
+from hpastack.recipes import read_recipe
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -66,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
     # Here, so that --help and a mistake in the recipe need no torch.
     workspace = Workspace(args.workspace)
     recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
-    if not isinstance(recipe.settings, CnnRecipe):
+    if not isinstance(recipe.settings, CnnSettings):
         raise InputError(f"{recipe.path} is no recipe of type cnn")
-    settings = CnnSettings(**_located(recipe.settings.model_dump(exclude={"type"}), workspace))
+    settings = _located(recipe.settings, workspace)
     from hpastack.cnn import joined_processes
 
     with joined_processes(args.device) as processes:
@@ -179,11 +180,12 @@ def _write_scores(
     print(f"{store_path}: predictions of {done} (weights and scores by label: {folder})")
 
 
-def _located(values: dict, workspace: Workspace) -> dict:
+def _located(settings: CnnSettings, workspace: Workspace) -> CnnSettings:
     """Look for a file of weights from the workspace on."""
-    if values["weights"] not in ("pretrained", "random"):
-        values["weights"] = str(workspace.root / Path(values["weights"]).expanduser())
-    return values
+    if settings.weights in ("pretrained", "random"):
+        return settings
+    place = workspace.root / Path(settings.weights).expanduser()
+    return replace(settings, weights=str(place))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
+from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
-from hpastack.extraction import store_record, store_state
+from hpastack.extraction import HandcraftedSettings, store_record, store_state
 from hpastack.files import refuse_existing
 from hpastack.recipes import (
-    CnnRecipe,
-    EmbeddingRecipe,
-    HandcraftedRecipe,
+    TYPES,
     contained_recipes,
     read_recipe,
     workspace_recipes,
@@ -115,8 +115,8 @@ def _apply(
 
 
 def _settings(recipe: dict) -> list[str]:
-    model = HandcraftedRecipe if recipe["type"] == "handcrafted" else EmbeddingRecipe
-    return [key for key in recipe if key in model.model_fields and key != "type"]
+    known = {field.name for field in fields(TYPES[recipe["type"]])}
+    return [key for key in recipe if key in known]
 
 
 def _extract_all(
@@ -133,7 +133,7 @@ def _extract_all(
     ]
     contained = contained_recipes(recipes)
     for recipe in recipes:
-        if not isinstance(recipe.settings, HandcraftedRecipe) or recipe.name in contained:
+        if not isinstance(recipe.settings, HandcraftedSettings) or recipe.name in contained:
             continue
         record = store_record(recipe.record(), workspace.root)
         if store_state(workspace.store(recipe.name), record, digest) != "current":
@@ -144,7 +144,7 @@ def _cnn_recipes(workspace: Workspace) -> list[str]:
     return [
         path.stem
         for path in _own_recipes(workspace, "models")
-        if isinstance(read_recipe(path, workspace, folder="models").settings, CnnRecipe)
+        if isinstance(read_recipe(path, workspace, folder="models").settings, CnnSettings)
     ]
 
 

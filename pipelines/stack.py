@@ -14,11 +14,12 @@ from hpastack.errors import InputError
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
-from hpastack.recipes import StackRecipe, read_recipe
+from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
 from hpastack.stack import (
     StackClassifier,
     StackInputs,
+    StackRecipe,
     check_replaceable,
     gather_stores,
     notes_on_means,
@@ -32,9 +33,6 @@ from hpastack.store import PREDICTIONS, open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
-
-# Keys of the recipe that are no parameters of the estimator.
-_OTHER_KEYS = ("type", "cnns", "features", "accept_fold_plans", "prior_shift", "seed")
 
 
 def make_parser() -> CommandParser:
@@ -114,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
             if twins is not None:
                 labels = _apply_leaks(labels, twins, vocabulary, inputs)
         record = {
-            "recipe": {**settings.record(), "accept_fold_plans": accepted},
+            "recipe": {"type": "stack", **settings.record(), "accept_fold_plans": accepted},
             "stores": inputs.stores,
             "notes": inputs.notes,
             "vocabulary": list(vocabulary),
@@ -194,7 +192,7 @@ def _fit(
         n_jobs=args.jobs or -1,
         cache=None if args.no_cache else workspace.models / ".cache",
         verbose=True,
-        **settings.model_dump(exclude=set(_OTHER_KEYS)),
+        **settings.parameters(),
     )
     frame = plan.frame
     return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])

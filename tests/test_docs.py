@@ -11,6 +11,8 @@ import pytest
 
 import hpastack as hs
 from hpastack.features.registry import FAMILIES
+from hpastack.recipes import TYPES
+from hpastack.settings import keys
 from pipelines.__main__ import commands
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,13 +118,37 @@ def test_api_page_holds_the_public_names():
     assert sorted(shown) == sorted(set(hs.__all__) - {"__version__"})
 
 
-def test_the_list_of_columns_is_up_to_date():
-    path = ROOT / "docs" / "make_features.py"
-    spec = importlib.util.spec_from_file_location("make_features", path)
+def script(name):
+    """Import a script of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_list_of_columns_is_up_to_date():
     page = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
-    assert module.page() == page, "run python docs/make_features.py"
+    assert script("make_features").page() == page, "run python docs/make_features.py"
+
+
+def test_the_list_of_settings_is_up_to_date():
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert script("make_settings").page() == page, "run python docs/make_settings.py"
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("features/*.yaml"), *ROOT.glob("models/*.yaml")], ids=lambda path: path.stem
+)
+def test_the_comments_of_recipes_are_up_to_date(path):
+    text = path.read_text(encoding="utf-8")
+    assert script("make_settings").commented(text) == text, "run python docs/make_settings.py"
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_every_setting_has_a_meaning():
+    for name, cls in TYPES.items():
+        for key in keys(cls):
+            assert re.fullmatch(r"(?s)[A-Z`].+\.", key.meaning), f"{name}: {key.name}"
 
 
 def test_the_table_of_families_counts_their_columns():
@@ -131,15 +157,10 @@ def test_the_table_of_families_counts_their_columns():
     assert counts == {name: str(len(hs.feature_columns([name]))) for name in FAMILIES}
 
 
-def test_recipe_keys_are_in_the_guide():
-    from hpastack.recipes import _TYPES
-
+def test_every_type_of_recipe_is_in_the_guide():
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    recipes = guide[guide.index("## Recipes") : guide.index("## Exit statuses")]
-    for name, settings in _TYPES.items():
-        assert f"`type: {name}`" in recipes
-        for key in settings.model_fields:
-            assert f"`{key}`" in recipes or key == "type", f"{name}: {key}"
+    for name in TYPES:
+        assert f"(settings.md#type-{name})" in guide
 
 
 @pytest.mark.slow

@@ -44,6 +44,18 @@ def test_settings_recipes_and_the_stack_load_nothing_heavy(module):
     assert done.stdout.split() == []
 
 
+def test_settings_are_checked_without_anything_heavy():
+    code = (
+        "import sys; from hpastack.cnn import CnnSettings; from hpastack.stack import StackRecipe; "
+        "CnnSettings('net'); StackRecipe(); "
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []
+
+
 def test_every_public_name_loads():
     for name in hpastack.__all__:
         assert getattr(hpastack, name) is not None

@@ -1,11 +1,14 @@
 """Recipes: found by name, checked key by key; every shipped one is valid."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hpastack.errors import InputError
-from hpastack.recipes import HandcraftedRecipe, read_recipe, workspace_recipes
+from hpastack.extraction import HandcraftedSettings
+from hpastack.recipes import TYPES, read_recipe, workspace_recipes
 from hpastack.workspace import Workspace
 
 pytestmark = pytest.mark.core
@@ -34,14 +37,15 @@ def test_a_recipe_is_found_by_name_and_by_path(tmp_path):
     for source in ("mine", "features/mine.yaml", tmp_path / "features" / "mine.yaml"):
         recipe = read_recipe(source, Workspace(tmp_path), folder="features")
         assert recipe.name == "mine"
-        assert isinstance(recipe.settings, HandcraftedRecipe)
+        assert isinstance(recipe.settings, HandcraftedSettings)
         assert recipe.settings.size == 512
 
 
 def test_overrides_win(tmp_path):
     write(tmp_path / "features", "type: handcrafted\nfamilies: [intensity]\nsize: 256\n")
     recipe = read_recipe("mine", Workspace(tmp_path), folder="features", overrides=["size=128"])
-    assert recipe.settings.record() == {
+    assert recipe.record() == {
+        "name": "mine",
         "type": "handcrafted",
         "families": ["intensity"],
         "size": 128,
@@ -51,9 +55,17 @@ def test_overrides_win(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("type: handcrafted\nfamilies: [a]\nsise: 3\n", "unknown key 'sise'; did you mean 'size'"),
-        ("type: handcrafted\nfamilies: [a]\nsize: big\n", "size: Input should be a valid integer"),
-        ("type: handcrafted\n", "families: Field required"),
+        ("type: minimal\n", "type 'minimal' is unknown"),
+        ("type: handcrafted\nfamilies: [a]\n", "mine.yaml: families has 'a'; it must be a list"),
+        (
+            "type: handcrafted\nfamilies: [texture]\nsise: 3\n",
+            "unknown key 'sise'; did you mean 'size'",
+        ),
+        (
+            "type: handcrafted\nfamilies: [texture]\nsize: big\n",
+            "size is 'big'; it must be a whole number",
+        ),
+        ("type: handcrafted\n", "families is missing; it must be a list of"),
         ("type: magic\n", "type 'magic' is unknown"),
         ("- a\n", "holds no keys"),
         ("a: [\n", "not valid YAML"),
@@ -72,6 +84,35 @@ def test_unknown_recipe_lists_the_known(tmp_path):
         read_recipe("none", Workspace(tmp_path), folder="features")
 
 
+def test_every_problem_of_a_recipe_is_listed(tmp_path):
+    write(tmp_path / "models", "type: cnn\nepochs: 0\nsize: 3\n")
+    with pytest.raises(InputError) as error:
+        read_recipe("mine", Workspace(tmp_path), folder="models", overrides=["epocs=3"])
+    assert str(error.value) == (
+        f"{tmp_path / 'models' / 'mine.yaml'}: 4 problems: "
+        "(1) backbone is missing; it must be text (2) size is 3; it must be at least 16 "
+        "(3) epochs is 0; it must be at least 1 (4) unknown key 'epocs'; did you mean 'epochs'?"
+    )
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_python_and_yaml_give_the_same_settings_and_errors(name, tmp_path):
+    required = {"handcrafted": "families: [texture]\n", "embedding": "backbone: net\n",
+                "cnn": "backbone: net\n"}.get(name, "")  # fmt: skip
+    write(tmp_path / "models", f"type: {name}\n{required}")
+    values = yaml.safe_load(required) or {}
+    recipe = read_recipe("mine", Workspace(tmp_path), folder="models")
+    assert recipe.settings == TYPES[name](**values)
+    assert recipe.type == name
+    for field in fields(TYPES[name]):
+        with pytest.raises(InputError) as from_python:
+            TYPES[name](**values | {field.name: {"a": 1}})
+        with pytest.raises(InputError) as from_recipe:
+            read_recipe("mine", Workspace(tmp_path), folder="models",
+                        overrides=[f"{field.name}={{a: 1}}"])  # fmt: skip
+        assert str(from_recipe.value) == f"{recipe.path}: {from_python.value}"
+
+
 @pytest.mark.parametrize("override", ["size", "=3", "size=["])
 def test_a_malformed_override_is_named(tmp_path, override):
     write(tmp_path / "features", "type: handcrafted\nfamilies: [a]\n")
@@ -83,5 +124,5 @@ def test_own_recipes_stand_before_the_shipped(tmp_path):
     assert {p.parent.name for p in workspace_recipes(Workspace(tmp_path), folder="features")} <= {
         "features"
     }
-    write(tmp_path / "features", "type: handcrafted\nfamilies: [a]\n")
+    write(tmp_path / "features", "type: handcrafted\nfamilies: [texture]\n")
     assert [p.stem for p in workspace_recipes(Workspace(tmp_path), folder="features")] == ["mine"]

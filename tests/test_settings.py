@@ -12,6 +12,8 @@ from pydantic import AfterValidator
 from hpastack.errors import InputError
 from hpastack.settings import Field, Must, distinct, keys, one_of, settings
 
+pytestmark = pytest.mark.core
+
 LOSSES = {"bce": 1, "focal": 2}
 
 

@@ -1,3 +1,6 @@
+from .choices import (
+    STEMS as STEMS,
+)
 from .create import (
     create_backbone as create_backbone,
 )
@@ -45,9 +48,6 @@ from .published import (
 )
 from .seen_labels import (
     embedding_kind as embedding_kind,
-)
-from .stems import (
-    STEMS as STEMS,
 )
 from .stems import (
     adapt_stem as adapt_stem,

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from hpastack.backbones._torch import timm, torch
+from hpastack.backbones.choices import STEMS
 from hpastack.backbones.embedding import embed_batch
 from hpastack.backbones.pooling import use_gem_pooling
 from hpastack.backbones.preprocessing import Preprocessing
 from hpastack.backbones.published import PUBLIC_MODELS, PublicModel
-from hpastack.backbones.stems import STEMS
 from hpastack.backbones.weights import (
     load_weights,
     read_state,

@@ -8,9 +8,6 @@ from hpastack.backbones._torch import torch
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
 
-#: Ways to fit the three colour filters of a first layer to the stains.
-STEMS = ("average", "copy", "repeat", "random")
-
 _COLOURS = ("red", "green", "blue")
 
 

@@ -24,10 +24,12 @@ from hpastack.clusters.links import (
 )
 from hpastack.clusters.pairs import read_duplicate_lists
 from hpastack.clusters.search import PAIR_COLUMNS, duplicate_clusters, near_duplicates
+from hpastack.clusters.settings import DuplicateSettings
 from hpastack.clusters.shifted import shifted_pairs
 from hpastack.clusters.unshifted import duplicate_pairs
 
 __all__ = [
+    "DuplicateSettings",
     "FieldHashes",
     "PAIR_COLUMNS",
     "clusters_from_keys",

@@ -12,6 +12,7 @@ from hpastack.clusters.embedded import embedding_pairs
 from hpastack.clusters.hashing import FieldHashes
 from hpastack.clusters.links import clusters_from_keys
 from hpastack.clusters.pairs import DISTANCE_COLUMNS
+from hpastack.clusters.settings import DuplicateSettings
 from hpastack.clusters.shifted import shifted_pairs
 from hpastack.clusters.unshifted import duplicate_pairs, name_pairs
 from hpastack.parallel import Progress, silent
@@ -70,8 +71,13 @@ def near_duplicates(
     Raises
     ------
     InputError
-        As the three.
+        If an option is not allowed, and as the three.
     """
+    DuplicateSettings(
+        max_distance=dict(max_distance) if isinstance(max_distance, Mapping) else max_distance,
+        min_stains=min_stains, shifted=shifted, min_correlation=min_correlation,
+        min_similarity=min_similarity, mirrored=mirrored, min_cosine=min_cosine,
+    )  # fmt: skip
     keys = ["image_id", "twin"]
     found: dict[str, pd.DataFrame] = {}
     if hashes is not None:

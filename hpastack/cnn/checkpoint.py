@@ -197,7 +197,7 @@ def read_checkpoint(folder) -> CnnCheckpoint:
             )
         checkpoint = CnnCheckpoint(
             folder=folder,
-            settings=CnnSettings(**manifest["settings"]),
+            settings=_settings(path, manifest["settings"]),
             vocabulary=tuple(manifest["vocabulary"]),
             preprocessing=tuple(
                 Preprocessing.from_record(record) for record in manifest["preprocessing"]
@@ -221,6 +221,13 @@ def read_checkpoint(folder) -> CnnCheckpoint:
         if sha256(folder / name) != digest:
             raise InputError(f"{folder / name} is not the file of weights that {path} names")
     return checkpoint
+
+
+def _settings(path: Path, record: dict) -> CnnSettings:
+    try:
+        return CnnSettings(**record)
+    except InputError as error:
+        raise InputError(f"{path}: settings: {error}") from None
 
 
 def starting_weights(settings: CnnSettings, plan: FoldPlan) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import joblib
 import numpy as np
@@ -25,7 +26,8 @@ from hpastack.store import StoreHeader, StoreWriter
 
 def predict_store(
     folder, catalogue: pd.DataFrame, path, *, plan: FoldPlan | None = None,
-    views: int | None = None, crops: int | None = None, batch_size: int | None = None,
+    views: Literal[1, 8] | None = None, crops: Literal[1, 5] | None = None,
+    batch_size: int | None = None,
     packed: PackedFields | None = None, device: str = "auto", jobs: int | None = None,
     overwrite: bool = False, progress: bool = True, processes: Processes | None = None,
 ) -> Path:  # fmt: skip

@@ -2,226 +2,156 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, get_args
 
+from hpastack.backbones import STEMS
 from hpastack.errors import InputError
+from hpastack.fields import STAINS
+from hpastack.settings import Field, one_of, settings
 
-LOSSES = ("bce", "focal", "asymmetric", "lsep")
-NORMALISATIONS = ("weights", "fields")
-PRECISIONS = ("auto", "bfloat16", "float32")
+Loss = Literal["bce", "focal", "asymmetric", "lsep"]
+
+#: Names of the losses.
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 # What shapes predictions, but not the weights.
 _PREDICTING = ("views", "crops")
 
-# Lowest and highest value of each number; None where there is no limit.
-_RANGES: dict[str, tuple[float, float | None]] = {
-    "size": (16, None),
-    "epochs": (1, None),
-    "batch_size": (2, None),
-    "accumulate": (1, None),
-    "clip_norm": (0, None),
-    "patience": (0, None),
-    "watched_share": (0.01, 0.5),
-    "metric_weight": (0, None),
-    "metric_scale": (1, None),
-    "metric_margin": (0, 1.5),
-    "warm_up": (0, 1),
-    "weight_decay": (0, None),
-    "focal_gamma": (0, None),
-    "positive_gamma": (0, None),
-    "negative_gamma": (0, None),
-    "asymmetric_clip": (0, 0.5),
-    "label_weight_power": (0, 1),
-    "label_smoothing": (0, 0.5),
-    "repeat_threshold": (0, 1),
-    "brightness": (0, 1),
-    "offset": (0, 1),
-    "shift": (0, 0.5),
-    "zoom": (0, 0.5),
-    "stain_dropout": (0, 1),
-    "cutout": (0, 0.9),
-    "mixup": (0, None),
-    "drop_rate": (0, 0.9),
-    "ema_decay": (0, 0.99999),
-    "seed": (0, None),
-}
+_NotNegative = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_UpToHalf = Annotated[float, Field(ge=0, le=0.5)]
 
 
-@dataclass(frozen=True)
+@settings
 class CnnSettings:
-    """Say how the CNNs of a fold plan are fine-tuned; the keys of a CNN recipe.
-
-    Parameters
-    ----------
-    backbone : str
-        Model name of timm.
-    weights, stem, pool, drop_rate
-        As `hpastack.create_backbone`.
-    stains : list of str, optional
-        Those that the network sees, in its order, if not all four.
-    vouch_for_weights : bool, default=False
-        Whether you answer for it that weights trained on labels have seen none of these
-        fields, nor near-duplicates of them. They are refused otherwise: predictions would not
-        be out of fold.
-    size : int, default=512
-        Side of the fields in pixels.
-    crop : int, optional
-        Side of the square that the network sees of a field: one anywhere
-        while it trains, those that `crops` says when it predicts. All of
-        the field if left out.
-    normalise : {"weights", "fields"}, default="weights"
-        Whether stains are scaled as the weights expect, or by their mean and
-        standard deviation in the training fields. Random weights expect
-        nothing and always take the latter.
-    epochs : int, default=20
-        Passes over the training fields. Without `patience` the weights of
-        the last epoch are kept.
-    patience : int, default=0
-        Stop after this many epochs in which the macro average precision of
-        the watched fields has not risen, and keep the weights of the best;
-        0 trains to the end. The held-out fold has no say: choosing
-        by it would flatter the out-of-fold predictions.
-    watched_share : float, default=0.1
-        Share of the training fields, in whole clusters, that are watched and
-        not learned from, with `patience`.
-    batch_size : int, default=32
-        Fields that pass through the network together, on all GPUs taken together.
-    accumulate : int, default=1
-        Batches whose gradients are added up to one step.
-    clip_norm : float, default=0.0
-        Gradients longer than this are shortened to it; 0 leaves them.
-    precision : {"auto", "bfloat16", "float32"}, default="auto"
-        What the network computes in; ``auto`` is bfloat16 on a GPU and
-        float32 elsewhere. Weights are kept in float32.
-    compile : bool, default=False
-        Whether training runs through `torch.compile`: minutes of waiting, then faster.
-    learning_rate : float, default=3e-4
-        Of AdamW, at its highest; rises over `warm_up` and falls as a cosine.
-    warm_up : float, default=0.05
-        Share of the training.
-    weight_decay : float, default=0.02
-        On filters and matrices, not on biases and norms.
-    loss : {"bce", "focal", "asymmetric", "lsep"}, default="bce"
-        As `hpastack.cnn.losses.label_loss`.
-    focal_gamma : float, default=2.0
-        How much a field that is already right counts less, for ``focal``.
-    positive_gamma, negative_gamma : float, default=1.0 and 4.0
-        The same for labels that a field has and has not, for ``asymmetric``.
-    asymmetric_clip : float, default=0.05
-        Labels that a field has not count for nothing below this probability, for
-        ``asymmetric``.
-    label_weight_power : float, default=0.0
-        Labels count in proportion to their prevalence to minus this power; 0
-        is all alike, 1 gives each label the same weight in the loss.
-    label_smoothing : float, default=0.0
-        How far targets are drawn towards the label's prevalence. Not towards
-        one half, which would drown the rare labels.
-    repeat_threshold : float, default=0.05
-        Fields whose rarest label has a smaller prevalence f than this are
-        shown sqrt(threshold / f) times an epoch; 0 shows every field once.
-    turns : bool, default=True
-        Whether fields are turned by quarters and mirrored at random.
-    brightness, offset : float, default=0.1 and 0.02
-        Most by which a stain's values are multiplied (plus or minus) and
-        shifted.
-    shift : float, default=0.06
-        Most by which a field is moved, as a share of its side.
-    zoom : float, default=0.0
-        Most by which a field is enlarged or reduced about its middle.
-    stain_dropout : float, default=0.0
-        Chance that one of the reference stains of a field is black.
-    cutout : float, default=0.0
-        Side of a square that is black in all stains, as a share of the field's.
-    mixup : float, default=0.0
-        Alpha of the beta distribution of the shares in which two fields, and
-        their labels, are mixed; 0 for none.
-    metric_group : str, optional
-        Column of the catalogue, such as ``antibody`` or ``well``: an ArcFace head learns
-        to tell its values apart, so that fields of one value lie close to each
-        other in the embedding. Fields without a value take no part.
-    metric_weight : float, default=0.1
-        How much the head's loss counts beside that of the labels.
-    metric_scale, metric_margin : float, default=30.0 and 0.3
-        Of the head: factor of the cosines, and the angle, in radians, by which
-        a field must be nearer to its own group.
-    ema_decay : float, default=0.0
-        Of the running mean of the weights, which is what is kept; 0 for none.
-    views : {1, 8}, default=1
-        Predictions are the mean logits of 1 view, or of all 8 turned and
-        mirrored ones,
-    crops : {1, 5}, default=1
-        times that of 1 square, the middle, or of 5, with the corners; more than 1 needs `crop`.
-    seed : int, default=0
-
-    Raises
-    ------
-    InputError
-        If a value is out of its range; the key is named.
-    """
+    """How the CNNs of a fold plan are fine-tuned; the keys of a recipe of type ``cnn``."""
 
     backbone: str
+    """Model name of timm."""
     weights: str = "pretrained"
-    stem: str = "average"
+    """Where training starts: `pretrained`, `random`, a file or a folder. `pretrained` is downloaded
+    once; a folder is that of weights, or of a CNN fine-tuned on the same folds. Paths in a recipe
+    start at the workspace.
+    """
+    stem: Annotated[str, one_of(STEMS)] = "average"
+    """How three colour filters become one for each stain. See `hpastack.create_backbone`."""
     pool: str | None = None
-    drop_rate: float = 0.0
-    stains: list[str] | None = None
+    """How the last map is pooled, if not as the backbone does. timm's `global_pool`, or `gem`, a
+    generalised mean with a learned exponent, for networks with maps (not vision transformers).
+    """
+    drop_rate: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Dropout before the classifier."""
+    stains: Annotated[list[Annotated[str, one_of(STAINS)]], Field(min_length=1)] | None = None
+    """Stains that the network sees, in its order; those of the weights, or all, if null."""
     vouch_for_weights: bool = False
-    size: int = 512
+    """Declare that weights trained on labels have seen none of these fields. Nor near-duplicates of
+    them: predictions would not be out of fold. Such weights are rejected otherwise.
+    """
+    size: Annotated[int, Field(ge=16)] = 512
+    """Side of the fields, in pixels."""
     crop: int | None = None
-    normalise: str = "weights"
-    epochs: int = 20
-    patience: int = 0
-    watched_share: float = 0.1
-    batch_size: int = 32
-    accumulate: int = 1
-    clip_norm: float = 0.0
-    precision: str = "auto"
+    """Side of the square that the network sees of a field; null for all of it. In training it lies
+    anywhere; `crops` says where in prediction.
+    """
+    normalise: Literal["weights", "fields"] = "weights"
+    """How stains are scaled: as the weights expect, or by the training fields. `fields` takes their
+    mean and standard deviation, and so do random weights, which expect nothing.
+    """
+    epochs: Annotated[int, Field(ge=1)] = 20
+    """Passes over the training fields. Without `patience` the last weights are kept."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without a better validation score before training stops; 0 trains to the end. The
+    score is the macro average precision of the validation fields; the weights of the best epoch
+    are kept. The held-out fold is not looked at: choosing by it would flatter the out-of-fold
+    predictions.
+    """
+    watched_share: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
+    """Share of the training fields used for validation, with `patience`. In whole clusters; they
+    are not learned from.
+    """
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Fields that pass through the network together, on all GPUs taken together."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are added up to one step."""
+    clip_norm: _NotNegative = 0.0
+    """Longest gradient; longer ones are scaled down to it; 0 for any."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """What the network computes in. `auto` is bfloat16 on a GPU and float32 elsewhere; weights are
+    kept in float32.
+    """
     compile: bool = False
-    learning_rate: float = 3e-4
-    warm_up: float = 0.05
-    weight_decay: float = 0.02
-    loss: str = "bce"
-    focal_gamma: float = 2.0
-    positive_gamma: float = 1.0
-    negative_gamma: float = 4.0
-    asymmetric_clip: float = 0.05
-    label_weight_power: float = 0.0
-    label_smoothing: float = 0.0
-    repeat_threshold: float = 0.05
+    """Train through `torch.compile`: minutes of waiting, then faster."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Highest learning rate of AdamW. It rises over `warm_up` and falls as a cosine."""
+    warm_up: _Share = 0.05
+    """Share of the training in which the learning rate rises."""
+    weight_decay: _NotNegative = 0.02
+    """Of AdamW, on filters and matrices, not on biases and norms."""
+    loss: Loss = "bce"
+    """Loss over the labels. `bce` is binary cross-entropy; `lsep` is a ranking loss, calibrated by
+    the stack; see `focal_gamma`, `positive_gamma`, `negative_gamma` and `asymmetric_clip` for the
+    others.
+    """
+    focal_gamma: _NotNegative = 2.0
+    """How much less a field that is already right counts, for `focal`."""
+    positive_gamma: _NotNegative = 1.0
+    """The same for labels that a field has, for `asymmetric`."""
+    negative_gamma: _NotNegative = 4.0
+    """The same for labels that a field has not, for `asymmetric`."""
+    asymmetric_clip: _UpToHalf = 0.05
+    """Probability below which labels that a field has not are ignored, for `asymmetric`."""
+    label_weight_power: _Share = 0.0
+    """Labels count by their prevalence to minus this power; 1 gives each the same weight."""
+    label_smoothing: _UpToHalf = 0.0
+    """How far targets are shrunk towards the prevalence of the label. Not towards one half, which
+    would drown the rare labels.
+    """
+    repeat_threshold: _Share = 0.05
+    """Prevalence below which fields of a label are repeated; 0 for none. A field whose rarest label
+    has prevalence f is shown sqrt(threshold / f) times per epoch.
+    """
     turns: bool = True
-    brightness: float = 0.1
-    offset: float = 0.02
-    shift: float = 0.06
-    zoom: float = 0.0
-    stain_dropout: float = 0.0
-    cutout: float = 0.0
-    mixup: float = 0.0
+    """Rotate fields by multiples of 90 degrees and flip them, at random."""
+    brightness: _Share = 0.1
+    """Most by which the values of a stain are multiplied, plus or minus."""
+    offset: _Share = 0.02
+    """Most by which the values of a stain are shifted."""
+    shift: _UpToHalf = 0.06
+    """Most by which a field is moved, as a share of its side."""
+    zoom: _UpToHalf = 0.0
+    """Most by which a field is enlarged or reduced about its middle."""
+    stain_dropout: _Share = 0.0
+    """Chance that one of the reference stains of a field is black."""
+    cutout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Side of a square that is black in all stains, as a share of the field's."""
+    mixup: _NotNegative = 0.0
+    """Alpha of the beta distribution by which two fields are mixed; 0 for none. Their labels are
+    mixed in the same shares.
+    """
     metric_group: str | None = None
-    metric_weight: float = 0.1
-    metric_scale: float = 30.0
-    metric_margin: float = 0.3
-    ema_decay: float = 0.0
-    views: int = 1
-    crops: int = 1
-    seed: int = 0
+    """Column of the catalogue whose values an ArcFace head learns to tell apart. Such as `antibody`
+    or `well`: fields of one value lie close to each other in the embedding. Fields without a value
+    take no part.
+    """
+    metric_weight: _NotNegative = 0.1
+    """Weight of the ArcFace head in the loss, beside that of the labels."""
+    metric_scale: Annotated[float, Field(ge=1)] = 30.0
+    """Factor of the cosines of the ArcFace head."""
+    metric_margin: Annotated[float, Field(ge=0, le=1.5)] = 0.3
+    """Angle, in radians, by which a field must be nearer to its own group."""
+    ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.0
+    """Decay of the running mean of the weights, which is kept; 0 for none."""
+    views: Literal[1, 8] = 1
+    """Views whose predictions are averaged; 8 are all rotations and flips."""
+    crops: Literal[1, 5] = 1
+    """Squares of a field that are averaged in prediction. 1 is the middle; 5 are the middle and the
+    corners, and need `crop`.
+    """
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of everything that is drawn at random."""
 
     def __post_init__(self):
-        for key, (low, high) in _RANGES.items():
-            value = getattr(self, key)
-            if not value >= low or (high is not None and value > high):
-                limits = f"at least {low}" if high is None else f"from {low} to {high}"
-                raise InputError(f"{key} is {value}; it must be {limits}")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
-        for key, known in (
-            ("loss", LOSSES), ("normalise", NORMALISATIONS), ("precision", PRECISIONS),
-            ("views", (1, 8)), ("crops", (1, 5)),
-        ):  # fmt: skip
-            value = getattr(self, key)
-            if value not in known:
-                names = ", ".join(str(name) for name in known)
-                raise InputError(f"{key} is {value!r}; it is one of {names}")
         if self.crop is not None and not 16 <= self.crop <= self.size:
             raise InputError(f"crop is {self.crop}; it must be from 16 to size, {self.size}")
         if self.crops > 1 and self.crop is None:

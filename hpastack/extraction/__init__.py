@@ -4,9 +4,12 @@ from hpastack.extraction.current import store_record, store_state
 from hpastack.extraction.embeddings import extract_embeddings, weights_record
 from hpastack.extraction.engine import Extraction
 from hpastack.extraction.handcrafted import extract_features, handcrafted_columns
+from hpastack.extraction.settings import EmbeddingSettings, HandcraftedSettings
 
 __all__ = [
+    "EmbeddingSettings",
     "Extraction",
+    "HandcraftedSettings",
     "extract_embeddings",
     "extract_features",
     "handcrafted_columns",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from hpastack.extraction.engine import WHOLE, Extraction, extract
+from hpastack.extraction.settings import EmbeddingSettings
 from hpastack.fields import Outcomes, PackedFields, stream_outcomes
 from hpastack.files import refuse_existing, sha256
 from hpastack.parallel import Shard, cpu_budget, one_thread_each
@@ -84,6 +85,11 @@ def extract_embeddings(
         As `extract_features` and `create_backbone`; also if torch is not
         installed, or there is no such device.
     """
+    settings = EmbeddingSettings(
+        backbone, str(weights), stem, stains=None if stains is None else list(stains),
+        size=size, crop=crop, pool=pool, batch_size=batch_size, seed=seed, compile=compile,
+        storage=storage,
+    )  # fmt: skip
     path = Path(path)
     refuse_existing(path, overwrite)
     # Not above: hand-crafted features are measured without torch.
@@ -105,13 +111,9 @@ def extract_embeddings(
     columns = embedding_columns(path.stem, embedding_dimension(model))
     model = model.to(place)
     if record is None:
-        record = {
-            "type": "embedding", "backbone": backbone, "weights": str(weights), "stem": stem,
-            "size": size, "batch_size": batch_size, "seed": seed, "compile": compile,
-            "storage": storage, **weights_record(weights),
-        }  # fmt: skip
-        optional = {"stains": stains, "crop": crop, "pool": pool, "stain_statistics": statistics}
-        record |= {key: value for key, value in optional.items() if value is not None}
+        record = {"type": "embedding", **settings.record(), **weights_record(weights)}
+        if statistics is not None:
+            record["stain_statistics"] = statistics
     kind = embedding_kind(backbone, weights, catalogue.index)
 
     workers = jobs or cpu_budget()

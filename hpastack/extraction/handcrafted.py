@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpastack.errors import InputError
 from hpastack.extraction.engine import WHOLE, Extraction, extract
+from hpastack.extraction.settings import HandcraftedSettings
 from hpastack.features import chosen_families, feature_columns, field_features, undefined_columns
 from hpastack.fields import Outcome, Outcomes, field_fault, read_field, stain_rows
 from hpastack.parallel import Shard, spread
@@ -67,14 +68,15 @@ def extract_features(
     Raises
     ------
     InputError
-        If the store exists and `overwrite` is false, a family is unknown, a
+        If the store exists and `overwrite` is false, an option is not allowed, a
         field is bad (named, with its file) and `on_error` is ``raise``, or
         every field is bad.
     """
     families = chosen_families(families)
     columns = feature_columns(families)
+    settings = HandcraftedSettings(families, "original" if size is None else size)
     if record is None:
-        record = {"type": "handcrafted", "families": families, "size": size or "original"}
+        record = {"type": "handcrafted", **settings.record()}
 
     def measure(rows: pd.DataFrame) -> Outcomes:
         tasks = (

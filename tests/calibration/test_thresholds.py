@@ -1,7 +1,5 @@
 """Thresholds: exact against the slow way, shrunk and guarded."""
 
-from typing import get_args
-
 import numpy as np
 import pytest
 from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
@@ -9,7 +7,6 @@ from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
 from hpastack.calibration import POLICIES, apply_thresholds, best_thresholds, threshold_intervals
 from hpastack.errors import InputError
 from hpastack.metrics import cluster_draws, macro_f1
-from hpastack.recipes import StackRecipe
 
 
 def draw(seed, n=60, n_labels=4, decimals=2):
@@ -185,10 +182,6 @@ def test_neighbouring_numbers_are_told_apart():
         p = [[high], [np.nextafter(high, 0)]]
         given = apply_thresholds(p, best_thresholds([[1], [0]], p, policy="per-label"))
         assert given.tolist() == [[1], [0]]
-
-
-def test_recipes_know_every_policy():
-    assert get_args(StackRecipe.model_fields["thresholds"].annotation) == POLICIES
 
 
 def test_bad_arguments():

@@ -292,6 +292,14 @@ def test_exchanged_weights_are_refused(copied):
         read_checkpoint(copied / "nowhere")
 
 
+def test_a_setting_that_is_not_known_is_named_with_its_file(copied):
+    manifest = json.loads((copied / "cnn.json").read_text())
+    manifest["settings"]["epocs"] = 3
+    (copied / "cnn.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"cnn\.json: settings: unknown key 'epocs'"):
+        read_checkpoint(copied)
+
+
 def test_each_fold_predicts_with_the_preprocessing_it_was_trained_with(trained):
     checkpoint = read_checkpoint(trained)
     models = checkpoint.load_models(torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Settings of a CNN: their ranges, and the recipe that carries them."""
+"""Settings of a CNN: their ranges, from Python and from a recipe."""
 
 from dataclasses import replace
 
@@ -6,7 +6,8 @@ import pytest
 
 from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
-from hpastack.recipes import CnnRecipe
+
+pytestmark = pytest.mark.core
 
 SETTINGS = CnnSettings("test_resnet", size=32)
 
@@ -15,16 +16,21 @@ SETTINGS = CnnSettings("test_resnet", size=32)
     "change, message",
     [
         ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"epochs": "3"}, "epochs is '3'; it must be a whole number of at least 1"),
+        ({"size": 350.5}, "size is 350.5; it must be a whole number of at least 16"),
         ({"shift": 0.9}, "shift is 0.9; it must be from 0 to 0.5"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"loss": "hinge"}, "loss is 'hinge'; it is one of bce, focal, asymmetric, lsep"),
+        ({"loss": "hinge"}, "loss is 'hinge'; it must be one of bce, focal, asymmetric, lsep"),
+        ({"stem": "thick"}, "stem is 'thick'; it must be one of average, copy, repeat, random"),
+        ({"stains": ["red", "far red"]}, "stains has 'far red'; it must be a list of one or more"),
         ({"label_weight_power": 2}, "label_weight_power is 2; it must be from 0 to 1"),
+        ({"drop_rate": 0.95}, "drop_rate is 0.95; it must be from 0 to 0.9"),
         ({"crop": 33}, "crop is 33; it must be from 16 to size, 32"),
         ({"crops": 5}, "there is no crop"),
         ({"precision": "float16"}, "precision is 'float16'"),
         ({"seed": -1}, "seed is -1; it must be at least 0"),
-        ({"views": 4}, "views is 4; it is one of 1, 8"),
+        ({"views": 4}, "views is 4; it must be one of 1, 8"),
     ],
 )
 def test_wrong_settings(change, message):
@@ -32,6 +38,13 @@ def test_wrong_settings(change, message):
         replace(SETTINGS, **change)
 
 
-def test_recipe_has_the_keys_and_defaults_of_the_settings():
-    recipe = CnnRecipe(type="cnn", backbone="resnet18")
-    assert recipe.model_dump(exclude={"type"}) == CnnSettings("resnet18").record()
+def test_the_record_is_json_and_makes_the_settings_again():
+    settings = CnnSettings("net", stains=("green", "blue"), mixup=1)
+    assert settings.record()["stains"] == ["green", "blue"]
+    assert repr(settings.record()["mixup"]) == "1.0"  # as a recipe gives it
+    assert CnnSettings(**settings.record()) == settings
+
+
+def test_what_shapes_predictions_alone_does_not_shape_weights():
+    assert replace(SETTINGS, views=8).shaping() == SETTINGS.shaping()
+    assert replace(SETTINGS, epochs=3).shaping() != SETTINGS.shaping()

@@ -331,8 +331,8 @@ def test_nothing_is_written_when_every_field_is_bad(catalogue, tmp_path):
 
 
 def test_field_too_small_for_its_family_is_named(catalogue, tmp_path):
-    with pytest.raises(InputError, match="field field0: .* 3 x 4 px is too small"):
-        extract_features(tmp_path / "s.h5", catalogue, ["texture"], size=4, progress=False)
+    with pytest.raises(InputError, match="field field0: .* 13 x 16 px is too small"):
+        extract_features(tmp_path / "s.h5", catalogue, ["texture"], size=16, progress=False)
 
 
 def test_a_bug_keeps_its_type_and_gains_its_place(catalogue, tmp_path, monkeypatch):

@@ -165,7 +165,7 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
     [
         (["plian"], ["unknown recipe plian", "plain"]),
         (["plain", "--set", "szie=16"], ["unknown key 'szie'", "did you mean 'size'"]),
-        (["plain", "--set", "families=[intensiti]"], ["plain.yaml: unknown family 'intensiti'"]),
+        (["plain", "--set", "families=[intensiti]"], ["plain.yaml: families has 'intensiti'"]),
         (["plain", "--set", "size=4"], ["size"]),
         (["plain", "plain"], ["recipe plain is named twice"]),
         (["--set", "size=16"], ["--set needs a recipe"]),

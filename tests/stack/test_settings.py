@@ -11,6 +11,8 @@ from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, StackRecipe, StackSettings
 from hpastack.stack.settings import FitSettings
 
+pytestmark = pytest.mark.core
+
 
 def test_names_and_defaults_are_those_of_the_estimator():
     parameters = inspect.signature(StackClassifier).parameters
