@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields
-from hpastack.files import published, sha256
+from hpastack.files import digest_of, published, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget
@@ -196,7 +195,7 @@ def training_fingerprint(
     if settings.metric_group is not None:
         numbers = group_numbers(training, settings.metric_group, np.arange(len(training)))
         parts["groups"] = numbers.tolist()
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest_of(parts)
 
 
 @dataclass(frozen=True)

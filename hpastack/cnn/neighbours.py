@@ -9,7 +9,6 @@ The encoders of two folds see in different spaces: their embeddings are never co
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import predict_features, repeatable
 from hpastack.errors import InputError
 from hpastack.fields import PackedFields
-from hpastack.files import published
+from hpastack.files import digest_of, published
 from hpastack.labels import Vocabulary
 from hpastack.parallel import Progress, cpu_budget, silent
 from hpastack.similarity import SIMILARITIES, NeighbourScores, label_votes, unit_vectors
@@ -155,4 +154,4 @@ def _digest(
         list(checkpoint.digests.values()), catalogue_digest(catalogue),
         hashlib.sha256(labels.tobytes()).hexdigest(), n_neighbours, temperature,
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return digest_of(parts)[:16]

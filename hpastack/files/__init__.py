@@ -1,7 +1,7 @@
 """Files: written completely or not at all, read with every problem named."""
 
-from hpastack.files.hdf5 import fixed_strings
-from hpastack.files.provenance import package_versions, sha256
+from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
+from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
     disk_guard,
     flush,
@@ -23,13 +23,17 @@ from hpastack.files.tables import (
 
 __all__ = [
     "ID_NAMES",
+    "UNTRUSTED",
     "check_ids",
+    "digest_of",
     "disk_guard",
+    "filters",
     "fixed_strings",
     "flush",
     "flush_folder",
     "named_column",
     "package_versions",
+    "plain_dataset",
     "publish_text",
     "published",
     "put_in_place",

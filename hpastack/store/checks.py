@@ -17,9 +17,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5o, h5s, h5t
+from h5py import h5a, h5d, h5s, h5t
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import UNTRUSTED, filters, plain_dataset
 from hpastack.store.guarding import Metadata, check_start
 from hpastack.store.header import (
     CONTENTS,
@@ -46,7 +47,6 @@ _NUMBERS = ("version", "allow_nan")
 _TEXTS = (
     "format", "kind", "content", "recipe", "made_from", "fold_plan", "vocabulary", "made_with",
 )  # fmt: skip
-_UNTRUSTED = "it is not to be trusted"
 
 
 @dataclass(frozen=True)
@@ -140,25 +140,25 @@ def _attribute(file: h5py.File, name: str, path: Path) -> int | str | None:
     wanted = h5t.INTEGER if name in _NUMBERS else h5t.STRING
     is_plain = attribute.get_space().get_simple_extent_type() == h5s.SCALAR
     if not is_plain or kind.get_class() != wanted or kind.get_size() > _MAX_TEXT:
-        raise InputError(f"{path}: its attribute {name!r} is of another type; {_UNTRUSTED}")
+        raise InputError(f"{path}: its attribute {name!r} is of another type; {UNTRUSTED}")
     value = file.attrs[name]
     if name in _NUMBERS:
         return int(value)
     # h5py gives bytes of fixed length as they are, and puts surrogates for what is no UTF-8.
     text = bytes(value) if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
     if len(text) > _MAX_TEXT:
-        raise InputError(f"{path}: its attribute {name!r} has {len(text):,} bytes; {_UNTRUSTED}")
+        raise InputError(f"{path}: its attribute {name!r} has {len(text):,} bytes; {UNTRUSTED}")
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: its attribute {name!r} is not UTF-8; {_UNTRUSTED}") from None
+        raise InputError(f"{path}: its attribute {name!r} is not UTF-8; {UNTRUSTED}") from None
 
 
 def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, Placement]:
     """Look at every name and every dataset; say where each lies."""
     path = source.path
     if file.userblock_size:
-        raise InputError(f"{path} begins with something else than HDF5; {_UNTRUSTED}")
+        raise InputError(f"{path} begins with something else than HDF5; {UNTRUSTED}")
     root = file.id
     if root.get_num_objs() > _MAX_NAMES:
         raise InputError(f"{path} holds {root.get_num_objs()} names, more than a store; not read")
@@ -167,19 +167,14 @@ def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, 
     addresses = set()
     for raw in names:
         name = raw.decode(errors="replace")
-        known = name in DATASETS and DATASETS[name] <= version
-        link = root.links.get_info(raw)
-        if not known or link.type != h5py.h5l.TYPE_HARD:
-            raise InputError(f"{path} holds {name!r}, which no store has; {_UNTRUSTED}")
-        # Not asked for its kind beforehand: to tell it, HDF5 walks through all that belongs to it.
-        dataset = h5o.open(root, raw)
-        if not isinstance(dataset, h5d.DatasetID):
-            raise InputError(f"{path}: {name!r} is not plain data; {_UNTRUSTED}")
-        if link.u in addresses:
-            raise InputError(f"{path}: {name!r} stands there under two names; {_UNTRUSTED}")
-        addresses.add(link.u)
-        datasets[name] = dataset
-        _check_plain(datasets[name], name, path, may_have_chunks=version < _WHOLE_VERSION)
+        if name not in DATASETS or DATASETS[name] > version:
+            raise InputError(f"{path} holds {name!r}, which no store has; {UNTRUSTED}")
+        datasets[name] = plain_dataset(root, raw, path)
+        address = root.links.get_info(raw).u
+        if address in addresses:
+            raise InputError(f"{path}: {name!r} stands there under two names; {UNTRUSTED}")
+        addresses.add(address)
+        _check_layout(datasets[name], name, path, may_have_chunks=version < _WHOLE_VERSION)
     needed = [name for name in DATASETS if name not in ("fold", "members")]
     missing = [name for name in needed if name not in datasets and DATASETS[name] <= version]
     if missing:
@@ -190,22 +185,19 @@ def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, 
         dtype = _dtype(dataset, name, version, path)
         room -= math.prod(_shape(dataset) or ()) * dtype.itemsize
         if room < 0:
-            raise InputError(f"{path}: {name!r} claims more room than the file has; {_UNTRUSTED}")
+            raise InputError(f"{path}: {name!r} claims more room than the file has; {UNTRUSTED}")
         placements[name] = _place(dataset, name, dtype, source)
     return placements
 
 
-def _check_plain(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chunks: bool) -> None:
-    """Refuse what may lead out of the file or inflate; before its shape is asked for."""
-    settings = dataset.get_create_plist()
+def _check_layout(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chunks: bool) -> None:
+    """Reject chunks where the format has none, and filters, which inflate."""
     layouts = (h5d.CONTIGUOUS, h5d.CHUNKED) if may_have_chunks else (h5d.CONTIGUOUS,)
-    if settings.get_external_count() or settings.get_layout() == h5d.VIRTUAL:
-        raise InputError(f"{path}: {name!r} is not plain data; {_UNTRUSTED}")
-    if settings.get_layout() not in layouts:
+    if dataset.get_create_plist().get_layout() not in layouts:
         raise InputError(
             f"{path}: {name!r} is not plain data in one piece; write it again, contiguous"
         )
-    if settings.get_nfilters():
+    if filters(dataset):
         raise InputError(
             f"{path}: {name!r} is compressed or filtered, which a store never is; write it again "
             "without filters (h5repack -f NONE)"
@@ -216,18 +208,18 @@ def _check_shapes(datasets: dict[str, h5d.DatasetID], path: Path) -> None:
     """Refuse datasets that do not fit each other; the number of test fields is not known yet."""
     shapes: dict[str, Any] = {name: _shape(dataset) for name, dataset in datasets.items()}
     if any(len(shapes[name] or ()) != 1 for name in ("image_ids", "columns")):
-        raise InputError(f"{path}: its ids and columns are no lists; {_UNTRUSTED}")
+        raise InputError(f"{path}: its ids and columns are no lists; {UNTRUSTED}")
     (n,), (d,) = shapes["image_ids"], shapes["columns"]
     if not n or not d:
         raise InputError(f"{path}: {n} fields and {d} columns; there is nothing in it")
     for name, shape in (("values", (n, d)), ("fold", (n,)), ("checksums", (n,))):
         if name in shapes and shapes[name] != shape:
             raise InputError(
-                f"{path}: {name!r} has the shape {shapes[name]} instead of {shape}; {_UNTRUSTED}"
+                f"{path}: {name!r} has the shape {shapes[name]} instead of {shape}; {UNTRUSTED}"
             )
     members = shapes.get("members", (1, n, d))
     if len(members or ()) != 3 or not 1 <= members[0] <= MAX_MEMBERS or members[2] != d:
-        raise InputError(f"{path}: members of shape {members} for {d} columns; {_UNTRUSTED}")
+        raise InputError(f"{path}: members of shape {members} for {d} columns; {UNTRUSTED}")
 
 
 def _shape(dataset: h5d.DatasetID) -> tuple[int, ...] | None:
@@ -245,7 +237,7 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
         if not is_text or kind.get_strpad() == h5t.STR_SPACEPAD:
             raise InputError(
                 f"{path}: {name!r} is no list of texts of fixed length, padded with zeros; "
-                f"{_UNTRUSTED}"
+                f"{UNTRUSTED}"
             )
         return np.dtype(f"S{kind.get_size()}")
     allowed = {
@@ -264,13 +256,13 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
     if not codes:
         raise InputError(
             f"{path}: {name} of shape {_shape(dataset)} are of another type than those of a "
-            f"store; {_UNTRUSTED}"
+            f"store; {UNTRUSTED}"
         )
     dtype = np.dtype(codes[0])
     is_half = dtype.itemsize == 2
     if version < _WHOLE_VERSION and name == "values" and is_half != (version == _HALVES_VERSION):
         raise InputError(
-            f"{path}: values of type {dtype.name} in a store of format {version}; {_UNTRUSTED}"
+            f"{path}: values of type {dtype.name} in a store of format {version}; {UNTRUSTED}"
         )
     return dtype
 
@@ -302,9 +294,7 @@ def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFil
     if any(offset is None for offset in found):
         raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
     if max(found, default=0) + n_bytes > source.size or len(found) * n_bytes > source.size:
-        raise InputError(
-            f"{source.path}: {name!r} claims more room than the file has; {_UNTRUSTED}"
-        )
+        raise InputError(f"{source.path}: {name!r} claims more room than the file has; {UNTRUSTED}")
     return Placement(shape, dtype, chunk, np.array(found, np.int64).reshape(n_chunks))
 
 
@@ -325,26 +315,25 @@ def _read_lists(
     if "fold" in placements:
         fold = read_whole(source, placements["fold"]).astype(np.int64)
         if fold.min() < -1:
-            raise InputError(f"{path}: a fold {fold.min()}; {_UNTRUSTED}")
+            raise InputError(f"{path}: a fold {fold.min()}; {UNTRUSTED}")
     if "members" in placements:
         if fold is None or attributes["content"] not in PREDICTIONS:
             raise InputError(
-                f"{path} has members, which only predictions with folds have; {_UNTRUSTED}"
+                f"{path} has members, which only predictions with folds have; {UNTRUSTED}"
             )
         shape, n_test = placements["members"].shape, int(np.count_nonzero(fold == -1))
         if shape[1] != n_test:
             raise InputError(
-                f"{path}: members of shape {shape} for {n_test} test fields; {_UNTRUSTED}"
+                f"{path}: members of shape {shape} for {n_test} test fields; {UNTRUSTED}"
             )
     vocabulary = None
     if attributes["vocabulary"]:
         vocabulary = _json(attributes, "vocabulary", list, path)
         if not all(isinstance(label, str) for label in vocabulary):
-            raise InputError(f"{path}: its vocabulary is no list of texts; {_UNTRUSTED}")
+            raise InputError(f"{path}: its vocabulary is no list of texts; {UNTRUSTED}")
         if attributes["content"] != "features" and len(vocabulary) != len(texts["columns"]):
             raise InputError(
-                f"{path}: {len(texts['columns'])} columns for {len(vocabulary)} labels; "
-                f"{_UNTRUSTED}"
+                f"{path}: {len(texts['columns'])} columns for {len(vocabulary)} labels; {UNTRUSTED}"
             )
     return Contents(
         attributes=attributes,
@@ -362,12 +351,12 @@ def _texts(kept: np.ndarray, name: str, path: Path) -> list[str]:
     try:
         texts = [text.decode() for text in kept.tolist()]
     except UnicodeDecodeError:
-        raise InputError(f"{path}: one {what} is not UTF-8; {_UNTRUSTED}") from None
+        raise InputError(f"{path}: one {what} is not UTF-8; {UNTRUSTED}") from None
     if len(set(texts)) < len(texts):
         doubled = [text for text, count in Counter(texts).items() if count > 1]
-        raise InputError(f"{path}: {what}s stand twice: {shorten(doubled)}; {_UNTRUSTED}")
+        raise InputError(f"{path}: {what}s stand twice: {shorten(doubled)}; {UNTRUSTED}")
     if "" in texts or "\0" in "".join(texts):
-        raise InputError(f"{path}: one {what} is empty or holds a zero byte; {_UNTRUSTED}")
+        raise InputError(f"{path}: one {what} is empty or holds a zero byte; {UNTRUSTED}")
     return texts
 
 
@@ -377,5 +366,5 @@ def _json(attributes: dict[str, Any], name: str, kind: type, path: Path) -> Any:
     except (ValueError, RecursionError):  # no JSON, or nested without end
         value = None
     if not isinstance(value, kind):
-        raise InputError(f"{path}: its {name} is not the JSON of a store; {_UNTRUSTED}")
+        raise InputError(f"{path}: its {name} is not the JSON of a store; {UNTRUSTED}")
     return value

@@ -55,7 +55,7 @@ def test_links_are_refused(path, link):
     with h5py.File(path, "r+") as file:
         del file["fold"], file["members"]
         file["fold"] = link
-    refused(path, "holds 'fold', which no store has")
+    refused(path, "'fold' is not plain data; it is not to be trusted")
 
 
 def test_names_beyond_the_list_and_second_names_are_refused(path):

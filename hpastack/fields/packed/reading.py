@@ -18,6 +18,7 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.fields.formats.faults import MAX_PIXELS
 from hpastack.fields.stains import STAINS
+from hpastack.files import UNTRUSTED, filters, plain_dataset
 
 FORMAT = "hpastack-packed"
 VERSION = 1
@@ -63,7 +64,7 @@ class PackedFields:
             self.image_ids = [value.decode() for value in file["image_ids"][()].tolist()]
             self.content = [value.decode() for value in file["content"][()].tolist()]
             self._checksums = file["checksums"][()]
-            self._is_compressed = bool(_filters(file["fields"]))
+            self._is_compressed = bool(filters(file["fields"].id))
         self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
         self._local = threading.local()
 
@@ -177,19 +178,12 @@ def _checked_size(file: h5py.File, path: Path) -> int:
     wrong = sorted(set(file) ^ set(_DATASETS))
     if wrong:
         raise InputError(
-            f"{path}: {shorten(wrong)} should not be there, or is missing; it is not to be trusted"
+            f"{path}: {shorten(wrong)} should not be there, or is missing; {UNTRUSTED}"
         )
     for name, (kind, n_dimensions) in _DATASETS.items():
-        link, dataset = file.get(name, getlink=True), file.get(name)
-        if (
-            not isinstance(link, h5py.HardLink)
-            or not isinstance(dataset, h5py.Dataset)
-            or dataset.is_virtual
-            or dataset.external
-            or dataset.dtype.kind != kind
-            or len(dataset.shape or ()) != n_dimensions
-        ):
-            raise InputError(f"{path}: {name!r} is not plain data; it is not to be trusted")
+        dataset = h5py.Dataset(plain_dataset(file.id, name.encode(), path))
+        if dataset.dtype.kind != kind or len(dataset.shape or ()) != n_dimensions:
+            raise InputError(f"{path}: {name!r} is not plain data; {UNTRUSTED}")
     size, n = int(file.attrs.get("size", 0)), len(file["fields"])
     fields = file["fields"]
     chunk = (1, len(STAINS), size, size)
@@ -199,23 +193,18 @@ def _checked_size(file: h5py.File, path: Path) -> int:
         or fields.dtype != np.uint8
         or fields.shape[1:] != chunk[1:]
         or fields.chunks != chunk
-        or _filters(fields) not in ([], [h5py.h5z.FILTER_DEFLATE])
+        or filters(fields.id) not in ([], [h5py.h5z.FILTER_DEFLATE])
     ):
         raise InputError(
             f"{path}: fields of shape {fields.shape}, chunks {fields.chunks} and type "
-            f"{fields.dtype} for a size of {size}; it is not to be trusted"
+            f"{fields.dtype} for a size of {size}; {UNTRUSTED}"
         )
     room = path.stat().st_size
     for name in ("image_ids", "content", "checksums"):
         dataset = file[name]
         if dataset.shape != (n,) or dataset.chunks is not None or dataset.nbytes > room:
             raise InputError(
-                f"{path}: {name!r} of shape {dataset.shape} for {n} fields; it is not to be trusted"
+                f"{path}: {name!r} of shape {dataset.shape} for {n} fields; {UNTRUSTED}"
             )
         room -= dataset.nbytes
     return size
-
-
-def _filters(dataset: h5py.Dataset) -> list[int]:
-    settings = dataset.id.get_create_plist()
-    return [settings.get_filter(position)[0] for position in range(settings.get_nfilters())]
