@@ -31,8 +31,9 @@ import torch
 from benchmarks.drawn_fields import write_drawn_fields
 from benchmarks.memory import peak_megabytes
 from hpastack.backbones import autocast, create_backbone, network_inputs
+from hpastack.errors import InputError
 from hpastack.extraction import extract_embeddings
-from hpastack.fields import STAINS, PackedFields, iter_squares, pack_fields
+from hpastack.fields import STAINS, PackedFields, pack_fields, stream_square_images
 from hpastack.parallel import one_thread_each
 from hpastack.store import open_store
 
@@ -70,7 +71,7 @@ class Fields:
     def __len__(self):
         return len(self.catalogue)
 
-    def squares(self) -> np.ndarray:
+    def images(self) -> np.ndarray:
         """Give all fields as bytes, read from the packed file."""
         return np.stack([self.packed.read(row) for row in range(len(self))])
 
@@ -125,8 +126,8 @@ def _show(what: str, rates: dict[str, Rates], bare: str) -> None:
 
 def _decoding(fields: Fields, rounds: int) -> None:
     def read(packed):
-        for _ in iter_squares(fields.catalogue, fields.size, packed=packed):
-            pass
+        for image in stream_square_images(fields.catalogue, fields.size, packed=packed):
+            assert not isinstance(image, InputError)
 
     ways = {"PNG": lambda: read(None), "packed": lambda: read(fields.packed)}
     rates = _rates(ways, len(fields), rounds)
@@ -135,7 +136,7 @@ def _decoding(fields: Fields, rounds: int) -> None:
 
 def _on_processor(fields: Fields, name: str, rounds: int) -> None:
     model = create_backbone(name, weights="random", size=fields.size)
-    inputs = network_inputs(model, torch.from_numpy(fields.squares()).float() / 255)
+    inputs = network_inputs(model, torch.from_numpy(fields.images()).float() / 255)
 
     def forward(rows: slice) -> None:
         with torch.inference_mode():
@@ -170,11 +171,11 @@ def _beside_timm(fields: Fields, name: str) -> None:
     model = create_backbone(name, weights="random", size=fields.size)
     plain = timm.create_model(name, in_chans=len(STAINS), num_classes=0).eval()
     plain.load_state_dict(model.state_dict())
-    squares = torch.from_numpy(fields.squares())
+    images = torch.from_numpy(fields.images())
     wanted = {}
     with torch.inference_mode():
         for batch_size in (1, 7, 32):
-            batches = squares.float().div(255).sub(0.5).div(0.5).split(batch_size)
+            batches = images.float().div(255).sub(0.5).div(0.5).split(batch_size)
             wanted[batch_size] = torch.cat([plain(batch) for batch in batches]).numpy()
     largest = 0.0
     for batch_size, vectors in wanted.items():
@@ -213,7 +214,7 @@ def _on_gpu(fields: Fields, name: str, rounds: int) -> None:
     device = torch.device("cuda")
     model = create_backbone(name, weights="random", size=fields.size).to(device)
     rows = np.arange(batch_size) % len(fields)
-    batch = torch.from_numpy(fields.squares()[rows]).to(device).float() / 255
+    batch = torch.from_numpy(fields.images()[rows]).to(device).float() / 255
     batch = network_inputs(model, batch)
     n_batches = -(-len(fields) // batch_size)
 

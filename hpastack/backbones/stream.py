@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -15,21 +15,16 @@ from hpastack.backbones._torch import torch
 from hpastack.backbones.device import autocast, gpu_memory_guard, to_device
 from hpastack.backbones.embedding import embed_batch, network_inputs
 from hpastack.errors import InputError
-from hpastack.fields import STAINS
+from hpastack.fields import STAINS, Outcome, Outcomes
 from hpastack.parallel import in_threads, read_ahead
-
-#: A field as a network sees it (uint8), or what is wrong with it.
-Square = np.ndarray | InputError
-#: What a network makes of it (float32), or what is wrong with it.
-Vector = np.ndarray | InputError
 
 # Batches that a GPU has before it when the first of them is waited for.
 _LAUNCHED = 2
 
 
 def embed_stream(
-    model, squares: Iterable[Square], *, batch_size: int, workers: int = 1
-) -> Generator[Vector, None, None]:  # fmt: skip
+    model, images: Iterable[Outcome], *, batch_size: int, workers: int = 1
+) -> Outcomes:  # fmt: skip
     """Turn a stream of fields into a stream of vectors.
 
     On a CPU one field at a time passes through the model in each of the
@@ -42,7 +37,7 @@ def embed_stream(
     ----------
     model : torch.nn.Module
         Of `hpastack.create_backbone`, on any device, or of `compiled`.
-    squares : iterable of ndarray of uint8, shape (4, size, size), or InputError
+    images : iterable of ndarray of uint8, shape (4, size, size), or InputError
         What is no field passes through at its place.
     batch_size : int
         Fields that pass through the model together on a GPU.
@@ -54,7 +49,7 @@ def embed_stream(
     ------
     ndarray of float32, shape (n_dimensions,), or InputError
         In the order of the fields. On a CPU the vectors are those of
-        `hpastack.embed_batch` for ``square / 255`` alone.
+        `hpastack.embed_batch` for ``image / 255`` alone.
 
     Raises
     ------
@@ -62,8 +57,8 @@ def embed_stream(
         If the memory of the GPU does not suffice.
     """
     if next(model.parameters()).device.type == "cpu":
-        return _on_processor(model, squares, workers)
-    return _in_batches(model, squares, batch_size)
+        return _on_processor(model, images, workers)
+    return _in_batches(model, images, batch_size)
 
 
 def compiled(model, batch_size: int):
@@ -102,28 +97,28 @@ def compiled(model, batch_size: int):
     return faster
 
 
-def _on_processor(model, squares: Iterable[Square], workers: int) -> Generator[Vector, None, None]:
+def _on_processor(model, images: Iterable[Outcome], workers: int) -> Outcomes:
     own = threading.local()
 
-    def embed(square: Square) -> Vector:
-        if isinstance(square, InputError):
-            return square
+    def embed(image: Outcome) -> Outcome:
+        if isinstance(image, InputError):
+            return image
         # The room for floats is taken once a thread: getting it anew costs as much as filling it.
         if not hasattr(own, "field"):
-            own.field = torch.empty((1, *square.shape))
-        field = own.field.copy_(torch.from_numpy(square)).div_(255)
+            own.field = torch.empty((1, *image.shape))
+        field = own.field.copy_(torch.from_numpy(image)).div_(255)
         return embed_batch(model, field.numpy())[0]
 
     # A queue, not whole batches: no worker waits for the slowest of a batch.
-    vectors = in_threads(embed, squares, threads=workers, ahead=2 * workers)
+    vectors = in_threads(embed, images, threads=workers, ahead=2 * workers)
     with closing(vectors):
         for vector in vectors:
             yield vector.result()
 
 
-def _in_batches(model, squares: Iterable[Square], batch_size: int) -> Generator[Vector, None, None]:
-    batches = read_ahead(_assembled(model, squares, batch_size))
-    launched: deque[tuple[list[Square], Callable[[], np.ndarray]]] = deque()
+def _in_batches(model, images: Iterable[Outcome], batch_size: int) -> Outcomes:
+    batches = read_ahead(_assembled(model, images, batch_size))
+    launched: deque[tuple[list[Outcome], Callable[[], np.ndarray]]] = deque()
     with closing(batches):
         for batch, pixels in batches:
             launched.append((batch, _launch(model, pixels)))
@@ -134,19 +129,19 @@ def _in_batches(model, squares: Iterable[Square], batch_size: int) -> Generator[
 
 
 def _assembled(
-    model, squares: Iterable[Square], batch_size: int
-) -> Iterator[tuple[list[Square], Any]]:  # fmt: skip
+    model, images: Iterable[Outcome], batch_size: int
+) -> Iterator[tuple[list[Outcome], Any]]:  # fmt: skip
     """Put batches together, on the host, where a GPU can take them from by itself."""
     size = model.preprocessing.size
     pinned = next(model.parameters()).device.type == "cuda"
-    for batch in _chunks(squares, batch_size):
+    for batch in _chunks(images, batch_size):
         shape = (batch_size, len(STAINS), size, size)
         pixels = torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned)
         array = pixels.numpy()
-        for place, square in enumerate(batch):
+        for place, image in enumerate(batch):
             # A bad field is blank, so that the others see the same batch without it.
-            if not isinstance(square, InputError):
-                array[place] = square
+            if not isinstance(image, InputError):
+                array[place] = image
         yield batch, pixels
 
 
@@ -176,12 +171,12 @@ def _launch(model, pixels) -> Callable[[], np.ndarray]:
     return wait
 
 
-def _fetched(batch: list[Square], wait: Callable[[], np.ndarray]) -> Iterator[Vector]:
-    for square, vector in zip(batch, wait()):
-        yield square if isinstance(square, InputError) else vector
+def _fetched(batch: list[Outcome], wait: Callable[[], np.ndarray]) -> Iterator[Outcome]:
+    for image, vector in zip(batch, wait()):
+        yield image if isinstance(image, InputError) else vector
 
 
-def _chunks(items: Iterable[Square], size: int) -> Iterator[list[Square]]:
+def _chunks(items: Iterable[Outcome], size: int) -> Iterator[list[Outcome]]:
     items = iter(items)
     while chunk := list(islice(items, size)):
         yield chunk

@@ -1,14 +1,16 @@
-"""Fields as a CNN is fed with them: squares of 8 bits, in memory where they fit."""
+"""Fields as a CNN is fed with them: square 8-bit images, in memory where they fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hpastack.fields import STAINS, PackedFields, iter_squares
+from hpastack.errors import InputError
+from hpastack.fields import STAINS, PackedFields, stream_square_images
 from hpastack.parallel import read_ahead
 
 #: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
@@ -23,7 +25,7 @@ class FieldSource:
     catalogue : DataFrame
         The fields, in the order of their positions.
     size : int
-        Side of the squares, in pixels.
+        Side of the images, in pixels.
     packed : PackedFields, optional
         Where fields are read from if they are there and fit; then `catalogue`
         has a column ``content``.
@@ -74,6 +76,24 @@ class FieldSource:
         """
         yield from read_ahead(self._batches(positions))
 
+    def sample(self, rows, n_fields: int = 256) -> Iterator[np.ndarray]:
+        """Read some of the fields, evenly spaced, in batches.
+
+        Parameters
+        ----------
+        rows : array-like of int
+            The fields to choose from.
+        n_fields : int, default=256
+            Most fields read.
+
+        Yields
+        ------
+        ndarray of uint8, shape (n, 4, size, size)
+        """
+        rows = np.asarray(rows)
+        chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), n_fields)).astype(int)]
+        yield from self.batches(np.array_split(chosen, -(-len(chosen) // 32)))
+
     def _batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         if self.pixels is not None:
             for rows in positions:
@@ -85,35 +105,9 @@ class FieldSource:
 
     def _read(self, rows) -> Iterator[np.ndarray]:
         chosen = self.catalogue.iloc[list(rows)]
-        for _, square in iter_squares(chosen, self.size, packed=self.packed, threads=self.threads):
-            yield square
-
-
-def stain_statistics(source: FieldSource, rows, *, max_fields: int = 256):
-    """Measure the mean and standard deviation of each stain.
-
-    Parameters
-    ----------
-    source : FieldSource
-    rows : array-like of int
-        Positions of the fields that may be looked at.
-    max_fields : int, default=256
-        How many of them are, evenly spaced.
-
-    Returns
-    -------
-    mean, sd : tuple of float, length 4
-        Over all pixels, for values in [0, 1]. An `sd` is at least 1/255, so
-        that an empty stain does not blow up.
-    """
-    rows = np.asarray(rows)
-    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), max_fields)).astype(int)]
-    sums, squares, n_pixels = np.zeros(len(STAINS)), np.zeros(len(STAINS)), 0
-    for batch in source.batches(np.array_split(chosen, -(-len(chosen) // 32))):
-        values = batch / 255.0
-        sums += values.sum(axis=(0, 2, 3))
-        squares += (values**2).sum(axis=(0, 2, 3))
-        n_pixels += len(batch) * source.size**2
-    mean = sums / n_pixels
-    sd = np.sqrt(np.maximum(squares / n_pixels - mean**2, 0))
-    return tuple(mean.tolist()), tuple(np.maximum(sd, 1 / 255).tolist())
+        images = stream_square_images(chosen, self.size, packed=self.packed, jobs=self.threads)
+        with closing(images):
+            for image in images:
+                if isinstance(image, InputError):
+                    raise image
+                yield image

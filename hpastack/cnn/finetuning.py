@@ -25,14 +25,14 @@ from hpastack.cnn.checkpoint import (
     starting_weights,
 )
 from hpastack.cnn.distributed import Processes, joined_processes, worker_count
-from hpastack.cnn.field_source import FieldSource, stain_statistics
+from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.history import FoldCurves
 from hpastack.cnn.lightning_module import FoldFields
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError, shorten
-from hpastack.fields import STAIN_INDEX, PackedFields
+from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
 from hpastack.files import digest_of, published, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
@@ -222,7 +222,7 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
         seen = [STAIN_INDEX[stain] for stain in model.preprocessing.stains]
         mean, sd = (
             tuple(values[stain] for stain in seen)
-            for values in stain_statistics(task.source, fields.train)
+            for values in stain_moments(task.source.sample(fields.train))
         )
         model.preprocessing = replace(model.preprocessing, scaling="fixed", mean=mean, sd=sd)
     state = StateFile(work / f"fold_{fold}.state", task.fingerprint, task.keep_seconds)

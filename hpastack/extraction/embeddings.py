@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpastack.extraction.engine import WHOLE, Extraction, extract
 from hpastack.extraction.settings import EmbeddingSettings
-from hpastack.fields import Outcomes, PackedFields, stream_outcomes
+from hpastack.fields import Outcomes, PackedFields, stream_square_images
 from hpastack.files import refuse_existing, sha256
 from hpastack.parallel import Shard, cpu_budget, one_thread_each
 
@@ -119,9 +119,9 @@ def extract_embeddings(
     workers = jobs or cpu_budget()
 
     def measure(rows: pd.DataFrame) -> Outcomes:
-        squares = stream_outcomes(rows, size, packed, workers, ahead=2 * batch_size)
-        with closing(squares):
-            yield from embed_stream(model, squares, batch_size=batch_size, workers=workers)
+        images = stream_square_images(rows, size, packed=packed, jobs=workers, ahead=2 * batch_size)
+        with closing(images):
+            yield from embed_stream(model, images, batch_size=batch_size, workers=workers)
 
     with one_thread_each():
         if compile:

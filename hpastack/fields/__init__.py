@@ -13,11 +13,11 @@ from hpastack.fields.multichannel import parse_channels, plane_paths
 from hpastack.fields.packed.reading import PackedFields, find_packed
 from hpastack.fields.packed.writing import pack_fields
 from hpastack.fields.paths import Row, stain_rows
-from hpastack.fields.reading import field_shape, iter_fields, read_field, read_stain
+from hpastack.fields.reading import field_fault, field_shape, iter_fields, read_field, read_stain
 from hpastack.fields.resizing import resize_field
 from hpastack.fields.stains import PROTEIN, STAIN_INDEX, STAINS
-from hpastack.fields.statistics import read_stain_statistics, stain_statistics
-from hpastack.fields.streaming import Outcome, Outcomes, field_fault, iter_squares, stream_outcomes
+from hpastack.fields.statistics import read_stain_statistics, stain_moments, stain_statistics
+from hpastack.fields.streaming import Outcome, Outcomes, stream_square_images
 
 __all__ = [
     "BadField",
@@ -40,7 +40,6 @@ __all__ = [
     "field_shape",
     "find_packed",
     "iter_fields",
-    "iter_squares",
     "pack_fields",
     "parse_channels",
     "plane_paths",
@@ -48,8 +47,9 @@ __all__ = [
     "read_stain",
     "read_stain_statistics",
     "resize_field",
+    "stain_moments",
     "stain_rows",
     "stain_statistics",
-    "stream_outcomes",
+    "stream_square_images",
     "to_8_bit",
 ]

@@ -184,11 +184,19 @@ def iter_fields(
             try:
                 field = outcome.result()
             except InputError as error:
-                raise InputError(f"field {image_id}: {error}") from error
+                raise field_fault(image_id, error) from error
             yield image_id, field
 
 
-def read_square(row: Row, size: int) -> np.ndarray:
+def field_fault(image_id: str, error: Exception) -> InputError:
+    """Return what is wrong with a field, as an error that names it."""
+    reason = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = f"{error.filename}: {error.strerror}"
+    return InputError(f"field {image_id}: {reason.removeprefix(f'field {image_id}: ')}")
+
+
+def read_square_image(row: Row, size: int) -> np.ndarray:
     """Read a field from its files, scaled, padded to a square and rounded to 8 bits.
 
     Parameters
@@ -196,7 +204,7 @@ def read_square(row: Row, size: int) -> np.ndarray:
     row : mapping or Series
         As `hpastack.read_field`.
     size : int
-        Side of the square, in pixels.
+        Side of the image, in pixels.
 
     Returns
     -------

@@ -74,6 +74,39 @@ def stain_statistics(
     return pd.DataFrame(rows, index=pd.Index(STAINS, name="stain"))
 
 
+def stain_moments(
+    images: Iterable[np.ndarray],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure the mean and standard deviation of each stain over 8-bit images.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of uint8, shape (n, 4, h, w)
+        Batches of fields, such as networks are trained on.
+
+    Returns
+    -------
+    mean, sd : tuple of float, length 4
+        Over all pixels, for values in [0, 1]. An `sd` is at least 1/255, so
+        that an empty stain does not blow up.
+
+    Examples
+    --------
+    >>> black, white = np.zeros((1, 4, 2, 2), np.uint8), np.full((1, 4, 2, 2), 255, np.uint8)
+    >>> stain_moments([black, white])
+    ((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5))
+    """
+    sums, squares, n_pixels = np.zeros(len(STAINS)), np.zeros(len(STAINS)), 0
+    for batch in images:
+        values = batch / 255.0
+        sums += values.sum(axis=(0, 2, 3))
+        squares += (values**2).sum(axis=(0, 2, 3))
+        n_pixels += batch[:, 0].size
+    mean = sums / n_pixels
+    sd = np.sqrt(np.maximum(squares / n_pixels - mean**2, 0))
+    return tuple(mean.tolist()), tuple(np.maximum(sd, 1 / 255).tolist())
+
+
 def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
     """Read the means and standard deviations that `stain_statistics` measured.
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hpastack.cnn import field_source as cnn_fields
-from hpastack.cnn.field_source import FieldSource, stain_statistics
+from hpastack.cnn.field_source import FieldSource
 from hpastack.errors import InputError
-from hpastack.fields import pack_fields
+from hpastack.fields import pack_fields, stain_moments
 
 SIZE = 16
 BATCHES = [np.array([3, 1, 3]), np.array([8]), np.array([0, 1])]
@@ -76,15 +76,15 @@ def test_a_bad_field_is_named_in_the_thread_of_the_consumer(catalogue):
 def test_reading_stops_when_nobody_listens(catalogue, monkeypatch):
     read, stops = [], threading.Event()
 
-    def squares(chosen, size, **options):
+    def images(chosen, size, **options):
         try:
             for image_id in chosen.index:
                 read.append(image_id)
-                yield image_id, np.zeros((4, size, size), np.uint8)
+                yield np.zeros((4, size, size), np.uint8)
         finally:
             stops.set()
 
-    monkeypatch.setattr(cnn_fields, "iter_squares", squares)
+    monkeypatch.setattr(cnn_fields, "stream_square_images", images)
     source = FieldSource(catalogue, SIZE, memory_limit=0)
     for _ in source.batches([np.array([row]) for row in range(9)] * 10):
         break
@@ -94,6 +94,12 @@ def test_reading_stops_when_nobody_listens(catalogue, monkeypatch):
 
 def test_statistics_are_the_same_however_fields_are_read(catalogue, packed):
     rows = np.arange(len(catalogue))
-    wanted = stain_statistics(FieldSource(catalogue, SIZE), rows)
+    expected = stain_moments(FieldSource(catalogue, SIZE).sample(rows))
     streamed = FieldSource(catalogue, SIZE, packed=packed, memory_limit=0)
-    assert stain_statistics(streamed, rows) == wanted
+    assert stain_moments(streamed.sample(rows)) == expected
+
+
+def test_a_sample_is_evenly_spaced(catalogue):
+    source = FieldSource(catalogue, SIZE)
+    sample = np.concatenate(list(source.sample([8, 1, 2, 3, 4, 5, 6], n_fields=3)))
+    np.testing.assert_array_equal(sample, source.pixels[[8, 3, 6]])

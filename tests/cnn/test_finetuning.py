@@ -17,12 +17,12 @@ from hpastack.cnn import CnnSettings, finetune_folds, predict_store, read_checkp
 from hpastack.cnn import finetuning as cnn
 from hpastack.cnn.augmentation import turned
 from hpastack.cnn.checkpoint import starting_weights
-from hpastack.cnn.field_source import FieldSource, stain_statistics
+from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import predict_logits
 from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError
-from hpastack.fields import STAINS, read_field
+from hpastack.fields import read_field
 from hpastack.folds import FoldPlan
 from hpastack.metrics import macro_average_precision
 from hpastack.store import open_store
@@ -425,15 +425,6 @@ def test_streamed_fields_are_those_in_memory(catalogue):
     for one, other in zip(held.batches(batches), streamed.batches(batches), strict=True):
         assert one.dtype == np.uint8
         assert np.array_equal(one, other)
-
-
-def test_statistics_worked_by_hand():
-    source = FieldSource.__new__(FieldSource)
-    source.size, source.pixels = 2, np.zeros((2, len(STAINS), 2, 2), np.uint8)
-    source.pixels[1, 0] = 255  # one field of two is white in red: mean 1/2, sd 1/2
-    mean, sd = stain_statistics(source, [0, 1])
-    assert mean == (0.5, 0.0, 0.0, 0.0)
-    assert np.allclose(sd, (0.5, 1 / 255, 1 / 255, 1 / 255))
 
 
 def test_mean_of_views_does_not_change_with_a_turn(catalogue):

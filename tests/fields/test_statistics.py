@@ -9,7 +9,13 @@ import pytest
 from reference.pixel_statistics import percentile, two_passes
 
 from hpastack.errors import InputError
-from hpastack.fields import STAINS, read_field, read_stain_statistics, stain_statistics
+from hpastack.fields import (
+    STAINS,
+    read_field,
+    read_stain_statistics,
+    stain_moments,
+    stain_statistics,
+)
 from hpastack.fields.statistics import PERCENTILES
 
 pytestmark = pytest.mark.core
@@ -108,3 +114,12 @@ def test_another_table_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_stain_statistics(path)
+
+
+def test_moments_of_8_bit_images_worked_by_hand():
+    images = np.zeros((2, len(STAINS), 2, 2), np.uint8)
+    images[1, 0] = 255  # one field of two is white in red: mean 1/2, sd 1/2
+    for batches in ([images], [images[:1], images[1:]]):
+        mean, sd = stain_moments(batches)
+        assert mean == (0.5, 0.0, 0.0, 0.0)
+        np.testing.assert_allclose(sd, (0.5, 1 / 255, 1 / 255, 1 / 255))

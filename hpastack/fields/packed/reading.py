@@ -1,4 +1,4 @@
-"""The packed file: every field decoded once, at one size, as squares of 8 bits.
+"""The packed file: every field decoded once, at one size, as square 8-bit images.
 
 Networks read fields many times; from here each costs a read instead of four
 decoded files. The format is written down in ``docs/formats.md``.
@@ -43,7 +43,7 @@ class PackedFields:
     ----------
     path : Path
     size : int
-        Side of the squares, in pixels.
+        Side of the images, in pixels.
     image_ids : list of str
         Its rows.
     content : list of str

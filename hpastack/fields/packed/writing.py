@@ -20,7 +20,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.fields.checking import field_content
 from hpastack.fields.packed.reading import FORMAT, VERSION, PackedFields
 from hpastack.fields.paths import Row, stain_rows
-from hpastack.fields.reading import read_square
+from hpastack.fields.reading import field_fault, read_square_image
 from hpastack.fields.stains import STAINS
 from hpastack.files import disk_guard, fixed_strings, flush, refuse_existing
 from hpastack.parallel import cpu_budget, in_threads
@@ -183,9 +183,9 @@ class _Parts:
                     "its files have changed since the catalogue was made; run prepare again "
                     "with --overwrite"
                 )
-            pixels = read_square(row, self.size)
+            pixels = read_square_image(row, self.size)
         except InputError as error:
-            raise InputError(f"field {image_id}: {error}") from error
+            raise field_fault(image_id, error) from error
         data = zlib.compress(pixels.data, _LEVEL) if self.is_compressed else pixels.tobytes()
         return data, zlib.crc32(pixels.data)
 
@@ -235,9 +235,9 @@ def _pays(catalogue: pd.DataFrame, size: int) -> bool:
     tried = catalogue.iloc[:_N_TRIED]
     for image_id, row in zip(tried.index, stain_rows(tried)):
         try:
-            pixels = read_square(row, size)
+            pixels = read_square_image(row, size)
         except InputError as error:
-            raise InputError(f"field {image_id}: {error}") from error
+            raise field_fault(image_id, error) from error
         raw += pixels.nbytes
         small += len(zlib.compress(pixels.data, _LEVEL))
     return small <= COMPRESSED_SHARE * raw

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,12 +18,11 @@ from hpastack.fields import (
     PackedFields,
     check_fields,
     find_packed,
-    iter_squares,
     pack_fields,
     read_field,
+    stream_square_images,
 )
-from hpastack.fields.reading import read_square
-from hpastack.fields.streaming import squares_ahead
+from hpastack.fields.reading import read_square_image
 
 SIZE = 16
 
@@ -56,7 +56,7 @@ def test_a_row_is_the_field_rounded_to_8_bits(catalogue, packed):
         found = packed.read(row)
         assert found.dtype == np.uint8 and found.flags.writeable
         np.testing.assert_array_equal(found, np.rint(field * 255))
-        np.testing.assert_array_equal(found, read_square(files, SIZE))
+        np.testing.assert_array_equal(found, read_square_image(files, SIZE))
 
 
 def test_plain_h5py_reads_it(catalogue, packed):
@@ -77,12 +77,13 @@ def test_rows_are_found_by_id_and_content(catalogue, packed):
     assert packed.rows(other).tolist() == [8, 7, 6, 5, 4, -1, 2, 1, -1]
 
 
-class TestSquares:
-    def squares(self, catalogue, size=SIZE, **options):
-        return dict(iter_squares(catalogue, size, threads=2, **options))
+class TestSquareImages:
+    def images(self, catalogue, size=SIZE, **options):
+        images = stream_square_images(catalogue, size, jobs=2, **options)
+        return dict(zip(catalogue.index, images, strict=True))
 
     def test_same_bytes_from_packed_and_from_files(self, catalogue, packed):
-        one, other = self.squares(catalogue), self.squares(catalogue, packed=packed)
+        one, other = self.images(catalogue), self.images(catalogue, packed=packed)
         assert list(one) == list(other) == list(catalogue.index)
         for image_id in one:
             np.testing.assert_array_equal(one[image_id], other[image_id])
@@ -90,29 +91,29 @@ class TestSquares:
     def test_only_what_fits_is_read_from_the_packed_file(self, catalogue, packed, monkeypatch):
         read = []
         monkeypatch.setattr(
-            "hpastack.fields.streaming.read_square",
-            lambda row, size: read.append(row["red"]) or read_square(row, size),
+            "hpastack.fields.streaming.read_square_image",
+            lambda row, size: read.append(row["red"]) or read_square_image(row, size),
         )
-        self.squares(catalogue, packed=packed)
+        self.images(catalogue, packed=packed)
         assert read == []
         table = changed(catalogue, "field3")
-        found = self.squares(table, packed=packed)
+        found = self.images(table, packed=packed)
         assert read == [catalogue.loc["field3", "red"]]
         assert found["field3"].shape == (len(STAINS), SIZE, SIZE)
         read.clear()
-        assert self.squares(catalogue, size=8, packed=packed)["field0"].shape[1:] == (8, 8)
+        assert self.images(catalogue, size=8, packed=packed)["field0"].shape[1:] == (8, 8)
         assert len(read) == len(catalogue)
 
     def test_a_bad_field_is_named_and_leaves_the_others(self, catalogue):
         os.unlink(catalogue.loc["field3", "green"])
-        with pytest.raises(InputError, match="^field field3: .*no such file"):
-            self.squares(catalogue)
-        outcomes = dict(squares_ahead(catalogue, SIZE, threads=2))
-        assert isinstance(outcomes.pop("field3").exception(), InputError)
-        assert all(outcome.result().shape[1:] == (SIZE, SIZE) for outcome in outcomes.values())
+        outcomes = self.images(catalogue)
+        fault = outcomes.pop("field3")
+        assert isinstance(fault, InputError)
+        assert re.match("field field3: .*no such file", str(fault))
+        assert all(outcome.shape[1:] == (SIZE, SIZE) for outcome in outcomes.values())
 
     def test_a_stream_that_is_left_stops(self, catalogue):
-        stream = iter_squares(catalogue, SIZE, threads=1, ahead=1)
+        stream = stream_square_images(catalogue, SIZE, jobs=1, ahead=1)
         next(stream)
         stream.close()
 
@@ -253,5 +254,6 @@ def test_real_fields(real_data, tmp_path):
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
     table = table.join(check_fields(table, threads=2, progress=False)[0])
     packed = pack_fields(tmp_path / "fields.h5", table, 96, threads=2, progress=False)
-    for image_id, square in iter_squares(table, 96, packed=packed):
-        np.testing.assert_array_equal(square, read_square(table.loc[image_id], 96))
+    images = stream_square_images(table, 96, packed=packed)
+    for image_id, image in zip(table.index, images, strict=True):
+        np.testing.assert_array_equal(image, read_square_image(table.loc[image_id], 96))

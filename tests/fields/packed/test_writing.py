@@ -15,7 +15,7 @@ import pytest
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, PackedFields, check_fields, pack_fields
 from hpastack.fields.packed import writing
-from hpastack.fields.reading import read_square
+from hpastack.fields.reading import read_square_image
 
 SIZE = 16
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,7 +199,7 @@ class TestCompression:
             assert file["fields"].compression == "gzip"
             plain = file["fields"][()]
         for row, (_, files) in enumerate(dark.iterrows()):
-            np.testing.assert_array_equal(packed.read(row), read_square(files, SIZE))
+            np.testing.assert_array_equal(packed.read(row), read_square_image(files, SIZE))
             np.testing.assert_array_equal(packed.read(row), plain[row])
 
     def test_the_bytes_do_not_depend_on_a_stop(self, dark, tmp_path, monkeypatch):
