@@ -102,7 +102,7 @@ def _seconds(way: Callable[[Row], object], row: Row, threads: int, n_fields: int
             way(row)
         return time.perf_counter() - start
     # As fields are read elsewhere: some ahead, and let go when the next one is taken.
-    for future in in_threads(way, [row] * n_fields, threads=threads, ahead=2 * threads):
+    for future in in_threads(way, [row] * n_fields, jobs=threads, ahead=2 * threads):
         future.result()
     return time.perf_counter() - start
 

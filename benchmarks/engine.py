@@ -63,7 +63,7 @@ def main(
 def decode(fields: pd.DataFrame, size: int, threads: int) -> None:
     """Decode every field in threads, and do nothing with it."""
     outcomes = in_threads(
-        lambda row: read_field(row, size), stain_rows(fields), threads=threads, ahead=2 * threads
+        lambda row: read_field(row, size), stain_rows(fields), jobs=threads, ahead=2 * threads
     )
     with one_thread_each(), closing(outcomes):
         for outcome in outcomes:

@@ -6,12 +6,10 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.clusters import (
@@ -236,20 +234,16 @@ def _found_pairs(
     embeddings: pd.DataFrame | None,
 ) -> pd.DataFrame:
     pictured = catalogue[(catalogue[list(STAINS)] != "").all(axis=1)]
-    bar = partial(tqdm, delay=1)
     hashes = None
     if args.no_images or pictured.empty:
         print("near-duplicates: no image looked at")
     else:
         hashes = hash_catalogue(
-            pictured, workspace.data / "hashes.h5", catalogue_digest(pictured),
-            threads=args.jobs, progress=bar,
+            pictured, workspace.data / "hashes.h5", catalogue_digest(pictured), jobs=args.jobs
         )  # fmt: skip
     options = asdict(settings)
     del options["embedding"]
-    pairs = near_duplicates(
-        hashes, embeddings=embeddings, threads=args.jobs, progress=bar, **options
-    )
+    pairs = near_duplicates(hashes, embeddings=embeddings, jobs=args.jobs, **options)
     return pairs.astype(object)
 
 

@@ -7,11 +7,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
@@ -86,9 +84,7 @@ def run(args: argparse.Namespace) -> None:
     features = _chosen_columns(inputs.table, args.columns)
 
     components = field_components(features)
-    domains = domains_of_components(
-        components, args.n_domains, args.seed, progress=partial(tqdm, delay=1)
-    )
+    domains = domains_of_components(components, args.n_domains, args.seed)
     is_test = catalogue["split"] == "test"
     agreement = {name: domain_agreement(domains, known) for name, known in compared.items()}
     _print_domains(domains, catalogue["split"], agreement)
@@ -109,7 +105,6 @@ def run(args: argparse.Namespace) -> None:
     else:
         check = adversarial_check(
             features, is_test, clusters, random_state=args.seed,
-            progress=partial(tqdm, unit="fold", delay=1),
         )  # fmt: skip
         _print_check(check)
         weights = check.weights.to_frame()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
@@ -128,7 +126,7 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
         found = neighbour_scores(
             _vectors(args.stores, workspace, catalogue, made_from), y, plan.frame["fold"],
             list(catalogue.index), n_neighbours=recipe["n_neighbours"],
-            temperature=args.temperature, progress=partial(tqdm, delay=1),
+            temperature=args.temperature,
         )  # fmt: skip
         seen_by = {"stores": args.stores}
     recipe |= seen_by
@@ -156,7 +154,7 @@ def _by_cnn(
     found = cnn_neighbour_scores(
         folder, catalogue, workspace.vocabulary(), parts, n_neighbours=recipe["n_neighbours"],
         temperature=args.temperature, packed=find_packed(workspace.packed), device=args.device,
-        jobs=args.jobs, progress=partial(tqdm, delay=1),
+        jobs=args.jobs,
     )  # fmt: skip
     return found, {"cnn": args.cnn, "checkpoints": checkpoint.digests}
 

@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     packed = pack_fields(
-        workspace.packed, workspace.read_catalogue(), args.pack, threads=args.jobs,
+        workspace.packed, workspace.read_catalogue(), args.pack, jobs=args.jobs,
         overwrite=args.overwrite,
     )  # fmt: skip
     print(
@@ -147,7 +147,7 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     facts: pd.DataFrame = fields[[]]
     bad: list[BadField] = []
     if args.images:
-        facts, bad = check_fields(fields, threads=args.jobs)
+        facts, bad = check_fields(fields, jobs=args.jobs)
     if bad and args.on_error == "raise":
         others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
         raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     clusters = None
     if workspace.folds.is_file():
         clusters = read_fold_plan(workspace.folds).frame["cluster"]
-    write_report(model, y, path, clusters=clusters, overwrite=args.overwrite, verbose=True)
+    write_report(model, y, path, clusters=clusters, overwrite=args.overwrite)
     print(f"wrote {path}")
 
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     catalogue = workspace.read_catalogue().head(args.limit)
     path = workspace.stain_statistics
     refuse_existing(path, args.overwrite)
-    table = stain_statistics(catalogue, args.size, threads=args.jobs)
+    table = stain_statistics(catalogue, args.size, jobs=args.jobs)
     with published(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")
     print(table.drop(columns="n_fields").round(5).to_string())

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import read_catalogue
 from hpastack.errors import InputError, shorten
@@ -28,7 +26,6 @@ from pipelines._help import USER_ERROR, CommandParser
 
 _LONGEST = 2000
 # Shown after a second.
-_bar = partial(tqdm, delay=1)
 
 
 def make_parser() -> CommandParser:
@@ -128,7 +125,7 @@ class _Info:
 
 
 def _verify(path: Path, catalogue: pd.DataFrame | None) -> bool:
-    check = verify_store(path, catalogue, progress=_bar)
+    check = verify_store(path, catalogue)
     by = "checksums and all" if check.has_checksums else "an older format, without checksums"
     _say(f"{path}: {'NOT SOUND' if check.problems else 'sound'} ({check.n_rows:,} fields, {by})")
     for problem in check.problems:
@@ -142,7 +139,7 @@ def _export(path: Path, args: argparse.Namespace) -> None:
     target = args.to or path.with_suffix(f".{args.export}")
     if target.suffix != f".{args.export}":
         raise InputError(f"--to {target} does not end in .{args.export}")
-    files = export_store(path, target, overwrite=args.overwrite, progress=_bar)
+    files = export_store(path, target, overwrite=args.overwrite)
     with open_store(path) as store:
         if store.n_members:
             print(f"of the {store.n_members} members of {path} only the mean is in the table")

@@ -73,9 +73,7 @@ def run(args: argparse.Namespace) -> None:
             duplicates=args.duplicates,
             cell_line_shift=args.cell_line_shift,
         )
-        write_dataset(
-            folder, dataset, overwrite=args.overwrite, n_jobs=args.jobs or -1, progress=True
-        )
+        write_dataset(folder, dataset, overwrite=args.overwrite, jobs=args.jobs)
     if sheet is not None:
         _write_sheet(sheet, contact_sheet(size=args.size, seed=args.seed))
         print(f"wrote a contact sheet of all labels to {sheet}")

@@ -39,7 +39,7 @@ def noise_fields(tmp_path):
                 cv2.imwrite(path, rng.integers(0, 256, (height, width), dtype=np.uint8))
             rows[f"field{number}"] = files
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-        facts, bad = check_fields(table, threads=1, progress=False)
+        facts, bad = check_fields(table, jobs=1, progress=False)
         assert not bad
         return table.join(facts)
 

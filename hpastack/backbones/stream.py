@@ -23,12 +23,12 @@ _LAUNCHED = 2
 
 
 def embed_stream(
-    model, images: Iterable[Outcome], *, batch_size: int, workers: int = 1
+    model, images: Iterable[Outcome], *, batch_size: int, jobs: int = 1
 ) -> Outcomes:  # fmt: skip
     """Turn a stream of fields into a stream of vectors.
 
     On a CPU one field at a time passes through the model in each of the
-    workers, so that sums depend neither on their number nor on what other
+    threads, so that sums depend neither on their number nor on what other
     fields there are. On a GPU batches are put together ahead in a thread, in
     pinned memory, and the vectors of one are fetched when the next are
     under way; the last batch is filled up with blank fields.
@@ -41,7 +41,7 @@ def embed_stream(
         What is no field passes through at its place.
     batch_size : int
         Fields that pass through the model together on a GPU.
-    workers : int, default=1
+    jobs : int, default=1
         Threads that pass fields through the model on a CPU. Give torch one
         thread (`hpastack.parallel.cpu_budget.one_thread_each`) where there are several.
 
@@ -57,7 +57,7 @@ def embed_stream(
         If the memory of the GPU does not suffice.
     """
     if next(model.parameters()).device.type == "cpu":
-        return _on_processor(model, images, workers)
+        return _on_processor(model, images, jobs)
     return _in_batches(model, images, batch_size)
 
 
@@ -97,7 +97,7 @@ def compiled(model, batch_size: int):
     return faster
 
 
-def _on_processor(model, images: Iterable[Outcome], workers: int) -> Outcomes:
+def _on_processor(model, images: Iterable[Outcome], jobs: int) -> Outcomes:
     own = threading.local()
 
     def embed(image: Outcome) -> Outcome:
@@ -110,7 +110,7 @@ def _on_processor(model, images: Iterable[Outcome], workers: int) -> Outcomes:
         return embed_batch(model, field.numpy())[0]
 
     # A queue, not whole batches: no worker waits for the slowest of a batch.
-    vectors = in_threads(embed, images, threads=workers, ahead=2 * workers)
+    vectors = in_threads(embed, images, jobs=jobs, ahead=2 * jobs)
     with closing(vectors):
         for vector in vectors:
             yield vector.result()

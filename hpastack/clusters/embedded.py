@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 
 # Rows compared with all that follow them at once.
 _BLOCK = 1024
@@ -14,7 +14,7 @@ _MOST_PAIRS = 10_000_000
 
 
 def embedding_pairs(
-    embeddings: pd.DataFrame, *, min_cosine: float = 0.98, progress: Progress = silent
+    embeddings: pd.DataFrame, *, min_cosine: float = 0.98, progress: bool = True
 ) -> pd.DataFrame:
     """Find all pairs of fields with nearly the same embedding.
 
@@ -28,8 +28,8 @@ def embedding_pairs(
         Least cosine between the deviations of two fields from the mean field:
         embeddings of a network mostly point the same way, their deviations
         do not.
-    progress : callable, optional
-        Wraps the blocks of fields.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def embedding_pairs(
     lowest = min_cosine - 1e-5
     starts = range(0, len(values), _BLOCK)
     found = [np.empty((0, 3))]
-    for start in progress(starts, total=len(starts), desc="compare embeddings"):
+    for start in progress_bar(starts, what="compare embeddings", show=progress):
         cosines = values[start : start + _BLOCK] @ values[start:].T
         rows, twins = np.nonzero(cosines >= lowest)
         kept = rows < twins

@@ -15,7 +15,7 @@ _MOST_PAIRS = 10_000_000
 
 
 def near_pairs(
-    first: np.ndarray, second: np.ndarray, max_distance: int, *, threads: int | None = None
+    first: np.ndarray, second: np.ndarray, max_distance: int, *, jobs: int | None = None
 ) -> np.ndarray:
     """Find all pairs of rows (i, j), i < j, of which ``first[i]`` is near ``second[j]``.
 
@@ -24,7 +24,7 @@ def near_pairs(
     first, second : ndarray of uint8, shape (n, n_bytes)
     max_distance : int
         Most bits that may differ.
-    threads : int, optional
+    jobs : int, optional
         Left out: as many as this process may use processors.
 
     Returns
@@ -43,7 +43,7 @@ def near_pairs(
     """
     first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads or cpu_budget())
+    faiss.omp_set_num_threads(jobs or cpu_budget())
     found, n_found = [np.empty((0, 2), dtype=np.int64)], 0
     try:
         for start in range(0, len(first), _BLOCK):

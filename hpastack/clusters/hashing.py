@@ -15,7 +15,7 @@ from scipy import fft
 from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS, iter_fields
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.store import StoreHeader, StoreWriter, open_store
 
 #: Side of the picture that hashes are made from, in pixels.
@@ -190,8 +190,8 @@ def hash_catalogue(
     path: str | os.PathLike,
     made_from: str,
     *,
-    threads: int | None = None,
-    progress: Progress = silent,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> FieldHashes:
     """Hash the fields of a catalogue, or take the hashes from a store of an earlier run.
 
@@ -205,10 +205,10 @@ def hash_catalogue(
         after a kill.
     made_from : str
         Digest of the catalogue's ids and contents.
-    threads : int, optional
+    jobs : int, optional
         Decoding threads.
-    progress : callable, optional
-        Wraps the fields still to be read.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -237,8 +237,8 @@ def hash_catalogue(
     writer = StoreWriter(path, header, image_ids, overwrite=True)
     pending = writer.pending()
     rows = [row for block in pending for row in block]
-    decoded = iter_fields(catalogue.iloc[rows], _READ_SIZE, threads=threads)
-    fields = iter(progress(decoded, total=len(rows), desc="hash"))
+    decoded = iter_fields(catalogue.iloc[rows], _READ_SIZE, jobs=jobs)
+    fields = iter(progress_bar(decoded, total=len(rows), what="hash", show=progress))
     for block in pending:
         part = hash_fields(next(fields) for _ in block)
         writer.write(block, _pack(part))

@@ -225,7 +225,8 @@ def _links(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Number the ends of all links: fields first, then unknown ids, then values of groups."""
     n_nodes = len(ids)
-    starts, ends = [], []
+    starts: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
     if pairs is not None and len(pairs):
         named = pd.concat([pairs["image_id"], pairs["twin"]], ignore_index=True)
         named = named.map(str).astype(object)

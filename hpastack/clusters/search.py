@@ -15,7 +15,6 @@ from hpastack.clusters.pairs import DISTANCE_COLUMNS
 from hpastack.clusters.settings import DuplicateSettings
 from hpastack.clusters.shifted import shifted_pairs
 from hpastack.clusters.unshifted import duplicate_pairs, name_pairs
-from hpastack.parallel import Progress, silent
 
 #: Columns of a table of pairs.
 PAIR_COLUMNS = (
@@ -35,8 +34,8 @@ def near_duplicates(
     mirrored: bool = False,
     embeddings: pd.DataFrame | None = None,
     min_cosine: float = 0.98,
-    threads: int | None = None,
-    progress: Progress = silent,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Find near-duplicate fields: in place, shifted, and by their embeddings.
 
@@ -54,10 +53,10 @@ def near_duplicates(
         As for `embedding_pairs`; looked at if given.
     min_cosine : float, default=0.98
         As `embedding_pairs`.
-    threads : int, optional
+    jobs : int, optional
         Left out: as many as this process may use processors.
-    progress : callable, optional
-        Wraps the steps of each search.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -83,12 +82,12 @@ def near_duplicates(
     if hashes is not None:
         found["hash"] = duplicate_pairs(
             hashes.hashes, hashes.valid, hashes.image_ids, max_distance=max_distance,
-            min_stains=min_stains, threads=threads, progress=progress,
+            min_stains=min_stains, jobs=jobs, progress=progress,
         )[keys]  # fmt: skip
         if shifted:
             found["shift"] = shifted_pairs(
                 hashes, min_correlation=min_correlation, min_stains=min_stains,
-                min_similarity=min_similarity, mirrored=mirrored, threads=threads,
+                min_similarity=min_similarity, mirrored=mirrored, jobs=jobs,
                 progress=progress,
             ).drop(columns=list(DISTANCE_COLUMNS))  # fmt: skip
     if embeddings is not None:

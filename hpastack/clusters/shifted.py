@@ -17,7 +17,7 @@ from hpastack.clusters.spectra import (
 )
 from hpastack.clusters.unshifted import check_min_stains, name_pairs
 from hpastack.errors import InputError
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 
 #: Most that a copy may be shifted along an axis, in parts of the side.
 MAX_SHIFT = 0.4
@@ -35,8 +35,8 @@ def shifted_pairs(
     min_stains: int = 3,
     min_similarity: float = 0.38,
     mirrored: bool = False,
-    threads: int | None = None,
-    progress: Progress = silent,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Find pairs of fields that show the same cells at another place.
 
@@ -57,10 +57,10 @@ def shifted_pairs(
     mirrored : bool, default=False
         Whether to look for copies mirrored left to right or top to bottom too;
         three times the work.
-    threads : int, optional
+    jobs : int, optional
         Left out: as many as this process may use processors.
-    progress : callable, optional
-        Wraps the windows to be compared, then the batches of candidates.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -104,11 +104,11 @@ def shifted_pairs(
             second = spectral_codes(turned, hashes.valid[usable])
         found = [np.empty((0, 2), dtype=np.int64)]
         what = f"compare spectra {mirror}".strip()
-        for one, other in progress(FACING, total=len(FACING), desc=what):
-            found.append(near_pairs(first[:, one], second[:, other], most, threads=threads))
+        for one, other in progress_bar(FACING, what=what, show=progress):
+            found.append(near_pairs(first[:, one], second[:, other], most, jobs=jobs))
         candidates = usable[np.unique(np.concatenate(found), axis=0)]
         batches = [candidates[k : k + _BATCH] for k in range(0, len(candidates), _BATCH)]
-        for batch in progress(batches, total=len(batches), desc="confirm"):
+        for batch in progress_bar(batches, what="confirm", show=progress):
             i, j = batch.T
             both = hashes.valid[i] & hashes.valid[j]
             enough = both.sum(1) >= min_stains

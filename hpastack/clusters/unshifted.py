@@ -12,7 +12,7 @@ from hpastack.clusters.hashing import HASH_BYTES
 from hpastack.clusters.pairs import DISTANCE_COLUMNS
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 
 _N_STAINS = len(STAINS)
 _BITS = 8 * HASH_BYTES
@@ -25,8 +25,8 @@ def duplicate_pairs(
     *,
     max_distance: int | Mapping[str, int] = 48,
     min_stains: int = 3,
-    threads: int | None = None,
-    progress: Progress = silent,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Find all pairs of fields of which several stains have nearly the same hash.
 
@@ -46,10 +46,10 @@ def duplicate_pairs(
         for all stains, or for each.
     min_stains : int, default=3
         Stains that must agree, each valid in both fields.
-    threads : int, optional
+    jobs : int, optional
         Left out: as many as this process may use processors.
-    progress : callable, optional
-        Wraps the stains to be searched.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -86,10 +86,10 @@ def duplicate_pairs(
     # The stains that are least often valid are the least work.
     searched = np.argsort(valid.sum(0), kind="stable")[: _N_STAINS + 1 - min_stains]
     candidates = [np.empty((0, 2), dtype=np.int64)]
-    for stain in progress(searched.tolist(), total=len(searched), desc="compare hashes"):
+    for stain in progress_bar(searched.tolist(), what="compare hashes", show=progress):
         rows = np.flatnonzero(valid[:, stain])
         bits = hashes[rows, stain]
-        candidates.append(rows[near_pairs(bits, bits, int(most[stain]), threads=threads)])
+        candidates.append(rows[near_pairs(bits, bits, int(most[stain]), jobs=jobs)])
     pairs = np.unique(np.concatenate(candidates), axis=0)
     distances, comparable = stain_distances(hashes, valid, pairs)
     agreeing = (comparable & (distances <= most)).sum(1) >= min_stains

@@ -7,11 +7,10 @@ from contextlib import closing
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, PackedFields, stream_square_images
-from hpastack.parallel import read_ahead
+from hpastack.parallel import progress_bar, read_ahead
 
 #: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
 MEMORY_LIMIT = 2 << 30
@@ -29,7 +28,7 @@ class FieldSource:
     packed : PackedFields, optional
         Where fields are read from if they are there and fit; then `catalogue`
         has a column ``content``.
-    threads : int, optional
+    jobs : int, optional
         Decoding threads; as many as this process may use if left out.
     memory_limit : float, default=MEMORY_LIMIT
         Bytes.
@@ -39,21 +38,21 @@ class FieldSource:
 
     def __init__(
         self, catalogue: pd.DataFrame, size: int, *, packed: PackedFields | None = None,
-        threads: int | None = None, memory_limit: float = MEMORY_LIMIT,
+        jobs: int | None = None, memory_limit: float = MEMORY_LIMIT,
         progress: bool = False,
     ):  # fmt: skip
         columns = [*STAINS, "content"] if packed is not None else list(STAINS)
         self.catalogue = catalogue[columns]
         self.size = size
         self.packed = packed
-        self.threads = threads
+        self.jobs = jobs
         self.pixels: np.ndarray | None = None
         n_fields = len(catalogue)
         if n_fields * len(STAINS) * size**2 <= memory_limit:
             pixels = np.empty((n_fields, len(STAINS), size, size), dtype=np.uint8)
-            bar = tqdm(
-                self._read(range(n_fields)), total=n_fields, desc="reading fields", unit="field",
-                delay=1, disable=not progress,
+            bar = progress_bar(
+                self._read(range(n_fields)), total=n_fields, what="reading fields", unit="field",
+                show=progress,
             )  # fmt: skip
             for position, field in enumerate(bar):
                 pixels[position] = field
@@ -105,7 +104,7 @@ class FieldSource:
 
     def _read(self, rows) -> Iterator[np.ndarray]:
         chosen = self.catalogue.iloc[list(rows)]
-        images = stream_square_images(chosen, self.size, packed=self.packed, jobs=self.threads)
+        images = stream_square_images(chosen, self.size, packed=self.packed, jobs=self.jobs)
         with closing(images):
             for image in images:
                 if isinstance(image, InputError):

@@ -134,7 +134,7 @@ def finetune_folds(
                 training,
                 settings.size,
                 packed=packed,
-                threads=jobs,
+                jobs=jobs,
                 progress=progress and processes.is_first,
             ),
             indicator=vocabulary.indicator(training["target"]),

@@ -25,7 +25,7 @@ from hpastack.errors import InputError
 from hpastack.fields import PackedFields
 from hpastack.files import digest_of, published
 from hpastack.labels import Vocabulary
-from hpastack.parallel import Progress, cpu_budget, silent
+from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.similarity import SIMILARITIES, NeighbourScores, label_votes, unit_vectors
 
 # Fields embedded together as a task of its own on a CPU.
@@ -35,7 +35,7 @@ _BLOCK = 256
 def cnn_neighbour_scores(
     folder, catalogue: pd.DataFrame, vocabulary: Vocabulary, parts, *, n_neighbours: int = 32,
     temperature: float = 0.2, packed: PackedFields | None = None, device: str = "auto",
-    jobs: int | None = None, progress: Progress = silent,
+    jobs: int | None = None, progress: bool = True,
 ) -> NeighbourScores:  # fmt: skip
     """Score fields by the labels of those that fine-tuned CNNs find most like them.
 
@@ -53,8 +53,8 @@ def cnn_neighbour_scores(
         As `hpastack.neighbour_scores`.
     packed, device, jobs
         As `hpastack.finetune_folds`.
-    progress : callable, optional
-        Wraps the blocks of fields.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def cnn_neighbour_scores(
 
 def _fold_vectors(
     checkpoint: CnnCheckpoint, fold: int, catalogue: pd.DataFrame, processes: Processes,
-    packed: PackedFields | None, jobs: int | None, progress: Progress,
+    packed: PackedFields | None, jobs: int | None, progress: bool,
 ) -> np.ndarray:  # fmt: skip
     """Embed every field with the encoder of a fold."""
     model = checkpoint.load_model(fold, processes.device)
@@ -124,7 +124,7 @@ def _fold_vectors(
         )
         for start in starts
     )
-    blocks = list(progress(embedded, total=len(starts), desc=f"fold {fold}"))
+    blocks = list(progress_bar(embedded, total=len(starts), what=f"fold {fold}", show=progress))
     return unit_vectors([pd.DataFrame(np.concatenate(blocks), catalogue.index)])
 
 
@@ -133,12 +133,10 @@ def _embed_block(
     catalogue: pd.DataFrame,
     checkpoint: CnnCheckpoint,
     packed: PackedFields | None,
-    threads: int,
+    jobs: int,
 ) -> np.ndarray:
     settings = checkpoint.settings
-    source = FieldSource(
-        catalogue, settings.size, packed=packed, threads=threads, memory_limit=math.inf
-    )
+    source = FieldSource(catalogue, settings.size, packed=packed, jobs=jobs, memory_limit=math.inf)
     with repeatable(next(model.parameters()).device):
         return predict_features(
             model, source, np.arange(len(catalogue)), settings.batch_size,

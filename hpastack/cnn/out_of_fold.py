@@ -10,7 +10,6 @@ from typing import Literal
 import joblib
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn.checkpoint import folds_of, read_checkpoint
@@ -20,7 +19,7 @@ from hpastack.cnn.inference import predict_logits, repeatable
 from hpastack.cnn.settings import CnnSettings
 from hpastack.fields import PackedFields
 from hpastack.folds import FoldPlan
-from hpastack.parallel import cpu_budget
+from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.store import StoreHeader, StoreWriter
 
 
@@ -111,9 +110,9 @@ def predict_store(
         )
         for block in blocks
     )
-    bar = tqdm(
-        total=sum(map(len, blocks)), desc="predicting", unit="field",
-        delay=1, disable=not (progress and processes.is_first),
+    bar = progress_bar(
+        total=sum(map(len, blocks)), what="predicting", unit="field",
+        show=progress and processes.is_first,
     )  # fmt: skip
     with bar:
         for block, (values, members) in zip(blocks, predicted, strict=True):
@@ -132,12 +131,10 @@ def _predict_block(
     fold: np.ndarray,
     settings: CnnSettings,
     packed: PackedFields | None,
-    threads: int,
+    jobs: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the logits of the fields, and for test fields those of each model."""
-    source = FieldSource(
-        catalogue, settings.size, packed=packed, threads=threads, memory_limit=math.inf
-    )
+    source = FieldSource(catalogue, settings.size, packed=packed, jobs=jobs, memory_limit=math.inf)
     n_labels = models[0].num_classes
     test_rows = np.flatnonzero(fold == -1)
     values = np.zeros((len(catalogue), n_labels), np.float32)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hpastack.backbones import gpu_memory_guard, network_precision
 from hpastack.backbones._torch import torch
@@ -18,6 +17,7 @@ from hpastack.cnn.lightning_module import FoldFields, FoldTraining
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError
+from hpastack.parallel import progress_bar
 
 _PRECISIONS: dict[str, Any] = {"bfloat16": "bf16-mixed", "float32": "32-true"}
 
@@ -79,10 +79,10 @@ def train_model(
     device = processes.device
     devices = [device] if device.type == "cuda" else []
     side_by_side = device.type == "cpu" and processes.n_processes == 1
-    bar = tqdm(
-        total=settings.epochs, desc=f"fold {stream}", position=stream if side_by_side else 0,
+    bar = progress_bar(
+        total=settings.epochs, what=f"fold {stream}", position=stream if side_by_side else 0,
         bar_format="{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
-        disable=not (progress and processes.is_first),
+        show=progress and processes.is_first,
     )  # fmt: skip
     with bar, torch.random.fork_rng(devices=devices), repeatable(device):
         # The head of the metric learning is drawn here.

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.download.addresses import HPA_URL, check_field_ids, check_template, stain_files
 from hpastack.download.fetcher import Failure, Fetcher, Outcome
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
 from hpastack.files import published
-from hpastack.parallel import in_threads
+from hpastack.parallel import in_threads, progress_bar
 
 #: Name of the table of what could not be had, in the folder of the images.
 FAILED_TABLE = "failed.csv"
@@ -134,11 +133,10 @@ def download_fields(
     tally = _Tally(len(image_ids))
     fetcher = Fetcher(jobs, rate, retries, timeout, backoff, overwrite)
     files = stain_files(image_ids, folder, url, stains)
-    bar = tqdm(
-        total=len(image_ids) * len(stains), desc="downloading", unit="file", delay=1,
-        disable=not progress,
-    )  # fmt: skip
-    work = in_threads(fetcher.obtain, files, threads=jobs, ahead=64 * jobs)
+    bar = progress_bar(
+        total=len(image_ids) * len(stains), what="downloading", unit="file", show=progress
+    )
+    work = in_threads(fetcher.obtain, files, jobs=jobs, ahead=64 * jobs)
     try:
         with bar, closing(fetcher), closing(work) as outcomes:
             try:

@@ -116,12 +116,12 @@ def extract_embeddings(
             record["stain_statistics"] = statistics
     kind = embedding_kind(backbone, weights, catalogue.index)
 
-    workers = jobs or cpu_budget()
+    jobs = jobs or cpu_budget()
 
     def measure(rows: pd.DataFrame) -> Outcomes:
-        images = stream_square_images(rows, size, packed=packed, jobs=workers, ahead=2 * batch_size)
+        images = stream_square_images(rows, size, packed=packed, jobs=jobs, ahead=2 * batch_size)
         with closing(images):
-            yield from embed_stream(model, images, batch_size=batch_size, workers=workers)
+            yield from embed_stream(model, images, batch_size=batch_size, jobs=jobs)
 
     with one_thread_each():
         if compile:

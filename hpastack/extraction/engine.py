@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError, shorten
 from hpastack.fields import Outcome, Outcomes
 from hpastack.files import published, refuse_existing
-from hpastack.parallel import Shard
+from hpastack.parallel import Shard, progress_bar
 from hpastack.store import StoreHeader, StoreWriter
 
 _BLOCK_SIZE = 256
@@ -122,9 +121,8 @@ def _fill(
         return
     rows = np.concatenate(pending)
     name = writer.path.stem + ("" if shard.count == 1 else f" {shard}")
-    bar = tqdm(
-        total=len(own), initial=len(own) - len(rows), desc=name, unit="field",
-        disable=not progress,
+    bar = progress_bar(
+        total=len(own), initial=len(own) - len(rows), what=name, unit="field", show=progress
     )  # fmt: skip
     block = _Block(writer)
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:

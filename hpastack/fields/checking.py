@@ -7,12 +7,11 @@ from contextlib import closing
 from typing import NamedTuple
 
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.fields.formats.decoding import decode_picture, open_picture, stain_of
 from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.paths import Row, StainFile, require_shape, stain_files, stain_rows
-from hpastack.parallel import cpu_budget, in_threads
+from hpastack.parallel import cpu_budget, in_threads, progress_bar
 
 
 class BadField(NamedTuple):
@@ -50,7 +49,7 @@ def field_content(row: Row) -> str:
 
 
 def check_fields(
-    catalogue: pd.DataFrame, threads: int | None = None, progress: bool = True
+    catalogue: pd.DataFrame, jobs: int | None = None, progress: bool = True
 ) -> tuple[pd.DataFrame, list[BadField]]:
     """Decode every file of a catalogue and measure what it holds.
 
@@ -58,7 +57,7 @@ def check_fields(
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
-    threads : int, optional
+    jobs : int, optional
         Left out: as many as this process may use processors.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
@@ -74,12 +73,12 @@ def check_fields(
         bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
         two of its stains are the same picture (blank pictures may be).
     """
-    threads = threads or cpu_budget()
+    jobs = jobs or cpu_budget()
     facts, bad = {}, []
-    outcomes = in_threads(_inspect, stain_rows(catalogue), threads=threads, ahead=4 * threads)
-    bar = tqdm(
-        zip(catalogue.index, outcomes), total=len(catalogue), desc="checking fields", unit="field",
-        delay=1, disable=not progress,
+    outcomes = in_threads(_inspect, stain_rows(catalogue), jobs=jobs, ahead=4 * jobs)
+    bar = progress_bar(
+        zip(catalogue.index, outcomes), total=len(catalogue), what="checking fields",
+        unit="field", show=progress,
     )  # fmt: skip
     # Closed by hand: left to the garbage collector, threads may be joined while one is started.
     with closing(outcomes):

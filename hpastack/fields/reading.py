@@ -146,7 +146,7 @@ def iter_fields(
     catalogue: pd.DataFrame,
     size: int | None = None,
     square: bool = False,
-    threads: int | None = None,
+    jobs: int | None = None,
     ahead: int | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Read the fields of a catalogue in its order, decoding ahead in threads.
@@ -157,7 +157,7 @@ def iter_fields(
         Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
     size, square
         As for `read_field`.
-    threads : int, optional
+    jobs : int, optional
         Decoding threads. Left out: as many as this process may use processors.
     ahead : int, optional
         Most fields in memory beside the one handed out. Left out: two a thread.
@@ -172,11 +172,11 @@ def iter_fields(
     InputError
         As `read_field`, at the turn of the field that is bad, which is named.
     """
-    threads = threads or cpu_budget()
-    ahead = ahead or 2 * threads
+    jobs = jobs or cpu_budget()
+    ahead = ahead or 2 * jobs
     outcomes = in_threads(
         lambda row: read_field(row, size, square), stain_rows(catalogue),
-        threads=threads, ahead=ahead,
+        jobs=jobs, ahead=ahead,
     )  # fmt: skip
     # Closed by hand: left to the garbage collector, threads may be joined while one is started.
     with closing(outcomes):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.errors import InputError, shorten
 from hpastack.fields.reading import iter_fields
 from hpastack.fields.stains import STAINS
+from hpastack.parallel import progress_bar
 
 #: Percentiles of the values of a stain, by the names of their columns.
 PERCENTILES = {"p1": 1.0, "p5": 5.0, "p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
@@ -25,7 +25,7 @@ def stain_statistics(
     catalogue: pd.DataFrame,
     size: int | None = None,
     *,
-    threads: int | None = None,
+    jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Measure how bright each stain is, over every pixel of every field.
@@ -41,7 +41,7 @@ def stain_statistics(
     size : int, optional
         Longer side of the fields, in pixels; as they are if left out. Resizing evens out noise,
         so that the standard deviation is smaller: give the size that a network sees.
-    threads : int, optional
+    jobs : int, optional
         Decoding threads; as many as this process may use if left out.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
@@ -62,10 +62,8 @@ def stain_statistics(
     if catalogue.empty:
         raise InputError("there are no fields to measure")
     counts = np.zeros((len(STAINS), _TOP + 1), dtype=np.int64)
-    fields = iter_fields(catalogue, size, threads=threads)
-    bar = tqdm(
-        fields, total=len(catalogue), desc="stains", unit="field", delay=1, disable=not progress
-    )
+    fields = iter_fields(catalogue, size, jobs=jobs)
+    bar = progress_bar(fields, total=len(catalogue), what="stains", unit="field", show=progress)
     for _, field in bar:
         levels = np.rint(field * np.float32(_TOP)).astype(np.int64)
         for stain, values in enumerate(levels):

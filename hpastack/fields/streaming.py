@@ -64,7 +64,7 @@ def stream_square_images(
         return read_square_image(stains, size) if packed is None or row < 0 else packed.read(row)
 
     places = zip(rows.tolist(), stain_rows(catalogue))
-    images = in_threads(read, places, threads=jobs, ahead=ahead or 2 * jobs)
+    images = in_threads(read, places, jobs=jobs, ahead=ahead or 2 * jobs)
     with closing(images):
         for image_id, image in zip(catalogue.index, images):
             try:

@@ -2,14 +2,13 @@
 
 from hpastack.parallel.backends import BACKENDS, backend
 from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
-from hpastack.parallel.progress import Progress, Workers, silent
+from hpastack.parallel.progress import Workers, progress_bar
 from hpastack.parallel.read_ahead import in_threads, read_ahead
 from hpastack.parallel.shards import Shard, environment_shard
 from hpastack.parallel.workers import spread
 
 __all__ = [
     "BACKENDS",
-    "Progress",
     "Shard",
     "Workers",
     "backend",
@@ -17,7 +16,7 @@ __all__ = [
     "environment_shard",
     "in_threads",
     "one_thread_each",
+    "progress_bar",
     "read_ahead",
-    "silent",
     "spread",
 ]

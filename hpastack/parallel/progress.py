@@ -1,4 +1,4 @@
-"""How long work shows how far it is: the caller may hand in `tqdm`."""
+"""How far long work is: the one progress bar, and work on tasks that shows one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,33 @@ from dataclasses import dataclass
 import joblib
 from tqdm.auto import tqdm
 
-#: Wraps an iterable: ``progress(iterable, total=n, desc=what)``, as `tqdm` does.
-Progress = Callable[..., Iterable]
 
+def progress_bar(
+    iterable: Iterable | None = None, *, what: str, show: bool, total: int | None = None,
+    unit: str = "it", **options,
+) -> tqdm:  # fmt: skip
+    """Return a progress bar on stderr; work that ends within a second shows none.
 
-def silent(iterable: Iterable, total: int, desc: str) -> Iterable:
-    """Show no progress."""
-    return iterable
+    Parameters
+    ----------
+    iterable : iterable, optional
+        What to go through; if omitted, the bar moves by its ``update``.
+    what : str
+        Stands before the bar.
+    show : bool
+        Whether there is a bar at all.
+    total : int, optional
+        How much there is to do, where `iterable` has no length.
+    unit : str, default="it"
+        What is counted.
+    **options
+        Of `tqdm.tqdm`.
+
+    Returns
+    -------
+    tqdm
+    """
+    return tqdm(iterable, total=total, desc=what, unit=unit, delay=1, disable=not show, **options)
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class Workers:
         # Threads: the libraries let go of the interpreter, and a fork after OpenMP would hang.
         parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
-        with tqdm(total=total, desc=what, unit="fit", disable=not self.verbose) as bar:
+        with progress_bar(total=total, what=what, unit="fit", show=self.verbose) as bar:
             for result in results:
                 bar.update()
                 yield result

@@ -16,7 +16,7 @@ _END: Any = object()
 
 
 def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+    work: Callable[[Item], Result], items: Iterable[Item], *, jobs: int, ahead: int
 ) -> Generator[Future[Result], None, None]:
     """Work on items in threads; hand out what came of each, in their order.
 
@@ -26,7 +26,7 @@ def in_threads(
         Takes an item.
     items : iterable
         Taken one by one in the thread of the consumer, as there is room.
-    threads : int
+    jobs : int
         Items worked on at the same time.
     ahead : int
         Most items taken beside the one handed out.
@@ -42,7 +42,7 @@ def in_threads(
     under way is waited for.
     """
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(jobs, thread_name_prefix="ahead") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
@@ -77,7 +77,7 @@ def read_ahead(items: Iterable[Item], ahead: int = 2) -> Generator[Item, None, N
     ['a', 'b', 'c']
     """
     iterator: Iterator[Item] = iter(items)
-    taken = in_threads(lambda _: next(iterator, _END), itertools.count(), threads=1, ahead=ahead)
+    taken = in_threads(lambda _: next(iterator, _END), itertools.count(), jobs=1, ahead=ahead)
     try:
         with closing(taken):
             for future in taken:

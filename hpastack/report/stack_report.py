@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import published, refuse_existing
 from hpastack.metrics import cluster_bootstrap, f1_scores
+from hpastack.parallel import progress_bar
 from hpastack.stack import StackClassifier, load_stack, read_manifest
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FULL_TINT = 0.05
 
 
 def write_report(
-    stack_folder, targets: pd.DataFrame, path, *, clusters=None, overwrite=False, verbose=False
+    stack_folder, targets: pd.DataFrame, path, *, clusters=None, overwrite=False, progress=True
 ) -> Path:
     """Write the report of a stack.
 
@@ -56,8 +56,8 @@ def write_report(
         of each label's F1. Left out where not known: no such intervals.
     overwrite : bool, default=False
         Whether an earlier file may be replaced.
-    verbose : bool, default=False
-        Whether to show a progress bar.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def write_report(
     environment.filters.update(score=_score, signed=_signed, count="{:,}".format)
     text = environment.get_template("stack.html").render(
         name=stack_folder.resolve().name,
-        images=_images(found, stack, interval, verbose),
+        images=_images(found, stack, interval, progress),
         has_intervals=interval is not None,
         has_threshold_intervals="threshold_low" in stack.label_table_ and bool(stack.n_bootstrap),
         nested=manifest["version"] > 1,
@@ -160,7 +160,7 @@ def _start(table: pd.DataFrame) -> str:
     return "consensus" if "consensus_f1" in table else "prior"
 
 
-def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict[str, dict]:
+def _images(found: OutOfFold, stack: StackClassifier, interval, progress) -> dict[str, dict]:
     from hpastack.report import figures
 
     table = stack.label_table_
@@ -175,7 +175,7 @@ def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict
         drawings["precision_recall"] = partial(figures.precision_recall_figure, found, chosen)
     images = {}
     with figures.style():
-        for name in tqdm(drawings, desc="figures", unit="figure", disable=not verbose):
+        for name in progress_bar(drawings, what="figures", unit="figure", show=progress):
             figure = drawings[name]()
             images[name] = {
                 "base64": base64.b64encode(figures.png(figure)).decode("ascii"),

@@ -14,7 +14,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import take_rows
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_matrix
 
 #: The trees that tell train from test.
@@ -92,7 +92,7 @@ def adversarial_check(
     clip: tuple[float, float] = (0.1, 10.0),
     n_bootstrap: int = 200,
     random_state: int = 0,
-    progress: Progress = silent,
+    progress: bool = True,
 ) -> AdversarialCheck:
     """See how well train and test can be told apart, and by which columns.
 
@@ -120,8 +120,8 @@ def adversarial_check(
         Draws behind the interval.
     random_state : int, default=0
         Seed of folds, trees, permutations and draws.
-    progress : callable, optional
-        Wraps the folds, as `tqdm` does.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def adversarial_check(
     importance = np.zeros(values.shape[1])
     prior = float(logit(test.mean()))
     varies = np.ptp(values, axis=0) > 0
-    for held_out in progress(range(n_splits), total=n_splits, desc="train against test"):
+    for held_out in progress_bar(range(n_splits), what="train against test", show=progress):
         inside, seed = fold == held_out, random_state + held_out
         z[inside] = prior
         if varies.any():

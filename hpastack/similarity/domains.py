@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 from hpastack.errors import InputError, shorten
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_components, field_matrix
 
 #: What "auto" chooses the number of domains from.
@@ -33,7 +33,7 @@ def domains_of_components(
     n_domains: int | str = 8,
     random_state: int = 0,
     *,
-    progress: Progress = silent,
+    progress: bool = True,
 ) -> pd.Series:
     """Cluster fields that are described by `field_components`.
 
@@ -84,7 +84,7 @@ def domain_clusters(
     n_domains: int | str = 8,
     random_state: int = 0,
     *,
-    progress: Progress = silent,
+    progress: bool = True,
 ) -> pd.Series:
     """Put fields into coarse clusters that look alike, such as one for each cell line.
 
@@ -102,9 +102,8 @@ def domain_clusters(
         highest mean silhouette [2]_, on a sample of up to 4,000 fields.
     random_state : int, default=0
         Seed of the starting points and of the sample.
-    progress : callable, optional
-        Wraps the numbers tried by "auto", as ``tqdm`` does; called with
-        ``total``.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -155,14 +154,14 @@ def _k_means(scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RES
     return min(runs, key=lambda run: run[:2])[2]
 
 
-def _best_number(sample: np.ndarray, seed: int, progress: Progress) -> int:
+def _best_number(sample: np.ndarray, seed: int, progress: bool) -> int:
     """Return the number of domains with the highest mean silhouette; of equals the least."""
     most = len(np.unique(sample, axis=0)) - 1
     numbers = [number for number in AUTO_DOMAINS if number <= most]
     if not numbers:
         raise InputError("auto needs at least 3 different fields; give the number of domains")
     heights = {}
-    for number in progress(numbers, total=len(numbers), desc="domains"):
+    for number in progress_bar(numbers, what="domains", show=progress):
         label = _k_means(sample, number, seed, restarts=2)
         with threadpool_limits(1):
             heights[number] = silhouette_score(sample, label) if label.max() > label.min() else -1

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from hpastack.errors import InputError, shorten
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_components, field_matrix
 
 #: Columns of the similarities of `NeighbourScores`.
@@ -80,7 +80,7 @@ def unit_vectors(tables: Sequence[pd.DataFrame], *, measured: Sequence[bool] = (
 
 
 def nearest_fields(
-    queries: np.ndarray, references: np.ndarray, n_neighbours: int, *, progress: Progress = silent
+    queries: np.ndarray, references: np.ndarray, n_neighbours: int, *, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the most similar of many fields, by brute force.
 
@@ -91,8 +91,8 @@ def nearest_fields(
         Both as `unit_vectors` gives them.
     n_neighbours : int
         How many to find; fewer if there are fewer references.
-    progress : callable, optional
-        Wraps the blocks of queries.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def nearest_fields(
     rows = np.empty((len(queries), k), dtype=np.int64)
     cosines = np.empty((len(queries), k), dtype=np.float32)
     starts = range(0, len(queries), _BLOCK)
-    for start in progress(starts, total=len(starts), desc="neighbours"):
+    for start in progress_bar(starts, what="neighbours", show=progress):
         block = queries[start : start + _BLOCK]
         found = np.sort(search.kneighbors(block, return_distance=False), axis=1)
         of_block = np.einsum("nd,nkd->nk", block, references[found])
@@ -133,7 +133,7 @@ def neighbour_scores(
     *,
     n_neighbours: int = 32,
     temperature: float = 0.2,
-    progress: Progress = silent,
+    progress: bool = True,
 ) -> NeighbourScores:
     """Score each label of a field by the labels of the training fields that look most like it.
 
@@ -155,8 +155,8 @@ def neighbour_scores(
     temperature : float, default=0.2
         A neighbour whose cosine is this much lower than that of the nearest counts
         1/e as much.
-    progress : callable, optional
-        Wraps the blocks of fields.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def neighbour_scores(
 
 def label_votes(
     queries: np.ndarray, references: np.ndarray, labels: np.ndarray, *,
-    n_neighbours: int, temperature: float, progress: Progress = silent,
+    n_neighbours: int, temperature: float, progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Score labels of some fields by those of the most similar of others.
 

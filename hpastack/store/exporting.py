@@ -12,16 +12,14 @@ import pandas as pd
 
 from hpastack.errors import InputError
 from hpastack.files import published, refuse_existing
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.store.reading import Store, open_store
 
 #: What a store can be exported as.
 EXPORTS = ("csv", "npy", "parquet")
 
 
-def export_store(
-    path, target, *, overwrite: bool = False, progress: Progress = silent
-) -> list[Path]:
+def export_store(path, target, *, overwrite: bool = False, progress: bool = True) -> list[Path]:
     """Write a store as a table that other programs and ``ingest`` read.
 
     A CSV or parquet table has the column ``image_id`` and the columns of the
@@ -39,8 +37,8 @@ def export_store(
         The table to make; ends in ``.csv``, ``.npy`` or ``.parquet``.
     overwrite : bool, default=False
         Whether files that are there may be replaced.
-    progress : callable, default: silent
-        Shows how far it is, such as `tqdm`.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -75,7 +73,7 @@ def export_store(
         blocks = list(store._blocks_of_rows())
         with published(target) as temporary:
             desc = f"export {store.name}"
-            write(temporary, store, progress(blocks, total=len(blocks), desc=desc))
+            write(temporary, store, progress_bar(blocks, what=desc, show=progress))
             # Before the table: where it stands, all it needs stands beside it.
             for file, text in files.items():
                 with published(file) as half:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import shorten
-from hpastack.parallel import Progress, silent
+from hpastack.parallel import progress_bar
 from hpastack.store.header import content_digest, row_checksum
 from hpastack.store.placement import read_rows, read_whole
 from hpastack.store.reading import Store, open_store
@@ -54,7 +54,7 @@ class StoreCheck:
 
 
 def verify_store(
-    path, catalogue: pd.DataFrame | None = None, *, progress: Progress = silent
+    path, catalogue: pd.DataFrame | None = None, *, progress: bool = True
 ) -> StoreCheck:
     """Read a store from end to end and say what is wrong with it.
 
@@ -69,8 +69,8 @@ def verify_store(
     path : path-like
     catalogue : DataFrame, optional
         The fields of today. A store that was made from others is named.
-    progress : callable, default: silent
-        Shows how far it is, such as `tqdm`.
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -175,7 +175,7 @@ class _Findings:
             yield text + (f", and {more:,} more" if more else "")
 
 
-def _check_numbers(store: Store, check: StoreCheck, progress: Progress) -> None:
+def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
     findings = _Findings(store)
     kept_checksums = None
     if check.has_checksums:
@@ -188,7 +188,7 @@ def _check_numbers(store: Store, check: StoreCheck, progress: Progress) -> None:
     table = hashlib.sha256("\n".join(store.image_ids).encode())
     members = _members(store)
     blocks = list(store._blocks_of_rows(1 + store.n_members))
-    for rows in progress(blocks, total=len(blocks), desc=f"verify {store.name}"):
+    for rows in progress_bar(blocks, what=f"verify {store.name}", show=progress):
         kept = np.empty((len(rows), len(store.columns)), store._place("values").dtype)
         read_rows(store._file, store._place("values"), rows, kept)
         values = kept.astype("<f4")

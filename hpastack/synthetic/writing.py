@@ -11,11 +11,11 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS
 from hpastack.files import refuse_existing
+from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.synthetic.dataset import SyntheticDataset
 from hpastack.synthetic.fields import draw_field
 
@@ -30,8 +30,8 @@ def write_dataset(
     dataset: SyntheticDataset,
     *,
     overwrite: bool = False,
-    n_jobs: int | None = 1,
-    progress: bool = False,
+    jobs: int | None = 1,
+    progress: bool = True,
 ) -> Path:
     """Write a synthetic data set in the competition's layout.
 
@@ -43,10 +43,10 @@ def write_dataset(
         From `synthetic_dataset`.
     overwrite : bool, default=False
         Whether to replace a folder that this function wrote before.
-    n_jobs : int or None, default=1
-        Workers, as joblib counts them (-1: all; None: those of the active
-        `joblib.parallel_config`). The files do not depend on it.
-    progress : bool, default=False
+    jobs : int or None, default=1
+        Worker processes; None is as many as this process may use processors.
+        The files do not depend on it.
+    progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
@@ -86,7 +86,7 @@ def write_dataset(
             shutil.rmtree(leftover)
     try:
         _write_tables(partial, dataset)
-        _write_images(partial, dataset, n_jobs, progress)
+        _write_images(partial, dataset, jobs, progress)
         if absolute.exists():
             os.replace(absolute, replaced)
         os.replace(partial, absolute)
@@ -141,11 +141,11 @@ def _write_tables(folder, dataset):
     (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_images(folder, dataset, n_jobs, progress):
+def _write_images(folder, dataset, jobs, progress):
     image_ids = list(dataset.design.index)
     with (
-        joblib.Parallel(n_jobs=n_jobs) as parallel,
-        tqdm(total=len(image_ids), desc="drawing", unit="field", disable=not progress) as bar,
+        joblib.Parallel(n_jobs=jobs or cpu_budget()) as parallel,
+        progress_bar(total=len(image_ids), what="drawing", unit="field", show=progress) as bar,
     ):
         # In batches, since not every backend hands results back one by one.
         for start in range(0, len(image_ids), _BATCH):

@@ -42,7 +42,7 @@ def alone(model, squares):
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_on_a_cpu_vectors_are_those_of_each_field_alone(model, squares, alone, workers):
     with one_thread_each():
-        found = list(embed_stream(model, squares, batch_size=4, workers=workers))
+        found = list(embed_stream(model, squares, batch_size=4, jobs=workers))
     assert np.array_equal(np.stack(found), alone)
 
 
@@ -59,7 +59,7 @@ def test_a_crop_of_some_stains_is_the_same_either_way(squares):
     )
     wanted = np.stack([embed_batch(model, field[None] / np.float32(255))[0] for field in squares])
     for found in (
-        embed_stream(model, squares, batch_size=4, workers=2),
+        embed_stream(model, squares, batch_size=4, jobs=2),
         stream._in_batches(model, squares, 4),
     ):
         np.testing.assert_allclose(np.stack(list(found)), wanted, atol=1e-5)
@@ -123,7 +123,7 @@ def test_a_stream_that_fails_or_is_left_ends(model, squares, batch_size):
 def test_compiled_gives_the_same_but_for_rounding(model, squares, alone):
     with one_thread_each():
         faster = compiled(model, 4)
-        found = np.stack(list(embed_stream(faster, squares, batch_size=4, workers=2)))
+        found = np.stack(list(embed_stream(faster, squares, batch_size=4, jobs=2)))
     np.testing.assert_allclose(found, alone, atol=1e-5)
 
 

@@ -110,7 +110,7 @@ class TestHashCatalogue:
         fields = {name: rng.random((4, 64, 64), dtype=np.float32) for name in "abc"}
         read = []
 
-        def iter_fields(catalogue, size, threads=None):
+        def iter_fields(catalogue, size, jobs=None):
             for name in catalogue.index:
                 read.append(name)
                 yield name, fields[name]
@@ -141,7 +141,7 @@ class TestHashCatalogue:
         named = {f"f{number}": scene for number, scene in enumerate(scenes[:3])}
         monkeypatch.setattr(
             "hpastack.clusters.hashing.iter_fields",
-            lambda catalogue, size, threads=None: ((name, named[name]) for name in catalogue.index),
+            lambda catalogue, size, jobs=None: ((name, named[name]) for name in catalogue.index),
         )
         stored = hash_catalogue(pd.DataFrame(index=list(named)), tmp_path / "hashes.h5", "digest")
         for made in (hash_fields(named), hash_fields(named.items())):

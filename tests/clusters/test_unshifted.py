@@ -64,9 +64,9 @@ class TestDuplicatePairs:
         hashes = rng.integers(0, 256, (300, 4, 32)).astype(np.uint8)
         hashes[200:] = hashes[:100]
         valid = np.ones((300, 4), dtype=bool)
-        one = duplicate_pairs(hashes, valid, threads=1)
+        one = duplicate_pairs(hashes, valid, jobs=1)
         assert len(one) == 100
-        pd.testing.assert_frame_equal(one, duplicate_pairs(hashes, valid, threads=2))
+        pd.testing.assert_frame_equal(one, duplicate_pairs(hashes, valid, jobs=2))
 
     def test_far_too_many_pairs_are_refused(self, monkeypatch):
         monkeypatch.setattr("hpastack.clusters.hamming._MOST_PAIRS", 100)

@@ -34,7 +34,7 @@ def without_files(catalogue):
 
 @pytest.mark.parametrize("memory_limit", [0, np.inf])
 def test_packed_fields_are_those_of_the_files(catalogue, packed, memory_limit):
-    options = {"threads": 2, "memory_limit": memory_limit}
+    options = {"jobs": 2, "memory_limit": memory_limit}
     wanted = list(FieldSource(catalogue, SIZE, **options).batches(BATCHES))
     without_files(catalogue)
     source = FieldSource(catalogue, SIZE, packed=packed, **options)

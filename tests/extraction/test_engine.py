@@ -128,7 +128,7 @@ def test_all_families_give_the_same_bytes_for_any_number_of_workers_and_in_proce
             cv2.imwrite(path, np.rint(stain * 255).astype(np.uint8))
         rows[f"field{number}"] = files
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-    drawn = table.join(check_fields(table, threads=1, progress=False)[0])
+    drawn = table.join(check_fields(table, jobs=1, progress=False)[0])
     stores = []
     for jobs, backend in ((1, "threading"), (3, "threading"), (2, "loky")):
         path = tmp_path / f"{jobs}_{backend}" / "set.h5"

@@ -356,7 +356,7 @@ def catalogue(tmp_path):
 def test_fields_come_in_order(catalogue, threads):
     mixed = catalogue.iloc[::-1]
     ids = []
-    for image_id, field in iter_fields(mixed, size=8, threads=threads):
+    for image_id, field in iter_fields(mixed, size=8, jobs=threads):
         ids.append(image_id)
         np.testing.assert_array_equal(field, read_field(catalogue.loc[image_id], 8))
     assert ids == list(mixed.index)
@@ -371,13 +371,13 @@ def test_no_more_than_asked_is_decoded_ahead(catalogue, monkeypatch):
         return read(row, *args)
 
     monkeypatch.setattr(reading, "read_field", counted)
-    for done, _ in enumerate(iter_fields(catalogue, threads=2, ahead=3), start=1):
+    for done, _ in enumerate(iter_fields(catalogue, jobs=2, ahead=3), start=1):
         assert len(started) <= done + 3
     assert len(started) == len(catalogue)
 
 
 def test_stopping_early_leaves_no_thread(catalogue):
-    fields = iter_fields(catalogue, threads=2)
+    fields = iter_fields(catalogue, jobs=2)
     next(fields)
     fields.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
@@ -387,7 +387,7 @@ def test_a_bad_field_is_named_at_its_turn(catalogue):
     path = catalogue.loc["f5", "green"]
     with open(path, "r+b") as file:
         file.truncate(60)
-    fields = iter_fields(catalogue, threads=3)
+    fields = iter_fields(catalogue, jobs=3)
     assert [next(fields)[0] for _ in range(5)] == ["f0", "f1", "f2", "f3", "f4"]
     with pytest.raises(InputError, match=r"field f5: .*f5_green\.png: truncated PNG"):
         next(fields)
@@ -400,7 +400,7 @@ def test_check_measures_the_good_and_lists_the_bad(catalogue, tmp_path):
     cv2.imwrite(catalogue.loc["f4", "blue"], picture(16, 16, 40))  # its red stain again
     catalogue.loc["f6", "blue"] = str(tmp_path)
     catalogue.loc["f7", "red"] = ""
-    facts, bad = check_fields(catalogue, threads=3, progress=False)
+    facts, bad = check_fields(catalogue, jobs=3, progress=False)
     assert [(field.image_id, field.reason) for field in bad] == [
         ("f1", "truncated PNG"),
         ("f3", "no such file"),
@@ -417,7 +417,7 @@ def test_check_measures_the_good_and_lists_the_bad(catalogue, tmp_path):
 
 def test_content_changes_with_any_stain(catalogue):
     before = check_fields(catalogue, progress=False)[0]["content"]
-    assert before.equals(check_fields(catalogue, threads=1, progress=False)[0]["content"])
+    assert before.equals(check_fields(catalogue, jobs=1, progress=False)[0]["content"])
     cv2.imwrite(catalogue.loc["f2", "yellow"], picture(16, 16, 999))
     after = check_fields(catalogue, progress=False)[0]["content"]
     assert list(before.index[before != after]) == ["f2"]

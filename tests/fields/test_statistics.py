@@ -72,9 +72,9 @@ def test_resized_fields_are_measured_as_a_network_sees_them(tmp_path):
 
 def test_the_same_for_any_number_of_workers_and_any_order(tmp_path):
     catalogue = stored(tmp_path, np.uint8)
-    one = stain_statistics(catalogue, 8, threads=1, progress=False)
+    one = stain_statistics(catalogue, 8, jobs=1, progress=False)
     pd.testing.assert_frame_equal(
-        stain_statistics(catalogue.iloc[::-1], 8, threads=3, progress=False), one, check_exact=True
+        stain_statistics(catalogue.iloc[::-1], 8, jobs=3, progress=False), one, check_exact=True
     )
 
 

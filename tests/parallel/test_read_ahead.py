@@ -25,7 +25,7 @@ def test_results_come_in_order_whatever_takes_longest():
         time.sleep(0.02 if item % 3 == 0 else 0)
         return item
 
-    found = [future.result() for future in in_threads(work, range(20), threads=4, ahead=5)]
+    found = [future.result() for future in in_threads(work, range(20), jobs=4, ahead=5)]
     assert found == list(range(20))
 
 
@@ -37,7 +37,7 @@ def test_no_more_is_taken_than_said():
             taken.append(item)
             yield item
 
-    with closing(in_threads(lambda item: item, items(), threads=2, ahead=3)) as results:
+    with closing(in_threads(lambda item: item, items(), jobs=2, ahead=3)) as results:
         assert next(results).result() == 0
         assert taken == [0, 1, 2, 3]
         assert next(results).result() == 1
@@ -52,13 +52,13 @@ def test_what_has_not_begun_is_not_begun_when_nobody_listens_any_more():
         begun.append(item)
         time.sleep(0.02)
 
-    with closing(in_threads(work, range(100), threads=1, ahead=40)) as results:
+    with closing(in_threads(work, range(100), jobs=1, ahead=40)) as results:
         next(results)
     assert len(begun) < 20
 
 
 def test_an_exception_is_of_its_item():
-    results = in_threads(lambda item: 1 // item, [1, 0, 1], threads=2, ahead=2)
+    results = in_threads(lambda item: 1 // item, [1, 0, 1], jobs=2, ahead=2)
     assert next(results).result() == 1
     with pytest.raises(ZeroDivisionError):
         next(results).result()

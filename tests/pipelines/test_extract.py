@@ -36,7 +36,7 @@ def workspace(tmp_path):
             cv2.imwrite(path, rng.integers(0, 256, (32, 32), dtype=np.uint8))
         rows[f"field{number}"] = {"split": "train", "target": "0", "source": "x", **files}
     fields = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-    facts, _ = check_fields(fields, threads=1, progress=False)
+    facts, _ = check_fields(fields, jobs=1, progress=False)
     (tmp_path / "data").mkdir()
     write_catalogue(tmp_path / "data" / "catalogue.csv", fields.join(facts))
     (tmp_path / "features").mkdir()

@@ -70,7 +70,7 @@ def test_pictures_are_the_fields_in_8_bits(dataset, written):
 
 
 def test_the_files_do_not_depend_on_the_number_of_workers(dataset, written, tmp_path):
-    assert contents(write_dataset(tmp_path / "two", dataset, n_jobs=2)) == contents(written)
+    assert contents(write_dataset(tmp_path / "two", dataset, jobs=2)) == contents(written)
 
 
 def test_an_existing_folder_is_refused_and_only_its_own_kind_is_replaced(dataset, tmp_path):

@@ -14,7 +14,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hpastack.errors import InputError, shorten
 from hpastack.fields.checking import field_content
@@ -23,7 +22,7 @@ from hpastack.fields.paths import Row, stain_rows
 from hpastack.fields.reading import field_fault, read_square_image
 from hpastack.fields.stains import STAINS
 from hpastack.files import disk_guard, fixed_strings, flush, refuse_existing
-from hpastack.parallel import cpu_budget, in_threads
+from hpastack.parallel import cpu_budget, in_threads, progress_bar
 
 #: Largest part of its size that a field may have when compressed for that to pay. Inflating takes
 #: some 4 ms for a field at 512 px and reading as it is 0.1 ms from memory, 5 ms from a slow disk.
@@ -37,7 +36,7 @@ _MOST_ROWS = 256  # in a part
 
 
 def pack_fields(
-    path, catalogue: pd.DataFrame, size: int, *, threads: int | None = None,
+    path, catalogue: pd.DataFrame, size: int, *, jobs: int | None = None,
     overwrite: bool = False, progress: bool = True,
 ) -> PackedFields:  # fmt: skip
     """Decode every field of a catalogue once, into a packed file.
@@ -55,7 +54,7 @@ def pack_fields(
         As `hpastack.read_catalogue` gives it.
     size : int
         Longer side of the fields, in pixels; padded to squares.
-    threads : int, optional
+    jobs : int, optional
         As many as this process may use processors if left out.
     overwrite : bool, default=False
         Whether a packed file of other fields or of another size may be
@@ -86,7 +85,7 @@ def pack_fields(
     is_compressed = _pays(catalogue, size)
     with disk_guard(path.parent, _ROOM):
         parts = _Parts(path, catalogue, size, is_compressed)
-        parts.fill(threads or cpu_budget(), progress)
+        parts.fill(jobs or cpu_budget(), progress)
         parts.publish()
     return PackedFields(path)
 
@@ -116,7 +115,7 @@ class _Parts:
             if file not in kept:
                 file.unlink()
 
-    def fill(self, threads: int, progress: bool) -> None:
+    def fill(self, jobs: int, progress: bool) -> None:
         """Make the parts that are not finished."""
         pending = [block for block in self.blocks if not self._is_finished(block)]
         n_pending = sum(block.stop - block.start for block in pending)
@@ -125,11 +124,11 @@ class _Parts:
         rows = self.catalogue.iloc[np.concatenate([np.r_[block] for block in pending])]
         encoded = in_threads(
             self._encode, zip(rows.index, stain_rows(rows), rows["content"]),
-            threads=threads, ahead=2 * threads,
+            jobs=jobs, ahead=2 * jobs,
         )  # fmt: skip
-        bar = tqdm(
+        bar = progress_bar(
             total=len(self.catalogue), initial=len(self.catalogue) - n_pending,
-            desc="packing fields", unit="field", delay=1, disable=not progress,
+            what="packing fields", unit="field", show=progress,
         )  # fmt: skip
         with bar, closing(encoded):
             for block in pending:

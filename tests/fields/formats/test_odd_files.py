@@ -293,7 +293,7 @@ def test_values_or_an_error_that_says_what(zoo, kind):
     folder, names = zoo
     expected = KINDS[kind][1]
     row = {stain: folder / f"{names[kind]}_{stain}.png" for stain in STAINS}
-    facts, bad = check_fields(pd.DataFrame([row], index=["f"]), threads=1, progress=False)
+    facts, bad = check_fields(pd.DataFrame([row], index=["f"]), jobs=1, progress=False)
     if isinstance(expected, str):
         assert len(facts) == 0
         assert expected in bad[0].reason
@@ -337,7 +337,7 @@ def field_with(folder, green):
 
 
 def bad_reason(row):
-    _, bad = check_fields(pd.DataFrame([row], index=["f"]), threads=1, progress=False)
+    _, bad = check_fields(pd.DataFrame([row], index=["f"]), jobs=1, progress=False)
     return bad[0].reason if bad else None
 
 
@@ -363,7 +363,7 @@ def test_pipes_and_dead_links_in_a_folder_do_not_stop_the_search(tmp_path):
     os.mkfifo(tmp_path / "a.tif")
     (tmp_path / "b.ome.tif").symlink_to("gone")
     fields = collect_fields(tmp_path).fields
-    _, bad = check_fields(fields, threads=1, progress=False)
+    _, bad = check_fields(fields, jobs=1, progress=False)
     assert [fault.reason for fault in bad] == ["not a file, but a device or a pipe", "no such file"]
 
 

@@ -88,7 +88,7 @@ def test_every_lossless_format_gives_the_same_features(pixels, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         row = make(folder, pixels)
-        facts, bad = check_fields(pd.DataFrame([row], index=["f"]), threads=1, progress=False)
+        facts, bad = check_fields(pd.DataFrame([row], index=["f"]), jobs=1, progress=False)
         assert not bad, name
         field = read_field(row)
         np.testing.assert_array_equal(field, expected, err_msg=name)
@@ -96,7 +96,7 @@ def test_every_lossless_format_gives_the_same_features(pixels, tmp_path):
             features, rel=0, abs=0, nan_ok=True
         ), name
     catalogue = pd.DataFrame([row], index=["f"]).rename_axis("image_id").join(facts)
-    packed = pack_fields(tmp_path / "fields.h5", catalogue, SIDE, progress=False, threads=1)
+    packed = pack_fields(tmp_path / "fields.h5", catalogue, SIDE, progress=False, jobs=1)
     np.testing.assert_array_equal(packed.read(0), pixels)
 
 

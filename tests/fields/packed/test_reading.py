@@ -34,7 +34,7 @@ def catalogue(noise_fields):
 
 @pytest.fixture
 def packed(catalogue, tmp_path):
-    return pack_fields(tmp_path / "fields.h5", catalogue, SIZE, threads=2, progress=False)
+    return pack_fields(tmp_path / "fields.h5", catalogue, SIZE, jobs=2, progress=False)
 
 
 def changed(catalogue, image_id):
@@ -252,8 +252,8 @@ def test_real_fields(real_data, tmp_path):
             stain: f"{stem}{stain}{path.suffix}" for stain in STAINS
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id")
-    table = table.join(check_fields(table, threads=2, progress=False)[0])
-    packed = pack_fields(tmp_path / "fields.h5", table, 96, threads=2, progress=False)
+    table = table.join(check_fields(table, jobs=2, progress=False)[0])
+    packed = pack_fields(tmp_path / "fields.h5", table, 96, jobs=2, progress=False)
     images = stream_square_images(table, 96, packed=packed)
     for image_id, image in zip(table.index, images, strict=True):
         np.testing.assert_array_equal(image, read_square_image(table.loc[image_id], 96))

@@ -32,7 +32,7 @@ def small_parts(monkeypatch):
 
 
 def pack(path, catalogue, **options):
-    return pack_fields(path, catalogue, SIZE, **({"threads": 2, "progress": False} | options))
+    return pack_fields(path, catalogue, SIZE, **({"jobs": 2, "progress": False} | options))
 
 
 def stop_after(monkeypatch, n_fields, error=KeyboardInterrupt):
@@ -50,7 +50,7 @@ def stop_after(monkeypatch, n_fields, error=KeyboardInterrupt):
 
 
 def test_same_bytes_for_any_number_of_threads(catalogue, tmp_path):
-    paths = [pack(tmp_path / str(n) / "fields.h5", catalogue, threads=n).path for n in (1, 2, 5)]
+    paths = [pack(tmp_path / str(n) / "fields.h5", catalogue, jobs=n).path for n in (1, 2, 5)]
     assert len({path.read_bytes() for path in paths}) == 1
     assert [path.name for path in paths[0].parent.iterdir()] == ["fields.h5"]
 
@@ -61,11 +61,11 @@ def test_stopped_and_run_again_keeps_what_is_finished(catalogue, tmp_path, monke
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
-            pack(path, catalogue, threads=1)
+            pack(path, catalogue, jobs=1)
     assert not path.exists()
     (path.with_name("fields.h5.parts") / ".part-000000004.h5.tmp").write_text("half-written")
     encoded = stop_after(monkeypatch, 9)
-    pack(path, catalogue, threads=1)
+    pack(path, catalogue, jobs=1)
     assert encoded == ["field4", "field5", "field6", "field7", "field8"]
     assert path.read_bytes() == whole.path.read_bytes()
     assert not path.with_name("fields.h5.parts").exists()
@@ -83,11 +83,11 @@ def test_parts_that_are_damaged_or_of_something_else_are_made_again(
     part = path.with_name("fields.h5.parts") / "part-000000002.h5"
     part.write_bytes(part.read_bytes()[:-100])
     encoded = stop_after(monkeypatch, 9)
-    pack(path, catalogue, threads=1)
+    pack(path, catalogue, jobs=1)
     assert encoded == ["field2", "field3"]
     assert path.read_bytes() == whole.path.read_bytes()
     with pytest.raises(KeyboardInterrupt):  # at another size nothing is kept
-        pack_fields(path, catalogue, 8, threads=1, overwrite=True, progress=False)
+        pack_fields(path, catalogue, 8, jobs=1, overwrite=True, progress=False)
     assert encoded[2:] == list(catalogue.index[:7])
     assert PackedFields(path).size == SIZE
 
@@ -99,7 +99,7 @@ from hpastack.fields.packed import writing
 writing._MOST_ROWS = 2
 catalogue = pd.read_pickle(sys.argv[1])
 print("ready", flush=True)
-writing.pack_fields(sys.argv[2], catalogue, 16, threads=2, progress=False)
+writing.pack_fields(sys.argv[2], catalogue, 16, jobs=2, progress=False)
 """
 
 
@@ -190,7 +190,7 @@ class TestCompression:
                 pixels = np.full((30, 24), number + len(image_id), np.uint8)
                 pixels[: int(image_id[-1]) + 1, :5] = 200
                 cv2.imwrite(row[stain], pixels)
-        facts, _ = check_fields(catalogue, threads=1, progress=False)
+        facts, _ = check_fields(catalogue, jobs=1, progress=False)
         return catalogue.assign(content=facts["content"])
 
     def test_dark_fields_are(self, dark, tmp_path):
@@ -207,7 +207,7 @@ class TestCompression:
         with monkeypatch.context() as patch:
             stop_after(patch, 3)
             with pytest.raises(KeyboardInterrupt):
-                pack(tmp_path / "fields.h5", dark, threads=1)
+                pack(tmp_path / "fields.h5", dark, jobs=1)
         again = pack(tmp_path / "fields.h5", dark)
         assert again.path.read_bytes() == whole.path.read_bytes()
 
