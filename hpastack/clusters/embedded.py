@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError
+from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
 
 # Rows compared with all that follow them at once.
@@ -40,7 +41,7 @@ def embedding_pairs(
     Raises
     ------
     InputError
-        If `min_cosine` is not above 0 and at most 1, an id stands twice, a
+        If `min_cosine` is not above 0 and at most 1, there are duplicate ids, a
         value is not finite, or there are more than ten million pairs.
 
     Examples
@@ -52,9 +53,7 @@ def embedding_pairs(
     """
     if not 0 < min_cosine <= 1:
         raise InputError(f"min_cosine is {min_cosine}; it is above 0 and at most 1")
-    if embeddings.index.has_duplicates:
-        doubled = embeddings.index[embeddings.index.duplicated()].unique()
-        raise InputError(f"ids of embeddings stand twice: {shorten(doubled)}")
+    check_unique(embeddings.index, "the embeddings")
     if embeddings.empty:
         return pd.DataFrame({"image_id": [], "twin": [], "cosine": []}).astype(
             {"image_id": object, "twin": object}

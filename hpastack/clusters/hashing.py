@@ -13,8 +13,9 @@ import pandas as pd
 from scipy import fft
 
 from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError
 from hpastack.fields import STAINS, iter_fields
+from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
 from hpastack.store import StoreHeader, StoreWriter, open_store
 
@@ -61,7 +62,7 @@ class FieldHashes:
     Raises
     ------
     InputError
-        If an id stands twice.
+        If there are duplicate ids.
     """
 
     image_ids: list[str]
@@ -72,9 +73,7 @@ class FieldHashes:
 
     def __post_init__(self):
         image_ids = [str(image_id) for image_id in self.image_ids]
-        counts = pd.Series(image_ids, dtype=object).value_counts()
-        if (counts > 1).any():
-            raise InputError(f"ids stand twice: {shorten(sorted(counts.index[counts > 1]))}")
+        check_unique(image_ids, "hashes of fields")
         object.__setattr__(self, "image_ids", image_ids)
 
 

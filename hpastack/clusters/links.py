@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import (
 from hpastack.catalogue import training_fields
 from hpastack.clusters.pairs import pair_strength
 from hpastack.errors import InputError, shorten
-from hpastack.files import read_text_table, take_rows
+from hpastack.files import check_unique, read_text_table, take_rows
 
 
 def clusters_from_keys(
@@ -52,7 +52,7 @@ def clusters_from_keys(
     Raises
     ------
     InputError
-        If an id stands twice, or `groups` lacks a field or holds one twice.
+        If there are duplicate ids, or `groups` lacks a field or holds one twice.
 
     Examples
     --------
@@ -62,8 +62,7 @@ def clusters_from_keys(
     ['a', 'a', 'c', 'a']
     """
     ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id", dtype=object)
-    if ids.has_duplicates:
-        raise InputError(f"ids stand twice: {shorten(ids[ids.duplicated()].unique())}")
+    check_unique(ids, "the fields")
     start, end, n_nodes = _links(ids, pairs, _own(groups, ids))
     links = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n_nodes, n_nodes))
     component = connected_components(links, directed=False)[1][: len(ids)]
@@ -278,7 +277,7 @@ def read_assignment(path: str | os.PathLike, column: str) -> pd.Series:
     Raises
     ------
     InputError
-        If it is no such table, an id stands twice, or a field has no value.
+        If it is no such table, there are duplicate ids, or a field has no value.
     FileNotFoundError
         If there is no such file.
     """
@@ -286,9 +285,7 @@ def read_assignment(path: str | os.PathLike, column: str) -> pd.Series:
     if not {"image_id", column} <= set(table.columns):
         raise InputError(f"{path}: the columns image_id and {column} are needed")
     values = table.set_index("image_id")[column]
-    if values.index.has_duplicates:
-        doubled = values.index[values.index.duplicated()].unique()
-        raise InputError(f"{path}: ids stand twice: {shorten(doubled)}")
+    check_unique(values.index, path)
     empty = values.index[values == ""]
     if len(empty):
         raise InputError(f"{path}: {shorten(empty)} has no {column}")

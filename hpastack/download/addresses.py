@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
-from hpastack.files import read_id_table
+from hpastack.files import check_unique, read_id_table
 
 #: Where the Human Protein Atlas publishes the stains of its fields.
 HPA_URL = "https://images.proteinatlas.org/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
@@ -66,7 +66,7 @@ def read_field_ids(path: str | os.PathLike) -> list[str]:
 
 
 def check_field_ids(image_ids: Iterable[str], place: str) -> None:
-    """Refuse ids that the Human Protein Atlas cannot have, and ids that stand twice.
+    """Refuse ids that the Human Protein Atlas cannot have, and duplicate ids.
 
     Parameters
     ----------
@@ -78,19 +78,14 @@ def check_field_ids(image_ids: Iterable[str], place: str) -> None:
     ------
     InputError
     """
-    seen: set[str] = set()
-    doubled: dict[str, None] = {}
+    image_ids = list(image_ids)
     for image_id in image_ids:
         if not isinstance(image_id, str) or _FIELD_ID.fullmatch(image_id) is None:
             raise InputError(
                 f"{place}: {image_id!r} is no id of the Human Protein Atlas; it is "
                 "<antibody>_<plate>_<well>_<field>, as 10580_1610_C1_1"
             )
-        if image_id in seen:
-            doubled[image_id] = None
-        seen.add(image_id)
-    if doubled:
-        raise InputError(f"{place}: id stands twice: {shorten(doubled)}")
+    check_unique(image_ids, place)
 
 
 def check_template(url: str) -> None:

@@ -15,6 +15,7 @@ from hpastack.files.publishing import (
 from hpastack.files.tables import (
     ID_NAMES,
     check_ids,
+    check_unique,
     named_column,
     read_id_table,
     read_text_table,
@@ -25,6 +26,7 @@ __all__ = [
     "ID_NAMES",
     "UNTRUSTED",
     "check_ids",
+    "check_unique",
     "digest_of",
     "disk_guard",
     "filters",

@@ -107,7 +107,7 @@ def read_id_table(path: StrPath) -> pd.DataFrame:
     ------
     InputError
         As `read_text_table`, and if there is no column of ids, or an id is
-        doubled or none (empty, with blanks at its ends, not printable).
+        not one, or a duplicate: see `check_ids`.
     OSError
         If the file cannot be read.
     """
@@ -129,20 +129,56 @@ def named_column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> 
     return found[0]
 
 
-def check_ids(image_ids: Iterable[str], place: StrPath) -> None:
-    """Refuse ids that stand twice or that are none, by name."""
+def check_ids(image_ids: Iterable[str], place: object) -> None:
+    """Reject duplicate ids, and ids that are empty, hold what cannot be printed, or begin or end
+    with whitespace.
+
+    Parameters
+    ----------
+    image_ids : iterable of str
+    place : object
+        Where they stand, for messages.
+
+    Raises
+    ------
+    InputError
+    """
     image_ids = pd.Index(image_ids)
-    for image_id in image_ids:
+    for row, image_id in enumerate(image_ids, start=1):
         if not image_id or image_id != image_id.strip() or not image_id.isprintable():
             raise InputError(
-                f"{place}: {image_id!r} is no image id; it is printable, without blanks at its ends"
+                f"{place}: {image_id!r} in row {row} is not an image id; it is printable, without "
+                "leading or trailing whitespace"
             )
-    doubled = image_ids[image_ids.duplicated()].unique()
-    if len(doubled):
-        raise InputError(f"{place}: id stands twice: {shorten(doubled)}")
+    check_unique(image_ids, place)
 
 
-def take_rows(table: _Rows, ids: pd.Index, what: str) -> _Rows:
+def check_unique(image_ids: Iterable, place: object) -> None:
+    """Reject duplicate ids.
+
+    Parameters
+    ----------
+    image_ids : iterable
+    place : object
+        Where they stand, for messages.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_unique(["a", "b", "a"], "train.csv")
+    Traceback (most recent call last):
+    hpastack.errors.InputError: train.csv: duplicate ids: a
+    """
+    image_ids = pd.Index(image_ids)
+    if image_ids.has_duplicates:
+        duplicated = image_ids[image_ids.duplicated()].unique()
+        raise InputError(f"{place}: duplicate ids: {shorten(duplicated)}")
+
+
+def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows:
     """Take rows by id, each once.
 
     Parameters
@@ -152,6 +188,8 @@ def take_rows(table: _Rows, ids: pd.Index, what: str) -> _Rows:
     ids : Index
     what : str
         Name of the table, for messages.
+    remedy : str, optional
+        What to do where an id is missing, for the message.
 
     Returns
     -------
@@ -161,12 +199,11 @@ def take_rows(table: _Rows, ids: pd.Index, what: str) -> _Rows:
     Raises
     ------
     InputError
-        If an id is missing, or stands in the table twice.
+        If an id is missing, or the table has duplicate ids.
     """
-    if table.index.has_duplicates:
-        doubled = table.index[table.index.duplicated()].unique()
-        raise InputError(f"{what}: ids stand twice: {shorten(doubled)}")
+    check_unique(table.index, what)
     missing = ids.difference(table.index)
     if len(missing):
-        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}")
+        hint = f"; {remedy}" if remedy else ""
+        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}{hint}")
     return table.loc[ids]

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import publish_text, read_text_table, take_rows
+from hpastack.files import check_ids, publish_text, read_text_table, take_rows
 from hpastack.folds.inputs import indicator_of
 from hpastack.folds.report import check_fold_numbers
 from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
@@ -149,7 +149,7 @@ def read_fold_table(path: str | os.PathLike, image_ids: Iterable[str]) -> pd.Ser
     ------
     InputError
         If a column is missing, a fold is not a whole number from 0 or no
-        field is in it, an id stands twice, a field has no fold, or the table
+        field is in it, there are duplicate ids, a field has no fold, or the table
         holds an id that is not among `image_ids`.
     """
     table = read_text_table(path)
@@ -274,7 +274,7 @@ def make_fold_plan(
     Raises
     ------
     InputError
-        If a field has no cluster or no row in `balance`, an id stands twice,
+        If a field has no cluster or no row in `balance`, there are duplicate ids,
         there are fewer clusters than folds, or a column to balance is unknown
         or holds fractions.
 
@@ -380,11 +380,7 @@ def _read_record(path: Path) -> dict:
 def _check_ids(ids: pd.Index, where: object) -> None:
     if len(ids) == 0:
         raise InputError(f"{where}: holds no fields")
-    if (ids == "").any():
-        raise InputError(f"{where}: row {int(np.argmax(ids == ''))} has an empty id")
-    if ids.has_duplicates:
-        doubled = ids[ids.duplicated()].unique()
-        raise InputError(f"{where}: ids stand twice: {shorten(doubled)}")
+    check_ids(ids, where)
 
 
 def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import check_unique, published
 from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
 
@@ -33,16 +33,14 @@ def write_submission(
     Raises
     ------
     InputError
-        If an id is doubled, or the shapes do not fit.
+        If there are duplicate ids, or the shapes do not fit.
     """
     path = Path(path)
     image_ids = [str(image_id) for image_id in image_ids]
     targets = vocabulary.targets(labels)
     if len(targets) != len(image_ids):
         raise InputError(f"{path}: {len(targets)} rows of labels for {len(image_ids)} ids")
-    index = pd.Index(image_ids)
-    if not index.is_unique:
-        raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")
+    check_unique(image_ids, path)
     table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
     with published(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

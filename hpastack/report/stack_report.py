@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import published, refuse_existing
+from hpastack.files import published, refuse_existing, take_rows
 from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.parallel import progress_bar
 from hpastack.stack import StackClassifier, load_stack, read_manifest
@@ -117,7 +117,7 @@ def write_report(
 
 
 def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) -> np.ndarray:
-    y = _by_id(folder, stack, targets, "label")
+    y = _of_stack(folder, stack, targets, "labels")
     if list(targets.columns) != stack.labels_:
         raise InputError(f"{folder} names other labels than this workspace's vocabulary")
     # Figures of today's labels beside scores of other ones would contradict each other.
@@ -133,7 +133,7 @@ def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) ->
 
 
 def _true_clusters(folder: Path, stack: StackClassifier, y, clusters: pd.Series) -> np.ndarray:
-    cluster = _by_id(folder, stack, clusters, "cluster")
+    cluster = _of_stack(folder, stack, clusters, "clusters")
     holders = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
     if holders != stack.label_table_["clusters"].tolist():
         raise InputError(
@@ -142,18 +142,11 @@ def _true_clusters(folder: Path, stack: StackClassifier, y, clusters: pd.Series)
     return cluster
 
 
-def _by_id(folder: Path, stack: StackClassifier, table, what: str) -> np.ndarray:
-    image_ids = stack.oof_labels_.index
-    missing = image_ids[~image_ids.isin(table.index)]
-    if len(missing):
-        raise InputError(
-            f"{folder}: {len(missing)} of its training fields have no {what} in this workspace: "
-            f"{shorten(missing)}; report it where it was fitted"
-        )
-    doubled = table.index[table.index.duplicated()]
-    if len(doubled):
-        raise InputError(f"ids with a {what} stand twice: {shorten(doubled)}")
-    return table.loc[image_ids].to_numpy()
+def _of_stack(folder: Path, stack: StackClassifier, table, what: str) -> np.ndarray:
+    """Return what this workspace has for the training fields of a stack, in their order."""
+    name = f"{folder}: the {what} of this workspace"
+    rows = take_rows(table, stack.oof_labels_.index, name, "report it where it was fitted")
+    return rows.to_numpy()
 
 
 def _start(table: pd.DataFrame) -> str:

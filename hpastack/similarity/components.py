@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from hpastack.errors import InputError, shorten
 from hpastack.features import undefined_columns
 from hpastack.fields import PROTEIN, STAINS
+from hpastack.files import check_unique
 
 # Values beyond these quantiles of their column are drawn in to them.
 _TAILS = (0.01, 0.99)
@@ -73,15 +74,14 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        If there is no row or column, an id stands twice, or another value is not a
+        If there is no row or column, there are duplicate ids, or another value is not a
         finite number; the field and the column are named.
     """
     if features.shape[0] == 0 or features.shape[1] == 0:
         raise InputError(f"a table of features is empty: {features.shape[0]} fields, "
                          f"{features.shape[1]} columns")  # fmt: skip
     ids = features.index.astype(str)
-    if ids.has_duplicates:
-        raise InputError(f"ids stand twice: {shorten(ids[ids.duplicated()].unique())}")
+    check_unique(ids, "a table of features")
     textual = [name for name, kind in features.dtypes.items() if kind.kind not in "biuf"]
     if textual:
         raise InputError(f"columns that hold no numbers: {shorten(textual)}; leave them out")

@@ -116,7 +116,7 @@ def domain_clusters(
     Raises
     ------
     InputError
-        If a value is not a finite number, an id stands twice, no column
+        If a value is not a finite number, there are duplicate ids, no column
         varies, or there are fewer different fields than domains.
 
     Notes

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import ID_NAMES, read_text_table
+from hpastack.files import ID_NAMES, check_ids, read_text_table
 from hpastack.labels import Vocabulary
 
 _LABEL_SET_COLUMNS = ("predicted", "target")
@@ -70,8 +70,12 @@ def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
         raise InputError(
             f"{path}: unknown format {path.suffix!r}; use .csv, .parquet, .npy or .npz"
         )
+    if table.empty:
+        raise InputError(f"{path} has no rows")
+    if table.index.hasnans:
+        raise InputError(f"{path}: row {int(np.argmax(table.index.isna())) + 1} has no id")
     table.index = pd.Index([str(image_id) for image_id in table.index], name="image_id")
-    _check_ids(table.index, path)
+    check_ids(table.index, path)
     return table
 
 
@@ -362,14 +366,3 @@ def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         if str(column).lower() in ID_NAMES:
             return table.set_index(column)
     raise InputError(f"{path} has no column 'Id' or 'image_id'; it has {shorten(table.columns)}")
-
-
-def _check_ids(index: pd.Index, path: Path) -> None:
-    if not len(index):
-        raise InputError(f"{path} has no rows")
-    if (index == "").any() or (index == "nan").any():
-        raise InputError(
-            f"{path}: row {int(np.argmax((index == '') | (index == 'nan')))} has no id"
-        )
-    if not index.is_unique:
-        raise InputError(f"{path}: ids stand twice: {shorten(index[index.duplicated()].unique())}")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError
 from hpastack.files import (
+    check_ids,
     disk_guard,
     fixed_strings,
     flush_folder,
@@ -426,10 +426,5 @@ def _checked_ids(image_ids: Iterable, path: Path) -> list[str]:
     image_ids = [str(image_id) for image_id in image_ids]
     if not image_ids:
         raise InputError(f"{path}: no fields to store")
-    bad = [image_id for image_id in image_ids if not image_id or "\0" in image_id]
-    if bad:
-        raise InputError(f"{path}: {bad[0]!r} is no id of a field")
-    if len(set(image_ids)) < len(image_ids):
-        counts = pd.Series(image_ids).value_counts()
-        raise InputError(f"{path}: ids stand twice: {shorten(sorted(counts[counts > 1].index))}")
+    check_ids(image_ids, path)
     return image_ids

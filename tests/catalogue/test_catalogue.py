@@ -167,9 +167,9 @@ BAD_TABLES = {
     ),
     "doubled label": ("Id,Target\na,1 1\n", "field a: label 1 stands twice"),
     "no label": ("Id,Target\na,\n", "field a: no label given"),
-    "doubled id": ("Id,Target\na,1\nb,1\na,2\n", "id stands twice: a"),
-    "no id": ("Id,Target\n,1\n", "'' is no image id"),
-    "id with a blank": ("Id,Target\na ,1\n", "'a ' is no image id"),
+    "doubled id": ("Id,Target\na,1\nb,1\na,2\n", "duplicate ids: a"),
+    "no id": ("Id,Target\n,1\n", "'' in row 1 is not an image id"),
+    "id with a blank": ("Id,Target\na ,1\n", "'a ' in row 1 is not an image id"),
     "no column of targets": ("Id,Label\na,1\n", "no column target; it has"),
     "no column of ids": ("Name,Target\na,1\n", "no column id or image_id; it has Name, Target"),
     "two columns of ids": ("Id,image_id,Target\na,a,1\n", "Id and image_id mean the same"),
@@ -383,7 +383,7 @@ def test_groups_join_by_id(competition, tmp_path):
         ("Id,target\na,1\n", "has a column target that is no group"),
         ("Id\na\n", "no column beside the ids"),
         ("Id,well\nzz,1\n", "none of its ids is that of a field, such as c"),
-        ("Id,well\na,1\na,2\n", "id stands twice: a"),
+        ("Id,well\na,1\na,2\n", "duplicate ids: a"),
     ],
 )
 def test_bad_groups(competition, tmp_path, text, reason):
@@ -465,7 +465,7 @@ def test_others_may_read_it(catalogue, tmp_path):
         (("train", "valid"), "field c has split 'valid'"),
         (("512", "0"), "field c has height '0'"),
         (("600", "6e2"), "field c has width '6e2'"),
-        (("\na,", "\nc,"), "id stands twice: c"),
+        (("\na,", "\nc,"), "duplicate ids: c"),
         (("content", "contents"), "no column content; make the catalogue with"),
     ],
 )
@@ -480,7 +480,7 @@ def test_a_damaged_catalogue_is_refused(catalogue, tmp_path, change, reason):
 def test_an_incomplete_catalogue_is_not_written(catalogue, tmp_path):
     with pytest.raises(InputError, match="the catalogue has no column content"):
         write_catalogue(tmp_path / "c.csv", catalogue.drop(columns="content"))
-    with pytest.raises(InputError, match="the catalogue: id stands twice: c"):
+    with pytest.raises(InputError, match="the catalogue: duplicate ids: c"):
         write_catalogue(tmp_path / "c.csv", pd.concat([catalogue, catalogue.iloc[:1]]))
     assert not (tmp_path / "c.csv").exists()
 

@@ -43,7 +43,7 @@ def test_bad_input_is_named(monkeypatch):
     embeddings = pd.DataFrame([[1.0, np.nan]], index=["a"], columns=["e0", "e1"])
     with pytest.raises(InputError, match="nan in column 'e1' of field a"):
         embedding_pairs(embeddings)
-    with pytest.raises(InputError, match="stand twice: a"):
+    with pytest.raises(InputError, match="duplicate ids: a"):
         embedding_pairs(pd.DataFrame([[1.0], [2.0]], index=["a", "a"]))
     with pytest.raises(InputError, match="min_cosine is 0"):
         embedding_pairs(embeddings, min_cosine=0)

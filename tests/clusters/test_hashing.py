@@ -75,7 +75,7 @@ class TestFieldHashes:
 
     def test_doubled_ids_are_named(self):
         field = np.zeros((4, 64, 64))
-        with pytest.raises(InputError, match="ids stand twice: a"):
+        with pytest.raises(InputError, match="duplicate ids: a"):
             hash_fields([("a", field), ("a", field)])
 
     @pytest.mark.parametrize("shape", [(3, 64, 64), (64, 64), (4, 0, 64)])

@@ -51,12 +51,12 @@ class TestClusters:
         assert clusters_from_keys([]).empty
 
     def test_bad_ids_are_named(self):
-        with pytest.raises(InputError, match="stand twice: a"):
+        with pytest.raises(InputError, match="duplicate ids: a"):
             clusters_from_keys(["a", "a"])
         with pytest.raises(InputError, match="lack 1 fields: b"):
             clusters_from_keys(["a", "b"], None, pd.DataFrame({"well": ["1"]}, index=["a"]))
         doubled = pd.DataFrame({"well": list("1233")}, index=list("aabc"))
-        with pytest.raises(InputError, match="the groups: ids stand twice: a"):
+        with pytest.raises(InputError, match="the groups: duplicate ids: a"):
             clusters_from_keys(list("abc"), None, doubled)
 
     def test_ids_are_compared_as_text(self):

@@ -21,8 +21,8 @@ def test_ids_are_read_in_their_order(tmp_path, column):
         ("name\n57_12_F11_1\n", "no column id or image_id"),
         ("Id,image_id\n57_12_F11_1,57_12_F11_1\n", "mean the same"),
         ("Id\n", "no id in it"),
-        ("Id\n57_12_F11_1\n8_1_A1_1\n57_12_F11_1\n", "stands twice: 57_12_F11_1"),
-        ("Id\n57_12_F11_1 \n", "is no image id"),
+        ("Id\n57_12_F11_1\n8_1_A1_1\n57_12_F11_1\n", "duplicate ids: 57_12_F11_1"),
+        ("Id\n57_12_F11_1 \n", "is not an image id"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, text, message):

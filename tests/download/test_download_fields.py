@@ -273,7 +273,7 @@ def test_leftovers_of_a_kill_are_removed_and_others_left_alone(download, tmp_pat
         ({"timeout": 0}, "timeout is 0"),
         ({"backoff": -1}, "backoff is -1"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
-        ({"image_ids": ["57_12_F11_1", "57_12_F11_1"]}, "stands twice"),
+        ({"image_ids": ["57_12_F11_1", "57_12_F11_1"]}, "duplicate ids"),
         ({"image_ids": ["../12_F11_1"]}, "no id of the Human Protein Atlas"),
     ],
 )

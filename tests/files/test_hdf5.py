@@ -7,6 +7,8 @@ import pytest
 from hpastack.errors import InputError
 from hpastack.files import filters, plain_dataset
 
+pytestmark = pytest.mark.core
+
 
 def linked(file: h5py.File) -> None:
     file["other"] = np.arange(3)

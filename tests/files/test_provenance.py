@@ -3,7 +3,11 @@
 import hashlib
 from importlib import metadata
 
+import pytest
+
 from hpastack.files import digest_of, package_versions, sha256
+
+pytestmark = pytest.mark.core
 
 
 def test_a_digest_is_that_of_the_json_with_sorted_keys():

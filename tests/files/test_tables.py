@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.files import read_text_table, take_rows
+from hpastack.files import check_ids, check_unique, read_text_table, take_rows
 
 pytestmark = pytest.mark.core
 
@@ -48,7 +48,7 @@ def test_rows_are_taken_by_id():
     assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]
     with pytest.raises(InputError, match="the columns lack 1 fields: d"):
         take_rows(column, pd.Index(["a", "d"]), "the columns")
-    with pytest.raises(InputError, match="the columns: ids stand twice: a"):
+    with pytest.raises(InputError, match="the columns: duplicate ids: a"):
         take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
 
 
@@ -77,3 +77,26 @@ def test_a_table_read_in_blocks_is_the_table(tmp_path, monkeypatch):
     path.write_text("Id,x\na,1\nb,2\n\nc\n")
     with pytest.raises(InputError, match="line 5 has 1 cells, and the first line 2"):
         read_text_table(path)
+
+
+@pytest.mark.parametrize("image_id", ["", " ", "a ", "\ta", "a\nb", "a\0b", "\u200b"])
+def test_what_is_not_an_id_is_named_with_its_row(image_id):
+    with pytest.raises(InputError, match=r"ids\.txt: .* in row 2 is not an image id"):
+        check_ids(["a", image_id, "a"], "ids.txt")
+
+
+def test_duplicate_ids_are_named_once():
+    for check in (check_ids, check_unique):
+        check(["a", "b"], "ids.txt")
+        check([], "ids.txt")
+        with pytest.raises(InputError, match=r"^ids\.txt: duplicate ids: b, a$"):
+            check(["a", "b", "b", "c", "a", "b"], "ids.txt")
+
+
+def test_a_missing_row_may_have_a_remedy():
+    table = pd.Series([1, 2], index=["a", "b"])
+    assert take_rows(table, pd.Index(["b"]), "the rows", "make them").tolist() == [2]
+    with pytest.raises(InputError, match="^the rows lack 1 fields: c; make them$"):
+        take_rows(table, pd.Index(["a", "c"]), "the rows", "make them")
+    with pytest.raises(InputError, match="^the rows lack 1 fields: c$"):
+        take_rows(table, pd.Index(["a", "c"]), "the rows")

@@ -83,8 +83,8 @@ class TestPlan:
         ("text", "message"),
         [
             ("image_id,fold\na,0\n", "columns image_id, cluster, fold"),
-            ("image_id,cluster,fold\na,a,0\na,a,1\n", "ids stand twice: a"),
-            ("image_id,cluster,fold\n,a,0\nb,b,1\n", "row 0 has an empty id"),
+            ("image_id,cluster,fold\na,a,0\na,a,1\n", "duplicate ids: a"),
+            ("image_id,cluster,fold\n,a,0\nb,b,1\n", "'' in row 1 is not an image id"),
             ("image_id,cluster,fold\na,,0\nb,b,1\n", "a has none"),
             ("image_id,cluster,fold\na,a,0\nb,b,one\n", "fold 'one' of b"),
             ("image_id,cluster,fold\na,a,0\nb,b,-1\n", "fold '-1' of b"),
@@ -157,7 +157,7 @@ class TestForeignFolds:
             ("Id,split\na,0\nb,1\n", "columns image_id"),
             ("Id,fold\na,0\n", "no fold for 1 fields: b"),
             ("Id,fold\na,0\nb,1\nc,1\n", "1 ids are not training fields of the catalogue: c"),
-            ("Id,fold\na,0\nb,1\nb,1\n", "ids stand twice: b"),
+            ("Id,fold\na,0\nb,1\nb,1\n", "duplicate ids: b"),
             ("Id,fold\na,0\nb,1.5\n", "fold '1.5' of b"),
             ("Id,fold\na,0\nb,\n", "fold '' of b"),
             ("Id,fold\na,1\nb,2\n", "fold 0 is empty"),
@@ -207,5 +207,5 @@ class TestCheckPlan:
         fold = pd.Series({"a": 0, "b": 1})
         with pytest.raises(InputError, match="no cluster for b"):
             audit_folds(fold, pd.Series({"a": "a", "b": None}))
-        with pytest.raises(InputError, match="ids stand twice: a"):
+        with pytest.raises(InputError, match="duplicate ids: a"):
             audit_folds(fold, pd.Series(["a", "a", "b"], index=["a", "a", "b"]))

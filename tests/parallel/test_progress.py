@@ -6,6 +6,8 @@ import pytest
 
 from hpastack.parallel import progress_bar
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize(
     "seconds, show, is_shown", [(0, True, False), (1.1, True, True), (1.1, False, False)]

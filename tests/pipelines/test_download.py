@@ -93,7 +93,7 @@ def test_a_dry_run_asks_for_nothing(ids, hpa_server, capsys):
 @pytest.mark.parametrize(
     "rows, options, message",
     [
-        ("57_12_F11_1\n57_12_F11_1", [], "stands twice: 57_12_F11_1"),
+        ("57_12_F11_1\n57_12_F11_1", [], "duplicate ids: 57_12_F11_1"),
         ("../../etc_1_A1_1", [], "no id of the Human Protein Atlas"),
         ("57_12_F11_1", ["--url", "file:///{antibody}"], "no address of the form http"),
         ("57_12_F11_1", ["--rate", "0"], "rate is 0"),

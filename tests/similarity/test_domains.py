@@ -94,7 +94,7 @@ def test_what_cannot_be_clustered_is_named():
     bad.iloc[4, 1] = 1e300
     with pytest.raises(InputError, match="inf in column 'c1'"):
         domain_clusters(bad, 2)
-    with pytest.raises(InputError, match="ids stand twice: f0000"):
+    with pytest.raises(InputError, match="duplicate ids: f0000"):
         domain_clusters(pd.concat([features, features.iloc[:1]]), 2)
     with pytest.raises(InputError, match="hold no numbers: well"):
         domain_clusters(features.assign(well="A1"), 2)
@@ -187,7 +187,7 @@ def test_assignments_are_read_and_bad_ones_named(tmp_path):
     assert read_assignment(path, "domain").to_dict() == {"b": "1", "a": "0"}
     for text, message in (
         ("image_id,fold\na,0\n", "the columns image_id and domain"),
-        ("image_id,domain\na,0\na,1\n", "ids stand twice: a"),
+        ("image_id,domain\na,0\na,1\n", "duplicate ids: a"),
         ("image_id,domain\na,\n", "a has no domain"),
         ("", "not a CSV table"),
     ):

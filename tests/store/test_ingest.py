@@ -67,8 +67,8 @@ def test_label_sets(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("Id,0,1\na,0.1,0.2\na,0.1,0.2\n", "ids stand twice: a"),
-        ("Id,0,1\n,0.1,0.2\n", "row 0 has no id"),
+        ("Id,0,1\na,0.1,0.2\na,0.1,0.2\n", "duplicate ids: a"),
+        ("Id,0,1\n,0.1,0.2\n", "'' in row 1 is not an image id"),
         ("Id,0,1\na,0.1,\n", "'' in column '1' of field a is not a finite number"),
         ("Id,0,1\na,0.1,nan\n", "'nan' in column '1' of field a"),
         ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
@@ -177,3 +177,11 @@ def test_a_table_of_a_spreadsheet(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes("\ufeffId;0;1\r\na;0.25;1\r\n\r\nb;0.5;0\r\n".encode())
     assert matrix(path)[0].tolist() == [[0.25, 1], [0.5, 0]]
+
+
+def test_a_missing_id_of_a_parquet_table_is_an_error(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "m.parquet"
+    pd.DataFrame({"Id": ["a", None], "0": [0.1, 0.2]}).to_parquet(path)
+    with pytest.raises(InputError, match="m.parquet: row 2 has no id"):
+        read_table(path)
