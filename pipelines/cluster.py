@@ -26,7 +26,7 @@ from hpastack.clusters import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
-from hpastack.files import publish_text, published, refuse_existing
+from hpastack.files import atomic_write, publish_text, refuse_existing
 from hpastack.folds import (
     FoldPlan,
     FoldReport,
@@ -292,7 +292,7 @@ def _write_plot(report: FoldReport, path: Path) -> str:
     except InputError as error:
         return f"no plot of the folds: {error}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     return f"plotted them in {path}"
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
-from hpastack.files import package_versions, publish_text, published, refuse_existing
+from hpastack.files import atomic_write, package_versions, publish_text, refuse_existing
 from hpastack.similarity import (
     AdversarialCheck,
     adversarial_check,
@@ -251,7 +251,7 @@ def _draw(
         return False
     with style():
         image = png(domains_figure(components, domains, split, compared))
-    with published(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(image)
     return True
 

@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> None:
     if not isinstance(recipe.settings, CnnSettings):
         raise InputError(f"{recipe.path} is no recipe of type cnn")
     settings = _located(recipe.settings, workspace)
-    from hpastack.cnn import joined_processes
+    from hpastack.cnn import process_group
 
-    with joined_processes(args.device) as processes:
+    with process_group(args.device) as processes:
         _finetune(args, workspace, recipe.name, settings, processes)
 
 

@@ -18,11 +18,11 @@ from hpastack.store import (
     StoreHeader,
     check_coverage,
     check_probabilities,
-    content_digest,
     numbers,
     prediction_matrix,
     read_table,
     stacked_members,
+    table_digest,
     write_store,
 )
 from hpastack.workspace import Workspace
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
         content=content,
         columns=columns,
         recipe={"type": "ingest", "name": args.name, "content": content},
-        made_from=content_digest(image_ids, values, members),
+        made_from=table_digest(image_ids, values, members),
         fold_plan="" if fold is None else _plan_digest(image_ids, fold),
         vocabulary=None if content == "features" else list(workspace.vocabulary()),
         allow_nan=bool(np.isnan(values).any()),

@@ -14,7 +14,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.fields import find_packed, read_field
-from hpastack.files import published, refuse_existing
+from hpastack.files import atomic_write, refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
 from hpastack.report.neighbour_sheet import neighbour_sheet
@@ -205,7 +205,7 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
             print(f"  {row.name} ({_labels(row)}), cosine {cosine:.3f}")
     picture = neighbour_sheet(sheet, _PICTURE)
     _, png = cv2.imencode(".png", picture[..., ::-1])
-    with published(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(png.tobytes())
     print(f"wrote {path}")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
-from hpastack.files import published, refuse_existing
+from hpastack.files import atomic_write, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
     gather_stores,
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     )
     labels = stack.label(probabilities)
     write_submission(submission, list(fields.index), labels, vocabulary)
-    with published(table) as temporary:
+    with atomic_write(table) as temporary:
         probabilities.rename_axis("Id").to_csv(temporary, float_format="%.6g", lineterminator="\n")
     for note in [*notes_on_means(inputs), *notes]:
         print(f"note: {note}")

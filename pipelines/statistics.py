@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from hpastack.fields import stain_statistics
-from hpastack.files import published, refuse_existing
+from hpastack.files import atomic_write, refuse_existing
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     path = workspace.stain_statistics
     refuse_existing(path, args.overwrite)
     table = stain_statistics(catalogue, args.size, jobs=args.jobs)
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")
     print(table.drop(columns="n_fields").round(5).to_string())
     print(f"{path}: {len(catalogue):,} fields")

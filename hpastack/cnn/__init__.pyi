@@ -11,7 +11,7 @@ from .distributed import (
     Processes as Processes,
 )
 from .distributed import (
-    joined_processes as joined_processes,
+    process_group as process_group,
 )
 from .finetuning import (
     finetune_folds as finetune_folds,

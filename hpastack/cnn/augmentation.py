@@ -14,14 +14,14 @@ from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS
 _REFERENCES = [number for stain, number in STAIN_INDEX.items() if stain != PROTEIN]
 
 
-def turned(batch, view: int):
-    """Turn and mirror a batch of fields.
+def rotated(batch, view: int):
+    """Rotate a batch of fields by multiples of 90 degrees, and flip it.
 
     Parameters
     ----------
     batch : Tensor, shape (n, 4, s, s)
     view : int
-        0 to 3 quarter turns; 4 to 7 the same, mirrored.
+        0 to 3 quarter turns; 4 to 7 the same, flipped.
 
     Returns
     -------
@@ -32,13 +32,13 @@ def turned(batch, view: int):
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is changed at random about the fields of a batch; made by `draw_changes`.
+class Augmentation:
+    """What is changed at random about the fields of a batch; made by `draw_augmentation`.
 
     Attributes
     ----------
     views : ndarray of int, shape (n,)
-        As `turned`.
+        As `rotated`.
     corners : ndarray of int, shape (n, 2)
         Of the square that is seen, in the padded field.
     factors : ndarray of float, shape (n,)
@@ -59,12 +59,14 @@ class Changes:
     dropped: np.ndarray
     cuts: np.ndarray
 
-    def of(self, rows) -> Changes:
-        """Return the changes of some of the fields."""
-        return Changes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+    def of(self, rows) -> Augmentation:
+        """Return what is changed about some of the fields."""
+        return Augmentation(
+            **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
+        )
 
 
-def draw_changes(n: int, rng: np.random.Generator, settings: CnnSettings) -> Changes:
+def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -> Augmentation:
     """Draw what is to be changed about the fields of a batch.
 
     Parameters
@@ -78,14 +80,14 @@ def draw_changes(n: int, rng: np.random.Generator, settings: CnnSettings) -> Cha
 
     Returns
     -------
-    Changes
+    Augmentation
     """
     n_stains = len(STAINS)
     seen = settings.crop or settings.size
     room = settings.size - seen + 2 * _margin(settings)
     width = _cut_width(settings, seen)
     dropped = rng.choice(_REFERENCES, size=n)
-    return Changes(
+    return Augmentation(
         views=rng.integers(8, size=n) if settings.turns else np.zeros(n, dtype=int),
         corners=rng.integers(room + 1, size=(n, 2)),
         factors=1 + settings.zoom * rng.uniform(-1, 1, size=n),
@@ -96,17 +98,17 @@ def draw_changes(n: int, rng: np.random.Generator, settings: CnnSettings) -> Cha
     )
 
 
-def augment(batch, changes: Changes, settings: CnnSettings):
+def augment(batch, augmentation: Augmentation, settings: CnnSettings):
     """Change fields in ways that leave their labels as they are.
 
     Parameters
     ----------
     batch : Tensor of float, shape (n, 4, size, size)
         Values in [0, 1], on any device.
-    changes : Changes
+    augmentation : Augmentation
         Of these fields.
     settings : CnnSettings
-        As `draw_changes`.
+        As `draw_augmentation`.
 
     Returns
     -------
@@ -116,29 +118,32 @@ def augment(batch, changes: Changes, settings: CnnSettings):
     device = batch.device
     if settings.turns:
         changed = torch.empty_like(batch)
-        for view in np.unique(changes.views):
-            rows = torch.from_numpy(np.flatnonzero(changes.views == view)).to(device)
-            changed[rows] = turned(batch[rows], int(view))
+        for view in np.unique(augmentation.views):
+            rows = torch.from_numpy(np.flatnonzero(augmentation.views == view)).to(device)
+            changed[rows] = rotated(batch[rows], int(view))
         batch = changed
     margin, seen = _margin(settings), settings.crop or settings.size
     if margin or seen < settings.size:
         padded = torch.nn.functional.pad(batch, (margin,) * 4)
         batch = torch.stack(
-            [field[:, y : y + seen, x : x + seen] for field, (y, x) in zip(padded, changes.corners)]
+            [
+                field[:, y : y + seen, x : x + seen]
+                for field, (y, x) in zip(padded, augmentation.corners)
+            ]
         )
     if settings.zoom:
-        batch = _zoomed(batch, changes.factors)
+        batch = _zoomed(batch, augmentation.factors)
     gains, offsets = (
         torch.from_numpy(values[:, :, None, None]).to(device, batch.dtype)
-        for values in (changes.gains, changes.offsets)
+        for values in (augmentation.gains, augmentation.offsets)
     )
     batch = (batch * gains + offsets).clamp_(min=0)
     if settings.stain_dropout:
-        black = np.flatnonzero(changes.dropped >= 0)
-        batch[black, changes.dropped[black]] = 0
+        black = np.flatnonzero(augmentation.dropped >= 0)
+        batch[black, augmentation.dropped[black]] = 0
     if settings.cutout:
         width = _cut_width(settings, seen)
-        for field, (y, x) in zip(batch, changes.cuts):
+        for field, (y, x) in zip(batch, augmentation.cuts):
             field[:, y : y + width, x : x + width] = 0
     return batch
 

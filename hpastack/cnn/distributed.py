@@ -16,7 +16,7 @@ from hpastack.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is; made by `joined_processes`.
+    """Which of how many processes this one is; made by `process_group`.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Processes:
         return self.rank == 0
 
     @property
-    def own(self) -> slice:
+    def share(self) -> slice:
         """Which of many things are this process's: every n-th."""
         return slice(self.rank, None, self.n_processes)
 
@@ -52,7 +52,7 @@ class Processes:
         Parameters
         ----------
         values : ndarray, shape (own of n, ...)
-            Of the rows that are this process's `own`.
+            Of the rows that are this process's `share`.
 
         Returns
         -------
@@ -70,7 +70,7 @@ class Processes:
 
 
 @contextmanager
-def joined_processes(device: str = "auto") -> Iterator[Processes]:
+def process_group(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that a launcher such as ``torchrun`` has started.
 
     Parameters

@@ -24,7 +24,7 @@ from hpastack.cnn.checkpoint import (
     read_checkpoint,
     starting_weights,
 )
-from hpastack.cnn.distributed import Processes, joined_processes, worker_count
+from hpastack.cnn.distributed import Processes, process_group, worker_count
 from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.history import FoldCurves
 from hpastack.cnn.lightning_module import FoldFields
@@ -33,7 +33,7 @@ from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
-from hpastack.files import digest_of, published, sha256
+from hpastack.files import atomic_write, digest_of, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget
@@ -84,7 +84,7 @@ def finetune_folds(
         same is kept either way.
     progress : bool, default=True
     processes : Processes, optional
-        As `hpastack.cnn.distributed.joined_processes` gives them, where the caller
+        As `hpastack.cnn.distributed.process_group` gives them, where the caller
         has joined them already; `device` is then not looked at.
 
     Returns
@@ -100,7 +100,7 @@ def finetune_folds(
         reason that a setting can mend.
     """
     if processes is None:
-        with joined_processes(device) as processes:
+        with process_group(device) as processes:
             return finetune_folds(
                 folder, catalogue, plan, vocabulary, settings, jobs=jobs, folds=folds,
                 keep_seconds=keep_seconds, packed=packed, overwrite=overwrite, progress=progress,
@@ -247,7 +247,7 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
         "history": reached.history,
         "kept_epoch": reached.kept_epoch,
     }
-    with published(work / fold_file(fold)) as draft:
+    with atomic_write(work / fold_file(fold)) as draft:
         save_weights(draft, model, record)
     state.remove()
 
@@ -338,5 +338,5 @@ def _take_over(work: Path, folder: Path, n_folds: int, fingerprint: str) -> None
             continue
         path.unlink(missing_ok=True)
         if is_finished(earlier, fingerprint):
-            with published(path) as draft:
+            with atomic_write(path) as draft:
                 shutil.copyfile(earlier, draft)

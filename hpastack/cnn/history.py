@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpastack.files import published, remove
+from hpastack.files import atomic_write, remove
 from hpastack.folds import FoldPlan
 from hpastack.metrics import (
     average_precisions,
@@ -53,7 +53,7 @@ class FoldCurves:
         """Write the row of an epoch, in place of what stands there from that epoch on."""
         earlier = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=[*row])
         earlier = earlier[earlier["epoch"] < row["epoch"]]
-        with published(self.path) as draft:
+        with atomic_write(self.path) as draft:
             table = pd.DataFrame([*earlier.to_dict("records"), row])
             table.to_csv(draft, index=False, lineterminator="\n")
         writer = self._open(0)
@@ -120,9 +120,9 @@ def write_scores(
             "high": [*high, of_all[1]],
         }
     )
-    with published(folder / SCORES) as draft:
+    with atomic_write(folder / SCORES) as draft:
         table.to_csv(draft, index=False, lineterminator="\n")
-    with published(folder / TENSORBOARD / "out_of_fold") as draft:
+    with atomic_write(folder / TENSORBOARD / "out_of_fold") as draft:
         writer = _summary_writer(draft)
         for number, row in enumerate(table.itertuples()):
             writer.add_scalar(f"average_precision/{number:02d}_{row.label}", row.average_precision)

@@ -17,7 +17,7 @@ from hpastack.backbones import (
     to_device,
 )
 from hpastack.backbones._torch import torch
-from hpastack.cnn.augmentation import turned
+from hpastack.cnn.augmentation import rotated
 from hpastack.cnn.field_source import FieldSource
 
 
@@ -51,7 +51,7 @@ def predict_logits(
 
     def logits(inputs):
         seen = [
-            model(turned(network_inputs(model, square), view)).float()
+            model(rotated(network_inputs(model, square), view)).float()
             for square in model.preprocessing.crops(inputs, crops)
             for view in range(views)
         ]
@@ -112,7 +112,7 @@ def _applied(
 
 
 @contextmanager
-def repeatable(device) -> Iterator[None]:
+def deterministic(device) -> Iterator[None]:
     """Run torch so that the same seed gives the same numbers on the same machine.
 
     Parameters

@@ -19,7 +19,7 @@ from hpastack.backbones import check_features_and_logits, features_and_logits, n
 from hpastack.backbones._torch import timm, torch
 from hpastack.cnn._lightning import lightning
 from hpastack.cnn.arcface import ArcFaceHead
-from hpastack.cnn.augmentation import augment, draw_changes, draw_mixing
+from hpastack.cnn.augmentation import augment, draw_augmentation, draw_mixing
 from hpastack.cnn.distributed import Processes
 from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import predict_logits
@@ -27,7 +27,7 @@ from hpastack.cnn.losses import label_loss, label_weights
 from hpastack.cnn.optimizer import make_optimizer, rate_at, start_at_prevalence, update_average
 from hpastack.cnn.sampling import repeat_factors, repeated_rows
 from hpastack.cnn.settings import CnnSettings
-from hpastack.cnn.training_state import Progress, StateFile
+from hpastack.cnn.training_state import StateFile, TrainingProgress
 from hpastack.errors import InputError
 from hpastack.metrics import macro_average_precision
 
@@ -103,9 +103,9 @@ class FoldTraining(lightning.LightningModule):
         self.see = _logits_only if self.head is None else features_and_logits
         if settings.compile:
             self.see = torch.compile(self.see, dynamic=False)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         if state is not None:
-            self.progress = state.take_up(self._kept(), self.optimizer)
+            self.progress = state.restore(self._kept(), self.optimizer)
         self.total_loss = torch.tensor(self.progress.total_loss, device=processes.device)
         self.n_batches = 0
         bar.n = self.progress.epoch
@@ -149,13 +149,13 @@ class FoldTraining(lightning.LightningModule):
         """Return the loss of this process's share of a batch."""
         settings = self.settings
         rng = self._rng(batch.number + 1)
-        changes = draw_changes(batch.n_together, rng, settings).of(self.processes.own)
+        augmentation = draw_augmentation(batch.n_together, rng, settings).of(self.processes.share)
         seed = int(rng.integers(2**31)) + self.processes.rank
         # Dropout and whatever else the backbone draws.
         torch.manual_seed(seed)
         # In full precision: in bfloat16 a zoom would move pixels about.
         with torch.autocast(self.processes.device.type, enabled=False):
-            inputs = augment(batch.pixels.float() / 255, changes, settings)
+            inputs = augment(batch.pixels.float() / 255, augmentation, settings)
         mixing = draw_mixing(
             len(inputs), np.random.default_rng(seed), settings.mixup, inputs.device
         )
@@ -263,7 +263,7 @@ class FoldTraining(lightning.LightningModule):
     def _keep(self) -> None:
         if self.state is not None and self.processes.is_first:
             self.progress.total_loss = float(self.total_loss)
-            self.state.keep(self.progress, self._kept(), self.optimizer)
+            self.state.save(self.progress, self._kept(), self.optimizer)
 
     def _rng(self, number: int) -> np.random.Generator:
         """Return the stream of a batch of this epoch, from 1 on; 0 is that of their order."""
@@ -283,7 +283,7 @@ class FoldTraining(lightning.LightningModule):
         """Return the macro average precision on some fields; NaN without any label."""
         settings, processes = self.settings, self.processes
         logits = predict_logits(
-            self._shown(), self.fields.source, rows[processes.own],
+            self._shown(), self.fields.source, rows[processes.share],
             math.ceil(settings.batch_size / processes.n_processes), precision=settings.precision,
         )  # fmt: skip
         return macro_average_precision(self.fields.indicator[rows], processes.gather(logits))
@@ -329,7 +329,7 @@ class _EpochBatches:
     def __iter__(self) -> Iterator[_Batch]:
         pin = self.processes.device.type == "cuda"
         left = self.batches[self.start :]
-        own = [rows[self.processes.own] for rows in left]
+        own = [rows[self.processes.share] for rows in left]
         for number, pixels in enumerate(self.source.batches(own)):
             tensor = torch.from_numpy(pixels)
             yield _Batch(

@@ -18,12 +18,12 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn.checkpoint import CnnCheckpoint, folds_of, read_checkpoint
-from hpastack.cnn.distributed import Processes, joined_processes, worker_count
+from hpastack.cnn.distributed import Processes, process_group, worker_count
 from hpastack.cnn.field_source import FieldSource
-from hpastack.cnn.inference import predict_features, repeatable
+from hpastack.cnn.inference import deterministic, predict_features
 from hpastack.errors import InputError
 from hpastack.fields import PackedFields
-from hpastack.files import digest_of, published
+from hpastack.files import atomic_write, digest_of
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.similarity import SIMILARITIES, NeighbourScores, label_votes, unit_vectors
@@ -82,7 +82,7 @@ def cnn_neighbour_scores(
     scores = np.zeros(labels.shape)
     similarity = np.zeros((len(catalogue), len(SIMILARITIES)))
     n_folds = checkpoint.plan.n_folds
-    with joined_processes(device) as processes:
+    with process_group(device) as processes:
         for k in range(n_folds):
             part = Path(parts) / f"{digest}-{k}.npz"
             asked, answering = (fold == k) | (fold == -1), (fold >= 0) & (fold != k)
@@ -92,7 +92,7 @@ def cnn_neighbour_scores(
                     vectors[asked], vectors[answering], labels[answering],
                     n_neighbours=n_neighbours, temperature=temperature, progress=progress,
                 )  # fmt: skip
-                with published(part) as draft, open(draft, "wb") as file:
+                with atomic_write(part) as draft, open(draft, "wb") as file:
                     np.savez(file, scores=votes[0], similarity=votes[1])
             with np.load(part) as found:
                 # A test field is asked of every fold.
@@ -137,7 +137,7 @@ def _embed_block(
 ) -> np.ndarray:
     settings = checkpoint.settings
     source = FieldSource(catalogue, settings.size, packed=packed, jobs=jobs, memory_limit=math.inf)
-    with repeatable(next(model.parameters()).device):
+    with deterministic(next(model.parameters()).device):
         return predict_features(
             model, source, np.arange(len(catalogue)), settings.batch_size,
             precision=settings.precision,

@@ -13,9 +13,9 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn.checkpoint import folds_of, read_checkpoint
-from hpastack.cnn.distributed import Processes, joined_processes, worker_count
+from hpastack.cnn.distributed import Processes, process_group, worker_count
 from hpastack.cnn.field_source import FieldSource
-from hpastack.cnn.inference import predict_logits, repeatable
+from hpastack.cnn.inference import deterministic, predict_logits
 from hpastack.cnn.settings import CnnSettings
 from hpastack.fields import PackedFields
 from hpastack.folds import FoldPlan
@@ -68,7 +68,7 @@ def predict_store(
         If the CNNs or the plan do not fit the catalogue, or the store exists.
     """
     if processes is None:
-        with joined_processes(device) as processes:
+        with process_group(device) as processes:
             return predict_store(
                 folder, catalogue, path, plan=plan, views=views, crops=crops,
                 batch_size=batch_size, packed=packed, jobs=jobs, overwrite=overwrite,
@@ -100,7 +100,7 @@ def predict_store(
     # All see the same blocks to do before any of them is done.
     blocks = writer.pending()
     processes.wait()
-    blocks = blocks[processes.own]
+    blocks = blocks[processes.share]
     jobs = jobs or cpu_budget()
     workers = worker_count(processes, jobs, len(blocks))
     models = checkpoint.load_models(processes.device) if blocks else []
@@ -139,7 +139,7 @@ def _predict_block(
     test_rows = np.flatnonzero(fold == -1)
     values = np.zeros((len(catalogue), n_labels), np.float32)
     members = np.zeros((len(models), len(test_rows), n_labels), np.float32)
-    with repeatable(next(models[0].parameters()).device):
+    with deterministic(next(models[0].parameters()).device):
         for k, model in enumerate(models):
             own_rows = np.flatnonzero(fold == k)
             logits = predict_logits(

@@ -12,7 +12,7 @@ from hpastack.backbones import gpu_memory_guard, network_precision
 from hpastack.backbones._torch import torch
 from hpastack.cnn._lightning import cluster_environment, lightning, quietly
 from hpastack.cnn.distributed import Processes
-from hpastack.cnn.inference import repeatable
+from hpastack.cnn.inference import deterministic
 from hpastack.cnn.lightning_module import FoldFields, FoldTraining
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training_state import StateFile
@@ -61,7 +61,7 @@ def train_model(
     model : torch.nn.Module
         The trained model (the best epoch's or the running mean of the weights, if asked
         for), on the device of this process, in evaluation mode.
-    progress : Progress
+    progress : TrainingProgress
         With a row for each epoch, also of those before the training was taken up.
 
     Raises
@@ -84,7 +84,7 @@ def train_model(
         bar_format="{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         show=progress and processes.is_first,
     )  # fmt: skip
-    with bar, torch.random.fork_rng(devices=devices), repeatable(device):
+    with bar, torch.random.fork_rng(devices=devices), deterministic(device):
         # The head of the metric learning is drawn here.
         torch.manual_seed(int(np.random.default_rng([settings.seed, stream]).integers(2**31)))
         training = FoldTraining(

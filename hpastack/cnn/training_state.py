@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hpastack.backbones import write_tensors
 from hpastack.backbones._torch import safetensors, torch
-from hpastack.files import published
+from hpastack.files import atomic_write
 
 # The key of the file's metadata.
 _PROGRESS = "hpastack_training"
@@ -22,7 +22,7 @@ _OPTIMIZER = "optimizer"
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training has come.
 
     Attributes
@@ -84,12 +84,12 @@ class StateFile:
         """Say whether there is a state of this very training."""
         return self._progress() is not None
 
-    def keep(self, progress: Progress, modules: dict, optimizer) -> None:
+    def save(self, progress: TrainingProgress, modules: dict, optimizer) -> None:
         """Write the state, in one rename.
 
         Parameters
         ----------
-        progress : Progress
+        progress : TrainingProgress
         modules : dict of str to torch.nn.Module
         optimizer : torch.optim.Optimizer
         """
@@ -106,26 +106,26 @@ class StateFile:
             for key, value in tensors.items()
         }
         text = json.dumps({"fingerprint": self.fingerprint, **asdict(progress)})
-        with published(self.path) as draft:
+        with atomic_write(self.path) as draft:
             write_tensors(draft, tensors, {_PROGRESS: text})
         self._kept_at = time.monotonic()
 
-    def take_up(self, modules: dict, optimizer) -> Progress:
+    def restore(self, modules: dict, optimizer) -> TrainingProgress:
         """Go on where the state was last kept.
 
         Parameters
         ----------
         modules, optimizer
-            As `keep`; what they hold is replaced.
+            As `save`; what they hold is replaced.
 
         Returns
         -------
-        Progress
+        TrainingProgress
             That of a training that begins, if there is no such state.
         """
         progress = self._progress()
         if progress is None:
-            return Progress()
+            return TrainingProgress()
         tensors = safetensors.torch.load_file(self.path)
         for name, module in modules.items():
             prefix = f"{name}/"
@@ -140,7 +140,7 @@ class StateFile:
         optimizer.load_state_dict({"state": moments, "param_groups": groups})
         return progress
 
-    def _progress(self) -> Progress | None:
+    def _progress(self) -> TrainingProgress | None:
         """Read how far this very training has come, without its weights; None if there is none."""
         if not self.path.is_file():
             return None
@@ -151,9 +151,9 @@ class StateFile:
             return None
         if values.pop("fingerprint", None) != self.fingerprint:
             return None
-        if set(values) != {item.name for item in fields(Progress)}:
+        if set(values) != {item.name for item in fields(TrainingProgress)}:
             return None
-        return Progress(**values)
+        return TrainingProgress(**values)
 
     def remove(self) -> None:
         """Remove the file: the training has ended."""

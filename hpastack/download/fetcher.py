@@ -12,7 +12,7 @@ from hpastack.download.client import Body, Client, PermanentError, Stopped, Temp
 from hpastack.download.pacing import Pace, growing_wait
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, field_shape, read_stain
-from hpastack.files import flush, published
+from hpastack.files import atomic_write, flush
 
 #: A file with more bytes is refused; HPA's have a few million at most.
 MAX_BYTES = 2**26
@@ -176,7 +176,7 @@ def _keep(body: Body, file: StainFile) -> None:
     try:
         if not body.data.startswith(_JPEG_MAGIC):
             raise InputError(f"no JPEG image, but {_describe(body.data)}")
-        with published(file.path) as draft:
+        with atomic_write(file.path) as draft:
             draft.write_bytes(body.data)
             try:
                 read_stain(draft, file.stain)

@@ -17,7 +17,7 @@ from hpastack.download.addresses import HPA_URL, check_field_ids, check_template
 from hpastack.download.fetcher import Failure, Fetcher, Outcome
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
-from hpastack.files import published
+from hpastack.files import atomic_write
 from hpastack.parallel import in_threads, progress_bar
 
 #: Name of the table of what could not be had, in the folder of the images.
@@ -209,7 +209,7 @@ def _write_failures(folder: Path, failures: list[Failure]) -> None:
     if not failures:
         place.unlink(missing_ok=True)
         return
-    with published(place) as draft:
+    with atomic_write(place) as draft:
         pd.DataFrame(failures, columns=Failure._fields).to_csv(
             draft, index=False, lineterminator="\n"
         )

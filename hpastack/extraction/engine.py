@@ -20,7 +20,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError, shorten
 from hpastack.fields import Outcome, Outcomes
-from hpastack.files import published, refuse_existing
+from hpastack.files import atomic_write, refuse_existing
 from hpastack.parallel import Shard, progress_bar
 from hpastack.store import StoreHeader, StoreWriter
 
@@ -172,7 +172,7 @@ def _list_skipped(path: Path, faults: dict[str, str]) -> None:
     if not faults:
         path.unlink(missing_ok=True)
         return
-    with published(path) as draft, open(draft, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as draft, open(draft, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image_id", "reason"])
         table.writerows(faults.items())

@@ -3,11 +3,11 @@
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
 from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
+    atomic_write,
     disk_guard,
     flush,
     flush_folder,
     publish_text,
-    published,
     put_in_place,
     refuse_existing,
     remove,
@@ -37,7 +37,7 @@ __all__ = [
     "package_versions",
     "plain_dataset",
     "publish_text",
-    "published",
+    "atomic_write",
     "put_in_place",
     "read_id_table",
     "read_text_table",

@@ -14,7 +14,7 @@ from hpastack.errors import InputError
 
 
 @contextmanager
-def published(path) -> Iterator[Path]:
+def atomic_write(path) -> Iterator[Path]:
     """Give a temporary name to write a file or folder under; rename it at the end.
 
     What stood at `path` is replaced only when the block ends without an
@@ -52,7 +52,7 @@ def publish_text(path, text: str) -> None:
     text : str
         Written as UTF-8.
     """
-    with published(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
 
 

@@ -143,7 +143,7 @@ def check_ids(image_ids: Iterable[str], place: object) -> None:
     ------
     InputError
     """
-    image_ids = pd.Index(image_ids)
+    image_ids = list(image_ids)
     for row, image_id in enumerate(image_ids, start=1):
         if not image_id or image_id != image_id.strip() or not image_id.isprintable():
             raise InputError(
@@ -172,10 +172,9 @@ def check_unique(image_ids: Iterable, place: object) -> None:
     Traceback (most recent call last):
     hpastack.errors.InputError: train.csv: duplicate ids: a
     """
-    image_ids = pd.Index(image_ids)
-    if image_ids.has_duplicates:
-        duplicated = image_ids[image_ids.duplicated()].unique()
-        raise InputError(f"{place}: duplicate ids: {shorten(duplicated)}")
+    ids = pd.Index(image_ids)
+    if ids.has_duplicates:
+        raise InputError(f"{place}: duplicate ids: {shorten(ids[ids.duplicated()].unique())}")
 
 
 def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows:

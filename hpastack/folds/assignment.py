@@ -1,4 +1,4 @@
-"""Deal groups to folds, then move them while that brings the folds closer to their shares."""
+"""Assign groups to folds, then move them while that brings the folds closer to their shares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
-from hpastack.folds.group_counts import Amounts
+from hpastack.folds.group_counts import GroupCounts
 
 # Columns that live in few groups are settled first: up to so many groups in the first round,
 # twice as many in the next one.
@@ -20,14 +20,14 @@ _LAST_MOVES = 3000
 _PATIENCE = 600
 # A group that was moved stays for so many moves.
 _TENURE = 30
-# Amounts that are looked at for a move; more kinds than that take turns.
+# Kinds of groups that are looked at for a move; where there are more, they take turns.
 _WINDOW = 8000
 
 _NEVER = np.int64(1 << 61)
 
 
-def deal(kinds: sparse.csr_array, kind: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Deal groups to folds, rarest column first; the slow version is in tests/reference.
+def assign_rarest_first(kinds: sparse.csr_array, kind: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Assign groups to folds greedily, rarest column first; the slow version is in tests/reference.
 
     `kinds` (n_kinds, n_columns) holds what a group of a kind has of each
     column, rows in the last one; `kind` (n_groups,) the kind of each group, in
@@ -61,14 +61,14 @@ def deal(kinds: sparse.csr_array, kind: np.ndarray, parts: np.ndarray) -> np.nda
     return fold
 
 
-def assign(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
-    """Give the fold of each group: dealt, then improved, no fold empty."""
-    kinds, kind = amounts.kinds, amounts.kind
-    sizes = kinds[:, [amounts.n_labels]].toarray().ravel()
-    fold = _fill(dealt_folds(amounts, parts), sizes[kind], len(parts))
+def assign(counts: GroupCounts, parts: np.ndarray) -> np.ndarray:
+    """Return the fold of each group: assigned greedily, then improved, no fold empty."""
+    kinds, kind = counts.kinds, counts.kind
+    sizes = kinds[:, [counts.n_labels]].toarray().ravel()
+    fold = _fill(initial_folds(counts, parts), sizes[kind], len(parts))
     held = np.zeros((kinds.shape[0], len(parts)), dtype=np.int64)
     np.add.at(held, (kind, fold), 1)
-    held = _improve(amounts, held, parts)
+    held = _improve(counts, held, parts)
     # Groups of a kind are interchangeable: they go to the folds in their seeded order.
     order = np.argsort(kind, kind="stable")
     result = np.empty_like(fold)
@@ -76,11 +76,11 @@ def assign(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
     return result
 
 
-def dealt_folds(amounts: Amounts, parts: np.ndarray) -> np.ndarray:
-    """Deal by labels and pairs; levels to balance are left to the search."""
-    rows, n_columns = amounts.n_labels, amounts.kinds.shape[1]
-    columns = [*range(rows), *range(amounts.n_first, n_columns), rows]
-    return deal(sparse.csr_array(amounts.kinds[:, columns]), amounts.kind, parts)
+def initial_folds(counts: GroupCounts, parts: np.ndarray) -> np.ndarray:
+    """Assign by labels and pairs; levels to balance are left to the search."""
+    rows, n_columns = counts.n_labels, counts.kinds.shape[1]
+    columns = [*range(rows), *range(counts.n_first, n_columns), rows]
+    return assign_rarest_first(sparse.csr_array(counts.kinds[:, columns]), counts.kind, parts)
 
 
 def _fill(fold: np.ndarray, sizes: np.ndarray, n_folds: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def _fill(fold: np.ndarray, sizes: np.ndarray, n_folds: int) -> np.ndarray:
     return fold
 
 
-def _improve(amounts: Amounts, held: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def _improve(counts: GroupCounts, held: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """Move groups so that the weighted sum of relative deviations falls.
 
     Tabu search in rounds. A rare label is settled by few groups, and moving
@@ -100,12 +100,12 @@ def _improve(amounts: Amounts, held: np.ndarray, parts: np.ndarray) -> np.ndarra
     so the first rounds look only at the columns that live in few groups, and
     each further round takes in more of them. Pairs of labels come last.
     """
-    kinds = amounts.kinds
+    kinds = counts.kinds
     totals = kinds.T @ held.sum(1)
     used = np.flatnonzero(totals > 0)
-    weights = _integer_weights([amounts.weights[c] for c in used], totals[used], parts)
+    weights = _integer_weights([counts.weights[c] for c in used], totals[used], parts)
     kinds = sparse.csr_array(kinds[:, used])
-    n_first = int((used < amounts.n_first).sum())
+    n_first = int((used < counts.n_first).sum())
     lives_in = (kinds > 0).astype(np.int64).T @ held.sum(1)
 
     def cost(held: np.ndarray) -> int:
@@ -113,7 +113,7 @@ def _improve(amounts: Amounts, held: np.ndarray, parts: np.ndarray) -> np.ndarra
 
     best = held
     done = 0
-    for limit in [_FIRST_ROUND << number for number in range(_ROUNDS)] + [len(amounts.kind)]:
+    for limit in [_FIRST_ROUND << number for number in range(_ROUNDS)] + [len(counts.kind)]:
         columns = np.flatnonzero(lives_in[:n_first] <= limit)
         if len(columns) > done:
             done = len(columns)

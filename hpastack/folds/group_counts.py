@@ -16,8 +16,8 @@ _MAX_PAIRS = 1000
 
 
 @dataclass(frozen=True)
-class Amounts:
-    """Groups by what they hold.
+class GroupCounts:
+    """What each group holds, counted.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class Amounts:
     weights: list[Fraction]
 
 
-def group_amounts(
+def group_counts(
     indicator: np.ndarray,
     codes: np.ndarray,
     n_groups: int,
     levels: list[tuple[np.ndarray, float]],
     least_pair: int,
-) -> Amounts:
+) -> GroupCounts:
     """Sum up rows by group; pairs of labels count where at least `least_pair` rows hold both."""
     types, first = _row_types(indicator, levels)
     columns, weights = _type_columns(indicator, types, first, levels)
@@ -75,7 +75,7 @@ def group_amounts(
     )
     kinds = sparse.csr_array(counts @ columns)
     kinds.sort_indices()
-    return Amounts(kinds, kind, indicator.shape[1], n_first, weights)
+    return GroupCounts(kinds, kind, indicator.shape[1], n_first, weights)
 
 
 def _row_types(indicator: np.ndarray, levels: list) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from hpastack.errors import InputError
 from hpastack.folds.assignment import assign
-from hpastack.folds.group_counts import group_amounts
+from hpastack.folds.group_counts import group_counts
 from hpastack.folds.inputs import (
     balance_levels,
     check_balance,
@@ -48,7 +48,7 @@ class _GroupSplitter(BaseCrossValidator):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _parts(self) -> np.ndarray:
-        """Give the shares of the parts that the rows are dealt to, as whole numbers."""
+        """Return the shares of the parts that the rows are assigned to, as whole numbers."""
         raise NotImplementedError
 
     def _held_out(self) -> range:
@@ -56,7 +56,7 @@ class _GroupSplitter(BaseCrossValidator):
         return range(len(self._parts()))
 
     def _seeds(self) -> list[int | str]:
-        """Give a seed for each time that the rows are dealt."""
+        """Return a seed for each time that the rows are assigned."""
         raise NotImplementedError
 
     def _n_rounds(self) -> int:
@@ -127,8 +127,8 @@ class _GroupSplitter(BaseCrossValidator):
                 f"{n_groups} groups cannot fill {len(parts)} folds; ask for fewer folds"
             )
         levels = balance_levels(X, check_balance(self.balance), len(indicator))
-        amounts = group_amounts(indicator, codes, n_groups, levels, least_pair=len(parts))
-        fold = assign(amounts, parts)[codes]
+        counts = group_counts(indicator, codes, n_groups, levels, least_pair=len(parts))
+        fold = assign(counts, parts)[codes]
         _check_split(fold, codes, n_groups, len(parts))
         return fold
 
@@ -153,7 +153,7 @@ class _GroupSplitter(BaseCrossValidator):
 class MultilabelStratifiedGroupKFold(_GroupSplitter):
     """Cut multi-label rows into folds that keep groups whole and labels balanced.
 
-    Groups, not rows, are dealt to the folds by iterative stratification [1]_
+    Groups, not rows, are assigned to the folds by iterative stratification [1]_
     of labels and pairs of labels [2]_: the rarest first, of its groups the one
     with most positives first, each to the fold that lacks most of it. A tabu
     search then moves groups between folds to lower the relative deviation,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import check_unique, published
+from hpastack.files import atomic_write, check_unique
 from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
 
@@ -42,7 +42,7 @@ def write_submission(
         raise InputError(f"{path}: {len(targets)} rows of labels for {len(image_ids)} ids")
     check_unique(image_ids, path)
     table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return path
 

@@ -12,7 +12,7 @@ import joblib
 
 from hpastack.errors import InputError
 from hpastack.parallel.cpu_budget import cpu_budget
-from hpastack.parallel.workers import _home, _settle
+from hpastack.parallel.workers import _initialise_worker, _parent
 
 #: Where work can be spread; anything else that joblib knows can be set up with `parallel_config`.
 BACKENDS = ("threads", "loky", "dask", "ray")
@@ -55,7 +55,9 @@ def backend(
         with joblib.parallel_config("threading"):
             yield
     elif name == "loky":
-        with joblib.parallel_config("loky", initializer=_settle, initargs=(_home(), True)):
+        with joblib.parallel_config(
+            "loky", initializer=_initialise_worker, initargs=(_parent(), True)
+        ):
             yield
     elif name == "dask":
         with _dask(address, jobs or cpu_budget()):
@@ -125,7 +127,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
     place: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs}
     try:
         if address:
-            _knock(address)
+            _check_reachable(address)
         ray.init(**place, log_to_driver=False, include_dashboard=None if address else False)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from None
@@ -137,7 +139,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Find out at once whether anything listens: Ray tries for minutes, then ends the process."""
     match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})", address)
     if match is not None:

@@ -40,7 +40,7 @@ def cpu_budget(environment: Mapping[str, str] = os.environ) -> int:
     return max(1, joblib.cpu_count() // n_processes)
 
 
-class _Within:
+class _ThreadLimits:
     """How many blocks of `one_thread_each` there are, and what undoes the first."""
 
     lock = threading.Lock()
@@ -56,23 +56,23 @@ def one_thread_each() -> Iterator[None]:
     It holds for the whole process (of OpenMP: for this thread), until the end of the block; of
     blocks that overlap, in whatever order they end, until the end of the last.
     """
-    with _Within.lock:
+    with _ThreadLimits.lock:
         torch = sys.modules.get("torch")
-        if torch is not None and not _Within.torch:
+        if torch is not None and not _ThreadLimits.torch:
             # Before the limits, which hide from torch that other threads have not got them.
-            _Within.undo.callback(torch.set_num_threads, torch.get_num_threads())
+            _ThreadLimits.undo.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
-            _Within.torch = True
-        if _Within.count == 0:
-            _Within.undo.callback(cv2.setNumThreads, cv2.getNumThreads())
+            _ThreadLimits.torch = True
+        if _ThreadLimits.count == 0:
+            _ThreadLimits.undo.callback(cv2.setNumThreads, cv2.getNumThreads())
             cv2.setNumThreads(1)
-            _Within.undo.enter_context(threadpool_limits(1))
-        _Within.count += 1
+            _ThreadLimits.undo.enter_context(threadpool_limits(1))
+        _ThreadLimits.count += 1
     try:
         yield
     finally:
-        with _Within.lock:
-            _Within.count -= 1
-            if _Within.count == 0:
-                _Within.torch = False
-                _Within.undo.close()
+        with _ThreadLimits.lock:
+            _ThreadLimits.count -= 1
+            if _ThreadLimits.count == 0:
+                _ThreadLimits.torch = False
+                _ThreadLimits.undo.close()

@@ -31,7 +31,7 @@ _WINDOW = 16
 _LOCAL = threading.local()
 
 
-class Home(NamedTuple):
+class ParentProcess(NamedTuple):
     """The process that hands out the work."""
 
     host: str
@@ -72,8 +72,8 @@ def spread(
     if jobs is None:
         is_local = type(active).__module__ == "joblib._parallel_backends"
         jobs = configured if configured is not None else cpu_budget() if is_local else -1
-    home, thread = _home(), threading.get_ident()
-    calls = (joblib.delayed(_at_work)(home, thread, work, task) for task in tasks)
+    parent, thread = _parent(), threading.get_ident()
+    calls = (joblib.delayed(_at_work)(parent, thread, work, task) for task in tasks)
     with one_thread_each():
         try:
             if active.supports_return_generator:
@@ -114,12 +114,14 @@ def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
             yield from workers(window)
 
 
-def _at_work(home: Home, thread: int, work: Callable[..., Result], task: tuple) -> Result:
-    if home.pid == os.getpid() and home.host == socket.gethostname():
+def _at_work(
+    parent: ParentProcess, thread: int, work: Callable[..., Result], task: tuple
+) -> Result:
+    if parent.pid == os.getpid() and parent.host == socket.gethostname():
         if thread != threading.get_ident():
             _keep_to_one_thread()
         return work(*task)
-    _settle(home, os.getppid() == home.pid and home.host == socket.gethostname())
+    _initialise_worker(parent, os.getppid() == parent.pid and parent.host == socket.gethostname())
     try:
         return work(*task)
     except Exception as error:
@@ -136,23 +138,23 @@ def _keep_to_one_thread() -> None:
         _LOCAL.limits = threadpool_limits(1, user_api="openmp")
 
 
-def _home() -> Home:
-    return Home(socket.gethostname(), os.getpid())
+def _parent() -> ParentProcess:
+    return ParentProcess(socket.gethostname(), os.getpid())
 
 
 @lru_cache
-def _settle(home: Home, is_child: bool) -> None:
-    """Make a worker process keep to one thread and, if home has started it, end with it."""
+def _initialise_worker(parent: ParentProcess, is_child: bool) -> None:
+    """Make a worker process keep to one thread and, if its parent started it, end with it."""
     cv2.setNumThreads(1)
     threadpool_limits(1)
     if not is_child:  # those of a cluster have a master of their own
         return
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for home to act on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to act on
 
     def watch() -> None:
-        while os.getppid() == home.pid:
+        while os.getppid() == parent.pid:
             time.sleep(0.2)
         os._exit(1)
 
-    threading.Thread(target=watch, name="watch home", daemon=True).start()
+    threading.Thread(target=watch, name="watch parent", daemon=True).start()

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import published, refuse_existing, take_rows
+from hpastack.files import atomic_write, refuse_existing, take_rows
 from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.parallel import progress_bar
 from hpastack.stack import StackClassifier, load_stack, read_manifest
 
 if TYPE_CHECKING:
-    from hpastack.report.figures import OutOfFold
+    from hpastack.report.figures import ScoredFields
 
 # Title, digits and meaning of each score; whether more is better.
 _SCORES = {
@@ -73,7 +73,7 @@ def write_report(
     """
     # Here, so that the name can be imported without the extra.
     from hpastack.report._extra import jinja2
-    from hpastack.report.figures import OutOfFold
+    from hpastack.report.figures import ScoredFields
 
     stack_folder, path = Path(stack_folder), Path(path)
     refuse_existing(path, overwrite)
@@ -81,7 +81,7 @@ def write_report(
     y = _true_labels(stack_folder, stack, targets)
     cluster = None if clusters is None else _true_clusters(stack_folder, stack, y, clusters)
     labels = stack.oof_labels_.to_numpy()
-    found = OutOfFold(stack.labels_, y, labels, stack.oof_probabilities_.to_numpy(dtype=float))
+    found = ScoredFields(stack.labels_, y, labels, stack.oof_probabilities_.to_numpy(dtype=float))
     interval = None
     if cluster is not None and stack.n_bootstrap:
         interval = np.clip(
@@ -111,7 +111,7 @@ def write_report(
         labels=_label_rows(stack.label_table_, interval),
         **_page(manifest, stack, cluster),
     )
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
@@ -153,7 +153,7 @@ def _start(table: pd.DataFrame) -> str:
     return "consensus" if "consensus_f1" in table else "prior"
 
 
-def _images(found: OutOfFold, stack: StackClassifier, interval, progress) -> dict[str, dict]:
+def _images(found: ScoredFields, stack: StackClassifier, interval, progress) -> dict[str, dict]:
     from hpastack.report import figures
 
     table = stack.label_table_

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpastack.files import published
+from hpastack.files import atomic_write
 
 #: Bytes that are kept; the files not used for longest go first.
 MAX_BYTES = 2_000_000_000
@@ -83,7 +83,7 @@ class StackCache:
         if self._folder is None:
             return
         try:
-            with published(self._path(what, key)) as temporary, temporary.open("wb") as file:
+            with atomic_write(self._path(what, key)) as temporary, temporary.open("wb") as file:
                 np.savez(file, **dict(arrays))  # type: ignore[arg-type]
         except OSError:
             return

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.boosting import library
 from hpastack.errors import InputError, shorten
-from hpastack.files import published
+from hpastack.files import atomic_write
 from hpastack.parallel import Workers
 from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.columns import FoldColumns
@@ -206,7 +206,7 @@ def write_explanations(
     written = []
     for name, table in tables.items():
         path = Path(f"{prefix}_{name}.csv")
-        with published(path) as temporary:
+        with atomic_write(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         written.append(path)
     return written

@@ -19,7 +19,7 @@ from hpastack import __version__
 from hpastack.boosting import LIBRARIES, check_lightgbm_text, library
 from hpastack.calibration import Calibration
 from hpastack.errors import InputError, shorten
-from hpastack.files import package_versions, published, refuse_existing
+from hpastack.files import atomic_write, package_versions, refuse_existing
 from hpastack.folds import fold_digest
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack.classifier import StackClassifier
@@ -73,7 +73,7 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
     parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
     # Not what the seed was drawn from, which another process does not have.
     parameters["random_state"] = stack.seed_
-    with published(path) as folder:
+    with atomic_write(path) as folder:
         (folder / "boosters").mkdir(parents=True)
         files = {}
         for number, fitted in enumerate(stack.fitted_):

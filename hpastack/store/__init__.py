@@ -19,11 +19,11 @@ from hpastack.store.header import (
 from hpastack.store.ingest import (
     check_coverage,
     check_probabilities,
-    content_digest,
     numbers,
     prediction_matrix,
     read_table,
     stacked_members,
+    table_digest,
 )
 from hpastack.store.reading import Store, is_current, open_store
 from hpastack.store.summary import store_summary
@@ -45,7 +45,7 @@ __all__ = [
     "VERSION",
     "check_coverage",
     "check_probabilities",
-    "content_digest",
+    "table_digest",
     "export_store",
     "is_current",
     "numbers",

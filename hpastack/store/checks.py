@@ -21,7 +21,7 @@ from h5py import h5a, h5d, h5s, h5t
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import UNTRUSTED, filters, plain_dataset
-from hpastack.store.guarding import Metadata, check_start
+from hpastack.store.guarding import GuardedFile, check_start
 from hpastack.store.header import (
     CONTENTS,
     DATASETS,
@@ -31,7 +31,7 @@ from hpastack.store.header import (
     PREDICTIONS,
     VERSION,
 )
-from hpastack.store.placement import Placement, SharedFile, read_whole
+from hpastack.store.placement import DatasetLayout, SharedFile, read_whole
 
 # Since this format all lies in one piece, with checksums; formats 1 and 2 have values in
 # single precision only, format 3 in half precision only.
@@ -61,7 +61,7 @@ class Contents:
     vocabulary : list of str or None
     image_ids, columns : list of str
     fold : ndarray of int64 or None
-    placements : dict of str to Placement
+    layouts : dict of str to DatasetLayout
         Of every dataset.
     """
 
@@ -72,7 +72,7 @@ class Contents:
     image_ids: list[str]
     columns: list[str]
     fold: np.ndarray | None
-    placements: dict[str, Placement]
+    layouts: dict[str, DatasetLayout]
 
 
 def read_contents(source: SharedFile) -> Contents:
@@ -95,16 +95,16 @@ def read_contents(source: SharedFile) -> Contents:
     path = source.path
     check_start(source)
     try:
-        with h5py.File(Metadata(source), "r") as file:
+        with h5py.File(GuardedFile(source), "r") as file:
             version = _version(file, path)
             attributes = _attributes(file, version, path)
-            placements = _placements(file, version, source)
+            layouts = _layouts(file, version, source)
     except InputError:
         raise
     # HDF5 finds a damaged file out in many places, and h5py turns that into many exceptions.
     except Exception as error:
         raise InputError(f"{path} is damaged, or no HDF5 file; make it again") from error
-    return _read_lists(source, attributes, placements)
+    return _read_lists(source, attributes, layouts)
 
 
 def _version(file: h5py.File, path: Path) -> int:
@@ -154,7 +154,7 @@ def _attribute(file: h5py.File, name: str, path: Path) -> int | str | None:
         raise InputError(f"{path}: its attribute {name!r} is not UTF-8; {UNTRUSTED}") from None
 
 
-def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, Placement]:
+def _layouts(file: h5py.File, version: int, source: SharedFile) -> dict[str, DatasetLayout]:
     """Look at every name and every dataset; say where each lies."""
     path = source.path
     if file.userblock_size:
@@ -180,14 +180,14 @@ def _placements(file: h5py.File, version: int, source: SharedFile) -> dict[str, 
     if missing:
         raise InputError(f"{path} lacks {shorten(missing)}; make it again")
     _check_shapes(datasets, path)
-    placements, room = {}, source.size
+    layouts, room = {}, source.size
     for name, dataset in datasets.items():
         dtype = _dtype(dataset, name, version, path)
         room -= math.prod(_shape(dataset) or ()) * dtype.itemsize
         if room < 0:
             raise InputError(f"{path}: {name!r} claims more room than the file has; {UNTRUSTED}")
-        placements[name] = _place(dataset, name, dtype, source)
-    return placements
+        layouts[name] = _place(dataset, name, dtype, source)
+    return layouts
 
 
 def _check_layout(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chunks: bool) -> None:
@@ -267,7 +267,7 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
     return dtype
 
 
-def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFile) -> Placement:
+def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFile) -> DatasetLayout:
     """Say where a dataset lies; refuse what is not there, or not within the file."""
     shape = _shape(dataset) or ()
     settings = dataset.get_create_plist()
@@ -281,7 +281,7 @@ def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFil
         if n_all > _MAX_CHUNKS:
             raise InputError(f"{source.path}: {name!r} lies in {n_all:,} chunks; write it again")
         # Opened for this alone: what leads to chunks is read by the number of dimensions.
-        with h5py.File(Metadata(source, rank=len(shape)), "r") as file:
+        with h5py.File(GuardedFile(source, rank=len(shape)), "r") as file:
             chunks = h5d.open(file.id, name.encode())
             if chunks.get_num_chunks() < n_all:  # HDF5 would make up what is not there
                 raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
@@ -295,11 +295,11 @@ def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFil
         raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
     if max(found, default=0) + n_bytes > source.size or len(found) * n_bytes > source.size:
         raise InputError(f"{source.path}: {name!r} claims more room than the file has; {UNTRUSTED}")
-    return Placement(shape, dtype, chunk, np.array(found, np.int64).reshape(n_chunks))
+    return DatasetLayout(shape, dtype, chunk, np.array(found, np.int64).reshape(n_chunks))
 
 
 def _read_lists(
-    source: SharedFile, attributes: dict[str, Any], placements: dict[str, Placement]
+    source: SharedFile, attributes: dict[str, Any], layouts: dict[str, DatasetLayout]
 ) -> Contents:
     """Read ids, columns and folds, and hold all that the header says against each other."""
     path = source.path
@@ -308,20 +308,20 @@ def _read_lists(
             found = attributes[name][:40]
             raise InputError(f"{path}: unknown {name} {found!r} of a store; it is one of {known}")
     texts = {
-        name: _texts(read_whole(source, placements[name]), name, path)
+        name: _texts(read_whole(source, layouts[name]), name, path)
         for name in ("image_ids", "columns")
     }
     fold = None
-    if "fold" in placements:
-        fold = read_whole(source, placements["fold"]).astype(np.int64)
+    if "fold" in layouts:
+        fold = read_whole(source, layouts["fold"]).astype(np.int64)
         if fold.min() < -1:
             raise InputError(f"{path}: a fold {fold.min()}; {UNTRUSTED}")
-    if "members" in placements:
+    if "members" in layouts:
         if fold is None or attributes["content"] not in PREDICTIONS:
             raise InputError(
                 f"{path} has members, which only predictions with folds have; {UNTRUSTED}"
             )
-        shape, n_test = placements["members"].shape, int(np.count_nonzero(fold == -1))
+        shape, n_test = layouts["members"].shape, int(np.count_nonzero(fold == -1))
         if shape[1] != n_test:
             raise InputError(
                 f"{path}: members of shape {shape} for {n_test} test fields; {UNTRUSTED}"
@@ -341,7 +341,7 @@ def _read_lists(
         made_with=_json(attributes, "made_with", dict, path),
         vocabulary=vocabulary,
         fold=fold,
-        placements=placements,
+        layouts=layouts,
         **texts,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError
-from hpastack.files import published, refuse_existing
+from hpastack.files import atomic_write, refuse_existing
 from hpastack.parallel import progress_bar
 from hpastack.store.reading import Store, open_store
 
@@ -71,12 +71,12 @@ def export_store(path, target, *, overwrite: bool = False, progress: bool = True
             is_same = file in files and file.is_file() and file.read_bytes() == files[file].encode()
             refuse_existing(file, overwrite or is_same)
         blocks = list(store._blocks_of_rows())
-        with published(target) as temporary:
+        with atomic_write(target) as temporary:
             desc = f"export {store.name}"
             write(temporary, store, progress_bar(blocks, what=desc, show=progress))
             # Before the table: where it stands, all it needs stands beside it.
             for file, text in files.items():
-                with published(file) as half:
+                with atomic_write(file) as half:
                     half.write_text(text, encoding="utf-8", newline="\n")
     return [*files, target]
 

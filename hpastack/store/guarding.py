@@ -30,7 +30,7 @@ _OVERLAP = 4
 _MOST_READS = 200_000
 
 
-class Metadata(io.RawIOBase):
+class GuardedFile(io.RawIOBase):
     """The bytes of a file, to open it with `h5py`; read-only.
 
     Parameters

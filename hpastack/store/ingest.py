@@ -282,7 +282,7 @@ def stacked_members(tables: Sequence[pd.DataFrame], names: Sequence) -> np.ndarr
     return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
 
 
-def content_digest(image_ids: Sequence[str], values, members=None) -> str:
+def table_digest(image_ids: Sequence[str], values, members=None) -> str:
     """Return the digest of a table brought in: its ids and its values.
 
     Parameters

@@ -28,7 +28,7 @@ _SCRATCH_BYTES = 2 * 1024**2
 
 
 @dataclass(frozen=True)
-class Placement:
+class DatasetLayout:
     """Say where the numbers of a dataset lie: in chunks, of which a contiguous one has one.
 
     Parameters
@@ -52,10 +52,10 @@ class Placement:
         """Whether all lies in one piece."""
         return self.chunk == self.shape
 
-    def as_rows(self) -> Placement:
+    def as_rows(self) -> DatasetLayout:
         """Return the same numbers, contiguous, as a matrix whose rows lie along the last axis."""
         shape = (math.prod(self.shape[:-1]), self.shape[-1])
-        return Placement(shape, self.dtype, shape, self.offsets.reshape(1, 1))
+        return DatasetLayout(shape, self.dtype, shape, self.offsets.reshape(1, 1))
 
 
 class SharedFile:
@@ -160,13 +160,13 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def read_whole(file: SharedFile, placement: Placement, dtype=None) -> np.ndarray:
+def read_whole(file: SharedFile, layout: DatasetLayout, dtype=None) -> np.ndarray:
     """Read a dataset of any number of dimensions.
 
     Parameters
     ----------
     file : SharedFile
-    placement : Placement
+    layout : DatasetLayout
     dtype : dtype, optional
         What to turn the numbers into; left as they are kept if left out.
 
@@ -174,28 +174,28 @@ def read_whole(file: SharedFile, placement: Placement, dtype=None) -> np.ndarray
     -------
     ndarray
     """
-    whole = np.empty(placement.shape, dtype or placement.dtype)
+    whole = np.empty(layout.shape, dtype or layout.dtype)
     if not whole.size:
         return whole
-    if placement.is_contiguous and whole.dtype == placement.dtype:
-        file.read_into(whole, int(placement.offsets.flat[0]))
-    elif placement.is_contiguous and whole.ndim > 1:
+    if layout.is_contiguous and whole.dtype == layout.dtype:
+        file.read_into(whole, int(layout.offsets.flat[0]))
+    elif layout.is_contiguous and whole.ndim > 1:
         # Piece by piece: what is kept in half precision never stands in memory twice.
         flat = whole.reshape(-1, whole.shape[-1])
-        read_rows(file, placement.as_rows(), np.arange(len(flat)), flat)
+        read_rows(file, layout.as_rows(), np.arange(len(flat)), flat)
     else:
-        chunk = np.empty(placement.chunk, placement.dtype)
-        for place in product(*map(range, placement.offsets.shape)):
-            file.read_into(chunk, int(placement.offsets[place]))
+        chunk = np.empty(layout.chunk, layout.dtype)
+        for place in product(*map(range, layout.offsets.shape)):
+            file.read_into(chunk, int(layout.offsets[place]))
             inside = tuple(
                 slice(i * side, min((i + 1) * side, length))
-                for i, side, length in zip(place, placement.chunk, placement.shape)
+                for i, side, length in zip(place, layout.chunk, layout.shape)
             )
             whole[inside] = chunk[tuple(slice(piece.stop - piece.start) for piece in inside)]
     return whole
 
 
-def read_rows(file: SharedFile, placement: Placement, rows: np.ndarray, out: np.ndarray) -> None:
+def read_rows(file: SharedFile, layout: DatasetLayout, rows: np.ndarray, out: np.ndarray) -> None:
     """Read rows of a matrix, in the order asked for.
 
     They are visited in the order of the file. Rows that lie close to each other
@@ -205,7 +205,7 @@ def read_rows(file: SharedFile, placement: Placement, rows: np.ndarray, out: np.
     Parameters
     ----------
     file : SharedFile
-    placement : Placement
+    layout : DatasetLayout
         Of two dimensions.
     rows : ndarray of int, shape (k,)
         In any order, also repeated.
@@ -217,16 +217,16 @@ def read_rows(file: SharedFile, placement: Placement, rows: np.ndarray, out: np.
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
     steps = np.diff(ordered)
-    tall, wide = placement.chunk
-    row_bytes = wide * placement.dtype.itemsize
+    tall, wide = layout.chunk
+    row_bytes = wide * layout.dtype.itemsize
     most = max(1, _SCRATCH_BYTES // row_bytes)
     apart = (steps > max(1, _GAP_BYTES // row_bytes)) | (np.diff(ordered // tall) > 0)
     ends = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(rows)]])
-    is_direct = out.dtype == placement.dtype and wide == out.shape[1]
-    scratch = np.empty((0, wide), placement.dtype)
+    is_direct = out.dtype == layout.dtype and wide == out.shape[1]
+    scratch = np.empty((0, wide), layout.dtype)
     is_in_order = bool((np.diff(order) == 1).all())
     if is_direct and row_bytes >= _LONG_BYTES and not (is_in_order and (steps == 1).all()):
-        places = placement.offsets[ordered // tall, 0] + ordered % tall * row_bytes
+        places = layout.offsets[ordered // tall, 0] + ordered % tall * row_bytes
         file.read_each((out[position] for position in order.tolist()), places.tolist())
         return
     for begin, end in pairwise(ends.tolist()):
@@ -239,14 +239,14 @@ def read_rows(file: SharedFile, placement: Placement, rows: np.ndarray, out: np.
             above, below = divmod(first, tall)
             straight = isinstance(target, slice) and bool((steps[begin : stop - 1] == 1).all())
             if is_direct and straight:
-                place = int(placement.offsets[above, 0]) + below * row_bytes
+                place = int(layout.offsets[above, 0]) + below * row_bytes
                 file.read_into(out[target], place)
             else:
                 height = int(ordered[stop - 1]) - first + 1
                 taken = slice(height) if straight else ordered[begin:stop] - first
                 if height > len(scratch):  # kept: new memory costs more than reading into it
-                    scratch = np.empty((min(most, 2 * height), wide), placement.dtype)
-                for column, offset in enumerate(placement.offsets[above]):
+                    scratch = np.empty((min(most, 2 * height), wide), layout.dtype)
+                for column, offset in enumerate(layout.offsets[above]):
                     file.read_into(scratch[:height], int(offset) + below * row_bytes)
                     left = column * wide
                     width = min(wide, out.shape[1] - left)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hpastack.errors import InputError, shorten
 from hpastack.store.checks import Contents, read_contents
-from hpastack.store.placement import Placement, SharedFile, read_rows, read_whole
+from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
 
 _BLOCK_BYTES = 8 * 1024**2
 # A store that is published over and over while it is opened: something is wrong.
@@ -85,10 +85,10 @@ class Store:
         return Store, (self._file.place, self._file.identity)
 
     def _has(self, name: str) -> bool:
-        return name in self._contents.placements
+        return name in self._contents.layouts
 
-    def _place(self, name: str) -> Placement:
-        return self._contents.placements[name]
+    def _place(self, name: str) -> DatasetLayout:
+        return self._contents.layouts[name]
 
     def close(self) -> None:
         """Close it; `open_store` does so at the end of its block."""

@@ -1,4 +1,4 @@
-"""What a CNN is shown while it trains: repeats, turns and random changes."""
+"""What a CNN is shown while it trains: repeats, turns and random augmentation."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hpastack.cnn import CnnSettings
-from hpastack.cnn.augmentation import augment, draw_changes, draw_mixing, turned
+from hpastack.cnn.augmentation import augment, draw_augmentation, draw_mixing, rotated
 from hpastack.cnn.sampling import repeat_factors, repeated_rows
 from hpastack.fields import STAINS
 
@@ -16,8 +16,8 @@ SETTINGS = CnnSettings("test_resnet", size=32)
 
 def changed_by(batch, settings, seed=0):
     settings = replace(settings, size=batch.shape[-1])
-    changes = draw_changes(len(batch), np.random.default_rng(seed), settings)
-    return augment(batch, changes, settings)
+    augmentation = draw_augmentation(len(batch), np.random.default_rng(seed), settings)
+    return augment(batch, augmentation, settings)
 
 
 def test_repeats_worked_by_hand():
@@ -33,7 +33,7 @@ def test_repeats_worked_by_hand():
 
 def test_eight_views_are_all_different_and_undone_by_the_mean():
     batch = torch.arange(16.0).view(1, 1, 4, 4)
-    views = [turned(batch, view) for view in range(8)]
+    views = [rotated(batch, view) for view in range(8)]
     assert len({tuple(view.flatten().tolist()) for view in views}) == 8
 
 
@@ -117,10 +117,10 @@ def test_a_share_of_the_changes_is_that_of_its_fields():
         SETTINGS, zoom=0.1, stain_dropout=0.5, cutout=0.2, shift=0.1, size=16, brightness=0.3
     )
     batch = torch.rand(9, 4, 16, 16)
-    changes = draw_changes(9, np.random.default_rng(1), settings)
-    whole = augment(batch, changes, settings)
+    augmentation = draw_augmentation(9, np.random.default_rng(1), settings)
+    whole = augment(batch, augmentation, settings)
     for own in (slice(0, None, 2), slice(1, None, 2)):
-        assert torch.allclose(augment(batch[own], changes.of(own), settings), whole[own])
+        assert torch.allclose(augment(batch[own], augmentation.of(own), settings), whole[own])
 
 
 def test_each_stain_is_raised_by_its_own_offset():

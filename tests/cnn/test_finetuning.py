@@ -15,7 +15,7 @@ import hpastack
 from hpastack.backbones import create_backbone, read_weights_record
 from hpastack.cnn import CnnSettings, finetune_folds, predict_store, read_checkpoint
 from hpastack.cnn import finetuning as cnn
-from hpastack.cnn.augmentation import turned
+from hpastack.cnn.augmentation import rotated
 from hpastack.cnn.checkpoint import starting_weights
 from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import predict_logits
@@ -383,7 +383,7 @@ def test_a_network_of_some_stains_and_a_crop(tmp_path, catalogue, plan, vocabula
         )
         with torch.no_grad():
             each = [
-                model(turned((pixels[:, :, y : y + 24, x : x + 24] - mean) / sd, view)).numpy()
+                model(rotated((pixels[:, :, y : y + 24, x : x + 24] - mean) / sd, view)).numpy()
                 for y, x in squares
                 for view in range(8)
             ]

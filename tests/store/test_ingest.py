@@ -9,11 +9,11 @@ from hpastack.labels import Vocabulary
 from hpastack.store import (
     check_coverage,
     check_probabilities,
-    content_digest,
     numbers,
     prediction_matrix,
     read_table,
     stacked_members,
+    table_digest,
 )
 
 pytestmark = pytest.mark.core
@@ -137,8 +137,8 @@ def test_members_are_put_on_each_other_by_id():
 
 
 def test_members_enter_the_digest():
-    plain = content_digest(IDS, VALUES)
-    one, other = (content_digest(IDS, VALUES, VALUES[None] + shift) for shift in (0, 1))
+    plain = table_digest(IDS, VALUES)
+    one, other = (table_digest(IDS, VALUES, VALUES[None] + shift) for shift in (0, 1))
     assert len({plain, one, other}) == 3
 
 

@@ -9,9 +9,9 @@ from hpastack.catalogue import catalogue_digest
 from hpastack.store import (
     StoreHeader,
     StoreWriter,
-    content_digest,
     open_store,
     store_summary,
+    table_digest,
     unfinished_rows,
     verify_store,
     write_store,
@@ -121,7 +121,7 @@ def test_probabilities_and_label_sets_have_bounds(tmp_path):
 
 def test_a_table_that_was_brought_in_is_held_against_its_digest(tmp_path):
     given = header(
-        recipe={"type": "ingest"}, made_from=content_digest(IDS, VALUES, MEMBERS), fold_plan="x"
+        recipe={"type": "ingest"}, made_from=table_digest(IDS, VALUES, MEMBERS), fold_plan="x"
     )
     path = write_store(tmp_path / "s.h5", given, IDS, VALUES, fold=FOLD, members=MEMBERS)
     assert problems(path) == []

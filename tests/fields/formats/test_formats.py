@@ -117,7 +117,7 @@ def test_fields_are_found_by_any_of_its_endings(name, suffix, tmp_path):
         field_of(folder, name, ending)
         fields = collect_fields(folder).fields
         assert list(fields.index) == ["f"]
-        facts, bad = check_fields(fields, threads=1, progress=False)
+        facts, bad = check_fields(fields, jobs=1, progress=False)
         assert not bad
         assert (facts.loc["f", "height"], facts.loc["f", "width"]) == picture().shape
         assert read_field(fields.loc["f"]).shape == (4, *picture().shape)
@@ -148,7 +148,7 @@ def test_one_line_adds_a_format(monkeypatch, tmp_path):
     row = {stain: tmp_path / f"f_{stain}.bmp" for stain in STAINS}
     for seed, path in enumerate(row.values()):
         path.write_bytes(saved(picture(seed=seed), "BMP"))
-    facts, bad = check_fields(pd.DataFrame([row], index=["f"]), threads=1, progress=False)
+    facts, bad = check_fields(pd.DataFrame([row], index=["f"]), jobs=1, progress=False)
     assert not bad
     assert list(facts.index) == ["f"]
     (tmp_path / "f.txt").write_bytes(b"text")
