@@ -25,6 +25,28 @@ def composite(field: np.ndarray) -> np.ndarray:
     return to_8_bit(np.clip(mixed, 0, 1))
 
 
+def stretched(image: np.ndarray, darkest: float = 1 / 255) -> np.ndarray:
+    """Brighten one stain, so that its brightest thousandth is white.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (H, W)
+    darkest : float, default=1/255
+        Least value that is made white, so that noise stays dark.
+
+    Returns
+    -------
+    ndarray of float, shape (H, W)
+        In [0, 1].
+
+    Examples
+    --------
+    >>> stretched(np.array([[0.0, 0.1], [0.2, 0.2]])).round(2).tolist()
+    [[0.0, 0.5], [1.0, 1.0]]
+    """
+    return np.clip(image / max(float(np.quantile(image, 0.999)), darkest), 0, 1)
+
+
 def to_8_bit(image):
     """Return intensities of [0, 1] as 8-bit levels."""
     return np.rint(image * 255).astype(np.uint8)

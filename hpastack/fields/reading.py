@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError
+from hpastack.fields.composite import to_8_bit
 from hpastack.fields.formats.decoding import decode_picture, open_picture, read_bytes, stain_of
 from hpastack.fields.formats.faults import StrPath
 from hpastack.fields.formats.planes import split_plane
@@ -215,4 +216,4 @@ def read_square_image(row: Row, size: int) -> np.ndarray:
     InputError
         As `hpastack.read_field`.
     """
-    return np.rint(read_field(row, size, square=True) * 255).astype(np.uint8)
+    return to_8_bit(read_field(row, size, square=True))

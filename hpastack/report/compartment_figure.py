@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hpastack.features import N_RINGS, REGIONS, cell_regions, field_levels, segment_cells
-from hpastack.fields import STAIN_INDEX
+from hpastack.fields import STAIN_INDEX, stretched, to_8_bit
 
 #: Colour (RGB) of each region of `REGIONS`.
 REGION_COLOURS = {
@@ -51,10 +51,12 @@ def compartment_figure(field) -> np.ndarray:
     of_stains = field_levels(field)
     maps = segment_cells(of_stains)
     levels = {stain: of_stains[i] for stain, i in STAIN_INDEX.items()}
-    shown = {stain: _stretched(image) for stain, image in levels.items()}
+    # Levels go to 255; dark structures are raised a little.
+    shown = {stain: stretched(image, darkest=1.0) ** 0.7 for stain, image in levels.items()}
     yellow = shown["yellow"] / 2
     references = np.stack([shown["red"] + yellow, yellow, shown["blue"]], axis=-1)
-    pictures = [_bytes(references), _bytes(np.stack([shown["green"]] * 3, axis=-1))]
+    protein = np.stack([shown["green"]] * 3, axis=-1)
+    pictures = [to_8_bit(np.clip(picture, 0, 1)) for picture in (references, protein)]
     for picture in pictures:
         picture[_outline(maps.cells)] = _CELL_LINE
         picture[_outline(maps.nuclei)] = _NUCLEUS_LINE
@@ -68,14 +70,6 @@ def compartment_figure(field) -> np.ndarray:
     rings = np.concatenate(of_rings).astype(np.uint8)[regions.ring]
     rings[maps.cells == 0] = 0
     return np.concatenate([*pictures, palette[regions.region], rings], axis=1)
-
-
-def _stretched(levels: np.ndarray) -> np.ndarray:
-    return np.minimum(levels / max(float(np.quantile(levels, 0.999)), 1.0), 1) ** 0.7
-
-
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:

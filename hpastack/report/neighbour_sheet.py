@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hpastack.fields import composite
+from hpastack.fields import composite, stretched
 
 _CAPTION = 34
 _GAP = 4
@@ -36,7 +36,7 @@ def neighbour_sheet(rows: Sequence[Sequence[tuple[np.ndarray, str, str]]], size:
     for top, row in enumerate(rows):
         for left, (field, *lines) in enumerate(row):
             tile = np.zeros((size + _CAPTION, size, 3), np.uint8)
-            picture = composite(_stretched(field))
+            picture = composite(np.stack([stretched(stain) for stain in field]))
             tile[_CAPTION : _CAPTION + picture.shape[0], : picture.shape[1]] = picture
             for number, line in enumerate(lines):
                 cv2.putText(
@@ -46,8 +46,3 @@ def neighbour_sheet(rows: Sequence[Sequence[tuple[np.ndarray, str, str]]], size:
             y, x = top * height, left * width
             sheet[y : y + len(tile), x : x + size] = tile
     return sheet
-
-
-def _stretched(field: np.ndarray) -> np.ndarray:
-    top = np.quantile(field, 0.999, axis=(1, 2), keepdims=True)
-    return np.clip(field / np.maximum(top, 1 / 255), 0, 1)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import cv2
 import joblib
-import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError
-from hpastack.fields import STAIN_INDEX, STAINS
+from hpastack.fields import STAIN_INDEX, STAINS, to_8_bit
 from hpastack.files import refuse_existing
 from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.synthetic.dataset import SyntheticDataset
@@ -169,7 +168,7 @@ def _write_field(folder, image_id, drawing):
     finally:
         cv2.setNumThreads(threads)
     for stain in STAINS:
-        pixels = np.rint(field[STAIN_INDEX[stain]] * 255).astype(np.uint8)
+        pixels = to_8_bit(field[STAIN_INDEX[stain]])
         # Encoded first: written by OpenCV, a full disk would go unnoticed.
         _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         (folder / f"{image_id}_{stain}.png").write_bytes(encoded.tobytes())
