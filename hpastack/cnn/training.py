@@ -82,7 +82,7 @@ def train_model(
     bar = progress_bar(
         total=settings.epochs, what=f"fold {stream}", position=stream if side_by_side else 0,
         bar_format="{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
-        show=progress and processes.is_first,
+        show=progress and processes.is_first, delay=0,
     )  # fmt: skip
     with bar, torch.random.fork_rng(devices=devices), deterministic(device):
         # The head of the metric learning is drawn here.

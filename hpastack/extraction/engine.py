@@ -122,7 +122,8 @@ def _fill(
     rows = np.concatenate(pending)
     name = writer.path.stem + ("" if shard.count == 1 else f" {shard}")
     bar = progress_bar(
-        total=len(own), initial=len(own) - len(rows), what=name, unit="field", show=progress
+        total=len(own), initial=len(own) - len(rows), what=name, unit="field", show=progress,
+        delay=0,  # what an interrupted run left is shown at once
     )  # fmt: skip
     block = _Block(writer)
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:

@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 def progress_bar(
     iterable: Iterable | None = None, *, what: str, show: bool, total: int | None = None,
-    unit: str = "it", **options,
+    unit: str = "it", delay: float = 1, **options,
 ) -> tqdm:  # fmt: skip
-    """Return a progress bar on stderr; work that ends within a second shows none.
+    """Return a progress bar on stderr.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def progress_bar(
         How much there is to do, where `iterable` has no length.
     unit : str, default="it"
         What is counted.
+    delay : float, default=1
+        Seconds until it appears; work that ends before shows none.
     **options
         Of `tqdm.tqdm`.
 
@@ -34,7 +36,9 @@ def progress_bar(
     -------
     tqdm
     """
-    return tqdm(iterable, total=total, desc=what, unit=unit, delay=1, disable=not show, **options)
+    return tqdm(
+        iterable, total=total, desc=what, unit=unit, delay=delay, disable=not show, **options
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.files import (
-    check_ids,
+    check_unique,
     disk_guard,
     fixed_strings,
     flush_folder,
@@ -426,5 +426,8 @@ def _checked_ids(image_ids: Iterable, path: Path) -> list[str]:
     image_ids = [str(image_id) for image_id in image_ids]
     if not image_ids:
         raise InputError(f"{path}: no fields to store")
-    check_ids(image_ids, path)
+    bad = [image_id for image_id in image_ids if not image_id or "\0" in image_id]
+    if bad:
+        raise InputError(f"{path}: {bad[0]!r} is no id of a field")
+    check_unique(image_ids, path)
     return image_ids

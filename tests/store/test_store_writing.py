@@ -70,7 +70,7 @@ def test_numbers_lie_in_one_piece_at_a_multiple_of_64_bytes(tmp_path, n_columns)
 
 @pytest.mark.parametrize("image_id", ["", "a\0b"])
 def test_what_is_no_id_is_refused(tmp_path, image_id):
-    with pytest.raises(InputError, match="in row 1 is not an image id"):
+    with pytest.raises(InputError, match="is no id of a field"):
         write_store(tmp_path / "set.h5", HEADER, [image_id, *IDS[1:]], VALUES)
 
 
