@@ -77,7 +77,7 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
     from hpastack.boosting import TreeSettings
     from hpastack.parallel import Workers
     from hpastack.stack.cross_fitting import CrossFitter
-    from hpastack.stack.fitted import PairFit
+    from hpastack.stack.fitted import LeaveTwoOut
     from hpastack.stack.inputs import sorted_columns
 
     y = real.y.to_numpy()
@@ -88,10 +88,10 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
         inputs, y, clusters, fold, learnable,
         n_components=1, n_screened=None, workers=Workers(WORKERS),
     )  # fmt: skip
-    base, margins = fitter.base()
+    base, margins = fitter.fit_consensus()
     settings = [TreeSettings(rounds=N_TREES)] * N_FOLDS
     # The number of trees is given, so nothing has to be chosen without pairs of folds.
-    given = PairFit(
+    given = LeaveTwoOut(
         np.zeros((N_FOLDS, *y.shape), dtype=np.float32),
         np.full((N_FOLDS, N_LABELS), N_TREES),
         np.ones((N_FOLDS, N_LABELS)),
@@ -99,7 +99,7 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
     rows = np.arange(len(y))
     logits = base.margin[fold, rows].astype(float)
     for name in ("lightgbm", "xgboost"):
-        part = fitter.folds(name, settings, [given] * N_FOLDS, margins, seeds=[0])
+        part = fitter.fit_without_one_fold(name, settings, [given] * N_FOLDS, margins, seeds=[0])
         logits += part.added[fold, rows] / 2
     return logits
 

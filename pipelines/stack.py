@@ -17,14 +17,14 @@ from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
 from hpastack.stack import (
+    GatheredStores,
     StackClassifier,
-    StackInputs,
     StackRecipe,
     check_replaceable,
     gather_stores,
     notes_on_means,
     predict_fields,
-    prior_shift,
+    read_prior_shift,
     save_stack,
     shifted_probabilities,
     write_explanations,
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         place = workspace.require(workspace.leaks, "python -m pipelines.cluster")
         twins = read_leaks(place, catalogue)
     shifts = {
-        name: prior_shift(settings.prior_shift, vocabulary, workspace.root)
+        name: read_prior_shift(settings.prior_shift, vocabulary, workspace.root)
         for name, settings in recipes.items()
     }
     for name, settings in recipes.items():
@@ -174,7 +174,7 @@ def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:
 
 def _fit(
     settings: StackRecipe,
-    inputs: StackInputs,
+    inputs: GatheredStores,
     train: pd.DataFrame,
     plan: FoldPlan,
     vocabulary: Vocabulary,
@@ -199,7 +199,7 @@ def _fit(
 
 
 def _apply_leaks(
-    labels: pd.DataFrame, twins: pd.DataFrame, vocabulary: Vocabulary, inputs: StackInputs
+    labels: pd.DataFrame, twins: pd.DataFrame, vocabulary: Vocabulary, inputs: GatheredStores
 ) -> pd.DataFrame:
     """Give leaked test fields the labels of their twins, and note how many."""
     used = strongest_twins(twins)

@@ -43,7 +43,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, eq=False)
-class OutOfFold:
+class ScoredFields:
     """What the stack said of the training fields, each by models that had not seen it.
 
     Parameters
@@ -115,12 +115,12 @@ def f1_figure(table: pd.DataFrame, start: str, interval=None) -> Figure:
     return figure
 
 
-def reliability_figure(found: OutOfFold, n_commonest: int = 5) -> Figure:
+def reliability_figure(found: ScoredFields, n_commonest: int = 5) -> Figure:
     """Show how often labels are there against how probable the stack called them.
 
     Parameters
     ----------
-    found : OutOfFold
+    found : ScoredFields
     n_commonest : int, default=5
         How many labels get a panel of their own, after that of all labels.
 
@@ -182,12 +182,12 @@ def reliability_bins(y, probability, n_bins: int) -> tuple[np.ndarray, ...]:
     return said, share, middle - half, middle + half
 
 
-def precision_recall_figure(found: OutOfFold, chosen: Sequence[int]) -> Figure:
+def precision_recall_figure(found: ScoredFields, chosen: Sequence[int]) -> Figure:
     """Show which precision can be had at which recall, and where the thresholds stand.
 
     Parameters
     ----------
-    found : OutOfFold
+    found : ScoredFields
     chosen : sequence of int
         Labels to show, in this order; each has a positive.
 
@@ -290,12 +290,12 @@ def prevalence_figure(table: pd.DataFrame, n_fields: int) -> Figure:
     return figure
 
 
-def confusion_figure(found: OutOfFold) -> Figure:
+def confusion_figure(found: ScoredFields) -> Figure:
     """Show which labels are given instead of a missed one.
 
     Parameters
     ----------
-    found : OutOfFold
+    found : ScoredFields
 
     Returns
     -------

@@ -20,7 +20,7 @@ from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.stack import StackClassifier, load_stack, read_manifest
 
 if TYPE_CHECKING:
-    from hpastack.report.figures import OutOfFold
+    from hpastack.report.figures import ScoredFields
 
 # Title, digits and meaning of each score; whether more is better.
 _SCORES = {
@@ -73,7 +73,7 @@ def write_report(
     """
     # Here, so that the name can be imported without the extra.
     from hpastack.report._extra import jinja2
-    from hpastack.report.figures import OutOfFold
+    from hpastack.report.figures import ScoredFields
 
     stack_folder, path = Path(stack_folder), Path(path)
     refuse_existing(path, overwrite)
@@ -81,7 +81,7 @@ def write_report(
     y = _true_labels(stack_folder, stack, targets)
     cluster = None if clusters is None else _true_clusters(stack_folder, stack, y, clusters)
     labels = stack.oof_labels_.to_numpy()
-    found = OutOfFold(stack.labels_, y, labels, stack.oof_probabilities_.to_numpy(dtype=float))
+    found = ScoredFields(stack.labels_, y, labels, stack.oof_probabilities_.to_numpy(dtype=float))
     interval = None
     if cluster is not None and stack.n_bootstrap:
         interval = np.clip(
@@ -160,7 +160,7 @@ def _start(table: pd.DataFrame) -> str:
     return "consensus" if "consensus_f1" in table else "prior"
 
 
-def _images(found: OutOfFold, stack: StackClassifier, interval, verbose) -> dict[str, dict]:
+def _images(found: ScoredFields, stack: StackClassifier, interval, verbose) -> dict[str, dict]:
     from hpastack.report import figures
 
     table = stack.label_table_

@@ -6,17 +6,17 @@ from hpastack.stack.files import check_replaceable, load_stack, read_manifest, s
 from hpastack.stack.new_fields import (
     notes_on_means,
     predict_fields,
-    prior_shift,
+    read_prior_shift,
     shifted_probabilities,
 )
 from hpastack.stack.scoring import SCORES
 from hpastack.stack.settings import StackRecipe, StackSettings
-from hpastack.stack.stores import StackInputs, gather_label_free, gather_stores
+from hpastack.stack.stores import GatheredStores, gather_label_free, gather_stores
 
 __all__ = [
     "SCORES",
+    "GatheredStores",
     "StackClassifier",
-    "StackInputs",
     "StackRecipe",
     "StackSettings",
     "check_replaceable",
@@ -27,8 +27,8 @@ __all__ = [
     "load_stack",
     "notes_on_means",
     "predict_fields",
-    "prior_shift",
     "read_manifest",
+    "read_prior_shift",
     "save_stack",
     "shifted_probabilities",
     "write_explanations",

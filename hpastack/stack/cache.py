@@ -100,13 +100,13 @@ class StackCache:
         return self._folder / f"{what}-{key}.npz"
 
 
-def packed_json(value: Any) -> np.ndarray:
+def json_to_array(value: Any) -> np.ndarray:
     """Return what JSON can hold as an array of bytes."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
-def unpacked_json(array: np.ndarray) -> Any:
-    """Return what `packed_json` turned into an array."""
+def json_from_array(array: np.ndarray) -> Any:
+    """Return what `json_to_array` turned into an array."""
     return json.loads(array.tobytes())
 
 

@@ -37,19 +37,26 @@ from hpastack.files import package_versions
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_draws, macro_f1
 from hpastack.parallel import Workers
-from hpastack.stack.cache import StackCache, digest, packed, packed_json, unpacked, unpacked_json
+from hpastack.stack.cache import (
+    StackCache,
+    digest,
+    json_from_array,
+    json_to_array,
+    packed,
+    unpacked,
+)
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.cross_fitting import CrossFitter
-from hpastack.stack.fitted import Base, Boosted, Fitted, PairFit, _CrossFitted
+from hpastack.stack.fitted import CrossFitted, Fitted, LeaveTwoOut, NestedBoosters, NestedConsensus
 from hpastack.stack.inputs import (
-    Inputs,
+    ColumnBlocks,
     aligned,
     checked_folds,
     checked_table,
     indicator,
     sorted_columns,
 )
-from hpastack.stack.meta_learner import Top
+from hpastack.stack.meta_learner import MetaLearner
 from hpastack.stack.scoring import (
     OutOfFold,
     label_table,
@@ -423,7 +430,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             monotone=self.monotone,
         )
 
-    def sorted_inputs(self, X: Any) -> Inputs:
+    def sorted_inputs(self, X: Any) -> ColumnBlocks:
         """Sort the columns of new fields into what they are; errors as `predict_proba`."""
         check_is_fitted(self, "fitted_")
         is_frame = isinstance(X, pd.DataFrame)
@@ -438,15 +445,15 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             One a set of folds.
         """
         self.fitted_ = fitted
-        self.thresholds_ = _mean_thresholds([one.top.thresholds for one in fitted])
-        self.weights_ = np.mean([one.top.weights.sum(axis=0) for one in fitted], axis=0)
+        self.thresholds_ = _mean_thresholds([one.meta_learner.thresholds for one in fitted])
+        self.weights_ = np.mean([one.meta_learner.weights.sum(axis=0) for one in fitted], axis=0)
 
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
         check_is_fitted(self, "fitted_")
         return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
 
-    def _inputs(self, table: pd.DataFrame) -> Inputs:
+    def _inputs(self, table: pd.DataFrame) -> ColumnBlocks:
         return sorted_columns(
             table,
             len(self.labels_),
@@ -493,7 +500,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 enough[k] &= others.sum(axis=0) - others.max(axis=0) >= least
         return enough
 
-    def _cross_fit(self, inputs: Inputs, y, clusters, fold) -> _CrossFitted:
+    def _cross_fit(self, inputs: ColumnBlocks, y, clusters, fold) -> CrossFitted:
         cache, settings = StackCache(self.cache), self.tree_settings
         learnable = self._learnable(y, clusters, fold)
         fitter = CrossFitter(
@@ -525,7 +532,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
                 arrays = {
                     "added": part.added,
                     "rounds": part.rounds,
-                    "trials": packed_json(part.trials),
+                    "trials": json_to_array(part.trials),
                     **packed(part.models),
                 }
                 cache.put(name, own, arrays)
@@ -537,25 +544,29 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             for name, part in zip(self.boosters, boosted)
             for place, model in part.models.items()
         }
-        run = _CrossFitted(fold, base, boosted, [], Fitted(columns, models, Top.empty()))
+        run = CrossFitted(fold, base, boosted, [], Fitted(columns, models, MetaLearner.empty()))
         key = digest(*keys, self.calibration)
-        tops = self._tops(cache, key, run, y, clusters, learnable)
-        return replace(run, tops=tops[:-1], fitted=replace(run.fitted, top=tops[-1]))
+        meta_learners = self._fit_meta_learners(cache, key, run, y, clusters, learnable)
+        return replace(
+            run,
+            meta_learners=meta_learners[:-1],
+            fitted=replace(run.fitted, meta_learner=meta_learners[-1]),
+        )
 
     def _boosted(
         self, fitter: CrossFitter, cache: StackCache, name, key, margins, seeds, learnable
-    ) -> Boosted:
+    ) -> NestedBoosters:
         """Fit the boosters of one library, with settings of the trees chosen for each fold."""
 
-        def fit(settings: TreeSettings, note: str) -> PairFit:
+        def fit(settings: TreeSettings, note: str) -> LeaveTwoOut:
             own = digest(
                 key, name, package_versions()[name], settings.record(), self.min_rounds, seeds
             )
             # A search that is stopped goes on where it was.
             kept = cache.get(f"{name}-trial", own) if self.tune > 1 else None
             if kept is not None:
-                return PairFit(**kept)
-            pairs = fitter.pairs(
+                return LeaveTwoOut(**kept)
+            pairs = fitter.fit_without_two_folds(
                 name, settings, margins, seeds=seeds, min_rounds=self.min_rounds, note=note
             )
             if self.tune > 1:
@@ -564,13 +575,13 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
         tried = candidates(self.tree_settings, self.tune, self.seed_)
         found = tuned(tried, fit, learnable)
-        part = fitter.folds(name, found.settings, found.pairs, margins, seeds=seeds)
+        part = fitter.fit_without_one_fold(name, found.settings, found.pairs, margins, seeds=seeds)
         return replace(part, trials=found.trials)
 
-    def _tops(
-        self, cache: StackCache, key: str, run: _CrossFitted, y, clusters, learnable
-    ) -> list[Top]:
-        """Fit a top for each fold on the other folds, and one on all rows."""
+    def _fit_meta_learners(
+        self, cache: StackCache, key: str, run: CrossFitted, y, clusters, learnable
+    ) -> list[MetaLearner]:
+        """Fit a meta-learner for each fold on the other folds, and one on all rows."""
         parts = []
         for k in range(run.fold.max() + 1):
             rest = run.fold != k
@@ -578,21 +589,22 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             parts.append((rest, consensus[rest], [part[rest] for part in added]))
         parts.append((slice(None), *run.out_of_fold()))
         workers = Workers(self.n_jobs)
-        tops = _kept_tops(cache, key)
-        if tops is None:
+        meta_learners = _kept_tops(cache, key)
+        if meta_learners is None:
             learned = [*learnable, learnable.any(axis=0)]
             tasks = (
                 (y[rows], *logits, clusters[rows], run.fold[rows], labels, self.calibration)
                 for (rows, *logits), labels in zip(parts, learned)
             )
-            tops = list(workers.map(_blended, tasks, len(parts), "blend"))
-            cache.put("tops", key, _packed_tops(tops))
+            meta_learners = list(workers.map(_blended, tasks, len(parts), "blend"))
+            cache.put("tops", key, _packed_tops(meta_learners))
         choices = (
-            (top, y[rows], *logits, self.thresholds) for top, (rows, *logits) in zip(tops, parts)
+            (meta_learner, y[rows], *logits, self.thresholds)
+            for meta_learner, (rows, *logits) in zip(meta_learners, parts)
         )
-        return list(workers.map(Top.thresholded, choices, len(parts), "thresholds"))
+        return list(workers.map(MetaLearner.thresholded, choices, len(parts), "thresholds"))
 
-    def _tuning_table(self, runs: list[_CrossFitted]) -> pd.DataFrame | None:
+    def _tuning_table(self, runs: list[CrossFitted]) -> pd.DataFrame | None:
         if self.tune <= 1:
             return None
         return pd.DataFrame(
@@ -604,10 +616,10 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             ]
         )
 
-    def _score(self, y, clusters, inputs: Inputs, runs: list[_CrossFitted], image_ids):
+    def _score(self, y, clusters, inputs: ColumnBlocks, runs: list[CrossFitted], image_ids):
         stack = self._out_of_fold(y, runs)
         naive_probabilities = np.mean(
-            [run.fitted.top.probabilities(*run.out_of_fold()) for run in runs], axis=0
+            [run.fitted.meta_learner.probabilities(*run.out_of_fold()) for run in runs], axis=0
         )
         naive = OutOfFold(naive_probabilities, self.label(naive_probabilities))
         self.oof_probabilities_ = pd.DataFrame(stack.probabilities, image_ids, self.labels_)
@@ -645,7 +657,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             {name: systems[name] for name in (start, *self.boosters, "stack")},
             scored,
             self.boosters,
-            np.mean([run.fitted.top.weights for run in runs], axis=0),
+            np.mean([run.fitted.meta_learner.weights for run in runs], axis=0),
             self.thresholds_,
             interval,
         )
@@ -685,15 +697,17 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             for number, name in enumerate(systems)
         }
 
-    def _out_of_fold(self, y, runs: list[_CrossFitted]) -> OutOfFold:
+    def _out_of_fold(self, y, runs: list[CrossFitted]) -> OutOfFold:
         probabilities, thresholds = [], []
         for run in runs:
             found, cut = np.zeros(y.shape), np.zeros(y.shape)
-            for k, top in enumerate(run.tops):
+            for k, meta_learner in enumerate(run.meta_learners):
                 rows = run.fold == k
                 consensus, added = run.nested(k)
-                found[rows] = top.probabilities(consensus[rows], [part[rows] for part in added])
-                cut[rows] = top.thresholds
+                found[rows] = meta_learner.probabilities(
+                    consensus[rows], [part[rows] for part in added]
+                )
+                cut[rows] = meta_learner.thresholds
             probabilities.append(found)
             thresholds.append(cut)
         mean = np.mean(probabilities, axis=0)
@@ -720,25 +734,27 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             )
         return table if names is None else table.set_axis(names, axis=1)
 
-    def _probabilities_of(self, fitted: Fitted, inputs: Inputs) -> np.ndarray:
-        top = fitted.top
+    def _probabilities_of(self, fitted: Fitted, inputs: ColumnBlocks) -> np.ndarray:
+        meta_learner = fitted.meta_learner
         if not self.cache:
-            return top.probabilities(*self._level_one(fitted, inputs))
+            return meta_learner.probabilities(*self._base_log_odds(fitted, inputs))
         cache = StackCache(self.cache)
         models = [model for _, model in sorted(fitted.models.items())]
         arrays = (inputs.logits, inputs.scores, inputs.features, *inputs.embeddings.values())
         parts = [part for columns in fitted.columns for part in columns.arrays()]
-        key = digest(*models, *arrays, *parts, (top.weights > 0).tolist(), list(self.boosters))
+        key = digest(
+            *models, *arrays, *parts, (meta_learner.weights > 0).tolist(), list(self.boosters)
+        )
         kept = cache.get("predicted", key)
         if kept is None:
-            consensus, added = self._level_one(fitted, inputs)
+            consensus, added = self._base_log_odds(fitted, inputs)
             kept = {"consensus": consensus, "added": added}
             cache.put("predicted", key, kept)
-        return top.probabilities(kept["consensus"], kept["added"])
+        return meta_learner.probabilities(kept["consensus"], kept["added"])
 
-    def _level_one(self, fitted: Fitted, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    def _base_log_odds(self, fitted: Fitted, inputs: ColumnBlocks) -> tuple[np.ndarray, np.ndarray]:
         """Return what consensus and boosters say of new fields, the mean over folds."""
-        top, n_folds = fitted.top, len(fitted.columns)
+        meta_learner, n_folds = fitted.meta_learner, len(fitted.columns)
         margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
         consensus = np.mean(margins, axis=0)
         added = np.zeros((len(self.boosters), *consensus.shape))
@@ -747,12 +763,12 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             for fold, columns in enumerate(fitted.columns):
                 shared = columns.shared(inputs, margins[fold].astype(np.float32))
                 for number, name in enumerate(self.boosters):
-                    for label in fitted.boosted(name, fold, top.weights[number]):
+                    for label in fitted.boosted(name, fold, meta_learner.weights[number]):
                         models = [fitted.models[name, fold, label, bag] for bag in range(self.bags)]
                         chosen = columns.chosen[label]
                         yield number, label, name, models, inputs.own(label), shared, chosen
 
-        n_tasks = n_folds * int(np.count_nonzero(top.weights))  # at most
+        n_tasks = n_folds * int(np.count_nonzero(meta_learner.weights))  # at most
         for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
             added[number, :, label] += values / n_folds
         return consensus, added
@@ -771,8 +787,10 @@ def _call(function, *arguments):
     return function(*arguments)
 
 
-def _blended(y, consensus, added, clusters, fold, learnable, calibration) -> Top:
-    return Top.blended(y, consensus, added, clusters, fold, learnable, calibration=calibration)
+def _blended(y, consensus, added, clusters, fold, learnable, calibration) -> MetaLearner:
+    return MetaLearner.blended(
+        y, consensus, added, clusters, fold, learnable, calibration=calibration
+    )
 
 
 def _apply(number, label, name, models, own, shared, chosen):
@@ -781,7 +799,7 @@ def _apply(number, label, name, models, own, shared, chosen):
     return number, label, values
 
 
-def _nested_boosted(base: Base, part: Boosted):
+def _nested_boosted(base: NestedConsensus, part: NestedBoosters):
     return lambda k: expit(base.margin[k].astype(float) + part.added[k])
 
 
@@ -805,36 +823,38 @@ def _kept_base(cache: StackCache, key: str, fitter: CrossFitter):
             if name.startswith("without_")
         }
         consensus = [Consensus(coefficients) for coefficients in kept["consensus"]]
-        return Base(fitter.nested_margin(margins), consensus), margins
-    base, margins = fitter.base()
+        return NestedConsensus(fitter.nested_margin(margins), consensus), margins
+    base, margins = fitter.fit_consensus()
     arrays = {"without_" + "_".join(map(str, held)): values for held, values in margins.items()}
     arrays["consensus"] = np.stack([fold.coefficients for fold in base.consensus])
     cache.put("base", key, arrays)
     return base, margins
 
 
-def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
+def _kept_boosted(cache: StackCache, name: str, key: str) -> NestedBoosters | None:
     kept = cache.get(name, key)
     if kept is None:
         return None
-    trials = unpacked_json(kept["trials"])
-    return Boosted(kept["added"], kept["rounds"], unpacked(kept), trials)
+    trials = json_from_array(kept["trials"])
+    return NestedBoosters(kept["added"], kept["rounds"], unpacked(kept), trials)
 
 
-def _kept_tops(cache: StackCache, key: str) -> list[Top] | None:
+def _kept_tops(cache: StackCache, key: str) -> list[MetaLearner] | None:
     kept = cache.get("tops", key)
     if kept is None:
         return None
-    records = unpacked_json(kept["calibration"])
+    records = json_from_array(kept["calibration"])
     return [
-        Top(weights, [Calibration.from_record(one) for one in record], np.zeros(len(record)))
+        MetaLearner(
+            weights, [Calibration.from_record(one) for one in record], np.zeros(len(record))
+        )
         for weights, record in zip(kept["weights"], records)
     ]
 
 
-def _packed_tops(tops: list[Top]) -> dict[str, np.ndarray]:
-    records = [[one.record() for one in top.calibration] for top in tops]
+def _packed_tops(meta_learners: list[MetaLearner]) -> dict[str, np.ndarray]:
+    records = [[one.record() for one in meta_learner.calibration] for meta_learner in meta_learners]
     return {
-        "weights": np.stack([top.weights for top in tops]),
-        "calibration": packed_json(records),
+        "weights": np.stack([meta_learner.weights for meta_learner in meta_learners]),
+        "calibration": json_to_array(records),
     }

@@ -22,8 +22,8 @@ from hpastack.calibration import log_losses
 from hpastack.parallel import Workers
 from hpastack.stack.columns import FoldColumns, Moments, Reduction, fit_columns
 from hpastack.stack.consensus import Consensus, log_odds_bound
-from hpastack.stack.fitted import Base, Boosted, PairFit
-from hpastack.stack.inputs import Inputs
+from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
+from hpastack.stack.inputs import ColumnBlocks
 
 #: With fewer positives in the other folds the number of trees is not looked for: the middle stage
 #: is taken.
@@ -38,7 +38,7 @@ class CrossFitter:
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : ColumnBlocks
     y : ndarray of {0, 1}, shape (n, n_labels)
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,)
@@ -53,7 +53,16 @@ class CrossFitter:
     """
 
     def __init__(
-        self, inputs: Inputs, y, clusters, fold, learnable, *, n_components, n_screened, workers
+        self,
+        inputs: ColumnBlocks,
+        y,
+        clusters,
+        fold,
+        learnable,
+        *,
+        n_components,
+        n_screened,
+        workers,
     ):
         self._inputs = inputs
         self._y = y
@@ -70,12 +79,12 @@ class CrossFitter:
         # By the folds left out: the same for both libraries and every trial.
         self._learned: dict[tuple[int, ...], FoldColumns] = {}
 
-    def base(self) -> tuple[Base, dict[tuple[int, ...], np.ndarray]]:
+    def fit_consensus(self) -> tuple[NestedConsensus, dict[tuple[int, ...], np.ndarray]]:
         """Fit the consensus.
 
         Returns
         -------
-        base : Base
+        base : NestedConsensus
         margins : dict of tuple to ndarray of float32, shape (n, n_labels)
             Of all rows, by the folds that were left out.
         """
@@ -84,23 +93,23 @@ class CrossFitter:
         fitted = list(self._workers.map(_fit_consensus, tasks, len(held_out), "consensus"))
         margins = dict(zip(held_out, (margin for _, margin in fitted)))
         consensus = [consensus for consensus, _ in fitted[: self._n_folds]]
-        return Base(self.nested_margin(margins), consensus), margins
+        return NestedConsensus(self.nested_margin(margins), consensus), margins
 
     def nested_margin(self, margins) -> np.ndarray:
-        """Put together the margins of each fold, as in `Base`."""
+        """Put together the margins of each fold, as in `NestedConsensus`."""
         nested = np.empty((self._n_folds, *self._y.shape), dtype=np.float32)
         for k, j in np.ndindex(self._n_folds, self._n_folds):
             rows = self._fold == j
             nested[k, rows] = margins[(k,) if j == k else (min(j, k), max(j, k))][rows]
         return nested
 
-    def columns(self, base: Base, margins) -> list[FoldColumns]:
+    def columns(self, base: NestedConsensus, margins) -> list[FoldColumns]:
         """Return the columns of the models that are fitted without each fold."""
         return [self._columns((k,), margins, base.consensus[k])[0] for k in range(self._n_folds)]
 
-    def pairs(
+    def fit_without_two_folds(
         self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds, note=""
-    ) -> PairFit:
+    ) -> LeaveTwoOut:
         """Fit boosters without pairs of folds, and choose the number of trees.
 
         Parameters
@@ -108,7 +117,7 @@ class CrossFitter:
         name : {"lightgbm", "xgboost"}
         settings : TreeSettings
         margins : dict
-            Of `base`.
+            Of `fit_consensus`.
         seeds : list of int
             One a bag; their boosters are averaged.
         min_rounds : int
@@ -118,7 +127,7 @@ class CrossFitter:
 
         Returns
         -------
-        PairFit
+        LeaveTwoOut
         """
         stages = stages_of(settings.rounds, min_rounds)
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
@@ -151,11 +160,11 @@ class CrossFitter:
                 nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
         chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
         relative = np.divide(chosen, start, out=np.ones_like(chosen), where=start > 0)
-        return PairFit(nested, np.array(stages)[best], relative)
+        return LeaveTwoOut(nested, np.array(stages)[best], relative)
 
-    def folds(
-        self, name: str, settings: list[TreeSettings], pairs: list[PairFit], margins, *, seeds
-    ) -> Boosted:
+    def fit_without_one_fold(
+        self, name: str, settings: list[TreeSettings], pairs: list[LeaveTwoOut], margins, *, seeds
+    ) -> NestedBoosters:
         """Fit boosters without each fold.
 
         Parameters
@@ -163,15 +172,15 @@ class CrossFitter:
         name : {"lightgbm", "xgboost"}
         settings : list of TreeSettings
             One a fold.
-        pairs : list of PairFit
+        pairs : list of LeaveTwoOut
             One a fold, made with its settings.
         margins : dict
-            Of `base`.
+            Of `fit_consensus`.
         seeds : list of int
 
         Returns
         -------
-        Boosted
+        NestedBoosters
         """
         added = np.stack([pairs[k].added[k] for k in range(self._n_folds)])
         rounds = np.stack([pairs[k].rounds[k] for k in range(self._n_folds)])
@@ -184,7 +193,7 @@ class CrossFitter:
                 fitted, values = next(results)
                 added[k, self._fold == k, label] = values
                 models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
-        return Boosted(added, rounds, models)
+        return NestedBoosters(added, rounds, models)
 
     def _labels(self, held_out) -> list[int]:
         """Return the labels that models without these folds are fitted for."""

@@ -22,7 +22,7 @@ from hpastack.parallel import Workers
 from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.inputs import Inputs, checked_table
+from hpastack.stack.inputs import ColumnBlocks, checked_table
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.
@@ -245,7 +245,11 @@ def _shared_names(stack: StackClassifier, table: pd.DataFrame) -> list[str]:
 
 
 def _explained(
-    stack: StackClassifier, fitted: Fitted, inputs: Inputs, names: list[str], labels: list[int]
+    stack: StackClassifier,
+    fitted: Fitted,
+    inputs: ColumnBlocks,
+    names: list[str],
+    labels: list[int],
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yield each label with its parts, for one set of folds."""
     n, n_folds = len(inputs.features), len(fitted.columns)
@@ -260,7 +264,7 @@ def _explained(
             shared = columns.shared(inputs, margins[fold].astype(np.float32))
             every = _names_with_components(names, columns)
             for number, name in enumerate(stack.boosters):
-                weights = fitted.top.weights[number] / (n_folds * stack.bags)
+                weights = fitted.meta_learner.weights[number] / (n_folds * stack.bags)
                 for label in fitted.boosted(name, fold, weights):
                     if label in labels:
                         chosen = columns.chosen[label]
@@ -272,7 +276,9 @@ def _explained(
                         seen = own + [every[k] for k in chosen]
                         yield label, name, models, x, weights[label], seen
 
-    n_tasks = n_folds * sum(int(np.count_nonzero(fitted.top.weights[:, k])) for k in labels)
+    n_tasks = n_folds * sum(
+        int(np.count_nonzero(fitted.meta_learner.weights[:, k])) for k in labels
+    )
     for label, seen, values in Workers(stack.n_jobs).map(
         _contributions, tasks(), n_tasks, "explain"
     ):

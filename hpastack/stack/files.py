@@ -26,7 +26,7 @@ from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.columns import FoldColumns, Reduction
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.meta_learner import Top
+from hpastack.stack.meta_learner import MetaLearner
 from hpastack.store import StoreHeader, open_store, write_store
 
 FORMAT = "hpastack-stack"
@@ -219,11 +219,11 @@ def _check_shapes(path: Path, stack: StackClassifier) -> None:
     """Refuse a stack whose parts are not of its labels, libraries and folds."""
     n_labels, n_libraries = len(stack.labels_), len(stack.boosters)
     for number, fitted in enumerate(stack.fitted_):
-        top, n_folds = fitted.top, len(fitted.columns)
+        meta_learner, n_folds = fitted.meta_learner, len(fitted.columns)
         shapes = {
-            "weights": (top.weights.shape, (n_libraries, n_labels)),
-            "calibration": (len(top.calibration), n_labels),
-            "thresholds": (top.thresholds.shape, (n_labels,)),
+            "weights": (meta_learner.weights.shape, (n_libraries, n_labels)),
+            "calibration": (len(meta_learner.calibration), n_labels),
+            "thresholds": (meta_learner.thresholds.shape, (n_labels,)),
         }
         for fold, columns in enumerate(fitted.columns):
             shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
@@ -309,9 +309,9 @@ def _set_record(fitted: Fitted) -> dict:
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
         "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
-        "weights": fitted.top.weights.tolist(),
-        "calibration": [calibration.record() for calibration in fitted.top.calibration],
-        "thresholds": fitted.top.thresholds.tolist(),
+        "weights": fitted.meta_learner.weights.tolist(),
+        "calibration": [calibration.record() for calibration in fitted.meta_learner.calibration],
+        "thresholds": fitted.meta_learner.thresholds.tolist(),
     }
 
 
@@ -331,12 +331,12 @@ def _fitted(record: dict, models: dict, stack: StackClassifier, arrays, number: 
         )
         for fold, (coefficients, chosen) in enumerate(zip(record["consensus"], record["chosen"]))
     ]
-    top = Top(
+    meta_learner = MetaLearner(
         np.array(record["weights"]).reshape(len(stack.boosters), len(stack.labels_)),
         [Calibration.from_record(of_label) for of_label in record["calibration"]],
         np.array(record["thresholds"]),
     )
-    return Fitted(columns, models, top)
+    return Fitted(columns, models, meta_learner)
 
 
 def _write_reductions(path: Path, fitted: list[Fitted]) -> None:

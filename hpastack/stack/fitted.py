@@ -8,7 +8,7 @@ import numpy as np
 
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.consensus import Consensus
-from hpastack.stack.meta_learner import Top
+from hpastack.stack.meta_learner import MetaLearner
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Fitted:
         One a fold.
     models : dict of (library, fold, label, bag) to bytes
         Boosters in their libraries' own formats.
-    top : Top
+    meta_learner : MetaLearner
         Fitted on all out-of-fold rows.
     """
 
     columns: list[FoldColumns]
     models: dict[tuple[str, int, int, int], bytes]
-    top: Top
+    meta_learner: MetaLearner
 
     def boosted(self, name: str, fold: int, weights) -> list[int]:
         """Return the labels with some weight that a library has boosters for without a fold."""
@@ -36,13 +36,13 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _CrossFitted:
+class CrossFitted:
     """What one set of folds says of the training fields."""
 
     fold: np.ndarray  # (n,)
-    base: Base
-    boosted: list[Boosted]  # one a library
-    tops: list[Top]  # for each fold, of the others
+    base: NestedConsensus
+    boosted: list[NestedBoosters]  # one a library
+    meta_learners: list[MetaLearner]  # for each fold, of the others
     fitted: Fitted
 
     def nested(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -57,7 +57,7 @@ class _CrossFitted:
 
 
 @dataclass(frozen=True)
-class Base:
+class NestedConsensus:
     """Where boosters start: the consensus out of fold.
 
     Parameters
@@ -73,7 +73,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Boosted:
+class NestedBoosters:
     """What one library adds to the consensus out of fold.
 
     Parameters
@@ -95,13 +95,13 @@ class Boosted:
 
 
 @dataclass(frozen=True)
-class PairFit:
+class LeaveTwoOut:
     """What boosters without pairs of folds say.
 
     Parameters
     ----------
     added : ndarray of float32, shape (n_folds, n, n_labels)
-        As `Boosted`, but 0 where row i is of fold k.
+        As `NestedBoosters`, but 0 where row i is of fold k.
     rounds : ndarray of int, shape (n_folds, n_labels)
         Chosen on the rows that are not of the fold.
     loss : ndarray of float, shape (n_folds, n_labels)

@@ -59,7 +59,7 @@ def sorted_columns(
     logits: Sequence[str],
     scores: Sequence[str],
     embeddings: Sequence[str],
-) -> Inputs:
+) -> ColumnBlocks:
     """Sort the columns of X into what they are.
 
     Parameters
@@ -71,7 +71,7 @@ def sorted_columns(
 
     Returns
     -------
-    Inputs
+    ColumnBlocks
 
     Raises
     ------
@@ -108,7 +108,7 @@ def sorted_columns(
         reduced[name] = _numbers(X[columns], allow_nan=False)
         taken += columns
     features = _numbers(X.drop(columns=taken), allow_nan=True)
-    return Inputs(stated, scored, features, reduced)
+    return ColumnBlocks(stated, scored, features, reduced)
 
 
 def indicator(y, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
@@ -276,7 +276,7 @@ def _by_id(table: Any, image_ids: pd.Index, what: str):
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ColumnBlocks:
     """The columns of X, sorted into what they are.
 
     Parameters
@@ -301,9 +301,9 @@ class Inputs:
         parts = [self.logits[:, :, label].T, self.scores[:, :, label].T]
         return np.concatenate(parts, axis=1)
 
-    def take(self, rows) -> Inputs:
+    def take(self, rows) -> ColumnBlocks:
         """Return some of the fields."""
-        return Inputs(
+        return ColumnBlocks(
             self.logits[:, rows],
             self.scores[:, rows],
             self.features[rows],

@@ -1,4 +1,4 @@
-"""The top of the stack: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
+"""The meta-learner: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from scipy.special import expit
 
 from hpastack.calibration import Calibration, best_thresholds, fit_calibration
-from hpastack.stack.blending import blend, blend_weights, helps
+from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 
 
 @dataclass(frozen=True)
-class Top:
+class MetaLearner:
     """What turns log-odds of consensus and boosters into probabilities and labels.
 
     Parameters
@@ -29,7 +29,9 @@ class Top:
     thresholds: np.ndarray
 
     @classmethod
-    def blended(cls, y, consensus, added, clusters, fold, learnable, *, calibration: str) -> Top:
+    def blended(
+        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str
+    ) -> MetaLearner:
         """Fit blend and calibration; the thresholds are still 0.
 
         Parameters
@@ -49,7 +51,7 @@ class Top:
 
         Returns
         -------
-        Top
+        MetaLearner
         """
         weights = blend_weights(y, consensus, added, clusters, fold, learnable)
         logits = blend(consensus, added, weights)
@@ -59,7 +61,7 @@ class Top:
         ]
         return cls(weights, fitted, np.zeros(y.shape[1]))
 
-    def thresholded(self, y, consensus, added, policy: str) -> Top:
+    def thresholded(self, y, consensus, added, policy: str) -> MetaLearner:
         """Choose the thresholds.
 
         Parameters
@@ -71,14 +73,14 @@ class Top:
 
         Returns
         -------
-        Top
+        MetaLearner
         """
         thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
         return replace(self, thresholds=thresholds)
 
     @classmethod
-    def empty(cls) -> Top:
-        """Return a top of no labels, to stand where one is yet to be fitted."""
+    def empty(cls) -> MetaLearner:
+        """Return one of no labels, for where one is yet to be fitted."""
         return cls(np.empty((0, 0)), [], np.empty(0))
 
     def probabilities(self, consensus, added) -> np.ndarray:
@@ -114,4 +116,4 @@ def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
         rest = fold != k
         one = fit_calibration(logits[rest], y[rest], clusters[rest], method=method)
         calibrated[~rest] = one(logits[~rest])
-    return whole if helps(y, logits, calibrated, clusters) else Calibration("none")
+    return whole if improves_log_loss(y, logits, calibrated, clusters) else Calibration("none")

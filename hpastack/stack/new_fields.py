@@ -14,11 +14,11 @@ from hpastack.calibration import MIN_POSITIVES, read_prevalences, saerens_priors
 from hpastack.errors import InputError, shorten
 from hpastack.labels import Vocabulary
 from hpastack.stack.classifier import StackClassifier
-from hpastack.stack.stores import StackInputs
+from hpastack.stack.stores import GatheredStores
 
 
 def predict_fields(
-    stack: StackClassifier, inputs: StackInputs, image_ids: Sequence[str]
+    stack: StackClassifier, inputs: GatheredStores, image_ids: Sequence[str]
 ) -> pd.DataFrame:
     """Return calibrated probabilities of new fields.
 
@@ -29,7 +29,7 @@ def predict_fields(
     ----------
     stack : StackClassifier
         Fitted.
-    inputs : StackInputs
+    inputs : GatheredStores
     image_ids : sequence of str
         Fields of its table.
 
@@ -54,12 +54,12 @@ def predict_fields(
     return probabilities.loc[rows]
 
 
-def notes_on_means(inputs: StackInputs) -> list[str]:
+def notes_on_means(inputs: GatheredStores) -> list[str]:
     """Say which CNNs keep only the mean of their fold models for test fields.
 
     Parameters
     ----------
-    inputs : StackInputs
+    inputs : GatheredStores
 
     Returns
     -------
@@ -79,7 +79,7 @@ def notes_on_means(inputs: StackInputs) -> list[str]:
     ]
 
 
-def prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
+def read_prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
     """Read how the prevalences of new fields are to be found.
 
     Parameters
@@ -119,7 +119,7 @@ def shifted_probabilities(
     probabilities : DataFrame, shape (n, n_labels)
         Calibrated, of all new fields.
     how : str or ndarray of float, shape (n_labels,)
-        Of `prior_shift`. With ``em`` the prevalences are estimated from the
+        Of `read_prior_shift`. With ``em`` the prevalences are estimated from the
         probabilities themselves.
 
     Returns

@@ -25,7 +25,7 @@ class MemberValues(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StackInputs:
+class GatheredStores:
     """The columns of a stack, and where they come from.
 
     Where stores keep what each model (member) predicts for test fields,
@@ -111,7 +111,7 @@ def gather_stores(
     made_from: str | None = None,
     plan: FoldPlan | None = None,
     accept: Sequence[str] = (),
-) -> StackInputs:
+) -> GatheredStores:
     """Read stores side by side, rows by id.
 
     Parameters
@@ -134,7 +134,7 @@ def gather_stores(
 
     Returns
     -------
-    StackInputs
+    GatheredStores
 
     Raises
     ------
@@ -150,7 +150,7 @@ def gather_stores(
     if strange:
         raise InputError(f"accept_fold_plans names {shorten(strange)}, which is not used")
     frames: list[pd.DataFrame] = []
-    inputs = StackInputs(pd.DataFrame(), [], [], {})
+    inputs = GatheredStores(pd.DataFrame(), [], [], {})
     for path, name in zip(paths, names):
         with open_store(path) as store:
             if plan is not None:
@@ -202,7 +202,7 @@ def gather_label_free(
     vocabulary: Vocabulary,
     *,
     made_from: str,
-) -> StackInputs:
+) -> GatheredStores:
     """Read stores to compare fields by, which must treat train and test alike.
 
     Parameters
@@ -212,7 +212,7 @@ def gather_label_free(
 
     Returns
     -------
-    StackInputs
+    GatheredStores
 
     Raises
     ------

@@ -17,7 +17,7 @@ import numpy as np
 
 from hpastack.boosting import TreeSettings
 from hpastack.errors import InputError
-from hpastack.stack.fitted import PairFit
+from hpastack.stack.fitted import LeaveTwoOut
 
 #: What is varied: lowest and highest value, and whether on a logarithmic scale.
 SPACE: dict[str, tuple[float, float, bool]] = {
@@ -39,7 +39,7 @@ class Tuned:
     ----------
     settings : list of TreeSettings
         One a fold.
-    pairs : list of PairFit
+    pairs : list of LeaveTwoOut
         One a fold, fitted with its settings.
     trials : list of dict
         One a candidate: its settings, ``loss`` (mean over folds and labels, as
@@ -48,7 +48,7 @@ class Tuned:
     """
 
     settings: list[TreeSettings]
-    pairs: list[PairFit]
+    pairs: list[LeaveTwoOut]
     trials: list[dict]
 
 
@@ -106,7 +106,9 @@ def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
 
 
 def tuned(
-    tried: list[TreeSettings], fit: Callable[[TreeSettings, str], PairFit], learnable: np.ndarray
+    tried: list[TreeSettings],
+    fit: Callable[[TreeSettings, str], LeaveTwoOut],
+    learnable: np.ndarray,
 ) -> Tuned:
     """Try settings, and choose for each fold by the others.
 
@@ -125,7 +127,7 @@ def tuned(
     Tuned
         Of equal losses the candidate tried first.
     """
-    best: list[tuple[float, int, PairFit]] = []
+    best: list[tuple[float, int, LeaveTwoOut]] = []
     losses = []
     for number, settings in enumerate(tried):
         pairs = fit(settings, f", trial {number + 1} of {len(tried)}" if len(tried) > 1 else "")

@@ -28,11 +28,11 @@ def small(cache, **options):
 def fits(monkeypatch):
     """Count what is fitted: the consensus, and boosters by library."""
     counted = []
-    for name in ("base", "pairs", "folds"):
+    for name in ("fit_consensus", "fit_without_two_folds", "fit_without_one_fold"):
         plain = getattr(CrossFitter, name)
 
         def spy(self, *arguments, _name=name, _plain=plain, **options):
-            counted.append((_name, *arguments[:1]) if _name != "base" else (_name,))
+            counted.append((_name, *arguments[:1]) if _name != "fit_consensus" else (_name,))
             return _plain(self, *arguments, **options)
 
         monkeypatch.setattr(CrossFitter, name, spy)
@@ -50,9 +50,12 @@ def same(one, other, X):
 
 
 ALL = [
-    ("base",), ("pairs", "lightgbm"), ("folds", "lightgbm"), ("pairs", "xgboost"),
-    ("folds", "xgboost"),
-]  # fmt: skip
+    ("fit_consensus",),
+    ("fit_without_two_folds", "lightgbm"),
+    ("fit_without_one_fold", "lightgbm"),
+    ("fit_without_two_folds", "xgboost"),
+    ("fit_without_one_fold", "xgboost"),
+]
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_sets_of_folds_are_averaged():
         alone.fitted_ = [one]
         singles.append(alone.predict_proba(X))
     np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
-    assert len({one.top.thresholds[0] for one in stack.fitted_}) == 3
+    assert len({one.meta_learner.thresholds[0] for one in stack.fitted_}) == 3
 
 
 def test_labels_that_all_or_no_fields_carry():

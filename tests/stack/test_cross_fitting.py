@@ -12,7 +12,7 @@ from hpastack.boosting import TreeSettings
 from hpastack.parallel import Workers
 from hpastack.stack import StackClassifier
 from hpastack.stack.cross_fitting import CrossFitter, stages_of
-from hpastack.stack.inputs import Inputs
+from hpastack.stack.inputs import ColumnBlocks
 
 N, LABELS, FOLDS = 320, 3, 4
 SETTINGS = TreeSettings(rounds=12, min_leaf=5, l2=1.0)
@@ -28,7 +28,7 @@ def draw(seed=0):
     features[::17, 1] = np.nan
     embedding = rng.normal(size=(N, 6)).astype(np.float32)
     embedding[:, 2] += 2 * y[:, 0]
-    return Inputs(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
+    return ColumnBlocks(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
 
 
 def fitter(inputs, y, fold, n_screened=None):
@@ -46,9 +46,11 @@ def fitter(inputs, y, fold, n_screened=None):
 
 def fitted(inputs, y, fold, name, n_screened=None):
     one = fitter(inputs, y, fold, n_screened)
-    base, margins = one.base()
-    pairs = one.pairs(name, SETTINGS, margins, seeds=[0], min_rounds=4)
-    boosted = one.folds(name, [SETTINGS] * FOLDS, [pairs] * FOLDS, margins, seeds=[0])
+    base, margins = one.fit_consensus()
+    pairs = one.fit_without_two_folds(name, SETTINGS, margins, seeds=[0], min_rounds=4)
+    boosted = one.fit_without_one_fold(
+        name, [SETTINGS] * FOLDS, [pairs] * FOLDS, margins, seeds=[0]
+    )
     return base, boosted, pairs
 
 
@@ -69,7 +71,7 @@ def test_it_is_what_its_description_says(name):
 @pytest.mark.parametrize("k", range(FOLDS))
 def test_nothing_for_a_fold_has_seen_its_labels(name, k):
     inputs, embedding, y, fold = draw()
-    inputs = Inputs(inputs.logits, inputs.scores, inputs.features, {"e": embedding})
+    inputs = ColumnBlocks(inputs.logits, inputs.scores, inputs.features, {"e": embedding})
     base, boosted, pairs = fitted(inputs, y, fold, name, n_screened=4)
     changed = y.copy()
     changed[fold == k] = 1 - changed[fold == k]
@@ -135,7 +137,7 @@ def test_a_label_is_learned_or_not_whatever_the_labels_of_the_fold():
 
 def test_every_row_has_a_model_that_saw_neither_it_nor_the_fold():
     inputs, _, y, fold = draw()
-    base, margins = fitter(inputs, y, fold).base()
+    base, margins = fitter(inputs, y, fold).fit_consensus()
     assert set(margins) == {*((k,) for k in range(FOLDS)), *combinations(range(FOLDS), 2)}
     for k in range(FOLDS):
         for j in range(FOLDS):
