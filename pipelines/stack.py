@@ -25,7 +25,6 @@ from hpastack.stack import (
     notes_on_means,
     predict_fields,
     read_prior_shift,
-    save_stack,
     shifted_probabilities,
     write_explanations,
 )
@@ -118,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
             "vocabulary": list(vocabulary),
         }
         folder = workspace.models / name
-        save_stack(stack, folder, record=record, overwrite=args.overwrite)
+        stack.save(folder, record=record, overwrite=args.overwrite)
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")

@@ -1,8 +1,8 @@
 """The stack: CNN predictions and features -> calibrated labels."""
 
-from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.classifier import StackClassifier, load_stack
 from hpastack.stack.explaining import column_importance, field_reasons, write_explanations
-from hpastack.stack.files import check_replaceable, load_stack, read_manifest, save_stack
+from hpastack.stack.files import check_replaceable, read_manifest
 from hpastack.stack.new_fields import (
     notes_on_means,
     predict_fields,
@@ -29,7 +29,6 @@ __all__ = [
     "predict_fields",
     "read_manifest",
     "read_prior_shift",
-    "save_stack",
     "shifted_probabilities",
     "write_explanations",
 ]

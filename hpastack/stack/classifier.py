@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
@@ -47,6 +48,8 @@ from hpastack.stack.cache import (
 )
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.cross_fitting import CrossFitter
+from hpastack.stack.explaining import explain
+from hpastack.stack.files import SavedStack, read_stack, save_stack
 from hpastack.stack.fitted import CrossFitted, Fitted, LeaveTwoOut, NestedBoosters, NestedConsensus
 from hpastack.stack.inputs import (
     ColumnBlocks,
@@ -56,7 +59,7 @@ from hpastack.stack.inputs import (
     indicator,
     sorted_columns,
 )
-from hpastack.stack.meta_learner import MetaLearner
+from hpastack.stack.meta_learner import MetaLearner, mean_thresholds
 from hpastack.stack.scoring import (
     OutOfFold,
     label_table,
@@ -70,8 +73,6 @@ from hpastack.stack.tuning import candidates, tuned
 
 #: Draws behind the intervals of thresholds.
 _THRESHOLD_DRAWS = 50
-
-_EDGE = 1e-9
 
 
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
@@ -391,8 +392,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
         ranks the columns of what it returns.
         """
-        from hpastack.stack.explaining import explain
-
         return explain(self, X, labels)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -411,11 +410,24 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         indicated, _ = indicator(y, checked_table(X).index)
         return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
 
-    def save(self, path, *, record: dict | None = None, overwrite: bool = False):
+    def save(self, path: Any, *, record: dict | None = None, overwrite: bool = False) -> Path:
         """Keep the fitted stack in a folder; see `hpastack.stack.files.save_stack`."""
-        from hpastack.stack.files import save_stack
+        check_is_fitted(self, "fitted_")
+        return save_stack(SavedStack.of(self), path, record=record, overwrite=overwrite)
 
-        return save_stack(self, path, record=record, overwrite=overwrite)
+    @classmethod
+    def load(cls, path: Any) -> StackClassifier:
+        """Open a stack that `save` kept; see `hpastack.load_stack`."""
+        saved = read_stack(path)
+        unknown = sorted(set(saved.parameters) - set(cls._get_param_names()))
+        if unknown:
+            raise InputError(f"{path}: a stack has no parameter {shorten(unknown)}")
+        stack = cls(**saved.parameters)
+        for name, value in saved.learned.items():
+            setattr(stack, name, value)
+        stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
+        stack.set_fitted(saved.fitted)
+        return stack
 
     @property
     def tree_settings(self) -> TreeSettings:
@@ -445,7 +457,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             One a set of folds.
         """
         self.fitted_ = fitted
-        self.thresholds_ = _mean_thresholds([one.meta_learner.thresholds for one in fitted])
+        self.thresholds_ = mean_thresholds([one.meta_learner.thresholds for one in fitted])
         self.weights_ = np.mean([one.meta_learner.weights.sum(axis=0) for one in fitted], axis=0)
 
     def boosted_labels(self) -> list[int]:
@@ -711,7 +723,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             probabilities.append(found)
             thresholds.append(cut)
         mean = np.mean(probabilities, axis=0)
-        labels = apply_thresholds(mean, _mean_thresholds(thresholds), min_labels=self.min_labels)
+        labels = apply_thresholds(mean, mean_thresholds(thresholds), min_labels=self.min_labels)
         return OutOfFold(mean, labels)
 
     def _probabilities(self, X: Any) -> np.ndarray:
@@ -783,6 +795,28 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
+def load_stack(path: Any) -> StackClassifier:
+    """Open a stack that `StackClassifier.save` kept.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+
+    Returns
+    -------
+    StackClassifier
+        Fitted; predicts as the one that was saved.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, is of a newer format, a file is
+        missing or was changed, or what it says does not fit together.
+    """
+    return StackClassifier.load(path)
+
+
 def _call(function, *arguments):
     return function(*arguments)
 
@@ -801,12 +835,6 @@ def _apply(number, label, name, models, own, shared, chosen):
 
 def _nested_boosted(base: NestedConsensus, part: NestedBoosters):
     return lambda k: expit(base.margin[k].astype(float) + part.added[k])
-
-
-def _mean_thresholds(thresholds: list[np.ndarray]) -> np.ndarray:
-    if len(thresholds) == 1:
-        return thresholds[0]
-    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
 def _are_tables(X) -> bool:

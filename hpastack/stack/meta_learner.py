@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from hpastack.calibration import Calibration, best_thresholds, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
+
+# Thresholds are averaged as log-odds, which 0 and 1 have none of.
+_EDGE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,23 @@ class MetaLearner:
     def calibrated(self, logits) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
         return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
+
+
+def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the thresholds of several sets of folds, averaged as log-odds.
+
+    Parameters
+    ----------
+    thresholds : sequence of ndarray of float
+        Of one shape.
+
+    Returns
+    -------
+    ndarray of float
+    """
+    if len(thresholds) == 1:
+        return thresholds[0]
+    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
 def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
