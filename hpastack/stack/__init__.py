@@ -9,7 +9,7 @@ from hpastack.stack.new_fields import (
     read_prior_shift,
     shifted_probabilities,
 )
-from hpastack.stack.scoring import SCORES
+from hpastack.stack.score_tables import SCORES
 from hpastack.stack.settings import StackRecipe, StackSettings
 from hpastack.stack.stores import GatheredStores, gather_label_free, gather_stores
 

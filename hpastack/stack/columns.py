@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.consensus import Consensus
-from hpastack.stack.inputs import ColumnBlocks
 
 #: Bins that a column is cut into when columns are screened; one more holds NaN.
 _SCREENING_BINS = 8
@@ -107,7 +107,11 @@ class FoldColumns:
 
     def arrays(self) -> list[np.ndarray]:
         """Return all that it holds, to tell it from others."""
-        reduced = [part for one in self.reductions.values() for part in (one.mean, one.components)]
+        reduced = [
+            part
+            for reduction in self.reductions.values()
+            for part in (reduction.mean, reduction.components)
+        ]
         return [self.consensus.coefficients, *self.chosen, *reduced]
 
     def shared(self, inputs: ColumnBlocks, margin) -> np.ndarray:

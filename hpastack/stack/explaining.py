@@ -19,9 +19,10 @@ from hpastack.boosting import library
 from hpastack.errors import InputError, shorten
 from hpastack.files import published
 from hpastack.parallel import Workers
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.inputs import ColumnBlocks, checked_table
+from hpastack.stack.inputs import checked_table
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.

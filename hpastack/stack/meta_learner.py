@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from hpastack.calibration import Calibration, best_thresholds, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
+from hpastack.stack.cache import json_from_array, json_to_array
 
 # Thresholds are averaged as log-odds, which 0 and 1 have none of.
 _EDGE = 1e-9
@@ -82,11 +83,6 @@ class MetaLearner:
         thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
         return replace(self, thresholds=thresholds)
 
-    @classmethod
-    def empty(cls) -> MetaLearner:
-        """Return one of no labels, for where one is yet to be fitted."""
-        return cls(np.empty((0, 0)), [], np.empty(0))
-
     def probabilities(self, consensus, added) -> np.ndarray:
         """Return calibrated probabilities.
 
@@ -103,7 +99,47 @@ class MetaLearner:
 
     def calibrated(self, logits) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
-        return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
+        return np.column_stack(
+            [calibration(logits[:, k]) for k, calibration in enumerate(self.calibration)]
+        )
+
+
+@dataclass(frozen=True)
+class MetaLearners:
+    """The meta-learners of one set of folds.
+
+    Parameters
+    ----------
+    nested : list of MetaLearner
+        One per fold, fitted on the other folds.
+    whole : MetaLearner
+        Fitted on all rows.
+    """
+
+    nested: list[MetaLearner]
+    whole: MetaLearner
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return weights and calibration; thresholds are chosen anew for every policy."""
+        every = [*self.nested, self.whole]
+        records = [[calibration.record() for calibration in of.calibration] for of in every]
+        return {
+            "weights": np.stack([of.weights for of in every]),
+            "calibration": json_to_array(records),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> MetaLearners:
+        """Return what `to_arrays` gave the arrays of; all thresholds are 0."""
+        *nested, whole = (
+            MetaLearner(
+                weights,
+                [Calibration.from_record(of_label) for of_label in records],
+                np.zeros(len(records)),
+            )
+            for weights, records in zip(arrays["weights"], json_from_array(arrays["calibration"]))
+        )
+        return cls(nested, whole)
 
 
 def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
@@ -134,7 +170,7 @@ def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
         return whole
     calibrated = np.empty(len(y))
     for k in np.unique(fold):
-        rest = fold != k
-        one = fit_calibration(logits[rest], y[rest], clusters[rest], method=method)
-        calibrated[~rest] = one(logits[~rest])
+        others = fold != k
+        nested = fit_calibration(logits[others], y[others], clusters[others], method=method)
+        calibrated[~others] = nested(logits[~others])
     return whole if improves_log_loss(y, logits, calibrated, clusters) else Calibration("none")

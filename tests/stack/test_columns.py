@@ -5,8 +5,8 @@ import pytest
 from reference.column_gains import column_gain
 from sklearn.decomposition import PCA
 
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import Moments, column_gains, fit_columns
-from hpastack.stack.inputs import ColumnBlocks
 
 pytestmark = pytest.mark.core
 
