@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,6 +20,7 @@ from hpastack.stack import (
     StackClassifier,
     StackRecipe,
     check_replaceable,
+    choose_stores,
     gather_stores,
     notes_on_means,
     predict_fields,
@@ -28,7 +28,6 @@ from hpastack.stack import (
     shifted_probabilities,
     write_explanations,
 )
-from hpastack.store import PREDICTIONS, open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
         inputs = gather_stores(
-            _chosen_stores(settings, workspace),
+            choose_stores(workspace.features, cnns=settings.cnns, features=settings.features),
             [*train.index, *test.index],
             vocabulary,
             made_from=catalogue_digest(catalogue),
@@ -150,25 +149,6 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
             refuse_existing(submission, args.overwrite)
         recipes[recipe.name] = recipe.settings
     return recipes
-
-
-def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:
-    predictions: list[Path] = []
-    others: list[Path] = []
-    for path in workspace.stores():
-        with open_store(path) as store:
-            (predictions if store.content in PREDICTIONS else others).append(path)
-    chosen = []
-    for wanted, found in ((settings.cnns, predictions), (settings.features, others)):
-        if wanted == "auto":
-            chosen += found
-        else:
-            chosen += [workspace.store(name) for name in wanted]
-    if not chosen:
-        raise InputError(
-            f"no stores in {workspace.features}; make some with extract, finetune or ingest"
-        )
-    return chosen
 
 
 def _fit(

@@ -11,7 +11,12 @@ from hpastack.stack.new_fields import (
 )
 from hpastack.stack.score_tables import SCORES
 from hpastack.stack.settings import StackRecipe, StackSettings
-from hpastack.stack.stores import GatheredStores, gather_label_free, gather_stores
+from hpastack.stack.stores import (
+    GatheredStores,
+    choose_stores,
+    gather_label_free,
+    gather_stores,
+)
 
 __all__ = [
     "SCORES",
@@ -20,6 +25,7 @@ __all__ = [
     "StackRecipe",
     "StackSettings",
     "check_replaceable",
+    "choose_stores",
     "column_importance",
     "field_reasons",
     "gather_label_free",

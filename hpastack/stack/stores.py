@@ -1,11 +1,12 @@
-"""Gather stores for a stack, refusing those that have seen the labels they would be tested on."""
+"""Choose and gather stores for a stack; none may have seen the labels it is tested on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan, audit_folds, fold_digest
 from hpastack.labels import Vocabulary
-from hpastack.store import Store, open_store
+from hpastack.store import PREDICTIONS, Store, open_store
 
 
 class MemberValues(NamedTuple):
@@ -101,6 +102,49 @@ class GatheredStores:
             values[places] = of_store.values[member % len(of_store.values)]
             table[of_store.columns] = values
         return table
+
+
+def choose_stores(
+    folder: str | PathLike,
+    *,
+    cnns: Sequence[str] | Literal["auto"] = "auto",
+    features: Sequence[str] | Literal["auto"] = "auto",
+) -> list[Path]:
+    """Return the stores of a folder that a stack is made from.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``NAME.h5`` for each store.
+    cnns : sequence of str or "auto", default="auto"
+        Names of the stores of predictions; every one of the folder.
+    features : sequence of str or "auto", default="auto"
+        Names of the other stores; every one of the folder.
+
+    Returns
+    -------
+    list of Path
+        Predictions first. Stores that are named need not exist.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a file of the folder is not a store.
+    """
+    predictions: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(Path(folder).glob("*.h5")):
+        with open_store(path) as store:
+            (predictions if store.content in PREDICTIONS else others).append(path)
+    chosen: list[Path] = []
+    for names, of_folder in ((cnns, predictions), (features, others)):
+        if names == "auto":
+            chosen += of_folder
+        else:
+            chosen += [Path(folder) / f"{name}.h5" for name in names]
+    if not chosen:
+        raise InputError(f"no stores in {folder}; make some with extract, finetune or ingest")
+    return chosen
 
 
 def gather_stores(
