@@ -76,30 +76,33 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
     """Fit the consensus and both libraries without each fold; return log-odds of their mean."""
     from hpastack.boosting import TreeSettings
     from hpastack.parallel import Workers
+    from hpastack.stack.column_blocks import sorted_columns
     from hpastack.stack.cross_fitting import CrossFitter
-    from hpastack.stack.fitted import PairFit
-    from hpastack.stack.inputs import sorted_columns
+    from hpastack.stack.fitted import LeaveTwoOut
+    from hpastack.stack.settings import StackSettings
 
     y = real.y.to_numpy()
-    inputs = sorted_columns(real.X, N_LABELS, cnns=real.cnns, logits=(), scores=(), embeddings=())
+    inputs = sorted_columns(real.X, N_LABELS, StackSettings(cnns=real.cnns))
     clusters = np.unique(real.clusters, return_inverse=True)[1]
     learnable = np.stack([y[fold != k].sum(axis=0) >= 5 for k in range(N_FOLDS)])
     fitter = CrossFitter(
         inputs, y, clusters, fold, learnable,
         n_components=1, n_screened=None, workers=Workers(WORKERS),
     )  # fmt: skip
-    base, margins = fitter.base()
+    consensus = fitter.fit_consensus()
     settings = [TreeSettings(rounds=N_TREES)] * N_FOLDS
     # The number of trees is given, so nothing has to be chosen without pairs of folds.
-    given = PairFit(
+    nothing_to_choose = LeaveTwoOut(
         np.zeros((N_FOLDS, *y.shape), dtype=np.float32),
         np.full((N_FOLDS, N_LABELS), N_TREES),
         np.ones((N_FOLDS, N_LABELS)),
     )
     rows = np.arange(len(y))
-    logits = base.margin[fold, rows].astype(float)
+    logits = consensus.nested_margin(fold)[fold, rows].astype(float)
     for name in ("lightgbm", "xgboost"):
-        part = fitter.folds(name, settings, [given] * N_FOLDS, margins, seeds=[0])
+        part = fitter.fit_without_one_fold(
+            name, settings, [nothing_to_choose] * N_FOLDS, consensus.margins, seeds=[0]
+        )
         logits += part.added[fold, rows] / 2
     return logits
 

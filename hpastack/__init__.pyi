@@ -219,14 +219,14 @@ from .similarity.neighbours import (
 from .stack.classifier import (
     StackClassifier as StackClassifier,
 )
+from .stack.classifier import (
+    load_stack as load_stack,
+)
 from .stack.explaining import (
     column_importance as column_importance,
 )
 from .stack.explaining import (
     field_reasons as field_reasons,
-)
-from .stack.files import (
-    load_stack as load_stack,
 )
 from .store.exporting import (
     export_store as export_store,

@@ -14,8 +14,8 @@ from hpastack.stack import (
     load_stack,
     notes_on_means,
     predict_fields,
-    prior_shift,
     read_manifest,
+    read_prior_shift,
     shifted_probabilities,
 )
 from hpastack.workspace import Workspace
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"the catalogue has no {args.split} fields")
     vocabulary = Vocabulary(record["vocabulary"])
     how = args.prior_shift or record.get("recipe", {}).get("prior_shift", "none")
-    shift = prior_shift(how, vocabulary, workspace.root)
+    shift = read_prior_shift(how, vocabulary, workspace.root)
     stack = load_stack(model)
     inputs = gather_stores(
         [workspace.store(store) for store in record["stores"]],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,19 +16,18 @@ from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
 from hpastack.stack import (
+    GatheredStores,
     StackClassifier,
-    StackInputs,
     StackRecipe,
     check_replaceable,
+    choose_stores,
     gather_stores,
     notes_on_means,
     predict_fields,
-    prior_shift,
-    save_stack,
+    read_prior_shift,
     shifted_probabilities,
     write_explanations,
 )
-from hpastack.store import PREDICTIONS, open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -85,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         place = workspace.require(workspace.leaks, "python -m pipelines.cluster")
         twins = read_leaks(place, catalogue)
     shifts = {
-        name: prior_shift(settings.prior_shift, vocabulary, workspace.root)
+        name: read_prior_shift(settings.prior_shift, vocabulary, workspace.root)
         for name, settings in recipes.items()
     }
     for name, settings in recipes.items():
@@ -93,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
         inputs = gather_stores(
-            _chosen_stores(settings, workspace),
+            choose_stores(workspace.features, cnns=settings.cnns, features=settings.features),
             [*train.index, *test.index],
             vocabulary,
             made_from=catalogue_digest(catalogue),
@@ -118,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
             "vocabulary": list(vocabulary),
         }
         folder = workspace.models / name
-        save_stack(stack, folder, record=record, overwrite=args.overwrite)
+        stack.save(folder, record=record, overwrite=args.overwrite)
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")
@@ -153,28 +151,9 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
     return recipes
 
 
-def _chosen_stores(settings: StackRecipe, workspace: Workspace) -> list[Path]:
-    predictions: list[Path] = []
-    others: list[Path] = []
-    for path in workspace.stores():
-        with open_store(path) as store:
-            (predictions if store.content in PREDICTIONS else others).append(path)
-    chosen = []
-    for wanted, found in ((settings.cnns, predictions), (settings.features, others)):
-        if wanted == "auto":
-            chosen += found
-        else:
-            chosen += [workspace.store(name) for name in wanted]
-    if not chosen:
-        raise InputError(
-            f"no stores in {workspace.features}; make some with extract, finetune or ingest"
-        )
-    return chosen
-
-
 def _fit(
     settings: StackRecipe,
-    inputs: StackInputs,
+    inputs: GatheredStores,
     train: pd.DataFrame,
     plan: FoldPlan,
     vocabulary: Vocabulary,
@@ -199,7 +178,7 @@ def _fit(
 
 
 def _apply_leaks(
-    labels: pd.DataFrame, twins: pd.DataFrame, vocabulary: Vocabulary, inputs: StackInputs
+    labels: pd.DataFrame, twins: pd.DataFrame, vocabulary: Vocabulary, inputs: GatheredStores
 ) -> pd.DataFrame:
     """Give leaked test fields the labels of their twins, and note how many."""
     used = strongest_twins(twins)

@@ -1,7 +1,7 @@
 """Scores -> calibrated probabilities -> labels."""
 
 from hpastack.calibration.calibrators import METHODS, MIN_POSITIVES, Calibration, fit_calibration
-from hpastack.calibration.logistic import STRENGTH, copies, fit_logistic, log_losses
+from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, log_losses
 from hpastack.calibration.prior_shift import read_prevalences, saerens_priors, shift_priors
 from hpastack.calibration.threshold_search import POLICIES
 from hpastack.calibration.thresholds import (
@@ -19,7 +19,7 @@ __all__ = [
     "STRENGTH",
     "apply_thresholds",
     "best_thresholds",
-    "copies",
+    "fields_per_cluster",
     "fit_calibration",
     "fit_logistic",
     "log_losses",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.isotonic import isotonic_regression
 
-from hpastack.calibration.logistic import STRENGTH, copies, fit_logistic
+from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic
 from hpastack.errors import InputError
 
 METHODS = ("none", "platt", "beta", "isotonic")
@@ -235,7 +235,7 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     if (
         method == "isotonic"
         and len(y) >= MIN_ISOTONIC_FIELDS
-        and min(positives / copies(y, clusters), negatives) >= MIN_ISOTONIC_POSITIVES
+        and min(positives / fields_per_cluster(y, clusters), negatives) >= MIN_ISOTONIC_POSITIVES
     ):
         return Calibration("isotonic", _fit_isotonic(logits, y, clusters))
     return Calibration("platt", tuple(fit_platt(logits, y, clusters).tolist()))
@@ -271,7 +271,7 @@ def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITI
     if min(y.sum(), len(y) - y.sum()) < min_positives:
         return unchanged
     design = np.column_stack([logits, np.ones(len(y))])
-    pull = np.full(2, STRENGTH * copies(y, clusters))
+    pull = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
     slope, offset = fit_logistic(design, y, prior=unchanged, strength=pull)
     if slope <= 0:
         return unchanged
@@ -286,7 +286,7 @@ def _beta_terms(logits) -> tuple[np.ndarray, np.ndarray]:
 def _fit_beta(logits, y, clusters) -> tuple[float, float, float]:
     design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
     identity = np.array([1.0, 1.0, 0.0])
-    pull = STRENGTH * copies(y, clusters)
+    pull = STRENGTH * fields_per_cluster(y, clusters)
     fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, pull))
     if (fitted[:2] < 0).any():
         # Both terms rise with the logit. If one is unwanted, the best map is without it.
@@ -304,7 +304,7 @@ def _fit_isotonic(logits, y, clusters) -> tuple[float, ...]:
     values, place = np.unique(logits, return_inverse=True)
     n_fields = np.bincount(place).astype(float)
     positives, weight = np.bincount(place, y), n_fields.copy()
-    half = 0.5 * copies(y, clusters)
+    half = 0.5 * fields_per_cluster(y, clusters)
     positives[0] += half
     weight[0] += half
     weight[-1] += half

@@ -84,7 +84,7 @@ def log_losses(y, logits) -> np.ndarray:
     return np.logaddexp(0, logits) - y * logits
 
 
-def copies(y, clusters) -> float:
+def fields_per_cluster(y, clusters) -> float:
     """Return how many positive fields of a label there are to a cluster that holds one.
 
     Parameters

@@ -44,7 +44,7 @@ def write_report(
     Parameters
     ----------
     stack_folder : path-like
-        A stack as `hpastack.stack.files.save_stack` keeps it.
+        A stack as `hpastack.StackClassifier.save` keeps it.
     targets : DataFrame of {0, 1}
         True labels of its training fields, indexed by image id (other fields
         are passed over), a column a label, named and ordered as in the stack.

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from hpastack.boosting import LightGBM, TreeSettings
-from hpastack.calibration import STRENGTH, copies, fit_logistic
+from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
 from hpastack.errors import InputError, shorten
 from hpastack.files import take_rows
 from hpastack.folds import MultilabelStratifiedGroupKFold
@@ -295,7 +295,7 @@ def _calibrated(evidence, test, fold, group) -> np.ndarray:
         # Towards no evidence, not towards all of it: chance findings in few fields make weights
         # uneven, and each uneven weight costs training fields.
         alike = np.array([0.0, logit(y.mean())])
-        pull = np.full(2, STRENGTH * copies(y, group[~inside].astype(str)))
+        pull = np.full(2, STRENGTH * fields_per_cluster(y, group[~inside].astype(str)))
         slope, offset = fit_logistic(design, y, prior=alike, strength=pull)
         if slope <= 0:
             slope, offset = alike

@@ -89,12 +89,12 @@ def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
     for row, label in enumerate(labels):
         tried = np.stack([of_fold[row] for of_fold in held_out])[fold].T
         blended = blend(consensus, added, tried, label)
-        if helps(y[:, label], consensus[:, label], blended, clusters):
+        if improves_log_loss(y[:, label], consensus[:, label], blended, clusters):
             weights[:, label] = chosen[row]
     return weights
 
 
-def helps(y, before, after, clusters) -> bool:
+def improves_log_loss(y, before, after, clusters) -> bool:
     """Say whether a change lowers the log loss beyond noise.
 
     Parameters

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def digest(*parts: Any) -> str:
     str
         BLAKE2b, 32 hexadecimal digits.
     """
-    found = hashlib.blake2b(f"version {ALGORITHM_VERSION}".encode(), digest_size=16)
+    hashed = hashlib.blake2b(f"version {ALGORITHM_VERSION}".encode(), digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
             kind, content = f"{part.dtype.str} {part.shape}", np.ascontiguousarray(part).data
@@ -43,13 +44,29 @@ def digest(*parts: Any) -> str:
             text = json.dumps(part, sort_keys=True, default=_plain).encode()
             kind, content = f"json {len(text)}", memoryview(text)
         # What a part is and how long comes first, so that no two parts can run into each other.
-        found.update(f"\n{kind}\n".encode())
-        found.update(content)
-    return found.hexdigest()
+        hashed.update(f"\n{kind}\n".encode())
+        hashed.update(content)
+    return hashed.hexdigest()
+
+
+class Kept(Protocol):
+    """A result that can be kept: as arrays by name, never as a pickle."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return all that it is made from again."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """Return what `to_arrays` gave the arrays of."""
+        ...
+
+
+T = TypeVar("T", bound=Kept)
 
 
 class StackCache:
-    """A folder of arrays, one file a digest.
+    """A folder of arrays, one file per digest.
 
     Anything in it may be deleted at any time. A file that cannot be read is
     as good as none, and no file is ever half-written.
@@ -60,30 +77,59 @@ class StackCache:
         Made when first written to. None keeps nothing.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | PathLike | None):
         self._folder = None if folder is None else Path(folder)
 
-    def get(self, what: str, key: str) -> dict[str, np.ndarray] | None:
-        """Return what was kept under a digest, or None."""
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return self._folder is not None
+
+    def remember(self, name: str, key: str, make: Callable[[], T], kind: type[T]) -> T:
+        """Return what was kept under a digest, or make and keep it.
+
+        Parameters
+        ----------
+        name : str
+            What the file name begins with.
+        key : str
+            `digest` of all that the result depends on.
+        make : callable
+            Returns the result; only called if it was not kept.
+        kind : type
+            Of the result, see `Kept`.
+
+        Returns
+        -------
+        object of type `kind`
+        """
+        arrays = self._get(name, key)
+        if arrays is not None:
+            return kind.from_arrays(arrays)
+        result = make()
+        if self.keeps:
+            self._put(name, key, result.to_arrays())
+        return result
+
+    def _get(self, name: str, key: str) -> dict[str, np.ndarray] | None:
         if self._folder is None:
             return None
-        path = self._path(what, key)
+        path = self._path(name, key)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                found = {name: kept[name] for name in kept.files}
+                arrays = {array: kept[array] for array in kept.files}
         except Exception:
             # Missing, cut short, of another program, on a disk that fails: it is made again.
             return None
         with suppress(OSError):  # deleted meanwhile, or the folder is read-only
             os.utime(path)
-        return found
+        return arrays
 
-    def put(self, what: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def _put(self, name: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under a digest, if the disk takes them: a fit is not lost to a full one."""
-        if self._folder is None:
-            return
+        assert self._folder is not None
         try:
-            with atomic_write(self._path(what, key)) as temporary, temporary.open("wb") as file:
+            with atomic_write(self._path(name, key)) as temporary, temporary.open("wb") as file:
                 np.savez(file, **dict(arrays))  # type: ignore[arg-type]
         except OSError:
             return
@@ -95,49 +141,19 @@ class StackCache:
             if total > MAX_BYTES:
                 path.unlink(missing_ok=True)
 
-    def _path(self, what: str, key: str) -> Path:
+    def _path(self, name: str, key: str) -> Path:
         assert self._folder is not None
-        return self._folder / f"{what}-{key}.npz"
+        return self._folder / f"{name}-{key}.npz"
 
 
-def packed_json(value: Any) -> np.ndarray:
+def json_to_array(value: Any) -> np.ndarray:
     """Return what JSON can hold as an array of bytes."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
-def unpacked_json(array: np.ndarray) -> Any:
-    """Return what `packed_json` turned into an array."""
+def json_from_array(array: np.ndarray) -> Any:
+    """Return what `json_to_array` turned into an array."""
     return json.loads(array.tobytes())
-
-
-def packed(models: Mapping[tuple[int, int, int], bytes]) -> dict[str, np.ndarray]:
-    """Return boosters as arrays.
-
-    Parameters
-    ----------
-    models : dict of (fold, label, bag) to bytes
-
-    Returns
-    -------
-    dict of ndarray
-        ``model_keys`` (m, 3), ``model_ends`` (m,) and ``model_bytes``.
-    """
-    keys = sorted(models)
-    return {
-        "model_keys": np.array(keys, dtype=np.int64).reshape(-1, 3),
-        "model_ends": np.cumsum([len(models[key]) for key in keys], dtype=np.int64),
-        "model_bytes": np.frombuffer(b"".join(models[key] for key in keys), dtype=np.uint8),
-    }
-
-
-def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[tuple[int, int, int], bytes]:
-    """Return the boosters that `packed` turned into arrays."""
-    content, ends = arrays["model_bytes"].tobytes(), arrays["model_ends"].tolist()
-    models = {}
-    for key, start, end in zip(arrays["model_keys"].tolist(), [0, *ends], ends):
-        fold, label, bag = key
-        models[fold, label, bag] = content[start:end]
-    return models
 
 
 def _plain(value: Any) -> Any:

@@ -16,55 +16,31 @@ whole. Level by level:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from hpastack.boosting import TreeSettings, library
-from hpastack.calibration import (
-    Calibration,
-    apply_thresholds,
-    threshold_intervals,
-)
+from hpastack.calibration import apply_thresholds
 from hpastack.errors import InputError, shorten
-from hpastack.files import package_versions
-from hpastack.folds import MultilabelStratifiedGroupKFold
-from hpastack.metrics import cluster_draws, macro_f1
+from hpastack.metrics import macro_f1
 from hpastack.parallel import Workers
-from hpastack.stack.cache import StackCache, digest, packed, packed_json, unpacked, unpacked_json
-from hpastack.stack.consensus import Consensus
-from hpastack.stack.cross_fitting import CrossFitter
-from hpastack.stack.fitted import Base, Boosted, Fitted, PairFit, _CrossFitted
-from hpastack.stack.inputs import (
-    Inputs,
-    aligned,
-    checked_folds,
-    checked_table,
-    indicator,
-    sorted_columns,
-)
-from hpastack.stack.meta_learner import Top
-from hpastack.stack.scoring import (
-    OutOfFold,
-    label_table,
-    probability_scores,
-    score_rows,
-    summary,
-    thresholded,
-)
+from hpastack.stack.cache import StackCache
+from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
+from hpastack.stack.explaining import explain
+from hpastack.stack.files import SavedStack, read_stack, save_stack
+from hpastack.stack.fitted import Fitted
+from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
+from hpastack.stack.inputs import check_inputs, checked_table, indicator, member_tables, own_columns
+from hpastack.stack.meta_learner import mean_thresholds
+from hpastack.stack.predicting import predict_probabilities
+from hpastack.stack.scoring import Scores, score
 from hpastack.stack.settings import StackSettings
-from hpastack.stack.tuning import candidates, tuned
-
-#: Draws behind the intervals of thresholds.
-_THRESHOLD_DRAWS = 50
-
-_EDGE = 1e-9
 
 
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
@@ -184,8 +160,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     >>> import numpy as np, pandas as pd
     >>> rng = np.random.default_rng(0)
     >>> y = (rng.random((300, 2)) < 0.3).astype(int)
-    >>> X = pd.DataFrame(expit(2 * y - 1 + rng.normal(size=y.shape)), columns=["net__0", "net__1"])
-    >>> stack = StackClassifier(cnns=["net"], boosters=["lightgbm"], n_bootstrap=0).fit(X, y)
+    >>> X = pd.DataFrame(2 * y - 1 + rng.normal(size=y.shape), columns=["net__0", "net__1"])
+    >>> stack = StackClassifier(["net"], logits=["net"], n_bootstrap=0).fit(X, y)
     >>> stack.predict(X).shape
     (300, 2)
     """
@@ -253,7 +229,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self.cache = cache
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, groups: Any = None, folds: Any = None):
+    def fit(self, X: Any, y: Any, groups: Any = None, folds: Any = None) -> StackClassifier:
         """Fit the stack and score it out of fold.
 
         Parameters
@@ -282,30 +258,28 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             prediction is out of range or not finite, a setting is unknown, or
             a fold splits a cluster.
         """
-        table = checked_table(X, min_fields=2)
-        self.seed_ = StackSettings.of(self).random_state
-        indicated, self.labels_ = indicator(y, table.index)
-        self.classes_ = [np.array([0, 1]) for _ in self.labels_]
-        self.n_features_in_ = table.shape[1]
-        if isinstance(X, pd.DataFrame):
-            self.feature_names_in_ = np.array(table.columns, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if groups is None:
-            clusters = np.arange(len(table))
-        else:
-            clusters = np.unique(aligned(groups, table.index, "groups"), return_inverse=True)[1]
-        inputs = self._inputs(table)
+        settings = StackSettings.of(self)
+        inputs = check_inputs(X, y, groups, folds, settings)
+        cache = StackCache(settings.cache)
+        workers = Workers(settings.n_jobs, bool(settings.verbose))
         # One thread: sums must not depend on the number of cores, and the workers have them all.
         with threadpool_limits(limits=1, user_api="blas"):
             runs = [
-                self._cross_fit(inputs, indicated, clusters, fold)
-                for fold in self._folds(indicated, clusters, folds, table.index)
+                cross_fit(inputs, fold, settings, cache, workers)
+                for fold in folds_of(inputs, settings)
             ]
-            self.fold_ = runs[0].fold
-            self.set_fitted([run.fitted for run in runs])
-            self.tuning_ = self._tuning_table(runs)
-            self._score(indicated, clusters, inputs, runs, table.index)
+            scores = score(inputs, runs, settings, cache, workers)
+        self.labels_ = inputs.labels
+        self.n_features_in_ = len(inputs.columns)
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.array(inputs.columns, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.seed_ = settings.random_state
+        self.fold_ = runs[0].log_odds.fold
+        self.tuning_ = tuning_table(runs) if settings.tune > 1 else None
+        self._keep([run.fitted for run in runs])
+        self._keep_scores(scores)
         return self
 
     def predict_proba(self, X: Any) -> Any:
@@ -333,17 +307,17 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
             a list differ in their rows.
         """
         check_is_fitted(self, "thresholds_")
-        members = list(X) if isinstance(X, (list, tuple)) and _are_tables(X) else [X]
-        first, total = checked_table(members[0]), []
-        for member in members:
-            table = checked_table(member)
-            if not table.index.equals(first.index):
-                raise InputError("the tables of a list hold the same fields in the same order")
-            total.append(self._probabilities(member))
-        probabilities = np.mean(total, axis=0)
+        members, cache, workers = member_tables(X), StackCache(self.cache), Workers(self.n_jobs)
+        of_members = [
+            predict_probabilities(
+                self.fitted_, self.sorted_inputs(member), self.boosters, self.bags, cache, workers
+            )
+            for member in members
+        ]
+        probabilities = np.mean(of_members, axis=0)
         if not isinstance(members[0], pd.DataFrame):
             return probabilities
-        return pd.DataFrame(probabilities, index=first.index, columns=self.labels_)
+        return pd.DataFrame(probabilities, index=members[0].index, columns=self.labels_)
 
     def predict(self, X: Any) -> Any:
         """Return labels.
@@ -384,8 +358,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
         ranks the columns of what it returns.
         """
-        from hpastack.stack.explaining import explain
-
         return explain(self, X, labels)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -404,361 +376,48 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         indicated, _ = indicator(y, checked_table(X).index)
         return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
 
-    def save(self, path, *, record: dict | None = None, overwrite: bool = False):
+    def save(self, path: Any, *, record: dict | None = None, overwrite: bool = False) -> Path:
         """Keep the fitted stack in a folder; see `hpastack.stack.files.save_stack`."""
-        from hpastack.stack.files import save_stack
+        check_is_fitted(self, "fitted_")
+        return save_stack(SavedStack.of(self), path, record=record, overwrite=overwrite)
 
-        return save_stack(self, path, record=record, overwrite=overwrite)
+    @classmethod
+    def load(cls, path: Any) -> StackClassifier:
+        """Open a stack that `save` kept; see `hpastack.load_stack`."""
+        saved = read_stack(path)
+        unknown = sorted(set(saved.parameters) - set(cls._get_param_names()))
+        if unknown:
+            raise InputError(f"{path}: a stack has no parameter {shorten(unknown)}")
+        stack = cls(**saved.parameters)
+        for name, value in saved.learned.items():
+            setattr(stack, name, value)
+        stack._keep(saved.fitted)
+        return stack
 
-    @property
-    def tree_settings(self) -> TreeSettings:
-        """Settings of the trees."""
-        return TreeSettings(
-            rounds=self.rounds,
-            learning_rate=self.learning_rate,
-            leaves=self.leaves,
-            min_leaf=self.min_leaf,
-            l2=self.l2,
-            column_share=self.column_share,
-            monotone=self.monotone,
-        )
-
-    def sorted_inputs(self, X: Any) -> Inputs:
+    def sorted_inputs(self, X: Any) -> ColumnBlocks:
         """Sort the columns of new fields into what they are; errors as `predict_proba`."""
         check_is_fitted(self, "fitted_")
-        is_frame = isinstance(X, pd.DataFrame)
-        return self._inputs(self._own_columns(checked_table(X), is_frame=is_frame))
-
-    def set_fitted(self, fitted: list[Fitted]) -> None:
-        """Take over what predicts, of `fit` or of a file.
-
-        Parameters
-        ----------
-        fitted : list of Fitted
-            One a set of folds.
-        """
-        self.fitted_ = fitted
-        self.thresholds_ = _mean_thresholds([one.top.thresholds for one in fitted])
-        self.weights_ = np.mean([one.top.weights.sum(axis=0) for one in fitted], axis=0)
+        table = own_columns(X, getattr(self, "feature_names_in_", None), self.n_features_in_)
+        return sorted_columns(table, len(self.labels_), self)
 
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
         check_is_fitted(self, "fitted_")
         return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
 
-    def _inputs(self, table: pd.DataFrame) -> Inputs:
-        return sorted_columns(
-            table,
-            len(self.labels_),
-            cnns=self.cnns,
-            logits=self.logits,
-            scores=self.scores,
-            embeddings=self.embeddings,
-        )
+    def _keep(self, fitted: list[Fitted]) -> None:
+        """Take over what predicts, of `fit` or of a file."""
+        self.classes_ = [np.array([0, 1]) for _ in self.labels_]
+        self.fitted_ = fitted
+        learners = [of_set.meta_learner for of_set in fitted]
+        self.thresholds_ = mean_thresholds([learner.thresholds for learner in learners])
+        self.weights_ = np.mean([learner.weights.sum(axis=0) for learner in learners], axis=0)
 
-    def _folds(self, y, clusters, folds, image_ids) -> list[np.ndarray]:
-        found = []
-        if folds is not None:
-            found.append(checked_folds(aligned(folds, image_ids, "folds"), clusters, image_ids))
-        n_splits = self.n_splits if not found else int(found[0].max()) + 1
-        while len(found) < self.repeats:
-            splitter = MultilabelStratifiedGroupKFold(
-                n_splits, random_state=self.seed_ + len(found)
-            )
-            # No warning of rare labels: `label_table_` says in how many clusters each lives.
-            dealt = splitter.fold_numbers(y, clusters)
-            found.append(checked_folds(dealt, clusters, image_ids))
-        return found
-
-    def _learnable(self, y, clusters, fold) -> np.ndarray:
-        """Return for each fold which labels can be learned in its smallest training part.
-
-        That part lacks the fold and the richest of the others, so that the
-        labels of the fold itself do not count: shape (n_folds, n_labels).
-        """
-        n_folds = fold.max() + 1
-        if not self.boosters:
-            return np.zeros((n_folds, y.shape[1]), dtype=bool)
-        _, first = np.unique(clusters, return_index=True)
-        holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
-        np.maximum.at(holds, clusters, y)
-        enough = np.ones((n_folds, y.shape[1]), dtype=bool)
-        for counted, where, least in (
-            (y, fold, self.min_positives),
-            (holds, fold[first], self.min_clusters),
-        ):
-            by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(n_folds)])
-            for k in range(n_folds):
-                others = np.delete(by_fold, k, axis=0)
-                enough[k] &= others.sum(axis=0) - others.max(axis=0) >= least
-        return enough
-
-    def _cross_fit(self, inputs: Inputs, y, clusters, fold) -> _CrossFitted:
-        cache, settings = StackCache(self.cache), self.tree_settings
-        learnable = self._learnable(y, clusters, fold)
-        fitter = CrossFitter(
-            inputs,
-            y,
-            clusters,
-            fold,
-            learnable,
-            n_components=self.n_components,
-            n_screened=self.max_columns,
-            workers=Workers(self.n_jobs, self.verbose),
-        )
-        key = digest(inputs.logits, y, clusters, fold)
-        base, margins = _kept_base(cache, key, fitter)
-        keys = [key]
-        seeds = [self.seed_ + 1000 * bag for bag in range(self.bags)]
-        if self.boosters:
-            further = (inputs.scores, inputs.features, *inputs.embeddings.values())
-            key = digest(key, *further, self.n_components, self.max_columns, learnable.tolist())
-        boosted = []
-        for name in self.boosters:
-            own = digest(
-                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds,
-                self.tune,
-            )  # fmt: skip
-            part = _kept_boosted(cache, name, own)
-            if part is None:
-                part = self._boosted(fitter, cache, name, key, margins, seeds, learnable)
-                arrays = {
-                    "added": part.added,
-                    "rounds": part.rounds,
-                    "trials": packed_json(part.trials),
-                    **packed(part.models),
-                }
-                cache.put(name, own, arrays)
-            boosted.append(part)
-            keys.append(own)
-        columns = fitter.columns(base, margins)
-        models = {
-            (name, *place): model
-            for name, part in zip(self.boosters, boosted)
-            for place, model in part.models.items()
-        }
-        run = _CrossFitted(fold, base, boosted, [], Fitted(columns, models, Top.empty()))
-        key = digest(*keys, self.calibration)
-        tops = self._tops(cache, key, run, y, clusters, learnable)
-        return replace(run, tops=tops[:-1], fitted=replace(run.fitted, top=tops[-1]))
-
-    def _boosted(
-        self, fitter: CrossFitter, cache: StackCache, name, key, margins, seeds, learnable
-    ) -> Boosted:
-        """Fit the boosters of one library, with settings of the trees chosen for each fold."""
-
-        def fit(settings: TreeSettings, note: str) -> PairFit:
-            own = digest(
-                key, name, package_versions()[name], settings.record(), self.min_rounds, seeds
-            )
-            # A search that is stopped goes on where it was.
-            kept = cache.get(f"{name}-trial", own) if self.tune > 1 else None
-            if kept is not None:
-                return PairFit(**kept)
-            pairs = fitter.pairs(
-                name, settings, margins, seeds=seeds, min_rounds=self.min_rounds, note=note
-            )
-            if self.tune > 1:
-                cache.put(f"{name}-trial", own, vars(pairs))
-            return pairs
-
-        tried = candidates(self.tree_settings, self.tune, self.seed_)
-        found = tuned(tried, fit, learnable)
-        part = fitter.folds(name, found.settings, found.pairs, margins, seeds=seeds)
-        return replace(part, trials=found.trials)
-
-    def _tops(
-        self, cache: StackCache, key: str, run: _CrossFitted, y, clusters, learnable
-    ) -> list[Top]:
-        """Fit a top for each fold on the other folds, and one on all rows."""
-        parts = []
-        for k in range(run.fold.max() + 1):
-            rest = run.fold != k
-            consensus, added = run.nested(k)
-            parts.append((rest, consensus[rest], [part[rest] for part in added]))
-        parts.append((slice(None), *run.out_of_fold()))
-        workers = Workers(self.n_jobs)
-        tops = _kept_tops(cache, key)
-        if tops is None:
-            learned = [*learnable, learnable.any(axis=0)]
-            tasks = (
-                (y[rows], *logits, clusters[rows], run.fold[rows], labels, self.calibration)
-                for (rows, *logits), labels in zip(parts, learned)
-            )
-            tops = list(workers.map(_blended, tasks, len(parts), "blend"))
-            cache.put("tops", key, _packed_tops(tops))
-        choices = (
-            (top, y[rows], *logits, self.thresholds) for top, (rows, *logits) in zip(tops, parts)
-        )
-        return list(workers.map(Top.thresholded, choices, len(parts), "thresholds"))
-
-    def _tuning_table(self, runs: list[_CrossFitted]) -> pd.DataFrame | None:
-        if self.tune <= 1:
-            return None
-        return pd.DataFrame(
-            [
-                {"set": number, "library": name, "trial": trial, **tried}
-                for number, run in enumerate(runs)
-                for name, part in zip(self.boosters, run.boosted)
-                for trial, tried in enumerate(part.trials)
-            ]
-        )
-
-    def _score(self, y, clusters, inputs: Inputs, runs: list[_CrossFitted], image_ids):
-        stack = self._out_of_fold(y, runs)
-        naive_probabilities = np.mean(
-            [run.fitted.top.probabilities(*run.out_of_fold()) for run in runs], axis=0
-        )
-        naive = OutOfFold(naive_probabilities, self.label(naive_probabilities))
-        self.oof_probabilities_ = pd.DataFrame(stack.probabilities, image_ids, self.labels_)
-        self.oof_labels_ = pd.DataFrame(stack.labels, image_ids, self.labels_)
-
-        first, start = runs[0], "consensus" if self.cnns else "prior"
-        nested: dict[str, Any] = {
-            cnn: expit(inputs.logits[c].astype(float)) for c, cnn in enumerate(self.cnns)
-        }
-        if len(self.cnns) > 1:
-            nested["mean of CNNs"] = expit(inputs.logits.mean(axis=0, dtype=float))
-        nested[start] = lambda k: expit(first.base.margin[k].astype(float))
-        for name, part in zip(self.boosters, first.boosted):
-            nested[name] = _nested_boosted(first.base, part)
-        tasks: list[tuple] = [(self._threshold_intervals, y, naive.probabilities, clusters)]
-        tasks += [
-            (thresholded, y, first.fold, values, self.thresholds) for values in nested.values()
-        ]
-        interval, *results = Workers(self.n_jobs).map(_call, tasks, len(tasks), "scores")
-        systems = dict(zip(nested, results)) | {"stack": stack, "naive": naive}
-        draws = None
-        if self.n_bootstrap:
-            draws = cluster_draws(clusters, n_draws=self.n_bootstrap, seed=self.seed_)
-        scored = self._probability_scores(y, systems, draws, drawn=(start, "stack"))
-        rows = score_rows(y, systems, scored)
-        self.oof_consensus_ = pd.DataFrame(systems[start].probabilities, image_ids, self.labels_)
-        self.cv_results_ = summary(y, systems, rows, scored, draws, start=start)
-        del rows["naive"]
-        self.comparison_ = pd.DataFrame(rows).T
-
-        self.label_table_ = label_table(
-            y,
-            clusters,
-            self.labels_,
-            {name: systems[name] for name in (start, *self.boosters, "stack")},
-            scored,
-            self.boosters,
-            np.mean([run.fitted.top.weights for run in runs], axis=0),
-            self.thresholds_,
-            interval,
-        )
-
-    def _threshold_intervals(self, y, probabilities, clusters) -> np.ndarray:
-        if not self.n_bootstrap:
-            return np.full((2, y.shape[1]), np.nan)
-        return np.stack(
-            threshold_intervals(
-                y,
-                probabilities,
-                clusters,
-                policy=self.thresholds,
-                n_draws=min(self.n_bootstrap, _THRESHOLD_DRAWS),
-                seed=self.seed_,
-            )
-        )
-
-    def _probability_scores(self, y, systems: dict, draws, *, drawn) -> dict[str, dict]:
-        """Score the probabilities of each system, as before where they are the same."""
-        cache = StackCache(self.cache)
-        arrays = [system.probabilities for system in systems.values()]
-        chosen = [draws if name in drawn else None for name in systems]
-        key = digest(y, *arrays, *(part for part in chosen if part is not None), list(drawn))
-        kept = cache.get("scores", key)
-        if kept is None:
-            tasks = ((y, values, part) for values, part in zip(arrays, chosen))
-            results = Workers(self.n_jobs).map(probability_scores, tasks, len(arrays), "scores")
-            kept = {
-                f"{number}_{name}": values
-                for number, scored in enumerate(results)
-                for name, values in scored.items()
-            }
-            cache.put("scores", key, kept)
-        return {
-            name: {part: kept[f"{number}_{part}"] for part in ("ap", "whole", "drawn")}
-            for number, name in enumerate(systems)
-        }
-
-    def _out_of_fold(self, y, runs: list[_CrossFitted]) -> OutOfFold:
-        probabilities, thresholds = [], []
-        for run in runs:
-            found, cut = np.zeros(y.shape), np.zeros(y.shape)
-            for k, top in enumerate(run.tops):
-                rows = run.fold == k
-                consensus, added = run.nested(k)
-                found[rows] = top.probabilities(consensus[rows], [part[rows] for part in added])
-                cut[rows] = top.thresholds
-            probabilities.append(found)
-            thresholds.append(cut)
-        mean = np.mean(probabilities, axis=0)
-        labels = apply_thresholds(mean, _mean_thresholds(thresholds), min_labels=self.min_labels)
-        return OutOfFold(mean, labels)
-
-    def _probabilities(self, X: Any) -> np.ndarray:
-        inputs = self.sorted_inputs(X)
-        with threadpool_limits(limits=1, user_api="blas"):
-            found = [self._probabilities_of(fitted, inputs) for fitted in self.fitted_]
-        return np.mean(found, axis=0)
-
-    def _own_columns(self, table: pd.DataFrame, *, is_frame: bool) -> pd.DataFrame:
-        names = getattr(self, "feature_names_in_", None)
-        if is_frame and names is not None:
-            missing = [name for name in names if name not in table.columns]
-            if missing:
-                raise InputError(f"X lacks {len(missing)} columns of the stack: {shorten(missing)}")
-            return table[list(names)]
-        if table.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {table.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
-        return table if names is None else table.set_axis(names, axis=1)
-
-    def _probabilities_of(self, fitted: Fitted, inputs: Inputs) -> np.ndarray:
-        top = fitted.top
-        if not self.cache:
-            return top.probabilities(*self._level_one(fitted, inputs))
-        cache = StackCache(self.cache)
-        models = [model for _, model in sorted(fitted.models.items())]
-        arrays = (inputs.logits, inputs.scores, inputs.features, *inputs.embeddings.values())
-        parts = [part for columns in fitted.columns for part in columns.arrays()]
-        key = digest(*models, *arrays, *parts, (top.weights > 0).tolist(), list(self.boosters))
-        kept = cache.get("predicted", key)
-        if kept is None:
-            consensus, added = self._level_one(fitted, inputs)
-            kept = {"consensus": consensus, "added": added}
-            cache.put("predicted", key, kept)
-        return top.probabilities(kept["consensus"], kept["added"])
-
-    def _level_one(self, fitted: Fitted, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Return what consensus and boosters say of new fields, the mean over folds."""
-        top, n_folds = fitted.top, len(fitted.columns)
-        margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
-        consensus = np.mean(margins, axis=0)
-        added = np.zeros((len(self.boosters), *consensus.shape))
-
-        def tasks():
-            for fold, columns in enumerate(fitted.columns):
-                shared = columns.shared(inputs, margins[fold].astype(np.float32))
-                for number, name in enumerate(self.boosters):
-                    for label in fitted.boosted(name, fold, top.weights[number]):
-                        models = [fitted.models[name, fold, label, bag] for bag in range(self.bags)]
-                        chosen = columns.chosen[label]
-                        yield number, label, name, models, inputs.own(label), shared, chosen
-
-        n_tasks = n_folds * int(np.count_nonzero(top.weights))  # at most
-        for number, label, values in Workers(self.n_jobs).map(_apply, tasks(), n_tasks, "predict"):
-            added[number, :, label] += values / n_folds
-        return consensus, added
+    def _keep_scores(self, scores: Scores) -> None:
+        for field in fields(scores):
+            setattr(self, f"{field.name}_", getattr(scores, field.name))
 
     def __sklearn_tags__(self):
-        """Say that targets are multi-label and NaN is taken in features."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
@@ -767,74 +426,23 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _call(function, *arguments):
-    return function(*arguments)
+def load_stack(path: Any) -> StackClassifier:
+    """Open a stack that `StackClassifier.save` kept.
 
+    Parameters
+    ----------
+    path : path-like
+        The folder.
 
-def _blended(y, consensus, added, clusters, fold, learnable, calibration) -> Top:
-    return Top.blended(y, consensus, added, clusters, fold, learnable, calibration=calibration)
+    Returns
+    -------
+    StackClassifier
+        Fitted; predicts as the one that was saved.
 
-
-def _apply(number, label, name, models, own, shared, chosen):
-    x = np.concatenate([own, shared[:, chosen]], axis=1)
-    values = sum(library(name).predict(model, x) for model in models) / len(models)
-    return number, label, values
-
-
-def _nested_boosted(base: Base, part: Boosted):
-    return lambda k: expit(base.margin[k].astype(float) + part.added[k])
-
-
-def _mean_thresholds(thresholds: list[np.ndarray]) -> np.ndarray:
-    if len(thresholds) == 1:
-        return thresholds[0]
-    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
-
-
-def _are_tables(X) -> bool:
-    # A list of rows is a table; a list of tables is not.
-    return len(X) > 0 and all(np.ndim(member) == 2 for member in X)
-
-
-def _kept_base(cache: StackCache, key: str, fitter: CrossFitter):
-    kept = cache.get("base", key)
-    if kept is not None:
-        margins = {
-            tuple(int(k) for k in name.split("_")[1:]): values
-            for name, values in kept.items()
-            if name.startswith("without_")
-        }
-        consensus = [Consensus(coefficients) for coefficients in kept["consensus"]]
-        return Base(fitter.nested_margin(margins), consensus), margins
-    base, margins = fitter.base()
-    arrays = {"without_" + "_".join(map(str, held)): values for held, values in margins.items()}
-    arrays["consensus"] = np.stack([fold.coefficients for fold in base.consensus])
-    cache.put("base", key, arrays)
-    return base, margins
-
-
-def _kept_boosted(cache: StackCache, name: str, key: str) -> Boosted | None:
-    kept = cache.get(name, key)
-    if kept is None:
-        return None
-    trials = unpacked_json(kept["trials"])
-    return Boosted(kept["added"], kept["rounds"], unpacked(kept), trials)
-
-
-def _kept_tops(cache: StackCache, key: str) -> list[Top] | None:
-    kept = cache.get("tops", key)
-    if kept is None:
-        return None
-    records = unpacked_json(kept["calibration"])
-    return [
-        Top(weights, [Calibration.from_record(one) for one in record], np.zeros(len(record)))
-        for weights, record in zip(kept["weights"], records)
-    ]
-
-
-def _packed_tops(tops: list[Top]) -> dict[str, np.ndarray]:
-    records = [[one.record() for one in top.calibration] for top in tops]
-    return {
-        "weights": np.stack([top.weights for top in tops]),
-        "calibration": packed_json(records),
-    }
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, is of a newer format, a file is
+        missing or was changed, or what it says does not fit together.
+    """
+    return StackClassifier.load(path)

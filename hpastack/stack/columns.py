@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.consensus import Consensus
-from hpastack.stack.inputs import Inputs
 
 #: Bins that a column is cut into when columns are screened; one more holds NaN.
 _SCREENING_BINS = 8
@@ -107,15 +107,19 @@ class FoldColumns:
 
     def arrays(self) -> list[np.ndarray]:
         """Return all that it holds, to tell it from others."""
-        reduced = [part for one in self.reductions.values() for part in (one.mean, one.components)]
+        reduced = [
+            part
+            for reduction in self.reductions.values()
+            for part in (reduction.mean, reduction.components)
+        ]
         return [self.consensus.coefficients, *self.chosen, *reduced]
 
-    def shared(self, inputs: Inputs, margin) -> np.ndarray:
+    def shared(self, inputs: ColumnBlocks, margin) -> np.ndarray:
         """Return the columns that labels share.
 
         Parameters
         ----------
-        inputs : Inputs
+        inputs : ColumnBlocks
         margin : ndarray of float, shape (n, n_labels)
             The consensus. Left out where there are no CNNs: it is a constant.
 
@@ -129,7 +133,7 @@ class FoldColumns:
 
 
 def fit_columns(
-    inputs: Inputs,
+    inputs: ColumnBlocks,
     margin: np.ndarray,
     consensus: Consensus,
     y: np.ndarray,
@@ -142,7 +146,7 @@ def fit_columns(
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : ColumnBlocks
         All rows.
     margin : ndarray of float32, shape (n, n_labels)
         Consensus of all rows, fitted on the training rows.
@@ -213,7 +217,7 @@ def column_gains(columns, y, margin) -> np.ndarray:
     return gains.reshape(d, width, -1).sum(axis=1)
 
 
-def _shared(inputs: Inputs, margin, reductions) -> np.ndarray:
+def _shared(inputs: ColumnBlocks, margin, reductions) -> np.ndarray:
     parts = [margin] if len(inputs.logits) else []
     parts.append(inputs.features)
     parts += [reductions[name](values) for name, values in inputs.embeddings.items()]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpastack.calibration import STRENGTH, copies, fit_logistic
+from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
 
 #: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
 CLIP = 0.01
@@ -93,7 +93,7 @@ class Consensus:
         common = _common_line(logits.mean(axis=0), y)
         prior = np.r_[common, np.zeros(n_cnns)]
         for label in range(n_labels):
-            alike = copies(y[:, label], clusters)
+            alike = fields_per_cluster(y[:, label], clusters)
             pull = np.r_[STRENGTH * alike, STRENGTH * alike, np.full(n_cnns, strength * alike)]
             coefficients[label] = fit_logistic(
                 _design(logits[:, :, label]), y[:, label], prior=prior, strength=pull

@@ -20,10 +20,10 @@ import numpy as np
 from hpastack.boosting import SharedBins, TreeSettings, library, staged
 from hpastack.calibration import log_losses
 from hpastack.parallel import Workers
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import FoldColumns, Moments, Reduction, fit_columns
 from hpastack.stack.consensus import Consensus, log_odds_bound
-from hpastack.stack.fitted import Base, Boosted, PairFit
-from hpastack.stack.inputs import Inputs
+from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
 
 #: With fewer positives in the other folds the number of trees is not looked for: the middle stage
 #: is taken.
@@ -38,7 +38,7 @@ class CrossFitter:
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : ColumnBlocks
     y : ndarray of {0, 1}, shape (n, n_labels)
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,)
@@ -53,7 +53,16 @@ class CrossFitter:
     """
 
     def __init__(
-        self, inputs: Inputs, y, clusters, fold, learnable, *, n_components, n_screened, workers
+        self,
+        inputs: ColumnBlocks,
+        y,
+        clusters,
+        fold,
+        learnable,
+        *,
+        n_components,
+        n_screened,
+        workers,
     ):
         self._inputs = inputs
         self._y = y
@@ -70,37 +79,23 @@ class CrossFitter:
         # By the folds left out: the same for both libraries and every trial.
         self._learned: dict[tuple[int, ...], FoldColumns] = {}
 
-    def base(self) -> tuple[Base, dict[tuple[int, ...], np.ndarray]]:
-        """Fit the consensus.
-
-        Returns
-        -------
-        base : Base
-        margins : dict of tuple to ndarray of float32, shape (n, n_labels)
-            Of all rows, by the folds that were left out.
-        """
+    def fit_consensus(self) -> NestedConsensus:
+        """Fit the consensus."""
         held_out = [*((k,) for k in range(self._n_folds)), *self._pairs]
         tasks = ((self._inputs.logits, self._y, self._clusters, self._train(h)) for h in held_out)
         fitted = list(self._workers.map(_fit_consensus, tasks, len(held_out), "consensus"))
         margins = dict(zip(held_out, (margin for _, margin in fitted)))
-        consensus = [consensus for consensus, _ in fitted[: self._n_folds]]
-        return Base(self.nested_margin(margins), consensus), margins
+        return NestedConsensus(margins, [consensus for consensus, _ in fitted[: self._n_folds]])
 
-    def nested_margin(self, margins) -> np.ndarray:
-        """Put together the margins of each fold, as in `Base`."""
-        nested = np.empty((self._n_folds, *self._y.shape), dtype=np.float32)
-        for k, j in np.ndindex(self._n_folds, self._n_folds):
-            rows = self._fold == j
-            nested[k, rows] = margins[(k,) if j == k else (min(j, k), max(j, k))][rows]
-        return nested
-
-    def columns(self, base: Base, margins) -> list[FoldColumns]:
+    def columns(self, base: NestedConsensus) -> list[FoldColumns]:
         """Return the columns of the models that are fitted without each fold."""
-        return [self._columns((k,), margins, base.consensus[k])[0] for k in range(self._n_folds)]
+        return [
+            self._columns((k,), base.margins, base.consensus[k])[0] for k in range(self._n_folds)
+        ]
 
-    def pairs(
+    def fit_without_two_folds(
         self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds, note=""
-    ) -> PairFit:
+    ) -> LeaveTwoOut:
         """Fit boosters without pairs of folds, and choose the number of trees.
 
         Parameters
@@ -108,7 +103,7 @@ class CrossFitter:
         name : {"lightgbm", "xgboost"}
         settings : TreeSettings
         margins : dict
-            Of `base`.
+            Of `NestedConsensus`.
         seeds : list of int
             One a bag; their boosters are averaged.
         min_rounds : int
@@ -118,13 +113,13 @@ class CrossFitter:
 
         Returns
         -------
-        PairFit
+        LeaveTwoOut
         """
         stages = stages_of(settings.rounds, min_rounds)
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
         losses = np.zeros((n_folds, n_labels, len(stages)))
         start = np.zeros((n_folds, n_labels))
-        found: dict[tuple[tuple[int, int], int], np.ndarray] = {}
+        added_without: dict[tuple[tuple[int, int], int], np.ndarray] = {}
         tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
         results = self._workers.map(
             _fit_stages, tasks, self._n_tasks(self._pairs), f"{name}, nested{note}"
@@ -133,7 +128,7 @@ class CrossFitter:
             held = np.isin(self._fold, pair)
             fold, margin, y = self._fold[held], margins[pair][held], self._y[held]
             for label in self._labels(pair):
-                added = found[pair, label] = next(results)
+                added = added_without[pair, label] = next(results)
                 loss = log_losses(y[:, label], margin[:, label] + added)
                 base_loss = log_losses(y[:, label], margin[:, label])
                 # What is chosen for a fold is chosen on the rows of the other one.
@@ -144,18 +139,24 @@ class CrossFitter:
         seen = np.stack([self._y[self._fold != k].sum(axis=0) for k in range(n_folds)])
         best[seen < MIN_STOPPING_POSITIVES] = len(stages) // 2
         nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
-        for (folds, label), added in found.items():
+        for (folds, label), added in added_without.items():
             rows = np.flatnonzero(np.isin(self._fold, folds))
             for mine, other in self._learned_for(folds, label):
                 is_other = self._fold[rows] == other
                 nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
         chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
         relative = np.divide(chosen, start, out=np.ones_like(chosen), where=start > 0)
-        return PairFit(nested, np.array(stages)[best], relative)
+        return LeaveTwoOut(nested, np.array(stages)[best], relative)
 
-    def folds(
-        self, name: str, settings: list[TreeSettings], pairs: list[PairFit], margins, *, seeds
-    ) -> Boosted:
+    def fit_without_one_fold(
+        self,
+        name: str,
+        settings: list[TreeSettings],
+        leave_two_out: list[LeaveTwoOut],
+        margins,
+        *,
+        seeds,
+    ) -> NestedBoosters:
         """Fit boosters without each fold.
 
         Parameters
@@ -163,18 +164,18 @@ class CrossFitter:
         name : {"lightgbm", "xgboost"}
         settings : list of TreeSettings
             One a fold.
-        pairs : list of PairFit
-            One a fold, made with its settings.
+        leave_two_out : list of LeaveTwoOut
+            One per fold, made with its settings.
         margins : dict
-            Of `base`.
+            Of `NestedConsensus`.
         seeds : list of int
 
         Returns
         -------
-        Boosted
+        NestedBoosters
         """
-        added = np.stack([pairs[k].added[k] for k in range(self._n_folds)])
-        rounds = np.stack([pairs[k].rounds[k] for k in range(self._n_folds)])
+        added = np.stack([leave_two_out[k].added[k] for k in range(self._n_folds)])
+        rounds = np.stack([leave_two_out[k].rounds[k] for k in range(self._n_folds)])
         models: dict[tuple[int, int, int], bytes] = {}
         singles = [(k,) for k in range(self._n_folds)]
         tasks = self._tasks(name, singles, margins, settings, seeds, rounds)
@@ -184,7 +185,7 @@ class CrossFitter:
                 fitted, values = next(results)
                 added[k, self._fold == k, label] = values
                 models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
-        return Boosted(added, rounds, models)
+        return NestedBoosters(added, rounds, models)
 
     def _labels(self, held_out) -> list[int]:
         """Return the labels that models without these folds are fitted for."""

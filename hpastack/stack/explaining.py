@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,22 +19,42 @@ from hpastack.boosting import library
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write
 from hpastack.parallel import Workers
-from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.inputs import Inputs, checked_table
+from hpastack.stack.inputs import checked_table
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.
 TREES = "trees"
 
 
-def explain(stack: StackClassifier, X, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+class FittedStack(Protocol):
+    """What is read of a fitted `hpastack.StackClassifier`."""
+
+    cnns: Sequence[str]
+    scores: Sequence[str]
+    embeddings: Sequence[str]
+    boosters: Sequence[str]
+    bags: int
+    n_jobs: int | None
+    labels_: list[str]
+    thresholds_: np.ndarray
+    fitted_: list[Fitted]
+
+    def sorted_inputs(self, X: Any) -> ColumnBlocks: ...  # noqa: D102
+
+    def predict_proba(self, X: Any) -> Any: ...  # noqa: D102
+
+    def label(self, probabilities: Any) -> Any: ...  # noqa: D102
+
+
+def explain(stack: FittedStack, X, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
     """Split the log-odds of labels into what each column adds.
 
     Parameters
     ----------
-    stack : StackClassifier
+    stack : hpastack.StackClassifier
         Fitted.
     X : DataFrame or array-like, shape (n, n_columns)
         As for `StackClassifier.predict_proba`.
@@ -82,13 +102,13 @@ def explain(stack: StackClassifier, X, labels: Sequence | None = None) -> dict[s
     parts: dict[int, list[pd.DataFrame]] = {label: [] for label in chosen}
     with threadpool_limits(limits=1, user_api="blas"):
         for fitted in stack.fitted_:
-            for label, found in _explained(stack, fitted, inputs, names, chosen):
-                parts[label].append(found.set_axis(table.index))
+            for label, of_label in _explained(stack, fitted, inputs, names, chosen):
+                parts[label].append(of_label.set_axis(table.index))
     explained: dict[str, pd.DataFrame] = {}
     for label, of_sets in parts.items():
         total = of_sets[0]
-        for one in of_sets[1:]:
-            total = total.add(one, fill_value=0.0)
+        for of_set in of_sets[1:]:
+            total = total.add(of_set, fill_value=0.0)
         middle = [name for name in total.columns if name not in (CONSENSUS, TREES)]
         explained[stack.labels_[label]] = total[[CONSENSUS, *middle, TREES]] / len(of_sets)
     return explained
@@ -126,12 +146,12 @@ def column_importance(explained: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "column", "mean_absolute", "mean"])
 
 
-def field_reasons(stack: StackClassifier, X, *, n_reasons: int = 5) -> pd.DataFrame:
+def field_reasons(stack: FittedStack, X, *, n_reasons: int = 5) -> pd.DataFrame:
     """Say for each label given to a field which columns spoke most for or against it.
 
     Parameters
     ----------
-    stack : StackClassifier
+    stack : hpastack.StackClassifier
         Fitted.
     X : DataFrame, shape (n, n_columns)
         As for `explain`.
@@ -147,10 +167,10 @@ def field_reasons(stack: StackClassifier, X, *, n_reasons: int = 5) -> pd.DataFr
     """
     table = checked_table(X)
     probabilities = stack.predict_proba(table)
-    given = stack.label(probabilities)
+    predicted = stack.label(probabilities)
     rows = []
     for number, name in enumerate(stack.labels_):
-        image_ids = table.index[given[name].to_numpy() == 1]
+        image_ids = table.index[predicted[name].to_numpy() == 1]
         if not len(image_ids):
             continue
         parts = explain(stack, table.loc[image_ids], [number])[name].drop(columns=TREES)
@@ -169,7 +189,7 @@ def field_reasons(stack: StackClassifier, X, *, n_reasons: int = 5) -> pd.DataFr
 
 
 def write_explanations(
-    stack: StackClassifier,
+    stack: FittedStack,
     train: pd.DataFrame,
     test: pd.DataFrame,
     prefix,
@@ -181,7 +201,7 @@ def write_explanations(
 
     Parameters
     ----------
-    stack : StackClassifier
+    stack : hpastack.StackClassifier
         Fitted.
     train : DataFrame
         Columns of the training fields. The importance is that of `n_fields`
@@ -212,23 +232,23 @@ def write_explanations(
     return written
 
 
-def _label_numbers(stack: StackClassifier, labels: Sequence | None) -> list[int]:
+def _label_numbers(stack: FittedStack, labels: Sequence | None) -> list[int]:
     if labels is None:
         return list(range(len(stack.labels_)))
-    found = []
+    numbers = []
     for label in labels:
         if isinstance(label, str) and label in stack.labels_:
-            found.append(stack.labels_.index(label))
+            numbers.append(stack.labels_.index(label))
         elif not isinstance(label, str) and 0 <= int(label) < len(stack.labels_):
-            found.append(int(label))
+            numbers.append(int(label))
         else:
             raise InputError(
                 f"the stack has no label {label!r}; it has {shorten(stack.labels_, 30)}"
             )
-    return found
+    return numbers
 
 
-def _shared_names(stack: StackClassifier, table: pd.DataFrame) -> list[str]:
+def _shared_names(stack: FittedStack, table: pd.DataFrame) -> list[str]:
     """Name the columns that labels share, but for the embeddings."""
     names = [str(name) for name in getattr(stack, "feature_names_in_", table.columns)]
     label_sets = {
@@ -245,7 +265,11 @@ def _shared_names(stack: StackClassifier, table: pd.DataFrame) -> list[str]:
 
 
 def _explained(
-    stack: StackClassifier, fitted: Fitted, inputs: Inputs, names: list[str], labels: list[int]
+    stack: FittedStack,
+    fitted: Fitted,
+    inputs: ColumnBlocks,
+    names: list[str],
+    labels: list[int],
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yield each label with its parts, for one set of folds."""
     n, n_folds = len(inputs.features), len(fitted.columns)
@@ -260,7 +284,7 @@ def _explained(
             shared = columns.shared(inputs, margins[fold].astype(np.float32))
             every = _names_with_components(names, columns)
             for number, name in enumerate(stack.boosters):
-                weights = fitted.top.weights[number] / (n_folds * stack.bags)
+                weights = fitted.meta_learner.weights[number] / (n_folds * stack.bags)
                 for label in fitted.boosted(name, fold, weights):
                     if label in labels:
                         chosen = columns.chosen[label]
@@ -272,7 +296,9 @@ def _explained(
                         seen = own + [every[k] for k in chosen]
                         yield label, name, models, x, weights[label], seen
 
-    n_tasks = n_folds * sum(int(np.count_nonzero(fitted.top.weights[:, k])) for k in labels)
+    n_tasks = n_folds * sum(
+        int(np.count_nonzero(fitted.meta_learner.weights[:, k])) for k in labels
+    )
     for label, seen, values in Workers(stack.n_jobs).map(
         _contributions, tasks(), n_tasks, "explain"
     ):
@@ -285,7 +311,9 @@ def _explained(
 def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
     # Components of different folds are different axes: what they add is summed by embedding.
     components = [
-        name for name, one in columns.reductions.items() for _ in range(one.components.shape[1])
+        name
+        for name, reduction in columns.reductions.items()
+        for _ in range(reduction.components.shape[1])
     ]
     return [*names, *components]
 

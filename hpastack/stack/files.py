@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +25,10 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, package_versions, refuse_existing
 from hpastack.folds import fold_digest
 from hpastack.labels import Vocabulary, write_submission
-from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.columns import FoldColumns, Reduction
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.meta_learner import Top
+from hpastack.stack.meta_learner import MetaLearner, mean_thresholds
 from hpastack.store import StoreHeader, open_store, write_store
 
 FORMAT = "hpastack-stack"
@@ -40,17 +42,51 @@ _TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
 _BOOSTER = re.compile(
     r"boosters/([a-z]+)(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?\.(txt|ubj)"
 )
+#: Attributes of a fitted stack that are kept beside what predicts.
+LEARNED = (
+    "labels_", "n_features_in_", "feature_names_in_", "seed_", "fold_", "oof_probabilities_",
+    "oof_labels_", "cv_results_", "comparison_", "label_table_", "tuning_",
+)  # fmt: skip
 # What the run was done with, not what the model is.
 _NOT_KEPT = ("n_jobs", "verbose", "cache")
 
 
-def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) -> Path:
+@dataclass(frozen=True)
+class SavedStack:
+    """A fitted stack as plain values, as it is written to a folder and read from one.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of the estimator. Those of the run alone (workers, cache, progress) are not kept.
+    fitted : list of Fitted
+        What predicts, one per set of folds.
+    learned : dict
+        The other attributes of the estimator that `fit` sets, see `LEARNED`;
+        ``feature_names_in_`` only if columns have names.
+    """
+
+    parameters: dict[str, Any]
+    fitted: list[Fitted]
+    learned: dict[str, Any]
+
+    @classmethod
+    def of(cls, stack: Any) -> SavedStack:
+        """Return what is kept of a fitted `hpastack.StackClassifier`."""
+        learned = {name: vars(stack)[name] for name in LEARNED if name in vars(stack)}
+        # Not what the seed was drawn from, which another process does not have.
+        parameters = stack.get_params() | {"random_state": stack.seed_}
+        return cls(parameters, stack.fitted_, learned)
+
+
+def save_stack(
+    stack: SavedStack, path, *, record: Mapping[str, Any] | None = None, overwrite: bool = False
+) -> Path:
     """Keep a fitted stack in a folder.
 
     Parameters
     ----------
-    stack : StackClassifier
-        Fitted.
+    stack : SavedStack
     path : path-like
         The folder to make, in one rename.
     record : dict, optional
@@ -69,38 +105,36 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
     """
     path = Path(path)
     check_replaceable(path, overwrite)
-    columns = list(getattr(stack, "feature_names_in_", range(stack.n_features_in_)))
-    parameters = {k: _plain(v) for k, v in stack.get_params().items() if k not in _NOT_KEPT}
-    # Not what the seed was drawn from, which another process does not have.
-    parameters["random_state"] = stack.seed_
+    learned, labels = stack.learned, stack.learned["labels_"]
+    columns = list(learned.get("feature_names_in_", range(learned["n_features_in_"])))
+    parameters = {k: _plain(v) for k, v in stack.parameters.items() if k not in _NOT_KEPT}
     with atomic_write(path) as folder:
         (folder / "boosters").mkdir(parents=True)
         files = {}
-        for number, fitted in enumerate(stack.fitted_):
+        for number, fitted in enumerate(stack.fitted):
             for (name, fold, label, bag), model in sorted(fitted.models.items()):
                 own = f"{name}_set{number}_fold{fold}_label{label}_bag{bag}{library(name).suffix}"
                 (folder / "boosters" / own).write_bytes(model)
                 files[f"boosters/{own}"] = hashlib.sha256(model).hexdigest()
         tables = [_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS]
-        if stack.embeddings:
-            _write_reductions(folder / _REDUCTIONS, stack.fitted_)
+        if parameters["embeddings"]:
+            _write_reductions(folder / _REDUCTIONS, stack.fitted)
             tables.append(_REDUCTIONS)
-        image_ids = [str(image_id) for image_id in stack.oof_probabilities_.index]
-        plan = fold_digest(image_ids, stack.fold_)
+        fold, probabilities = learned["fold_"], learned["oof_probabilities_"]
+        image_ids = [str(image_id) for image_id in probabilities.index]
+        plan = fold_digest(image_ids, fold)
         header = StoreHeader(
             kind="out_of_fold",
             content="probabilities",
-            columns=[f"{path.name}__{label}" for label in range(len(stack.labels_))],
-            recipe=record or {},
+            columns=[f"{path.name}__{label}" for label in range(len(labels))],
+            recipe=dict(record or {}),
             # The mean over several sets of folds is out of fold by none of them.
-            fold_plan=plan if len(stack.fitted_) == 1 else "",
-            vocabulary=stack.labels_,
+            fold_plan=plan if len(stack.fitted) == 1 else "",
+            vocabulary=labels,
         )
-        write_store(
-            folder / _OUT_OF_FOLD, header, image_ids, stack.oof_probabilities_, fold=stack.fold_
-        )
+        write_store(folder / _OUT_OF_FOLD, header, image_ids, probabilities, fold=fold)
         write_submission(
-            folder / _OUT_OF_FOLD_LABELS, image_ids, stack.oof_labels_, Vocabulary(stack.labels_)
+            folder / _OUT_OF_FOLD_LABELS, image_ids, learned["oof_labels_"], Vocabulary(labels)
         )
         for file in tables:
             files[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
@@ -110,15 +144,19 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
             "hpastack": __version__,
             "made_with": package_versions(),
             "parameters": parameters,
-            "labels": stack.labels_,
+            "labels": labels,
             "columns": columns,
             "fold_plan": plan,
-            "sets": [_set_record(fitted) for fitted in stack.fitted_],
-            "thresholds": stack.thresholds_.tolist(),
-            "cv_results": {k: _plain(v) for k, v in stack.cv_results_.items()},
-            "comparison": stack.comparison_.to_dict(orient="index"),
-            "tuning": None if stack.tuning_ is None else stack.tuning_.to_dict(orient="list"),
-            "label_table": stack.label_table_.reset_index().to_dict(orient="list"),
+            "sets": [_set_record(fitted) for fitted in stack.fitted],
+            "thresholds": mean_thresholds(
+                [fitted.meta_learner.thresholds for fitted in stack.fitted]
+            ).tolist(),
+            "cv_results": {k: _plain(v) for k, v in learned["cv_results_"].items()},
+            "comparison": learned["comparison_"].to_dict(orient="index"),
+            "tuning": None
+            if learned["tuning_"] is None
+            else learned["tuning_"].to_dict(orient="list"),
+            "label_table": learned["label_table_"].reset_index().to_dict(orient="list"),
             "record": record or {},
             "files": files,
         }
@@ -127,8 +165,8 @@ def save_stack(stack: StackClassifier, path, *, record=None, overwrite=False) ->
     return path
 
 
-def load_stack(path) -> StackClassifier:
-    """Open a stack kept by `save_stack`.
+def read_stack(path) -> SavedStack:
+    """Read what `save_stack` wrote.
 
     Parameters
     ----------
@@ -137,8 +175,7 @@ def load_stack(path) -> StackClassifier:
 
     Returns
     -------
-    StackClassifier
-        Fitted; predicts as the one that was saved.
+    SavedStack
 
     Raises
     ------
@@ -149,7 +186,16 @@ def load_stack(path) -> StackClassifier:
     path = Path(path)
     manifest = read_manifest(path)
     try:
-        return _load(path, manifest)
+        # A file must not say where this machine writes, nor how it works.
+        parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
+        labels = list(manifest["labels"])
+        models, reductions = _read_files(path, manifest)
+        fitted = [
+            _fitted(record, models[number], parameters, len(labels), reductions, number)
+            for number, record in enumerate(manifest["sets"])
+        ]
+        _check_shapes(path, fitted, list(parameters["boosters"]), len(labels))
+        return SavedStack(parameters, fitted, _learned(path, manifest, labels))
     except InputError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -159,12 +205,11 @@ def load_stack(path) -> StackClassifier:
         ) from error
 
 
-def _load(path: Path, manifest: dict) -> StackClassifier:
-    # A file must not say where this machine writes, nor how it works.
-    parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
-    stack = StackClassifier(**parameters)
-    stack.seed_ = int(parameters["random_state"])
-    models: list[dict] = [{} for _ in manifest["sets"]]
+def _read_files(
+    path: Path, manifest: dict
+) -> tuple[list[dict[tuple[str, int, int, int], bytes]], dict[str, np.ndarray]]:
+    """Read the boosters of each set of folds and the arrays of reductions, all as written."""
+    models: list[dict[tuple[str, int, int, int], bytes]] = [{} for _ in manifest["sets"]]
     reductions: dict[str, np.ndarray] = {}
     for file, digest in manifest["files"].items():
         match = _BOOSTER.fullmatch(file)
@@ -184,60 +229,58 @@ def _load(path: Path, manifest: dict) -> StackClassifier:
         elif file == _REDUCTIONS:
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
                 reductions = dict(arrays)
-    stack.labels_ = list(manifest["labels"])
-    stack.n_features_in_ = len(manifest["columns"])
-    if all(isinstance(name, str) for name in manifest["columns"]):
-        stack.feature_names_in_ = np.array(manifest["columns"], dtype=object)
-    stack.classes_ = [np.array([0, 1]) for _ in stack.labels_]
-    stack.set_fitted(
-        [
-            _fitted(record, models[number], stack, reductions, number)
-            for number, record in enumerate(manifest["sets"])
-        ]
-    )
-    _check_shapes(path, stack)
-    stack.cv_results_ = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
-    }
-    stack.comparison_ = pd.DataFrame(manifest["comparison"]).T.astype(float)
-    stack.label_table_ = pd.DataFrame(manifest["label_table"]).set_index("label")
+    return models, reductions
+
+
+def _learned(path: Path, manifest: dict, labels: list[str]) -> dict[str, Any]:
     tuning = manifest.get("tuning")
-    stack.tuning_ = None if tuning is None else pd.DataFrame(tuning)
+    learned: dict[str, Any] = {
+        "labels_": labels,
+        "n_features_in_": len(manifest["columns"]),
+        "seed_": int(manifest["parameters"]["random_state"]),
+        "cv_results_": {
+            k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
+        },
+        "comparison_": pd.DataFrame(manifest["comparison"]).T.astype(float),
+        "label_table_": pd.DataFrame(manifest["label_table"]).set_index("label"),
+        "tuning_": None if tuning is None else pd.DataFrame(tuning),
+    }
+    if all(isinstance(name, str) for name in manifest["columns"]):
+        learned["feature_names_in_"] = np.array(manifest["columns"], dtype=object)
     with open_store(path / _OUT_OF_FOLD) as store:
         probabilities = store.to_frame()
         if store.fold is None:
             raise InputError(f"{store.path} has no folds; fit the stack again")
-        stack.fold_ = store.fold
-    stack.oof_probabilities_ = probabilities.set_axis(stack.labels_, axis=1)
+        learned["fold_"] = store.fold
+    learned["oof_probabilities_"] = probabilities.set_axis(labels, axis=1)
     targets = pd.read_csv(path / _OUT_OF_FOLD_LABELS, dtype=str, keep_default_na=False)
-    labels = Vocabulary(stack.labels_).indicator(targets["Predicted"], allow_empty=True)
-    stack.oof_labels_ = pd.DataFrame(labels, probabilities.index, stack.labels_)
-    return stack
+    indicated = Vocabulary(labels).indicator(targets["Predicted"], allow_empty=True)
+    learned["oof_labels_"] = pd.DataFrame(indicated, probabilities.index, labels)
+    return learned
 
 
-def _check_shapes(path: Path, stack: StackClassifier) -> None:
+def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels: int) -> None:
     """Refuse a stack whose parts are not of its labels, libraries and folds."""
-    n_labels, n_libraries = len(stack.labels_), len(stack.boosters)
-    for number, fitted in enumerate(stack.fitted_):
-        top, n_folds = fitted.top, len(fitted.columns)
+    for number, fitted in enumerate(sets):
+        meta_learner, n_folds = fitted.meta_learner, len(fitted.columns)
         shapes = {
-            "weights": (top.weights.shape, (n_libraries, n_labels)),
-            "calibration": (len(top.calibration), n_labels),
-            "thresholds": (top.thresholds.shape, (n_labels,)),
+            "weights": (meta_learner.weights.shape, (len(boosters), n_labels)),
+            "calibration": (len(meta_learner.calibration), n_labels),
+            "thresholds": (meta_learner.thresholds.shape, (n_labels,)),
         }
         for fold, columns in enumerate(fitted.columns):
             shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
             shapes[f"chosen of fold {fold}"] = (len(columns.chosen), n_labels)
-        for name, (found, expected) in shapes.items():
-            if found != expected:
+        for name, (shape, expected) in shapes.items():
+            if shape != expected:
                 raise InputError(
-                    f"{path / _MANIFEST}: {name} of set {number} has {found}, not {expected}"
+                    f"{path / _MANIFEST}: {name} of set {number} has {shape}, not {expected}"
                 )
         for name, fold, label, _ in fitted.models:
-            if name not in stack.boosters or fold >= n_folds or label >= n_labels:
+            if name not in boosters or fold >= n_folds or label >= n_labels:
                 raise InputError(
                     f"{path}: a booster of {name} for fold {fold} and label {label}, of which "
-                    f"the stack has {list(stack.boosters)}, {n_folds} and {n_labels}"
+                    f"the stack has {boosters}, {n_folds} and {n_labels}"
                 )
 
 
@@ -309,13 +352,15 @@ def _set_record(fitted: Fitted) -> dict:
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
         "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
-        "weights": fitted.top.weights.tolist(),
-        "calibration": [calibration.record() for calibration in fitted.top.calibration],
-        "thresholds": fitted.top.thresholds.tolist(),
+        "weights": fitted.meta_learner.weights.tolist(),
+        "calibration": [calibration.record() for calibration in fitted.meta_learner.calibration],
+        "thresholds": fitted.meta_learner.thresholds.tolist(),
     }
 
 
-def _fitted(record: dict, models: dict, stack: StackClassifier, arrays, number: int) -> Fitted:
+def _fitted(
+    record: dict, models: dict, parameters: dict, n_labels: int, arrays: dict, number: int
+) -> Fitted:
     """Put one set of folds together again."""
     columns = [
         FoldColumns(
@@ -325,24 +370,25 @@ def _fitted(record: dict, models: dict, stack: StackClassifier, arrays, number: 
                     arrays[f"set{number}_fold{fold}_{name}_mean"],
                     arrays[f"set{number}_fold{fold}_{name}_components"],
                 )
-                for name in stack.embeddings
+                # Format 1 knows none.
+                for name in parameters.get("embeddings", ())
             },
             [np.array(of_label, dtype=np.int64) for of_label in chosen],
         )
         for fold, (coefficients, chosen) in enumerate(zip(record["consensus"], record["chosen"]))
     ]
-    top = Top(
-        np.array(record["weights"]).reshape(len(stack.boosters), len(stack.labels_)),
+    meta_learner = MetaLearner(
+        np.array(record["weights"]).reshape(len(parameters["boosters"]), n_labels),
         [Calibration.from_record(of_label) for of_label in record["calibration"]],
         np.array(record["thresholds"]),
     )
-    return Fitted(columns, models, top)
+    return Fitted(columns, models, meta_learner)
 
 
 def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
     arrays = {}
-    for number, one in enumerate(fitted):
-        for fold, columns in enumerate(one.columns):
+    for number, of_set in enumerate(fitted):
+        for fold, columns in enumerate(of_set.columns):
             for name, reduction in columns.reductions.items():
                 arrays[f"set{number}_fold{fold}_{name}_mean"] = reduction.mean
                 arrays[f"set{number}_fold{fold}_{name}_components"] = reduction.components

@@ -1,4 +1,8 @@
-"""What one set of folds leaves behind: enough to score it and to predict new fields."""
+"""What fits leave behind: enough to score a stack and to predict new fields.
+
+What a cache keeps has `to_arrays` and `from_arrays`; the names of the arrays are those in the
+files of the cache.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hpastack.stack.cache import json_from_array, json_to_array
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.consensus import Consensus
-from hpastack.stack.meta_learner import Top
+from hpastack.stack.meta_learner import MetaLearner
 
 
 @dataclass(frozen=True)
@@ -18,16 +23,16 @@ class Fitted:
     Parameters
     ----------
     columns : list of FoldColumns
-        One a fold.
+        One per fold.
     models : dict of (library, fold, label, bag) to bytes
         Boosters in their libraries' own formats.
-    top : Top
+    meta_learner : MetaLearner
         Fitted on all out-of-fold rows.
     """
 
     columns: list[FoldColumns]
     models: dict[tuple[str, int, int, int], bytes]
-    top: Top
+    meta_learner: MetaLearner
 
     def boosted(self, name: str, fold: int, weights) -> list[int]:
         """Return the labels with some weight that a library has boosters for without a fold."""
@@ -36,44 +41,111 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _CrossFitted:
-    """What one set of folds says of the training fields."""
+class NestedLogOdds:
+    """Log-odds of the training fields, by models that saw neither the field nor a fold.
 
-    fold: np.ndarray  # (n,)
-    base: Base
-    boosted: list[Boosted]  # one a library
-    tops: list[Top]  # for each fold, of the others
-    fitted: Fitted
+    Parameters
+    ----------
+    fold : ndarray of int, shape (n,)
+    margin : ndarray of float32, shape (n_folds, n, n_labels)
+        ``margin[k, i]``: of a consensus that saw neither row i nor fold k.
+    added : list of ndarray of float32, shape (n_folds, n, n_labels)
+        What each library adds to it.
+    """
 
-    def nested(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    fold: np.ndarray
+    margin: np.ndarray
+    added: list[np.ndarray]
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return len(self.margin)
+
+    def without(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return consensus and what each library adds, (n, n_labels), without row and fold k."""
-        return self.base.margin[k], [part.added[k] for part in self.boosted]
+        return self.margin[k], [added[k] for added in self.added]
 
     def out_of_fold(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return consensus and what each library adds, (n, n_labels), without the row's fold."""
         rows = np.arange(len(self.fold))
-        added = [part.added[self.fold, rows] for part in self.boosted]
-        return self.base.margin[self.fold, rows], added
+        return self.margin[self.fold, rows], [added[self.fold, rows] for added in self.added]
 
 
 @dataclass(frozen=True)
-class Base:
-    """Where boosters start: the consensus out of fold.
+class CrossFitted:
+    """What one set of folds says of the training fields.
 
     Parameters
     ----------
-    margin : ndarray of float32, shape (n_folds, n, n_labels)
-        ``margin[k, i]``: of a consensus that saw neither row i nor fold k.
-    consensus : list of Consensus
-        One a fold, fitted without it.
+    log_odds : NestedLogOdds
+        The libraries in the order of the settings.
+    trials : dict of str to list of dict
+        By library, of `hpastack.stack.tuning`.
+    meta_learners : list of MetaLearner
+        One per fold, fitted on the other folds.
+    fitted : Fitted
     """
 
-    margin: np.ndarray
-    consensus: list[Consensus]
+    log_odds: NestedLogOdds
+    trials: dict[str, list[dict]]
+    meta_learners: list[MetaLearner]
+    fitted: Fitted
 
 
 @dataclass(frozen=True)
-class Boosted:
+class NestedConsensus:
+    """Where boosters start: the consensus without each fold and without each pair of folds.
+
+    Parameters
+    ----------
+    margins : dict of tuple to ndarray of float32, shape (n, n_labels)
+        Log-odds of all rows, by the folds that were left out.
+    consensus : list of Consensus
+        One per fold, fitted without it.
+    """
+
+    margins: dict[tuple[int, ...], np.ndarray]
+    consensus: list[Consensus]
+
+    def nested_margin(self, fold: np.ndarray) -> np.ndarray:
+        """Return the log-odds of each fold, as in `NestedLogOdds`.
+
+        Parameters
+        ----------
+        fold : ndarray of int, shape (n,)
+            The folds it was fitted with.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_folds, n, n_labels)
+        """
+        n_folds = len(self.consensus)
+        nested = np.empty((n_folds, *self.margins[0,].shape), dtype=np.float32)
+        for k, j in np.ndindex(n_folds, n_folds):
+            rows = fold == j
+            nested[k, rows] = self.margins[(k,) if j == k else (min(j, k), max(j, k))][rows]
+        return nested
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the margins as ``without_<fold>[_<fold>]``, and the coefficients."""
+        arrays = {"without_" + "_".join(map(str, k)): values for k, values in self.margins.items()}
+        arrays["consensus"] = np.stack([of_fold.coefficients for of_fold in self.consensus])
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> NestedConsensus:
+        """Return what `to_arrays` gave the arrays of."""
+        margins = {
+            tuple(int(k) for k in name.split("_")[1:]): values
+            for name, values in arrays.items()
+            if name.startswith("without_")
+        }
+        return cls(margins, [Consensus(coefficients) for coefficients in arrays["consensus"]])
+
+
+@dataclass(frozen=True)
+class NestedBoosters:
     """What one library adds to the consensus out of fold.
 
     Parameters
@@ -93,15 +165,39 @@ class Boosted:
     models: dict[tuple[int, int, int], bytes]
     trials: list[dict] = field(default_factory=list)
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the models one after the other, where each ends, and whose they are."""
+        keys = sorted(self.models)
+        return {
+            "added": self.added,
+            "rounds": self.rounds,
+            "trials": json_to_array(self.trials),
+            "model_keys": np.array(keys, dtype=np.int64).reshape(-1, 3),
+            "model_ends": np.cumsum([len(self.models[key]) for key in keys], dtype=np.int64),
+            "model_bytes": np.frombuffer(
+                b"".join(self.models[key] for key in keys), dtype=np.uint8
+            ),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> NestedBoosters:
+        """Return what `to_arrays` gave the arrays of."""
+        content, ends = arrays["model_bytes"].tobytes(), arrays["model_ends"].tolist()
+        models = {}
+        for key, start, end in zip(arrays["model_keys"].tolist(), [0, *ends], ends):
+            fold, label, bag = key
+            models[fold, label, bag] = content[start:end]
+        return cls(arrays["added"], arrays["rounds"], models, json_from_array(arrays["trials"]))
+
 
 @dataclass(frozen=True)
-class PairFit:
-    """What boosters without pairs of folds say.
+class LeaveTwoOut:
+    """What boosters without pairs of folds add.
 
     Parameters
     ----------
     added : ndarray of float32, shape (n_folds, n, n_labels)
-        As `Boosted`, but 0 where row i is of fold k.
+        As `NestedBoosters`, but 0 where row i is of fold k.
     rounds : ndarray of int, shape (n_folds, n_labels)
         Chosen on the rows that are not of the fold.
     loss : ndarray of float, shape (n_folds, n_labels)
@@ -112,3 +208,36 @@ class PairFit:
     added: np.ndarray
     rounds: np.ndarray
     loss: np.ndarray
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return its arrays by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> LeaveTwoOut:
+        """Return what `to_arrays` gave the arrays of."""
+        return cls(**arrays)
+
+
+@dataclass(frozen=True)
+class BaseLogOdds:
+    """Log-odds of new fields by consensus and boosters, the mean over folds.
+
+    Parameters
+    ----------
+    consensus : ndarray of float, shape (n, n_labels)
+    added : ndarray of float, shape (n_libraries, n, n_labels)
+        0 where a label gives a library no weight.
+    """
+
+    consensus: np.ndarray
+    added: np.ndarray
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return its arrays by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> BaseLogOdds:
+        """Return what `to_arrays` gave the arrays of."""
+        return cls(**arrays)

@@ -1,9 +1,8 @@
-"""Check what a stack is given, and sort its columns."""
+"""Check what a stack is fitted on and applied to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,65 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
 from hpastack.errors import InputError, shorten
-from hpastack.stack.consensus import clipped_logits
+from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
+from hpastack.stack.settings import StackSettings
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a stack is fitted on: checked, and all rows in one order.
+
+    Parameters
+    ----------
+    image_ids : Index
+    columns : Index
+        Of X, in its order.
+    blocks : ColumnBlocks
+    y : ndarray of uint8, shape (n, n_labels)
+    labels : list of str
+    clusters : ndarray of int, shape (n,)
+    fold : ndarray of int, shape (n,), or None
+        None if folds are yet to be made.
+    """
+
+    image_ids: pd.Index
+    columns: pd.Index
+    blocks: ColumnBlocks
+    y: np.ndarray
+    labels: list[str]
+    clusters: np.ndarray
+    fold: np.ndarray | None
+
+
+def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSettings) -> TrainingData:
+    """Check what a stack is fitted on, and put it into one order.
+
+    Parameters
+    ----------
+    X, y, groups, folds
+        As `hpastack.StackClassifier.fit`.
+    settings : StackSettings
+
+    Returns
+    -------
+    TrainingData
+
+    Raises
+    ------
+    InputError
+        If rows, columns or ids do not fit, a value is not one that its column may hold, or
+        a fold splits a cluster.
+    """
+    table = checked_table(X, min_fields=2)
+    indicated, labels = indicator(y, table.index)
+    if groups is None:
+        clusters = np.arange(len(table))
+    else:
+        clusters = np.unique(aligned(groups, table.index, "groups"), return_inverse=True)[1]
+    if folds is not None:
+        folds = checked_folds(aligned(folds, table.index, "folds"), clusters, table.index)
+    blocks = sorted_columns(table, len(labels), settings)
+    return TrainingData(table.index, table.columns, blocks, indicated, labels, clusters, folds)
 
 
 def checked_table(X, *, min_fields: int = 1) -> pd.DataFrame:
@@ -49,66 +106,6 @@ def checked_table(X, *, min_fields: int = 1) -> pd.DataFrame:
     if X.empty:
         raise InputError(f"X is empty: it has {len(X)} rows and {X.shape[1]} columns")
     return X
-
-
-def sorted_columns(
-    X: pd.DataFrame,
-    n_labels: int,
-    *,
-    cnns: Sequence[str],
-    logits: Sequence[str],
-    scores: Sequence[str],
-    embeddings: Sequence[str],
-) -> Inputs:
-    """Sort the columns of X into what they are.
-
-    Parameters
-    ----------
-    X : DataFrame
-    n_labels : int
-    cnns, logits, scores, embeddings : sequence of str
-        As `hpastack.StackClassifier`.
-
-    Returns
-    -------
-    Inputs
-
-    Raises
-    ------
-    InputError
-        If a column is missing or named twice, or a value is not one that it
-        may hold; column and id are named.
-    """
-    unknown = [name for name in logits if name not in cnns]
-    if unknown:
-        raise InputError(f"logits names {shorten(unknown)}, which cnns does not")
-    named = [*cnns, *scores, *embeddings]
-    doubled = sorted({name for name in named if named.count(name) > 1})
-    if doubled:
-        raise InputError(
-            f"{shorten(doubled)} stands twice in cnns, scores and embeddings; a set of columns "
-            "is one of them"
-        )
-    taken: list[str] = []
-    stated = np.empty((len(cnns), len(X), n_labels), dtype=np.float32)
-    for position, name in enumerate(cnns):
-        columns = _label_columns(X, name, n_labels, "CNN")
-        stated[position] = _log_odds(X[columns], name, are_logits=name in logits)
-        taken += columns
-    scored = np.empty((len(scores), len(X), n_labels), dtype=np.float32)
-    for position, name in enumerate(scores):
-        columns = _label_columns(X, name, n_labels, "set of scores")
-        scored[position] = _numbers(X[columns], allow_nan=True)
-        taken += columns
-    reduced = {}
-    for name in embeddings:
-        columns = [column for column in X.columns if str(column).startswith(f"{name}__")]
-        if not columns:
-            raise InputError(f"X lacks the columns of the embedding {name!r}: {name}__...")
-        reduced[name] = _numbers(X[columns], allow_nan=False)
-        taken += columns
-    features = _numbers(X.drop(columns=taken), allow_nan=True)
-    return Inputs(stated, scored, features, reduced)
 
 
 def indicator(y, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
@@ -204,9 +201,9 @@ def checked_folds(fold, clusters, image_ids: pd.Index) -> np.ndarray:
         If the numbers are not 0 to k - 1 with k of at least 3 and none left
         out, or a fold splits a cluster.
     """
-    given = np.asarray(fold)
-    fold = given.astype(np.int64)
-    if (fold != given).any() or (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1:
+    numbers = np.asarray(fold)
+    fold = numbers.astype(np.int64)
+    if (fold != numbers).any() or (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1:
         raise InputError("folds are numbered 0, 1, ... and none is left out")
     if fold.max() < 2:
         raise InputError(
@@ -224,44 +221,63 @@ def checked_folds(fold, clusters, image_ids: pd.Index) -> np.ndarray:
     return fold
 
 
-def _label_columns(X: pd.DataFrame, name: str, n_labels: int, what: str) -> list[str]:
-    columns = [f"{name}__{label}" for label in range(n_labels)]
-    missing = [column for column in columns if column not in X.columns]
-    if missing:
-        raise InputError(f"X lacks the columns of {what} {name!r}: {shorten(missing)}")
-    return columns
+def member_tables(X: Any) -> list[Any]:
+    """Return X as a list of tables: those it is a list of, or itself.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like, or a list of them
+
+    Returns
+    -------
+    list of DataFrame or array-like
+
+    Raises
+    ------
+    InputError
+        If they differ in their rows.
+    """
+    # A list of rows is a table; a list of tables is not.
+    is_list = isinstance(X, (list, tuple)) and len(X) > 0 and all(np.ndim(of) == 2 for of in X)
+    members = list(X) if is_list else [X]
+    index = checked_table(members[0]).index
+    if not all(checked_table(member).index.equals(index) for member in members[1:]):
+        raise InputError("the tables of a list hold the same fields in the same order")
+    return members
 
 
-def _log_odds(table: pd.DataFrame, name: str, *, are_logits: bool) -> np.ndarray:
-    values = table.to_numpy(dtype=float)
-    bad = ~np.isfinite(values)
-    if not are_logits:
-        bad |= (values < 0) | (values > 1)
-    if bad.any():
-        row, label = np.argwhere(bad)[0]
+def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFrame:
+    """Return the columns that a stack was fitted on, in their order.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like, shape (n, n_columns)
+        A data frame may hold further columns, in any order.
+    names : ndarray of str or None
+        Of the columns, if they had any.
+    n_columns : int
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or an array has more or fewer.
+    """
+    table = checked_table(X)
+    if isinstance(X, pd.DataFrame) and names is not None:
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            raise InputError(f"X lacks {len(missing)} columns of the stack: {shorten(missing)}")
+        return table[list(names)]
+    if table.shape[1] != n_columns:
         raise InputError(
-            f"{name}: {values[row, label]} for label {label} of field {table.index[row]} "
-            f"is not a {'logit' if are_logits else 'probability'}"
+            f"X has {table.shape[1]} features, but StackClassifier is expecting "
+            f"{n_columns} features as input"
         )
-    return clipped_logits(values, are_logits=are_logits)
-
-
-def _numbers(table: pd.DataFrame, *, allow_nan: bool) -> np.ndarray:
-    try:
-        values = table.to_numpy(dtype=np.float32)
-    except (TypeError, ValueError):
-        for column in table.columns:
-            try:
-                table[column].to_numpy(dtype=np.float32)
-            except (TypeError, ValueError) as error:
-                raise InputError(f"column {column!r} does not hold numbers: {error}") from None
-        raise
-    bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        what = "infinite" if np.isinf(values[row, column]) else "NaN, which an embedding never is"
-        raise InputError(f"column {table.columns[column]!r} of field {table.index[row]} is {what}")
-    return values
+    return table if names is None else table.set_axis(names, axis=1)
 
 
 def _by_id(table: Any, image_ids: pd.Index, what: str):
@@ -273,39 +289,3 @@ def _by_id(table: Any, image_ids: pd.Index, what: str):
             f"{what}: ids stand twice: {shorten(table.index[table.index.duplicated()])}"
         )
     return table.loc[image_ids]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The columns of X, sorted into what they are.
-
-    Parameters
-    ----------
-    logits : ndarray of float32, shape (n_cnns, n, n_labels)
-        Bounded log-odds of the CNNs.
-    scores : ndarray of float32, shape (n_scores, n, n_labels)
-        Other scores with a column a label; NaN where unknown.
-    features : ndarray of float32, shape (n, n_features)
-        May hold NaN.
-    embeddings : dict of str to ndarray of float32, shape (n, n_dimensions)
-        By name; to be reduced.
-    """
-
-    logits: np.ndarray
-    scores: np.ndarray
-    features: np.ndarray
-    embeddings: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def own(self, label: int) -> np.ndarray:
-        """Return a label's own columns, shape (n, n_own)."""
-        parts = [self.logits[:, :, label].T, self.scores[:, :, label].T]
-        return np.concatenate(parts, axis=1)
-
-    def take(self, rows) -> Inputs:
-        """Return some of the fields."""
-        return Inputs(
-            self.logits[:, rows],
-            self.scores[:, rows],
-            self.features[rows],
-            {name: values[rows] for name, values in self.embeddings.items()},
-        )

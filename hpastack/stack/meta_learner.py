@@ -1,18 +1,23 @@
-"""The top of the stack: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
+"""The meta-learner: blend, calibration and thresholds, fitted on out-of-fold log-odds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from hpastack.calibration import Calibration, best_thresholds, fit_calibration
-from hpastack.stack.blending import blend, blend_weights, helps
+from hpastack.stack.blending import blend, blend_weights, improves_log_loss
+from hpastack.stack.cache import json_from_array, json_to_array
+
+# Thresholds are averaged as log-odds, which 0 and 1 have none of.
+_EDGE = 1e-9
 
 
 @dataclass(frozen=True)
-class Top:
+class MetaLearner:
     """What turns log-odds of consensus and boosters into probabilities and labels.
 
     Parameters
@@ -29,7 +34,9 @@ class Top:
     thresholds: np.ndarray
 
     @classmethod
-    def blended(cls, y, consensus, added, clusters, fold, learnable, *, calibration: str) -> Top:
+    def blended(
+        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str
+    ) -> MetaLearner:
         """Fit blend and calibration; the thresholds are still 0.
 
         Parameters
@@ -49,7 +56,7 @@ class Top:
 
         Returns
         -------
-        Top
+        MetaLearner
         """
         weights = blend_weights(y, consensus, added, clusters, fold, learnable)
         logits = blend(consensus, added, weights)
@@ -59,7 +66,7 @@ class Top:
         ]
         return cls(weights, fitted, np.zeros(y.shape[1]))
 
-    def thresholded(self, y, consensus, added, policy: str) -> Top:
+    def thresholded(self, y, consensus, added, policy: str) -> MetaLearner:
         """Choose the thresholds.
 
         Parameters
@@ -71,15 +78,10 @@ class Top:
 
         Returns
         -------
-        Top
+        MetaLearner
         """
         thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
         return replace(self, thresholds=thresholds)
-
-    @classmethod
-    def empty(cls) -> Top:
-        """Return a top of no labels, to stand where one is yet to be fitted."""
-        return cls(np.empty((0, 0)), [], np.empty(0))
 
     def probabilities(self, consensus, added) -> np.ndarray:
         """Return calibrated probabilities.
@@ -97,7 +99,64 @@ class Top:
 
     def calibrated(self, logits) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
-        return np.column_stack([one(logits[:, k]) for k, one in enumerate(self.calibration)])
+        return np.column_stack(
+            [calibration(logits[:, k]) for k, calibration in enumerate(self.calibration)]
+        )
+
+
+@dataclass(frozen=True)
+class MetaLearners:
+    """The meta-learners of one set of folds.
+
+    Parameters
+    ----------
+    nested : list of MetaLearner
+        One per fold, fitted on the other folds.
+    whole : MetaLearner
+        Fitted on all rows.
+    """
+
+    nested: list[MetaLearner]
+    whole: MetaLearner
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return weights and calibration; thresholds are chosen anew for every policy."""
+        every = [*self.nested, self.whole]
+        records = [[calibration.record() for calibration in of.calibration] for of in every]
+        return {
+            "weights": np.stack([of.weights for of in every]),
+            "calibration": json_to_array(records),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> MetaLearners:
+        """Return what `to_arrays` gave the arrays of; all thresholds are 0."""
+        *nested, whole = (
+            MetaLearner(
+                weights,
+                [Calibration.from_record(of_label) for of_label in records],
+                np.zeros(len(records)),
+            )
+            for weights, records in zip(arrays["weights"], json_from_array(arrays["calibration"]))
+        )
+        return cls(nested, whole)
+
+
+def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the thresholds of several sets of folds, averaged as log-odds.
+
+    Parameters
+    ----------
+    thresholds : sequence of ndarray of float
+        Of one shape.
+
+    Returns
+    -------
+    ndarray of float
+    """
+    if len(thresholds) == 1:
+        return thresholds[0]
+    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
 def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
@@ -111,7 +170,7 @@ def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
         return whole
     calibrated = np.empty(len(y))
     for k in np.unique(fold):
-        rest = fold != k
-        one = fit_calibration(logits[rest], y[rest], clusters[rest], method=method)
-        calibrated[~rest] = one(logits[~rest])
-    return whole if helps(y, logits, calibrated, clusters) else Calibration("none")
+        others = fold != k
+        nested = fit_calibration(logits[others], y[others], clusters[others], method=method)
+        calibrated[~others] = nested(logits[~others])
+    return whole if improves_log_loss(y, logits, calibrated, clusters) else Calibration("none")

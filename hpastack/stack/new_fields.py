@@ -14,11 +14,11 @@ from hpastack.calibration import MIN_POSITIVES, read_prevalences, saerens_priors
 from hpastack.errors import InputError, shorten
 from hpastack.labels import Vocabulary
 from hpastack.stack.classifier import StackClassifier
-from hpastack.stack.stores import StackInputs
+from hpastack.stack.stores import GatheredStores
 
 
 def predict_fields(
-    stack: StackClassifier, inputs: StackInputs, image_ids: Sequence[str]
+    stack: StackClassifier, inputs: GatheredStores, image_ids: Sequence[str]
 ) -> pd.DataFrame:
     """Return calibrated probabilities of new fields.
 
@@ -29,7 +29,7 @@ def predict_fields(
     ----------
     stack : StackClassifier
         Fitted.
-    inputs : StackInputs
+    inputs : GatheredStores
     image_ids : sequence of str
         Fields of its table.
 
@@ -40,26 +40,26 @@ def predict_fields(
     rows = pd.Index(image_ids)
     if not inputs.n_members:
         return stack.predict_proba(inputs.table.loc[rows])
-    found, kept = [], rows[:0]
+    of_members, kept = [], rows[:0]
     for number in range(inputs.n_members):
         # One table at a time: each holds a copy of all features.
         table = inputs.member_table(number)
         kept = rows[rows.isin(table.index)]
-        found.append(stack.predict_proba(table.loc[kept]))
-    probabilities = sum(found[1:], found[0]) / len(found)
-    rest = rows.difference(kept, sort=False)
-    if len(rest):
-        others = stack.predict_proba(inputs.table.loc[rest])
+        of_members.append(stack.predict_proba(table.loc[kept]))
+    probabilities = sum(of_members[1:], of_members[0]) / len(of_members)
+    without_members = rows.difference(kept, sort=False)
+    if len(without_members):
+        others = stack.predict_proba(inputs.table.loc[without_members])
         probabilities = pd.concat([probabilities, others])
     return probabilities.loc[rows]
 
 
-def notes_on_means(inputs: StackInputs) -> list[str]:
+def notes_on_means(inputs: GatheredStores) -> list[str]:
     """Say which CNNs keep only the mean of their fold models for test fields.
 
     Parameters
     ----------
-    inputs : StackInputs
+    inputs : GatheredStores
 
     Returns
     -------
@@ -79,7 +79,7 @@ def notes_on_means(inputs: StackInputs) -> list[str]:
     ]
 
 
-def prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
+def read_prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
     """Read how the prevalences of new fields are to be found.
 
     Parameters
@@ -119,7 +119,7 @@ def shifted_probabilities(
     probabilities : DataFrame, shape (n, n_labels)
         Calibrated, of all new fields.
     how : str or ndarray of float, shape (n_labels,)
-        Of `prior_shift`. With ``em`` the prevalences are estimated from the
+        Of `read_prior_shift`. With ``em`` the prevalences are estimated from the
         probabilities themselves.
 
     Returns
@@ -157,9 +157,9 @@ def shifted_probabilities(
     values[:, known] = shift_priors(values[:, known], train[known], target[known])
     ratio = np.divide(target, train, out=np.ones_like(train), where=known)
     most = np.argsort(-np.abs(np.log(ratio)), kind="stable")[:3]
-    told = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
+    changes = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
     notes.append(
-        f"prior shift: prevalences of {int(known.sum())} labels; most changed: {told}. "
+        f"prior shift: prevalences of {int(known.sum())} labels; most changed: {changes}. "
         "The cross-validated scores know nothing of this."
     )
     return pd.DataFrame(values, index=probabilities.index, columns=probabilities.columns), notes

@@ -1,46 +1,167 @@
-"""Scores of a stack and of what it is made from, all out of fold and with the same rules."""
+"""Score a stack and what it is made from, all out of fold and with the same rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
-from hpastack.calibration import apply_thresholds, best_thresholds, thresholds_without_folds
-from hpastack.metrics import (
-    average_precisions,
-    brier_score,
-    expected_calibration_error,
-    f1_scores,
-    macro_average_precision,
-    macro_f1,
-    multilabel_log_loss,
-    score_interval,
+from hpastack.calibration import (
+    apply_thresholds,
+    best_thresholds,
+    threshold_intervals,
+    thresholds_without_folds,
 )
+from hpastack.metrics import cluster_draws
+from hpastack.parallel import Workers
+from hpastack.stack.cache import StackCache, digest
+from hpastack.stack.column_blocks import ColumnBlocks
+from hpastack.stack.fitted import CrossFitted, NestedLogOdds
+from hpastack.stack.inputs import TrainingData
+from hpastack.stack.meta_learner import mean_thresholds
+from hpastack.stack.score_tables import (
+    OutOfFold,
+    ProbabilityScores,
+    label_table,
+    probability_scores,
+    score_rows,
+    summary,
+)
+from hpastack.stack.settings import StackSettings
 
-#: Names of the scores, in the order shown. The first is of labels, the others of probabilities.
-SCORES = ("macro_f1", "macro_ap", "ece", "brier", "log_loss")
+#: Draws behind the intervals of thresholds.
+_THRESHOLD_DRAWS = 50
+
+# Probabilities of models that saw neither the row nor a fold k, as a function of k; or those of
+# models that saw none of the rows.
+_Nested = np.ndarray | Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)
-class OutOfFold:
-    """What one system says of every field without having seen its labels.
+class ScoresOfSystems:
+    """What the probabilities of several systems score.
 
     Parameters
     ----------
-    probabilities : ndarray of float, shape (n, n_labels)
-    labels : ndarray of {0, 1}, shape (n, n_labels)
+    systems : list of ProbabilityScores
     """
 
-    probabilities: np.ndarray
-    labels: np.ndarray
+    systems: list[ProbabilityScores]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays of each system as ``<number>_<name>``."""
+        return {
+            f"{number}_{name}": values
+            for number, scores in enumerate(self.systems)
+            for name, values in vars(scores).items()
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ScoresOfSystems:
+        """Return what `to_arrays` gave the arrays of."""
+        names = [field.name for field in fields(ProbabilityScores)]
+        return cls(
+            [
+                ProbabilityScores(**{name: arrays[f"{number}_{name}"] for name in names})
+                for number in range(len(arrays) // len(names))
+            ]
+        )
 
 
-def thresholded(
-    y, fold, nested: np.ndarray | Callable[[int], np.ndarray], policy: str
-) -> OutOfFold:
+@dataclass(frozen=True)
+class Scores:
+    """What a stack says of its training fields, and what that scores.
+
+    Each part is the attribute of `hpastack.StackClassifier` of the same name.
+    """
+
+    oof_probabilities: pd.DataFrame
+    oof_labels: pd.DataFrame
+    oof_consensus: pd.DataFrame
+    cv_results: dict[str, Any]
+    comparison: pd.DataFrame
+    label_table: pd.DataFrame
+
+
+def score(
+    inputs: TrainingData,
+    runs: list[CrossFitted],
+    settings: StackSettings,
+    cache: StackCache,
+    workers: Workers,
+) -> Scores:
+    """Score a stack and what it is made from, out of fold.
+
+    Parameters
+    ----------
+    inputs : TrainingData
+    runs : list of CrossFitted
+        One per set of folds.
+    settings : StackSettings
+    cache : StackCache
+    workers : Workers
+
+    Returns
+    -------
+    Scores
+    """
+    y, clusters, log_odds = inputs.y, inputs.clusters, runs[0].log_odds
+    quiet = Workers(workers.n_jobs)
+    start = "consensus" if settings.cnns else "prior"
+    learners = [run.fitted.meta_learner for run in runs]
+    thresholds = mean_thresholds([learner.thresholds for learner in learners])
+    stack = _out_of_fold(y, runs, settings)
+    # Blend, calibration and thresholds fitted on the rows that are scored.
+    fitted_on_all = np.mean(
+        [run.fitted.meta_learner.probabilities(*run.log_odds.out_of_fold()) for run in runs],
+        axis=0,
+    )
+    naive_labels = apply_thresholds(fitted_on_all, thresholds, min_labels=settings.min_labels)
+    naive = OutOfFold(fitted_on_all, naive_labels)
+
+    parts = _parts(inputs.blocks, log_odds, settings, start)
+    tasks: list[tuple] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
+    tasks += [
+        (thresholded, y, log_odds.fold, values, settings.thresholds) for values in parts.values()
+    ]
+    interval, *results = quiet.map(_call, tasks, len(tasks), "scores")
+    systems = dict(zip(parts, results)) | {"stack": stack, "naive": naive}
+    draws = None
+    if settings.n_bootstrap:
+        draws = cluster_draws(clusters, n_draws=settings.n_bootstrap, seed=settings.random_state)
+    scored = _probability_scores(y, systems, draws, (start, "stack"), cache, quiet)
+    rows = score_rows(y, systems, scored)
+    table = label_table(
+        y,
+        clusters,
+        inputs.labels,
+        {name: systems[name] for name in (start, *settings.boosters, "stack")},
+        scored,
+        settings.boosters,
+        np.mean([learner.weights for learner in learners], axis=0),
+        thresholds,
+        interval,
+    )
+
+    def by_id(values: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame(values, inputs.image_ids, inputs.labels)
+
+    return Scores(
+        oof_probabilities=by_id(stack.probabilities),
+        oof_labels=by_id(stack.labels),
+        oof_consensus=by_id(systems[start].probabilities),
+        cv_results=summary(y, systems, rows, scored, draws, start=start),
+        comparison=pd.DataFrame({name: row for name, row in rows.items() if name != "naive"}).T,
+        label_table=table,
+    )
+
+
+def thresholded(y, fold, nested: _Nested, policy: str) -> OutOfFold:
     """Give labels by thresholds that were chosen on the other folds.
 
     Parameters
@@ -63,148 +184,89 @@ def thresholded(
         return OutOfFold(nested, apply_thresholds(nested, chosen[fold]))
     probabilities, labels = np.zeros(y.shape), np.zeros(y.shape, dtype=np.uint8)
     for k in range(fold.max() + 1):
-        values, rest = nested(k), fold != k
-        chosen = best_thresholds(y[rest], values[rest], policy=policy)
-        probabilities[~rest] = values[~rest]
-        labels[~rest] = apply_thresholds(values[~rest], chosen)
+        values, others = nested(k), fold != k
+        chosen = best_thresholds(y[others], values[others], policy=policy)
+        probabilities[~others] = values[~others]
+        labels[~others] = apply_thresholds(values[~others], chosen)
     return OutOfFold(probabilities, labels)
 
 
-def probability_scores(y, probabilities, draws=None) -> dict[str, np.ndarray]:
-    """Return the scores of a system that do not depend on its thresholds.
-
-    Parameters
-    ----------
-    y : ndarray of {0, 1}, shape (n, n_labels)
-    probabilities : ndarray of float, shape (n, n_labels)
-    draws : ndarray of int, shape (n_draws, n), optional
-        How many times each field was drawn.
-
-    Returns
-    -------
-    dict of str to ndarray
-        ``ap`` (n_labels,): average precision of each label. ``whole`` (4,):
-        those of `SCORES` after the first. ``drawn`` (4, n_draws): the same
-        for each draw; without draws it has none.
-    """
-    functions = (
-        macro_average_precision,
-        expected_calibration_error,
-        brier_score,
-        multilabel_log_loss,
-    )
-    drawn = np.empty((len(functions), 0))
-    if draws is not None:
-        drawn = np.stack([function(y, probabilities, draws) for function in functions])
-    return {
-        "ap": average_precisions(y, probabilities),
-        "whole": np.array([function(y, probabilities) for function in functions]),
-        "drawn": drawn,
+def _parts(
+    blocks: ColumnBlocks, log_odds: NestedLogOdds, settings: StackSettings, start: str
+) -> dict[str, _Nested]:
+    """Return what the stack is made from, by the names of the comparison."""
+    parts: dict[str, _Nested] = {
+        cnn: expit(blocks.logits[number].astype(float)) for number, cnn in enumerate(settings.cnns)
     }
+    if len(settings.cnns) > 1:
+        parts["mean of CNNs"] = expit(blocks.logits.mean(axis=0, dtype=float))
+    margin = log_odds.margin
+    parts[start] = lambda k: expit(margin[k].astype(float))
+    for name, added in zip(settings.boosters, log_odds.added):
+        parts[name] = partial(_of_library, margin, added)
+    return parts
 
 
-def score_rows(y, systems: dict[str, OutOfFold], scored: dict[str, dict]) -> dict[str, dict]:
-    """Return all scores of each system.
-
-    Parameters
-    ----------
-    y : ndarray of {0, 1}, shape (n, n_labels)
-    systems : dict of str to OutOfFold
-    scored : dict of str to dict
-        Of `probability_scores`, for each system.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        By system and the names of `SCORES`.
-    """
-    return {
-        name: dict(zip(SCORES, [macro_f1(y, found.labels), *scored[name]["whole"].tolist()]))
-        for name, found in systems.items()
-    }
+def _of_library(margin: np.ndarray, added: np.ndarray, k: int) -> np.ndarray:
+    return expit(margin[k].astype(float) + added[k])
 
 
-def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
-    """Return what a stack scored, how sure that is, and what it gains.
+def _out_of_fold(y: np.ndarray, runs: list[CrossFitted], settings: StackSettings) -> OutOfFold:
+    """Return what the stack says of each fold by a meta-learner fitted on the other folds."""
+    of_sets, thresholds = [], []
+    for run in runs:
+        probabilities, of_rows = np.zeros(y.shape), np.zeros(y.shape)
+        for k, meta_learner in enumerate(run.meta_learners):
+            rows = run.log_odds.fold == k
+            consensus, added = run.log_odds.without(k)
+            probabilities[rows] = meta_learner.probabilities(
+                consensus[rows], [values[rows] for values in added]
+            )
+            of_rows[rows] = meta_learner.thresholds
+        of_sets.append(probabilities)
+        thresholds.append(of_rows)
+    mean = np.mean(of_sets, axis=0)
+    labels = apply_thresholds(mean, mean_thresholds(thresholds), min_labels=settings.min_labels)
+    return OutOfFold(mean, labels)
 
-    Parameters
-    ----------
-    y : ndarray of {0, 1}, shape (n, n_labels)
-    systems, scored
-        As `score_rows`; ``stack``, ``naive`` (with everything after the
-        boosters fitted on the rows it is scored on) and `start` are used.
-    rows : dict
-        Of `score_rows`.
-    draws : ndarray of int, shape (n_draws, n), or None
-        None: no intervals.
-    start : str
-        The consensus.
 
-    Returns
-    -------
-    dict
-        Each score, ``naive_`` each, ``gain_macro_f1`` and ``gain_macro_ap``
-        over the consensus; with draws ``_interval`` (low, high) of each score
-        and gain.
-    """
-    gained = ("macro_f1", "macro_ap")
-    found = dict(rows["stack"])
-    found |= {f"naive_{name}": value for name, value in rows["naive"].items()}
-    found |= {f"gain_{name}": rows["stack"][name] - rows[start][name] for name in gained}
-    if draws is not None:
-        drawn, before = (
-            dict(zip(SCORES, [macro_f1(y, systems[name].labels, draws), *scored[name]["drawn"]]))
-            for name in ("stack", start)
+def _threshold_intervals(
+    y: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray, settings: StackSettings
+) -> np.ndarray:
+    """Return the ends of the intervals, shape (2, n_labels)."""
+    if not settings.n_bootstrap:
+        return np.full((2, y.shape[1]), np.nan)
+    return np.stack(
+        threshold_intervals(
+            y,
+            probabilities,
+            clusters,
+            policy=settings.thresholds,
+            n_draws=min(settings.n_bootstrap, _THRESHOLD_DRAWS),
+            seed=settings.random_state,
         )
-        drawn |= {f"gain_{name}": drawn[name] - before[name] for name in gained}
-        for name, values in drawn.items():
-            found[f"{name}_interval"] = score_interval(found[name], values)
-    return found
+    )
 
 
-def label_table(
-    y,
-    clusters,
-    names,
+def _probability_scores(
+    y: np.ndarray,
     systems: dict[str, OutOfFold],
-    scored: dict[str, dict],
-    libraries,
-    weights,
-    thresholds,
-    interval,
-) -> pd.DataFrame:
-    """Return a row a label: how often it is, how well it is found, by what, above what.
+    draws: np.ndarray | None,
+    drawn: tuple[str, ...],
+    cache: StackCache,
+    workers: Workers,
+) -> dict[str, ProbabilityScores]:
+    """Score the probabilities of each system, some with draws."""
+    arrays = [system.probabilities for system in systems.values()]
+    chosen = [draws if name in drawn else None for name in systems]
+    key = digest(y, *arrays, *(part for part in chosen if part is not None), list(drawn))
 
-    Parameters
-    ----------
-    y : ndarray of {0, 1}, shape (n, n_labels)
-    clusters : ndarray of int, shape (n,)
-    names : list of str
-    systems : dict of str to OutOfFold
-        What to show F1 and average precision of; the last is the stack.
-    scored : dict of str to dict
-        Of `probability_scores`, for each of them.
-    libraries : sequence of str
-    weights : ndarray of float, shape (n_libraries, n_labels)
-    thresholds : ndarray of float, shape (n_labels,)
-    interval : (ndarray, ndarray)
-        Of the thresholds.
+    def make() -> ScoresOfSystems:
+        tasks = ((y, values, part) for values, part in zip(arrays, chosen))
+        return ScoresOfSystems(list(workers.map(probability_scores, tasks, len(arrays), "scores")))
 
-    Returns
-    -------
-    DataFrame
-        Indexed by label.
-    """
-    holders = [len(np.unique(clusters[y[:, k] == 1])) for k in range(y.shape[1])]
-    columns = {"positives": y.sum(axis=0).astype(int), "clusters": holders}
-    columns |= {f"{name}_f1": f1_scores(y, found.labels) for name, found in systems.items()}
-    columns |= {f"{name}_ap": scored[name]["ap"] for name in systems}
-    columns |= {f"{name}_weight": weights[number] for number, name in enumerate(libraries)}
-    columns |= {
-        "booster_weight": weights.sum(axis=0),
-        "threshold": thresholds,
-        "threshold_low": interval[0],
-        "threshold_high": interval[1],
-        "predicted": list(systems.values())[-1].labels.sum(axis=0).astype(int),
-    }
-    return pd.DataFrame(columns, index=pd.Index(names, name="label"))
+    return dict(zip(systems, cache.remember("scores", key, make, ScoresOfSystems).systems))
+
+
+def _call(function: Callable, *arguments: Any) -> Any:
+    return function(*arguments)

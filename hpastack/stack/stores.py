@@ -1,11 +1,12 @@
-"""Gather stores for a stack, refusing those that have seen the labels they would be tested on."""
+"""Choose and gather stores for a stack; none may have seen the labels it is tested on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.folds import FoldPlan, audit_folds, fold_digest
 from hpastack.labels import Vocabulary
-from hpastack.store import Store, open_store
+from hpastack.store import PREDICTIONS, Store, open_store
 
 
 class MemberValues(NamedTuple):
@@ -25,7 +26,7 @@ class MemberValues(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StackInputs:
+class GatheredStores:
     """The columns of a stack, and where they come from.
 
     Where stores keep what each model (member) predicts for test fields,
@@ -103,6 +104,49 @@ class StackInputs:
         return table
 
 
+def choose_stores(
+    folder: str | PathLike,
+    *,
+    cnns: Sequence[str] | Literal["auto"] = "auto",
+    features: Sequence[str] | Literal["auto"] = "auto",
+) -> list[Path]:
+    """Return the stores of a folder that a stack is made from.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``NAME.h5`` for each store.
+    cnns : sequence of str or "auto", default="auto"
+        Names of the stores of predictions; every one of the folder.
+    features : sequence of str or "auto", default="auto"
+        Names of the other stores; every one of the folder.
+
+    Returns
+    -------
+    list of Path
+        Predictions first. Stores that are named need not exist.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a file of the folder is not a store.
+    """
+    predictions: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(Path(folder).glob("*.h5")):
+        with open_store(path) as store:
+            (predictions if store.content in PREDICTIONS else others).append(path)
+    chosen: list[Path] = []
+    for names, of_folder in ((cnns, predictions), (features, others)):
+        if names == "auto":
+            chosen += of_folder
+        else:
+            chosen += [Path(folder) / f"{name}.h5" for name in names]
+    if not chosen:
+        raise InputError(f"no stores in {folder}; make some with extract, finetune or ingest")
+    return chosen
+
+
 def gather_stores(
     paths: Sequence[Path],
     image_ids: Sequence[str],
@@ -111,7 +155,7 @@ def gather_stores(
     made_from: str | None = None,
     plan: FoldPlan | None = None,
     accept: Sequence[str] = (),
-) -> StackInputs:
+) -> GatheredStores:
     """Read stores side by side, rows by id.
 
     Parameters
@@ -134,7 +178,7 @@ def gather_stores(
 
     Returns
     -------
-    StackInputs
+    GatheredStores
 
     Raises
     ------
@@ -150,7 +194,7 @@ def gather_stores(
     if strange:
         raise InputError(f"accept_fold_plans names {shorten(strange)}, which is not used")
     frames: list[pd.DataFrame] = []
-    inputs = StackInputs(pd.DataFrame(), [], [], {})
+    inputs = GatheredStores(pd.DataFrame(), [], [], {})
     for path, name in zip(paths, names):
         with open_store(path) as store:
             if plan is not None:
@@ -202,7 +246,7 @@ def gather_label_free(
     vocabulary: Vocabulary,
     *,
     made_from: str,
-) -> StackInputs:
+) -> GatheredStores:
     """Read stores to compare fields by, which must treat train and test alike.
 
     Parameters
@@ -212,7 +256,7 @@ def gather_label_free(
 
     Returns
     -------
-    StackInputs
+    GatheredStores
 
     Raises
     ------

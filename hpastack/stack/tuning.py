@@ -17,7 +17,7 @@ import numpy as np
 
 from hpastack.boosting import TreeSettings
 from hpastack.errors import InputError
-from hpastack.stack.fitted import PairFit
+from hpastack.stack.fitted import LeaveTwoOut
 
 #: What is varied: lowest and highest value, and whether on a logarithmic scale.
 SPACE: dict[str, tuple[float, float, bool]] = {
@@ -39,8 +39,8 @@ class Tuned:
     ----------
     settings : list of TreeSettings
         One a fold.
-    pairs : list of PairFit
-        One a fold, fitted with its settings.
+    leave_two_out : list of LeaveTwoOut
+        One per fold, fitted with its settings.
     trials : list of dict
         One a candidate: its settings, ``loss`` (mean over folds and labels, as
         part of the loss of the consensus), ``fold_losses``, and ``chosen_for``
@@ -48,7 +48,7 @@ class Tuned:
     """
 
     settings: list[TreeSettings]
-    pairs: list[PairFit]
+    leave_two_out: list[LeaveTwoOut]
     trials: list[dict]
 
 
@@ -72,9 +72,9 @@ def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
     InputError
         If more than one is asked for and Optuna is not installed.
     """
-    found = [first]
+    tried = [first]
     if n <= 1:
-        return found
+        return tried
     try:
         import optuna
     except ImportError:
@@ -96,17 +96,19 @@ def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
         # The sampler takes the space from a finished trial; where it stands does not matter.
         lowest = {name: spread[name].low for name in spread}  # type: ignore[attr-defined]
         study.add_trial(optuna.trial.create_trial(params=lowest, distributions=spread, value=0.0))
-        while len(found) < n:
+        while len(tried) < n:
             trial = study.ask(spread)
             study.tell(trial, 0.0)
-            found.append(replace(first, **trial.params))
+            tried.append(replace(first, **trial.params))
     finally:
         optuna.logging.set_verbosity(level)
-    return found
+    return tried
 
 
 def tuned(
-    tried: list[TreeSettings], fit: Callable[[TreeSettings, str], PairFit], learnable: np.ndarray
+    tried: list[TreeSettings],
+    fit: Callable[[TreeSettings, str], LeaveTwoOut],
+    learnable: np.ndarray,
 ) -> Tuned:
     """Try settings, and choose for each fold by the others.
 
@@ -125,17 +127,17 @@ def tuned(
     Tuned
         Of equal losses the candidate tried first.
     """
-    best: list[tuple[float, int, PairFit]] = []
+    best: list[tuple[float, int, LeaveTwoOut]] = []
     losses = []
     for number, settings in enumerate(tried):
-        pairs = fit(settings, f", trial {number + 1} of {len(tried)}" if len(tried) > 1 else "")
+        fitted = fit(settings, f", trial {number + 1} of {len(tried)}" if len(tried) > 1 else "")
         counted = np.maximum(learnable.sum(axis=1), 1)
-        of_folds = np.where(learnable, pairs.loss, 0.0).sum(axis=1) / counted
+        of_folds = np.where(learnable, fitted.loss, 0.0).sum(axis=1) / counted
         losses.append(of_folds)
         if not best:
-            best = [(loss, number, pairs) for loss in of_folds]
+            best = [(loss, number, fitted) for loss in of_folds]
         best = [
-            (loss, number, pairs) if loss < kept[0] else kept for loss, kept in zip(of_folds, best)
+            (loss, number, fitted) if loss < kept[0] else kept for loss, kept in zip(of_folds, best)
         ]
     trials = [
         {
@@ -146,4 +148,4 @@ def tuned(
         }
         for number, (settings, of_folds) in enumerate(zip(tried, losses))
     ]
-    return Tuned([tried[taken] for _, taken, _ in best], [pairs for *_, pairs in best], trials)
+    return Tuned([tried[taken] for _, taken, _ in best], [fitted for *_, fitted in best], trials)

@@ -1,14 +1,22 @@
 """What is taken over from an earlier fit, and that it never changes a result."""
 
+from dataclasses import fields, is_dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
+from hpastack.calibration import Calibration
 from hpastack.stack import StackClassifier
 from hpastack.stack import cache as stack_cache
-from hpastack.stack.cache import StackCache, digest, packed, unpacked
+from hpastack.stack.cache import StackCache, digest
+from hpastack.stack.consensus import Consensus
 from hpastack.stack.cross_fitting import CrossFitter
+from hpastack.stack.fitted import BaseLogOdds, LeaveTwoOut, NestedBoosters, NestedConsensus
+from hpastack.stack.meta_learner import MetaLearner, MetaLearners
+from hpastack.stack.score_tables import ProbabilityScores
+from hpastack.stack.scoring import ScoresOfSystems
 
 
 def draw(seed=0, n=300):
@@ -28,11 +36,11 @@ def small(cache, **options):
 def fits(monkeypatch):
     """Count what is fitted: the consensus, and boosters by library."""
     counted = []
-    for name in ("base", "pairs", "folds"):
+    for name in ("fit_consensus", "fit_without_two_folds", "fit_without_one_fold"):
         plain = getattr(CrossFitter, name)
 
         def spy(self, *arguments, _name=name, _plain=plain, **options):
-            counted.append((_name, *arguments[:1]) if _name != "base" else (_name,))
+            counted.append((_name, *arguments[:1]) if _name != "fit_consensus" else (_name,))
             return _plain(self, *arguments, **options)
 
         monkeypatch.setattr(CrossFitter, name, spy)
@@ -50,9 +58,12 @@ def same(one, other, X):
 
 
 ALL = [
-    ("base",), ("pairs", "lightgbm"), ("folds", "lightgbm"), ("pairs", "xgboost"),
-    ("folds", "xgboost"),
-]  # fmt: skip
+    ("fit_consensus",),
+    ("fit_without_two_folds", "lightgbm"),
+    ("fit_without_one_fold", "lightgbm"),
+    ("fit_without_two_folds", "xgboost"),
+    ("fit_without_one_fold", "xgboost"),
+]
 
 
 @pytest.mark.parametrize(
@@ -119,13 +130,23 @@ def test_a_disk_that_takes_nothing_costs_nothing(tmp_path):
 def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(stack_cache, "MAX_BYTES", 30_000)
     (tmp_path / "mine.npz").write_bytes(b"0" * 50_000)
-    cache = StackCache(tmp_path)
+    cache, made = StackCache(tmp_path), []
+
+    def remember(number, cache=cache):
+        def make():
+            made.append(number)
+            return LeaveTwoOut(np.full(1000, number), np.zeros(1), np.zeros(1))
+
+        return cache.remember("x", digest(number), make, LeaveTwoOut)
+
     for number in range(5):
-        cache.put("x", digest(number), {"a": np.zeros(1000)})  # a little over 8,000 bytes
-    kept = [number for number in range(5) if cache.get("x", digest(number)) is not None]
-    assert len(kept) == 3 and 4 in kept
+        remember(number)  # a little over 8,000 bytes
+    assert len(list(tmp_path.glob("x-*.npz"))) == 3
     assert (tmp_path / "mine.npz").is_file()  # not one of its own
-    assert StackCache(None).get("x", "4") is None
+    assert remember(4).added[0] == 4 and made == [0, 1, 2, 3, 4]
+    assert remember(0).added[0] == 0 and made == [0, 1, 2, 3, 4, 0]
+    remember(4, StackCache(None))
+    assert made[-1] == 4
 
 
 def test_digests_tell_shapes_types_and_order_apart():
@@ -140,7 +161,47 @@ def test_digests_tell_shapes_types_and_order_apart():
     assert digest(a[::2]) == digest(a[::2].copy())
 
 
-def test_boosters_are_packed_and_unpacked():
-    models = {(1, 0, 0): b"abc", (0, 2, 1): b"", (0, 2, 0): b"x"}
-    assert unpacked(packed(models)) == models
-    assert unpacked(packed({})) == {}
+def calibration(slope):
+    return Calibration("platt", (slope, 0.25))
+
+
+RESULTS = {
+    "consensus": NestedConsensus(
+        {(0,): np.ones((4, 2), np.float32), (0, 1): np.zeros((4, 2), np.float32)},
+        [Consensus(np.arange(6.0).reshape(2, 3)), Consensus(np.ones((2, 3)))],
+    ),
+    "boosters": NestedBoosters(
+        np.ones((2, 4, 2), np.float32),
+        np.array([[3, 4], [5, 6]]),
+        {(0, 2, 0): b"x", (0, 2, 1): b"", (1, 0, 0): b"abc"},
+        [{"loss": 0.5, "chosen_for": [0, 1]}],
+    ),
+    "no boosters": NestedBoosters(np.ones((2, 4, 2), np.float32), np.ones((2, 2)), {}),
+    "leave two out": LeaveTwoOut(np.ones((2, 4, 2)), np.ones((2, 2), int), np.zeros((2, 2))),
+    "meta-learners": MetaLearners(
+        [MetaLearner(np.full((1, 2), 0.5), [calibration(1.5), Calibration("none")], np.zeros(2))],
+        MetaLearner(np.ones((1, 2)), [calibration(0.5), calibration(2.0)], np.zeros(2)),
+    ),
+    "base log-odds": BaseLogOdds(np.ones((4, 2)), np.zeros((1, 4, 2))),
+    "scores": ScoresOfSystems(
+        [ProbabilityScores(np.ones(2), np.arange(4.0), np.ones((4, number))) for number in (0, 3)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_is_kept_is_made_again_from_plain_arrays(tmp_path, name):
+    result = RESULTS[name]
+    cache = StackCache(tmp_path)
+    assert cache.remember("x", digest(name), lambda: result, type(result)) is result
+    with np.load(next(tmp_path.glob("x-*.npz")), allow_pickle=False) as arrays:
+        assert sorted(arrays.files) == sorted(result.to_arrays())
+    again = cache.remember("x", digest(name), lambda: pytest.fail("made again"), type(result))
+    np.testing.assert_equal(plain(again), plain(result))
+
+
+def plain(value):
+    """Return the parts of a result as dicts and lists, which can be compared."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return [plain(part) for part in value] if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
 from hpastack.errors import InputError
-from hpastack.stack import StackClassifier, load_stack
+from hpastack.stack import StackClassifier, StackSettings, load_stack
 from hpastack.stack.blending import blend_weights
 from hpastack.store import open_store
 
@@ -236,7 +236,7 @@ def test_sets_of_folds_are_averaged():
         alone.fitted_ = [one]
         singles.append(alone.predict_proba(X))
     np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
-    assert len({one.top.thresholds[0] for one in stack.fitted_}) == 3
+    assert len({one.meta_learner.thresholds[0] for one in stack.fitted_}) == 3
 
 
 def test_labels_that_all_or_no_fields_carry():
@@ -314,7 +314,7 @@ def test_missing_feature_values_are_taken(fitted):
 def test_parameters_and_clone():
     stack = quick(rounds=7)
     assert clone(stack).get_params() == stack.get_params()
-    assert stack.set_params(rounds=9).tree_settings.rounds == 9
+    assert StackSettings.of(stack.set_params(rounds=9)).trees.rounds == 9
 
 
 def fit_one(name, x, y, margin):

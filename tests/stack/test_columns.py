@@ -5,8 +5,8 @@ import pytest
 from reference.column_gains import column_gain
 from sklearn.decomposition import PCA
 
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import Moments, column_gains, fit_columns
-from hpastack.stack.inputs import Inputs
 
 pytestmark = pytest.mark.core
 
@@ -56,7 +56,7 @@ def test_a_label_sees_the_columns_that_tell_it_most():
     features[:, 4] += 2 * y[:, 0]
     features[:, 1] += 2 * y[:, 1]
     none = np.empty((0, n, n_labels), dtype=np.float32)
-    inputs = Inputs(none, none, features)
+    inputs = ColumnBlocks(none, none, features)
     margin = np.zeros((n, n_labels), dtype=np.float32)
     columns, shared = fit_columns(
         inputs, margin, None, y, np.arange(n), reductions={}, n_screened=2

@@ -11,8 +11,8 @@ from scipy.special import expit
 from hpastack.boosting import TreeSettings
 from hpastack.parallel import Workers
 from hpastack.stack import StackClassifier
+from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.cross_fitting import CrossFitter, stages_of
-from hpastack.stack.inputs import Inputs
 
 N, LABELS, FOLDS = 320, 3, 4
 SETTINGS = TreeSettings(rounds=12, min_leaf=5, l2=1.0)
@@ -28,7 +28,7 @@ def draw(seed=0):
     features[::17, 1] = np.nan
     embedding = rng.normal(size=(N, 6)).astype(np.float32)
     embedding[:, 2] += 2 * y[:, 0]
-    return Inputs(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
+    return ColumnBlocks(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
 
 
 def fitter(inputs, y, fold, n_screened=None):
@@ -45,44 +45,48 @@ def fitter(inputs, y, fold, n_screened=None):
 
 
 def fitted(inputs, y, fold, name, n_screened=None):
-    one = fitter(inputs, y, fold, n_screened)
-    base, margins = one.base()
-    pairs = one.pairs(name, SETTINGS, margins, seeds=[0], min_rounds=4)
-    boosted = one.folds(name, [SETTINGS] * FOLDS, [pairs] * FOLDS, margins, seeds=[0])
-    return base, boosted, pairs
+    cross_fitter = fitter(inputs, y, fold, n_screened)
+    consensus = cross_fitter.fit_consensus()
+    leave_two_out = cross_fitter.fit_without_two_folds(
+        name, SETTINGS, consensus.margins, seeds=[0], min_rounds=4
+    )
+    boosters = cross_fitter.fit_without_one_fold(
+        name, [SETTINGS] * FOLDS, [leave_two_out] * FOLDS, consensus.margins, seeds=[0]
+    )
+    return consensus.nested_margin(fold), boosters, leave_two_out
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_it_is_what_its_description_says(name):
     inputs, _, y, fold = draw()
-    base, boosted, _ = fitted(inputs, y, fold, name)
+    nested_margin, boosters, _ = fitted(inputs, y, fold, name)
     for k in range(FOLDS):
         margin, added, rounds = nested_stack.outer_fold(
             name, inputs, y, np.arange(N), fold, k, SETTINGS, 4
         )
-        np.testing.assert_allclose(base.margin[k], margin, atol=1e-6)
-        assert boosted.rounds[k].tolist() == rounds.tolist()
-        np.testing.assert_allclose(boosted.added[k], added, atol=1e-6)
+        np.testing.assert_allclose(nested_margin[k], margin, atol=1e-6)
+        assert boosters.rounds[k].tolist() == rounds.tolist()
+        np.testing.assert_allclose(boosters.added[k], added, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 @pytest.mark.parametrize("k", range(FOLDS))
 def test_nothing_for_a_fold_has_seen_its_labels(name, k):
     inputs, embedding, y, fold = draw()
-    inputs = Inputs(inputs.logits, inputs.scores, inputs.features, {"e": embedding})
-    base, boosted, pairs = fitted(inputs, y, fold, name, n_screened=4)
+    inputs = ColumnBlocks(inputs.logits, inputs.scores, inputs.features, {"e": embedding})
+    margin, boosters, leave_two_out = fitted(inputs, y, fold, name, n_screened=4)
     changed = y.copy()
     changed[fold == k] = 1 - changed[fold == k]
-    other_base, other, other_pairs = fitted(inputs, changed, fold, name, n_screened=4)
-    assert np.array_equal(base.margin[k], other_base.margin[k])
-    assert np.array_equal(boosted.added[k], other.added[k])
-    assert np.array_equal(boosted.rounds[k], other.rounds[k])
-    assert np.array_equal(pairs.loss[k], other_pairs.loss[k])
-    own = [model for place, model in sorted(boosted.models.items()) if place[0] == k]
+    other_margin, other, other_leave_two_out = fitted(inputs, changed, fold, name, n_screened=4)
+    assert np.array_equal(margin[k], other_margin[k])
+    assert np.array_equal(boosters.added[k], other.added[k])
+    assert np.array_equal(boosters.rounds[k], other.rounds[k])
+    assert np.array_equal(leave_two_out.loss[k], other_leave_two_out.loss[k])
+    own = [model for place, model in sorted(boosters.models.items()) if place[0] == k]
     assert own == [model for place, model in sorted(other.models.items()) if place[0] == k]
     # The other folds did see them, so the test can fail.
-    assert not np.array_equal(base.margin[k - 1], other_base.margin[k - 1])
-    assert not np.array_equal(boosted.added[k - 1], other.added[k - 1])
+    assert not np.array_equal(margin[k - 1], other_margin[k - 1])
+    assert not np.array_equal(boosters.added[k - 1], other.added[k - 1])
 
 
 @pytest.mark.parametrize("k", [0, 2])
@@ -135,13 +139,14 @@ def test_a_label_is_learned_or_not_whatever_the_labels_of_the_fold():
 
 def test_every_row_has_a_model_that_saw_neither_it_nor_the_fold():
     inputs, _, y, fold = draw()
-    base, margins = fitter(inputs, y, fold).base()
+    consensus = fitter(inputs, y, fold).fit_consensus()
+    margins, nested = consensus.margins, consensus.nested_margin(fold)
     assert set(margins) == {*((k,) for k in range(FOLDS)), *combinations(range(FOLDS), 2)}
     for k in range(FOLDS):
         for j in range(FOLDS):
             left_out = (k,) if j == k else (min(j, k), max(j, k))
             rows = fold == j
-            assert np.array_equal(base.margin[k, rows], margins[left_out][rows])
+            assert np.array_equal(nested[k, rows], margins[left_out][rows])
 
 
 def test_numbers_of_trees_grow_by_the_same_factor():

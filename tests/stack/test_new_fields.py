@@ -8,11 +8,11 @@ from scipy.special import expit
 from hpastack.errors import InputError
 from hpastack.labels import Vocabulary
 from hpastack.stack import (
+    GatheredStores,
     StackClassifier,
-    StackInputs,
     notes_on_means,
     predict_fields,
-    prior_shift,
+    read_prior_shift,
     shifted_probabilities,
 )
 from hpastack.stack.stores import MemberValues
@@ -39,7 +39,7 @@ def test_fields_with_members_are_averaged_and_the_others_are_not(stack):
     members = np.stack([X.to_numpy()[[1, 4]], 1 - X.to_numpy()[[1, 4]]]).astype(np.float32)
     stores = {"net": {"kind": "out_of_fold", "n_members": 2}}
     values = {"net": MemberValues(np.array([1, 4]), COLUMNS, members)}
-    inputs = StackInputs(X, ["net"], [], stores, members=values)
+    inputs = GatheredStores(X, ["net"], [], stores, members=values)
     asked = [X.index[k] for k in (4, 0, 1)]
     found = predict_fields(stack, inputs, asked)
     assert list(found.index) == asked
@@ -65,7 +65,7 @@ def test_prevalences_are_estimated(stack):
 def test_prevalences_of_a_table_are_taken(stack, tmp_path):
     table = pd.DataFrame({"label": ["b", "a"], "prevalence": [0.4, 0.6]})
     table.to_csv(tmp_path / "shares.csv", index=False)
-    target = prior_shift("shares.csv", Vocabulary(["a", "b"]), tmp_path)
+    target = read_prior_shift("shares.csv", Vocabulary(["a", "b"]), tmp_path)
     assert target.tolist() == [0.6, 0.4]
     X, y = draw(4000, 2, prevalence=(0.6, 0.4))
     shifted, _ = shifted_probabilities(stack, stack.predict_proba(X), target)
@@ -73,6 +73,6 @@ def test_prevalences_of_a_table_are_taken(stack, tmp_path):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    assert prior_shift("em", Vocabulary(["a"]), tmp_path) == "em"
+    assert read_prior_shift("em", Vocabulary(["a"]), tmp_path) == "em"
     with pytest.raises(InputError, match="'none.csv' is neither none nor em"):
-        prior_shift("none.csv", Vocabulary(["a"]), tmp_path)
+        read_prior_shift("none.csv", Vocabulary(["a"]), tmp_path)

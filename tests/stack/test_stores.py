@@ -6,7 +6,7 @@ import pytest
 
 from hpastack.errors import InputError
 from hpastack.labels import Vocabulary
-from hpastack.stack import gather_label_free, gather_stores
+from hpastack.stack import choose_stores, gather_label_free, gather_stores
 from hpastack.store import StoreHeader, write_store
 
 NAMES = Vocabulary(["nucleus", "cytosol"])
@@ -32,6 +32,22 @@ def features(folder):
     values = np.arange(12, dtype=np.float32).reshape(6, 2)
     header = StoreHeader("label_free", "features", ["texture__a", "texture__b"])
     return write_store(folder / "texture.h5", header, IDS, values), values
+
+
+def test_stores_are_chosen_by_name_or_by_what_they_hold(tmp_path):
+    net, _, _ = predictions(tmp_path, "net", 0)
+    texture, _ = features(tmp_path)
+    best, _, _ = predictions(tmp_path, "best", 0)
+    assert choose_stores(tmp_path) == [best, net, texture]
+    assert choose_stores(tmp_path, cnns=["net"]) == [net, texture]
+    assert choose_stores(tmp_path, features=[]) == [best, net]
+    # Whoever names a store says what it is; that it is there is seen when it is read.
+    named = choose_stores(tmp_path, cnns=[], features=["texture", "later"])
+    assert named == [texture, tmp_path / "later.h5"]
+    (tmp_path / "empty").mkdir()
+    for folder, options in ((tmp_path / "empty", {}), (tmp_path, {"cnns": [], "features": []})):
+        with pytest.raises(InputError, match=f"no stores in {folder}; make some with extract"):
+            choose_stores(folder, **options)
 
 
 def test_member_tables_worked_by_hand(tmp_path):

@@ -91,7 +91,7 @@ def test_workers_change_nothing_and_one_candidate_is_no_tuning(fitted):
 
 def test_a_search_goes_on_where_it_was(tmp_path, monkeypatch):
     X, y, fold = draw()
-    plain, tried = CrossFitter.pairs, []
+    plain, tried = CrossFitter.fit_without_two_folds, []
 
     def spy(self, name, settings, *arguments, **options):
         tried.append(name)
@@ -99,7 +99,7 @@ def test_a_search_goes_on_where_it_was(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return plain(self, name, settings, *arguments, **options)
 
-    monkeypatch.setattr(CrossFitter, "pairs", spy)
+    monkeypatch.setattr(CrossFitter, "fit_without_two_folds", spy)
     with pytest.raises(KeyboardInterrupt):
         small(cache=tmp_path).fit(X, y, folds=fold)
     kept = small(cache=tmp_path).fit(X, y, folds=fold)

@@ -1,0 +1,278 @@
+"""Fit a stack on one set of folds after the other, what an earlier fit made taken from a cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from hpastack.boosting import TreeSettings
+from hpastack.files import package_versions
+from hpastack.folds import MultilabelStratifiedGroupKFold
+from hpastack.parallel import Workers
+from hpastack.stack.cache import StackCache, digest
+from hpastack.stack.cross_fitting import CrossFitter
+from hpastack.stack.fitted import (
+    CrossFitted,
+    Fitted,
+    LeaveTwoOut,
+    NestedBoosters,
+    NestedConsensus,
+    NestedLogOdds,
+)
+from hpastack.stack.inputs import TrainingData, checked_folds
+from hpastack.stack.meta_learner import MetaLearner, MetaLearners
+from hpastack.stack.settings import StackSettings
+from hpastack.stack.tuning import candidates, tuned
+
+
+def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
+    """Return the sets of folds: those given, and others made from the clusters.
+
+    Parameters
+    ----------
+    inputs : TrainingData
+    settings : StackSettings
+        Its `repeats` says how many.
+
+    Returns
+    -------
+    list of ndarray of int, shape (n,)
+
+    Raises
+    ------
+    InputError
+        If there are too few clusters.
+    """
+    sets = [] if inputs.fold is None else [inputs.fold]
+    n_splits = settings.n_splits if inputs.fold is None else int(inputs.fold.max()) + 1
+    while len(sets) < settings.repeats:
+        splitter = MultilabelStratifiedGroupKFold(
+            n_splits, random_state=settings.random_state + len(sets)
+        )
+        # No warning of rare labels: `label_table_` says in how many clusters each lives.
+        fold = splitter.fold_numbers(inputs.y, inputs.clusters)
+        sets.append(checked_folds(fold, inputs.clusters, inputs.image_ids))
+    return sets
+
+
+def learnable_labels(
+    y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, settings: StackSettings
+) -> np.ndarray:
+    """Return for each fold which labels can be learned in its smallest training part.
+
+    That part lacks the fold and the richest of the others, so that the
+    labels of the fold itself do not count.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    clusters, fold : ndarray of int, shape (n,)
+    settings : StackSettings
+
+    Returns
+    -------
+    ndarray of bool, shape (n_folds, n_labels)
+    """
+    n_folds = fold.max() + 1
+    if not settings.boosters:
+        return np.zeros((n_folds, y.shape[1]), dtype=bool)
+    _, first = np.unique(clusters, return_index=True)
+    holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
+    np.maximum.at(holds, clusters, y)
+    enough = np.ones((n_folds, y.shape[1]), dtype=bool)
+    for counted, where, least in (
+        (y, fold, settings.min_positives),
+        (holds, fold[first], settings.min_clusters),
+    ):
+        by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(n_folds)])
+        for k in range(n_folds):
+            others = np.delete(by_fold, k, axis=0)
+            enough[k] &= others.sum(axis=0) - others.max(axis=0) >= least
+    return enough
+
+
+def cross_fit(
+    inputs: TrainingData,
+    fold: np.ndarray,
+    settings: StackSettings,
+    cache: StackCache,
+    workers: Workers,
+) -> CrossFitted:
+    """Fit consensus, boosters and meta-learners on one set of folds.
+
+    Parameters
+    ----------
+    inputs : TrainingData
+    fold : ndarray of int, shape (n,)
+    settings : StackSettings
+    cache : StackCache
+    workers : Workers
+
+    Returns
+    -------
+    CrossFitted
+    """
+    blocks, y, clusters = inputs.blocks, inputs.y, inputs.clusters
+    learnable = learnable_labels(y, clusters, fold, settings)
+    fitter = CrossFitter(
+        blocks,
+        y,
+        clusters,
+        fold,
+        learnable,
+        n_components=settings.n_components,
+        n_screened=settings.max_columns,
+        workers=workers,
+    )
+    # The key of each result holds all that it depends on, and nothing else.
+    key = digest(blocks.logits, y, clusters, fold)
+    consensus = cache.remember("base", key, fitter.fit_consensus, NestedConsensus)
+    keys = [key]
+    if settings.boosters:
+        _, *further = blocks.arrays()
+        key = digest(key, *further, settings.n_components, settings.max_columns, learnable.tolist())
+    boosters: dict[str, NestedBoosters] = {}
+    for name in settings.boosters:
+        own = digest(*_booster_parts(key, name, settings.trees, settings), settings.tune)
+        make = partial(_fit_boosters, fitter, consensus, learnable, name, key, settings, cache)
+        boosters[name] = cache.remember(name, own, make, NestedBoosters)
+        keys.append(own)
+    log_odds = NestedLogOdds(
+        fold, consensus.nested_margin(fold), [of_library.added for of_library in boosters.values()]
+    )
+    key = digest(*keys, settings.calibration)
+    meta_learners = fit_meta_learners(inputs, log_odds, learnable, settings, cache, key, workers)
+    models = {
+        (name, *place): model
+        for name, of_library in boosters.items()
+        for place, model in of_library.models.items()
+    }
+    trials = {name: of_library.trials for name, of_library in boosters.items()}
+    fitted = Fitted(fitter.columns(consensus), models, meta_learners.whole)
+    return CrossFitted(log_odds, trials, meta_learners.nested, fitted)
+
+
+def fit_meta_learners(
+    inputs: TrainingData,
+    log_odds: NestedLogOdds,
+    learnable: np.ndarray,
+    settings: StackSettings,
+    cache: StackCache,
+    key: str,
+    workers: Workers,
+) -> MetaLearners:
+    """Fit a meta-learner for each fold on the other folds, and one on all rows.
+
+    Parameters
+    ----------
+    inputs : TrainingData
+    log_odds : NestedLogOdds
+    learnable : ndarray of bool, shape (n_folds, n_labels)
+    settings : StackSettings
+    cache : StackCache
+    key : str
+        Digest of all that blend and calibration depend on.
+    workers : Workers
+
+    Returns
+    -------
+    MetaLearners
+    """
+    y, fold, quiet = inputs.y, log_odds.fold, Workers(workers.n_jobs)
+    parts: list[tuple] = []  # rows, and their log-odds
+    for k in range(log_odds.n_folds):
+        others = fold != k
+        consensus, added = log_odds.without(k)
+        parts.append((others, consensus[others], [values[others] for values in added]))
+    parts.append((slice(None), *log_odds.out_of_fold()))
+
+    def make() -> MetaLearners:
+        tasks = (
+            (y[rows], *values, inputs.clusters[rows], fold[rows], labels, settings.calibration)
+            for (rows, *values), labels in zip(parts, [*learnable, learnable.any(axis=0)])
+        )
+        *nested, whole = quiet.map(_blended, tasks, len(parts), "blend")
+        return MetaLearners(nested, whole)
+
+    blended = cache.remember("tops", key, make, MetaLearners)
+    tasks = (
+        (meta_learner, y[rows], *values, settings.thresholds)
+        for meta_learner, (rows, *values) in zip([*blended.nested, blended.whole], parts)
+    )
+    *nested, whole = quiet.map(MetaLearner.thresholded, tasks, len(parts), "thresholds")
+    return MetaLearners(nested, whole)
+
+
+def tuning_table(runs: list[CrossFitted]) -> pd.DataFrame:
+    """Return what was tried for the trees, one row per set of folds, library and trial.
+
+    Parameters
+    ----------
+    runs : list of CrossFitted
+
+    Returns
+    -------
+    DataFrame
+    """
+    return pd.DataFrame(
+        [
+            {"set": number, "library": name, "trial": trial, **tried}
+            for number, run in enumerate(runs)
+            for name, trials in run.trials.items()
+            for trial, tried in enumerate(trials)
+        ]
+    )
+
+
+def _seeds(settings: StackSettings) -> list[int]:
+    return [settings.random_state + 1000 * bag for bag in range(settings.bags)]
+
+
+def _booster_parts(key: str, name: str, trees: TreeSettings, settings: StackSettings) -> tuple:
+    """Return what boosters of one library depend on besides the settings that are tried."""
+    version = package_versions()[name]
+    return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
+
+
+def _fit_boosters(
+    fitter: CrossFitter,
+    consensus: NestedConsensus,
+    learnable: np.ndarray,
+    name: str,
+    key: str,
+    settings: StackSettings,
+    cache: StackCache,
+) -> NestedBoosters:
+    """Fit the boosters of one library, with settings of the trees chosen for each fold."""
+    margins, seeds = consensus.margins, _seeds(settings)
+    # A search that is stopped goes on where it was.
+    trials = cache if settings.tune > 1 else StackCache(None)
+
+    def fit(trees: TreeSettings, note: str) -> LeaveTwoOut:
+        make = partial(
+            fitter.fit_without_two_folds,
+            name,
+            trees,
+            margins,
+            seeds=seeds,
+            min_rounds=settings.min_rounds,
+            note=note,
+        )
+        own = digest(*_booster_parts(key, name, trees, settings))
+        return trials.remember(f"{name}-trial", own, make, LeaveTwoOut)
+
+    tried = candidates(settings.trees, settings.tune, settings.random_state)
+    chosen = tuned(tried, fit, learnable)
+    fitted = fitter.fit_without_one_fold(
+        name, chosen.settings, chosen.leave_two_out, margins, seeds=seeds
+    )
+    return replace(fitted, trials=chosen.trials)
+
+
+def _blended(y, consensus, added, clusters, fold, learnable, calibration: str) -> MetaLearner:
+    return MetaLearner.blended(
+        y, consensus, added, clusters, fold, learnable, calibration=calibration
+    )

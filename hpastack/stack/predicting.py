@@ -1,0 +1,110 @@
+"""Apply what fits left behind to new fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpastack.boosting import library
+from hpastack.parallel import Workers
+from hpastack.stack.cache import StackCache, digest
+from hpastack.stack.column_blocks import ColumnBlocks
+from hpastack.stack.fitted import BaseLogOdds, Fitted
+
+
+def predict_probabilities(
+    sets: Sequence[Fitted],
+    blocks: ColumnBlocks,
+    boosters: Sequence[str],
+    bags: int,
+    cache: StackCache,
+    workers: Workers,
+) -> np.ndarray:
+    """Return calibrated probabilities, the mean over sets of folds.
+
+    Parameters
+    ----------
+    sets : sequence of Fitted
+        One per set of folds.
+    blocks : ColumnBlocks
+        Of the new fields.
+    boosters : sequence of str
+        Libraries, in the order of the weights.
+    bags : int
+        Boosters of a label that are averaged.
+    cache : StackCache
+    workers : Workers
+
+    Returns
+    -------
+    ndarray of float, shape (n, n_labels)
+    """
+    of_sets = []
+    # One thread: sums must not depend on the number of cores, and the workers have them all.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for fitted in sets:
+            make = partial(base_log_odds, fitted, blocks, boosters, bags, workers)
+            if cache.keeps:
+                key = _key(fitted, blocks, boosters)
+                log_odds = cache.remember("predicted", key, make, BaseLogOdds)
+            else:  # nothing is gained by a digest of all inputs
+                log_odds = make()
+            of_sets.append(fitted.meta_learner.probabilities(log_odds.consensus, log_odds.added))
+    return np.mean(of_sets, axis=0)
+
+
+def base_log_odds(
+    fitted: Fitted,
+    blocks: ColumnBlocks,
+    boosters: Sequence[str],
+    bags: int,
+    workers: Workers,
+) -> BaseLogOdds:
+    """Return the log-odds of new fields by consensus and boosters, the mean over folds.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    blocks, boosters, bags, workers
+        As `predict_probabilities`.
+
+    Returns
+    -------
+    BaseLogOdds
+    """
+    weights, n_folds = fitted.meta_learner.weights, len(fitted.columns)
+    margins = [columns.consensus.margin(blocks.logits) for columns in fitted.columns]
+    consensus = np.mean(margins, axis=0)
+    added = np.zeros((len(boosters), *consensus.shape))
+
+    def tasks() -> Iterator[tuple]:
+        for fold, columns in enumerate(fitted.columns):
+            shared = columns.shared(blocks, margins[fold].astype(np.float32))
+            for number, name in enumerate(boosters):
+                for label in fitted.boosted(name, fold, weights[number]):
+                    models = [fitted.models[name, fold, label, bag] for bag in range(bags)]
+                    chosen = columns.chosen[label]
+                    yield number, label, name, models, blocks.own(label), shared, chosen
+
+    n_tasks = n_folds * int(np.count_nonzero(weights))  # at most
+    for number, label, values in workers.map(_apply, tasks(), n_tasks, "predict"):
+        added[number, :, label] += values / n_folds
+    return BaseLogOdds(consensus, added)
+
+
+def _key(fitted: Fitted, blocks: ColumnBlocks, boosters: Sequence[str]) -> str:
+    models = [model for _, model in sorted(fitted.models.items())]
+    parts = [part for columns in fitted.columns for part in columns.arrays()]
+    has_weight = (fitted.meta_learner.weights > 0).tolist()
+    return digest(*models, *blocks.arrays(), *parts, has_weight, list(boosters))
+
+
+def _apply(
+    number: int, label: int, name: str, models: list[bytes], own, shared, chosen
+) -> tuple[int, int, np.ndarray]:
+    x = np.concatenate([own, shared[:, chosen]], axis=1)
+    total = sum(library(name).predict(model, x) for model in models)
+    return number, label, np.asarray(total / len(models))
