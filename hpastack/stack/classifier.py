@@ -417,7 +417,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         for field in fields(scores):
             setattr(self, f"{field.name}_", getattr(scores, field.name))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False

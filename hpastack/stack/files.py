@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,11 @@ class SavedStack:
 
 
 def save_stack(
-    stack: SavedStack, path, *, record: Mapping[str, Any] | None = None, overwrite: bool = False
+    stack: SavedStack,
+    path: str | PathLike,
+    *,
+    record: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Keep a fitted stack in a folder.
 
@@ -165,7 +170,7 @@ def save_stack(
     return path
 
 
-def read_stack(path) -> SavedStack:
+def read_stack(path: str | PathLike) -> SavedStack:
     """Read what `save_stack` wrote.
 
     Parameters
@@ -284,7 +289,7 @@ def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels:
                 )
 
 
-def read_manifest(path) -> dict:
+def read_manifest(path: str | PathLike) -> dict[str, Any]:
     """Read what a stack on disk is, without its boosters.
 
     Parameters
@@ -322,7 +327,7 @@ def read_manifest(path) -> dict:
         raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
 
-def check_replaceable(path, overwrite: bool) -> None:
+def check_replaceable(path: str | PathLike, overwrite: bool) -> None:
     """Refuse to write a stack over what must not be lost.
 
     Parameters
@@ -419,7 +424,7 @@ def _of_version_1(manifest: dict) -> dict:
     return manifest | {"sets": [of_set], "parameters": parameters}
 
 
-def _without_nan(value):
+def _without_nan(value: Any) -> Any:
     # JSON has no NaN, which the average precision of a label without positives is.
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
@@ -428,7 +433,7 @@ def _without_nan(value):
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     # Sequences, arrays and numpy scalars as JSON has them.
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

@@ -34,7 +34,7 @@ class Fitted:
     models: dict[tuple[str, int, int, int], bytes]
     meta_learner: MetaLearner
 
-    def boosted(self, name: str, fold: int, weights) -> list[int]:
+    def boosted(self, name: str, fold: int, weights: np.ndarray) -> list[int]:
         """Return the labels with some weight that a library has boosters for without a fold."""
         labels = np.flatnonzero(weights).tolist()
         return [label for label in labels if (name, fold, label, 0) in self.models]

@@ -191,10 +191,11 @@ def fit_meta_learners(
 
     def make() -> MetaLearners:
         tasks = (
-            (y[rows], *values, inputs.clusters[rows], fold[rows], labels, settings.calibration)
+            (y[rows], *values, inputs.clusters[rows], fold[rows], labels)
             for (rows, *values), labels in zip(parts, [*learnable, learnable.any(axis=0)])
         )
-        *nested, whole = quiet.map(_blended, tasks, len(parts), "blend")
+        blended = partial(MetaLearner.blended, calibration=settings.calibration)
+        *nested, whole = quiet.map(blended, tasks, len(parts), "blend")
         return MetaLearners(nested, whole)
 
     blended = cache.remember("tops", key, make, MetaLearners)
@@ -270,9 +271,3 @@ def _fit_boosters(
         name, chosen.settings, chosen.leave_two_out, margins, seeds=seeds
     )
     return replace(fitted, trials=chosen.trials)
-
-
-def _blended(y, consensus, added, clusters, fold, learnable, calibration: str) -> MetaLearner:
-    return MetaLearner.blended(
-        y, consensus, added, clusters, fold, learnable, calibration=calibration
-    )

@@ -12,6 +12,9 @@ from hpastack.calibration import Calibration, best_thresholds, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 from hpastack.stack.cache import json_from_array, json_to_array
 
+# What each library adds: shape (n_libraries, n, n_labels).
+Added = np.ndarray | Sequence[np.ndarray]
+
 # Thresholds are averaged as log-odds, which 0 and 1 have none of.
 _EDGE = 1e-9
 
@@ -35,7 +38,15 @@ class MetaLearner:
 
     @classmethod
     def blended(
-        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str
+        cls,
+        y: np.ndarray,
+        consensus: np.ndarray,
+        added: Added,
+        clusters: np.ndarray,
+        fold: np.ndarray,
+        learnable: np.ndarray,
+        *,
+        calibration: str,
     ) -> MetaLearner:
         """Fit blend and calibration; the thresholds are still 0.
 
@@ -66,7 +77,9 @@ class MetaLearner:
         ]
         return cls(weights, fitted, np.zeros(y.shape[1]))
 
-    def thresholded(self, y, consensus, added, policy: str) -> MetaLearner:
+    def thresholded(
+        self, y: np.ndarray, consensus: np.ndarray, added: Added, policy: str
+    ) -> MetaLearner:
         """Choose the thresholds.
 
         Parameters
@@ -83,7 +96,7 @@ class MetaLearner:
         thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
         return replace(self, thresholds=thresholds)
 
-    def probabilities(self, consensus, added) -> np.ndarray:
+    def probabilities(self, consensus: np.ndarray, added: Added) -> np.ndarray:
         """Return calibrated probabilities.
 
         Parameters
@@ -97,7 +110,7 @@ class MetaLearner:
         """
         return expit(self.calibrated(blend(consensus, added, self.weights)))
 
-    def calibrated(self, logits) -> np.ndarray:
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
         return np.column_stack(
             [calibration(logits[:, k]) for k, calibration in enumerate(self.calibration)]
@@ -159,7 +172,9 @@ def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
     return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
-def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
+def _guarded_calibration(
+    logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, method: str
+) -> Calibration:
     """Calibrate a label if that helps on the folds it was not fitted on.
 
     The log-odds are those of logistic regressions and boosters, so most labels

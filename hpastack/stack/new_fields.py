@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
     ]
 
 
-def read_prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
+def read_prior_shift(how: str, vocabulary: Vocabulary, root: str | PathLike) -> str | np.ndarray:
     """Read how the prevalences of new fields are to be found.
 
     Parameters

@@ -103,7 +103,13 @@ def _key(fitted: Fitted, blocks: ColumnBlocks, boosters: Sequence[str]) -> str:
 
 
 def _apply(
-    number: int, label: int, name: str, models: list[bytes], own, shared, chosen
+    number: int,
+    label: int,
+    name: str,
+    models: list[bytes],
+    own: np.ndarray,
+    shared: np.ndarray,
+    chosen: np.ndarray,
 ) -> tuple[int, int, np.ndarray]:
     x = np.concatenate([own, shared[:, chosen]], axis=1)
     total = sum(library(name).predict(model, x) for model in models)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,7 +90,7 @@ def probability_scores(
 
 
 def score_rows(
-    y, systems: dict[str, OutOfFold], scored: dict[str, ProbabilityScores]
+    y: np.ndarray, systems: dict[str, OutOfFold], scored: dict[str, ProbabilityScores]
 ) -> dict[str, dict]:
     """Return all scores of each system.
 
@@ -110,7 +112,15 @@ def score_rows(
     }
 
 
-def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
+def summary(
+    y: np.ndarray,
+    systems: dict[str, OutOfFold],
+    rows: dict[str, dict],
+    scored: dict[str, ProbabilityScores],
+    draws: np.ndarray | None,
+    *,
+    start: str,
+) -> dict[str, Any]:
     """Return what a stack scored, how sure that is, and what it gains.
 
     Parameters
@@ -149,15 +159,15 @@ def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
 
 
 def label_table(
-    y,
-    clusters,
-    names,
+    y: np.ndarray,
+    clusters: np.ndarray,
+    names: list[str],
     systems: dict[str, OutOfFold],
     scored: dict[str, ProbabilityScores],
-    libraries,
-    weights,
-    thresholds,
-    interval,
+    libraries: Sequence[str],
+    weights: np.ndarray,
+    thresholds: np.ndarray,
+    interval: Sequence[np.ndarray] | np.ndarray,
 ) -> pd.DataFrame:
     """Return a row a label: how often it is, how well it is found, by what, above what.
 

@@ -161,7 +161,7 @@ def score(
     )
 
 
-def thresholded(y, fold, nested: _Nested, policy: str) -> OutOfFold:
+def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -> OutOfFold:
     """Give labels by thresholds that were chosen on the other folds.
 
     Parameters
