@@ -61,7 +61,7 @@ class Workers:
         # Threads: the libraries let go of the interpreter, and a fork after OpenMP would hang.
         parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
-        with progress_bar(total=total, what=what, unit="fit", show=self.verbose) as bar:
+        with progress_bar(total=total, what=what, unit="fit", show=self.verbose, delay=0) as bar:
             for result in results:
                 bar.update()
                 yield result
