@@ -12,14 +12,17 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from hpastack.calibration import STRENGTH, Calibration, fit_calibration, fit_logistic
-from hpastack.calibration.calibrators import fit_platt
+from hpastack.calibration import CALIBRATORS, STRENGTH, Calibration, fit_calibration, fit_logistic
+from hpastack.calibration.sloped import fit_platt
 from hpastack.errors import InputError
 from hpastack.stack.consensus import CLIP, Consensus, clipped_logits
 
 pytestmark = pytest.mark.core
 
-FITTED = ("platt", "beta", "isotonic")
+FITTED = [name for name in CALIBRATORS if name != "none"]
+# Those whose maps need not pass through even odds, and those that never ignore the logits.
+SHIFTING = [name for name in FITTED if name != "temperature"]
+SLOPED = [name for name in FITTED if name != "isotonic"]
 
 
 def test_fit_logistic_agrees_with_scikit_learn():
@@ -107,11 +110,30 @@ def test_beta_is_the_best_of_its_kind(truth):
     assert beta.parameters == pytest.approx(best.x, abs=1e-3)
 
 
-def test_copies_draw_beta_to_the_identity_as_they_do_platt():
-    z, y = draw(300, lambda z: 0.3 * z)
-    once = fit_calibration(z, y, np.arange(300), method="beta")
-    known = fit_calibration(np.tile(z, 4), np.tile(y, 4), np.tile(np.arange(300), 4), method="beta")
+@pytest.mark.parametrize("method", FITTED)
+def test_known_copies_change_nothing(method):
+    z, y = draw(1500, lambda z: 0.3 * z)
+    clusters = np.arange(1500)
+    once = fit_calibration(z, y, clusters, method=method)
+    known = fit_calibration(np.tile(z, 4), np.tile(y, 4), np.tile(clusters, 4), method=method)
+    assert once.method == known.method == method
     assert known.parameters == pytest.approx(once.parameters, abs=1e-4)
+
+
+def test_temperature_recovers_a_stretch_and_keeps_even_odds():
+    z, y = draw(20000, lambda z: 0.5 * z - 1)
+    temperature = fit_calibration(z, y, np.arange(20000), method="temperature")
+    assert temperature([-1.0, 0.0, 1.0])[1] == 0
+    z, y = draw(20000, lambda z: 0.5 * z)
+    temperature = fit_calibration(z, y, np.arange(20000), method="temperature")
+    assert temperature.parameters[0] == pytest.approx(2, abs=0.1)
+    # The best of its kind: a logistic regression without offset.
+    best = minimize(
+        lambda slope: np.logaddexp(0, slope * z).sum() - slope * y @ z
+        + STRENGTH * ((slope - 1) ** 2).sum() / 2,
+        [1.0],
+    )  # fmt: skip
+    assert 1 / temperature.parameters[0] == pytest.approx(best.x[0], abs=1e-4)
 
 
 def test_isotonic_goes_through_scikit_learn_at_its_knots():
@@ -177,12 +199,22 @@ def test_rare_labels_keep_their_logits(method):
 
 
 @pytest.mark.parametrize("method", FITTED)
+@pytest.mark.parametrize("slope", [0.4, 2.0], ids=["too sure", "not sure enough"])
+def test_calibration_lowers_the_loss_of_fresh_fields(method, slope):
+    check_that_fresh_fields_gain(method, lambda z: slope * z)
+
+
+@pytest.mark.parametrize("method", SHIFTING)
 @pytest.mark.parametrize(
     "truth",
     [lambda z: 0.4 * z - 1, lambda z: 2 * z + 1, lambda z: np.minimum(z, 0.5) + 0.5],
     ids=["too sure", "not sure enough", "bent"],
 )
-def test_calibration_lowers_the_loss_of_fresh_fields(method, truth):
+def test_most_calibrations_correct_shifts(method, truth):
+    check_that_fresh_fields_gain(method, truth)
+
+
+def check_that_fresh_fields_gain(method, truth):
     z, y = draw(4000, truth, seed=0)
     fresh_z, fresh_y = draw(20000, truth, seed=1)
     calibrated = fit_calibration(z, y, np.arange(4000), method=method)(fresh_z)
@@ -196,7 +228,7 @@ def test_what_is_calibrated_stays_about_as_it_is(method):
     assert np.abs(expit(calibrated) - expit(z)).mean() < 0.01
 
 
-@pytest.mark.parametrize("method", FITTED[:2])
+@pytest.mark.parametrize("method", SLOPED)
 def test_an_order_turned_round_is_left_alone(method):
     z = np.linspace(-3, 3, 2000)
     calibration = fit_calibration(z, z < 0, np.arange(2000), method=method)
@@ -210,7 +242,7 @@ def test_an_order_turned_round_is_left_alone(method):
     offset=st.floats(-3, 3),
     scale=st.sampled_from([0, 1e-12, 0.1, 3, 12]),
     decimals=st.sampled_from([0, 1, 15]),
-    method=st.sampled_from(FITTED),
+    method=st.sampled_from(list(CALIBRATORS)),
 )
 def test_every_method_rises_and_is_finite(seed, slope, offset, scale, decimals, method):
     z, y = draw(1200, lambda z: slope * z + offset, seed=seed, scale=scale)
@@ -251,6 +283,9 @@ def test_beta_bears_logits_of_forty():
         ({"method": "platt", "parameters": [10**400, 0]}, "finite numbers"),
         ({"method": "platt", "parameters": [-0.1, 0]}, "at least 0"),
         ({"method": "beta", "parameters": [1, -0.1, 0]}, "at least 0"),
+        ({"method": "temperature", "parameters": []}, "temperature has 1 parameters, not 0"),
+        ({"method": "temperature", "parameters": [0]}, "it must be from 1e-06 to 1e"),
+        ({"method": "temperature", "parameters": [-2]}, "it must be from 1e-06 to 1e"),
         ({"method": "isotonic", "parameters": []}, "as many logits as log-odds"),
         ({"method": "isotonic", "parameters": [0, 1, 2]}, "as many logits as log-odds"),
         ({"method": "isotonic", "parameters": [1, 1, 0, 2]}, "must rise"),

@@ -9,18 +9,19 @@ import pytest
 from scipy.special import expit
 
 from hpastack.boosting import LIBRARIES
+from hpastack.calibration import CALIBRATORS, POLICIES
 from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, load_stack
 
 N = 300
 
 
-def draw():
+def draw(scale=1.0):
     rng = np.random.default_rng(0)
     y = (rng.random((N, 2)) < [0.4, 0.3]).astype(int)
     clue = y[:, 1] + 0.5 * rng.normal(size=N)
     clue[::29] = np.nan
-    table = {f"net__{k}": expit(2 * y[:, k] - 1 + rng.normal(size=N)) for k in range(2)}
+    table = {f"net__{k}": expit(scale * (2 * y[:, k] - 1 + rng.normal(size=N))) for k in range(2)}
     ids = [f"field{k:03d}" for k in range(N)]
     return pd.DataFrame({**table, "clue": clue}, ids), pd.DataFrame(y, ids, ["a", "b"])
 
@@ -123,3 +124,52 @@ def test_a_library_of_ones_own(monkeypatch, tmp_path):
     monkeypatch.delitem(LIBRARIES, "linear")
     with pytest.raises(InputError, match=r"linear_\S*line', which no stack has"):
         load_stack(tmp_path / "stack")
+
+
+@pytest.mark.parametrize("method", CALIBRATORS)
+def test_every_calibration_is_kept(method, tmp_path):
+    check_calibrated(method, tmp_path / "stack")
+
+
+def check_calibrated(method, path):
+    """Check that labels are calibrated, and stay so; return the parameters of one."""
+    X, y = draw(scale=0.1)  # a network far too unsure, so that calibration helps
+    fitted = stack(boosters=[], calibration=method).fit(X, y)
+    check_round_trip(fitted, X, path)
+    kept = json.loads((path / "stack.json").read_text())["sets"][0]["calibration"]
+    # With so few fields isotonic is Platt.
+    used = [one for one in kept if one["method"] == method.replace("isotonic", "platt")]
+    assert used
+    return used[0]["parameters"]
+
+
+class Doubled:
+    """A calibration that is twice as sure."""
+
+    n_parameters = 1
+
+    @staticmethod
+    def fit(logits, y, clusters):
+        return (2.0,)
+
+    @staticmethod
+    def apply(parameters, logits):
+        return parameters[0] * logits
+
+    @staticmethod
+    def check(parameters):
+        if parameters[0] != 2:
+            raise InputError("twice is two times")
+
+
+def test_a_calibration_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setitem(CALIBRATORS, "doubled", Doubled)
+    assert check_calibrated("doubled", tmp_path / "stack") == [2.0]
+
+
+def test_a_policy_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setitem(POLICIES, "half", lambda search, labels: np.full(len(labels), 0.5))
+    X, y = draw()
+    fitted = stack(boosters=[], thresholds="half").fit(X, y)
+    assert fitted.thresholds_.tolist() == [0.5, 0.5]
+    check_round_trip(fitted, X, tmp_path / "stack")
