@@ -9,7 +9,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from hpastack.calibration.isotonic import Isotonic
-from hpastack.calibration.sloped import MIN_POSITIVES, Beta, Platt, Temperature
+from hpastack.calibration.sloped import MIN_POSITIVES, Beta, Platt
+from hpastack.calibration.spline import Spline
 from hpastack.errors import InputError
 
 
@@ -66,7 +67,7 @@ CALIBRATORS: dict[str, type[Calibrator]] = {
     "platt": Platt,
     "beta": Beta,
     "isotonic": Isotonic,
-    "temperature": Temperature,
+    "spline": Spline,
 }
 
 
@@ -83,7 +84,7 @@ class Calibration:
     parameters : tuple of float
         none: empty. platt: slope and offset. beta: a, b and c. isotonic: the
         logits of the m knots, ascending, then the m log-odds there.
-        temperature: what logits are divided by.
+        spline: the offset, the slopes of the m + 1 segments, and the m knots.
 
     Raises
     ------
@@ -176,8 +177,8 @@ class Calibration:
 def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     """Fit the map from one label's logits to log-odds that match its frequency.
 
-    Temperature, Platt and beta are logistic regressions that are shrunk towards
-    the identity, the more so the more copies of a field there are. Isotonic pools fields
+    Platt, beta and spline are logistic regressions that are shrunk towards the
+    identity, the more so the more copies of a field there are. Isotonic pools fields
     until the frequency rises with the logit, and puts each pool at its mean
     logit (centred isotonic regression), so that fields within a pool keep
     their order.
@@ -190,7 +191,7 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
         Fields of one cluster are near-copies: the evidence counts as if each
         cluster that holds the label were one field.
     method : str, default="platt"
-        A key of `CALIBRATORS`: platt, beta, isotonic, temperature or none.
+        A key of `CALIBRATORS`: platt, beta, isotonic, spline or none.
 
     Returns
     -------
@@ -207,10 +208,11 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
 
     Notes
     -----
-    Platt without offset is temperature [3]_. Beta with a = b is Platt. It can
-    also bend: where a or b comes out negative it is set to 0 and the rest
-    fitted again, as in [2]_. Where the label gets rarer as the logits grow,
-    all three stay the identity.
+    Beta with a = b is Platt. It can also bend: where a or b comes out negative
+    it is set to 0 and the rest fitted again, as in [2]_. A spline is Platt
+    whose slope may change at up to five logits: the 10, 30, 50, 70 and 90 %
+    quantiles, where positives and negatives weigh the same. Where the label
+    gets rarer as the logits grow, all three stay the identity.
 
     In the isotonic regression half a positive field is added at the lowest
     logit and half a negative one at the highest, so that no probability is 0
@@ -224,9 +226,7 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
        obtain well-calibrated probabilities from binary classifiers with beta
        calibration", Electron. J. Stat. 11(2), 5052-5080, 2017.
        :doi:`10.1214/17-EJS1338SI`
-    .. [3] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of
-       modern neural networks", ICML 2017, 1321-1330.
-    .. [4] A. P. Oron and N. Flournoy, "Centered isotonic regression: point
+    .. [3] A. P. Oron and N. Flournoy, "Centered isotonic regression: point
        and interval estimation for dose-response studies", Stat. Biopharm.
        Res. 9(3), 258-267, 2017. :doi:`10.1080/19466315.2017.1286256`
 

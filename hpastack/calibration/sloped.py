@@ -1,4 +1,4 @@
-"""Calibrations that are logistic regressions of a label's logits: temperature, Platt and beta."""
+"""Calibrations that are logistic regressions of a label's logits: Platt and beta."""
 
 from __future__ import annotations
 
@@ -9,37 +9,6 @@ from hpastack.errors import InputError
 
 #: Below this many positives, or negatives, a label keeps the logits it has.
 MIN_POSITIVES = 20
-
-#: A label whose logits say nothing gets no greater temperature.
-_MAX_TEMPERATURE = 1e6
-
-
-class Temperature:
-    """``logit / temperature``: as sure as the fields allow, without moving even odds."""
-
-    n_parameters = 1
-
-    @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...]:
-        """Fit the temperature."""
-        pull = STRENGTH * fields_per_cluster(y, clusters)
-        slope = fit_logistic(logits[:, None], y, prior=[1.0], strength=[pull])[0]
-        # Where the label gets rarer as the logits grow, they stay as they are.
-        return (1.0 if slope <= 0 else min(_MAX_TEMPERATURE, float(1 / slope)),)
-
-    @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
-        """Divide by the temperature."""
-        return logits / parameters[0]
-
-    @staticmethod
-    def check(parameters) -> None:
-        """Raise `InputError` unless the temperature is positive."""
-        if not 1 / _MAX_TEMPERATURE <= parameters[0] <= _MAX_TEMPERATURE:
-            raise InputError(
-                f"the temperature of a calibration is {parameters[0]}; it must be from "
-                f"{1 / _MAX_TEMPERATURE:g} to {_MAX_TEMPERATURE:g}"
-            )
 
 
 class Platt:
