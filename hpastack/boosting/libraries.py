@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from hpastack.errors import InputError
 class BoostingLibrary(Protocol):
     """What a stack needs of a library of boosted trees.
 
-    Each booster is of one label. Its class imports the library only when it is
-    used. A new library is a module and a line of `LIBRARIES`;
+    Each booster is of one label. A class of static methods, which imports the
+    library only when it is used. A new library is a module and a line of `LIBRARIES`;
     ``tests/boosting/test_libraries.py`` says what it must keep to.
 
     Attributes
@@ -37,8 +37,8 @@ class BoostingLibrary(Protocol):
         Ending of its files, with the dot; no other library has it.
     """
 
-    package: ClassVar[str]
-    suffix: ClassVar[str]
+    package: str
+    suffix: str
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
@@ -80,14 +80,14 @@ class BoostingLibrary(Protocol):
 
 
 #: The boosting libraries, by name.
-LIBRARIES: dict[str, type[BoostingLibrary]] = {
+LIBRARIES: dict[str, BoostingLibrary] = {
     "lightgbm": LightGBM,
     "xgboost": XGBoost,
     "catboost": CatBoost,
 }
 
 
-def library(name: str) -> type[BoostingLibrary]:
+def library(name: str) -> BoostingLibrary:
     """Return a boosting library by name.
 
     Parameters
@@ -97,7 +97,7 @@ def library(name: str) -> type[BoostingLibrary]:
 
     Returns
     -------
-    type of BoostingLibrary
+    BoostingLibrary
 
     Raises
     ------

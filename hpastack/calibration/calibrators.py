@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Calibrator(Protocol):
         How many numbers the map is made of; None if that depends on the fit.
     """
 
-    n_parameters: ClassVar[int | None]
+    @property
+    def n_parameters(self) -> int | None: ...
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
@@ -62,7 +63,7 @@ class Identity:
 
 
 #: The calibrations, by name.
-CALIBRATORS: dict[str, type[Calibrator]] = {
+CALIBRATORS: dict[str, Calibrator] = {
     "none": Identity,
     "platt": Platt,
     "beta": Beta,
@@ -262,7 +263,7 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     return Calibration(method, parameters)
 
 
-def _calibrator(method: str) -> type[Calibrator]:
+def _calibrator(method: str) -> Calibrator:
     if method not in CALIBRATORS:
         known = ", ".join(CALIBRATORS)
         raise InputError(f"unknown calibration {method!r}; it is one of {known}")

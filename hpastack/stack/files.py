@@ -139,7 +139,9 @@ def save_stack(
             "format": FORMAT,
             "version": VERSION,
             "hpastack": __version__,
-            "made_with": package_versions(library(name).package for name in stack.parameters["boosters"]),
+            "made_with": package_versions(
+                library(name).package for name in stack.parameters["boosters"]
+            ),
             "parameters": parameters,
             "labels": labels,
             "columns": columns,
