@@ -19,15 +19,11 @@ class Calibrator(Protocol):
 
     A new one is a class and a line of `CALIBRATORS`; ``tests/calibration/test_calibrators.py``
     says what it must keep to.
-
-    Attributes
-    ----------
-    n_parameters : int or None
-        How many numbers the map is made of; None if that depends on the fit.
     """
 
     @property
-    def n_parameters(self) -> int | None: ...
+    def n_parameters(self) -> int | None:
+        """How many numbers the map is made of; None if that depends on the fit."""
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
