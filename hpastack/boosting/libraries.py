@@ -1,4 +1,4 @@
-"""Boosters that start from a margin: LightGBM and XGBoost behind one face.
+"""Boosters that start from a margin: several libraries behind one face.
 
 Trees are few, small and strongly regularised, and can only add evidence to the
 margin they start from. Each fit uses one thread, so that the result does not
@@ -9,39 +9,118 @@ Models travel and are kept in their libraries' own formats, never pickled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from typing import Any, Protocol
 
 import numpy as np
 
+from hpastack.boosting.catboost_trees import CatBoost
 from hpastack.boosting.lightgbm_trees import LightGBM
+from hpastack.boosting.tree_settings import TreeSettings
 from hpastack.boosting.xgboost_trees import XGBoost
 from hpastack.errors import InputError
 
-Library = type[LightGBM] | type[XGBoost]
+
+class BoostingLibrary(Protocol):
+    """What a stack needs of a library of boosted trees.
+
+    Each booster is of one label. A class of static methods, which imports the
+    library only when it is used. A new library is a module and a line of `LIBRARIES`;
+    ``tests/boosting/test_libraries.py`` says what it must keep to.
+
+    Attributes
+    ----------
+    package : str
+        What is to be installed; its version is recorded in stacks.
+    suffix : str
+        Ending of its files, with the dot; no other library has it.
+    """
+
+    package: str
+    suffix: str
+
+    @staticmethod
+    def bins(x: np.ndarray, settings: TreeSettings) -> Any:
+        """Return what fits on columns like those of x share, such as the edges of bins."""
+
+    @staticmethod
+    def fit(
+        x, y, margin, settings: TreeSettings, *, seed: int, rounds: int, n_monotone: int, bins: Any
+    ) -> Any:
+        """Grow `rounds` trees on a margin, in one thread; see `SharedBins.fit`.
+
+        The first `n_monotone` columns may not lower the log-odds. `bins` is
+        what `bins` returned.
+        """
+
+    @staticmethod
+    def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+
+    @staticmethod
+    def to_bytes(model: Any) -> bytes:
+        """Return a booster in the library's own format."""
+
+    @staticmethod
+    def check(content: bytes) -> None:
+        """Raise `InputError` unless the library can read the content safely.
+
+        The file may come from anyone. What the library itself does not check
+        is checked here, before it sees the file.
+        """
+
+    @staticmethod
+    def predict(content: bytes, x: np.ndarray) -> np.ndarray:
+        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+
+    @staticmethod
+    def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+
 
 #: The boosting libraries, by name.
-LIBRARIES: dict[str, Library] = {"lightgbm": LightGBM, "xgboost": XGBoost}
+LIBRARIES: dict[str, BoostingLibrary] = {
+    "lightgbm": LightGBM,
+    "xgboost": XGBoost,
+    "catboost": CatBoost,
+}
 
 
-def library(name: str) -> Library:
+def library(name: str) -> BoostingLibrary:
     """Return a boosting library by name.
 
     Parameters
     ----------
-    name : {"lightgbm", "xgboost"}
+    name : str
+        A key of `LIBRARIES`.
 
     Returns
     -------
-    class
-        `LightGBM` or `XGBoost`.
+    BoostingLibrary
 
     Raises
     ------
     InputError
-        If there is none of that name.
+        If there is none of that name, or it is not installed.
     """
     if name not in LIBRARIES:
         raise InputError(f"unknown booster {name!r}; it is one of {', '.join(LIBRARIES)}")
+    if not _is_installed(LIBRARIES[name].package):
+        raise InputError(
+            f"booster {name!r} needs the package {LIBRARIES[name].package}; "
+            f"pip install 'hpastack[{name}]'"
+        )
     return LIBRARIES[name]
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def staged(name: str, model, x, stages: Sequence[int]) -> np.ndarray:
@@ -49,7 +128,8 @@ def staged(name: str, model, x, stages: Sequence[int]) -> np.ndarray:
 
     Parameters
     ----------
-    name : {"lightgbm", "xgboost"}
+    name : str
+        A key of `LIBRARIES`.
     model : object
         Of `SharedBins.fit`.
     x : ndarray of float32, shape (n, n_columns)

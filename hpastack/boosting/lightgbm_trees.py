@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from hpastack.boosting.lightgbm_text import check_lightgbm_text, trees_of
 from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
 
 
 class LightGBM:
     """Fit, apply and keep LightGBM boosters."""
 
+    package = "lightgbm"
     suffix = ".txt"
 
     @staticmethod
@@ -52,20 +54,27 @@ class LightGBM:
         return model.model_to_string(num_iteration=-1).encode()
 
     @staticmethod
-    def predict(model: bytes, x) -> np.ndarray:
-        """Return what all trees of a kept booster add to the margin, shape (n,)."""
-        import lightgbm
+    def check(content: bytes) -> None:
+        """Raise `InputError` unless this is the text of a booster; see `check_lightgbm_text`."""
+        check_lightgbm_text(content.decode("latin-1"))
 
-        booster = lightgbm.Booster(model_str=model.decode())
+    @staticmethod
+    def predict(content: bytes, x) -> np.ndarray:
+        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, raw_score=True, num_threads=1))
 
     @staticmethod
-    def contributions(model: bytes, x) -> np.ndarray:
+    def contributions(content: bytes, x) -> np.ndarray:
         """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
-        import lightgbm
-
-        booster = lightgbm.Booster(model_str=model.decode())
+        booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
+
+
+def _lightgbm_booster(content: bytes):
+    import lightgbm
+
+    return lightgbm.Booster(model_str=trees_of(content.decode()))
 
 
 def _lightgbm_parameters(settings: TreeSettings, seed: int, n_monotone: int, n_columns: int):

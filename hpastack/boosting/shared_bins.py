@@ -72,7 +72,8 @@ class SharedBins:
 
         Parameters
         ----------
-        name : {"lightgbm", "xgboost"}
+        name : str
+            A key of `LIBRARIES`.
         x : ndarray of float32, shape (n, n_own + len(columns))
             The label's own columns, then `columns` of the shared ones.
         y : ndarray of float32 {0, 1}, shape (n,)

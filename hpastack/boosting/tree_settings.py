@@ -12,7 +12,10 @@ Rounds = Annotated[int, Field(ge=1, description="Most trees.")]
 LearningRate = Annotated[float, Field(gt=0, description="Share of each tree that is added.")]
 Leaves = Annotated[
     int,
-    Field(ge=2, description="Leaves per tree. XGBoost gets the depth that holds as many."),
+    Field(
+        ge=2,
+        description="Leaves per tree. Others than LightGBM get the depth for as many.",
+    ),
 ]
 MinLeaf = Annotated[
     int,

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+from hpastack.boosting.xgboost_ubjson import check_xgboost_ubjson
+from hpastack.errors import InputError
 
 
 class XGBoost:
     """Fit, apply and keep XGBoost boosters."""
 
+    package = "xgboost"
     suffix = ".ubj"
 
     @staticmethod
@@ -70,23 +73,35 @@ class XGBoost:
         return bytes(model.save_raw(raw_format="ubj"))
 
     @staticmethod
-    def predict(model: bytes, x) -> np.ndarray:
+    def check(content: bytes) -> None:
+        """Raise `InputError` unless this is the file of a booster; see `check_xgboost_ubjson`."""
+        import xgboost
+
+        check_xgboost_ubjson(content)
+        try:
+            _xgboost_booster(content)
+        except xgboost.core.XGBoostError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"not a booster of XGBoost: {reason}") from None
+
+    @staticmethod
+    def predict(content: bytes, x) -> np.ndarray:
         """Return what all trees of a kept booster add to the margin, shape (n,)."""
-        booster = _xgboost_booster(model)
+        booster = _xgboost_booster(content)
         return XGBoost.added(booster, x, 0, booster.num_boosted_rounds())
 
     @staticmethod
-    def contributions(model: bytes, x) -> np.ndarray:
+    def contributions(content: bytes, x) -> np.ndarray:
         """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
         import xgboost
 
         data = xgboost.DMatrix(x, base_margin=np.zeros(len(x), dtype=np.float32), nthread=1)
-        return _xgboost_booster(model).predict(data, pred_contribs=True)
+        return _xgboost_booster(content).predict(data, pred_contribs=True)
 
 
-def _xgboost_booster(model: bytes):
+def _xgboost_booster(content: bytes):
     import xgboost
 
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(bytearray(model))
+    booster.load_model(bytearray(content))
     return booster

@@ -1,8 +1,9 @@
 """Scores -> calibrated probabilities -> labels."""
 
-from hpastack.calibration.calibrators import METHODS, MIN_POSITIVES, Calibration, fit_calibration
+from hpastack.calibration.calibrators import CALIBRATORS, Calibration, Calibrator, fit_calibration
 from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, log_losses
 from hpastack.calibration.prior_shift import read_prevalences, saerens_priors, shift_priors
+from hpastack.calibration.sloped import MIN_POSITIVES
 from hpastack.calibration.threshold_search import POLICIES
 from hpastack.calibration.thresholds import (
     apply_thresholds,
@@ -12,8 +13,9 @@ from hpastack.calibration.thresholds import (
 )
 
 __all__ = [
+    "CALIBRATORS",
     "Calibration",
-    "METHODS",
+    "Calibrator",
     "MIN_POSITIVES",
     "POLICIES",
     "STRENGTH",

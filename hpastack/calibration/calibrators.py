@@ -4,24 +4,68 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy.special import logit
-from sklearn.isotonic import isotonic_regression
 
-from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic
+from hpastack.calibration.isotonic import Isotonic
+from hpastack.calibration.sloped import MIN_POSITIVES, Beta, Platt
+from hpastack.calibration.spline import Spline
 from hpastack.errors import InputError
 
-METHODS = ("none", "platt", "beta", "isotonic")
 
-#: Below this many positives a label keeps the logits it has.
-MIN_POSITIVES = 20
+class Calibrator(Protocol):
+    """A way to calibrate a label.
 
-#: A curve of free shape needs this many fields, and this many positives and negatives.
-MIN_ISOTONIC_FIELDS = 1000
-MIN_ISOTONIC_POSITIVES = 100
+    A new one is a class and a line of `CALIBRATORS`; ``tests/calibration/test_calibrators.py``
+    says what it must keep to.
+    """
 
-_N_PARAMETERS = {"none": 0, "platt": 2, "beta": 3}
+    @property
+    def n_parameters(self) -> int | None:
+        """How many numbers the map is made of; None if that depends on the fit."""
+
+    @staticmethod
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
+        """Return the parameters, or None where there is too little evidence (Platt is used)."""
+
+    @staticmethod
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated log-odds; of two fields, never in the other order."""
+
+    @staticmethod
+    def check(parameters: np.ndarray) -> None:
+        """Raise `InputError` unless finite parameters, of anyone's file, make a rising map."""
+
+
+class Identity:
+    """The logits as they are."""
+
+    n_parameters = 0
+
+    @staticmethod
+    def fit(logits, y, clusters) -> tuple[float, ...]:
+        """Fit nothing."""
+        return ()
+
+    @staticmethod
+    def apply(parameters, logits) -> np.ndarray:
+        """Copy."""
+        return logits.copy()
+
+    @staticmethod
+    def check(parameters) -> None:
+        """Accept the parameters, of which there are none."""
+
+
+#: The calibrations, by name.
+CALIBRATORS: dict[str, Calibrator] = {
+    "none": Identity,
+    "platt": Platt,
+    "beta": Beta,
+    "isotonic": Isotonic,
+    "spline": Spline,
+}
 
 
 @dataclass(frozen=True)
@@ -32,10 +76,12 @@ class Calibration:
 
     Parameters
     ----------
-    method : {"none", "platt", "beta", "isotonic"}
+    method : str
+        A key of `CALIBRATORS`.
     parameters : tuple of float
         none: empty. platt: slope and offset. beta: a, b and c. isotonic: the
         logits of the m knots, ascending, then the m log-odds there.
+        spline: the offset, the slopes of the m + 1 segments, and the m knots.
 
     Raises
     ------
@@ -62,29 +108,15 @@ class Calibration:
     parameters: tuple[float, ...] = ()
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise InputError(
-                f"unknown calibration {self.method!r}; it is one of {', '.join(METHODS)}"
-            )
-        numbers = np.array(self.parameters, dtype=float)
-        wanted = _N_PARAMETERS.get(self.method)
+        calibrator = _calibrator(self.method)
+        numbers, wanted = np.array(self.parameters, dtype=float), calibrator.n_parameters
         if wanted is not None and len(numbers) != wanted:
             raise InputError(
                 f"a calibration of method {self.method} has {wanted} parameters, not {len(numbers)}"
             )
         if not np.isfinite(numbers).all():
             raise InputError("the parameters of a calibration are finite numbers")
-        if self.method == "isotonic":
-            if len(numbers) < 2 or len(numbers) % 2:
-                raise InputError(
-                    "an isotonic calibration has as many logits as log-odds, at least one of each"
-                )
-            at, log_odds = np.split(numbers, 2)
-            if (np.diff(at) <= 0).any() or (np.diff(log_odds) < 0).any():
-                raise InputError("the knots of an isotonic calibration must rise")
-        # The last parameter of Platt and beta is the offset.
-        elif (numbers[:-1] < 0).any():
-            raise InputError(f"the slopes of a calibration of method {self.method} are at least 0")
+        calibrator.check(numbers)
 
     def __call__(self, logits) -> np.ndarray:
         """Calibrate logits.
@@ -99,17 +131,7 @@ class Calibration:
             Calibrated log-odds.
         """
         logits = np.asarray(logits, dtype=float)
-        if self.method == "none":
-            return logits.copy()
-        if self.method == "isotonic":
-            at, log_odds = np.split(np.array(self.parameters), 2)
-            return np.interp(logits, at, log_odds)
-        if self.method == "platt":
-            slope, offset = self.parameters
-            return slope * logits + offset
-        a, b, c = self.parameters
-        log_p, minus_log_rest = _beta_terms(logits)
-        return a * log_p + b * minus_log_rest + c
+        return _calibrator(self.method).apply(np.array(self.parameters, dtype=float), logits)
 
     def record(self) -> dict:
         """Return the calibration as what JSON can hold.
@@ -152,8 +174,8 @@ class Calibration:
 def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     """Fit the map from one label's logits to log-odds that match its frequency.
 
-    Platt and beta are logistic regressions that are drawn to the identity,
-    the more so the more copies of a field there are. Isotonic pools fields
+    Platt, beta and spline are logistic regressions that are shrunk towards the
+    identity, the more so the more copies of a field there are. Isotonic pools fields
     until the frequency rises with the logit, and puts each pool at its mean
     logit (centred isotonic regression), so that fields within a pool keep
     their order.
@@ -165,7 +187,8 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     clusters : array-like, shape (n,)
         Fields of one cluster are near-copies: the evidence counts as if each
         cluster that holds the label were one field.
-    method : {"platt", "beta", "isotonic", "none"}, default="platt"
+    method : str, default="platt"
+        A key of `CALIBRATORS`: platt, beta, isotonic, spline or none.
 
     Returns
     -------
@@ -182,9 +205,11 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
 
     Notes
     -----
-    Beta with a = b is Platt. It can also bend: where a or b comes out
-    negative it is set to 0 and the rest fitted again, as in [2]_. Where the
-    label gets rarer as the logits grow, Platt and beta stay the identity.
+    Beta with a = b is Platt. It can also bend: where a or b comes out negative
+    it is set to 0 and the rest fitted again, as in [2]_. A spline is Platt
+    whose slope may change at up to five logits: the 10, 30, 50, 70 and 90 %
+    quantiles, where positives and negatives weigh the same. Where the label
+    gets rarer as the logits grow, all three stay the identity.
 
     In the isotonic regression half a positive field is added at the lowest
     logit and half a negative one at the highest, so that no probability is 0
@@ -215,8 +240,7 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     array([0.25, 0.75])
     """
     logits, y, clusters = np.asarray(logits, dtype=float), np.asarray(y), np.asarray(clusters)
-    if method not in METHODS:
-        raise InputError(f"unknown calibration {method!r}; it is one of {', '.join(METHODS)}")
+    calibrator = _calibrator(method)
     if logits.ndim != 1 or not logits.shape == y.shape == clusters.shape:
         raise InputError(
             f"logits {logits.shape}, labels {y.shape} and clusters {clusters.shape} of a "
@@ -227,94 +251,19 @@ def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
     if not np.isin(y, (0, 1)).all():
         raise InputError("labels of a calibration are 0 and 1")
     y = y.astype(float)
-    positives, negatives = y.sum(), len(y) - y.sum()
-    if method == "none" or min(positives, negatives) < MIN_POSITIVES:
+    if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return Calibration("none")
-    if method == "beta":
-        return Calibration("beta", _fit_beta(logits, y, clusters))
-    if (
-        method == "isotonic"
-        and len(y) >= MIN_ISOTONIC_FIELDS
-        and min(positives / fields_per_cluster(y, clusters), negatives) >= MIN_ISOTONIC_POSITIVES
-    ):
-        return Calibration("isotonic", _fit_isotonic(logits, y, clusters))
-    return Calibration("platt", tuple(fit_platt(logits, y, clusters).tolist()))
+    parameters = calibrator.fit(logits, y, clusters)
+    if parameters is None:
+        return Calibration("platt", Platt.fit(logits, y, clusters))
+    return Calibration(method, parameters)
 
 
-def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITIVES) -> np.ndarray:
-    """Fit the slope and offset that turn one label's logits into log-odds.
-
-    Parameters
-    ----------
-    logits : ndarray of float, shape (n,)
-    y : ndarray of {0, 1}, shape (n,)
-    clusters : ndarray of int, shape (n,)
-        Fields of one cluster are near-copies: the fit is drawn to `prior` as
-        if each cluster that holds the label were one field.
-    prior : (float, float), default=(1, 0)
-        Slope and offset without evidence.
-    min_positives : int, default=20
-        With fewer positives, or as few negatives, `prior` stands.
-
-    Returns
-    -------
-    ndarray of float, shape (2,)
-        Slope (never negative: the order of fields is kept) and offset.
-
-    References
-    ----------
-    .. [1] J. Platt, "Probabilistic outputs for support vector machines and
-       comparisons to regularized likelihood methods", 1999.
-    """
-    y = np.asarray(y, dtype=float)
-    unchanged = np.array(prior, dtype=float)
-    if min(y.sum(), len(y) - y.sum()) < min_positives:
-        return unchanged
-    design = np.column_stack([logits, np.ones(len(y))])
-    pull = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
-    slope, offset = fit_logistic(design, y, prior=unchanged, strength=pull)
-    if slope <= 0:
-        return unchanged
-    return np.array([slope, offset])
-
-
-def _beta_terms(logits) -> tuple[np.ndarray, np.ndarray]:
-    # log(p) and -log(1 - p); through p itself a logit of 40 would lose the second.
-    return -np.logaddexp(0, -logits), np.logaddexp(0, logits)
-
-
-def _fit_beta(logits, y, clusters) -> tuple[float, float, float]:
-    design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
-    identity = np.array([1.0, 1.0, 0.0])
-    pull = STRENGTH * fields_per_cluster(y, clusters)
-    fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, pull))
-    if (fitted[:2] < 0).any():
-        # Both terms rise with the logit. If one is unwanted, the best map is without it.
-        kept = [int(fitted[0] < fitted[1]), 2]
-        again = fit_logistic(design[:, kept], y, prior=identity[kept], strength=np.full(2, pull))
-        fitted = np.zeros(3)
-        fitted[kept] = again
-        if again[0] <= 0:
-            fitted = identity
-    a, b, c = fitted.tolist()
-    return a, b, c
-
-
-def _fit_isotonic(logits, y, clusters) -> tuple[float, ...]:
-    values, place = np.unique(logits, return_inverse=True)
-    n_fields = np.bincount(place).astype(float)
-    positives, weight = np.bincount(place, y), n_fields.copy()
-    half = 0.5 * fields_per_cluster(y, clusters)
-    positives[0] += half
-    weight[0] += half
-    weight[-1] += half
-    frequency = isotonic_regression(positives / weight, sample_weight=weight)
-    first = np.flatnonzero(np.diff(frequency, prepend=-1.0) > 0)
-    last = np.append(first[1:], len(values)) - 1
-    mean = np.add.reduceat(values * n_fields, first) / np.add.reduceat(n_fields, first)
-    # Rounding must not push a mean out of its pool: knots have to rise.
-    mean = np.clip(mean, values[first], values[last])
-    return tuple(np.r_[mean, logit(frequency[first])].tolist())
+def _calibrator(method: str) -> Calibrator:
+    if method not in CALIBRATORS:
+        known = ", ".join(CALIBRATORS)
+        raise InputError(f"unknown calibration {method!r}; it is one of {known}")
+    return CALIBRATORS[method]
 
 
 def _is_number(value) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 from scipy.special import expit, logit
 
 from hpastack.errors import InputError
-
-POLICIES = ("shrunk", "global", "per-label", "prevalence", "plug-in")
 
 #: Positives at which a label's own threshold and the global one weigh the same.
 SHRINKAGE = 300.0
@@ -20,8 +19,20 @@ MAX_PREVALENCE_RATIO = 3.0
 _EDGE = 1e-6
 
 
-class _Search:
-    """The fields sorted once for each label, ready to choose thresholds for any row weights."""
+class ThresholdSearch:
+    """The fields sorted once for each label, ready to choose thresholds for any row weights.
+
+    Parameters
+    ----------
+    y, probabilities, policy, shrinkage, max_ratio
+        As `hpastack.best_thresholds`.
+
+    Attributes
+    ----------
+    n : int
+        Fields.
+    shrinkage : float
+    """
 
     def __init__(self, y, probabilities, policy, shrinkage, max_ratio):
         y, probabilities = np.asarray(y), np.asarray(probabilities, dtype=float)
@@ -36,43 +47,73 @@ class _Search:
             raise InputError("no fields to choose thresholds on")
         if not (probabilities.min() >= 0 and probabilities.max() <= 1):
             raise InputError("probabilities are not all in [0, 1]")
-        self.n = len(y)
-        self._policy, self._shrinkage, self._max_ratio = policy, shrinkage, max_ratio
-        self._labels = [_Label(*columns) for columns in zip(y.T, probabilities.T)]
-        if policy in ("global", "shrunk"):
-            self._steps = _Steps(self._labels)
+        self.n, self.shrinkage = len(y), shrinkage
+        self._choose, self._max_ratio = POLICIES[policy], max_ratio
+        self._labels = [RankedLabel(*columns) for columns in zip(y.T, probabilities.T)]
+
+    @cached_property
+    def _summed(self) -> SummedF1:
+        return SummedF1(self._labels)
 
     def thresholds(self, weights) -> np.ndarray:
         """Return the thresholds of all labels for weights (n,)."""
-        ranked = [_Weighted(label, weights) for label in self._labels]
-        if self._policy == "per-label":
-            thresholds = np.array([label.cut(label.best_count()) for label in ranked])
-        elif self._policy == "prevalence":
-            thresholds = np.array([label.cut(label.nearest_count()) for label in ranked])
-        elif self._policy == "plug-in":
-            thresholds = np.array([label.plug_in() for label in ranked])
-        else:
-            common = self._common(ranked)
-            thresholds = np.full(len(ranked), common)
-            if self._policy == "shrunk":
-                own = np.array([label.cut(label.best_count()) for label in ranked])
-                positives = np.array([label.positives for label in ranked])
-                weight = positives / np.maximum(positives + self._shrinkage, _EDGE)
-                between = expit(weight * _logit(own) + (1 - weight) * _logit(common))
-                thresholds = np.where(positives > 0, between, common)
+        weighted = [WeightedLabel(label, weights) for label in self._labels]
         return np.array(
-            [label.guarded(value, self._max_ratio) for label, value in zip(ranked, thresholds)]
+            [
+                label.guarded(value, self._max_ratio)
+                for label, value in zip(weighted, self._choose(self, weighted))
+            ]
         )
 
-    def _common(self, ranked) -> float:
-        if not any(label.positives for label in ranked):
-            return _just_above(max(label.highest() for label in ranked))
-        best = self._steps.best_score([label.f1 for label in ranked])
-        below = [label.next_below(best) for label in ranked]
+    def common(self, labels: list[WeightedLabel]) -> float:
+        """Return the one threshold for all labels that has the highest sum of their F1."""
+        if not any(label.positives for label in labels):
+            return _just_above(max(label.highest() for label in labels))
+        best = self._summed.best_score([label.f1 for label in labels])
+        below = [label.next_below(best) for label in labels]
         return _half_way(best, max((score for score in below if score is not None), default=None))
 
 
-class _Steps:
+def one_for_all(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return one threshold for all labels, of the best macro F1."""
+    return np.full(len(labels), search.common(labels))
+
+
+def own_best(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return each label's own threshold, of its best F1."""
+    return np.array([label.cut(label.best_count()) for label in labels])
+
+
+def shrunk(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return the mean of the two above on the logit scale, by the positives of the label."""
+    common, own = search.common(labels), own_best(search, labels)
+    positives = np.array([label.positives for label in labels])
+    weight = positives / np.maximum(positives + search.shrinkage, _EDGE)
+    between = expit(weight * _logit(own) + (1 - weight) * _logit(common))
+    return np.where(positives > 0, between, common)
+
+
+def as_frequent(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return thresholds that give a label to about as many fields as carry it."""
+    return np.array([label.cut(label.nearest_count()) for label in labels])
+
+
+def plug_in(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return half the best F1 that the probabilities lead one to expect."""
+    return np.array([label.plug_in() for label in labels])
+
+
+#: The policies, by name: from all labels, weighted, to a threshold for each.
+POLICIES: dict[str, Callable[[ThresholdSearch, list[WeightedLabel]], np.ndarray]] = {
+    "shrunk": shrunk,
+    "global": one_for_all,
+    "per-label": own_best,
+    "prevalence": as_frequent,
+    "plug-in": plug_in,
+}
+
+
+class SummedF1:
     """The sum over labels of F1 as a step function of a common threshold.
 
     The F1 of a label rises only at scores of its positives. So only at the
@@ -80,7 +121,7 @@ class _Steps:
     each other score is counted with the next lower one of these.
     """
 
-    def __init__(self, labels: list[_Label]):
+    def __init__(self, labels: list[RankedLabel]):
         falling = -np.unique(-np.concatenate([label.ranked[label.y > 0] for label in labels]))
         self._scores = falling
         self._position = np.concatenate(
@@ -96,7 +137,7 @@ class _Steps:
         return self._scores[np.argmax(total >= total.max() - 1e-12)]
 
 
-class _Label:
+class RankedLabel:
     """The fields of one label, from the highest probability down."""
 
     def __init__(self, y, probability):
@@ -110,14 +151,14 @@ class _Label:
         self.ascending = -self.scores  # as np.searchsorted wants them
 
 
-class _Weighted:
+class WeightedLabel:
     """One label with weighted fields: each rule chooses how many fields get it.
 
     A score that only fields of weight 0 have adds nothing to the counts; the
     rules never end on one, so that they choose as if the field were absent.
     """
 
-    def __init__(self, label: _Label, weights):
+    def __init__(self, label: RankedLabel, weights):
         weights = weights[label.order]
         self._label, self._weights = label, weights
         self.scores = label.scores  # (n_scores,), falling

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpastack.calibration.threshold_search import MAX_PREVALENCE_RATIO, SHRINKAGE, _logit, _Search
+from hpastack.calibration.threshold_search import (
+    MAX_PREVALENCE_RATIO,
+    SHRINKAGE,
+    ThresholdSearch,
+    _logit,
+)
 from hpastack.errors import InputError
 from hpastack.metrics import cluster_draws
 
@@ -82,7 +87,7 @@ def best_thresholds(
     >>> best_thresholds([[1], [1], [0]], [[0.9], [0.6], [0.2]], policy="per-label")
     array([0.4])
     """
-    search = _Search(y, probabilities, policy, shrinkage, max_ratio)
+    search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     if weights is None:
         return search.thresholds(np.ones(search.n))
     weights = np.asarray(weights, dtype=float)
@@ -139,7 +144,7 @@ def threshold_intervals(
     >>> bool(low[0] < best_thresholds(y, probabilities, policy="per-label")[0] < high[0])
     True
     """
-    search = _Search(y, probabilities, policy, shrinkage, max_ratio)
+    search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     if len(clusters) != search.n:
         raise InputError(f"{len(clusters)} clusters given for {search.n} fields")
     if not 0 < coverage < 1:
@@ -175,7 +180,7 @@ def thresholds_without_folds(y, probabilities, fold, *, policy="shrunk") -> np.n
     InputError
         As `best_thresholds`.
     """
-    search = _Search(y, probabilities, policy, SHRINKAGE, MAX_PREVALENCE_RATIO)
+    search = ThresholdSearch(y, probabilities, policy, SHRINKAGE, MAX_PREVALENCE_RATIO)
     return np.stack([search.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
 

@@ -15,9 +15,6 @@ from hpastack.calibration import log_losses
 #: Weights of all boosters together that are tried; 1 is the boosters alone.
 TOTALS = (0.25, 0.5, 0.75, 1.0)
 
-#: Shares of the first of two libraries that are tried.
-SHARES = (0.0, 0.5, 1.0)
-
 #: What is fitted counts only if it lowers the log loss by this many standard errors.
 STANDARD_ERRORS = 1.0
 
@@ -36,14 +33,21 @@ def candidate_weights(n_libraries: int) -> np.ndarray:
     -------
     ndarray of float, shape (n_candidates, n_libraries)
         Each row sums to at most 1; the rest is the weight of the consensus.
-        The first row is 0. Of more than two libraries only equal shares are
-        tried.
+        The first row is 0. Each total of `TOTALS` goes to one library, or in
+        equal parts to two or more of them: the corners of the simplex and
+        the middles of its sides. Of n libraries that are 2^n - 1 ways.
+
+    Examples
+    --------
+    >>> candidate_weights(2)[-3:]
+    array([[0. , 1. ],
+           [0.5, 0.5],
+           [1. , 0. ]])
     """
-    shares: list[list[float]] = [[1 / max(1, n_libraries)] * n_libraries]
-    if n_libraries == 2:
-        shares = [[share, 1 - share] for share in SHARES]
+    subsets = [subset for subset in product((0, 1), repeat=n_libraries) if any(subset)]
+    shares = sorted([part / sum(subset) for part in subset] for subset in subsets)
     tried = [[total * part for part in share] for total, share in product(TOTALS, shares)]
-    return np.array([[0.0] * n_libraries, *(tried if n_libraries else [])])
+    return np.array([[0.0] * n_libraries, *tried])
 
 
 def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:

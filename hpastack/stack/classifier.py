@@ -46,7 +46,7 @@ from hpastack.stack.settings import StackSettings
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     """Name the labels of fields from CNN predictions and image features.
 
-    Per label, LightGBM and XGBoost start from the consensus of the CNNs (its
+    Per label, boosted trees start from the consensus of the CNNs (its
     log-odds are their initial margin), are blended with it where they beat it
     on held-out clusters, calibrated and thresholded for macro F1.
 
@@ -64,8 +64,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     embeddings : sequence of str, default=()
         Sets of columns ``<name>__...`` that are reduced to principal
         components of the training rows.
-    boosters : sequence of {"lightgbm", "xgboost"}, default=both
-        Libraries; none leaves the calibrated consensus.
+    boosters : sequence of str, default=("lightgbm", "xgboost")
+        Libraries, of `hpastack.boosting.LIBRARIES`; none leaves the calibrated consensus.
     rounds, min_rounds : int, default=60, 10
         Most and least trees. How many in between a label gets is chosen on
         folds that it is not scored on; with fewer than 100 positives it gets
@@ -87,7 +87,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         With fewer positive fields, or fewer clusters that hold one, in the
         smallest training part of a fold, the consensus of a label stands
         there.
-    calibration : {"platt", "beta", "isotonic", "none"}, default="platt"
+    calibration : str, default="platt"
         As `hpastack.fit_calibration`.
     thresholds : str, default="shrunk"
         Policy, as `hpastack.best_thresholds`.

@@ -100,7 +100,8 @@ class CrossFitter:
 
         Parameters
         ----------
-        name : {"lightgbm", "xgboost"}
+        name : str
+            A key of `LIBRARIES`.
         settings : TreeSettings
         margins : dict
             Of `NestedConsensus`.
@@ -161,7 +162,8 @@ class CrossFitter:
 
         Parameters
         ----------
-        name : {"lightgbm", "xgboost"}
+        name : str
+            A key of `LIBRARIES`.
         settings : list of TreeSettings
             One a fold.
         leave_two_out : list of LeaveTwoOut

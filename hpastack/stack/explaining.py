@@ -1,6 +1,6 @@
 """Why a stack says what it says: what each column adds to the log-odds of a label.
 
-SHAP values of the trees, as LightGBM and XGBoost compute them, weighted as the
+SHAP values of the trees, as their libraries compute them, weighted as the
 blend weighs the trees and averaged over folds. With the consensus they add up
 to the stack's blended log-odds.
 """

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack import __version__
-from hpastack.boosting import LIBRARIES, check_lightgbm_text, library
+from hpastack.boosting import LIBRARIES, library
 from hpastack.calibration import Calibration
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, package_versions, refuse_existing
@@ -40,9 +40,6 @@ _OUT_OF_FOLD = "out_of_fold.h5"
 _OUT_OF_FOLD_LABELS = "out_of_fold.csv"
 _REDUCTIONS = "reductions.npz"
 _TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
-_BOOSTER = re.compile(
-    r"boosters/([a-z]+)(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?\.(txt|ubj)"
-)
 #: Attributes of a fitted stack that are kept beside what predicts.
 LEARNED = (
     "labels_", "n_features_in_", "feature_names_in_", "seed_", "fold_", "oof_probabilities_",
@@ -147,7 +144,9 @@ def save_stack(
             "format": FORMAT,
             "version": VERSION,
             "hpastack": __version__,
-            "made_with": package_versions(),
+            "made_with": package_versions(
+                library(name).package for name in stack.parameters["boosters"]
+            ),
             "parameters": parameters,
             "labels": labels,
             "columns": columns,
@@ -216,20 +215,20 @@ def _read_files(
     """Read the boosters of each set of folds and the arrays of reductions, all as written."""
     models: list[dict[tuple[str, int, int, int], bytes]] = [{} for _ in manifest["sets"]]
     reductions: dict[str, np.ndarray] = {}
+    booster_file = _booster_file()
     for file, digest in manifest["files"].items():
-        match = _BOOSTER.fullmatch(file)
+        match = booster_file.fullmatch(file)
         if match is None and file not in _TABLES:
             raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
         content = (path / file).read_bytes() if (path / file).is_file() else b""
         if hashlib.sha256(content).hexdigest() != digest:
             raise InputError(f"{path / file} is missing or was changed; fit the stack again")
-        if match and match[1] in LIBRARIES:
+        if match:
             number, fold, label, bag = (int(match[k] or 0) for k in (2, 3, 4, 5))
-            if match[1] == "lightgbm":
-                try:
-                    check_lightgbm_text(content.decode())
-                except InputError as error:
-                    raise InputError(f"{path / file}: {error}") from None
+            try:
+                library(match[1]).check(content)
+            except InputError as error:
+                raise InputError(f"{path / file}: {error}") from None
             models[number][match[1], fold, label, bag] = content
         elif file == _REDUCTIONS:
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
@@ -262,6 +261,15 @@ def _learned(path: Path, manifest: dict, labels: list[str]) -> dict[str, Any]:
     indicated = Vocabulary(labels).indicator(targets["Predicted"], allow_empty=True)
     learned["oof_labels_"] = pd.DataFrame(indicated, probabilities.index, labels)
     return learned
+
+
+def _booster_file() -> re.Pattern:
+    """Return the pattern of the names of boosters' files: library, set, fold, label and bag."""
+    names = "|".join(map(re.escape, LIBRARIES))
+    suffixes = "|".join(re.escape(of.suffix) for of in LIBRARIES.values())
+    return re.compile(
+        rf"boosters/({names})(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?(?:{suffixes})"
+    )
 
 
 def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels: int) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from hpastack.boosting import TreeSettings
+from hpastack.boosting import TreeSettings, library
 from hpastack.files import package_versions
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.parallel import Workers
@@ -234,7 +234,8 @@ def _seeds(settings: StackSettings) -> list[int]:
 
 def _booster_parts(key: str, name: str, trees: TreeSettings, settings: StackSettings) -> tuple:
     """Return what boosters of one library depend on besides the settings that are tried."""
-    version = package_versions()[name]
+    package = library(name).package
+    version = package_versions([package])[package]
     return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
 
 

@@ -20,7 +20,7 @@ from hpastack.boosting.tree_settings import (
     Rounds,
     TreeSettings,
 )
-from hpastack.calibration import METHODS, POLICIES
+from hpastack.calibration import CALIBRATORS, POLICIES
 from hpastack.settings import Field, Must, distinct, one_of, settings
 
 _Count = Annotated[int, Field(ge=1)]
@@ -66,7 +66,7 @@ class FitSettings:
     """
     min_clusters: _Count = 5
     """Clusters with positive fields below which the consensus is used. Counted likewise."""
-    calibration: Annotated[str, one_of(METHODS)] = "platt"
+    calibration: Annotated[str, one_of(CALIBRATORS)] = "platt"
     """Calibration method. See `hpastack.fit_calibration`."""
     thresholds: Annotated[str, one_of(POLICIES)] = "shrunk"
     """Threshold policy. See `hpastack.best_thresholds`."""

@@ -12,14 +12,16 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from hpastack.calibration import STRENGTH, Calibration, fit_calibration, fit_logistic
-from hpastack.calibration.calibrators import fit_platt
+from hpastack.calibration import CALIBRATORS, STRENGTH, Calibration, fit_calibration, fit_logistic
+from hpastack.calibration.sloped import fit_platt
 from hpastack.errors import InputError
 from hpastack.stack.consensus import CLIP, Consensus, clipped_logits
 
 pytestmark = pytest.mark.core
 
-FITTED = ("platt", "beta", "isotonic")
+FITTED = [name for name in CALIBRATORS if name != "none"]
+# Those that stay the identity where a label gets rarer as the logits grow.
+SLOPED = [name for name in FITTED if name != "isotonic"]
 
 
 def test_fit_logistic_agrees_with_scikit_learn():
@@ -107,11 +109,54 @@ def test_beta_is_the_best_of_its_kind(truth):
     assert beta.parameters == pytest.approx(best.x, abs=1e-3)
 
 
-def test_copies_draw_beta_to_the_identity_as_they_do_platt():
-    z, y = draw(300, lambda z: 0.3 * z)
-    once = fit_calibration(z, y, np.arange(300), method="beta")
-    known = fit_calibration(np.tile(z, 4), np.tile(y, 4), np.tile(np.arange(300), 4), method="beta")
+@pytest.mark.parametrize("method", FITTED)
+def test_known_copies_change_nothing(method):
+    z, y = draw(1500, lambda z: 0.3 * z)
+    clusters = np.arange(1500)
+    once = fit_calibration(z, y, clusters, method=method)
+    known = fit_calibration(np.tile(z, 4), np.tile(y, 4), np.tile(clusters, 4), method=method)
+    assert once.method == known.method == method
     assert known.parameters == pytest.approx(once.parameters, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [lambda z: 0.5 * z - 1, lambda z: np.minimum(z, -1), lambda z: np.abs(z + 1)],
+    ids=["straight", "level at the end", "falling at the start"],
+)
+def test_a_spline_is_the_best_of_its_kind(truth):
+    z, y = draw(2000, truth)
+    spline = fit_calibration(z, y, np.arange(2000), method="spline")
+    parameters = np.array(spline.parameters)
+    assert len(parameters) == 12  # five knots
+    free, knots = parameters[:7], parameters[7:]
+    both = [np.quantile(z[y == label], [0.1, 0.9]) for label in (0, 1)]
+    assert both[0][0] <= knots[2] <= both[1][1]
+
+    def loss(free):
+        log_odds = free[0] + free[1] * np.minimum(z, knots[0])
+        for slope, low, high in zip(free[2:], knots, [*knots[1:], np.inf]):
+            log_odds = log_odds + slope * (np.clip(z, low, high) - low)
+        penalty = free[0] ** 2 + (free[1:].mean() - 1) ** 2 + free[1:].var() * 6
+        return np.logaddexp(0, log_odds).sum() - y @ log_odds + STRENGTH * penalty / 2
+
+    bounds = [(None, None), *[(0, None)] * 6]
+    best = minimize(loss, [0.0, *[1.0] * 6], method="L-BFGS-B", bounds=bounds)
+    assert loss(free) <= best.fun + 1e-6 * best.fun
+    # What the map says is what its parameters say.
+    assert spline(knots[:2]) == pytest.approx(
+        free[0] + free[1] * knots[0] + free[2] * np.array([0, knots[1] - knots[0]])
+    )
+
+
+def test_a_spline_bends_where_fields_say_so_and_is_platt_where_few_do():
+    z, y = draw(20000, lambda z: np.where(z < 0, 0.3 * z, 2 * z))
+    spline = fit_calibration(z, y, np.arange(20000), method="spline")
+    below, above = np.diff(spline([[-4.0, -3.0], [0.5, 1.5]]))[:, 0]
+    assert below == pytest.approx(0.3, abs=0.1) and above > 1.5
+    z, y = draw(90, lambda z: 0.5 * z)
+    slopes = fit_calibration(z, y, np.arange(90), method="spline").parameters[1:7]
+    assert max(slopes) - min(slopes) < 0.3
 
 
 def test_isotonic_goes_through_scikit_learn_at_its_knots():
@@ -196,7 +241,7 @@ def test_what_is_calibrated_stays_about_as_it_is(method):
     assert np.abs(expit(calibrated) - expit(z)).mean() < 0.01
 
 
-@pytest.mark.parametrize("method", FITTED[:2])
+@pytest.mark.parametrize("method", SLOPED)
 def test_an_order_turned_round_is_left_alone(method):
     z = np.linspace(-3, 3, 2000)
     calibration = fit_calibration(z, z < 0, np.arange(2000), method=method)
@@ -210,7 +255,7 @@ def test_an_order_turned_round_is_left_alone(method):
     offset=st.floats(-3, 3),
     scale=st.sampled_from([0, 1e-12, 0.1, 3, 12]),
     decimals=st.sampled_from([0, 1, 15]),
-    method=st.sampled_from(FITTED),
+    method=st.sampled_from(list(CALIBRATORS)),
 )
 def test_every_method_rises_and_is_finite(seed, slope, offset, scale, decimals, method):
     z, y = draw(1200, lambda z: slope * z + offset, seed=seed, scale=scale)
@@ -239,7 +284,7 @@ def test_beta_bears_logits_of_forty():
         ({"method": "platt"}, "the keys method and parameters"),
         ({"method": "platt", "parameters": [1, 0], "code": ""}, "the keys method and parameters"),
         ({"method": ["platt"], "parameters": [1, 0]}, "is a name"),
-        ({"method": "spline", "parameters": []}, "unknown calibration 'spline'"),
+        ({"method": "curve", "parameters": []}, "unknown calibration 'curve'"),
         ({"method": "none", "parameters": [1]}, "none has 0 parameters, not 1"),
         ({"method": "platt", "parameters": [1]}, "platt has 2 parameters, not 1"),
         ({"method": "beta", "parameters": [1, 0]}, "beta has 3 parameters, not 2"),
@@ -251,6 +296,10 @@ def test_beta_bears_logits_of_forty():
         ({"method": "platt", "parameters": [10**400, 0]}, "finite numbers"),
         ({"method": "platt", "parameters": [-0.1, 0]}, "at least 0"),
         ({"method": "beta", "parameters": [1, -0.1, 0]}, "at least 0"),
+        ({"method": "spline", "parameters": []}, "one slope more than it has knots"),
+        ({"method": "spline", "parameters": [0, 1, 1]}, "one slope more than it has knots"),
+        ({"method": "spline", "parameters": [0, 1, -1, 0]}, "at least 0"),
+        ({"method": "spline", "parameters": [0, 1, 1, 1, 2, 2]}, "must rise"),
         ({"method": "isotonic", "parameters": []}, "as many logits as log-odds"),
         ({"method": "isotonic", "parameters": [0, 1, 2]}, "as many logits as log-odds"),
         ({"method": "isotonic", "parameters": [1, 1, 0, 2]}, "must rise"),
@@ -263,8 +312,8 @@ def test_a_strange_record_is_refused(record, message):
 
 
 def test_bad_arguments():
-    with pytest.raises(InputError, match="unknown calibration 'spline'"):
-        fit_calibration([0.0], [1], [0], method="spline")
+    with pytest.raises(InputError, match="unknown calibration 'curve'"):
+        fit_calibration([0.0], [1], [0], method="curve")
     with pytest.raises(InputError, match="of one length"):
         fit_calibration([0.0, 1.0], [1], [0])
     with pytest.raises(InputError, match="of one length"):

@@ -114,11 +114,27 @@ def test_an_empty_label_keeps_the_common_threshold_or_is_given_to_nothing():
     assert best_thresholds([[0]], [[1.0]], policy="per-label") == 1
 
 
-@pytest.mark.parametrize("policy", ["global", "shrunk", "per-label", "prevalence"])
+@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy != "plug-in"])
 def test_without_any_positive_nothing_is_given(policy):
     y, p = draw(0)
     thresholds = best_thresholds(np.zeros_like(y), np.minimum(p, 0.9), policy=policy)
     assert not apply_thresholds(np.minimum(p, 0.9), thresholds).any()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_keeps_to_its_fields_and_labels(policy):
+    y, p = draw(2, n=200)
+    thresholds = best_thresholds(y, p, policy=policy)
+    assert thresholds.shape == (4,) and ((thresholds >= 0) & (thresholds <= 1)).all()
+    # The order of fields and labels is of no account; absent fields are not looked at.
+    rng = np.random.default_rng(0)
+    rows, labels = rng.permutation(200), rng.permutation(4)
+    shuffled = best_thresholds(y[rows][:, labels], p[rows][:, labels], policy=policy)
+    np.testing.assert_allclose(shuffled, thresholds[labels], rtol=1e-12)
+    more_y, more_p = np.vstack([y, 1 - y]), np.vstack([p, p[::-1]])
+    weights = np.repeat([1, 0], 200)
+    absent = best_thresholds(more_y, more_p, policy=policy, weights=weights)
+    np.testing.assert_allclose(absent, thresholds, rtol=1e-12)
 
 
 def test_prevalence_gives_a_label_as_often_as_it_is_carried():

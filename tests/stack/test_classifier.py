@@ -10,7 +10,6 @@ import pytest
 from scipy.special import expit
 from sklearn.base import clone
 
-from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
 from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, StackSettings, load_stack
 from hpastack.stack.blending import blend_weights
@@ -315,48 +314,6 @@ def test_parameters_and_clone():
     stack = quick(rounds=7)
     assert clone(stack).get_params() == stack.get_params()
     assert StackSettings.of(stack.set_params(rounds=9)).trees.rounds == 9
-
-
-def fit_one(name, x, y, margin):
-    """Fit one label whose only columns are shared ones."""
-    settings = TreeSettings()
-    bins = SharedBins(x, 0, 1.0, np.empty((0, len(x), 1), dtype=np.float32))
-    return bins.fit(
-        name, x, y, margin, np.arange(x.shape[1]), settings, seed=0, rounds=settings.rounds
-    )
-
-
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_boosters_add_to_their_margin_and_keep_their_own_format(name):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 3)).astype(np.float32)
-    y = (x[:, 0] > 0).astype(np.float32)
-    margin = np.full(400, 0.3, dtype=np.float32)
-    fitted = fit_one(name, x, y, margin)
-    model = library(name).to_bytes(fitted)
-    assert isinstance(model, bytes)
-    added = library(name).predict(model, x)
-    assert added[y == 1].mean() > 1 and added[y == 0].mean() < -1
-    stages = staged(name, fitted, x, [10, TreeSettings().rounds])
-    np.testing.assert_allclose(stages[1], added, atol=1e-5)  # sums of floats in two orders
-    assert np.abs(stages[0]).mean() < np.abs(stages[1]).mean()
-    # A margin that knows everything already leaves little to add.
-    sure = np.where(y == 1, 8.0, -8.0).astype(np.float32)
-    model = library(name).to_bytes(fit_one(name, x, y, sure))
-    assert abs(library(name).predict(model, x)).max() < 1
-
-
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_contributions_add_up_to_what_is_added(name):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 4)).astype(np.float32)
-    y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)
-    model = library(name).to_bytes(fit_one(name, x, y, np.zeros(300, dtype=np.float32)))
-    contributions = library(name).contributions(model, x)
-    assert contributions.shape == (300, 5)
-    np.testing.assert_allclose(
-        contributions.sum(axis=1), library(name).predict(model, x), atol=1e-4
-    )
 
 
 def test_weights_need_a_gain_beyond_noise():

@@ -8,7 +8,7 @@ import pytest
 from reference import nested_stack
 from scipy.special import expit
 
-from hpastack.boosting import TreeSettings
+from hpastack.boosting import LIBRARIES, TreeSettings
 from hpastack.parallel import Workers
 from hpastack.stack import StackClassifier
 from hpastack.stack.column_blocks import ColumnBlocks
@@ -56,7 +56,7 @@ def fitted(inputs, y, fold, name, n_screened=None):
     return consensus.nested_margin(fold), boosters, leave_two_out
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_it_is_what_its_description_says(name):
     inputs, _, y, fold = draw()
     nested_margin, boosters, _ = fitted(inputs, y, fold, name)
@@ -69,7 +69,7 @@ def test_it_is_what_its_description_says(name):
         np.testing.assert_allclose(boosters.added[k], added, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("name", LIBRARIES)
 @pytest.mark.parametrize("k", range(FOLDS))
 def test_nothing_for_a_fold_has_seen_its_labels(name, k):
     inputs, embedding, y, fold = draw()

@@ -1,0 +1,138 @@
+"""CatBoost: symmetric trees of a label that start from a margin.
+
+All nodes of a level split by the same column, which regularises in a way of its own: a
+useful third opinion beside trees that grow node by node.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpastack.boosting.catboost_file import MAX_BORDERS, check_catboost_file
+from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+from hpastack.errors import InputError
+
+_MAX_DEPTH = 16
+
+
+class CatBoost:
+    """Fit, apply and keep CatBoost boosters."""
+
+    package = "catboost"
+    suffix = ".cbm"
+
+    @staticmethod
+    def bins(x: np.ndarray, settings: TreeSettings) -> None:
+        """Return nothing: CatBoost takes bins of others from files only, and makes its own."""
+
+    @staticmethod
+    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+        """Grow trees on a margin; see `SharedBins.fit`."""
+        import catboost
+
+        parameters = {
+            # As Logloss, but takes fractions, and labels that are all the same.
+            "loss_function": "CrossEntropy",
+            "allow_const_label": True,
+            "iterations": rounds,
+            "learning_rate": settings.learning_rate,
+            "depth": min(_MAX_DEPTH, int(np.ceil(np.log2(settings.leaves)))),
+            "l2_leaf_reg": settings.l2,
+            "rsm": settings.column_share,
+            "border_count": min(settings.bins, MAX_BORDERS),
+            "leaf_estimation_method": "Newton",
+            "leaf_estimation_iterations": 1,
+            "boost_from_average": False,
+            "boosting_type": "Plain",
+            # The seed chooses columns, nothing else, as in the other libraries.
+            "bootstrap_type": "No",
+            "random_strength": 0,
+            "random_seed": seed,
+            "thread_count": 1,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        if n_monotone:
+            constraints = monotone_constraints(n_monotone, x.shape[1])
+            # Shrinkage, the default with constraints, can not start from a margin.
+            parameters |= {"monotone_constraints": constraints, "model_shrink_rate": 0}
+        if not _varies(x):
+            # It needs something to split; of half a positive at margin 0 its leaves are 0.
+            x = np.repeat(np.array([[0], [1]], dtype=np.float32), x.shape[1], axis=1)
+            y, margin = np.full(2, 0.5), np.zeros(2)
+        booster = catboost.CatBoost(parameters)
+        booster.fit(catboost.Pool(x, y, baseline=margin, thread_count=1))
+        return booster
+
+    @staticmethod
+    def added(model, x, start: int, stop: int) -> np.ndarray:
+        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        stop = min(stop, model.tree_count_)
+        if start >= stop or not len(x):
+            return np.zeros(len(x))
+        return np.asarray(
+            model.predict(
+                x,
+                prediction_type="RawFormulaVal",
+                ntree_start=start,
+                ntree_end=stop,
+                thread_count=1,
+            )
+        )
+
+    @staticmethod
+    def to_bytes(model) -> bytes:
+        """Return a booster in the library's own format, without when and how it was made."""
+        information = model.get_metadata()
+        for key in list(information.keys()):
+            del information[key]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "booster.cbm"
+            model.save_model(str(path), format="cbm")
+            return path.read_bytes()
+
+    @staticmethod
+    def check(content: bytes) -> None:
+        """Raise `InputError` unless this is the file of a booster; see `check_catboost_file`."""
+        import catboost
+
+        check_catboost_file(content)
+        try:
+            _catboost_booster(content)
+        except catboost.CatBoostError as error:
+            raise InputError(f"not a booster of CatBoost: {error}") from None
+
+    @staticmethod
+    def predict(content: bytes, x) -> np.ndarray:
+        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        booster = _catboost_booster(content)
+        return CatBoost.added(booster, x, 0, booster.tree_count_)
+
+    @staticmethod
+    def contributions(content: bytes, x) -> np.ndarray:
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        import catboost
+
+        if not len(x):
+            return np.zeros((0, x.shape[1] + 1))
+        data = catboost.Pool(x, thread_count=1)
+        return _catboost_booster(content).get_feature_importance(
+            data, type="ShapValues", thread_count=1
+        )
+
+
+def _varies(x) -> bool:
+    """Say whether a column holds two values, NaN among them."""
+    return bool(((x != x[:1]) & ~(np.isnan(x) & np.isnan(x[:1]))).any())
+
+
+def _catboost_booster(content: bytes):
+    import catboost
+
+    booster = catboost.CatBoost()
+    booster.load_model(blob=content)
+    return booster

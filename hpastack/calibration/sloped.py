@@ -1,0 +1,118 @@
+"""Calibrations that are logistic regressions of a label's logits: Platt and beta."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic
+from hpastack.errors import InputError
+
+#: Below this many positives, or negatives, a label keeps the logits it has.
+MIN_POSITIVES = 20
+
+
+class Platt:
+    """``slope * logit + offset``."""
+
+    n_parameters = 2
+
+    @staticmethod
+    def fit(logits, y, clusters) -> tuple[float, ...]:
+        """Fit slope and offset; see `fit_platt`."""
+        return tuple(fit_platt(logits, y, clusters).tolist())
+
+    @staticmethod
+    def apply(parameters, logits) -> np.ndarray:
+        """Stretch and shift."""
+        slope, offset = parameters
+        return slope * logits + offset
+
+    @staticmethod
+    def check(parameters) -> None:
+        """Raise `InputError` if the slope is negative."""
+        _check_slopes("platt", parameters[:1])
+
+
+class Beta:
+    """``a * log(p) - b * log(1 - p) + c`` with p the probability of the logit."""
+
+    n_parameters = 3
+
+    @staticmethod
+    def fit(logits, y, clusters) -> tuple[float, ...]:
+        """Fit a, b and c."""
+        design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
+        identity = np.array([1.0, 1.0, 0.0])
+        pull = STRENGTH * fields_per_cluster(y, clusters)
+        fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, pull))
+        if (fitted[:2] < 0).any():
+            # Both terms rise with the logit. If one is unwanted, the best map is without it.
+            kept = [int(fitted[0] < fitted[1]), 2]
+            again = fit_logistic(
+                design[:, kept], y, prior=identity[kept], strength=np.full(2, pull)
+            )
+            fitted = np.zeros(3)
+            fitted[kept] = again
+            if again[0] <= 0:
+                fitted = identity
+        a, b, c = fitted.tolist()
+        return a, b, c
+
+    @staticmethod
+    def apply(parameters, logits) -> np.ndarray:
+        """Bend, stretch and shift."""
+        a, b, c = parameters
+        log_p, minus_log_rest = _beta_terms(logits)
+        return a * log_p + b * minus_log_rest + c
+
+    @staticmethod
+    def check(parameters) -> None:
+        """Raise `InputError` if a or b is negative."""
+        _check_slopes("beta", parameters[:2])
+
+
+def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITIVES) -> np.ndarray:
+    """Fit the slope and offset that turn one label's logits into log-odds.
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (n,)
+    y : ndarray of {0, 1}, shape (n,)
+    clusters : ndarray of int, shape (n,)
+        Fields of one cluster are near-copies: the fit is drawn to `prior` as
+        if each cluster that holds the label were one field.
+    prior : (float, float), default=(1, 0)
+        Slope and offset without evidence.
+    min_positives : int, default=20
+        With fewer positives, or as few negatives, `prior` stands.
+
+    Returns
+    -------
+    ndarray of float, shape (2,)
+        Slope (never negative: the order of fields is kept) and offset.
+
+    References
+    ----------
+    .. [1] J. Platt, "Probabilistic outputs for support vector machines and
+       comparisons to regularized likelihood methods", 1999.
+    """
+    y = np.asarray(y, dtype=float)
+    unchanged = np.array(prior, dtype=float)
+    if min(y.sum(), len(y) - y.sum()) < min_positives:
+        return unchanged
+    design = np.column_stack([logits, np.ones(len(y))])
+    pull = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
+    slope, offset = fit_logistic(design, y, prior=unchanged, strength=pull)
+    if slope <= 0:
+        return unchanged
+    return np.array([slope, offset])
+
+
+def _beta_terms(logits) -> tuple[np.ndarray, np.ndarray]:
+    # log(p) and -log(1 - p); through p itself a logit of 40 would lose the second.
+    return -np.logaddexp(0, -logits), np.logaddexp(0, logits)
+
+
+def _check_slopes(method: str, slopes) -> None:
+    if (slopes < 0).any():
+        raise InputError(f"the slopes of a calibration of method {method} are at least 0")

@@ -1,0 +1,175 @@
+"""A stack of every library, and of what someone adds to a registry: fit, save, load, explain."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from hpastack.boosting import LIBRARIES
+from hpastack.calibration import CALIBRATORS, POLICIES
+from hpastack.errors import InputError
+from hpastack.stack import StackClassifier, load_stack
+
+N = 300
+
+
+def draw(scale=1.0):
+    rng = np.random.default_rng(0)
+    y = (rng.random((N, 2)) < [0.4, 0.3]).astype(int)
+    clue = y[:, 1] + 0.5 * rng.normal(size=N)
+    clue[::29] = np.nan
+    table = {f"net__{k}": expit(scale * (2 * y[:, k] - 1 + rng.normal(size=N))) for k in range(2)}
+    ids = [f"field{k:03d}" for k in range(N)]
+    return pd.DataFrame({**table, "clue": clue}, ids), pd.DataFrame(y, ids, ["a", "b"])
+
+
+def stack(**options):
+    quick = {"cnns": ["net"], "rounds": 12, "n_bootstrap": 0, "n_jobs": 1}
+    return StackClassifier(**quick | options)
+
+
+def check_round_trip(fitted, X, path):
+    """Save and load a stack: it predicts and explains as before."""
+    fitted.save(path)
+    loaded = load_stack(path)
+    probabilities = loaded.predict_proba(X)
+    pd.testing.assert_frame_equal(probabilities, fitted.predict_proba(X))
+    assert (loaded.predict(X) == fitted.predict(X)).all(axis=None)
+    for label, parts in loaded.explain(X).items():
+        pd.testing.assert_frame_equal(parts, fitted.explain(X)[label])
+    return loaded
+
+
+@pytest.mark.parametrize("names", [["catboost"], list(LIBRARIES)], ids="+".join)
+def test_catboost_alone_and_beside_the_others(names, tmp_path):
+    pytest.importorskip("catboost")
+    X, y = draw()
+    fitted = stack(boosters=names).fit(X, y)
+    assert fitted.weights_[1] > 0
+    loaded = check_round_trip(fitted, X, tmp_path / "stack")
+    assert loaded.explain(X)["b"]["clue"].abs().mean() > 0.1
+    files = sorted((tmp_path / "stack" / "boosters").glob("catboost_*.cbm"))
+    assert files
+    manifest = json.loads((tmp_path / "stack" / "stack.json").read_text())
+    assert manifest["made_with"]["catboost"]
+    again = stack(boosters=names, n_jobs=2).fit(X, y)
+    again.save(tmp_path / "again")
+    for file in files:
+        assert (tmp_path / "again" / "boosters" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_booster_that_is_none_is_named_when_the_stack_is_opened(name, tmp_path):
+    pytest.importorskip(LIBRARIES[name].package)
+    X, y = draw()
+    path = stack(boosters=[name]).fit(X, y).save(tmp_path / "stack")
+    file = next((path / "boosters").iterdir())
+    # Whoever damages a booster on purpose also writes its digest anew.
+    file.write_bytes(file.read_bytes()[:-50])
+    manifest = json.loads((path / "stack.json").read_text())
+    manifest["files"][f"boosters/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (path / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=rf"{file.name}: not? .*booster of"):
+        load_stack(path)
+
+
+class Linear:
+    """A library whose one tree is a straight line through a column; its file is JSON."""
+
+    package = "numpy"
+    suffix = ".line"
+
+    @staticmethod
+    def bins(x, settings):
+        return None
+
+    @staticmethod
+    def fit(x, y, margin, settings, *, seed, rounds, n_monotone, bins):
+        return (np.nan_to_num(x).T @ (y - expit(margin)) / len(x)).tolist()
+
+    @staticmethod
+    def added(model, x, start, stop):
+        return np.nan_to_num(x) @ np.array(model) if start == 0 else np.zeros(len(x))
+
+    @staticmethod
+    def to_bytes(model):
+        return json.dumps(model).encode()
+
+    @staticmethod
+    def check(content):
+        try:
+            json.loads(content)
+        except ValueError:
+            raise InputError("no booster of lines") from None
+
+    @staticmethod
+    def predict(content, x):
+        return Linear.added(json.loads(content), x, 0, 1)
+
+    @staticmethod
+    def contributions(content, x):
+        return np.column_stack([np.nan_to_num(x) * json.loads(content), np.zeros(len(x))])
+
+
+def test_a_library_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setitem(LIBRARIES, "linear", Linear)
+    X, y = draw()
+    fitted = stack(boosters=["linear", "lightgbm"]).fit(X, y)
+    assert list(fitted.label_table_.filter(like="linear")) != []
+    check_round_trip(fitted, X, tmp_path / "stack")
+    assert list((tmp_path / "stack" / "boosters").glob("linear_*.line"))
+    monkeypatch.delitem(LIBRARIES, "linear")
+    with pytest.raises(InputError, match=r"linear_\S*line', which no stack has"):
+        load_stack(tmp_path / "stack")
+
+
+@pytest.mark.parametrize("method", CALIBRATORS)
+def test_every_calibration_is_kept(method, tmp_path):
+    check_calibrated(method, tmp_path / "stack")
+
+
+def check_calibrated(method, path):
+    """Check that labels are calibrated, and stay so; return the parameters of one."""
+    X, y = draw(scale=0.1)  # a network far too unsure, so that calibration helps
+    fitted = stack(boosters=[], calibration=method).fit(X, y)
+    check_round_trip(fitted, X, path)
+    kept = json.loads((path / "stack.json").read_text())["sets"][0]["calibration"]
+    # With so few fields isotonic is Platt.
+    used = [one for one in kept if one["method"] == method.replace("isotonic", "platt")]
+    assert used
+    return used[0]["parameters"]
+
+
+class Doubled:
+    """A calibration that is twice as sure."""
+
+    n_parameters = 1
+
+    @staticmethod
+    def fit(logits, y, clusters):
+        return (2.0,)
+
+    @staticmethod
+    def apply(parameters, logits):
+        return parameters[0] * logits
+
+    @staticmethod
+    def check(parameters):
+        if parameters[0] != 2:
+            raise InputError("twice is two times")
+
+
+def test_a_calibration_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setitem(CALIBRATORS, "doubled", Doubled)
+    assert check_calibrated("doubled", tmp_path / "stack") == [2.0]
+
+
+def test_a_policy_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setitem(POLICIES, "half", lambda search, labels: np.full(len(labels), 0.5))
+    X, y = draw()
+    fitted = stack(boosters=[], thresholds="half").fit(X, y)
+    assert fitted.thresholds_.tolist() == [0.5, 0.5]
+    check_round_trip(fitted, X, tmp_path / "stack")
