@@ -13,8 +13,7 @@ import pandas as pd
 from lightgbm import LGBMClassifier
 from sklearn.metrics import f1_score
 
-from hpastack.features import chosen_families, feature_columns, field_features
-from hpastack.features.registry import FAMILIES
+from hpastack.features import FAMILIES, chosen_families, feature_columns, field_features
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_average_precision

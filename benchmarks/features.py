@@ -20,10 +20,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import REAL_DATA
-from hpastack.features import chosen_families, feature_columns, field_features, segment_cells
+from hpastack.features import (
+    FAMILIES,
+    chosen_families,
+    feature_columns,
+    field_features,
+    segment_cells,
+)
 from hpastack.features.compartments.compartments import measure_compartments
 from hpastack.features.grey_levels import grey_levels
-from hpastack.features.registry import FAMILIES
 from hpastack.features.texture.glcm import cooccurrence_features
 from hpastack.fields import STAIN_INDEX, STAINS, read_field
 from hpastack.synthetic import draw_field

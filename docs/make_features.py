@@ -11,7 +11,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hpastack as hs  # noqa: E402
-from hpastack.features.registry import FAMILIES  # noqa: E402
+from hpastack.features import FAMILIES  # noqa: E402
 
 PAGE = Path(__file__).with_name("columns.md")
 PICTURE = Path(__file__).with_name("cells.jpg")

@@ -1,12 +1,12 @@
-"""Hand-crafted features of four-stain fields.
-
-Families of features are listed in `hpastack.features.registry`."""
+"""Hand-crafted features of four-stain fields, in the families that `FAMILIES` lists."""
 
 from hpastack.features.compartments.regions import N_RINGS, REGIONS, cell_regions
 from hpastack.features.grey_levels import field_levels
 from hpastack.features.measuring import field_features
 from hpastack.features.orientation import canonical_position
 from hpastack.features.registry import (
+    FAMILIES,
+    Family,
     chosen_families,
     describe_columns,
     feature_columns,
@@ -16,6 +16,8 @@ from hpastack.features.segmentation import CellMaps, segment_cells
 
 __all__ = [
     "CellMaps",
+    "FAMILIES",
+    "Family",
     "N_RINGS",
     "REGIONS",
     "canonical_position",

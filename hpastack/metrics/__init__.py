@@ -2,18 +2,25 @@
 
 from hpastack.metrics.resampling import cluster_bootstrap, cluster_draws, score_interval
 from hpastack.metrics.scores import (
+    LOG_LOSS_EDGE,
+    N_BINS,
     average_precisions,
     brier_score,
+    brier_scores,
     expected_calibration_error,
     f1_scores,
     macro_average_precision,
     macro_f1,
     multilabel_log_loss,
+    multilabel_log_losses,
 )
 
 __all__ = [
+    "LOG_LOSS_EDGE",
+    "N_BINS",
     "average_precisions",
     "brier_score",
+    "brier_scores",
     "cluster_bootstrap",
     "cluster_draws",
     "expected_calibration_error",
@@ -21,5 +28,6 @@ __all__ = [
     "macro_average_precision",
     "macro_f1",
     "multilabel_log_loss",
+    "multilabel_log_losses",
     "score_interval",
 ]
