@@ -19,6 +19,10 @@ from hpastack.fields.paths import stain_rows
 from hpastack.fields.reading import read_square
 from hpastack.parallel import cpu_budget, in_threads
 
+#: The values of a field, or what is wrong with it.
+Outcome = np.ndarray | InputError
+Outcomes = Generator[Outcome, None, None]
+
 
 def squares_ahead(
     catalogue: pd.DataFrame,
@@ -93,11 +97,6 @@ def iter_squares(
         except InputError as error:
             raise InputError(f"field {image_id}: {error}") from error
         yield image_id, square
-
-
-#: The values of a field, or what is wrong with it.
-Outcome = np.ndarray | InputError
-Outcomes = Generator[Outcome, None, None]
 
 
 def stream_outcomes(

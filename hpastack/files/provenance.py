@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from importlib import metadata
 
+_PACKAGES = (
+    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "imagecodecs",
+    "scikit-learn", "lightgbm", "xgboost", "torch", "timm", "lightning"
+)  # fmt: skip
+
 
 def sha256(path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_PACKAGES = (
-    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "imagecodecs",
-    "scikit-learn", "lightgbm", "xgboost", "torch", "timm", "lightning"
-)  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
