@@ -57,11 +57,11 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
-    catalogue = workspace.read_catalogue()
     stacks = args.stack or ["stack"]
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
         refuse_existing(submission, args.overwrite)
+    catalogue = workspace.read_catalogue()
     shared = ["--workspace", workspace.root]
     if args.jobs:
         shared += ["--jobs", args.jobs]

@@ -32,9 +32,9 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
-    catalogue = workspace.read_catalogue().head(args.limit)
     path = workspace.stain_statistics
     refuse_existing(path, args.overwrite)
+    catalogue = workspace.read_catalogue().head(args.limit)
     table = stain_statistics(catalogue, args.size, jobs=args.jobs)
     with atomic_write(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpastack as hs
-from hpastack.features.registry import FAMILIES
+from hpastack.features import FAMILIES
 from hpastack.recipes import TYPES
 from hpastack.settings import keys
 from pipelines.__main__ import commands

@@ -20,12 +20,15 @@ STATIONS = (
 ROOT_MODULES = {"__init__", "errors", "settings", "workspace", "recipes"}
 #: Modules that are the only place to import an optional dependency; other stations use them.
 DOORS = {"hpastack.backbones._torch", "hpastack.cnn._lightning"}
+#: What only they import, with the parts that one module needs alone and late.
+BEHIND_DOORS = {"lightning", "safetensors", "timm", "torch", "torchvision"}
+LATE = {("hpastack.cnn.history", "torch.utils.tensorboard")}
 MAX_LINES = 450
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(path.parents[len(path.parts) - len(LIBRARY.parts) - 1].parent).parts
-    return ".".join(parts).removesuffix(".py").removesuffix(".__init__")
+    parts = path.relative_to(LIBRARY.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def imports_of(tree: ast.Module, modules: set[str]) -> list[tuple[str, str | None]]:
@@ -147,6 +150,18 @@ def test_other_stations_use_public_names_only(module):
             continue
         parts = target.split(".") + ([name] if name else [])
         assert not any(part.startswith("_") for part in parts), f"{target}: {name} is private"
+
+
+@pytest.mark.parametrize("module", sorted(set(PATHS) - DOORS))
+def test_torch_and_lightning_come_through_their_doors(module):
+    found = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    direct = {name for name in found if name.split(".")[0] in BEHIND_DOORS}
+    assert {(module, name) for name in direct} <= LATE
 
 
 @pytest.mark.parametrize("module", sorted(n for n, p in PATHS.items() if p.stem == "__init__"))

@@ -43,7 +43,7 @@ def embed_stream(
         Fields that pass through the model together on a GPU.
     jobs : int, default=1
         Threads that pass fields through the model on a CPU. Give torch one
-        thread (`hpastack.parallel.cpu_budget.one_thread_each`) where there are several.
+        thread (`hpastack.parallel.one_thread_each`) where there are several.
 
     Yields
     ------

@@ -1,9 +1,8 @@
 """Clusters of fields that must stay together, and what their links give away.
 
 Near-duplicates and shared wells, antibodies or plates are links; union-find
-joins them. The links then say what holds a giant cluster together, where the
-labels of a cluster disagree, and which test fields have a twin whose labels are
-known.
+joins them. The links then say what holds a giant cluster together, and where the
+labels of a cluster disagree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a CNN is shown while it trains: which fields how often, and changed how."""
+"""How fields are changed before a CNN sees them in training."""
 
 from __future__ import annotations
 

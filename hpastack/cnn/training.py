@@ -1,4 +1,4 @@
-"""Train one CNN: the loop is Lightning's, what it does is in `cnn_module`."""
+"""Train one CNN: the loop is Lightning's, what it does is in `lightning_module`."""
 
 from __future__ import annotations
 

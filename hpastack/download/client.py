@@ -238,7 +238,8 @@ def _through(proxy: str, options: dict[str, Any], scheme: str) -> ProxyManager:
         raise InputError(f"{scheme}_proxy of the environment is no address http://host:port")
     headers = {}
     if parts.auth is not None:
-        login = unquote(parts.auth).encode()
+        name, _, password = parts.auth.partition(":")
+        login = f"{unquote(name)}:{unquote(password)}".encode()
         headers["Proxy-Authorization"] = f"Basic {b64encode(login).decode()}"
     return ProxyManager(parts.url, proxy_headers=headers, **options)
 

@@ -27,10 +27,11 @@ from hpastack.store import StoreHeader, StoreWriter
 _BLOCK_SIZE = 256
 # Longest that work is done without being kept: fields may be slow.
 _KEEP_SECONDS = 30.0
+
 #: Takes rows of a catalogue; gives an outcome for each, in order.
 Measure = Callable[[pd.DataFrame], Outcomes]
 
-
+#: The share of who works alone.
 WHOLE = Shard(0, 1)
 
 

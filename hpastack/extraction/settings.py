@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from hpastack.backbones import STEMS
-from hpastack.features.registry import FAMILIES
+from hpastack.features import FAMILIES
 from hpastack.fields import STAINS
 from hpastack.settings import Field, distinct, one_of, settings
 

@@ -1,4 +1,4 @@
-"""Plain data in HDF5: fixed-length texts, and what an untrusted file may hold."""
+"""Texts in HDF5."""
 
 from __future__ import annotations
 

@@ -8,6 +8,11 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
+_PACKAGES = (
+    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "imagecodecs",
+    "scikit-learn", "lightgbm", "xgboost", "torch", "timm", "lightning"
+)  # fmt: skip
+
 
 def sha256(path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
@@ -34,12 +39,6 @@ def digest_of(value: Any) -> str:
     '7623d7bc'
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-_PACKAGES = (
-    "hpastack", "numpy", "scipy", "scikit-image", "opencv-python-headless", "imagecodecs",
-    "scikit-learn", "lightgbm", "xgboost", "torch", "timm", "lightning"
-)  # fmt: skip
 
 
 def package_versions(extra: Iterable[str] = ()) -> dict[str, str]:

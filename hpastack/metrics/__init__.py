@@ -2,6 +2,8 @@
 
 from hpastack.metrics.resampling import cluster_bootstrap, cluster_draws, score_interval
 from hpastack.metrics.scores import (
+    LOG_LOSS_EDGE,
+    N_BINS,
     average_precisions,
     brier_score,
     brier_scores,
@@ -14,6 +16,8 @@ from hpastack.metrics.scores import (
 )
 
 __all__ = [
+    "LOG_LOSS_EDGE",
+    "N_BINS",
     "average_precisions",
     "brier_score",
     "brier_scores",

@@ -1,4 +1,4 @@
-"""Scores of multi-label predictions, and their uncertainty over clusters.
+"""Scores of multi-label predictions.
 
 All scores take indicator matrices and probabilities of shape ``(n, n_labels)``
 and optional non-negative row weights: of shape ``(n,)``, or ``(n_draws, n)``

@@ -244,14 +244,17 @@ def test_a_proxy_of_the_environment_is_asked(hpa_server, client, monkeypatch):
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", hpa_server.origin.replace("//", "//me:s%C3%A9cr%40t@"))
     assert client.get("http://images.invalid/57/1_A1_1_red.jpg?x=1#part").data
+    monkeypatch.setenv("http_proxy", hpa_server.origin.replace("//", "//me@"))
+    assert client.get("http://images.invalid/57/1_A1_3_red.jpg").data
     monkeypatch.setenv("http_proxy", hpa_server.origin.removeprefix("http://"))
     assert client.get("http://images.invalid/57/1_A1_2_red.jpg").data
     assert hpa_server.paths == [
         "http://images.invalid/57/1_A1_1_red.jpg?x=1",
+        "http://images.invalid/57/1_A1_3_red.jpg",
         "http://images.invalid/57/1_A1_2_red.jpg",
     ]
-    login = base64.b64encode("me:s\u00e9cr@t".encode()).decode()
-    assert logins == [f"Basic {login}", None]
+    login, no_password = (base64.b64encode(t.encode()).decode() for t in ("me:s\u00e9cr@t", "me:"))
+    assert logins == [f"Basic {login}", f"Basic {no_password}", None]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:1080", "me:secret@:80", "http://"])

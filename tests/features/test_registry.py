@@ -6,9 +6,8 @@ import pytest
 
 import hpastack as hs
 from hpastack.errors import InputError
-from hpastack.features import undefined_columns
+from hpastack.features import FAMILIES, Family, undefined_columns
 from hpastack.features.grey_levels import grey_levels
-from hpastack.features.registry import FAMILIES, Family
 from hpastack.fields import STAINS, read_field
 
 FIELDS = [

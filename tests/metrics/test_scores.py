@@ -9,6 +9,7 @@ from hpastack.errors import InputError
 from hpastack.metrics import (
     average_precisions,
     brier_score,
+    brier_scores,
     cluster_bootstrap,
     cluster_draws,
     expected_calibration_error,
@@ -16,10 +17,10 @@ from hpastack.metrics import (
     macro_average_precision,
     macro_f1,
     multilabel_log_loss,
+    multilabel_log_losses,
     score_interval,
     scores,
 )
-from hpastack.metrics.scores import brier_scores, multilabel_log_losses
 
 pytestmark = pytest.mark.core
 

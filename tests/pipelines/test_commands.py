@@ -145,6 +145,26 @@ def test_an_option_has_one_meaning():
     assert {option for option, found in texts.items() if len(found) > 1} == HOMONYMS
 
 
+@pytest.mark.parametrize(
+    "command, output",
+    [
+        (("statistics",), "data/stains.csv"),
+        (("run", "--route", "fast"), "submissions/stack.csv"),
+        (("domains", "texture"), "data/domains.csv"),
+        (("cluster",), "data/clusters.csv"),
+    ],
+)
+def test_existing_output_is_an_error_before_the_catalogue_is_read(
+    command, output, tmp_path, capsys
+):
+    path = tmp_path / output
+    path.parent.mkdir()
+    path.touch()
+    status, _, err = printed_by(capsys, *command, "--workspace", str(tmp_path))
+    assert status == 2
+    assert f"{path} exists; pass overwrite=True (on the command line: --overwrite)" in err
+
+
 BASH = r"""
 source "$1"
 shift
