@@ -39,7 +39,7 @@ class ColumnBlocks:
         parts = [self.logits[:, :, label].T, self.scores[:, :, label].T]
         return np.concatenate(parts, axis=1)
 
-    def take(self, rows) -> ColumnBlocks:
+    def take(self, rows: np.ndarray) -> ColumnBlocks:
         """Return some of the fields."""
         return ColumnBlocks(
             self.logits[:, rows],

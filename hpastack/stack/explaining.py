@@ -7,6 +7,7 @@ to the stack's blended log-odds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,7 +50,9 @@ class FittedStack(Protocol):
     def label(self, probabilities: Any) -> Any: ...  # noqa: D102
 
 
-def explain(stack: FittedStack, X, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+def explain(
+    stack: FittedStack, X: Any, labels: Sequence[str | int] | None = None
+) -> dict[str, pd.DataFrame]:
     """Split the log-odds of labels into what each column adds.
 
     Parameters
@@ -146,7 +149,7 @@ def column_importance(explained: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "column", "mean_absolute", "mean"])
 
 
-def field_reasons(stack: FittedStack, X, *, n_reasons: int = 5) -> pd.DataFrame:
+def field_reasons(stack: FittedStack, X: Any, *, n_reasons: int = 5) -> pd.DataFrame:
     """Say for each label given to a field which columns spoke most for or against it.
 
     Parameters
@@ -192,10 +195,10 @@ def write_explanations(
     stack: FittedStack,
     train: pd.DataFrame,
     test: pd.DataFrame,
-    prefix,
+    prefix: str | os.PathLike[str],
     *,
-    n_fields=2000,
-    seed=0,
+    n_fields: int = 2000,
+    seed: int = 0,
 ) -> list[Path]:
     """Write what moves each label, and the reasons for each label given to a new field.
 
@@ -232,7 +235,7 @@ def write_explanations(
     return written
 
 
-def _label_numbers(stack: FittedStack, labels: Sequence | None) -> list[int]:
+def _label_numbers(stack: FittedStack, labels: Sequence[str | int] | None) -> list[int]:
     if labels is None:
         return list(range(len(stack.labels_)))
     numbers = []
@@ -279,7 +282,7 @@ def _explained(
         for label in labels
     }
 
-    def tasks():
+    def tasks() -> Iterator[tuple[Any, ...]]:
         for fold, columns in enumerate(fitted.columns):
             shared = columns.shared(inputs, margins[fold].astype(np.float32))
             every = _names_with_components(names, columns)
@@ -318,6 +321,8 @@ def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
     return [*names, *components]
 
 
-def _contributions(label, name, models, x, weight, seen):
-    total = sum(library(name).contributions(model, x) for model in models)
+def _contributions(
+    label: int, name: str, models: list[bytes], x: np.ndarray, weight: float, seen: list[str]
+) -> tuple[int, list[str], np.ndarray]:
+    total: Any = sum(library(name).contributions(model, x) for model in models)
     return label, seen, weight * total

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +81,11 @@ class SavedStack:
 
 
 def save_stack(
-    stack: SavedStack, path, *, record: Mapping[str, Any] | None = None, overwrite: bool = False
+    stack: SavedStack,
+    path: str | os.PathLike[str],
+    *,
+    record: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Keep a fitted stack in a folder.
 
@@ -165,7 +170,7 @@ def save_stack(
     return path
 
 
-def read_stack(path) -> SavedStack:
+def read_stack(path: str | os.PathLike[str]) -> SavedStack:
     """Read what `save_stack` wrote.
 
     Parameters
@@ -206,7 +211,7 @@ def read_stack(path) -> SavedStack:
 
 
 def _read_files(
-    path: Path, manifest: dict
+    path: Path, manifest: dict[str, Any]
 ) -> tuple[list[dict[tuple[str, int, int, int], bytes]], dict[str, np.ndarray]]:
     """Read the boosters of each set of folds and the arrays of reductions, all as written."""
     models: list[dict[tuple[str, int, int, int], bytes]] = [{} for _ in manifest["sets"]]
@@ -232,7 +237,7 @@ def _read_files(
     return models, reductions
 
 
-def _learned(path: Path, manifest: dict, labels: list[str]) -> dict[str, Any]:
+def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[str, Any]:
     tuning = manifest.get("tuning")
     learned: dict[str, Any] = {
         "labels_": labels,
@@ -284,7 +289,7 @@ def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels:
                 )
 
 
-def read_manifest(path) -> dict:
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a stack on disk is, without its boosters.
 
     Parameters
@@ -322,7 +327,7 @@ def read_manifest(path) -> dict:
         raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
 
-def check_replaceable(path, overwrite: bool) -> None:
+def check_replaceable(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuse to write a stack over what must not be lost.
 
     Parameters
@@ -347,7 +352,7 @@ def check_replaceable(path, overwrite: bool) -> None:
     refuse_existing(path, overwrite)
 
 
-def _set_record(fitted: Fitted) -> dict:
+def _set_record(fitted: Fitted) -> dict[str, Any]:
     """Return what JSON can hold of one set of folds."""
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
@@ -359,7 +364,12 @@ def _set_record(fitted: Fitted) -> dict:
 
 
 def _fitted(
-    record: dict, models: dict, parameters: dict, n_labels: int, arrays: dict, number: int
+    record: dict[str, Any],
+    models: dict[tuple[str, int, int, int], bytes],
+    parameters: dict[str, Any],
+    n_labels: int,
+    arrays: dict[str, np.ndarray],
+    number: int,
 ) -> Fitted:
     """Put one set of folds together again."""
     columns = [
@@ -395,7 +405,7 @@ def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def _of_version_1(manifest: dict) -> dict:
+def _of_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
     """Say what a stack of version 1 is in the terms of version 2.
 
     It had one weight for both libraries, Platt calibration with a slope and
@@ -419,7 +429,7 @@ def _of_version_1(manifest: dict) -> dict:
     return manifest | {"sets": [of_set], "parameters": parameters}
 
 
-def _without_nan(value):
+def _without_nan(value: Any) -> Any:
     # JSON has no NaN, which the average precision of a label without positives is.
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
@@ -428,7 +438,7 @@ def _without_nan(value):
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     # Sequences, arrays and numpy scalars as JSON has them.
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,7 +183,7 @@ def fit_meta_learners(
     MetaLearners
     """
     y, fold, quiet = inputs.y, log_odds.fold, Workers(workers.n_jobs)
-    parts: list[tuple] = []  # rows, and their log-odds
+    parts: list[tuple[Any, ...]] = []  # rows, and their log-odds
     for k in range(log_odds.n_folds):
         others = fold != k
         consensus, added = log_odds.without(k)
@@ -231,7 +232,9 @@ def _seeds(settings: StackSettings) -> list[int]:
     return [settings.random_state + 1000 * bag for bag in range(settings.bags)]
 
 
-def _booster_parts(key: str, name: str, trees: TreeSettings, settings: StackSettings) -> tuple:
+def _booster_parts(
+    key: str, name: str, trees: TreeSettings, settings: StackSettings
+) -> tuple[Any, ...]:
     """Return what boosters of one library depend on besides the settings that are tried."""
     version = package_versions()[name]
     return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
@@ -272,7 +275,15 @@ def _fit_boosters(
     return replace(fitted, trials=chosen.trials)
 
 
-def _blended(y, consensus, added, clusters, fold, learnable, calibration: str) -> MetaLearner:
+def _blended(
+    y: np.ndarray,
+    consensus: np.ndarray,
+    added: list[np.ndarray],
+    clusters: np.ndarray,
+    fold: np.ndarray,
+    learnable: np.ndarray,
+    calibration: str,
+) -> MetaLearner:
     return MetaLearner.blended(
         y, consensus, added, clusters, fold, learnable, calibration=calibration
     )

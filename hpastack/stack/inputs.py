@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
@@ -72,7 +73,7 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
     return TrainingData(table.index, table.columns, blocks, indicated, labels, clusters, folds)
 
 
-def checked_table(X, *, min_fields: int = 1) -> pd.DataFrame:
+def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     """Return X as a data frame with unique rows and columns.
 
     Parameters
@@ -108,7 +109,7 @@ def checked_table(X, *, min_fields: int = 1) -> pd.DataFrame:
     return X
 
 
-def indicator(y, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
+def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
     """Return labels as a matrix of 0 and 1 in the order of the fields.
 
     Parameters
@@ -154,7 +155,7 @@ def indicator(y, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
     return y.astype(np.uint8), names
 
 
-def aligned(values, image_ids: pd.Index, what: str) -> np.ndarray:
+def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np.ndarray:
     """Return one value a field in the order of the fields.
 
     Parameters
@@ -182,7 +183,7 @@ def aligned(values, image_ids: pd.Index, what: str) -> np.ndarray:
     return values
 
 
-def checked_folds(fold, clusters, image_ids: pd.Index) -> np.ndarray:
+def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
     """Return folds that keep clusters whole, or say what is wrong with them.
 
     Parameters
@@ -280,7 +281,7 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
     return table if names is None else table.set_axis(names, axis=1)
 
 
-def _by_id(table: Any, image_ids: pd.Index, what: str):
+def _by_id(table: Any, image_ids: pd.Index, what: str) -> Any:
     missing = image_ids[~image_ids.isin(table.index)]
     if len(missing):
         raise InputError(f"{what} lacks {len(missing)} fields of X: {shorten(missing)}")

@@ -35,7 +35,15 @@ class MetaLearner:
 
     @classmethod
     def blended(
-        cls, y, consensus, added, clusters, fold, learnable, *, calibration: str
+        cls,
+        y: np.ndarray,
+        consensus: np.ndarray,
+        added: Sequence[np.ndarray] | np.ndarray,
+        clusters: np.ndarray,
+        fold: np.ndarray,
+        learnable: np.ndarray,
+        *,
+        calibration: str,
     ) -> MetaLearner:
         """Fit blend and calibration; the thresholds are still 0.
 
@@ -66,7 +74,13 @@ class MetaLearner:
         ]
         return cls(weights, fitted, np.zeros(y.shape[1]))
 
-    def thresholded(self, y, consensus, added, policy: str) -> MetaLearner:
+    def thresholded(
+        self,
+        y: np.ndarray,
+        consensus: np.ndarray,
+        added: Sequence[np.ndarray] | np.ndarray,
+        policy: str,
+    ) -> MetaLearner:
         """Choose the thresholds.
 
         Parameters
@@ -83,7 +97,9 @@ class MetaLearner:
         thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
         return replace(self, thresholds=thresholds)
 
-    def probabilities(self, consensus, added) -> np.ndarray:
+    def probabilities(
+        self, consensus: np.ndarray, added: Sequence[np.ndarray] | np.ndarray
+    ) -> np.ndarray:
         """Return calibrated probabilities.
 
         Parameters
@@ -97,7 +113,7 @@ class MetaLearner:
         """
         return expit(self.calibrated(blend(consensus, added, self.weights)))
 
-    def calibrated(self, logits) -> np.ndarray:
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
         return np.column_stack(
             [calibration(logits[:, k]) for k, calibration in enumerate(self.calibration)]
@@ -159,7 +175,9 @@ def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
     return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
-def _guarded_calibration(logits, y, clusters, fold, method: str) -> Calibration:
+def _guarded_calibration(
+    logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, method: str
+) -> Calibration:
     """Calibrate a label if that helps on the folds it was not fitted on.
 
     The log-odds are those of logistic regressions and boosters, so most labels

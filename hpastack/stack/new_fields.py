@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,9 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
     ]
 
 
-def read_prior_shift(how: str, vocabulary: Vocabulary, root) -> str | np.ndarray:
+def read_prior_shift(
+    how: str, vocabulary: Vocabulary, root: str | os.PathLike[str]
+) -> str | np.ndarray:
     """Read how the prevalences of new fields are to be found.
 
     Parameters

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,8 +90,8 @@ def probability_scores(
 
 
 def score_rows(
-    y, systems: dict[str, OutOfFold], scored: dict[str, ProbabilityScores]
-) -> dict[str, dict]:
+    y: np.ndarray, systems: dict[str, OutOfFold], scored: dict[str, ProbabilityScores]
+) -> dict[str, dict[str, float]]:
     """Return all scores of each system.
 
     Parameters
@@ -110,7 +112,15 @@ def score_rows(
     }
 
 
-def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
+def summary(
+    y: np.ndarray,
+    systems: dict[str, OutOfFold],
+    rows: dict[str, dict[str, float]],
+    scored: dict[str, ProbabilityScores],
+    draws: np.ndarray | None,
+    *,
+    start: str,
+) -> dict[str, Any]:
     """Return what a stack scored, how sure that is, and what it gains.
 
     Parameters
@@ -134,7 +144,7 @@ def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
         and gain.
     """
     gained = ("macro_f1", "macro_ap")
-    scores = dict(rows["stack"])
+    scores: dict[str, Any] = dict(rows["stack"])
     scores |= {f"naive_{name}": value for name, value in rows["naive"].items()}
     scores |= {f"gain_{name}": rows["stack"][name] - rows[start][name] for name in gained}
     if draws is not None:
@@ -149,15 +159,15 @@ def summary(y, systems, rows, scored, draws, *, start: str) -> dict:
 
 
 def label_table(
-    y,
-    clusters,
-    names,
+    y: np.ndarray,
+    clusters: np.ndarray,
+    names: Sequence[str],
     systems: dict[str, OutOfFold],
     scored: dict[str, ProbabilityScores],
-    libraries,
-    weights,
-    thresholds,
-    interval,
+    libraries: Sequence[str],
+    weights: np.ndarray,
+    thresholds: np.ndarray,
+    interval: tuple[np.ndarray, np.ndarray],
 ) -> pd.DataFrame:
     """Return a row a label: how often it is, how well it is found, by what, above what.
 

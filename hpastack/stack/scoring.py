@@ -125,7 +125,7 @@ def score(
     naive = OutOfFold(fitted_on_all, naive_labels)
 
     parts = _parts(inputs.blocks, log_odds, settings, start)
-    tasks: list[tuple] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
+    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
     tasks += [
         (thresholded, y, log_odds.fold, values, settings.thresholds) for values in parts.values()
     ]
@@ -161,7 +161,7 @@ def score(
     )
 
 
-def thresholded(y, fold, nested: _Nested, policy: str) -> OutOfFold:
+def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -> OutOfFold:
     """Give labels by thresholds that were chosen on the other folds.
 
     Parameters
@@ -268,5 +268,5 @@ def _probability_scores(
     return dict(zip(systems, cache.remember("scores", key, make, ScoresOfSystems).systems))
 
 
-def _call(function: Callable, *arguments: Any) -> Any:
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
