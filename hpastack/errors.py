@@ -1,5 +1,9 @@
 """The one exception that means "what you gave is wrong, and here is the remedy"."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Say that something the user supplied is wrong.
@@ -10,7 +14,7 @@ class InputError(ValueError):
     """
 
 
-def shorten(names, limit=5):
+def shorten(names: Iterable[object], limit: int = 5) -> str:
     """Write a list of names on one line, cut after `limit` of them.
 
     Parameters
@@ -30,6 +34,6 @@ def shorten(names, limit=5):
     >>> shorten(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
-    names = [str(name) for name in names]
-    head = ", ".join(names[:limit])
-    return head if len(names) <= limit else f"{head} and {len(names) - limit} more"
+    texts = [str(name) for name in names]
+    head = ", ".join(texts[:limit])
+    return head if len(texts) <= limit else f"{head} and {len(texts) - limit} more"

@@ -29,7 +29,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -89,7 +89,7 @@ def settings(cls: type[_T]) -> type[_T]:
     validate = made.__init__
 
     @functools.wraps(validate)
-    def __init__(self, *args, **kwargs):
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         named = {key: _plain(value) for key, value in kwargs.items()}
         try:
             validate(self, *map(_plain, args), **named)
@@ -113,7 +113,7 @@ class Must:
         The words after "it must be"; a callable is asked when they are needed.
     """
 
-    def __init__(self, accepts: Callable[[Any], bool], be: str | Callable[[], str]):
+    def __init__(self, accepts: Callable[[Any], bool], be: str | Callable[[], str]) -> None:
         self._accepts = accepts
         self._be = be
 
@@ -121,11 +121,13 @@ class Must:
         """Return what is allowed."""
         return self._be if isinstance(self._be, str) else self._be()
 
-    def __get_pydantic_core_schema__(self, source, handler):
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
         """Check the condition after the type."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def _check(self, value):
+    def _check(self, value: Any) -> Any:
         if not self._accepts(value):
             raise PydanticCustomError("condition", "must be {words}", {"words": self.words()})
         return value
@@ -146,7 +148,7 @@ def one_of(registry: Collection[str]) -> Must:
     return Must(lambda value: value in registry, lambda: f"one of {', '.join(registry)}")
 
 
-def distinct(names: list) -> list:
+def distinct(names: list[Any]) -> list[Any]:
     """Reject a list that names something twice; for ``AfterValidator``."""
     if len(set(names)) < len(names):
         raise ValueError("name each once")
@@ -303,7 +305,7 @@ def _words(hint: Any) -> str:
     return f"{kind}{' of' if limits.startswith('at') else ''} {limits}".strip()
 
 
-def _limits(marks: list) -> str:
+def _limits(marks: list[Any]) -> str:
     """Say in words between what a number must lie."""
     bounds = {
         name: getattr(mark, name)
@@ -317,7 +319,7 @@ def _limits(marks: list) -> str:
     return " and ".join(f"{words[name]} {value}" for name, value in bounds.items())
 
 
-def _marks(hint: Any) -> list:
+def _marks(hint: Any) -> list[Any]:
     """Return what an annotation says besides the type."""
     if get_origin(hint) is not Annotated:
         return []

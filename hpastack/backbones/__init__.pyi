@@ -37,6 +37,9 @@ from .heads import (
 from .heads import (
     features_and_logits as features_and_logits,
 )
+from .network import (
+    Network as Network,
+)
 from .preprocessing import (
     Preprocessing as Preprocessing,
 )

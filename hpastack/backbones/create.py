@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hpastack.backbones._torch import timm, torch
 from hpastack.backbones.choices import STEMS
 from hpastack.backbones.embedding import embed_batch
+from hpastack.backbones.network import Network
 from hpastack.backbones.pooling import use_gem_pooling
 from hpastack.backbones.preprocessing import Preprocessing
 from hpastack.backbones.published import PUBLIC_MODELS, PublicModel
@@ -40,7 +42,7 @@ def create_backbone(
     pool: str | None = None,
     drop_rate: float = 0.0,
     seed: int = 0,
-):
+) -> Network:
     """Make a backbone that takes the stains of a field.
 
     Weights trained on colour pictures have three filters in the first layer.
@@ -120,7 +122,7 @@ def create_backbone(
         stains=stains, size=size, crop=crop, statistics=statistics,
     )  # fmt: skip
     stains, side = preprocessing.stains, preprocessing.input_size
-    options: dict = {"num_classes": num_classes, "drop_rate": drop_rate}
+    options: dict[str, Any] = {"num_classes": num_classes, "drop_rate": drop_rate}
     if public is not None:
         with _drawn_from(seed):
             model = public.build(side, num_classes, drop_rate)
@@ -149,7 +151,9 @@ def create_backbone(
     return model
 
 
-def _check_choices(name: str, public: PublicModel | None, weights, stem: str, pool) -> None:
+def _check_choices(
+    name: str, public: PublicModel | None, weights: str | Path, stem: str, pool: str | None
+) -> None:
     if stem not in STEMS:
         raise InputError(f"stem {stem!r} is unknown; it is one of {', '.join(STEMS)}")
     if public is None:
@@ -168,7 +172,7 @@ def _check_choices(name: str, public: PublicModel | None, weights, stem: str, po
 
 
 def _preprocessing(
-    name: str, public: PublicModel | None, record: dict, *, is_random: bool,
+    name: str, public: PublicModel | None, record: dict[str, Any], *, is_random: bool,
     stains: Sequence[str] | None, size: int | None, crop: int | None,
     statistics: Mapping[str, tuple[float, float]] | None,
 ) -> Preprocessing:  # fmt: skip
@@ -193,7 +197,7 @@ def _preprocessing(
     size = size or base.size
     if crop is None and size == base.size:
         crop = base.crop
-    changes: dict = {"size": size, "crop": crop}
+    changes: dict[str, Any] = {"size": size, "crop": crop}
     if statistics is not None:
         if base.scaling != "fixed":
             raise InputError(
@@ -207,22 +211,27 @@ def _preprocessing(
     return replace(base, **changes)
 
 
-def _timm_config(name: str):
+def _timm_config(name: str) -> Any:
     return timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
 
 
 @contextmanager
-def _drawn_from(seed: int):
+def _drawn_from(seed: int) -> Iterator[None]:
     # Not `seed` alone: the caller's own random numbers must not change with what is made here.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
-def _create(name: str, *, options: dict, in_chans: int, seed: int, pretrained: bool = False):
+def _create(
+    name: str, *, options: dict[str, Any], in_chans: int, seed: int, pretrained: bool = False
+) -> Network:
     with _drawn_from(seed):
         try:
-            return timm.create_model(name, pretrained=pretrained, in_chans=in_chans, **options)
+            model: Any = timm.create_model(
+                name, pretrained=pretrained, in_chans=in_chans, **options
+            )
+            return model
         except OSError:  # of the hub, whose "not found" was a ValueError too before its version 1
             raise
         except (AssertionError, TypeError, ValueError) as error:
@@ -230,7 +239,7 @@ def _create(name: str, *, options: dict, in_chans: int, seed: int, pretrained: b
             raise InputError(f"backbone {name} with {options}: {reason}") from error
 
 
-def _pretrained_state(name: str, options: dict, seed: int) -> dict:
+def _pretrained_state(name: str, options: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
     remedy = "give weights: FILE, or weights: random"
     try:
         colour = _create(name, options=options, in_chans=3, seed=seed, pretrained=True)
@@ -243,14 +252,16 @@ def _pretrained_state(name: str, options: dict, seed: int) -> dict:
     return colour.state_dict()
 
 
-def _public_state(public: PublicModel, state: dict, model, path: Path) -> dict:
+def _public_state(
+    public: PublicModel, state: dict[str, torch.Tensor], model: Network, path: Path
+) -> dict[str, torch.Tensor]:
     try:
         return public.rename(strip_prefixes(state), model)
     except InputError as error:
         raise InputError(f"weights {path}: {error}") from None
 
 
-def _check_size(model, name: str) -> None:
+def _check_size(model: Network, name: str) -> None:
     size, side = model.preprocessing.size, model.preprocessing.input_size
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     # A number in some backbones, one for height and width in others.

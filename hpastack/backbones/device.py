@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpastack.backbones._torch import torch
 from hpastack.errors import InputError
 
 
-def choose_device(device: str = "auto"):
+def choose_device(device: str = "auto") -> torch.device:
     """Turn the name of a device into a torch device that is there.
 
     Parameters
@@ -45,7 +46,7 @@ def choose_device(device: str = "auto"):
     return chosen
 
 
-def to_device(batch, device):
+def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Move a batch of fields to a device, without waiting on a GPU.
 
     Parameters
@@ -62,7 +63,7 @@ def to_device(batch, device):
     return batch.pin_memory().to(device, non_blocking=True)
 
 
-def autocast(device, precision: str = "auto"):
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     """Return the context in which a model runs.
 
     Parameters
@@ -79,7 +80,7 @@ def autocast(device, precision: str = "auto"):
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)
 
 
-def network_precision(device, precision: str) -> str:
+def network_precision(device: torch.device, precision: str) -> str:
     """Return what ``auto`` means on a device: bfloat16 on a GPU, float32 elsewhere."""
     if precision != "auto":
         return precision
@@ -87,7 +88,7 @@ def network_precision(device, precision: str) -> str:
 
 
 @contextmanager
-def gpu_memory_guard(batch_size: int):
+def gpu_memory_guard(batch_size: int) -> Iterator[None]:
     """Turn a GPU that is out of memory into a mistake with a remedy."""
     try:
         yield

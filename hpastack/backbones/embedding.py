@@ -6,11 +6,12 @@ import numpy as np
 
 from hpastack.backbones._torch import torch
 from hpastack.backbones.device import autocast, gpu_memory_guard, to_device
+from hpastack.backbones.network import Network
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
 
 
-def embedding_dimension(model) -> int:
+def embedding_dimension(model: Network) -> int:
     """Return how many numbers `model` gives for a field.
 
     Found by passing an empty field through it, as timm's own count is off for
@@ -50,7 +51,7 @@ def embedding_columns(store_name: str, n_dimensions: int) -> list[str]:
     return [f"{store_name}__{dimension}" for dimension in range(n_dimensions)]
 
 
-def network_inputs(model, squares):
+def network_inputs(model: Network, squares: torch.Tensor) -> torch.Tensor:
     """Bring squares of fields into the form that a network takes.
 
     Parameters
@@ -70,7 +71,7 @@ def network_inputs(model, squares):
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def embed_batch(model, batch) -> np.ndarray:
+def embed_batch(model: Network, batch: np.ndarray) -> np.ndarray:
     """Turn a batch of fields into vectors.
 
     A field's vector does not depend on the others in its batch (to 1e-5 on

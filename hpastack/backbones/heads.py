@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from hpastack.backbones._torch import torch
+from hpastack.backbones.network import Network
 from hpastack.errors import InputError
 
 
-def features_and_logits(model, inputs):
+def features_and_logits(model: Network, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what the classifier of a model sees, and what it says, in one forward pass.
 
     Parameters
@@ -33,7 +34,7 @@ def features_and_logits(model, inputs):
     return features, model.get_classifier()(features)
 
 
-def check_features_and_logits(model) -> None:
+def check_features_and_logits(model: Network) -> None:
     """Refuse a model whose logits are not its classifier applied to its pooled features.
 
     Compares `features_and_logits` with the model itself on a made-up field, once.

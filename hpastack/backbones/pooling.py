@@ -32,18 +32,18 @@ class GemPooling(torch.nn.Module):
     2.224
     """
 
-    def __init__(self, p: float = 3.0):
+    def __init__(self, p: float = 3.0) -> None:
         super().__init__()
         self.p = torch.nn.Parameter(torch.tensor(float(p)))
 
-    def forward(self, maps):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Pool maps of shape (n, channels, h, w) to (n, channels, 1, 1)."""
         # In full precision, also where the maps are not: a third power takes most of bfloat16.
         powers = maps.float().clamp(min=1e-6).pow(self.p)
         return powers.mean(dim=(2, 3), keepdim=True).pow(1 / self.p).to(maps.dtype)
 
 
-def use_gem_pooling(model, name: str) -> None:
+def use_gem_pooling(model: torch.nn.Module, name: str) -> None:
     """Replace the pooling of a timm model by `GemPooling`, in place.
 
     Parameters
@@ -73,6 +73,6 @@ def use_gem_pooling(model, name: str) -> None:
     pools[0].pool_type = "gem"
 
 
-def gem_names(model) -> set[str]:
+def gem_names(model: torch.nn.Module) -> set[str]:
     """Name the exponents of a model's pooling, as its weights name them."""
     return {f"{name}.p" for name, part in model.named_modules() if isinstance(part, GemPooling)}

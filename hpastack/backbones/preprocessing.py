@@ -63,7 +63,7 @@ class Preprocessing:
     crop: int | None = None
     resize: str = "longer_side"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unknown = [stain for stain in self.stains if stain not in STAINS]
         if unknown or not self.stains or len(set(self.stains)) < len(self.stains):
             raise InputError(
@@ -100,7 +100,7 @@ class Preprocessing:
         """Side of what the network sees, in pixels: that of the crop, or of the field."""
         return self.size if self.crop is None else self.crop
 
-    def crops(self, batch, n: int = 1) -> Iterator[Any]:
+    def crops(self, batch: Any, n: int = 1) -> Iterator[Any]:
         """Cut the squares that the network sees out of a batch of fields.
 
         Parameters
@@ -135,7 +135,7 @@ class Preprocessing:
         for y, x in [*corners, (low // 2, left // 2)]:
             yield batch[:, :, y : y + side, x : x + side]
 
-    def scale(self, batch):
+    def scale(self, batch: torch.Tensor) -> torch.Tensor:
         """Put the stains of a batch into the network's order, and scale them.
 
         Parameters
@@ -169,12 +169,12 @@ class Preprocessing:
         sd = torch.tensor(self.sd, dtype=batch.dtype, device=batch.device).view(shape)
         return (batch - mean) / sd
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """Return the preprocessing as a JSON-able dict."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_record(cls, record: dict) -> Preprocessing:
+    def from_record(cls, record: dict[str, Any]) -> Preprocessing:
         """Make the preprocessing that `record` was made from.
 
         Parameters

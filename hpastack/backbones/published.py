@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from hpastack.backbones._torch import timm, torch
+from hpastack.backbones.network import Network
 from hpastack.backbones.preprocessing import Preprocessing
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
@@ -43,8 +44,8 @@ class PublicModel:
     citation : str
     """
 
-    build: Callable[[int, int, float], Any]
-    rename: Callable[[dict, Any], dict]
+    build: Callable[[int, int, float], Network]
+    rename: Callable[[dict[str, torch.Tensor], Any], dict[str, torch.Tensor]]
     preprocessing: Preprocessing
     trained_on: str
     source: str
@@ -52,7 +53,7 @@ class PublicModel:
     citation: str
 
 
-class BestfittingDenseNet(nn.Module):
+class BestfittingDenseNet(Network):
     """DenseNet121 with the head that won the 2018 competition.
 
     Mean and maximum of the last maps side by side, batch norm, a layer of 1,024, its ReLU and
@@ -70,7 +71,7 @@ class BestfittingDenseNet(nn.Module):
 
     n_features = 1024
 
-    def __init__(self, num_classes: int, drop_rate: float, halved: bool):
+    def __init__(self, num_classes: int, drop_rate: float, halved: bool) -> None:
         super().__init__()
         self.pretrained_cfg = {
             "architecture": "hpa_bestfitting_densenet121", "classifier": "classifier",
@@ -88,21 +89,21 @@ class BestfittingDenseNet(nn.Module):
         self.dropout = nn.Dropout(drop_rate)
         self.classifier = _classifier(self.n_features, num_classes)
 
-    def forward_features(self, inputs):
+    def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the last maps."""
         return self.trunk.forward_features(inputs)
 
-    def forward_head(self, maps, pre_logits: bool = False):
+    def forward_head(self, maps: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Pool the maps, and classify them unless the features are asked for."""
         hidden = self.fc1(self.dropout(self.bn1(self.pool(maps))))
         features = self.dropout(self.bn2(hidden.relu()))
         return features if pre_logits else self.classifier(features)
 
-    def get_classifier(self):
+    def get_classifier(self) -> torch.nn.Module:
         """Return the last layer."""
         return self.classifier
 
-    def forward(self, inputs):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return logits, or features if there is no classifier."""
         return self.forward_head(self.forward_features(inputs))
 
@@ -125,14 +126,14 @@ class GatedAttentionPooling(nn.Module):
        learning", ICML 2018. https://arxiv.org/abs/1802.04712
     """
 
-    def __init__(self, width: int, hidden: int, heads: int, drop_rate: float):
+    def __init__(self, width: int, hidden: int, heads: int, drop_rate: float) -> None:
         super().__init__()
         self.value = nn.Linear(width, hidden)
         self.gate = nn.Linear(width, hidden)
         self.attention = nn.Linear(hidden, heads)
         self.dropout = nn.Dropout(drop_rate)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Pool tokens of shape (n, n_tokens, width) to (n, heads * width)."""
         value = torch.tanh(self.value(self.dropout(tokens)))
         gate = nn.functional.gelu(self.gate(self.dropout(tokens)))
@@ -140,7 +141,7 @@ class GatedAttentionPooling(nn.Module):
         return (weights.transpose(1, 2) @ tokens).flatten(1)
 
 
-class SubCellVit(nn.Module):
+class SubCellVit(Network):
     """Vision transformer whose tokens are pooled by gated attention, that of the class among them.
 
     Parameters
@@ -155,7 +156,7 @@ class SubCellVit(nn.Module):
         Blocks of the transformer.
     """
 
-    def __init__(self, size: int, num_classes: int, drop_rate: float, depth: int = 12):
+    def __init__(self, size: int, num_classes: int, drop_rate: float, depth: int = 12) -> None:
         super().__init__()
         self.pretrained_cfg = {
             "architecture": "hpa_subcell_vit_base", "classifier": "classifier",
@@ -173,33 +174,33 @@ class SubCellVit(nn.Module):
         self.classifier = _classifier(heads * width, num_classes)
 
     @property
-    def patch_embed(self):
+    def patch_embed(self) -> torch.nn.Module:
         """The layer that cuts fields into patches."""
         return self.vit.patch_embed
 
-    def forward_features(self, inputs):
+    def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the tokens behind the last norm."""
         return self.vit.forward_features(inputs)
 
-    def forward_head(self, tokens, pre_logits: bool = False):
+    def forward_head(self, tokens: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Pool the tokens, and classify them unless the features are asked for."""
         features = self.dropout(self.pool(tokens))
         return features if pre_logits else self.classifier(features)
 
-    def get_classifier(self):
+    def get_classifier(self) -> torch.nn.Module:
         """Return the last layer."""
         return self.classifier
 
-    def forward(self, inputs):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return logits, or features if there is no classifier."""
         return self.forward_head(self.forward_features(inputs))
 
 
-def _classifier(n_features: int, num_classes: int):
+def _classifier(n_features: int, num_classes: int) -> torch.nn.Module:
     return nn.Linear(n_features, num_classes) if num_classes else nn.Identity()
 
 
-def _build_bestfitting(size: int, num_classes: int, drop_rate: float, *, halved: bool):
+def _build_bestfitting(size: int, num_classes: int, drop_rate: float, *, halved: bool) -> Network:
     return BestfittingDenseNet(num_classes, drop_rate, halved)
 
 
@@ -213,8 +214,8 @@ _BESTFITTING_STAGES = {
 }  # fmt: skip
 
 
-def _rename_bestfitting(state: dict, model) -> dict:
-    renamed: dict = {}
+def _rename_bestfitting(state: dict[str, torch.Tensor], model: Network) -> dict[str, torch.Tensor]:
+    renamed: dict[str, Any] = {}
     for key, value in state.items():
         if key.startswith("backbone.classifier."):
             continue  # of ImageNet, never used
@@ -231,14 +232,14 @@ def _rename_bestfitting(state: dict, model) -> dict:
 
 def _build_dino4cells(
     size: int, num_classes: int, drop_rate: float, *, patch: int, depth: int = 12
-):
+) -> Any:
     return timm.create_model(
         f"vit_base_patch{patch}_224", img_size=size, in_chans=len(STAINS), depth=depth,
         num_classes=num_classes, drop_rate=drop_rate,
     )  # fmt: skip
 
 
-def _rename_dino4cells(state: dict, model) -> dict:
+def _rename_dino4cells(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
     # The head is that of self-supervised training, which no embedding uses.
     backbone = {
         key.removeprefix("module.").removeprefix("backbone."): value
@@ -271,9 +272,9 @@ _SUBCELL_ATTENTION = re.compile(
 )
 
 
-def _rename_subcell(state: dict, model) -> dict:
-    renamed: dict = {}
-    parts: dict[str, dict] = {}
+def _rename_subcell(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
+    renamed: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for key, value in state.items():
         attention = _SUBCELL_ATTENTION.match(key)
         if attention:
@@ -296,7 +297,7 @@ def _rename_subcell(state: dict, model) -> dict:
     return renamed
 
 
-def _positions(positions, grid, extra: float):
+def _positions(positions: torch.Tensor, grid: tuple[int, int], extra: float) -> torch.Tensor:
     """Resample the positions behind the first to another grid, bicubically."""
     old = round((positions.shape[1] - 1) ** 0.5)
     if (old, old) == tuple(grid) or old**2 + 1 != positions.shape[1]:

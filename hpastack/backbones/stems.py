@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpastack.backbones._torch import torch
+from hpastack.backbones.network import Network
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
 
 _COLOURS = ("red", "green", "blue")
 
 
-def adapt_stem(filters, stem: str, stains: Sequence[str] = STAINS):
+def adapt_stem(filters: torch.Tensor, stem: str, stains: Sequence[str] = STAINS) -> torch.Tensor:
     """Turn the filters of a first layer for colour pictures into filters for stains.
 
     Parameters
@@ -51,7 +52,7 @@ def adapt_stem(filters, stem: str, stains: Sequence[str] = STAINS):
     return torch.cat(chosen, dim=1) * (filters.shape[1] / len(stains))
 
 
-def stem_names(model) -> tuple[str, ...]:
+def stem_names(model: Network) -> tuple[str, ...]:
     """Name the filters of the layers that see the stains, as the model's weights name them."""
     layers = model.pretrained_cfg.get("first_conv") or ()
     layers = (layers,) if isinstance(layers, str) else layers

@@ -14,6 +14,7 @@ import numpy as np
 from hpastack.backbones._torch import torch
 from hpastack.backbones.device import autocast, gpu_memory_guard, to_device
 from hpastack.backbones.embedding import embed_batch, network_inputs
+from hpastack.backbones.network import Network
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, Outcome, Outcomes
 from hpastack.parallel import in_threads, read_ahead
@@ -23,7 +24,7 @@ _LAUNCHED = 2
 
 
 def embed_stream(
-    model, images: Iterable[Outcome], *, batch_size: int, jobs: int = 1
+    model: Network, images: Iterable[Outcome], *, batch_size: int, jobs: int = 1
 ) -> Outcomes:  # fmt: skip
     """Turn a stream of fields into a stream of vectors.
 
@@ -61,7 +62,7 @@ def embed_stream(
     return _in_batches(model, images, batch_size)
 
 
-def compiled(model, batch_size: int):
+def compiled(model: Network, batch_size: int) -> Network:
     """Compile a backbone for the one shape of batches in which `embed_stream` uses it.
 
     Parameters
@@ -83,7 +84,7 @@ def compiled(model, batch_size: int):
     """
     n_fields = 1 if next(model.parameters()).device.type == "cpu" else batch_size
     size = model.preprocessing.size
-    faster = torch.compile(model, dynamic=False)
+    faster: Any = torch.compile(model, dynamic=False)
     try:
         # At once: what is wrong is found before any work, and threads find it done.
         _launch(faster, torch.zeros((n_fields, len(STAINS), size, size), dtype=torch.uint8))()
@@ -97,7 +98,7 @@ def compiled(model, batch_size: int):
     return faster
 
 
-def _on_processor(model, images: Iterable[Outcome], jobs: int) -> Outcomes:
+def _on_processor(model: Network, images: Iterable[Outcome], jobs: int) -> Outcomes:
     own = threading.local()
 
     def embed(image: Outcome) -> Outcome:
@@ -116,7 +117,7 @@ def _on_processor(model, images: Iterable[Outcome], jobs: int) -> Outcomes:
             yield vector.result()
 
 
-def _in_batches(model, images: Iterable[Outcome], batch_size: int) -> Outcomes:
+def _in_batches(model: Network, images: Iterable[Outcome], batch_size: int) -> Outcomes:
     batches = read_ahead(_assembled(model, images, batch_size))
     launched: deque[tuple[list[Outcome], Callable[[], np.ndarray]]] = deque()
     with closing(batches):
@@ -129,7 +130,7 @@ def _in_batches(model, images: Iterable[Outcome], batch_size: int) -> Outcomes:
 
 
 def _assembled(
-    model, images: Iterable[Outcome], batch_size: int
+    model: Network, images: Iterable[Outcome], batch_size: int
 ) -> Iterator[tuple[list[Outcome], Any]]:  # fmt: skip
     """Put batches together, on the host, where a GPU can take them from by itself."""
     size = model.preprocessing.size
@@ -145,7 +146,7 @@ def _assembled(
         yield batch, pixels
 
 
-def _launch(model, pixels) -> Callable[[], np.ndarray]:
+def _launch(model: Network, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
     """Start a batch on its device; return what waits for its vectors."""
     device = next(model.parameters()).device
     with (

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from hpastack.backbones._torch import safetensors, timm, torch
+from hpastack.backbones.network import Network
 from hpastack.backbones.pooling import gem_names
 from hpastack.backbones.stems import adapt_stem, is_other_width, stem_names
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
+
+Value = TypeVar("Value")
 
 # What training scripts put in front of the names of a backbone's weights.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "ema.", "teacher.", "student.", "backbone.")
@@ -66,7 +71,7 @@ def weight_file(path: str | Path) -> Path:
     raise InputError(f"weights {path} holds no .safetensors, .pth, .pt or .bin file")
 
 
-def save_weights(path, model, record: dict) -> None:
+def save_weights(path: str | os.PathLike[str], model: Network, record: dict[str, Any]) -> None:
     """Save the weights of a model, with what is known of them.
 
     Parameters
@@ -85,7 +90,9 @@ def save_weights(path, model, record: dict) -> None:
     write_tensors(path, state, metadata)
 
 
-def write_tensors(path, tensors: dict, metadata: dict[str, str]) -> None:
+def write_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, torch.Tensor], metadata: dict[str, str]
+) -> None:
     """Write a safetensors file.
 
     Parameters
@@ -110,7 +117,7 @@ def write_tensors(path, tensors: dict, metadata: dict[str, str]) -> None:
         ) from error
 
 
-def read_weights_record(path) -> dict:
+def read_weights_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what `save_weights` wrote beside the weights; empty for other files.
 
     A record whose key ``trained_on`` is there belongs to weights that have
@@ -135,7 +142,7 @@ def read_weights_record(path) -> dict:
         return json.loads((file.metadata() or {}).get(_RECORD, "{}"))
 
 
-def read_state(path: Path) -> dict:
+def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Read the named tensors of a file of weights; nothing in it is executed.
 
     Parameters
@@ -175,7 +182,7 @@ def read_state(path: Path) -> dict:
     return {key: value for key, value in state.items() if torch.is_tensor(value)}
 
 
-def strip_prefixes(state: dict, expected: Sequence[str] = ()) -> dict:
+def strip_prefixes(state: dict[str, Value], expected: Sequence[str] = ()) -> dict[str, Value]:
     """Drop the prefixes that all names share, unless the backbone's own names have them.
 
     Parameters
@@ -202,8 +209,8 @@ def strip_prefixes(state: dict, expected: Sequence[str] = ()) -> dict:
 
 
 def load_weights(
-    model, state: dict, source: str, *, stem: str, stains: Sequence[str] = STAINS,
-    are_of_colours: bool = False,
+    model: Network, state: dict[str, torch.Tensor], source: str, *, stem: str,
+    stains: Sequence[str] = STAINS, are_of_colours: bool = False,
 ) -> None:  # fmt: skip
     """Load named tensors into a backbone, all of it, or refuse them.
 
@@ -278,19 +285,19 @@ def load_weights(
     model.load_state_dict({**expected, **loaded}, strict=True)
 
 
-def _open_safetensors(path):
+def _open_safetensors(path: str | os.PathLike[str]) -> Any:
     try:
         return safetensors.safe_open(path, framework="pt")
     except safetensors.SafetensorError:
         raise InputError(f"weights {path} is not a safetensors file, or is damaged") from None
 
 
-def _head_prefixes(model) -> tuple[str, ...]:
+def _head_prefixes(model: Network) -> tuple[str, ...]:
     names = model.pretrained_cfg.get("classifier") or ()
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 
-def _is_resampled(model, value, wanted: Sequence[int]) -> bool:
+def _is_resampled(model: Network, value: torch.Tensor, wanted: Sequence[int]) -> bool:
     """Say whether these are the positions of a square grid of another size."""
     if not isinstance(model, timm.models.VisionTransformer) or value.shape[2:] != wanted[2:]:
         return False

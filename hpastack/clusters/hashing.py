@@ -71,7 +71,7 @@ class FieldHashes:
     codes: np.ndarray
     thumbnails: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         image_ids = [str(image_id) for image_id in self.image_ids]
         check_unique(image_ids, "hashes of fields")
         object.__setattr__(self, "image_ids", image_ids)
@@ -186,7 +186,7 @@ def hash_fields(fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarra
 
 def hash_catalogue(
     catalogue: pd.DataFrame,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     made_from: str,
     *,
     jobs: int | None = None,

@@ -51,7 +51,7 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     return found.iloc[order].reset_index(drop=True)
 
 
-def read_leaks(path: str | os.PathLike, catalogue: pd.DataFrame) -> pd.DataFrame:
+def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.DataFrame:
     """Read the list of leaks of a workspace.
 
     Parameters

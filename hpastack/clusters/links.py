@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,7 @@ def weakest_links(
         largest_below[above] = max(largest_below[above], below[node])
 
     names = _group_names(ids, groups)
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     link_of = {(start[k], end[k]): k for k in kept[::-1].tolist()}
     for node in walk[1:].tolist():
         above = int(parent[node])
@@ -244,7 +245,9 @@ def _links(
     return start, end, n_nodes
 
 
-def _factorized(ids: pd.Index, groups: pd.DataFrame | None) -> Iterable[tuple]:
+def _factorized(
+    ids: pd.Index, groups: pd.DataFrame | None
+) -> Iterable[tuple[Any, np.ndarray, pd.Index]]:
     if groups is None:
         return
     for column in groups.columns:
@@ -257,7 +260,7 @@ def _group_names(ids: pd.Index, groups: pd.DataFrame | None) -> list[tuple[str, 
     return [(column, value) for column, _, values in _factorized(ids, groups) for value in values]
 
 
-def read_assignment(path: str | os.PathLike, column: str) -> pd.Series:
+def read_assignment(path: str | os.PathLike[str], column: str) -> pd.Series:
     """Read which cluster, or which domain, each field is in.
 
     Parameters

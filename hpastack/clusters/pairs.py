@@ -17,7 +17,7 @@ DISTANCE_COLUMNS = tuple(f"distance_{stain}" for stain in STAINS)
 _UNRELATED = 128
 
 
-def read_duplicate_lists(path: str | os.PathLike) -> pd.DataFrame:
+def read_duplicate_lists(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read known duplicates.
 
     Parameters

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 __all__ = ["cluster_environment", "lightning", "quietly"]
 
 
-def cluster_environment(n_processes: int):
+def cluster_environment(n_processes: int) -> LightningEnvironment | TorchElasticEnvironment:
     """Return where Lightning reads which process this is.
 
     Named, because within the job of a scheduler it would otherwise take that

@@ -36,14 +36,14 @@ class ArcFaceHead(torch.nn.Module):
        recognition", CVPR 2019. :doi:`10.1109/CVPR.2019.00482`
     """
 
-    def __init__(self, n_dimensions: int, n_groups: int, *, scale: float, margin: float):
+    def __init__(self, n_dimensions: int, n_groups: int, *, scale: float, margin: float) -> None:
         super().__init__()
         self.directions = torch.nn.Parameter(torch.empty(n_groups, n_dimensions))
         torch.nn.init.xavier_uniform_(self.directions)
         self.scale = scale
         self.margin = margin
 
-    def forward(self, embeddings, groups):
+    def forward(self, embeddings: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy of the groups.
 
         Parameters

@@ -14,7 +14,7 @@ from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS
 _REFERENCES = [number for stain, number in STAIN_INDEX.items() if stain != PROTEIN]
 
 
-def rotated(batch, view: int):
+def rotated(batch: torch.Tensor, view: int) -> torch.Tensor:
     """Rotate a batch of fields by multiples of 90 degrees, and flip it.
 
     Parameters
@@ -59,7 +59,7 @@ class Augmentation:
     dropped: np.ndarray
     cuts: np.ndarray
 
-    def of(self, rows) -> Augmentation:
+    def of(self, rows: np.ndarray | slice) -> Augmentation:
         """Return what is changed about some of the fields."""
         return Augmentation(
             **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
@@ -98,7 +98,7 @@ def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -
     )
 
 
-def augment(batch, augmentation: Augmentation, settings: CnnSettings):
+def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettings) -> torch.Tensor:
     """Change fields in ways that leave their labels as they are.
 
     Parameters
@@ -177,7 +177,7 @@ class Mixing:
     share: float
     other: torch.Tensor
 
-    def of(self, values):
+    def of(self, values: torch.Tensor) -> torch.Tensor:
         """Mix what belongs to the fields: their pixels, their targets.
 
         Parameters
@@ -194,7 +194,7 @@ class Mixing:
         return self.share * values + (1 - self.share) * values[self.other]
 
 
-def draw_mixing(n: int, rng: np.random.Generator, alpha: float, device) -> Mixing:
+def draw_mixing(n: int, rng: np.random.Generator, alpha: float, device: torch.device) -> Mixing:
     """Draw how the fields of a batch are mixed.
 
     Parameters
@@ -215,7 +215,7 @@ def draw_mixing(n: int, rng: np.random.Generator, alpha: float, device) -> Mixin
     return Mixing(share, torch.from_numpy(rng.permutation(n)).to(device))
 
 
-def _zoomed(batch, factors: np.ndarray):
+def _zoomed(batch: torch.Tensor, factors: np.ndarray) -> torch.Tensor:
     """Enlarge each field about its middle by its factor; what comes in from outside is black."""
     matrices = torch.zeros(len(batch), 2, 3, dtype=batch.dtype, device=batch.device)
     inverse = torch.from_numpy(1 / factors).to(batch.device, batch.dtype)

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpastack.backbones import Preprocessing, create_backbone, embedding_kind, read_weights_record
-from hpastack.backbones._torch import safetensors
+from hpastack.backbones import (
+    Network,
+    Preprocessing,
+    create_backbone,
+    embedding_kind,
+    read_weights_record,
+)
+from hpastack.backbones._torch import safetensors, torch
 from hpastack.cnn.history import TENSORBOARD
 from hpastack.cnn.settings import CnnSettings
 from hpastack.errors import InputError, shorten
@@ -64,10 +72,10 @@ class CnnCheckpoint:
     preprocessing: tuple[Preprocessing, ...]
     plan: FoldPlan
     digests: dict[str, str]
-    scores: dict
+    scores: dict[str, Any]
     fingerprint: str
 
-    def load_model(self, fold: int, device):
+    def load_model(self, fold: int, device: torch.device) -> Network:
         """Load the model that was trained without a fold.
 
         Parameters
@@ -90,7 +98,7 @@ class CnnCheckpoint:
         model.preprocessing = self.preprocessing[fold]
         return model.to(device).eval()
 
-    def load_models(self, device) -> list:
+    def load_models(self, device: torch.device) -> list[Network]:
         """Load the models of all folds, in their order, as `load_model` does."""
         return [self.load_model(fold, device) for fold in range(len(self.digests))]
 
@@ -165,7 +173,7 @@ def publish_checkpoint(
     return read_checkpoint(folder)
 
 
-def read_checkpoint(folder) -> CnnCheckpoint:
+def read_checkpoint(folder: str | os.PathLike[str]) -> CnnCheckpoint:
     """Read what a folder of fine-tuned CNNs holds, and check that it is whole.
 
     Parameters
@@ -223,7 +231,7 @@ def read_checkpoint(folder) -> CnnCheckpoint:
     return checkpoint
 
 
-def _settings(path: Path, record: dict) -> CnnSettings:
+def _settings(path: Path, record: dict[str, Any]) -> CnnSettings:
     try:
         return CnnSettings(**record)
     except InputError as error:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Processes:
         """
         if self.n_processes == 1:
             return values
-        parts: list = [None] * self.n_processes
+        parts: list[Any] = [None] * self.n_processes
         torch.distributed.all_gather_object(parts, values)
         joined = np.empty((sum(map(len, parts)), *values.shape[1:]), dtype=values.dtype)
         for rank, part in enumerate(parts):

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, PackedFields, stream_square_images
@@ -40,7 +41,7 @@ class FieldSource:
         self, catalogue: pd.DataFrame, size: int, *, packed: PackedFields | None = None,
         jobs: int | None = None, memory_limit: float = MEMORY_LIMIT,
         progress: bool = False,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         columns = [*STAINS, "content"] if packed is not None else list(STAINS)
         self.catalogue = catalogue[columns]
         self.size = size
@@ -58,7 +59,7 @@ class FieldSource:
                 pixels[position] = field
             self.pixels = pixels
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.catalogue)
 
     def batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
@@ -75,7 +76,7 @@ class FieldSource:
         """
         yield from read_ahead(self._batches(positions))
 
-    def sample(self, rows, n_fields: int = 256) -> Iterator[np.ndarray]:
+    def sample(self, rows: ArrayLike, n_fields: int = 256) -> Iterator[np.ndarray]:
         """Read some of the fields, evenly spaced, in batches.
 
         Parameters
@@ -102,7 +103,7 @@ class FieldSource:
         for rows in positions:
             yield np.stack([next(fields) for _ in rows])
 
-    def _read(self, rows) -> Iterator[np.ndarray]:
+    def _read(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
         chosen = self.catalogue.iloc[list(rows)]
         images = stream_square_images(chosen, self.size, packed=self.packed, jobs=self.jobs)
         with closing(images):

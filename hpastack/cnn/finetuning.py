@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hpastack.backbones import create_backbone, save_weights, weight_file
+from hpastack.backbones import Network, create_backbone, save_weights, weight_file
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.cnn.arcface import group_numbers
 from hpastack.cnn.checkpoint import (
@@ -43,7 +44,7 @@ _ALGORITHM = 2
 
 
 def finetune_folds(
-    folder, catalogue: pd.DataFrame, plan: FoldPlan, vocabulary: Vocabulary,
+    folder: str | os.PathLike[str], catalogue: pd.DataFrame, plan: FoldPlan, vocabulary: Vocabulary,
     settings: CnnSettings, *, device: str = "auto", jobs: int | None = None,
     folds: Sequence[int] | None = None, keep_seconds: float = 300.0,
     packed: PackedFields | None = None, overwrite: bool = False, progress: bool = True,
@@ -280,7 +281,7 @@ def _checked_folds(folds: Sequence[int] | None, plan: FoldPlan) -> list[int]:
     return sorted(set(folds))
 
 
-def _new_model(settings: CnnSettings, weights: str, n_labels: int):
+def _new_model(settings: CnnSettings, weights: str, n_labels: int) -> Network:
     model = create_backbone(
         settings.backbone, weights=weights, stem=settings.stem, size=settings.size,
         # Not left out: that would be the crop of the weights, and training would not know of it.

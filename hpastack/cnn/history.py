@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ class FoldCurves:
     fold : int
     """
 
-    def __init__(self, folder: Path, fold: int):
+    def __init__(self, folder: Path, fold: int) -> None:
         self.path = live_history(folder, fold)
         self._events = folder / TENSORBOARD / f"fold_{fold}"
         self._writer = None
@@ -49,7 +50,7 @@ class FoldCurves:
         writer.add_scalar("step/loss", loss, n_steps)
         writer.add_scalar("step/learning_rate", learning_rate, n_steps)
 
-    def epoch(self, row: dict) -> None:
+    def epoch(self, row: dict[str, Any]) -> None:
         """Write the row of an epoch, in place of what stands there from that epoch on."""
         earlier = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=[*row])
         earlier = earlier[earlier["epoch"] < row["epoch"]]
@@ -67,7 +68,7 @@ class FoldCurves:
         if self._writer is not None:
             self._writer.close()
 
-    def _open(self, n_steps: int):
+    def _open(self, n_steps: int) -> Any:
         if self._writer is None:
             # What an interrupted training wrote of later steps is not shown.
             self._writer = _summary_writer(self._events, purge_step=n_steps or None)
@@ -130,7 +131,7 @@ def write_scores(
     return table
 
 
-def _summary_writer(folder: Path, **options):
+def _summary_writer(folder: Path, **options: Any) -> Any:
     # Not above: it is slow to import, and only fine-tuning needs it.
     from torch.utils.tensorboard import SummaryWriter
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.backbones import (
+    Network,
     autocast,
     check_features_and_logits,
     features_and_logits,
@@ -22,8 +24,8 @@ from hpastack.cnn.field_source import FieldSource
 
 
 def predict_logits(
-    model, source: FieldSource, rows, batch_size: int, *, views: int = 1, crops: int = 1,
-    precision: str = "auto",
+    model: Network, source: FieldSource, rows: ArrayLike, batch_size: int, *, views: int = 1,
+    crops: int = 1, precision: str = "auto",
 ) -> np.ndarray:  # fmt: skip
     """Predict fields with a trained model.
 
@@ -49,7 +51,7 @@ def predict_logits(
         If the GPU is out of memory.
     """
 
-    def logits(inputs):
+    def logits(inputs: torch.Tensor) -> torch.Tensor:
         seen = [
             model(rotated(network_inputs(model, square), view)).float()
             for square in model.preprocessing.crops(inputs, crops)
@@ -61,7 +63,12 @@ def predict_logits(
 
 
 def predict_features(
-    model, source: FieldSource, rows, batch_size: int, *, precision: str = "auto"
+    model: Network,
+    source: FieldSource,
+    rows: ArrayLike,
+    batch_size: int,
+    *,
+    precision: str = "auto",
 ) -> np.ndarray:
     """Return what the classifier of a trained model sees of fields: its embedding.
 
@@ -82,7 +89,7 @@ def predict_features(
     """
     check_features_and_logits(model)
 
-    def features(inputs):
+    def features(inputs: torch.Tensor) -> torch.Tensor:
         (square,) = model.preprocessing.crops(inputs, 1)
         return features_and_logits(model, network_inputs(model, square))[0].float()
 
@@ -91,7 +98,13 @@ def predict_features(
 
 
 def _applied(
-    model, function, source: FieldSource, rows, batch_size: int, precision: str, n_columns: int
+    model: Network,
+    function: Callable[[torch.Tensor], torch.Tensor],
+    source: FieldSource,
+    rows: ArrayLike,
+    batch_size: int,
+    precision: str,
+    n_columns: int,
 ) -> np.ndarray:
     """Apply a function of a batch of fields to some of them, a batch at a time."""
     rows = np.asarray(rows, dtype=np.intp)
@@ -112,7 +125,7 @@ def _applied(
 
 
 @contextmanager
-def deterministic(device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """Run torch so that the same seed gives the same numbers on the same machine.
 
     Parameters

@@ -11,11 +11,17 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from hpastack.backbones import check_features_and_logits, features_and_logits, network_inputs
+from hpastack.backbones import (
+    Network,
+    check_features_and_logits,
+    features_and_logits,
+    network_inputs,
+)
 from hpastack.backbones._torch import timm, torch
 from hpastack.cnn._lightning import lightning
 from hpastack.cnn.arcface import ArcFaceHead
@@ -82,10 +88,10 @@ class FoldTraining(lightning.LightningModule):
     """
 
     def __init__(
-        self, model, fields: FoldFields, settings: CnnSettings, processes: Processes, *,
-        stream: int, state: StateFile | None, report: Callable[[dict], None] | None,
-        report_step: Callable[[int, float, float], None] | None, bar: tqdm,
-    ):  # fmt: skip
+        self, model: Network, fields: FoldFields, settings: CnnSettings, processes: Processes, *,
+        stream: int, state: StateFile | None, report: Callable[[dict[str, float]], None] | None,
+        report_step: Callable[[int, float, float], None] | None, bar: tqdm[Any],
+    ) -> None:  # fmt: skip
         super().__init__()
         if processes.n_processes > 1 and processes.device.type == "cuda":
             model = shared_batch_norms(model)
@@ -100,9 +106,10 @@ class FoldTraining(lightning.LightningModule):
         self.best = self._frozen_copy() if settings.patience else None
         trained = [self.model] if self.head is None else [self.model, self.head]
         self.optimizer = make_optimizer(trained, settings, processes.device)
-        self.see = _logits_only if self.head is None else features_and_logits
-        if settings.compile:
-            self.see = torch.compile(self.see, dynamic=False)
+        see: Callable[..., tuple[Any, torch.Tensor]] = (
+            _logits_only if self.head is None else features_and_logits
+        )
+        self.see = torch.compile(see, dynamic=False) if settings.compile else see
         self.progress = TrainingProgress()
         if state is not None:
             self.progress = state.restore(self._kept(), self.optimizer)
@@ -110,7 +117,7 @@ class FoldTraining(lightning.LightningModule):
         self.n_batches = 0
         bar.n = self.progress.epoch
 
-    def result(self):
+    def result(self) -> Network:
         """Return the trained model, in evaluation mode: the best, the running mean or the last."""
         return (self.best if self.best is not None else self._shown()).eval()
 
@@ -119,7 +126,7 @@ class FoldTraining(lightning.LightningModule):
         """Return how many epochs are still to be trained."""
         return 0 if self.progress.is_done else self.settings.epochs - self.progress.epoch
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimizer."""
         return self.optimizer
 
@@ -129,7 +136,9 @@ class FoldTraining(lightning.LightningModule):
         self.n_batches = len(batches)
         return _EpochBatches(self.fields.source, batches, self.progress.batch, self.processes)
 
-    def transfer_batch_to_device(self, batch, device, dataloader_idx: int):
+    def transfer_batch_to_device(
+        self, batch: _Batch, device: torch.device, dataloader_idx: int
+    ) -> _Batch:
         """Move the pixels of a batch, without waiting for them."""
         batch.pixels = batch.pixels.to(device, non_blocking=True)
         return batch
@@ -138,14 +147,14 @@ class FoldTraining(lightning.LightningModule):
         """Switch on what only training does."""
         self.model.train()
 
-    def on_train_batch_start(self, batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: _Batch, batch_idx: int) -> None:
         """Set the learning rate."""
         done = (self.progress.epoch + batch.number / self.n_batches) / self.settings.epochs
         rate = self.settings.learning_rate * rate_at(done, self.settings.warm_up)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def training_step(self, batch, batch_idx: int):
+    def training_step(self, batch: _Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of this process's share of a batch."""
         settings = self.settings
         rng = self._rng(batch.number + 1)
@@ -173,7 +182,7 @@ class FoldTraining(lightning.LightningModule):
         # The mean over processes is that over fields, though their shares may differ by one.
         return loss * (len(batch.rows) * self.processes.n_processes / batch.n_together)
 
-    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: _Batch, batch_idx: int) -> None:
         """Count what is done, and keep the state if it is due."""
         progress = self.progress
         progress.batch = batch.number + 1
@@ -248,13 +257,13 @@ class FoldTraining(lightning.LightningModule):
         )  # fmt: skip
         return head.to(self.processes.device)
 
-    def _frozen_copy(self):
+    def _frozen_copy(self) -> Network:
         return copy.deepcopy(self.model).requires_grad_(False).eval()
 
-    def _shown(self):
+    def _shown(self) -> Network:
         return self.model if self.average is None else self.average
 
-    def _kept(self) -> dict:
+    def _kept(self) -> dict[str, torch.nn.Module]:
         named = {
             "model": self.model, "head": self.head, "average": self.average, "best": self.best,
         }  # fmt: skip
@@ -289,7 +298,7 @@ class FoldTraining(lightning.LightningModule):
         return macro_average_precision(self.fields.indicator[rows], processes.gather(logits))
 
 
-def shared_batch_norms(model):
+def shared_batch_norms(model: Network) -> Network:
     """Let the batch norms of a model take their statistics from the batches of all processes.
 
     Parameters
@@ -320,7 +329,7 @@ class _EpochBatches:
 
     def __init__(
         self, source: FieldSource, batches: list[np.ndarray], start: int, processes: Processes
-    ):
+    ) -> None:
         self.source, self.batches, self.start, self.processes = source, batches, start, processes
 
     def __len__(self) -> int:
@@ -338,5 +347,5 @@ class _EpochBatches:
             )  # fmt: skip
 
 
-def _logits_only(model, inputs):
+def _logits_only(model: Network, inputs: torch.Tensor) -> tuple[None, torch.Tensor]:
     return None, model(inputs)

@@ -9,7 +9,12 @@ from hpastack.cnn.settings import CnnSettings
 _NOTHING = 1e-30
 
 
-def label_loss(logits, targets, settings: CnnSettings, weights=None):
+def label_loss(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    settings: CnnSettings,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the mean loss over fields and labels.
 
     Parameters
@@ -57,7 +62,7 @@ def label_loss(logits, targets, settings: CnnSettings, weights=None):
     return (losses if weights is None else losses * weights).mean()
 
 
-def label_weights(prevalence, power: float):
+def label_weights(prevalence: torch.Tensor, power: float) -> torch.Tensor | None:
     """Say how much each label counts in a loss.
 
     Parameters
@@ -79,7 +84,7 @@ def label_weights(prevalence, power: float):
     return weights / weights.mean()
 
 
-def _asymmetric(logits, targets, settings: CnnSettings):
+def _asymmetric(logits: torch.Tensor, targets: torch.Tensor, settings: CnnSettings) -> torch.Tensor:
     present = logits.sigmoid()
     # Labels that are all but ruled out count for nothing.
     absent = (1 - present + settings.asymmetric_clip).clamp(max=1)
@@ -91,7 +96,9 @@ def _asymmetric(logits, targets, settings: CnnSettings):
     return losses * (1 - right) ** gamma
 
 
-def _pairwise(logits, targets, weights):
+def _pairwise(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None
+) -> torch.Tensor:
     # The sum over pairs is a product of two sums: of exp(s_j) and of exp(-s_i).
     has = targets if weights is None else targets * weights
     has_not = 1 - targets if weights is None else (1 - targets) * weights

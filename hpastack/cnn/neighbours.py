@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 
+from hpastack.backbones import Network
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn.checkpoint import CnnCheckpoint, folds_of, read_checkpoint
 from hpastack.cnn.distributed import Processes, process_group, worker_count
@@ -33,8 +35,9 @@ _BLOCK = 256
 
 
 def cnn_neighbour_scores(
-    folder, catalogue: pd.DataFrame, vocabulary: Vocabulary, parts, *, n_neighbours: int = 32,
-    temperature: float = 0.2, packed: PackedFields | None = None, device: str = "auto",
+    folder: str | os.PathLike[str], catalogue: pd.DataFrame, vocabulary: Vocabulary,
+    parts: str | os.PathLike[str], *, n_neighbours: int = 32, temperature: float = 0.2,
+    packed: PackedFields | None = None, device: str = "auto",
     jobs: int | None = None, progress: bool = True,
 ) -> NeighbourScores:  # fmt: skip
     """Score fields by the labels of those that fine-tuned CNNs find most like them.
@@ -129,7 +132,7 @@ def _fold_vectors(
 
 
 def _embed_block(
-    model,
+    model: Network,
     catalogue: pd.DataFrame,
     checkpoint: CnnCheckpoint,
     packed: PackedFields | None,

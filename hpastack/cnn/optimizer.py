@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from hpastack.backbones import Network
 from hpastack.backbones._torch import torch
 from hpastack.cnn.settings import CnnSettings
 
@@ -36,7 +38,7 @@ def rate_at(done: float, warm_up: float) -> float:
     return _FINAL_RATE + (1 - _FINAL_RATE) * (1 + math.cos(angle)) / 2
 
 
-def start_at_prevalence(model, prevalence) -> None:
+def start_at_prevalence(model: Network, prevalence: torch.Tensor) -> None:
     """Set the biases of the classifier so that it begins by predicting the prevalences.
 
     Saves the epochs in which a network learns no more than that most labels
@@ -53,7 +55,9 @@ def start_at_prevalence(model, prevalence) -> None:
             bias.copy_(torch.logit(prevalence))
 
 
-def make_optimizer(modules, settings: CnnSettings, device):
+def make_optimizer(
+    modules: Sequence[torch.nn.Module], settings: CnnSettings, device: torch.device
+) -> torch.optim.AdamW:
     """Make AdamW for the weights of some modules.
 
     Parameters
@@ -76,7 +80,9 @@ def make_optimizer(modules, settings: CnnSettings, device):
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=device.type == "cuda")
 
 
-def update_average(average, model, decay: float, n_steps: int) -> None:
+def update_average(
+    average: torch.nn.Module, model: torch.nn.Module, decay: float, n_steps: int
+) -> None:
     """Draw the running mean of a model's weights towards the latest ones.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from hpastack.backbones import Network
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn.checkpoint import folds_of, read_checkpoint
 from hpastack.cnn.distributed import Processes, process_group, worker_count
@@ -24,8 +26,9 @@ from hpastack.store import StoreHeader, StoreWriter
 
 
 def predict_store(
-    folder, catalogue: pd.DataFrame, path, *, plan: FoldPlan | None = None,
-    views: Literal[1, 8] | None = None, crops: Literal[1, 5] | None = None,
+    folder: str | os.PathLike[str], catalogue: pd.DataFrame, path: str | os.PathLike[str], *,
+    plan: FoldPlan | None = None, views: Literal[1, 8] | None = None,
+    crops: Literal[1, 5] | None = None,
     batch_size: int | None = None,
     packed: PackedFields | None = None, device: str = "auto", jobs: int | None = None,
     overwrite: bool = False, progress: bool = True, processes: Processes | None = None,
@@ -126,7 +129,7 @@ def predict_store(
 
 
 def _predict_block(
-    models,
+    models: list[Network],
     catalogue: pd.DataFrame,
     fold: np.ndarray,
     settings: CnnSettings,

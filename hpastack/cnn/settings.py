@@ -151,7 +151,7 @@ class CnnSettings:
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of everything that is drawn at random."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.crop is not None and not 16 <= self.crop <= self.size:
             raise InputError(f"crop is {self.crop}; it must be from 16 to size, {self.size}")
         if self.crops > 1 and self.crop is None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hpastack.backbones import gpu_memory_guard, network_precision
+from hpastack.backbones import Network, gpu_memory_guard, network_precision
 from hpastack.backbones._torch import torch
 from hpastack.cnn._lightning import cluster_environment, lightning, quietly
 from hpastack.cnn.distributed import Processes
 from hpastack.cnn.inference import deterministic
 from hpastack.cnn.lightning_module import FoldFields, FoldTraining
 from hpastack.cnn.settings import CnnSettings
-from hpastack.cnn.training_state import StateFile
+from hpastack.cnn.training_state import StateFile, TrainingProgress
 from hpastack.errors import InputError
 from hpastack.parallel import progress_bar
 
@@ -23,17 +23,17 @@ _PRECISIONS: dict[str, Any] = {"bfloat16": "bf16-mixed", "float32": "32-true"}
 
 
 def train_model(
-    model,
+    model: Network,
     fields: FoldFields,
     settings: CnnSettings,
     processes: Processes,
     *,
     stream: int = 0,
     state: StateFile | None = None,
-    report: Callable[[dict], None] | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
     report_step: Callable[[int, float, float], None] | None = None,
     progress: bool = False,
-):
+) -> tuple[Network, TrainingProgress]:
     """Fine-tune a backbone on some fields, watching others that it does not learn from.
 
     Parameters

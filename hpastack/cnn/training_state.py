@@ -7,9 +7,11 @@ optimizer's moments; its metadata, JSON, say how far the training has come.
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from hpastack.backbones import write_tensors
 from hpastack.backbones._torch import safetensors, torch
@@ -48,7 +50,7 @@ class TrainingProgress:
     total_loss: float = 0.0
     best_epoch: int = -1
     best_score: float = -1.0
-    history: list[dict] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     is_done: bool = False
 
     @property
@@ -70,7 +72,9 @@ class StateFile:
         How often the state is kept; 0 is after every step.
     """
 
-    def __init__(self, path, fingerprint: str, seconds: float = 300.0):
+    def __init__(
+        self, path: str | os.PathLike[str], fingerprint: str, seconds: float = 300.0
+    ) -> None:
         self.path = Path(path)
         self.fingerprint = fingerprint
         self.seconds = seconds
@@ -84,7 +88,12 @@ class StateFile:
         """Say whether there is a state of this very training."""
         return self._progress() is not None
 
-    def save(self, progress: TrainingProgress, modules: dict, optimizer) -> None:
+    def save(
+        self,
+        progress: TrainingProgress,
+        modules: dict[str, torch.nn.Module],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
         """Write the state, in one rename.
 
         Parameters
@@ -110,7 +119,9 @@ class StateFile:
             write_tensors(draft, tensors, {_PROGRESS: text})
         self._kept_at = time.monotonic()
 
-    def restore(self, modules: dict, optimizer) -> TrainingProgress:
+    def restore(
+        self, modules: dict[str, torch.nn.Module], optimizer: torch.optim.Optimizer
+    ) -> TrainingProgress:
         """Go on where the state was last kept.
 
         Parameters
@@ -131,7 +142,7 @@ class StateFile:
             prefix = f"{name}/"
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             module.load_state_dict(own, strict=True)
-        moments: dict[int, dict] = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(f"{_OPTIMIZER}/"):
                 _, number, name = key.split("/")

@@ -36,7 +36,7 @@ class StainFile(NamedTuple):
     path: Path
 
 
-def read_field_ids(path: str | os.PathLike) -> list[str]:
+def read_field_ids(path: str | os.PathLike[str]) -> list[str]:
     """Read the ids of a table of fields.
 
     Parameters

@@ -43,7 +43,7 @@ class TemporaryError(Exception):
     so; `answered` whether it answered at all.
     """
 
-    def __init__(self, reason: str, pause: float | None = None, answered: bool = True):
+    def __init__(self, reason: str, pause: float | None = None, answered: bool = True) -> None:
         super().__init__(reason)
         self.pause = pause
         self.answered = answered
@@ -85,7 +85,7 @@ class Client:
         max_bytes: int,
         stopped: threading.Event,
         jobs: int = 1,
-    ):
+    ) -> None:
         self._before_request = before_request
         self._timeout = timeout
         self._max_bytes = max_bytes

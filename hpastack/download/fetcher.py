@@ -62,7 +62,7 @@ class Fetcher:
         timeout: float,
         backoff: float,
         overwrite: bool,
-    ):
+    ) -> None:
         self._retries = retries
         self._backoff = backoff
         self._overwrite = overwrite

@@ -50,7 +50,7 @@ class DownloadReport(NamedTuple):
 
 def download_fields(
     image_ids: Iterable[str],
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     url: str = HPA_URL,
     stains: Sequence[str] = STAINS,
@@ -162,7 +162,7 @@ def download_fields(
 class _Tally:
     """Counts what came of the files, in their order, and notices when nothing comes any more."""
 
-    def __init__(self, n_fields: int):
+    def __init__(self, n_fields: int) -> None:
         self._n_fields = n_fields
         self._n_fetched = self._n_there = self._n_bytes = 0
         self._in_a_row = 0

@@ -29,7 +29,7 @@ class Pace:
         rate: float,
         wait: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-    ):
+    ) -> None:
         self._gap = 1 / rate
         self._wait = wait
         self._clock = clock

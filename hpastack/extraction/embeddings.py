@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from hpastack.parallel import Shard, cpu_budget, one_thread_each
 
 
 def extract_embeddings(
-    path,
+    path: str | os.PathLike[str],
     catalogue: pd.DataFrame,
     backbone: str,
     *,

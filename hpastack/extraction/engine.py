@@ -141,7 +141,7 @@ def _fill(
 class _Block:
     """The rows measured since the last block was written."""
 
-    def __init__(self, writer: StoreWriter):
+    def __init__(self, writer: StoreWriter) -> None:
         self._writer = writer
         self._start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from hpastack.parallel import Shard, spread
 
 
 def extract_features(
-    path,
+    path: str | os.PathLike[str],
     catalogue: pd.DataFrame,
     families: Iterable[str] | None = None,
     *,
@@ -115,7 +116,9 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
         return None
 
 
-def _measure_field(image_id: str, stains: dict, families: list[str], size: int | None) -> Outcome:
+def _measure_field(
+    image_id: str, stains: dict[str, Any], families: list[str], size: int | None
+) -> Outcome:
     """Read and measure one field; top level, so that it can be sent to other processes."""
     try:
         values = field_features(read_field(stains, size), families)

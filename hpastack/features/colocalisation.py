@@ -49,7 +49,7 @@ class _Stain(NamedTuple):
 
 
 def colocalisation_features(
-    image, reference, *, thresholds: tuple[float, float] | None = None
+    image: np.ndarray, reference: np.ndarray, *, thresholds: tuple[float, float] | None = None
 ) -> dict[str, float]:
     """Measure how far one stain goes with another.
 
@@ -132,7 +132,7 @@ def colocalisation_features(
 
 
 def colocalisation_of_pairs(
-    images: Sequence, pairs: Iterable[tuple[int, int]]
+    images: Sequence[np.ndarray] | np.ndarray, pairs: Iterable[tuple[int, int]]
 ) -> list[dict[str, float]]:
     """Measure how far stains go with each other, pair by pair.
 
@@ -170,7 +170,7 @@ def colocalisation_of_pairs(
     return _compare(stains, pairs)
 
 
-def _prepare(image) -> _Stain:
+def _prepare(image: np.ndarray) -> _Stain:
     levels = grey_levels(image)
     counts = level_counts(levels)
     return _Stain(levels, counts, otsu_threshold(counts))
@@ -228,7 +228,9 @@ def _compare_histograms(image: _Stain, reference: _Stain) -> list[float]:
     return [pearson, spearman, *manders, overlap, covariance / variances[1], *rank_weighted]
 
 
-def _correlation(joint, counts, values) -> tuple[float, float, list[float]]:
+def _correlation(
+    joint: np.ndarray, counts: Sequence[np.ndarray], values: Sequence[np.ndarray]
+) -> tuple[float, float, list[float]]:
     """Return the correlation, covariance and variances of values given to the levels."""
     n = joint.sum()
     centred = [v - (c * v).sum() / n for c, v in zip(counts, values)]
@@ -282,7 +284,9 @@ def _sums_of_windows(image: np.ndarray, window: tuple[int, int]) -> np.ndarray:
     return sums[: image.shape[0] - height + 1, : image.shape[1] - width + 1]
 
 
-def _similarity(sums, square_sums, product_sums, n: int) -> np.ndarray:
+def _similarity(
+    sums: tuple[np.ndarray, np.ndarray], square_sums: np.ndarray, product_sums: np.ndarray, n: int
+) -> np.ndarray:
     """Return the similarity of each window of `n` pixels."""
     luminance, contrast = (
         np.float32((part * (N_LEVELS - 1)) ** 2 * scale)

@@ -44,7 +44,7 @@ _COARSE, _FINE = slice(0, 16), slice(16, None)
 _ROUNDING = 1 / 12
 
 
-def frequency_features(image) -> dict[str, float]:
+def frequency_features(image: np.ndarray) -> dict[str, float]:
     """Measure how the variation of one stain is spread over frequencies.
 
     The grey levels less their mean are weighted by a Hann window, which fades
@@ -108,7 +108,8 @@ def frequency_features(image) -> dict[str, float]:
     if levels.size == 1:
         return dict.fromkeys(MEANINGS, 0.0)
     plane = _frequency_plane(*levels.shape)
-    windows = [_hann(n) for n in levels.shape]
+    height, width = levels.shape
+    windows = _hann(height), _hann(width)
     both, apart = _folded_power(levels, windows)
     rounding = _ROUNDING * float(np.prod([(window**2).sum() for window in windows]))
 
@@ -134,7 +135,9 @@ def _hann(n: int) -> np.ndarray:
     return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
 
 
-def _folded_power(levels: np.ndarray, windows) -> tuple[np.ndarray, np.ndarray]:
+def _folded_power(
+    levels: np.ndarray, windows: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the power of the frequencies (y, x) and (-y, x), from 0 to 1/2, summed and subtracted.
 
     Opposite frequencies have the same power, so both count twice where there are two. That

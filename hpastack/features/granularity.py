@@ -33,7 +33,7 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def granularity_features(
-    image,
+    image: np.ndarray,
     *,
     reduction: int = REDUCTION,
     background_reduction: int = BACKGROUND_REDUCTION,
@@ -223,7 +223,7 @@ def _first_place(values: np.ndarray, n: int) -> np.ndarray:
     return places
 
 
-def _reconstruct(marker: np.ndarray, rounds) -> np.ndarray:
+def _reconstruct(marker: np.ndarray, rounds: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """Reconstruct by dilation, from the rounds of joining of the image to reconstruct under.
 
     A pixel gets the largest that a marker brings to it, where on its way no

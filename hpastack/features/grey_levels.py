@@ -7,7 +7,7 @@ and a field gives the same figures whether it is stored with 8 or with 16 bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import cv2
@@ -23,7 +23,7 @@ N_LEVELS = 256
 _STRIP_PIXELS = 2**16
 
 
-def grey_levels(image) -> np.ndarray:
+def grey_levels(image: np.ndarray) -> np.ndarray:
     """Round one stain to its 256 grey levels.
 
     Parameters
@@ -72,7 +72,7 @@ def _refuse(image: np.ndarray) -> NoReturn:
     raise InputError(f"a stain has values from {low:g} to {high:g}; scale it to [0, 1]")
 
 
-def field_levels(field) -> np.ndarray:
+def field_levels(field: np.ndarray) -> np.ndarray:
     """Round a field to its 256 grey levels.
 
     Parameters
@@ -237,7 +237,7 @@ def row_strips(shape: tuple[int, int], window: int, n_pixels: int) -> Iterator[s
         yield slice(top, min(top + step + window - 1, rows))
 
 
-def histogram_quantiles(counts, fractions) -> np.ndarray:
+def histogram_quantiles(counts: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
     """Return quantiles of a histogram, within the level where each falls.
 
     Each level is taken as spread evenly over its width (grouped quantiles), so
@@ -275,7 +275,7 @@ def histogram_quantiles(counts, fractions) -> np.ndarray:
     return np.clip(np.mean(ends, axis=0), occurring[0], occurring[-1])
 
 
-def otsu_threshold(counts) -> float:
+def otsu_threshold(counts: np.ndarray) -> float:
     """Return the threshold that best parts a histogram in two classes.
 
     Otsu's threshold, the one with the largest variance between the classes,

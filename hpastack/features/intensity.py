@@ -39,7 +39,7 @@ MEANINGS = {
 }
 
 
-def intensity_features(image) -> dict[str, float]:
+def intensity_features(image: np.ndarray) -> dict[str, float]:
     """Summarise how bright one stain is and how unevenly.
 
     All values come from the histogram of 256 grey levels over [0, 1], so the

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from hpastack.features.grey_levels import field_levels
 from hpastack.features.orientation import canonical_position
 from hpastack.features.registry import FAMILIES, chosen_families
 
 
-def field_features(field, families: Iterable[str] | None = None) -> dict[str, float]:
+def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> dict[str, float]:
     """Measure the hand-crafted features of a field.
 
     The field is rounded to grey levels and brought to one position first

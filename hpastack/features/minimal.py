@@ -31,7 +31,7 @@ MEANINGS = {
 }
 
 
-def minimal_features(field) -> dict[str, float]:
+def minimal_features(field: np.ndarray) -> dict[str, float]:
     """Measure the few figures that sum up a whole field.
 
     These are the image features of the eighth place of the Human Protein Atlas

@@ -62,7 +62,7 @@ def _weights(levels: np.ndarray) -> np.ndarray:
     return np.stack([of_rows, of_columns], axis=1)
 
 
-def _placed(levels, transposed: bool, down: int, right: int) -> np.ndarray:
+def _placed(levels: np.ndarray, transposed: bool, down: int, right: int) -> np.ndarray:
     stains = [np.ascontiguousarray(stain) for stain in levels]
     if transposed:
         stains = [cv2.transpose(stain) for stain in stains]

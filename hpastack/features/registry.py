@@ -44,9 +44,12 @@ class Family:
 
 
 def _of_each_stain(
-    measure_stain, meanings: dict[str, str], undefined: frozenset[str] = frozenset(), stains=STAINS
+    measure_stain: Callable[[np.ndarray], dict[str, float]],
+    meanings: dict[str, str],
+    undefined: frozenset[str] = frozenset(),
+    stains: Iterable[str] = STAINS,
 ) -> Family:
-    def measure(field):
+    def measure(field: np.ndarray) -> dict[str, float]:
         return {
             f"{name}__{stain}": value
             for stain in stains
@@ -64,13 +67,16 @@ def _of_each_stain(
     )
 
 
-def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
+def _of_each_pair(
+    measure_pairs: Callable[[np.ndarray, list[tuple[int, int]]], list[dict[str, float]]],
+    meanings: dict[str, str],
+) -> Family:
     references = [stain for stain in STAINS if stain != PROTEIN]
     # The protein with each reference, then the references among each other.
     pairs = [(PROTEIN, reference) for reference in references]
     pairs += [(stain, reference) for reference, stain in combinations(references, 2)]
 
-    def measure(field):
+    def measure(field: np.ndarray) -> dict[str, float]:
         numbers = [(STAIN_INDEX[stain], STAIN_INDEX[reference]) for stain, reference in pairs]
         return {
             f"{name}_{reference}__{stain}": value
@@ -88,7 +94,7 @@ def _of_each_pair(measure_pairs, meanings: dict[str, str]) -> Family:
     )
 
 
-def _spots_and_fibres(image) -> dict[str, float]:
+def _spots_and_fibres(image: np.ndarray) -> dict[str, float]:
     return spots.spot_features(image) | fibres.fibre_features(image)
 
 

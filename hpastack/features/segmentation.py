@@ -83,7 +83,7 @@ def field_unit(shape: tuple[int, ...]) -> float:
     return max(shape[-2:]) / 512
 
 
-def segment_cells(field) -> CellMaps:
+def segment_cells(field: np.ndarray) -> CellMaps:
     """Find the nuclei of a field, and the cells around them.
 
     Nuclei: blue, smoothed, above Otsu's threshold of its logarithm (so that
@@ -127,7 +127,7 @@ def segment_cells(field) -> CellMaps:
     return CellMaps(nuclei, _grow_cells(nuclei, bodies))
 
 
-def segment_nuclei(image) -> np.ndarray:
+def segment_nuclei(image: np.ndarray) -> np.ndarray:
     """Find the nuclei in the stain of the nucleus.
 
     Parameters
@@ -302,7 +302,7 @@ def _joined(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return _numbered(owner.astype(np.int32)[parts], np.arange(n_parts) > 0)
 
 
-def _borders(parts, depth, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
+def _borders(parts: np.ndarray, depth: np.ndarray, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
     """List the pairs of parts that touch, with the largest depth along their border."""
     keys, heights = [], []
     for here, there in (

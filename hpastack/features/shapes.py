@@ -50,7 +50,7 @@ def part_shapes(labels: np.ndarray, n_labels: int) -> Shapes:
     numbers = labels.ravel()[inside]
     area = np.maximum(np.bincount(numbers, minlength=n_labels), 1).astype(float)
 
-    def mean(values):
+    def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(numbers, values, n_labels) / area
 
     row, column = mean(rows), mean(columns)

@@ -99,7 +99,7 @@ def check_fields(
 class _Content:
     """The digest of a field, file by file in the order of the stains."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=16)
         self._seen: set[StrPath] = set()
 

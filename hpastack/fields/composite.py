@@ -47,6 +47,6 @@ def stretched(image: np.ndarray, darkest: float = 1 / 255) -> np.ndarray:
     return np.clip(image / max(float(np.quantile(image, 0.999)), darkest), 0, 1)
 
 
-def to_8_bit(image):
+def to_8_bit(image: np.ndarray) -> np.ndarray:
     """Return intensities of [0, 1] as 8-bit levels."""
     return np.rint(image * 255).astype(np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,7 +167,7 @@ def _summary(counts: np.ndarray) -> dict[str, float]:
     }
 
 
-def _percentile(levels: Iterable, below: np.ndarray, n: int, q: float) -> float:
+def _percentile(levels: Iterable[Any], below: np.ndarray, n: int, q: float) -> float:
     # In tenths of a per cent, whole numbers again: q of n pixels, rounded up.
     wanted = max(1, -(-round(q * 10) * n // 1000))
     return int(np.asarray(levels)[np.searchsorted(below, wanted)]) / _TOP

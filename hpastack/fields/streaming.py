@@ -14,7 +14,7 @@ import pandas as pd
 
 from hpastack.errors import InputError
 from hpastack.fields.packed.reading import PackedFields
-from hpastack.fields.paths import stain_rows
+from hpastack.fields.paths import Row, stain_rows
 from hpastack.fields.reading import field_fault, read_square_image
 from hpastack.parallel import cpu_budget, in_threads
 
@@ -59,7 +59,7 @@ def stream_square_images(
     if packed is not None and packed.size == size:
         rows = packed.rows(catalogue)
 
-    def read(place) -> np.ndarray:
+    def read(place: tuple[int, Row]) -> np.ndarray:
         row, stains = place
         return read_square_image(stains, size) if packed is None or row < 0 else packed.read(row)
 

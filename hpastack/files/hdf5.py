@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 from h5py import h5d, h5g, h5l, h5o
@@ -13,7 +14,7 @@ from hpastack.errors import InputError
 UNTRUSTED = "it is not to be trusted"
 
 
-def fixed_strings(values) -> np.ndarray:
+def fixed_strings(values: Iterable[str]) -> np.ndarray:
     """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
     # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
     return np.array([value.encode() for value in values], dtype=np.bytes_)

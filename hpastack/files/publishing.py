@@ -14,7 +14,7 @@ from hpastack.errors import InputError
 
 
 @contextmanager
-def atomic_write(path) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name to write a file or folder under; rename it at the end.
 
     What stood at `path` is replaced only when the block ends without an
@@ -42,7 +42,7 @@ def atomic_write(path) -> Iterator[Path]:
         remove(temporary)
 
 
-def publish_text(path, text: str) -> None:
+def publish_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file under a temporary name in its folder and rename it.
 
     Parameters
@@ -56,7 +56,7 @@ def publish_text(path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
-def refuse_existing(path, overwrite: bool, note: str = "") -> None:
+def refuse_existing(path: str | os.PathLike[str], overwrite: bool, note: str = "") -> None:
     """Raise an error if output exists that may not be replaced.
 
     Parameters
@@ -102,7 +102,7 @@ def put_in_place(finished: Path, path: Path) -> None:
 
 
 @contextmanager
-def disk_guard(folder, remedy: str) -> Iterator[None]:
+def disk_guard(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Turn a full disk into a mistake with a remedy; HDF5 says it in several ways.
 
     Parameters

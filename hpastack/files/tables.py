@@ -153,7 +153,7 @@ def check_ids(image_ids: Iterable[str], place: object) -> None:
     check_unique(image_ids, place)
 
 
-def check_unique(image_ids: Iterable, place: object) -> None:
+def check_unique(image_ids: Iterable[str], place: object) -> None:
     """Reject duplicate ids.
 
     Parameters

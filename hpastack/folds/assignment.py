@@ -179,7 +179,15 @@ class _Walk:
     Changes `held` (n_kinds, n_folds) and `excess` (n_folds, n_columns) in place.
     """
 
-    def __init__(self, kinds, held, members, excess, weights, parts):
+    def __init__(
+        self,
+        kinds: sparse.csr_array,
+        held: np.ndarray,
+        members: np.ndarray,
+        excess: np.ndarray,
+        weights: np.ndarray,
+        parts: np.ndarray,
+    ) -> None:
         self.held, self.members, self.excess = held, members, excess
         self.columns, self.starts = kinds.indices, kinds.indptr
         self.steps = kinds.data * parts.sum()

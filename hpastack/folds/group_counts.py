@@ -78,7 +78,9 @@ def group_counts(
     return GroupCounts(kinds, kind, indicator.shape[1], n_first, weights)
 
 
-def _row_types(indicator: np.ndarray, levels: list) -> tuple[np.ndarray, np.ndarray]:
+def _row_types(
+    indicator: np.ndarray, levels: list[tuple[np.ndarray, float]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Number the different rows; give the number of each row and the first row of each number."""
     # A column of ones, so that there is a byte to compare even without labels.
     packed = np.packbits(np.c_[np.ones(len(indicator), dtype=np.uint8), indicator], axis=1)
@@ -90,7 +92,10 @@ def _row_types(indicator: np.ndarray, levels: list) -> tuple[np.ndarray, np.ndar
 
 
 def _type_columns(
-    indicator: np.ndarray, types: np.ndarray, first: np.ndarray, levels: list
+    indicator: np.ndarray,
+    types: np.ndarray,
+    first: np.ndarray,
+    levels: list[tuple[np.ndarray, float]],
 ) -> tuple[sparse.csr_array, list[Fraction]]:
     labels = sparse.csr_array(indicator[first].astype(np.int64))
     blocks = [labels, sparse.csr_array(np.ones((len(first), 1), dtype=np.int64))]

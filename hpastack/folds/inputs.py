@@ -40,7 +40,7 @@ def indicator_of(y: Any) -> np.ndarray:
     return y.astype(np.uint8, order="C")
 
 
-def label_names(y: Any, n_labels: int) -> list:
+def label_names(y: Any, n_labels: int) -> list[Any]:
     """Name the columns of `indicator_of(y)`: a data frame's columns, classes, or numbers."""
     if isinstance(y, pd.DataFrame):
         return list(y.columns)
@@ -80,7 +80,7 @@ def _plain(name: Any) -> Any:
     return int(name) if isinstance(name, float) and name.is_integer() else name
 
 
-def check_balance(balance: Any) -> dict:
+def check_balance(balance: Any) -> dict[str, float]:
     """Refuse weights to balance by that are no positive numbers; give them as a dict."""
     if balance is None:
         return {}
@@ -102,7 +102,9 @@ def check_balance(balance: Any) -> dict:
     return dict(balance)
 
 
-def balance_levels(frame: Any, weights: Mapping, n_rows: int) -> list[tuple[np.ndarray, float]]:
+def balance_levels(
+    frame: Any, weights: Mapping[str, Any], n_rows: int
+) -> list[tuple[np.ndarray, float]]:
     """Number the levels of each column to balance; give them with the column's weight.
 
     A missing value is a level of its own, so that fields of which nothing is

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,9 +49,9 @@ class FoldPlan:
     """
 
     frame: pd.DataFrame
-    record: dict = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         missing = [name for name in ("cluster", "fold") if name not in self.frame.columns]
         if missing:
             raise InputError(f"a fold plan needs the column {missing[0]!r}")
@@ -128,7 +129,7 @@ def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["cluster", "n_fields", "folds"])
 
 
-def read_fold_table(path: str | os.PathLike, image_ids: Iterable[str]) -> pd.Series:
+def read_fold_table(path: str | os.PathLike[str], image_ids: Iterable[str]) -> pd.Series:
     """Read the folds somebody else used.
 
     Parameters
@@ -173,7 +174,7 @@ def read_fold_table(path: str | os.PathLike, image_ids: Iterable[str]) -> pd.Ser
     return fold
 
 
-def read_fold_plan(path: str | os.PathLike) -> FoldPlan:
+def read_fold_plan(path: str | os.PathLike[str]) -> FoldPlan:
     """Read a fold plan.
 
     Parameters
@@ -215,7 +216,7 @@ def read_fold_plan(path: str | os.PathLike) -> FoldPlan:
     return plan
 
 
-def write_fold_plan(path: str | os.PathLike, plan: FoldPlan) -> None:
+def write_fold_plan(path: str | os.PathLike[str], plan: FoldPlan) -> None:
     """Write a fold plan, and beside it a JSON file that says how it was made.
 
     Parameters
@@ -365,7 +366,7 @@ def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
     return digest.hexdigest()
 
 
-def _read_record(path: Path) -> dict:
+def _read_record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -395,7 +396,7 @@ def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarr
     return texts.astype(np.int64).to_numpy()
 
 
-def fold_digest(image_ids: Iterable[str], fold) -> str:
+def fold_digest(image_ids: Iterable[str], fold: Iterable[int]) -> str:
     """Return the digest that identifies a fold plan.
 
     Parameters

@@ -308,7 +308,7 @@ def _overall(counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _odds_difference(counts: np.ndarray, sizes: np.ndarray) -> float:
-    def odds(count, size):
+    def odds(count: np.ndarray, size: np.ndarray) -> np.ndarray:
         count = np.where(count == size, size - 1, count)
         return count / (size - count)
 

@@ -40,7 +40,7 @@ class _GroupSplitter(BaseCrossValidator):
     __metadata_request__split = {"groups": True}
 
     random_state: int | np.random.RandomState | None
-    balance: Mapping | None
+    balance: Mapping[str, float] | None
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
@@ -77,7 +77,9 @@ class _GroupSplitter(BaseCrossValidator):
         """
         return self._n_rounds() * len(self._held_out())
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple]:
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give the rows to train on and the rows to test on, pair by pair.
 
         Parameters
@@ -223,8 +225,8 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
         n_splits: int = 5,
         random_state: int | np.random.RandomState | None = 0,
         *,
-        balance: Mapping | None = None,
-    ):
+        balance: Mapping[str, float] | None = None,
+    ) -> None:
         check_balance(balance)
         self.n_splits: int = _whole(n_splits, "n_splits", 2)
         self.random_state = random_state
@@ -298,8 +300,8 @@ class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
         n_repeats: int = 10,
         random_state: int | np.random.RandomState | None = 0,
         *,
-        balance: Mapping | None = None,
-    ):
+        balance: Mapping[str, float] | None = None,
+    ) -> None:
         check_balance(balance)
         self.n_splits: int = _whole(n_splits, "n_splits", 2)
         self.n_repeats: int = _whole(n_repeats, "n_repeats", 1)
@@ -360,8 +362,8 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
         test_size: float = 0.2,
         random_state: int | np.random.RandomState | None = 0,
         *,
-        balance: Mapping | None = None,
-    ):
+        balance: Mapping[str, float] | None = None,
+    ) -> None:
         check_balance(balance)
         if not isinstance(test_size, Real) or not 0.0005 <= test_size <= 0.9995:
             raise InputError(f"test_size is {test_size!r}; it is a share above 0 and below 1")

@@ -53,7 +53,7 @@ _ONTOLOGY = re.compile(r"\s*\((GO:[0-9]+)?\)\s*$", re.IGNORECASE)
 class UnknownName(InputError):
     """Say that a name is neither a label nor one that HPA has for a place."""
 
-    def __init__(self, name: str, labels: Iterable[str], where: str):
+    def __init__(self, name: str, labels: Iterable[str], where: str) -> None:
         self.name = name
         known = {_plain(label): label for label in labels}
         near = get_close_matches(_plain(name), known, n=1)
@@ -89,7 +89,7 @@ class Locations:
     ('16 25', [])
     """
 
-    def __init__(self, vocabulary: Vocabulary, more: Mapping[str, str] | None = None):
+    def __init__(self, vocabulary: Vocabulary, more: Mapping[str, str] | None = None) -> None:
         self.vocabulary = vocabulary
         own = {_plain(name): label for label, name in enumerate(vocabulary)}
         renamed = {

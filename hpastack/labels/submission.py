@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, check_unique
@@ -13,7 +15,10 @@ from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
 
 def write_submission(
-    path, image_ids: Sequence[str], labels, vocabulary: Vocabulary = HPA_2018
+    path: str | os.PathLike[str],
+    image_ids: Sequence[str],
+    labels: ArrayLike,
+    vocabulary: Vocabulary = HPA_2018,
 ) -> Path:
     """Write predicted labels in the competition's format.
 

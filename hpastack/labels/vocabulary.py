@@ -5,11 +5,13 @@ The one place in the package that knows the 28 names of the HPA 2018 task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
 
@@ -39,7 +41,7 @@ class Vocabulary:
     ['0 2', '1']
     """
 
-    def __init__(self, names: Sequence[str]):
+    def __init__(self, names: Sequence[str]) -> None:
         names = tuple(str(name).strip() for name in names)
         if not names:
             raise InputError("a vocabulary needs at least one label name")
@@ -50,19 +52,19 @@ class Vocabulary:
             raise InputError(f"label names stand twice in the vocabulary: {shorten(doubled)}")
         self.names = names
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.names == other.names
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.names)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Vocabulary({len(self)} labels: {shorten(self.names, 3)})"
 
     def parse(self, target: str, *, allow_empty: bool = False, where: str = "target") -> list[int]:
@@ -103,7 +105,13 @@ class Vocabulary:
             ids.append(int(word))
         return ids
 
-    def indicator(self, targets: Iterable[str], *, allow_empty: bool = False, image_ids=None):
+    def indicator(
+        self,
+        targets: Iterable[str],
+        *,
+        allow_empty: bool = False,
+        image_ids: Sequence[str] | pd.Index | None = None,
+    ) -> np.ndarray:
         """Turn target strings into an indicator matrix.
 
         Parameters
@@ -135,7 +143,7 @@ class Vocabulary:
             matrix[row, self.parse(target, allow_empty=allow_empty, where=where)] = 1
         return matrix
 
-    def targets(self, indicator) -> list[str]:
+    def targets(self, indicator: ArrayLike) -> list[str]:
         """Turn an indicator matrix into target strings, ids ascending.
 
         Parameters
@@ -163,7 +171,7 @@ class Vocabulary:
         return [" ".join(map(str, np.flatnonzero(row))) for row in indicator]
 
     @classmethod
-    def read(cls, path) -> Vocabulary:
+    def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Read a vocabulary from a text file with one name a line.
 
         Parameters

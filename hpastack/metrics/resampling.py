@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError
 from hpastack.metrics.scores import _plain
 
 
-def cluster_draws(clusters, *, n_draws=200, seed=0) -> np.ndarray:
+def cluster_draws(clusters: ArrayLike, *, n_draws: int = 200, seed: int = 0) -> np.ndarray:
     """Draw whole clusters with replacement, as often as there are clusters.
 
     The draws are weights for any score of this module; draw them once to
@@ -48,7 +49,7 @@ def cluster_draws(clusters, *, n_draws=200, seed=0) -> np.ndarray:
     return draws
 
 
-def _drawn(clusters, n_draws, seed) -> Iterator[np.ndarray]:
+def _drawn(clusters: np.ndarray, n_draws: int, seed: int) -> Iterator[np.ndarray]:
     if not len(clusters):
         raise InputError("no fields to draw from")
     if n_draws < 1:
@@ -61,7 +62,9 @@ def _drawn(clusters, n_draws, seed) -> Iterator[np.ndarray]:
         yield np.bincount(drawn, minlength=n_clusters)[cluster]
 
 
-def score_interval(score, draws, *, coverage=0.95) -> tuple[Any, Any]:
+def score_interval(
+    score: ArrayLike, draws: ArrayLike, *, coverage: float = 0.95
+) -> tuple[Any, Any]:
     """Return the interval of a score from its values in the draws of a bootstrap.
 
     Parameters
@@ -111,12 +114,12 @@ def score_interval(score, draws, *, coverage=0.95) -> tuple[Any, Any]:
 
 def cluster_bootstrap(
     statistic: Callable[[np.ndarray], Any],
-    clusters,
+    clusters: ArrayLike,
     *,
-    n_draws=200,
-    seed=0,
-    coverage=0.95,
-    all_at_once=False,
+    n_draws: int = 200,
+    seed: int = 0,
+    coverage: float = 0.95,
+    all_at_once: bool = False,
 ) -> tuple[Any, Any]:
     """Return an interval of a score by drawing whole clusters with replacement.
 

@@ -8,7 +8,11 @@ front of the result, and sorts each label once instead of once a draw.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import overload
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from hpastack.errors import InputError
@@ -23,7 +27,7 @@ LOG_LOSS_EDGE = 1e-7
 _BLOCK_BYTES = 1 << 24
 
 
-def f1_scores(y, labels, weights=None) -> np.ndarray:
+def f1_scores(y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
     """Return the F1 score of every label.
 
     Parameters
@@ -51,14 +55,20 @@ def f1_scores(y, labels, weights=None) -> np.ndarray:
     y, labels = _pair(y, labels)
     both, either = sparse.csr_array((y * labels).T), sparse.csr_array((y + labels).T)
 
-    def of_block(block):
+    def of_block(block: np.ndarray) -> np.ndarray:
         hits, total = both @ block, either @ block
         return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
 
     return _over_draws(of_block, weights, len(y))
 
 
-def macro_f1(y, labels, weights=None):
+@overload
+def macro_f1(y: ArrayLike, labels: ArrayLike, weights: None = None) -> float: ...
+@overload
+def macro_f1(y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> float | np.ndarray: ...
+def macro_f1(
+    y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> float | np.ndarray:
     """Return the F1 score averaged over all labels.
 
     Every label counts, also those without a positive: they score 0
@@ -77,7 +87,9 @@ def macro_f1(y, labels, weights=None):
     return _plain(f1_scores(y, labels, weights).mean(axis=-1))
 
 
-def average_precisions(y, scores, weights=None) -> np.ndarray:
+def average_precisions(
+    y: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+) -> np.ndarray:
     """Return the average precision of every label.
 
     The sum over the distinct scores of precision times the gain in recall,
@@ -102,7 +114,7 @@ def average_precisions(y, scores, weights=None) -> np.ndarray:
     y, scores = _pair(y, scores)
     steps = [_recall_steps(y[:, k], scores[:, k]) for k in range(y.shape[1])]
 
-    def of_block(block):
+    def of_block(block: np.ndarray) -> np.ndarray:
         result = np.full((len(steps), block.shape[1]), np.nan)
         for row, step in zip(result, steps):
             if step is None:
@@ -118,7 +130,9 @@ def average_precisions(y, scores, weights=None) -> np.ndarray:
     return _over_draws(of_block, weights, len(y))
 
 
-def _recall_steps(y, score):
+def _recall_steps(
+    y: np.ndarray, score: np.ndarray
+) -> tuple[sparse.csr_array, sparse.csr_array] | None:
     # Recall grows only at scores that a positive has. Two matrices with a row for each of these,
     # from the highest down: the fields from the score before to this one, and the positives at it.
     holders = np.flatnonzero(y)
@@ -134,7 +148,15 @@ def _recall_steps(y, score):
     )
 
 
-def macro_average_precision(y, scores, weights=None):
+@overload
+def macro_average_precision(y: ArrayLike, scores: ArrayLike, weights: None = None) -> float: ...
+@overload
+def macro_average_precision(
+    y: ArrayLike, scores: ArrayLike, weights: ArrayLike | None
+) -> float | np.ndarray: ...
+def macro_average_precision(
+    y: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+) -> float | np.ndarray:
     """Return the average precision, averaged over the labels that have positives.
 
     Parameters
@@ -153,7 +175,9 @@ def macro_average_precision(y, scores, weights=None):
     return _plain(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def brier_scores(y, probabilities, weights=None) -> np.ndarray:
+def brier_scores(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> np.ndarray:
     """Return the Brier score of every label: the mean squared error of its probabilities.
 
     Parameters
@@ -175,7 +199,15 @@ def brier_scores(y, probabilities, weights=None) -> np.ndarray:
     return _means((probabilities - y) ** 2, weights)
 
 
-def brier_score(y, probabilities, weights=None):
+@overload
+def brier_score(y: ArrayLike, probabilities: ArrayLike, weights: None = None) -> float: ...
+@overload
+def brier_score(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
+) -> float | np.ndarray: ...
+def brier_score(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> float | np.ndarray:
     """Return the Brier score averaged over all labels.
 
     The mean squared difference of probability and truth: it falls when
@@ -207,7 +239,9 @@ def brier_score(y, probabilities, weights=None):
     return _plain(brier_scores(y, probabilities, weights).mean(axis=-1))
 
 
-def multilabel_log_losses(y, probabilities, weights=None) -> np.ndarray:
+def multilabel_log_losses(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> np.ndarray:
     """Return the log loss of every label.
 
     Parameters
@@ -230,7 +264,15 @@ def multilabel_log_losses(y, probabilities, weights=None) -> np.ndarray:
     return _means(-y * np.log(clipped) - (1 - y) * np.log1p(-clipped), weights)
 
 
-def multilabel_log_loss(y, probabilities, weights=None):
+@overload
+def multilabel_log_loss(y: ArrayLike, probabilities: ArrayLike, weights: None = None) -> float: ...
+@overload
+def multilabel_log_loss(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
+) -> float | np.ndarray: ...
+def multilabel_log_loss(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> float | np.ndarray:
     """Return the log loss averaged over fields and labels.
 
     Each label is a yes or no of its own, as where the CNNs and boosters are
@@ -256,7 +298,21 @@ def multilabel_log_loss(y, probabilities, weights=None):
     return _plain(multilabel_log_losses(y, probabilities, weights).mean(axis=-1))
 
 
-def expected_calibration_error(y, probabilities, weights=None, *, min_positives=100):
+@overload
+def expected_calibration_error(
+    y: ArrayLike, probabilities: ArrayLike, weights: None = None, *, min_positives: int = 100
+) -> float: ...
+@overload
+def expected_calibration_error(
+    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None, *, min_positives: int = 100
+) -> float | np.ndarray: ...
+def expected_calibration_error(
+    y: ArrayLike,
+    probabilities: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    min_positives: int = 100,
+) -> float | np.ndarray:
     """Return how far probabilities are from frequencies, averaged over labels.
 
     Fields are cut into 15 bins of equal size by their probability; within each
@@ -295,7 +351,7 @@ def expected_calibration_error(y, probabilities, weights=None, *, min_positives=
         chosen = np.flatnonzero(positives > 0)
     binned = [_binned_gaps(y[:, k], probabilities[:, k]) for k in chosen]
 
-    def of_block(block):
+    def of_block(block: np.ndarray) -> np.ndarray:
         if not binned:
             return np.full((1, block.shape[1]), np.nan)
         gaps = sum(np.abs(gap @ block).sum(axis=0) for gap in binned)
@@ -304,7 +360,7 @@ def expected_calibration_error(y, probabilities, weights=None, *, min_positives=
     return _plain(_over_draws(of_block, weights, len(y))[..., 0])
 
 
-def _binned_gaps(y, probability):
+def _binned_gaps(y: np.ndarray, probability: np.ndarray) -> sparse.csr_array:
     # A row for each bin; times the weights it gives the weighted sum of probability minus truth.
     order = np.argsort(probability, kind="stable")
     n_bins = min(N_BINS, len(order))
@@ -313,14 +369,16 @@ def _binned_gaps(y, probability):
     return _segment_sums(order, bounds, len(y), (probability - y)[order])
 
 
-def _pair(y, other) -> tuple[np.ndarray, np.ndarray]:
+def _pair(y: ArrayLike, other: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y, other = np.asarray(y, dtype=float), np.asarray(other, dtype=float)
     if y.ndim != 2 or y.shape != other.shape:
         raise InputError(f"two matrices (n, n_labels) wanted, got {y.shape} and {other.shape}")
     return y, other
 
 
-def _segment_sums(rows, bounds, n, values=None):
+def _segment_sums(
+    rows: np.ndarray, bounds: np.ndarray, n: int, values: np.ndarray | None = None
+) -> sparse.csr_array:
     # Times weights (n, n_draws) it gives the sum over each segment rows[bounds[i] : bounds[i + 1]]
     # of value times weight. A sparse product runs on one thread and adds in one order, so that
     # results do not depend on the number of threads.
@@ -328,12 +386,14 @@ def _segment_sums(rows, bounds, n, values=None):
     return sparse.csr_array((values, rows, bounds), shape=(len(bounds) - 1, n))
 
 
-def _means(errors, weights) -> np.ndarray:
+def _means(errors: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
     by_label = sparse.csr_array(errors.T)
     return _over_draws(lambda block: by_label @ block / block.sum(axis=0), weights, len(errors))
 
 
-def _over_draws(of_block, weights, n) -> np.ndarray:
+def _over_draws(
+    of_block: Callable[[np.ndarray], np.ndarray], weights: ArrayLike | None, n: int
+) -> np.ndarray:
     """Score the draws a block at a time: `of_block` turns (n, n_block) into (n_scores, n_block)."""
     weights = np.ones(n) if weights is None else np.asarray(weights)
     if weights.ndim not in (1, 2) or weights.shape[-1] != n:
@@ -348,5 +408,5 @@ def _over_draws(of_block, weights, n) -> np.ndarray:
     return np.concatenate(scores) if weights.ndim == 2 else scores[0][0]
 
 
-def _plain(values):
+def _plain(values: np.ndarray) -> float | np.ndarray:
     return float(values) if np.ndim(values) == 0 else values

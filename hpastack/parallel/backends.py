@@ -94,22 +94,22 @@ def _dask(address: str | None, jobs: int) -> Iterator[None]:
             yield
 
 
-def _dask_backend():
+def _dask_backend() -> Any:
     """Return joblib's backend for Dask, which would wait for ever for workers that died."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
-        def submit(self, func, callback=None):
+        def submit(self, func: Any, callback: Any = None) -> Any:
             future = super().submit(func, callback)
 
-            def pass_on(done):
+            def pass_on(done: Any) -> None:
                 if done.exception() is not None:
                     callback(done.exception())
 
             future.add_done_callback(pass_on)
             return future
 
-        def retrieve_result_callback(self, out):
+        def retrieve_result_callback(self, out: Any) -> Any:
             if isinstance(out, BaseException):
                 raise out
             return super().retrieve_result_callback(out)

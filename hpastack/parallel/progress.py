@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import joblib
 from tqdm.auto import tqdm
 
 
 def progress_bar(
-    iterable: Iterable | None = None, *, what: str, show: bool, total: int | None = None,
-    unit: str = "it", delay: float = 1, **options,
-) -> tqdm:  # fmt: skip
+    iterable: Iterable[Any] | None = None, *, what: str, show: bool, total: int | None = None,
+    unit: str = "it", delay: float = 1, **options: Any,
+) -> tqdm[Any]:  # fmt: skip
     """Return a progress bar on stderr.
 
     Parameters
@@ -56,7 +57,9 @@ class Workers:
     n_jobs: int | None = None
     verbose: bool = False
 
-    def map(self, function: Callable, tasks: Iterable[tuple], total: int, what: str) -> Iterator:
+    def map(
+        self, function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], total: int, what: str
+    ) -> Iterator[Any]:
         """Yield ``function(*task)`` in the order of the tasks."""
         # Threads: the libraries let go of the interpreter, and a fork after OpenMP would hang.
         parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")

@@ -32,11 +32,11 @@ class Shard:
     index: int
     count: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
             raise _no_shard(str(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
     def rows(self, n: int) -> np.ndarray:

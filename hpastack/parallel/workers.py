@@ -39,7 +39,7 @@ class ParentProcess(NamedTuple):
 
 
 def spread(
-    work: Callable[..., Result], tasks: Iterable[tuple], jobs: int | None = None
+    work: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], jobs: int | None = None
 ) -> Generator[Result, None, None]:
     """Work on tasks with an active joblib backend, threads of this process by default.
 
@@ -93,7 +93,7 @@ def _is_death(error: Exception) -> bool:
     return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
 
 
-def _streamed(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
+def _streamed(calls: Iterable[Any], jobs: int) -> Generator[Any, None, None]:
     workers = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     results = workers(calls)
     try:
@@ -106,7 +106,7 @@ def _streamed(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
             results.close()
 
 
-def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
+def _in_windows(calls: Iterable[Any], jobs: int) -> Generator[Any, None, None]:
     calls = iter(calls)
     n_tasks = _WINDOW * joblib.effective_n_jobs(jobs)
     with joblib.Parallel(n_jobs=jobs, prefer="threads") as workers:
@@ -115,7 +115,7 @@ def _in_windows(calls: Iterable, jobs: int) -> Generator[Any, None, None]:
 
 
 def _at_work(
-    parent: ParentProcess, thread: int, work: Callable[..., Result], task: tuple
+    parent: ParentProcess, thread: int, work: Callable[..., Result], task: tuple[Any, ...]
 ) -> Result:
     if parent.pid == os.getpid() and parent.host == socket.gethostname():
         if thread != threading.get_ident():

@@ -5,6 +5,7 @@ from hpastack.errors import InputError
 try:
     import jinja2
     import matplotlib
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 except ModuleNotFoundError as error:
@@ -13,4 +14,4 @@ except ModuleNotFoundError as error:
         "run: pip install 'hpastack[report]'"
     ) from error
 
-__all__ = ["ConstrainedLayoutEngine", "Figure", "jinja2", "matplotlib"]
+__all__ = ["Axes", "ConstrainedLayoutEngine", "Figure", "jinja2", "matplotlib"]

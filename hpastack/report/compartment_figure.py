@@ -26,7 +26,7 @@ _INNER, _RIM = (255, 255, 255), (40, 60, 200)
 _NEAR, _FAR = (255, 225, 190), (150, 60, 10)
 
 
-def compartment_figure(field) -> np.ndarray:
+def compartment_figure(field: np.ndarray) -> np.ndarray:
     """Draw what the compartments of a field were taken from, to look at.
 
     Parameters

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from hpastack.report._extra import Figure, matplotlib
+from hpastack.report._extra import Axes, Figure, matplotlib
 
 # Points drawn at most: beyond, they only cover each other.
 _MOST_POINTS = 6_000
@@ -60,7 +60,7 @@ def domains_figure(
     return figure
 
 
-def _scatter(axes, drawn: pd.DataFrame, values: pd.Series, title: str) -> None:
+def _scatter(axes: Axes, drawn: pd.DataFrame, values: pd.Series, title: str) -> None:
     points = drawn.iloc[:, :2].to_numpy()
     if points.shape[1] == 1:
         points = np.column_stack([points, np.zeros(len(points))])
@@ -74,7 +74,8 @@ def _scatter(axes, drawn: pd.DataFrame, values: pd.Series, title: str) -> None:
         colours = {name: matplotlib.colors.to_hex(table(k)) for k, name in enumerate(names)}
     grey = "#bbbbbb"
     axes.scatter(
-        *points.T,
+        points[:, 0],
+        points[:, 1],
         s=7,
         c=[colours.get(value, grey) for value in values],
         alpha=0.7,
@@ -96,7 +97,7 @@ def _scatter(axes, drawn: pd.DataFrame, values: pd.Series, title: str) -> None:
     axes.set(title=title.replace("_", " "), xlabel="component 1", ylabel="component 2")
 
 
-def _shares(axes, domains: pd.Series, split: pd.Series) -> None:
+def _shares(axes: Axes, domains: pd.Series, split: pd.Series) -> None:
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     rows = np.arange(len(counts))
     for offset, name, colour in ((-0.2, "train", _TRAIN), (0.2, "test", _TEST)):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.report._extra import ConstrainedLayoutEngine, Figure, matplotlib
+from hpastack.report._extra import Axes, ConstrainedLayoutEngine, Figure, matplotlib
 
 # Okabe and Ito: told apart with any colour vision. Shapes differ as well.
 STACK = "#0072B2"
@@ -77,7 +77,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def f1_figure(table: pd.DataFrame, start: str, interval=None) -> Figure:
+def f1_figure(table: pd.DataFrame, start: str, interval: np.ndarray | None = None) -> Figure:
     """Show what stacking does to each label, the commonest label on top.
 
     Parameters
@@ -149,7 +149,7 @@ def reliability_figure(found: ScoredFields, n_commonest: int = 5) -> Figure:
     return figure
 
 
-def reliability_bins(y, probability, n_bins: int) -> tuple[np.ndarray, ...]:
+def reliability_bins(y: np.ndarray, probability: np.ndarray, n_bins: int) -> tuple[np.ndarray, ...]:
     """Cut fields into bins of equal size by probability.
 
     Parameters
@@ -217,7 +217,7 @@ def precision_recall_figure(found: ScoredFields, chosen: Sequence[int]) -> Figur
     return figure
 
 
-def precision_recall(y, scores) -> tuple[np.ndarray, np.ndarray]:
+def precision_recall(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the curve of precision against recall.
 
     Parameters
@@ -335,7 +335,7 @@ def confusion_figure(found: ScoredFields) -> Figure:
     return figure
 
 
-def confusions(y, labels) -> tuple[np.ndarray, np.ndarray]:
+def confusions(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count which labels are given in fields where another is missed.
 
     Parameters
@@ -369,7 +369,7 @@ def _by_positives(table: pd.DataFrame) -> np.ndarray:
     return np.argsort(-table["positives"].to_numpy(), kind="stable")[::-1]
 
 
-def _name_rows(axes, table: pd.DataFrame, order: np.ndarray) -> None:
+def _name_rows(axes: Axes, table: pd.DataFrame, order: np.ndarray) -> None:
     names = [f"{_short(table.index[k])} ({table['positives'].iloc[k]:,})" for k in order]
     axes.set_yticks(range(len(order)), names)
     axes.set_ylim(-0.7, len(order) - 0.3)
@@ -380,7 +380,7 @@ def _short(name: str, limit: int = 34) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
-def _panels(n_panels: int, n_columns: int, height: float) -> tuple[Figure, list]:
+def _panels(n_panels: int, n_columns: int, height: float) -> tuple[Figure, list[Any]]:
     n_columns = min(n_columns, n_panels)
     n_rows = -(-n_panels // n_columns)
     width = _WIDTH if n_columns > 2 else 5.0

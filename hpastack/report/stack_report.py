@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,17 @@ _PIXELS_PER_INCH = 106
 _FULL_TINT = 0.05
 
 
+_Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
+
+
 def write_report(
-    stack_folder, targets: pd.DataFrame, path, *, clusters=None, overwrite=False, progress=True
+    stack_folder: str | os.PathLike[str],
+    targets: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    clusters: pd.Series | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> Path:
     """Write the report of a stack.
 
@@ -132,7 +142,9 @@ def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) ->
     return y
 
 
-def _true_clusters(folder: Path, stack: StackClassifier, y, clusters: pd.Series) -> np.ndarray:
+def _true_clusters(
+    folder: Path, stack: StackClassifier, y: np.ndarray, clusters: pd.Series
+) -> np.ndarray:
     cluster = _of_stack(folder, stack, clusters, "clusters")
     holders = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
     if holders != stack.label_table_["clusters"].tolist():
@@ -142,7 +154,7 @@ def _true_clusters(folder: Path, stack: StackClassifier, y, clusters: pd.Series)
     return cluster
 
 
-def _of_stack(folder: Path, stack: StackClassifier, table, what: str) -> np.ndarray:
+def _of_stack(folder: Path, stack: StackClassifier, table: _Rows, what: str) -> np.ndarray:
     """Return what this workspace has for the training fields of a stack, in their order."""
     name = f"{folder}: the {what} of this workspace"
     rows = take_rows(table, stack.oof_labels_.index, name, "report it where it was fitted")
@@ -153,11 +165,13 @@ def _start(table: pd.DataFrame) -> str:
     return "consensus" if "consensus_f1" in table else "prior"
 
 
-def _images(found: ScoredFields, stack: StackClassifier, interval, progress) -> dict[str, dict]:
+def _images(
+    found: ScoredFields, stack: StackClassifier, interval: np.ndarray | None, progress: bool
+) -> dict[str, dict[str, Any]]:
     from hpastack.report import figures
 
     table = stack.label_table_
-    drawings: dict[str, Callable] = {
+    drawings: dict[str, Callable[[], Any]] = {
         "f1": partial(figures.f1_figure, table, _start(table), interval),
         "reliability": partial(figures.reliability_figure, found),
         "prevalence": partial(figures.prevalence_figure, table, len(found.y)),
@@ -186,7 +200,9 @@ def _curves(stack: StackClassifier) -> list[int]:
     return ranked[:_N_CURVES] + rest[-_N_CURVES:]
 
 
-def _page(manifest: dict, stack: StackClassifier, cluster) -> dict[str, Any]:
+def _page(
+    manifest: dict[str, Any], stack: StackClassifier, cluster: np.ndarray | None
+) -> dict[str, Any]:
     record, table, scores = manifest["record"], stack.label_table_, stack.cv_results_
     stores = record.get("stores", {})
     fold_sizes = np.bincount(stack.fold_)
@@ -259,7 +275,7 @@ def _remarks(stack: StackClassifier) -> list[str]:
     return remarks
 
 
-def _verdict(comparison: pd.DataFrame, start: str, scores: dict) -> str:
+def _verdict(comparison: pd.DataFrame, start: str, scores: dict[str, Any]) -> str:
     before, after = (comparison[list(_SCORES)].loc[name].to_numpy() for name in (start, "stack"))
     parts = []
     for (name, (title, *_)), change in zip(_SCORES.items(), after - before):
@@ -271,8 +287,8 @@ def _verdict(comparison: pd.DataFrame, start: str, scores: dict) -> str:
     return f"From {start} to stack: {', '.join(parts)}."
 
 
-def _comparison_rows(comparison: pd.DataFrame, stores: dict) -> list[dict]:
-    cells: dict[str, list[dict]] = {str(name): [] for name in comparison.index}
+def _comparison_rows(comparison: pd.DataFrame, stores: dict[str, Any]) -> list[dict[str, Any]]:
+    cells: dict[str, list[dict[str, Any]]] = {str(name): [] for name in comparison.index}
     for score, (*_, more_is_better) in _SCORES.items():
         values = comparison[score]
         best = values.max() if more_is_better else values.min()
@@ -290,7 +306,7 @@ def _comparison_rows(comparison: pd.DataFrame, stores: dict) -> list[dict]:
     ]
 
 
-def _label_rows(table: pd.DataFrame, interval) -> list[dict]:
+def _label_rows(table: pd.DataFrame, interval: np.ndarray | None) -> list[dict[Hashable, Any]]:
     start = _start(table)
     rows = []
     for k, (name, row) in enumerate(table.to_dict(orient="index").items()):
@@ -325,7 +341,7 @@ def _signed(value: float, digits: int = 3) -> str:
     return "–" if math.isnan(value) else text if text.strip("+−0.") else text[1:]
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)

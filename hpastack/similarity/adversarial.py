@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
 from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_matrix
+
+if TYPE_CHECKING:
+    import lightgbm
 
 #: The trees that tell train from test.
 SETTINGS = TreeSettings(rounds=100, learning_rate=0.1, leaves=15, l2=5.0, column_share=0.5)
@@ -179,7 +183,7 @@ def adversarial_check(
 
     ranked = [_Ranked(z[fold == number], test[fold == number]) for number in range(n_splits)]
 
-    def auc_of(weights):
+    def auc_of(weights: np.ndarray) -> float:
         won, pairs = np.sum(
             [held.pairs(weights[fold == number]) for number, held in enumerate(ranked)], axis=0
         )
@@ -204,7 +208,7 @@ def adversarial_check(
     )
 
 
-def _folds(test, group, n_splits: int, seed: int) -> np.ndarray:
+def _folds(test: np.ndarray, group: np.ndarray, n_splits: int, seed: int) -> np.ndarray:
     """Return the fold of each field, each with fields of train and of test."""
     for name, members in (("training", ~test), ("test", test)):
         n_groups = len(np.unique(group[members].astype(str)))
@@ -225,7 +229,7 @@ def _folds(test, group, n_splits: int, seed: int) -> np.ndarray:
     return fold
 
 
-def _fit(values, test, prior: float, seed: int):
+def _fit(values: np.ndarray, test: np.ndarray, prior: float, seed: int) -> lightgbm.Booster:
     margin = np.full(len(values), prior)
     bins = LightGBM.bins(values, SETTINGS)
     return LightGBM.fit(
@@ -240,7 +244,9 @@ def _fit(values, test, prior: float, seed: int):
     )
 
 
-def _importance(fitted, values, test, seed: int) -> np.ndarray:
+def _importance(
+    fitted: lightgbm.Booster, values: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
     """Return what is lost of the AUC when each column is permuted, shape (d,)."""
     generator = np.random.default_rng(seed)
     rows = np.concatenate(
@@ -251,8 +257,9 @@ def _importance(fitted, values, test, seed: int) -> np.ndarray:
     )
     values, test = values[rows], test[rows]
 
-    def score():
-        return _Ranked(fitted.predict(values, raw_score=True, num_threads=1), test).auc
+    def score() -> float:
+        margin = np.asarray(fitted.predict(values, raw_score=True, num_threads=1))
+        return _Ranked(margin, test).auc
 
     whole = score()
     lost = np.zeros(values.shape[1])
@@ -268,11 +275,11 @@ def _importance(fitted, values, test, seed: int) -> np.ndarray:
 class _Ranked:
     """Fields in the order of their scores, for the AUC under any weights."""
 
-    def __init__(self, scores, test):
+    def __init__(self, scores: np.ndarray, test: np.ndarray) -> None:
         self._level = np.unique(scores, return_inverse=True)[1]
         self._test = test
 
-    def pairs(self, weights) -> tuple[float, float]:
+    def pairs(self, weights: np.ndarray) -> tuple[float, float]:
         """Return the weight of pairs in which test scores higher (ties: half), and of all pairs."""
         n_levels = self._level.max() + 1
         test = np.bincount(self._level, weights * self._test, minlength=n_levels)
@@ -285,7 +292,9 @@ class _Ranked:
         return won / pairs
 
 
-def _calibrated(evidence, test, fold, group) -> np.ndarray:
+def _calibrated(
+    evidence: np.ndarray, test: np.ndarray, fold: np.ndarray, group: np.ndarray
+) -> np.ndarray:
     """Return calibrated probabilities, each fold's fitted on the others."""
     probability = np.empty(len(evidence))
     for number in range(fold.max() + 1):
@@ -303,7 +312,9 @@ def _calibrated(evidence, test, fold, group) -> np.ndarray:
     return probability
 
 
-def _column_table(names, values, test, importance) -> pd.DataFrame:
+def _column_table(
+    names: pd.Index, values: np.ndarray, test: np.ndarray, importance: np.ndarray
+) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "column": list(names),

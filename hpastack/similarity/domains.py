@@ -142,7 +142,9 @@ def domain_clusters(
     return domains_of_components(components, n_domains, random_state, progress=progress)
 
 
-def _k_means(scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RESTARTS):
+def _k_means(
+    scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RESTARTS
+) -> np.ndarray:
     """Return the labels of the tightest of several runs, shape (n,)."""
     runs = []
     with threadpool_limits(1):

@@ -6,6 +6,7 @@ weight, so stacking a label never makes it worse beyond noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -50,7 +51,14 @@ def candidate_weights(n_libraries: int) -> np.ndarray:
     return np.array([[0.0] * n_libraries, *tried])
 
 
-def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
+def blend_weights(
+    y: np.ndarray,
+    consensus: np.ndarray,
+    added: Sequence[np.ndarray] | np.ndarray,
+    clusters: np.ndarray,
+    fold: np.ndarray,
+    learnable: np.ndarray,
+) -> np.ndarray:
     """Choose the weight of each library for every label.
 
     The weights with the lowest log loss, where the losses of a label are drawn
@@ -98,7 +106,9 @@ def blend_weights(y, consensus, added, clusters, fold, learnable) -> np.ndarray:
     return weights
 
 
-def improves_log_loss(y, before, after, clusters) -> bool:
+def improves_log_loss(
+    y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
+) -> bool:
     """Say whether a change lowers the log loss beyond noise.
 
     Parameters
@@ -117,7 +127,12 @@ def improves_log_loss(y, before, after, clusters) -> bool:
     return bool(by_cluster.sum() > STANDARD_ERRORS * np.sqrt((by_cluster**2).sum()))
 
 
-def blend(consensus, added, weights, label=slice(None)) -> np.ndarray:
+def blend(
+    consensus: np.ndarray,
+    added: Sequence[np.ndarray] | np.ndarray,
+    weights: Sequence[float] | np.ndarray,
+    label: int | np.integer | slice = slice(None),
+) -> np.ndarray:
     """Return the log-odds with some part of what the boosters add.
 
     Parameters
@@ -138,7 +153,7 @@ def blend(consensus, added, weights, label=slice(None)) -> np.ndarray:
     return logits
 
 
-def _best(losses, positives) -> np.ndarray:
+def _best(losses: np.ndarray, positives: np.ndarray) -> np.ndarray:
     """Return the candidate of each label, from losses (n_labels, n_candidates)."""
     relative = losses / np.maximum(losses[:, :1], np.finfo(float).tiny)
     own = (positives / (positives + SHRINKAGE))[:, None]

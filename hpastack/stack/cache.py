@@ -77,7 +77,7 @@ class StackCache:
         Made when first written to. None keeps nothing.
     """
 
-    def __init__(self, folder: str | PathLike | None):
+    def __init__(self, folder: str | PathLike[str] | None) -> None:
         self._folder = None if folder is None else Path(folder)
 
     @property

@@ -198,7 +198,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         n_jobs: int | None = None,
         cache: Any = None,
         verbose: bool = False,
-    ):
+    ) -> None:
         self.cnns = cnns
         self.logits = logits
         self.scores = scores
@@ -345,14 +345,13 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         DataFrame of uint8 or ndarray of int64, shape (n, n_labels)
         """
         check_is_fitted(self, "thresholds_")
-        labels = apply_thresholds(
-            np.asarray(probabilities), self.thresholds_, min_labels=self.min_labels
-        )
+        values = np.asarray(probabilities)
+        labels = apply_thresholds(values, self.thresholds_, min_labels=self.min_labels)
         if not isinstance(probabilities, pd.DataFrame):
             return labels.astype(np.int64)
         return pd.DataFrame(labels, index=probabilities.index, columns=self.labels_)
 
-    def explain(self, X: Any, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+    def explain(self, X: Any, labels: Sequence[str | int] | None = None) -> dict[str, pd.DataFrame]:
         """Split the log-odds of labels into what each column adds.
 
         See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
@@ -376,13 +375,15 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         indicated, _ = indicator(y, checked_table(X).index)
         return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
 
-    def save(self, path: Any, *, record: dict | None = None, overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | Path, *, record: dict[str, Any] | None = None, overwrite: bool = False
+    ) -> Path:
         """Keep the fitted stack in a folder; see `hpastack.stack.files.save_stack`."""
         check_is_fitted(self, "fitted_")
         return save_stack(SavedStack.of(self), path, record=record, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: Any) -> StackClassifier:
+    def load(cls, path: str | Path) -> StackClassifier:
         """Open a stack that `save` kept; see `hpastack.load_stack`."""
         saved = read_stack(path)
         unknown = sorted(set(saved.parameters) - set(cls._get_param_names()))
@@ -426,7 +427,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def load_stack(path: Any) -> StackClassifier:
+def load_stack(path: str | Path) -> StackClassifier:
     """Open a stack that `StackClassifier.save` kept.
 
     Parameters

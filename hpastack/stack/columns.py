@@ -8,6 +8,7 @@ principal components.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ class Reduction:
     mean: np.ndarray
     components: np.ndarray
 
-    def __call__(self, values) -> np.ndarray:
+    def __call__(self, values: np.ndarray) -> np.ndarray:
         """Project; float32, shape (n, n_components)."""
         return ((values - self.mean) @ self.components).astype(np.float32)
 
@@ -52,7 +53,7 @@ class Moments:
     fold : ndarray of int, shape (n,)
     """
 
-    def __init__(self, values, fold):
+    def __init__(self, values: np.ndarray, fold: np.ndarray) -> None:
         self._counts = np.bincount(fold)
         # About the overall mean, so that sums of squares do not drown small variances.
         self._centre = values.mean(axis=0, dtype=np.float64)
@@ -62,7 +63,7 @@ class Moments:
             self._sums.append(part.sum(axis=0))
             self._squares.append(part.T @ part)
 
-    def reduction(self, without, n_components: int) -> Reduction:
+    def reduction(self, without: Collection[int], n_components: int) -> Reduction:
         """Return the components of all rows but those of some folds.
 
         Parameters
@@ -114,7 +115,7 @@ class FoldColumns:
         ]
         return [self.consensus.coefficients, *self.chosen, *reduced]
 
-    def shared(self, inputs: ColumnBlocks, margin) -> np.ndarray:
+    def shared(self, inputs: ColumnBlocks, margin: np.ndarray) -> np.ndarray:
         """Return the columns that labels share.
 
         Parameters
@@ -129,19 +130,18 @@ class FoldColumns:
             The consensus of each label, the features, the components of each
             embedding.
         """
-        return _shared(inputs, margin, self.reductions)
+        return shared_columns(inputs, margin, self.reductions)
 
 
-def fit_columns(
+def choose_columns(
     inputs: ColumnBlocks,
     margin: np.ndarray,
-    consensus: Consensus,
     y: np.ndarray,
     train: np.ndarray,
     *,
     reductions: dict[str, Reduction],
     n_screened: int | None,
-) -> tuple[FoldColumns, np.ndarray]:
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Choose the columns of every label on a training part.
 
     Parameters
@@ -150,8 +150,6 @@ def fit_columns(
         All rows.
     margin : ndarray of float32, shape (n, n_labels)
         Consensus of all rows, fitted on the training rows.
-    consensus : Consensus
-        It.
     y : ndarray of {0, 1}, shape (n, n_labels)
     train : ndarray of int
         Rows to learn from.
@@ -162,11 +160,12 @@ def fit_columns(
 
     Returns
     -------
-    columns : FoldColumns
+    chosen : list of ndarray of int
+        As in `FoldColumns`.
     shared : ndarray of float32, shape (n, n_shared)
         The shared columns of all rows.
     """
-    shared = _shared(inputs, margin, reductions)
+    shared = shared_columns(inputs, margin, reductions)
     n_shared = shared.shape[1]
     if n_screened is None or n_shared <= n_screened:
         chosen = [np.arange(n_shared)] * y.shape[1]
@@ -174,10 +173,10 @@ def fit_columns(
         gains = column_gains(shared[train], y[train], margin[train])
         ranked = np.argsort(-gains, axis=0, kind="stable")[:n_screened]
         chosen = [np.sort(ranked[:, label]) for label in range(y.shape[1])]
-    return FoldColumns(consensus, reductions, chosen), shared
+    return chosen, shared
 
 
-def column_gains(columns, y, margin) -> np.ndarray:
+def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """Score how much each column could tell beyond a margin, for every label.
 
     The gain in log loss (second order) of one split of the column into eight
@@ -217,7 +216,10 @@ def column_gains(columns, y, margin) -> np.ndarray:
     return gains.reshape(d, width, -1).sum(axis=1)
 
 
-def _shared(inputs: ColumnBlocks, margin, reductions) -> np.ndarray:
+def shared_columns(
+    inputs: ColumnBlocks, margin: np.ndarray, reductions: dict[str, Reduction]
+) -> np.ndarray:
+    """Return the columns that labels share; see `FoldColumns.shared`."""
     parts = [margin] if len(inputs.logits) else []
     parts.append(inputs.features)
     parts += [reductions[name](values) for name, values in inputs.embeddings.items()]

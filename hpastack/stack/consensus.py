@@ -27,7 +27,7 @@ def log_odds_bound() -> float:
     return float(np.log((1 - CLIP) / CLIP))
 
 
-def clipped_logits(values, *, are_logits: bool) -> np.ndarray:
+def clipped_logits(values: np.ndarray, *, are_logits: bool) -> np.ndarray:
     """Turn the output of a CNN into bounded log-odds.
 
     Parameters
@@ -64,7 +64,14 @@ class Consensus:
     coefficients: np.ndarray
 
     @classmethod
-    def fit(cls, logits, y, clusters, *, strength=WEIGHT_STRENGTH) -> Consensus:
+    def fit(
+        cls,
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        *,
+        strength: float = WEIGHT_STRENGTH,
+    ) -> Consensus:
         """Fit the consensus of every label.
 
         A slope and an offset are fitted to all labels together; each label's own
@@ -100,7 +107,7 @@ class Consensus:
             )
         return cls(coefficients)
 
-    def margin(self, logits) -> np.ndarray:
+    def margin(self, logits: np.ndarray) -> np.ndarray:
         """Return the log-odds of every label.
 
         Parameters
@@ -121,7 +128,7 @@ class Consensus:
         return margin
 
 
-def _common_line(mean, y) -> np.ndarray:
+def _common_line(mean: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Fit slope and offset of all labels together, on a fine grid of the mean logit."""
     bound = log_odds_bound()
     cell = np.rint((mean + bound) * (_GRID_CELLS / (2 * bound))).astype(np.int64).ravel()
@@ -138,7 +145,7 @@ def _common_line(mean, y) -> np.ndarray:
     )
 
 
-def _design(logits) -> np.ndarray:
+def _design(logits: np.ndarray) -> np.ndarray:
     logits = logits.astype(float)
     mean = logits.mean(axis=0)
     return np.column_stack([mean, np.ones_like(mean), (logits - mean).T])

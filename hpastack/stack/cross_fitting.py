@@ -11,9 +11,9 @@ would give, at the cost of K (K + 1) / 2 fits instead of K.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,13 @@ from hpastack.boosting import SharedBins, TreeSettings, library, staged
 from hpastack.calibration import log_losses
 from hpastack.parallel import Workers
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.columns import FoldColumns, Moments, Reduction, fit_columns
+from hpastack.stack.columns import (
+    FoldColumns,
+    Moments,
+    Reduction,
+    choose_columns,
+    shared_columns,
+)
 from hpastack.stack.consensus import Consensus, log_odds_bound
 from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
 
@@ -55,15 +61,15 @@ class CrossFitter:
     def __init__(
         self,
         inputs: ColumnBlocks,
-        y,
-        clusters,
-        fold,
-        learnable,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        fold: np.ndarray,
+        learnable: np.ndarray,
         *,
-        n_components,
-        n_screened,
-        workers,
-    ):
+        n_components: int,
+        n_screened: int | None,
+        workers: Workers,
+    ) -> None:
         self._inputs = inputs
         self._y = y
         self._clusters = clusters
@@ -77,7 +83,7 @@ class CrossFitter:
         self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
         self._bins: dict[tuple[int, ...], SharedBins] = {}
         # By the folds left out: the same for both libraries and every trial.
-        self._learned: dict[tuple[int, ...], FoldColumns] = {}
+        self._learned: dict[tuple[int, ...], tuple[dict[str, Reduction], list[np.ndarray]]] = {}
 
     def fit_consensus(self) -> NestedConsensus:
         """Fit the consensus."""
@@ -90,11 +96,19 @@ class CrossFitter:
     def columns(self, base: NestedConsensus) -> list[FoldColumns]:
         """Return the columns of the models that are fitted without each fold."""
         return [
-            self._columns((k,), base.margins, base.consensus[k])[0] for k in range(self._n_folds)
+            FoldColumns(base.consensus[k], *self._columns((k,), base.margins)[:2])
+            for k in range(self._n_folds)
         ]
 
     def fit_without_two_folds(
-        self, name: str, settings: TreeSettings, margins, *, seeds, min_rounds, note=""
+        self,
+        name: str,
+        settings: TreeSettings,
+        margins: dict[tuple[int, ...], np.ndarray],
+        *,
+        seeds: list[int],
+        min_rounds: int,
+        note: str = "",
     ) -> LeaveTwoOut:
         """Fit boosters without pairs of folds, and choose the number of trees.
 
@@ -154,9 +168,9 @@ class CrossFitter:
         name: str,
         settings: list[TreeSettings],
         leave_two_out: list[LeaveTwoOut],
-        margins,
+        margins: dict[tuple[int, ...], np.ndarray],
         *,
-        seeds,
+        seeds: list[int],
     ) -> NestedBoosters:
         """Fit boosters without each fold.
 
@@ -189,45 +203,55 @@ class CrossFitter:
                 models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
         return NestedBoosters(added, rounds, models)
 
-    def _labels(self, held_out) -> list[int]:
+    def _labels(self, held_out: tuple[int, ...]) -> list[int]:
         """Return the labels that models without these folds are fitted for."""
         return np.flatnonzero(self._learnable[list(held_out)].any(axis=0)).tolist()
 
-    def _n_tasks(self, parts) -> int:
+    def _n_tasks(self, parts: Sequence[tuple[int, ...]]) -> int:
         return sum(len(self._labels(held_out)) for held_out in parts)
 
-    def _learned_for(self, pair, label: int) -> list[tuple[int, int]]:
+    def _learned_for(self, pair: tuple[int, int], label: int) -> list[tuple[int, int]]:
         """Return (fold, the other) for the folds of a pair that a label is learned for."""
         return [both for both in (pair, pair[::-1]) if self._learnable[both[0], label]]
 
-    def _train(self, held_out) -> np.ndarray:
+    def _train(self, held_out: tuple[int, ...]) -> np.ndarray:
         return np.flatnonzero(~np.isin(self._fold, held_out))
 
-    def _columns(self, held_out, margins, consensus):
+    def _columns(
+        self, held_out: tuple[int, ...], margins: dict[tuple[int, ...], np.ndarray]
+    ) -> tuple[dict[str, Reduction], list[np.ndarray], np.ndarray]:
+        """Return the reductions, the shared columns that each label sees, and all of these."""
         if held_out in self._learned:
-            known = replace(self._learned[held_out], consensus=consensus)
-            return known, known.shared(self._inputs, margins[held_out])
-        reductions: dict[str, Reduction] = {
+            reductions, chosen = self._learned[held_out]
+            return reductions, chosen, shared_columns(self._inputs, margins[held_out], reductions)
+        reductions = {
             name: moments.reduction(held_out, self._n_components)
             for name, moments in self._moments.items()
         }
-        columns, shared = fit_columns(
+        chosen, shared = choose_columns(
             self._inputs,
             margins[held_out],
-            consensus,
             self._y,
             self._train(held_out),
             reductions=reductions,
             n_screened=self._n_screened,
         )
-        self._learned[held_out] = columns
-        return columns, shared
+        self._learned[held_out] = reductions, chosen
+        return reductions, chosen, shared
 
-    def _tasks(self, name, parts, margins, settings, seeds, trees) -> Iterator[tuple]:
+    def _tasks(
+        self,
+        name: str,
+        parts: Sequence[tuple[int, ...]],
+        margins: dict[tuple[int, ...], np.ndarray],
+        settings: TreeSettings | list[TreeSettings],
+        seeds: list[int],
+        trees: list[int] | np.ndarray,
+    ) -> Iterator[tuple[Any, ...]]:
         inputs = self._inputs
         for number, held_out in enumerate(parts):
             train, test = self._train(held_out), np.flatnonzero(np.isin(self._fold, held_out))
-            columns, shared = self._columns(held_out, margins, None)
+            _, chosen, shared = self._columns(held_out, margins)
             if held_out not in self._bins:
                 self._bins[held_out] = SharedBins(
                     shared[train], len(inputs.logits), log_odds_bound(), inputs.scores[:, train]
@@ -239,7 +263,7 @@ class CrossFitter:
                     self._bins[held_out],
                     inputs.own(label),
                     shared,
-                    columns.chosen[label],
+                    chosen[label],
                     self._y[:, label].astype(np.float32),
                     margins[held_out][:, label],
                     train,
@@ -273,13 +297,26 @@ def stages_of(rounds: int, min_rounds: int) -> list[int]:
     return np.unique(np.rint(np.geomspace(least, rounds, _N_STAGES)).astype(int)).tolist()
 
 
-def _fit_consensus(logits, y, clusters, train) -> tuple[Consensus, np.ndarray]:
+def _fit_consensus(
+    logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, train: np.ndarray
+) -> tuple[Consensus, np.ndarray]:
     consensus = Consensus.fit(logits[:, train], y[train], clusters[train])
     return consensus, consensus.margin(logits).astype(np.float32)
 
 
 def _fit_stages(
-    name, settings, bins, own, shared, columns, y, margin, train, test, seeds, stages
+    name: str,
+    settings: TreeSettings,
+    bins: SharedBins,
+    own: np.ndarray,
+    shared: np.ndarray,
+    columns: np.ndarray,
+    y: np.ndarray,
+    margin: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    seeds: list[int],
+    stages: list[int],
 ) -> np.ndarray:
     """Return what the boosters add on the test rows after each stage, (n_stages, n_test)."""
     x = np.concatenate([own, shared[:, columns]], axis=1)
@@ -293,7 +330,18 @@ def _fit_stages(
 
 
 def _fit_whole(
-    name, settings, bins, own, shared, columns, y, margin, train, test, seeds, rounds
+    name: str,
+    settings: TreeSettings,
+    bins: SharedBins,
+    own: np.ndarray,
+    shared: np.ndarray,
+    columns: np.ndarray,
+    y: np.ndarray,
+    margin: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    seeds: list[int],
+    rounds: int,
 ) -> tuple[list[bytes], np.ndarray]:
     """Return the boosters and what they add on the test rows, (n_test,)."""
     x = np.concatenate([own, shared[:, columns]], axis=1)

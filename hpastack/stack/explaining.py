@@ -7,8 +7,8 @@ to the stack's blended log-odds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +50,9 @@ class FittedStack(Protocol):
     def label(self, probabilities: Any) -> Any: ...  # noqa: D102
 
 
-def explain(stack: FittedStack, X: Any, labels: Sequence | None = None) -> dict[str, pd.DataFrame]:
+def explain(
+    stack: FittedStack, X: Any, labels: Sequence[str | int] | None = None
+) -> dict[str, pd.DataFrame]:
     """Split the log-odds of labels into what each column adds.
 
     Parameters
@@ -193,7 +195,7 @@ def write_explanations(
     stack: FittedStack,
     train: pd.DataFrame,
     test: pd.DataFrame,
-    prefix: str | PathLike,
+    prefix: str | os.PathLike[str],
     *,
     n_fields: int = 2000,
     seed: int = 0,
@@ -233,7 +235,7 @@ def write_explanations(
     return written
 
 
-def _label_numbers(stack: FittedStack, labels: Sequence | None) -> list[int]:
+def _label_numbers(stack: FittedStack, labels: Sequence[str | int] | None) -> list[int]:
     if labels is None:
         return list(range(len(stack.labels_)))
     numbers = []
@@ -280,7 +282,7 @@ def _explained(
         for label in labels
     }
 
-    def tasks() -> Iterator[tuple]:
+    def tasks() -> Iterator[tuple[Any, ...]]:
         for fold, columns in enumerate(fitted.columns):
             shared = columns.shared(inputs, margins[fold].astype(np.float32))
             every = _names_with_components(names, columns)
@@ -322,5 +324,5 @@ def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
 def _contributions(
     label: int, name: str, models: list[bytes], x: np.ndarray, weight: float, seen: list[str]
 ) -> tuple[int, list[str], np.ndarray]:
-    total = sum(library(name).contributions(model, x) for model in models)
-    return label, seen, np.asarray(weight * total)
+    total: Any = sum(library(name).contributions(model, x) for model in models)
+    return label, seen, weight * total

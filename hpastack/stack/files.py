@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class SavedStack:
 
 def save_stack(
     stack: SavedStack,
-    path: str | PathLike,
+    path: str | os.PathLike[str],
     *,
     record: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -169,7 +169,7 @@ def save_stack(
     return path
 
 
-def read_stack(path: str | PathLike) -> SavedStack:
+def read_stack(path: str | os.PathLike[str]) -> SavedStack:
     """Read what `save_stack` wrote.
 
     Parameters
@@ -210,7 +210,7 @@ def read_stack(path: str | PathLike) -> SavedStack:
 
 
 def _read_files(
-    path: Path, manifest: dict
+    path: Path, manifest: dict[str, Any]
 ) -> tuple[list[dict[tuple[str, int, int, int], bytes]], dict[str, np.ndarray]]:
     """Read the boosters of each set of folds and the arrays of reductions, all as written."""
     models: list[dict[tuple[str, int, int, int], bytes]] = [{} for _ in manifest["sets"]]
@@ -236,7 +236,7 @@ def _read_files(
     return models, reductions
 
 
-def _learned(path: Path, manifest: dict, labels: list[str]) -> dict[str, Any]:
+def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[str, Any]:
     tuning = manifest.get("tuning")
     learned: dict[str, Any] = {
         "labels_": labels,
@@ -263,7 +263,7 @@ def _learned(path: Path, manifest: dict, labels: list[str]) -> dict[str, Any]:
     return learned
 
 
-def _booster_file() -> re.Pattern:
+def _booster_file() -> re.Pattern[str]:
     """Return the pattern of the names of boosters' files: library, set, fold, label and bag."""
     names = "|".join(map(re.escape, LIBRARIES))
     suffixes = "|".join(re.escape(of.suffix) for of in LIBRARIES.values())
@@ -297,7 +297,7 @@ def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels:
                 )
 
 
-def read_manifest(path: str | PathLike) -> dict[str, Any]:
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a stack on disk is, without its boosters.
 
     Parameters
@@ -335,7 +335,7 @@ def read_manifest(path: str | PathLike) -> dict[str, Any]:
         raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
 
-def check_replaceable(path: str | PathLike, overwrite: bool) -> None:
+def check_replaceable(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuse to write a stack over what must not be lost.
 
     Parameters
@@ -360,7 +360,7 @@ def check_replaceable(path: str | PathLike, overwrite: bool) -> None:
     refuse_existing(path, overwrite)
 
 
-def _set_record(fitted: Fitted) -> dict:
+def _set_record(fitted: Fitted) -> dict[str, Any]:
     """Return what JSON can hold of one set of folds."""
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
@@ -372,7 +372,12 @@ def _set_record(fitted: Fitted) -> dict:
 
 
 def _fitted(
-    record: dict, models: dict, parameters: dict, n_labels: int, arrays: dict, number: int
+    record: dict[str, Any],
+    models: dict[tuple[str, int, int, int], bytes],
+    parameters: dict[str, Any],
+    n_labels: int,
+    arrays: dict[str, np.ndarray],
+    number: int,
 ) -> Fitted:
     """Put one set of folds together again."""
     columns = [
@@ -408,7 +413,7 @@ def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def _of_version_1(manifest: dict) -> dict:
+def _of_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
     """Say what a stack of version 1 is in the terms of version 2.
 
     It had one weight for both libraries, Platt calibration with a slope and

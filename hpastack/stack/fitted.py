@@ -7,6 +7,7 @@ files of the cache.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class CrossFitted:
     """
 
     log_odds: NestedLogOdds
-    trials: dict[str, list[dict]]
+    trials: dict[str, list[dict[str, Any]]]
     meta_learners: list[MetaLearner]
     fitted: Fitted
 
@@ -163,7 +164,7 @@ class NestedBoosters:
     added: np.ndarray
     rounds: np.ndarray
     models: dict[tuple[int, int, int], bytes]
-    trials: list[dict] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the models one after the other, where each ends, and whose they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,7 +183,7 @@ def fit_meta_learners(
     MetaLearners
     """
     y, fold, quiet = inputs.y, log_odds.fold, Workers(workers.n_jobs)
-    parts: list[tuple] = []  # rows, and their log-odds
+    parts: list[tuple[Any, ...]] = []  # rows, and their log-odds
     for k in range(log_odds.n_folds):
         others = fold != k
         consensus, added = log_odds.without(k)
@@ -232,7 +233,9 @@ def _seeds(settings: StackSettings) -> list[int]:
     return [settings.random_state + 1000 * bag for bag in range(settings.bags)]
 
 
-def _booster_parts(key: str, name: str, trees: TreeSettings, settings: StackSettings) -> tuple:
+def _booster_parts(
+    key: str, name: str, trees: TreeSettings, settings: StackSettings
+) -> tuple[Any, ...]:
     """Return what boosters of one library depend on besides the settings that are tried."""
     package = library(name).package
     version = package_versions([package])[package]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
@@ -154,7 +155,7 @@ def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
     return y.astype(np.uint8), names
 
 
-def aligned(values: Any, image_ids: pd.Index, what: str) -> np.ndarray:
+def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np.ndarray:
     """Return one value a field in the order of the fields.
 
     Parameters
@@ -182,7 +183,7 @@ def aligned(values: Any, image_ids: pd.Index, what: str) -> np.ndarray:
     return values
 
 
-def checked_folds(fold: Any, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
+def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
     """Return folds that keep clusters whole, or say what is wrong with them.
 
     Parameters

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,9 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
     ]
 
 
-def read_prior_shift(how: str, vocabulary: Vocabulary, root: str | PathLike) -> str | np.ndarray:
+def read_prior_shift(
+    how: str, vocabulary: Vocabulary, root: str | os.PathLike[str]
+) -> str | np.ndarray:
     """Read how the prevalences of new fields are to be found.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -80,7 +81,7 @@ def base_log_odds(
     consensus = np.mean(margins, axis=0)
     added = np.zeros((len(boosters), *consensus.shape))
 
-    def tasks() -> Iterator[tuple]:
+    def tasks() -> Iterator[tuple[Any, ...]]:
         for fold, columns in enumerate(fitted.columns):
             shared = columns.shared(blocks, margins[fold].astype(np.float32))
             for number, name in enumerate(boosters):

@@ -91,7 +91,7 @@ def probability_scores(
 
 def score_rows(
     y: np.ndarray, systems: dict[str, OutOfFold], scored: dict[str, ProbabilityScores]
-) -> dict[str, dict]:
+) -> dict[str, dict[str, float]]:
     """Return all scores of each system.
 
     Parameters
@@ -115,7 +115,7 @@ def score_rows(
 def summary(
     y: np.ndarray,
     systems: dict[str, OutOfFold],
-    rows: dict[str, dict],
+    rows: dict[str, dict[str, float]],
     scored: dict[str, ProbabilityScores],
     draws: np.ndarray | None,
     *,
@@ -144,7 +144,7 @@ def summary(
         and gain.
     """
     gained = ("macro_f1", "macro_ap")
-    scores = dict(rows["stack"])
+    scores: dict[str, Any] = dict(rows["stack"])
     scores |= {f"naive_{name}": value for name, value in rows["naive"].items()}
     scores |= {f"gain_{name}": rows["stack"][name] - rows[start][name] for name in gained}
     if draws is not None:
@@ -161,13 +161,13 @@ def summary(
 def label_table(
     y: np.ndarray,
     clusters: np.ndarray,
-    names: list[str],
+    names: Sequence[str],
     systems: dict[str, OutOfFold],
     scored: dict[str, ProbabilityScores],
     libraries: Sequence[str],
     weights: np.ndarray,
     thresholds: np.ndarray,
-    interval: Sequence[np.ndarray] | np.ndarray,
+    interval: tuple[np.ndarray, np.ndarray],
 ) -> pd.DataFrame:
     """Return a row a label: how often it is, how well it is found, by what, above what.
 

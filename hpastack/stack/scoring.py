@@ -125,7 +125,7 @@ def score(
     naive = OutOfFold(fitted_on_all, naive_labels)
 
     parts = _parts(inputs.blocks, log_odds, settings, start)
-    tasks: list[tuple] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
+    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
     tasks += [
         (thresholded, y, log_odds.fold, values, settings.thresholds) for values in parts.values()
     ]
@@ -268,5 +268,5 @@ def _probability_scores(
     return dict(zip(systems, cache.remember("scores", key, make, ScoresOfSystems).systems))
 
 
-def _call(function: Callable, *arguments: Any) -> Any:
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)

@@ -57,7 +57,7 @@ class GatheredStores:
     table: pd.DataFrame
     cnns: list[str]
     logits: list[str]
-    stores: dict[str, dict]
+    stores: dict[str, dict[str, Any]]
     notes: list[str] = field(default_factory=list)
     scores: list[str] = field(default_factory=list)
     embeddings: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ class GatheredStores:
 
 
 def choose_stores(
-    folder: str | PathLike,
+    folder: str | PathLike[str],
     *,
     cnns: Sequence[str] | Literal["auto"] = "auto",
     features: Sequence[str] | Literal["auto"] = "auto",

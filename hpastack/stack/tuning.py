@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Tuned:
 
     settings: list[TreeSettings]
     leave_two_out: list[LeaveTwoOut]
-    trials: list[dict]
+    trials: list[dict[str, Any]]
 
 
 def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:

@@ -66,8 +66,8 @@ class Contents:
     """
 
     attributes: dict[str, Any]
-    recipe: dict
-    made_with: dict
+    recipe: dict[str, Any]
+    made_with: dict[str, Any]
     vocabulary: list[str] | None
     image_ids: list[str]
     columns: list[str]

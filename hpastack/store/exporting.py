@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ from hpastack.store.reading import Store, open_store
 EXPORTS = ("csv", "npy", "parquet")
 
 
-def export_store(path, target, *, overwrite: bool = False, progress: bool = True) -> list[Path]:
+def export_store(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> list[Path]:
     """Write a store as a table that other programs and ``ingest`` read.
 
     A CSV or parquet table has the column ``image_id`` and the columns of the

@@ -9,6 +9,7 @@ tree that leads back to itself ends the process. Numbers are not read through it
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class GuardedFile(io.RawIOBase):
         Number of dimensions of the one dataset whose chunks are looked up.
     """
 
-    def __init__(self, source: SharedFile, rank: int | None = None):
+    def __init__(self, source: SharedFile, rank: int | None = None) -> None:
         super().__init__()
         self._source = source
         self._rank = rank
@@ -65,7 +66,7 @@ class GuardedFile(io.RawIOBase):
         """Return the place in the file."""
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Read on, at most to the end of the file; refuse what HDF5 would stumble over."""
         self._n_reads += 1
         if self._n_reads > _MOST_READS:

@@ -78,14 +78,14 @@ class StoreHeader:
     kind: str
     content: str
     columns: Sequence[str]
-    recipe: dict = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     made_from: str = ""
     fold_plan: str = ""
     vocabulary: Sequence[str] | None = None
     allow_nan: bool = False
     storage: str = "float32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"unknown kind {self.kind!r} of a store; it is one of {KINDS}")
         if self.content not in CONTENTS:
@@ -108,7 +108,7 @@ class StoreHeader:
                 what = "scores" if self.content == "scores" else "predictions"
                 raise InputError(f"{len(columns)} columns of {what} for {n_labels} labels")
 
-    def attributes(self) -> dict:
+    def attributes(self) -> dict[str, Any]:
         """Return the header as the attributes of the HDF5 file."""
         return {
             "format": FORMAT,
@@ -123,7 +123,12 @@ class StoreHeader:
         }
 
 
-def content_digest(attributes: Mapping[str, Any], columns, image_ids, fold=None) -> str:
+def content_digest(
+    attributes: Mapping[str, Any],
+    columns: Iterable[str],
+    image_ids: Iterable[str],
+    fold: Iterable[int] | None = None,
+) -> str:
     """Return the digest of all that a store holds beside its numbers.
 
     Parameters

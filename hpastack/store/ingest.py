@@ -8,6 +8,7 @@ file beside them.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,12 @@ from hpastack.labels import Vocabulary
 _LABEL_SET_COLUMNS = ("predicted", "target")
 
 
-def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    ids: str | os.PathLike[str] | None = None,
+    key: str | None = None,
+) -> pd.DataFrame:
     """Read a table made elsewhere, whatever its format.
 
     Parameters
@@ -79,7 +85,7 @@ def read_table(path, *, ids=None, key: str | None = None) -> pd.DataFrame:
     return table
 
 
-def read_ids(path) -> list[str]:
+def read_ids(path: str | os.PathLike[str]) -> list[str]:
     """Read image ids from a text file (one a line) or a CSV with a column ``Id``.
 
     Parameters
@@ -104,7 +110,11 @@ def read_ids(path) -> list[str]:
 
 
 def prediction_matrix(
-    table: pd.DataFrame, vocabulary: Vocabulary, where, *, allow_nan: bool = False
+    table: pd.DataFrame,
+    vocabulary: Vocabulary,
+    where: str | os.PathLike[str],
+    *,
+    allow_nan: bool = False,
 ) -> tuple[np.ndarray, bool]:
     """Order the columns of a table of predictions or scores by label.
 
@@ -152,7 +162,9 @@ def prediction_matrix(
     return numbers(table.iloc[:, order], where, allow_nan=allow_nan), False
 
 
-def numbers(table: pd.DataFrame, where, *, allow_nan: bool = False) -> np.ndarray:
+def numbers(
+    table: pd.DataFrame, where: str | os.PathLike[str], *, allow_nan: bool = False
+) -> np.ndarray:
     """Return a table as float64, naming what is not a finite number.
 
     Parameters
@@ -192,7 +204,9 @@ def numbers(table: pd.DataFrame, where, *, allow_nan: bool = False) -> np.ndarra
     return values
 
 
-def check_probabilities(values, image_ids: Sequence[str], where) -> None:
+def check_probabilities(
+    values: np.ndarray, image_ids: Sequence[str], where: str | os.PathLike[str]
+) -> None:
     """Refuse what is not a probability.
 
     Parameters
@@ -216,7 +230,9 @@ def check_probabilities(values, image_ids: Sequence[str], where) -> None:
         )
 
 
-def check_coverage(image_ids: Sequence[str], catalogue: pd.DataFrame, where) -> None:
+def check_coverage(
+    image_ids: Sequence[str], catalogue: pd.DataFrame, where: str | os.PathLike[str]
+) -> None:
     """Refuse a table that leaves a split of the catalogue half covered.
 
     Parameters
@@ -248,7 +264,9 @@ def check_coverage(image_ids: Sequence[str], catalogue: pd.DataFrame, where) -> 
             )
 
 
-def stacked_members(tables: Sequence[pd.DataFrame], names: Sequence) -> np.ndarray:
+def stacked_members(
+    tables: Sequence[pd.DataFrame], names: Sequence[str | os.PathLike[str]]
+) -> np.ndarray:
     """Put the predictions of several models for the same fields on each other, rows by id.
 
     Parameters
@@ -282,7 +300,9 @@ def stacked_members(tables: Sequence[pd.DataFrame], names: Sequence) -> np.ndarr
     return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
 
 
-def table_digest(image_ids: Sequence[str], values, members=None) -> str:
+def table_digest(
+    image_ids: Sequence[str], values: np.ndarray, members: np.ndarray | None = None
+) -> str:
     """Return the digest of a table brought in: its ids and its values.
 
     Parameters

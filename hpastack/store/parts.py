@@ -68,7 +68,7 @@ class PartFolder:
     def __init__(
         self, path: Path, digest: str, storage: np.dtype, n_columns: int, n_members: int,
         is_test: np.ndarray,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         self.path = path
         self.digest = digest
         self._storage, self._n_columns, self._n_members = storage, n_columns, n_members

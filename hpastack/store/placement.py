@@ -16,7 +16,9 @@ from io import FileIO
 from itertools import pairwise, product
 from pathlib import Path
 
+import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from hpastack.errors import InputError
 
@@ -79,7 +81,7 @@ class SharedFile:
         Inode, size in bytes and time of change.
     """
 
-    def __init__(self, path: Path, identity: tuple[int, ...] | None = None):
+    def __init__(self, path: Path, identity: tuple[int, ...] | None = None) -> None:
         self.path = path
         self.place = path.absolute()  # the folder that is worked in may change meanwhile
         self._is_closed = False
@@ -148,11 +150,11 @@ class SharedFile:
 class _Handle(FileIO):
     """An open file that closes itself, without a warning, once nothing refers to it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.identity = _identity(os.fstat(self.fileno()))
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.close()
 
 
@@ -160,7 +162,9 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def read_whole(file: SharedFile, layout: DatasetLayout, dtype=None) -> np.ndarray:
+def read_whole(
+    file: SharedFile, layout: DatasetLayout, dtype: DTypeLike | None = None
+) -> np.ndarray:
     """Read a dataset of any number of dimensions.
 
     Parameters
@@ -252,3 +256,15 @@ def read_rows(file: SharedFile, layout: DatasetLayout, rows: np.ndarray, out: np
                     width = min(wide, out.shape[1] - left)
                     out[target, left : left + width] = scratch[taken, :width]
             begin = stop
+
+
+def reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Make a dataset in one piece; return the place in the file of its first byte."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)  # the same bytes whenever it is made
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    return h5py.h5d.create(file.id, name.encode(), kind, space, settings).get_offset()

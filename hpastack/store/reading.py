@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +55,9 @@ class Store:
         mean; 0 if only the mean is.
     """
 
-    def __init__(self, path, _identity: tuple[int, ...] | None = None):
+    def __init__(
+        self, path: str | os.PathLike[str], _identity: tuple[int, ...] | None = None
+    ) -> None:
         self.path = Path(path)
         self._file, self._contents = _opened(self.path, _identity)
         contents = self._contents
@@ -76,10 +80,10 @@ class Store:
         self.n_members = self._place("members").shape[0] if self._has("members") else 0
         self._row: dict[str, int] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         self._file.check_open()
         # By path and not by content: opened anew where it arrives.
         return Store, (self._file.place, self._file.identity)
@@ -113,7 +117,7 @@ class Store:
             return None
         return read_whole(self._file, self._place("members"), np.dtype(np.float32))
 
-    def rows(self, image_ids, columns: Sequence[str] | None = None) -> np.ndarray:
+    def rows(self, image_ids: Iterable[str], columns: Sequence[str] | None = None) -> np.ndarray:
         """Read the rows of some fields.
 
         Costs what these rows cost, in whatever order they are asked for.
@@ -149,7 +153,9 @@ class Store:
         for rows in self._blocks_of_rows():
             yield self._read(rows, None)
 
-    def to_frame(self, image_ids=None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def to_frame(
+        self, image_ids: Iterable[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """Return rows by id.
 
         Parameters
@@ -178,7 +184,7 @@ class Store:
         index = pd.Index(image_ids, name="image_id", dtype=object)
         return pd.DataFrame(values, index, self.columns if columns is None else list(columns))
 
-    def _rows_of(self, image_ids) -> np.ndarray:
+    def _rows_of(self, image_ids: Iterable[str]) -> np.ndarray:
         if self._row is None:
             self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
         image_ids = list(image_ids)
@@ -223,7 +229,7 @@ class Store:
 
 
 @contextmanager
-def open_store(path) -> Iterator[Store]:
+def open_store(path: str | os.PathLike[str]) -> Iterator[Store]:
     """Open a store for reading.
 
     Parameters
@@ -248,7 +254,12 @@ def open_store(path) -> Iterator[Store]:
         store.close()
 
 
-def is_current(path, recipe: dict, made_from: str, columns: Sequence[str] | None = None) -> bool:
+def is_current(
+    path: str | os.PathLike[str],
+    recipe: dict[str, Any],
+    made_from: str,
+    columns: Sequence[str] | None = None,
+) -> bool:
     """Say whether a store is there and made by these settings from these inputs.
 
     Parameters

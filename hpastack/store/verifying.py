@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class StoreCheck:
 
 
 def verify_store(
-    path, catalogue: pd.DataFrame | None = None, *, progress: bool = True
+    path: str | os.PathLike[str], catalogue: pd.DataFrame | None = None, *, progress: bool = True
 ) -> StoreCheck:
     """Read a store from end to end and say what is wrong with it.
 
@@ -110,7 +111,7 @@ def is_of_catalogue(store: Store, catalogue: pd.DataFrame) -> bool | None:
     return store.made_from == catalogue_digest(catalogue)
 
 
-def unfinished_rows(path) -> int | None:
+def unfinished_rows(path: str | os.PathLike[str]) -> int | None:
     """Count the fields that lie in the parts of a store that is being made.
 
     Parameters
@@ -152,7 +153,7 @@ def _check_digest(store: Store, check: StoreCheck) -> None:
 class _Findings:
     """Bad numbers of one kind: the first by id and column, the others counted."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store) -> None:
         self.store = store
         self.first: dict[str, str] = {}
         self.count: dict[str, int] = {}
@@ -251,7 +252,7 @@ def _check_mean(
     findings.add(", not the mean of its members", off, values[is_test], rows[is_test])
 
 
-def _members(store: Store):
+def _members(store: Store) -> Callable[[int, int], np.ndarray]:
     """Return what gives the members of some test fields, by their places among the test fields."""
     if not store.n_members:
         return lambda first, last: np.zeros((0, last - first, len(store.columns)), "<f4")

@@ -7,9 +7,11 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError
 from hpastack.files import (
@@ -20,8 +22,15 @@ from hpastack.files import (
     package_versions,
     refuse_existing,
 )
-from hpastack.store.header import MAX_MEMBERS, PREDICTIONS, content_digest, row_checksum
+from hpastack.store.header import (
+    MAX_MEMBERS,
+    PREDICTIONS,
+    StoreHeader,
+    content_digest,
+    row_checksum,
+)
 from hpastack.store.parts import Part, PartFolder
+from hpastack.store.placement import reserve
 from hpastack.store.reading import open_store
 
 # The oldest kind of HDF5 file, which is what readers check; numbers at multiples of 64 bytes, from
@@ -65,8 +74,10 @@ class StoreWriter:
     """
 
     def __init__(
-        self, path, header, image_ids, *, fold=None, n_members=0, block_size=256, overwrite=False
-    ):
+        self, path: str | os.PathLike[str], header: StoreHeader, image_ids: Iterable[str], *,
+        fold: ArrayLike | None = None, n_members: int = 0, block_size: int = 256,
+        overwrite: bool = False,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         self.header = header
         self.image_ids = _checked_ids(image_ids, self.path)
@@ -104,7 +115,7 @@ class StoreWriter:
         if not self._is_test.any():
             raise InputError(f"{self.path}: members of test fields, but no field has fold -1")
 
-    def pending(self, rows=None) -> list[np.ndarray]:
+    def pending(self, rows: ArrayLike | None = None) -> list[np.ndarray]:
         """Return the rows that are not finished yet, in blocks.
 
         Parameters
@@ -145,7 +156,10 @@ class StoreWriter:
             faults |= of_part
         return is_finished, faults
 
-    def write(self, rows, values, members=None, faults: Mapping[int, str] | None = None) -> None:
+    def write(
+        self, rows: ArrayLike, values: ArrayLike, members: ArrayLike | None = None,
+        faults: Mapping[int, str] | None = None,
+    ) -> None:  # fmt: skip
         """Write a finished block.
 
         Parameters
@@ -198,7 +212,9 @@ class StoreWriter:
         self._refuse(np.isinf(stored), values, image_ids, remedy)
         return stored
 
-    def _checked_members(self, members, values, rows: np.ndarray) -> np.ndarray:
+    def _checked_members(
+        self, members: ArrayLike | None, values: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
         tested = rows[self._is_test[rows]]
         shape = (self.n_members, len(tested), len(self.header.columns))
         if members is None and (not self.n_members or not len(tested)):
@@ -222,7 +238,9 @@ class StoreWriter:
             )
         return members
 
-    def _refuse(self, bad, values, image_ids: Sequence[str], where: str = "") -> None:
+    def _refuse(
+        self, bad: np.ndarray, values: np.ndarray, image_ids: Sequence[str], where: str = ""
+    ) -> None:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise InputError(
@@ -287,12 +305,12 @@ class StoreWriter:
             if self.fold is not None:
                 file.create_dataset("fold", data=self.fold[kept].astype(np.int32))
             places = {
-                "values": _reserve(file, "values", (n, d), self._storage),
-                "checksums": _reserve(file, "checksums", (n,), np.dtype("<u4")),
+                "values": reserve(file, "values", (n, d), self._storage),
+                "checksums": reserve(file, "checksums", (n,), np.dtype("<u4")),
             }
             if self.n_members:
                 shape = (self.n_members, n_test, d)
-                places["members"] = _reserve(file, "members", shape, np.dtype("<f4"))
+                places["members"] = reserve(file, "members", shape, np.dtype("<f4"))
         # Where each row of the plan comes to lie, among all kept and among those of test fields.
         position = np.full(len(self.image_ids), -1)
         position[kept] = np.arange(n)
@@ -335,7 +353,7 @@ class StoreWriter:
             raw.flush()
             os.fsync(raw.fileno())
 
-    def _attributes(self, kept: list[int]) -> tuple[dict, list[str]]:
+    def _attributes(self, kept: list[int]) -> tuple[dict[str, Any], list[str]]:
         """Return the attributes of the published store, and its ids."""
         image_ids = [self.image_ids[row] for row in kept]
         attributes = self.header.attributes()
@@ -353,8 +371,9 @@ class StoreWriter:
 
 
 def write_store(
-    path, header, image_ids, values, *, fold=None, members=None, overwrite=False
-) -> Path:
+    path: str | os.PathLike[str], header: StoreHeader, image_ids: Iterable[str], values: ArrayLike,
+    *, fold: ArrayLike | None = None, members: ArrayLike | None = None, overwrite: bool = False,
+) -> Path:  # fmt: skip
     """Write a whole matrix as a store.
 
     Parameters
@@ -376,6 +395,8 @@ def write_store(
         As `StoreWriter` and its `write`.
     """
     values = np.asarray(values, dtype=np.float32)
+    if members is not None:
+        members = np.asarray(members, dtype=np.float32)
     n_members = 0 if members is None else len(members)
     writer = StoreWriter(
         path, header, image_ids, fold=fold, n_members=n_members, overwrite=overwrite
@@ -387,7 +408,6 @@ def write_store(
                 f"{path}: values of shape {values.shape} for {len(writer.image_ids)} fields"
             )
         if members is not None:
-            members = np.asarray(members, dtype=np.float32)
             wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
             if members.shape != wanted:
                 raise InputError(f"{path}: members of shape {members.shape} instead of {wanted}")
@@ -410,19 +430,7 @@ def _n_missing(is_finished: np.ndarray, faults: Mapping[int, str]) -> int:
     return int(np.count_nonzero(~is_known))
 
 
-def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Make a dataset in one piece; return the place in the file of its first byte."""
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_layout(h5py.h5d.CONTIGUOUS)
-    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    settings.set_obj_track_times(False)  # the same bytes whenever it is made
-    space = h5py.h5s.create_simple(shape)
-    kind = h5py.h5t.py_create(dtype, logical=True)
-    return h5py.h5d.create(file.id, name.encode(), kind, space, settings).get_offset()
-
-
-def _checked_ids(image_ids: Iterable, path: Path) -> list[str]:
+def _checked_ids(image_ids: Iterable[str], path: Path) -> list[str]:
     image_ids = [str(image_id) for image_id in image_ids]
     if not image_ids:
         raise InputError(f"{path}: no fields to store")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from hpastack.synthetic.drawing import blur, smooth_noise, splat, stamp, walks
 
@@ -116,7 +117,7 @@ class Cells:
         """Numbers of the cells that have a nucleus."""
         return self.numbers[~self.mitotic[1:]]
 
-    def at(self, table, y, x):
+    def at(self, table: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Look up a map at points, with `-1` (False, or 255 of uint8) outside the image."""
         row, column = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
         height, width = self.shape
@@ -125,7 +126,9 @@ class Cells:
         outside = np.array(0 if table.dtype == bool else -1).astype(table.dtype)
         return np.where(inside, values, outside)
 
-    def points(self, rng, low, high, weight):
+    def points(
+        self, rng: Generator, low: int, high: int, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scatter `low` to `high` points in each cell, where `weight` (a map) is large.
 
         Returns
@@ -148,13 +151,16 @@ class Cells:
         x = column + rng.random(len(place))
         return y, x, self.label.ravel()[place].astype(np.intp)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         order = np.argsort(self.label.ravel(), kind="stable")
         bounds = np.searchsorted(self.label.ravel()[order], np.arange(len(self.radius) + 1))
         self._pixels = [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
-def grow_cells(rng, line: CellLine, side: int, unit: float, *, n_mitotic, n_bridges, touching):
+def grow_cells(
+    rng: Generator, line: CellLine, side: int, unit: float, *, n_mitotic: int, n_bridges: int,
+    touching: bool,
+) -> Cells:  # fmt: skip
     """Lay out the cells of a field and draw what the reference stains see of them.
 
     Cells are thrown on the field until no more fit; each pixel goes to the
@@ -226,7 +232,10 @@ def grow_cells(rng, line: CellLine, side: int, unit: float, *, n_mitotic, n_brid
     return cells
 
 
-def _places(rng, line, side, unit, n_mitotic, n_bridges, touching):
+def _places(
+    rng: Generator, line: CellLine, side: int, unit: float, n_mitotic: int, n_bridges: int,
+    touching: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:  # fmt: skip
     """Choose centres, radii and elongations; dividing cells come first."""
     typical = line.radius * unit
     spacing = min(line.spacing, 0.68) if touching else line.spacing
@@ -234,19 +243,19 @@ def _places(rng, line, side, unit, n_mitotic, n_bridges, touching):
     wanted = int(round(crowding * rng.uniform(0.8, 1.1) * side**2 / (np.pi * typical**2)))
     centres, radii, squeezes, taken, bridges = [], [], [], [], []
 
-    def add(place, radius, squeeze):
+    def add(place: np.ndarray, radius: float, squeeze: float) -> None:
         centres.append(place)
         radii.append(radius)
         squeezes.append(squeeze)
         taken.append((*place, radius))
 
-    def free(place, radius):
+    def free(place: np.ndarray, radius: float) -> bool:
         return all(
             np.hypot(place[0] - y, place[1] - x) > spacing * (radius + other)
             for y, x, other in taken
         )
 
-    def throw(radius, margin):
+    def throw(radius: float, margin: float) -> np.ndarray | None:
         for _ in range(60):
             place = rng.uniform(margin * side, (1 - margin) * side, 2)
             if free(place, radius):
@@ -277,7 +286,10 @@ def _places(rng, line, side, unit, n_mitotic, n_bridges, touching):
     return np.array(centres), np.array(radii), np.array(squeezes), bridges
 
 
-def _outline_distance(rng, centre, radius, squeeze, angle, wobble, side, *, orders=6):
+def _outline_distance(
+    rng: Generator, centre: np.ndarray, radius: float, squeeze: float, angle: float,
+    wobble: float, side: int, *, orders: int = 6,
+) -> tuple[tuple[slice, slice], np.ndarray]:  # fmt: skip
     """Distance of pixels from a cell's centre, in cell radii, in a window around it."""
     reach = 1.6 * radius * np.sqrt(squeeze)
     low = np.clip(np.floor(centre - reach), 0, side).astype(int)
@@ -302,7 +314,7 @@ def _outline_distance(rng, centre, radius, squeeze, angle, wobble, side, *, orde
     return window, np.hypot(along, across) / outline[direction.astype(np.int16) & 255]
 
 
-def _contacts(label, unit):
+def _contacts(label: np.ndarray, unit: float) -> np.ndarray:
     """Mark the pixels that have two cells within a short reach."""
     width = 2 * max(1, round(unit)) + 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
@@ -311,7 +323,7 @@ def _contacts(label, unit):
     return ((highest > 0) & (lowest < 255) & (highest != lowest)).astype(np.float32)
 
 
-def _add_nuclei(rng, cells, line):
+def _add_nuclei(rng: Generator, cells: Cells, line: CellLine) -> None:
     unit, side = cells.unit, cells.shape[0]
     n_rows = len(cells.radius)
     nucleus = np.zeros(cells.shape, dtype=bool)
@@ -357,12 +369,12 @@ def _add_nuclei(rng, cells, line):
     cells.nucleoli = blobs * (cells.depth > unit)
 
 
-def _add_cytoplasm(cells):
+def _add_cytoplasm(cells: Cells) -> None:
     thick = 1 - np.exp(-cells.edge / (7 * cells.unit))
     cells.cytoplasm = thick * (1 - blur(cells.nucleus.astype(np.float32), 0.7 * cells.unit))
 
 
-def _add_microtubules(rng, cells):
+def _add_microtubules(rng: Generator, cells: Cells) -> None:
     unit = cells.unit
     number = np.repeat(cells.resting, 120)
     start = cells.mtoc[number] + rng.normal(0, 2.0 * unit, (len(number), 2))
@@ -386,7 +398,7 @@ def _add_microtubules(rng, cells):
     lines = blur(lines, 0.3 * unit)
 
     spindle = np.zeros(cells.shape, np.float32)
-    for cell in np.flatnonzero(cells.mitotic):
+    for cell in np.flatnonzero(cells.mitotic).tolist():
         spindle += _spindle(rng, cells, cell)
     cells.spindle = 1 - np.exp(-0.55 * spindle)
     for first, second in cells.bridges:
@@ -394,7 +406,7 @@ def _add_microtubules(rng, cells):
     cells.microtubules = 1 - np.exp(-0.9 * (lines + spindle))
 
 
-def _spindle(rng, cells, cell):
+def _spindle(rng: Generator, cells: Cells, cell: int) -> np.ndarray:
     unit = cells.unit
     bulge = rng.uniform(-1, 1, 46)[:, None] * 8 * unit
     along = np.linspace(-1, 1, int(60 * max(1, unit)))[None, :]
@@ -409,7 +421,7 @@ def _spindle(rng, cells, cell):
     return fibres + 1.5 * blur(caps, 0.8 * unit)
 
 
-def bridge_line(rng, cells, first, second):
+def bridge_line(rng: Generator, cells: Cells, first: int, second: int) -> np.ndarray:
     """Draw the thread between two daughter cells, thickest in its middle."""
     start, end = cells.centre[first], cells.centre[second]
     way = np.linspace(0, 1, int(np.hypot(*(end - start)) * 3))
@@ -424,7 +436,7 @@ def bridge_line(rng, cells, first, second):
     return blur(thread, 0.3 * cells.unit)
 
 
-def _add_reticulum(rng, cells):
+def _add_reticulum(rng: Generator, cells: Cells) -> None:
     unit = cells.unit
     mesh = np.exp(-((smooth_noise(cells.shape, 4.5 * unit, rng) / 0.55) ** 2))
     sheet = np.exp(-cells.gap / (9 * unit))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpastack.errors import InputError
 from hpastack.labels import HPA_2018
@@ -61,7 +63,7 @@ class SyntheticDataset:
 
     design: pd.DataFrame
     size: int
-    options: dict
+    options: dict[str, Any]
 
     def field(self, image_id: str) -> np.ndarray:
         """Draw one field.
@@ -82,7 +84,7 @@ class SyntheticDataset:
         """
         return draw_field(**self.drawing(image_id))
 
-    def drawing(self, image_id: str) -> dict:
+    def drawing(self, image_id: str) -> dict[str, Any]:
         """Say with what arguments `draw_field` draws a field.
 
         A worker needs no more than these, rather than the whole design.
@@ -205,7 +207,7 @@ def synthetic_dataset(
     >>> dataset.field(dataset.design.index[0]).shape
     (4, 64, 64)
     """
-    options = {
+    options: dict[str, Any] = {
         "n_train": n_train, "n_test": n_test, "size": size, "seed": seed, "tail": tail,
         "min_train_wells": min_train_wells, "min_test_wells": min_test_wells,
         "duplicates": duplicates, "cell_line_shift": cell_line_shift,
@@ -220,12 +222,12 @@ def synthetic_dataset(
         ("train", n_train, min_train_wells), ("test", n_test, min_test_wells),
     ):  # fmt: skip
         n_originals = n_fields - int(round(duplicates * n_fields))
-        wells = _wells(rng, sampler, n_originals, fields_per_well)
-        _spread_labels(rng, sampler, wells["labels"], min_wells, split)
+        sizes, label_sets = _wells(rng, sampler, n_originals, fields_per_well)
+        _spread_labels(rng, sampler, label_sets, min_wells, split)
         wells = pd.DataFrame(
             {
-                "n_fields": wells["n_fields"],
-                "target": [" ".join(map(str, sorted(labels))) for labels in wells["labels"]],
+                "n_fields": sizes,
+                "target": [" ".join(map(str, sorted(labels))) for labels in label_sets],
             }
         ).astype({"target": object})
         wells["cell_line"] = rng.choice(
@@ -263,41 +265,44 @@ def synthetic_dataset(
 
 
 def _check(
-    *, n_train, n_test, size, seed, tail, min_train_wells, min_test_wells, duplicates,
-    cell_line_shift, fields_per_well,
-):  # fmt: skip
+    *, n_train: int, n_test: int, size: int, seed: int, tail: float, min_train_wells: int,
+    min_test_wells: int, duplicates: float, cell_line_shift: float,
+    fields_per_well: tuple[int, int],
+) -> None:  # fmt: skip
     for name, value, lowest in (
         ("n_train", n_train, 1), ("n_test", n_test, 0), ("size", size, 32), ("seed", seed, 0),
         ("min_train_wells", min_train_wells, 0), ("min_test_wells", min_test_wells, 0),
     ):  # fmt: skip
         if value < lowest:
             raise InputError(f"{name} is {value}; it must be at least {lowest}")
-    for name, value, highest in (
+    for name, share, highest in (
         ("tail", tail, 1), ("duplicates", duplicates, 0.5), ("cell_line_shift", cell_line_shift, 1),
     ):  # fmt: skip
-        if not 0 <= value <= highest:
-            raise InputError(f"{name} is {value}; it must lie between 0 and {highest}")
+        if not 0 <= share <= highest:
+            raise InputError(f"{name} is {share}; it must lie between 0 and {highest}")
     fewest, most = fields_per_well
     if not 1 <= fewest <= most:
         raise InputError(f"fields_per_well is {fewest} to {most}; it must rise from at least 1")
 
 
-def _seeds(rng, count):
+def _seeds(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     return rng.integers(0, 2**63, count)
 
 
-def _image_ids(rng, count):
+def _image_ids(rng: np.random.Generator, count: int) -> list[str]:
     return [str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in range(count)]
 
 
-def _line_mix(shift):
+def _line_mix(shift: float) -> NDArray[np.float64]:
     """Shares of the cell lines: a few make up most of the fields, as in the real ones."""
     mix = 1 / np.arange(1, len(CELL_LINES) + 1)
     mix = mix / mix.sum()
     return (1 - shift) * mix + shift * mix[::-1]
 
 
-def _file_on_plates(rng, wells, first_plate):
+def _file_on_plates(
+    rng: np.random.Generator, wells: pd.DataFrame, first_plate: int
+) -> pd.DataFrame:
     """Give each row a place on a plate; a plate holds one cell line."""
     plates = np.empty(len(wells), object)
     names = np.empty(len(wells), object)
@@ -312,17 +317,24 @@ def _file_on_plates(rng, wells, first_plate):
     return wells.assign(plate=plates, well=names)
 
 
-def _wells(rng, sampler, n_fields, fields_per_well):
+def _wells(
+    rng: np.random.Generator,
+    sampler: _LabelSampler,
+    n_fields: int,
+    fields_per_well: tuple[int, int],
+) -> tuple[list[int], list[list[int]]]:
     """Deal out fields to wells and give each well its labels (a list of ids)."""
     sizes: list[int] = []
     while sum(sizes) < n_fields:
         sizes.append(int(rng.integers(*fields_per_well, endpoint=True)))
     if sizes:
         sizes[-1] -= sum(sizes) - n_fields
-    return {"n_fields": sizes, "labels": [sampler.draw(rng) for _ in sizes]}
+    return sizes, [sampler.draw(rng) for _ in sizes]
 
 
-def _spread_labels(rng, sampler, sets, least, split):
+def _spread_labels(
+    rng: np.random.Generator, sampler: _LabelSampler, sets: list[list[int]], least: int, split: str
+) -> None:
     """Redraw labels of some wells until every label stands in `least` wells or more."""
     count = np.zeros(len(HPA_2018), int)
     for labels in sets:
@@ -357,7 +369,7 @@ def _spread_labels(rng, sampler, sets, least, split):
 class _LabelSampler:
     """Draws sets of labels: how many, the first, then each next one given those before."""
 
-    def __init__(self, tail):
+    def __init__(self, tail: float) -> None:
         n_labels = len(HPA_2018)
         self.lift = np.full((n_labels, n_labels), _USUAL_LIFT)
         for (one, other), lift in _LIFTS.items():
@@ -373,7 +385,7 @@ class _LabelSampler:
             self.weight *= np.sqrt(wanted / self._expected())
             self.weight /= self.weight.sum()
 
-    def _expected(self):
+    def _expected(self) -> np.ndarray:
         """Expected occurrences of each label in a draw; sets of four and more count as three."""
         first = self.weight
         second = first[:, None] * _shares(self.weight * self.lift)
@@ -387,7 +399,7 @@ class _LabelSampler:
             + (three_or_more + beyond) * third.sum(axis=(0, 1))
         )  # fmt: skip
 
-    def draw(self, rng, first=None):
+    def draw(self, rng: np.random.Generator, first: int | None = None) -> list[int]:
         """Draw the labels of a well, as a list of ids, `first` among them if given."""
         size = 1 + rng.choice(len(self.sizes), p=self.sizes)
         chosen = [] if first is None else [int(first)]
@@ -397,6 +409,6 @@ class _LabelSampler:
         return chosen
 
 
-def _shares(values):
+def _shares(values: np.ndarray) -> np.ndarray:
     total = values.sum(axis=-1, keepdims=True)
     return np.divide(values, total, out=np.zeros_like(values), where=total > 0)

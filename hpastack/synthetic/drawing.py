@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def splat(shape, y, x, weight=1.0):
+def splat(
+    shape: tuple[int, int], y: ArrayLike, x: ArrayLike, weight: ArrayLike = 1.0
+) -> np.ndarray:
     """Add points to an empty image, each shared among its four nearest pixels.
 
     Drawn densely along curves, points make smooth lines that add up where
@@ -45,7 +48,17 @@ def splat(shape, y, x, weight=1.0):
     return image.reshape(shape).astype(np.float32)
 
 
-def stamp(shape, y, x, radius, *, aspect=1.0, angle=0.0, ring=None, weight=1.0):
+def stamp(
+    shape: tuple[int, int],
+    y: ArrayLike,
+    x: ArrayLike,
+    radius: ArrayLike,
+    *,
+    aspect: ArrayLike = 1.0,
+    angle: ArrayLike = 0.0,
+    ring: float | None = None,
+    weight: ArrayLike = 1.0,
+) -> np.ndarray:
     """Draw filled or hollow ellipses with soft edges; the brighter one wins where two meet.
 
     Parameters
@@ -94,7 +107,17 @@ def stamp(shape, y, x, radius, *, aspect=1.0, angle=0.0, ring=None, weight=1.0):
     return image
 
 
-def walks(rng, y, x, angle, length, *, bend, wave=0.0, wavelength=1.0):
+def walks(
+    rng: np.random.Generator,
+    y: np.ndarray,
+    x: np.ndarray,
+    angle: np.ndarray,
+    length: float,
+    *,
+    bend: float,
+    wave: float = 0.0,
+    wavelength: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make curves that keep their direction for a while.
 
     Parameters
@@ -127,12 +150,12 @@ def walks(rng, y, x, angle, length, *, bend, wave=0.0, wavelength=1.0):
     return path_y, path_x, heading
 
 
-def blur(image, sigma):
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Blur an image with a Gaussian of standard deviation `sigma` pixels."""
     return cv2.GaussianBlur(image, (0, 0), float(sigma))
 
 
-def smooth_noise(shape, grain, rng):
+def smooth_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> np.ndarray:
     """Make random hills and valleys of about `grain` pixels, mean 0, standard deviation 1.
 
     Parameters

@@ -11,7 +11,7 @@ import numpy as np
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAIN_INDEX, STAINS, composite, to_8_bit
 from hpastack.labels import HPA_2018
-from hpastack.synthetic.cells import CELL_LINES, Cells, grow_cells
+from hpastack.synthetic.cells import CELL_LINES, CellLine, Cells, grow_cells
 from hpastack.synthetic.drawing import blur, smooth_noise
 from hpastack.synthetic.patterns import PATTERNS
 
@@ -134,7 +134,7 @@ def draw_field(
     return _photograph(field, camera, line, well, plate, copy=copy_seed is not None)
 
 
-def _label_ids(targets) -> list[int]:
+def _label_ids(targets: str | Iterable[int]) -> list[int]:
     if not isinstance(targets, str):
         targets = " ".join(str(label) for label in targets)
     return HPA_2018.parse(targets)
@@ -152,7 +152,7 @@ class _WellLook:
     """Of each label beside the others."""
 
     @classmethod
-    def draw(cls, seed):
+    def draw(cls, seed: int) -> _WellLook:
         rng = np.random.default_rng([seed, 3])
         return cls(
             expression=float(np.exp(rng.normal(0, 0.3))),
@@ -174,7 +174,7 @@ class _PlateLook:
     blur: float
 
     @classmethod
-    def draw(cls, seed):
+    def draw(cls, seed: int) -> _PlateLook:
         rng = np.random.default_rng([seed, 4])
         return cls(
             light=np.append(rng.uniform(0.3, 0.7, 2), rng.uniform(0.1, 0.35)),
@@ -185,7 +185,9 @@ class _PlateLook:
         )
 
 
-def _cells_for(labels, rng, line, side, unit) -> Cells:
+def _cells_for(
+    labels: list[int], rng: np.random.Generator, line: CellLine, side: int, unit: float
+) -> Cells:
     names = {HPA_2018.names[label] for label in labels}
     # Dividing cells also turn up where the protein ignores them.
     n_mitotic, n_bridges = int(rng.random() < 0.12), int(rng.random() < 0.06)
@@ -199,21 +201,27 @@ def _cells_for(labels, rng, line, side, unit) -> Cells:
     )  # fmt: skip
 
 
-def _cell_brightness(cells, rng, spread):
+def _cell_brightness(cells: Cells, rng: np.random.Generator, spread: float) -> np.ndarray:
     """Give each cell its own brightness; ground between cells keeps 1."""
     brightness = np.exp(rng.normal(0, spread, len(cells.radius))).astype(np.float32)
     brightness[0] = 1
     return brightness[cells.label]
 
 
-def _blue(cells, rng):
+def _blue(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     texture = 1 + 0.16 * smooth_noise(cells.shape, 3.5 * cells.unit, rng)
     rim = np.clip(cells.depth / (1.5 * cells.unit), 0, 1)
     nuclei = 0.55 * rim * texture * (1 - 0.55 * cells.nucleoli)
     return np.maximum(nuclei * _cell_brightness(cells, rng, 0.15), 0.95 * cells.plate)
 
 
-def _green(cells, labels, label_seeds, rng, well):
+def _green(
+    cells: Cells,
+    labels: list[int],
+    label_seeds: list[np.random.SeedSequence],
+    rng: np.random.Generator,
+    well: _WellLook,
+) -> np.ndarray:
     shade = _cell_brightness(cells, rng, 0.3)
     green = well.haze * (0.5 * cells.cytoplasm + 0.5 * (cells.depth > 0)) * shade
     balance = well.balance[labels]
@@ -225,7 +233,15 @@ def _green(cells, labels, label_seeds, rng, well):
     return 0.75 * well.expression * green
 
 
-def _photograph(field, rng, line, well, plate, *, copy):
+def _photograph(
+    field: np.ndarray,
+    rng: np.random.Generator,
+    line: CellLine,
+    well: _WellLook,
+    plate: _PlateLook,
+    *,
+    copy: bool,
+) -> np.ndarray:
     size = field.shape[1]
     steps = (np.arange(size, dtype=np.float32) + 0.5) / size
     row, column, loss = plate.light

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.synthetic.cells import Cells, bridge_line
 from hpastack.synthetic.drawing import blur, smooth_noise, splat, stamp, walks
@@ -39,7 +40,14 @@ def _around(cells: Cells, reach: float) -> np.ndarray:
     return cells.cytoplasm * np.where(cells.mitotic[cells.label], 0.3, fade)
 
 
-def _thread(cells: Cells, y, x, number, weight=1.0, within=None) -> np.ndarray:
+def _thread(
+    cells: Cells,
+    y: np.ndarray,
+    x: np.ndarray,
+    number: ArrayLike,
+    weight: ArrayLike = 1.0,
+    within: np.ndarray | None = None,
+) -> np.ndarray:
     """Draw the parts of curves that lie in their own cell, as strong at every size."""
     own = cells.at(cells.label, y, x) == np.asarray(number)[:, None]
     if within is not None:
@@ -52,14 +60,14 @@ def _thread(cells: Cells, y, x, number, weight=1.0, within=None) -> np.ndarray:
 
 
 @_pattern("Nucleoplasm")
-def nucleoplasm(cells, rng):
+def nucleoplasm(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Fill the nuclei, leaving out the nucleoli."""
     grain = 1 + 0.18 * smooth_noise(cells.shape, 3 * cells.unit, rng)
     return 0.6 * _inside(cells) * grain * (1 - 0.85 * cells.nucleoli)
 
 
 @_pattern("Nuclear membrane")
-def nuclear_membrane(cells, rng):
+def nuclear_membrane(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw a thin rim around each nucleus, and little inside."""
     rim = np.exp(-(((cells.depth - 1.2 * cells.unit) / (1.0 * cells.unit)) ** 2))
     uneven = np.clip(1 + 0.25 * smooth_noise(cells.shape, 7 * cells.unit, rng), 0.3, None)
@@ -67,14 +75,14 @@ def nuclear_membrane(cells, rng):
 
 
 @_pattern("Nucleoli")
-def nucleoli(cells, rng):
+def nucleoli(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Fill the few nucleoli of each nucleus."""
     grain = 1 + 0.12 * smooth_noise(cells.shape, 2 * cells.unit, rng)
     return np.maximum(0.85 * cells.nucleoli * grain, 0.08 * _inside(cells))
 
 
 @_pattern("Nucleoli fibrillar center")
-def fibrillar_centers(cells, rng):
+def fibrillar_centers(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put small bright spots inside the nucleoli."""
     table = cells.nucleolus_table
     number = np.repeat(np.arange(len(table)), rng.integers(2, 5, len(table), endpoint=True))
@@ -91,7 +99,7 @@ def fibrillar_centers(cells, rng):
 
 
 @_pattern("Nuclear speckles")
-def speckles(cells, rng):
+def speckles(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put 20 to 40 irregular, fused spots into each nucleus."""
     free = (cells.depth > 1.8 * cells.unit) * (cells.nucleoli < 0.1)
     y, x, _ = cells.points(rng, 20, 38, free)
@@ -105,7 +113,7 @@ def speckles(cells, rng):
 
 
 @_pattern("Nuclear bodies")
-def nuclear_bodies(cells, rng):
+def nuclear_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put a few small round spots into each nucleus."""
     free = (cells.depth > 2.5 * cells.unit) * (cells.nucleoli < 0.1)
     y, x, _ = cells.points(rng, 2, 6, free)
@@ -117,14 +125,14 @@ def nuclear_bodies(cells, rng):
 
 
 @_pattern("Endoplasmic reticulum")
-def endoplasmic_reticulum(cells, rng):
+def endoplasmic_reticulum(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw the mesh around the nucleus that the yellow stain shows too."""
     grain = np.clip(1 + 0.2 * smooth_noise(cells.shape, 3 * cells.unit, rng), 0.2, None)
     return 0.9 * cells.reticulum * grain
 
 
 @_pattern("Golgi apparatus")
-def golgi(cells, rng):
+def golgi(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw a compact, folded ribbon on one side of the nucleus."""
     unit = cells.unit
     number = np.repeat(cells.resting, 9)
@@ -141,7 +149,7 @@ def golgi(cells, rng):
 
 
 @_pattern("Peroxisomes")
-def peroxisomes(cells, rng):
+def peroxisomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Scatter very many tiny dots through the whole cytoplasm."""
     y, x, _ = cells.points(rng, 110, 170, cells.cytoplasm * (cells.edge > 2 * cells.unit))
     return stamp(
@@ -151,7 +159,7 @@ def peroxisomes(cells, rng):
 
 
 @_pattern("Endosomes")
-def endosomes(cells, rng):
+def endosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Scatter middle-sized hollow dots through the cytoplasm."""
     y, x, _ = cells.points(rng, 22, 38, cells.cytoplasm * (cells.edge > 4 * cells.unit))
     size = rng.uniform(1.1, 1.7, len(y)) * cells.unit
@@ -161,7 +169,7 @@ def endosomes(cells, rng):
 
 
 @_pattern("Lysosomes")
-def lysosomes(cells, rng):
+def lysosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Crowd large filled dots on one side of the nucleus."""
     unit = cells.unit
     pole = cells.mtoc[cells.label]
@@ -175,7 +183,7 @@ def lysosomes(cells, rng):
 
 
 @_pattern("Lipid droplets")
-def lipid_droplets(cells, rng):
+def lipid_droplets(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw clusters of round droplets of unlike size, with bright rims."""
     unit = cells.unit
     y, x, number = cells.points(rng, 2, 3, _around(cells, 14) * (cells.edge > 5 * unit))
@@ -191,7 +199,7 @@ def lipid_droplets(cells, rng):
 
 
 @_pattern("Mitochondria")
-def mitochondria(cells, rng):
+def mitochondria(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Scatter short, bent threads, denser near the nucleus."""
     unit = cells.unit
     y, x, number = cells.points(rng, 60, 85, _around(cells, 16) * (cells.edge > 3 * unit))
@@ -206,7 +214,7 @@ def mitochondria(cells, rng):
 
 
 @_pattern("Intermediate filaments")
-def intermediate_filaments(cells, rng):
+def intermediate_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Weave a cage of wavy bundles around the nucleus."""
     unit = cells.unit
     y, x, number = cells.points(rng, 60, 75, _around(cells, 8))
@@ -220,7 +228,7 @@ def intermediate_filaments(cells, rng):
 
 
 @_pattern("Actin filaments")
-def actin_filaments(cells, rng):
+def actin_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Span each cell with straight, nearly parallel stress fibres, and line its border."""
     unit = cells.unit
     y, x, number = cells.points(rng, 28, 38, (cells.edge > 1.5 * unit).astype(np.float32))
@@ -236,7 +244,7 @@ def actin_filaments(cells, rng):
 
 
 @_pattern("Focal adhesion sites")
-def focal_adhesions(cells, rng):
+def focal_adhesions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put short streaks at the outer ends of the cell, pointing inwards."""
     unit = cells.unit
     brim = (cells.edge > 1.5 * unit) & (cells.edge < 7 * unit)
@@ -251,14 +259,14 @@ def focal_adhesions(cells, rng):
 
 
 @_pattern("Microtubules")
-def microtubules(cells, rng):
+def microtubules(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw the filaments that the red stain shows too."""
     grain = np.clip(1 + 0.2 * smooth_noise(cells.shape, 5 * cells.unit, rng), 0.2, None)
     return 0.9 * cells.microtubules * grain
 
 
 @_pattern("Microtubule ends")
-def microtubule_ends(cells, rng):
+def microtubule_ends(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw short comets where microtubules end, most of them in the outer cell."""
     unit = cells.unit
     y, x, heading = cells.microtubule_tips
@@ -273,7 +281,7 @@ def microtubule_ends(cells, rng):
 
 
 @_pattern("Cytokinetic bridge")
-def cytokinetic_bridge(cells, rng):
+def cytokinetic_bridge(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw the thread between two daughter cells."""
     image = np.zeros(cells.shape, np.float32)
     for first, second in cells.bridges:
@@ -284,14 +292,14 @@ def cytokinetic_bridge(cells, rng):
 
 
 @_pattern("Mitotic spindle")
-def mitotic_spindle(cells, rng):
+def mitotic_spindle(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw the two-pointed spindle of the dividing cells."""
     grain = np.clip(1 + 0.15 * smooth_noise(cells.shape, 3 * cells.unit, rng), 0.2, None)
     return 1.2 * cells.spindle * grain
 
 
 @_pattern("Microtubule organizing center")
-def organizing_center(cells, rng):
+def organizing_center(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put one spot in a cloud where the microtubules of a cell meet."""
     unit = cells.unit
     y, x = cells.mtoc[cells.resting].T
@@ -306,7 +314,7 @@ def organizing_center(cells, rng):
 
 
 @_pattern("Centrosome")
-def centrosome(cells, rng):
+def centrosome(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put two tiny dots side by side, close to the nucleus."""
     unit = cells.unit
     place = cells.mtoc[cells.resting]
@@ -321,7 +329,7 @@ def centrosome(cells, rng):
 
 
 @_pattern("Plasma membrane")
-def plasma_membrane(cells, rng):
+def plasma_membrane(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw the thin outline of every cell."""
     unit = cells.unit
     line = np.exp(-(((cells.edge - 1.2 * unit) / (1.1 * unit)) ** 2)) * (cells.edge > 0)
@@ -330,7 +338,7 @@ def plasma_membrane(cells, rng):
 
 
 @_pattern("Cell junctions")
-def cell_junctions(cells, rng):
+def cell_junctions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw beaded borders where two cells touch, and nothing where a cell is free."""
     unit = cells.unit
     beads = np.clip(1 + 0.5 * smooth_noise(cells.shape, 3.5 * unit, rng), 0.25, None)
@@ -341,7 +349,7 @@ def cell_junctions(cells, rng):
 
 
 @_pattern("Aggresome")
-def aggresome(cells, rng):
+def aggresome(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put one large blob beside each nucleus."""
     unit = cells.unit
     out = cells.mtoc - cells.centre
@@ -357,14 +365,14 @@ def aggresome(cells, rng):
 
 
 @_pattern("Cytosol")
-def cytosol(cells, rng):
+def cytosol(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Fill the cells smoothly, leaving out the nuclei."""
     cloud = np.clip(1 + 0.12 * smooth_noise(cells.shape, 12 * cells.unit, rng), 0.4, None)
     return 0.5 * cells.cytoplasm * cloud
 
 
 @_pattern("Cytoplasmic bodies")
-def cytoplasmic_bodies(cells, rng):
+def cytoplasmic_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put a few bright round spots into the cytoplasm of each cell."""
     unit = cells.unit
     y, x, _ = cells.points(rng, 3, 7, (cells.gap > 3 * unit) & (cells.edge > 5 * unit))
@@ -373,7 +381,7 @@ def cytoplasmic_bodies(cells, rng):
 
 
 @_pattern("Rods & rings")
-def rods_and_rings(cells, rng):
+def rods_and_rings(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Put one to three straight rods and one or two rings into each cell."""
     unit = cells.unit
     free = (cells.gap > 3 * unit) & (cells.edge > 6 * unit)

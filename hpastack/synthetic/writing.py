@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import joblib
@@ -25,7 +26,7 @@ _BATCH = 128
 
 
 def write_dataset(
-    folder,
+    folder: str | os.PathLike[str],
     dataset: SyntheticDataset,
     *,
     overwrite: bool = False,
@@ -96,7 +97,7 @@ def write_dataset(
     return folder
 
 
-def check_folder(folder, *, overwrite: bool) -> None:
+def check_folder(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Refuse a folder that `write_dataset` must not write to.
 
     Parameters
@@ -121,7 +122,7 @@ def check_folder(folder, *, overwrite: bool) -> None:
     refuse_existing(folder, overwrite)
 
 
-def _write_tables(folder, dataset):
+def _write_tables(folder: Path, dataset: SyntheticDataset) -> None:
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True)
     design = dataset.design.rename_axis("Id").reset_index()
@@ -140,8 +141,12 @@ def _write_tables(folder, dataset):
     (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_images(folder, dataset, jobs, progress):
+def _write_images(
+    folder: Path, dataset: SyntheticDataset, jobs: int | None, progress: bool
+) -> None:
     image_ids = list(dataset.design.index)
+    split_of = dataset.design["split"].to_dict()
+    split_of = dataset.design["split"].to_dict()
     with (
         joblib.Parallel(n_jobs=jobs or cpu_budget()) as parallel,
         progress_bar(total=len(image_ids), what="drawing", unit="field", show=progress) as bar,
@@ -151,7 +156,7 @@ def _write_images(folder, dataset, jobs, progress):
             batch = image_ids[start : start + _BATCH]
             parallel(
                 joblib.delayed(_write_field)(
-                    folder / dataset.design.at[image_id, "split"], image_id,
+                    folder / split_of[image_id], image_id,
                     dataset.drawing(image_id),
                 )
                 for image_id in batch
@@ -159,7 +164,7 @@ def _write_images(folder, dataset, jobs, progress):
             bar.update(len(batch))
 
 
-def _write_field(folder, image_id, drawing):
+def _write_field(folder: Path, image_id: str, drawing: dict[str, Any]) -> None:
     threads = cv2.getNumThreads()
     # One thread a worker: the workers are as many as there are cores.
     cv2.setNumThreads(1)

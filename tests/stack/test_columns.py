@@ -6,7 +6,7 @@ from reference.column_gains import column_gain
 from sklearn.decomposition import PCA
 
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.columns import Moments, column_gains, fit_columns
+from hpastack.stack.columns import Moments, choose_columns, column_gains
 
 pytestmark = pytest.mark.core
 
@@ -58,11 +58,9 @@ def test_a_label_sees_the_columns_that_tell_it_most():
     none = np.empty((0, n, n_labels), dtype=np.float32)
     inputs = ColumnBlocks(none, none, features)
     margin = np.zeros((n, n_labels), dtype=np.float32)
-    columns, shared = fit_columns(
-        inputs, margin, None, y, np.arange(n), reductions={}, n_screened=2
-    )
+    chosen, shared = choose_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=2)
     np.testing.assert_array_equal(shared, features)
-    assert 4 in columns.chosen[0] and 1 in columns.chosen[1]
-    assert all(len(chosen) == 2 and (np.diff(chosen) > 0).all() for chosen in columns.chosen)
-    every, _ = fit_columns(inputs, margin, None, y, np.arange(n), reductions={}, n_screened=None)
-    assert every.chosen[0].tolist() == list(range(6))
+    assert 4 in chosen[0] and 1 in chosen[1]
+    assert all(len(own) == 2 and (np.diff(own) > 0).all() for own in chosen)
+    every, _ = choose_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=None)
+    assert every[0].tolist() == list(range(6))

@@ -126,7 +126,7 @@ UNDEFINED = frozenset(
 )
 
 
-def compartment_features(field) -> dict[str, float]:
+def compartment_features(field: np.ndarray) -> dict[str, float]:
     """Measure where the protein lies in the cells of a field.
 
     Nuclei and cells are found by `segment_cells`, and parted into regions and
@@ -221,7 +221,9 @@ def _shares(green: np.ndarray, region: np.ndarray) -> dict[str, float]:
     }
 
 
-def _of_cells(red, green, blue, regions: CellRegions) -> dict[str, float]:
+def _of_cells(
+    red: np.ndarray, green: np.ndarray, blue: np.ndarray, regions: CellRegions
+) -> dict[str, float]:
     unit = field_unit(green.shape)
     whole = whole_nuclei(regions.maps.nuclei)
     nuclei = nucleus_table(regions, blue, unit)
@@ -249,7 +251,9 @@ def _of_cells(red, green, blue, regions: CellRegions) -> dict[str, float]:
     return values | _of_spots(spots, regions, unit)
 
 
-def _of_spots(spots, regions: CellRegions, unit: float) -> dict[str, float]:
+def _of_spots(
+    spots: tuple[np.ndarray, np.ndarray], regions: CellRegions, unit: float
+) -> dict[str, float]:
     rows, columns = spots
     in_cell = regions.maps.cells[rows, columns] > 0
     rows, columns = rows[in_cell], columns[in_cell]

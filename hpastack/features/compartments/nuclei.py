@@ -33,7 +33,9 @@ def whole_nuclei(nuclei: np.ndarray) -> np.ndarray:
     return whole
 
 
-def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, np.ndarray]:
+def nucleus_table(
+    regions: CellRegions, blue_levels: np.ndarray, unit: float
+) -> dict[str, np.ndarray]:
     """Measure each nucleus.
 
     Parameters
@@ -62,7 +64,7 @@ def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, n
     inside = np.flatnonzero(nuclei)
     number = nuclei.ravel()[inside]
 
-    def mean(values):
+    def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(number, values, n) / shapes.area
 
     levels = blue_levels.ravel()[inside].astype(float)
@@ -83,7 +85,9 @@ def nucleus_table(regions: CellRegions, blue_levels, unit: float) -> dict[str, n
     }
 
 
-def _outlines(inside, number, width: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _outlines(
+    inside: np.ndarray, number: np.ndarray, width: int, n: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return solidity and form factor by number, of the pixels inside and their numbers."""
     solidity, form_factor = np.ones(n), np.ones(n)
     rows, columns = np.divmod(inside, width)

@@ -35,7 +35,7 @@ _SPOT = 1.5
 _FOCUS = 2.0
 
 
-def log_ratio(above, below):
+def log_ratio(above: np.ndarray, below: np.ndarray | float) -> np.ndarray:
     """Compare mean grey levels by log2, with a level added to both.
 
     Parameters
@@ -95,14 +95,16 @@ def cell_table(
     return table
 
 
-def _levels(green, regions: CellRegions, centres, radii) -> dict[str, np.ndarray]:
+def _levels(
+    green: np.ndarray, regions: CellRegions, centres: np.ndarray, radii: np.ndarray
+) -> dict[str, np.ndarray]:
     n_cells, n_regions = len(radii), len(REGIONS)
     inside = np.flatnonzero(regions.maps.cells)
     cell = regions.maps.cells.ravel()[inside]
     key = cell.astype(np.intp) * n_regions + regions.region.ravel()[inside]
     level = green.ravel()[inside].astype(np.float64)
 
-    def total(weights=None):
+    def total(weights: np.ndarray | None = None) -> np.ndarray:
         size = n_cells * n_regions
         return np.bincount(key, weights, size).reshape(n_cells, n_regions).astype(float)
 
@@ -157,7 +159,9 @@ def protein_spots(green: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarra
     return blob_peaks(difference, least)
 
 
-def _peaks(green, red, regions: CellRegions, radii, unit: float) -> dict[str, np.ndarray]:
+def _peaks(
+    green: np.ndarray, red: np.ndarray, regions: CellRegions, radii: np.ndarray, unit: float
+) -> dict[str, np.ndarray]:
     """Find the brightest point of the protein, and where the microtubules meet."""
     cells = regions.maps.cells
     peak = _brightest(green, cells, _SPOT * unit, len(radii))
@@ -172,7 +176,7 @@ def _peaks(green, red, regions: CellRegions, radii, unit: float) -> dict[str, np
     }
 
 
-def _brightest(levels, labels, sd: float, n_labels: int) -> np.ndarray:
+def _brightest(levels: np.ndarray, labels: np.ndarray, sd: float, n_labels: int) -> np.ndarray:
     """Return row and column of the brightest smoothed pixel of each label; NaN where all is dark.
 
     Shape (n_labels, 2); label 0 is no label.
@@ -242,7 +246,7 @@ def ring_profile(
 
 
 def cell_rings(
-    green: np.ndarray, regions: CellRegions, nuclei: dict
+    green: np.ndarray, regions: CellRegions, nuclei: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow the protein from the centre of each nucleus to the edge of its cell.
 

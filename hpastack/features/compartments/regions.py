@@ -128,7 +128,7 @@ def _nucleoli(nuclei: np.ndarray, blue_levels: np.ndarray, unit: float) -> np.nd
     return large[parts]
 
 
-def _rings(nuclei, depth, gap, edge) -> np.ndarray:
+def _rings(nuclei: np.ndarray, depth: np.ndarray, gap: np.ndarray, edge: np.ndarray) -> np.ndarray:
     deepest = np.ones(int(nuclei.max()) + 1, np.float32)
     np.maximum.at(deepest, nuclei.ravel(), depth.ravel())
     inside = 1 - depth / deepest[nuclei]

@@ -42,7 +42,7 @@ MEANINGS = {
 }
 
 
-def fibre_features(image) -> dict[str, float]:
+def fibre_features(image: np.ndarray) -> dict[str, float]:
     """Measure the ridges of one stain and the skeleton of its fibres.
 
     A ridge is where the second derivative of the smoothed stain across it is strongly
@@ -108,7 +108,9 @@ def fibre_features(image) -> dict[str, float]:
     return dict(zip(MEANINGS, values + _skeleton(fine), strict=True))
 
 
-def _ridges(levels, scale: float) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _ridges(
+    levels: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Return the curvature across and along ridges, and the doubled direction across them."""
     smooth = cv2.GaussianBlur(levels, (0, 0), scale)
     second = np.array([1, -2, 1], np.float32)
@@ -131,7 +133,12 @@ def _length(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sqrt(one * one + other * other)
 
 
-def _summarise(levels, across, along, directions) -> list[float]:
+def _summarise(
+    levels: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    directions: tuple[np.ndarray, np.ndarray],
+) -> list[float]:
     total, brightness = across.sum(dtype=np.float64), levels.sum(dtype=np.float64)
     if total < 1e-6 * brightness or brightness == 0:
         return [0.0, 0.0, 0.0]

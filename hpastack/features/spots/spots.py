@@ -65,7 +65,7 @@ UNDEFINED = frozenset(
 )
 
 
-def spot_features(image) -> dict[str, float]:
+def spot_features(image: np.ndarray) -> dict[str, float]:
     """Count and measure the dots of one stain, and the parts it consists of.
 
     Dots are maxima of the difference of two Gaussians (1.6 times apart, about

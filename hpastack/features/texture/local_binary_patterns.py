@@ -107,7 +107,7 @@ def _codes(image: np.ndarray, radius: int) -> np.ndarray:
     """Return a byte for each inner pixel, with a bit for each point that is not darker."""
     rows, columns = (side - 2 * radius for side in image.shape)
 
-    def beside(pixels, down, right):
+    def beside(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
         top, left = radius + down, radius + right
         return pixels[top : top + rows, left : left + columns]
 

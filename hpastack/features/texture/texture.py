@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hpastack.errors import InputError
 from hpastack.features.grey_levels import grey_levels, reduced_levels
 from hpastack.features.texture import glcm, gradients, local_binary_patterns
@@ -29,7 +31,7 @@ MEANINGS = {
 
 
 def texture_features(
-    image, distances: Sequence[int] = DISTANCES, levels: int = LEVELS
+    image: np.ndarray, distances: Sequence[int] = DISTANCES, levels: int = LEVELS
 ) -> dict[str, float]:
     """Summarise the texture of one stain, from fine to coarse.
 

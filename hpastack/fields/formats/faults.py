@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hpastack.errors import InputError
 
@@ -21,12 +22,12 @@ MAX_SIDE = 1_000_000
 class FileFault(InputError):
     """What is wrong with one file, kept apart so that it can be listed."""
 
-    def __init__(self, file: StrPath, reason: str):
+    def __init__(self, file: StrPath, reason: str) -> None:
         super().__init__(f"{file}: {reason}" if file else reason)
         self.file = str(file)
         self.reason = reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # By its parts, so that it comes whole out of a worker process.
         return type(self), (self.file, self.reason)
 

@@ -10,6 +10,7 @@ import os
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -57,7 +58,7 @@ class PackedFields:
         anything that a packed file does not.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with _opened(self.path) as file:
             self.size = _checked_size(file, self.path)
@@ -68,10 +69,10 @@ class PackedFields:
         self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
         self._local = threading.local()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return PackedFields, (self.path,)
 
     def rows(self, catalogue: pd.DataFrame) -> np.ndarray:
@@ -137,7 +138,7 @@ class PackedFields:
         return self._local.dataset
 
 
-def find_packed(path) -> PackedFields | None:
+def find_packed(path: str | os.PathLike[str]) -> PackedFields | None:
     """Open the packed file of a workspace, if it has one.
 
     Parameters

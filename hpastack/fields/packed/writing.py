@@ -36,7 +36,7 @@ _MOST_ROWS = 256  # in a part
 
 
 def pack_fields(
-    path, catalogue: pd.DataFrame, size: int, *, jobs: int | None = None,
+    path: str | os.PathLike[str], catalogue: pd.DataFrame, size: int, *, jobs: int | None = None,
     overwrite: bool = False, progress: bool = True,
 ) -> PackedFields:  # fmt: skip
     """Decode every field of a catalogue once, into a packed file.
@@ -93,7 +93,7 @@ def pack_fields(
 class _Parts:
     """The finished parts of a packed file: blocks of rows, each in an HDF5 file of its own."""
 
-    def __init__(self, path: Path, catalogue: pd.DataFrame, size: int, is_compressed: bool):
+    def __init__(self, path: Path, catalogue: pd.DataFrame, size: int, is_compressed: bool) -> None:
         self.path = path
         self.folder = path.with_name(path.name + ".parts")
         self.catalogue = catalogue
