@@ -29,6 +29,7 @@ from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack.columns import FoldColumns, Reduction
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
+from hpastack.stack.format_1 import from_version_1
 from hpastack.stack.meta_learner import MetaLearner, mean_thresholds
 from hpastack.store import StoreHeader, open_store, write_store
 
@@ -330,7 +331,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     if version > 1:
         return manifest
     try:
-        return _of_version_1(manifest)
+        return from_version_1(manifest)
     except (KeyError, TypeError) as error:
         raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
@@ -411,30 +412,6 @@ def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
                 arrays[f"set{number}_fold{fold}_{name}_mean"] = reduction.mean
                 arrays[f"set{number}_fold{fold}_{name}_components"] = reduction.components
     np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def _of_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Say what a stack of version 1 is in the terms of version 2.
-
-    It had one weight for both libraries, Platt calibration with a slope and
-    an offset, one set of folds, and every column for every label.
-    """
-    boosters = manifest["parameters"]["boosters"]
-    n_labels = len(manifest["labels"])
-    n_cnns = len(manifest["parameters"]["cnns"])
-    n_shared = len(manifest["columns"]) - n_cnns * n_labels + (n_labels if n_cnns else 0)
-    of_set = {
-        "consensus": manifest["consensus"],
-        "chosen": [[list(range(n_shared))] * n_labels] * len(manifest["consensus"]),
-        "weights": [[weight / len(boosters) for weight in manifest["weights"]]] * len(boosters),
-        "calibration": [
-            {"method": "platt", "parameters": pair} for pair in manifest["calibration"]
-        ],
-        "thresholds": manifest["thresholds"],
-    }
-    # Its number of trees was fixed, so there is none to choose.
-    parameters = manifest["parameters"] | {"min_rounds": manifest["parameters"]["rounds"]}
-    return manifest | {"sets": [of_set], "parameters": parameters}
 
 
 def _without_nan(value: Any) -> Any:
