@@ -182,8 +182,7 @@ def test_a_worker_of_a_cluster_that_dies_again_and_again_is_one_too(name):
     pytest.importorskip("distributed" if name == "dask" else "ray")
     code = """
 import sys
-sys.path.insert(0, "tests")
-from test_workers import backend, die, spread
+from tests.parallel.test_workers import backend, die, spread
 with backend(sys.argv[1], None, 2):
     list(spread(die, ((n,) for n in range(40))))
 """
