@@ -125,7 +125,9 @@ def test_fields_are_found_by_any_of_its_endings(name, suffix, tmp_path):
 
 def test_what_is_none_of_them_is_told_their_names(tmp_path):
     (tmp_path / "f.png").write_bytes(b"GIF89a")
-    with pytest.raises(InputError, match=r"f\.png: not a PNG, JPEG or TIFF image$"):
+    *names, last = FORMATS
+    known = f"{', '.join(names)} or {last}"
+    with pytest.raises(InputError, match=rf"f\.png: not a {known} image$"):
         read_stain(tmp_path / "f.png", "red")
     with pytest.raises(InputError, match=r"with the ending \.png, \.jpg or \.tif, or"):
         collect_fields(tmp_path)
