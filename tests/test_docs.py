@@ -16,7 +16,10 @@ from hpastack.settings import keys
 from pipelines.__main__ import commands
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(
     r"(?:python -m pipelines\.|(?:^|`)hpastack )([a-z]\w*)([^`\n]*)", re.MULTILINE
