@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 
 from hpastack.errors import InputError
@@ -42,6 +41,9 @@ def near_pairs(
     Every pair is compared, by population counts in faiss' flat binary index.
     """
     first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
+    # Here, because every command that reads recipes imports this module.
+    import faiss
+
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(jobs or cpu_budget())
     found, n_found = [np.empty((0, 2), dtype=np.int64)], 0
