@@ -29,7 +29,7 @@ from hpastack.catalogue import (
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
-from hpastack.fields import BadField, check_fields, pack_fields, parse_channels
+from hpastack.fields import FORMATS, BadField, check_fields, pack_fields, parse_channels
 from hpastack.files import publish_text, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
@@ -40,14 +40,16 @@ from pipelines._options import SKIPPED, add_options, positive
 
 def make_parser() -> CommandParser:
     """Make the parser of the command."""
+    ending, *others = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
     parser = command_parser(
         "prepare",
         "Check every image file and write data/catalogue.csv. IMAGES is a folder with files named "
-        "<Id>_<red|green|blue|yellow>.png (or .jpg, .tif), or <Id>.tif (.ome.tif) with the stains "
-        "as channels; in it or in folders within it; other files are ignored. So the competition "
-        "and the Human Protein Atlas have them. Or it is a CSV file with the columns image_id, "
-        "red, green, blue, yellow and, if known, target, split and groups. Fields that were "
-        "dropped or got other labels are listed in data/changes.csv, with the reason.",
+        f"<Id>_<red|green|blue|yellow>{ending} (or {', '.join(others)}), or <Id>.tif (.ome.tif) "
+        "with the stains as channels; in it or in folders within it; other files are ignored. So "
+        "the competition and the Human Protein Atlas have them. Or it is a CSV file with the "
+        "columns image_id, red, green, blue, yellow and, if known, target, split and groups. "
+        "Fields that were dropped or got other labels are listed in data/changes.csv, with the "
+        "reason.",
         "human-protein-atlas --workspace work",
     )
     parser.add_argument(

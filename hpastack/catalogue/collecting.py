@@ -62,8 +62,8 @@ def collect_fields(
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
-    Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with the
-    ending of a PNG, JPEG or TIFF, and lie in it or in folders within it; or a
+    Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with an
+    ending of `hpastack.fields.SUFFIXES`, and lie in it or in folders within it; or a
     TIFF ``<image_id>.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff`` holds all
     stains of a field as its channels (then a path is that of the file with ``#``
     and the number of the plane). Other files are passed over.

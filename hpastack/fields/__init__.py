@@ -1,7 +1,7 @@
 """Image files -> arrays: the four stains of a field, read, checked and scaled.
 
-PNG, JPEG and TIFF, 8 and 16 bit, grey or tinted, a file for each stain or one
-for all. What is damaged or ambiguous is refused with the name of its file;
+8 and 16 bit, grey or tinted, one file per stain or one for all, in any format
+of `FORMATS`. What is damaged or ambiguous is refused with the name of its file;
 nothing is guessed, stretched or filled.
 """
 

@@ -38,8 +38,9 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        PNG, JPEG or TIFF, told apart by content and not by name. ``x.tif#2``
-        is plane 2 (counted from 0, pages and then their samples) of ``x.tif``.
+        An image of any of `hpastack.fields.FORMATS`, recognised by content and
+        not by name. ``x.tif#2`` is plane 2 (counted from 0, pages and then
+        their samples) of ``x.tif``.
     stain : {"red", "green", "blue", "yellow"}
 
     Returns

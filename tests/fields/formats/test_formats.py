@@ -1,6 +1,8 @@
 """What every format of image files promises, tried on each that is registered."""
 
-from types import SimpleNamespace
+import re
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,6 +25,8 @@ WRITTEN = {
     "JPEG": lambda pixels: saved(pixels, "JPEG", quality=98),
     "TIFF": lambda pixels: tiff(pixels, compression="zlib"),
 }
+
+ROOT = Path(__file__).parents[3]
 
 each_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -123,14 +127,25 @@ def test_fields_are_found_by_any_of_its_endings(name, suffix, tmp_path):
         assert read_field(fields.loc["f"]).shape == (4, *picture().shape)
 
 
+def one_of(words):
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
 def test_what_is_none_of_them_is_told_their_names(tmp_path):
     (tmp_path / "f.png").write_bytes(b"GIF89a")
-    *names, last = FORMATS
-    known = f"{', '.join(names)} or {last}"
-    with pytest.raises(InputError, match=rf"f\.png: not a {known} image$"):
+    with pytest.raises(InputError, match=rf"f\.png: not a {one_of(FORMATS)} image$"):
         read_stain(tmp_path / "f.png", "red")
-    with pytest.raises(InputError, match=r"with the ending \.png, \.jpg or \.tif, or"):
+    endings = one_of(image_format.SUFFIXES[0] for image_format in FORMATS.values())
+    with pytest.raises(InputError, match=re.escape(f"with the ending {endings}, or")):
         collect_fields(tmp_path)
+
+
+@each_format
+def test_the_documentation_names_it(name):
+    assert f"\n**{name}.** " in (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert re.search(rf"\b{name}\b[^.]*\(\[what exactly\]\(formats\.md#image-files\)\)", guide)
 
 
 def test_one_line_adds_a_format(monkeypatch, tmp_path):
@@ -143,7 +158,7 @@ def test_one_line_adds_a_format(monkeypatch, tmp_path):
 
     bmp: Format = SimpleNamespace(MAGICS=(b"BM",), SUFFIXES=(".bmp",), open_picture=open_bmp)
     (tmp_path / "f.bmp").write_bytes(saved(PIXELS, "BMP"))
-    with pytest.raises(InputError, match="not a PNG, JPEG or TIFF image"):
+    with pytest.raises(InputError, match=f"not a {one_of(FORMATS)} image"):
         read_stain(tmp_path / "f.bmp", "red")
     monkeypatch.setitem(FORMATS, "BMP", bmp)
     np.testing.assert_array_equal(read_stain(tmp_path / "f.bmp", "red"), PIXELS / np.float32(255))
@@ -154,8 +169,20 @@ def test_one_line_adds_a_format(monkeypatch, tmp_path):
     assert not bad
     assert list(facts.index) == ["f"]
     (tmp_path / "f.txt").write_bytes(b"text")
-    with pytest.raises(InputError, match="not a PNG, JPEG, TIFF or BMP image"):
+    with pytest.raises(InputError, match="not a PNG, .* or BMP image"):
         read_stain(tmp_path / "f.txt", "red")
+
+
+def test_the_example_of_contributing_is_a_format(monkeypatch, tmp_path):
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## An image format")[1]
+    example = ModuleType("example")
+    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], example.__dict__)
+    monkeypatch.setitem(FORMATS, "example", example)
+    data = b"P5 52 37 255\n" + PIXELS.tobytes()
+    np.testing.assert_array_equal(decoded(data), PIXELS)
+    for damaged in (data[:8], data[:-1], data + b"0", data.replace(b"52", b"00", 1)):
+        with pytest.raises(InputError, match="^f: "):
+            decoded(damaged)
 
 
 def test_a_format_without_planes_says_so():

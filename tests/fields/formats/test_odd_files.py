@@ -111,7 +111,7 @@ def lzw(pixels, **options):
 SAME = GREY / np.float32(255)
 TURNED = saved(GREY, "TIFF", tiffinfo={274: 6})
 CUT = "truncated"
-OTHER = "not a PNG, JPEG or TIFF image"
+OTHER = "not a PNG, "
 # Name: bytes, and the values or what the error says.
 KINDS = {
     # PNG
