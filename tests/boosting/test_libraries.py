@@ -13,6 +13,7 @@ from scipy.special import expit
 from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
 from hpastack.errors import InputError
 
+ROOT = Path(__file__).parents[2]
 N, COLUMNS, ROUNDS = 400, 4, 20
 SETTINGS = TreeSettings(rounds=ROUNDS, min_leaf=5, l2=5.0)
 
@@ -26,6 +27,8 @@ from hpastack.errors import InputError
 
 name, path, columns = sys.argv[1], sys.argv[2], int(sys.argv[3])
 content, x = open(path, "rb").read(), np.zeros((20, columns), dtype=np.float32)
+for use in (library(name).predict, library(name).contributions):
+    use(content, x)
 passed = 0
 for seed in range(400):
     rng = np.random.default_rng(seed)
@@ -84,10 +87,20 @@ def test_names_and_endings_tell_libraries_apart(name):
 
 def test_a_library_is_required_or_an_extra_of_its_name(name):
     setup = configparser.ConfigParser()
-    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
-    declared = [setup["options"]["install_requires"], extras.get(name, "")]
-    assert any(f"{library(name).package} >=" in requirements for requirements in declared)
+    required, package = setup["options"]["install_requires"], f"{library(name).package} >="
+    if package not in required:
+        assert package in extras[name]
+        assert package in extras["test"]
+
+
+def test_the_documentation_names_it(name):
+    formats, method = (
+        (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("formats.md", "method.md")
+    )
+    assert f"{library(name).suffix}`" in formats.partition("\n## Stack\n")[2]
+    assert name in method.partition("**3. Boosters.**")[2].lower()
 
 
 def test_the_same_seed_grows_the_same_trees(name):
@@ -231,8 +244,8 @@ def test_no_mutated_file_reads_memory_of_others(name, tmp_path):
         check=False,
     )
     assert ran.returncode == 0, (ran.stdout.splitlines()[-1:], ran.stderr[-500:])
-    # Other values in leaves are still a booster, so the libraries did read some.
-    assert int(ran.stdout.split()[-1]) > 10
+    # A quarter were cut. Other values in leaves are a booster, unless the format has a checksum.
+    assert int(ran.stdout.split()[-1]) < 300
 
 
 def test_bins_are_shared_by_labels(name):

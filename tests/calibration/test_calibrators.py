@@ -1,6 +1,8 @@
 """Calibration and consensus, against scikit-learn and by what they must do."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.core
 FITTED = [name for name in CALIBRATORS if name != "none"]
 # Those that stay the identity where a label gets rarer as the logits grow.
 SLOPED = [name for name in FITTED if name != "isotonic"]
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_the_documentation_names_it(name):
+    method = (Path(__file__).parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
+    assert re.search(rf"\b{name}: ", Calibration.__doc__)
+    for text in (fit_calibration.__doc__, method.partition("**5. Calibration.**")[2]):
+        assert re.search(rf"\b{name}\b", text, re.IGNORECASE)
 
 
 def test_fit_logistic_agrees_with_scikit_learn():

@@ -1,5 +1,7 @@
 """Thresholds: exact against the slow way, shrunk and guarded."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
@@ -7,6 +9,11 @@ from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
 from hpastack.calibration import POLICIES, apply_thresholds, best_thresholds, threshold_intervals
 from hpastack.errors import InputError
 from hpastack.metrics import cluster_draws, macro_f1
+
+METHOD = Path(__file__).parents[2] / "docs" / "method.md"
+
+#: Policies that look at no labels, so that they may predict one without any positive.
+TARGET_FREE = ["plug-in"]
 
 
 def draw(seed, n=60, n_labels=4, decimals=2):
@@ -114,7 +121,7 @@ def test_an_empty_label_keeps_the_common_threshold_or_is_given_to_nothing():
     assert best_thresholds([[0]], [[1.0]], policy="per-label") == 1
 
 
-@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy != "plug-in"])
+@pytest.mark.parametrize("policy", [name for name in POLICIES if name not in TARGET_FREE])
 def test_without_any_positive_nothing_is_given(policy):
     y, p = draw(0)
     thresholds = best_thresholds(np.zeros_like(y), np.minimum(p, 0.9), policy=policy)
@@ -135,6 +142,12 @@ def test_a_policy_keeps_to_its_fields_and_labels(policy):
     weights = np.repeat([1, 0], 200)
     absent = best_thresholds(more_y, more_p, policy=policy, weights=weights)
     np.testing.assert_allclose(absent, thresholds, rtol=1e-12)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_documentation_names_it(policy):
+    assert f'- ``"{policy}"``: ' in best_thresholds.__doc__
+    assert f"`{policy}`" in METHOD.read_text(encoding="utf-8")
 
 
 def test_prevalence_gives_a_label_as_often_as_it_is_carried():
