@@ -1,5 +1,6 @@
 """The documentation: its links, commands, names and examples are those of the code."""
 
+import configparser
 import importlib.util
 import re
 import shlex
@@ -158,6 +159,14 @@ def test_the_table_of_families_counts_their_columns():
     page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     counts = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE))
     assert counts == {name: str(len(hs.feature_columns([name]))) for name in FAMILIES}
+
+
+def test_every_extra_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for extra in setup["options.extras_require"]:
+        assert f"`{extra}`" in readme or f"[{extra}]" in readme, extra
 
 
 def test_every_type_of_recipe_is_in_the_guide():
