@@ -35,7 +35,7 @@ ABOUT = {
     "stack": "For `stack`; from Python `hpastack.StackClassifier`. See [Method](method.md).",
 }
 
-_LINE = re.compile(r"(?P<key>\w+): *(?P<value>.*?)(?: +#.*)?")
+_LINE = re.compile(r"(?P<key>\w+): *(?P<value>(?:[^ #].*?)?)(?: +#.*)?")
 _WIDTH = 100
 
 
@@ -56,12 +56,23 @@ def commented(text: str) -> str:
     """Return a recipe with the meaning of each key behind it; what stands above the keys stays."""
     lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    found = [_LINE.fullmatch(line) for line in lines[start:] if not line.startswith("#")]
-    entries = [(f"{line['key']}: {line['value']}", line["key"]) for line in found if line]
+    # A value may go on over indented lines, such as the items of a list.
+    blocks: list[list[str]] = []
+    for line in (line for line in lines[start:] if not line.startswith("#")):
+        if line.startswith(" "):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    found = [_LINE.fullmatch(first) for first, *_ in blocks]
+    entries = [(f"{line['key']}: {line['value']}".rstrip(), line["key"]) for line in found if line]
     assert len(entries) == len(found), "a key, its value and a comment on each line"
     known = {key.name: key for key in keys(TYPES[yaml.safe_load(text)["type"]])}
     column = 2 + max(len(entry) for entry, _ in entries if len(entry) <= _WIDTH // 2)
-    body = [line for entry, name in entries for line in _lines(entry, known.get(name), column)]
+    body = [
+        line
+        for (entry, name), (_, *more) in zip(entries, blocks, strict=True)
+        for line in [*_lines(entry, known.get(name), column), *more]
+    ]
     return "\n".join([*lines[:start], *body, ""])
 
 
