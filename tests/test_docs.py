@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import hpastack as hs
 from hpastack.features import FAMILIES
@@ -159,6 +160,14 @@ def test_the_table_of_families_counts_their_columns():
     page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     counts = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE))
     assert counts == {name: str(len(hs.feature_columns([name]))) for name in FAMILIES}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_a_recipe_that_counts_its_columns(family):
+    text = (ROOT / "features" / f"{family}.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["families"] == [family]
+    counts = re.findall(r"\b(\d+) columns", text)
+    assert set(counts) <= {str(len(hs.feature_columns([family])))}
 
 
 def test_every_extra_is_in_the_readme():
