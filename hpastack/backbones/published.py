@@ -32,7 +32,9 @@ class PublicModel:
     build : callable
         ``build(size, num_classes, drop_rate)`` makes the network for squares of `size` pixels.
     rename : callable
-        ``rename(state, model)`` gives the published tensors under the names of the network.
+        ``rename(state, model)`` gives the published tensors under the names of the network, and
+        omits those that only training used. Prefixes that all names share, such as ``module.``,
+        are removed before.
     preprocessing : Preprocessing
         As published; its size is what is used where none is given.
     trained_on : str

@@ -4,6 +4,8 @@ The files of weights are not here: the shapes and names are those of the public 
 are random, and each network is computed once more from the bare tensors.
 """
 
+import inspect
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from hpastack.backbones import (
     check_features_and_logits,
     create_backbone,
     embed_batch,
+    embedding_kind,
     features_and_logits,
     save_weights,
 )
@@ -44,10 +47,10 @@ def fields(size, n=2):
 @pytest.fixture
 def shallow(monkeypatch):
     """Make the transformers shallower, so that they are quick."""
-    for name in ("hpa_dino4cells_vit_base_patch16", "hpa_subcell_vit_base"):
-        model = PUBLIC_MODELS[name]
-        build = partial(model.build, depth=DEPTH)
-        monkeypatch.setitem(PUBLIC_MODELS, name, replace(model, build=build))
+    for name, model in list(PUBLIC_MODELS.items()):
+        if "depth" in inspect.signature(model.build).parameters:
+            build = partial(model.build, depth=DEPTH)
+            monkeypatch.setitem(PUBLIC_MODELS, name, replace(model, build=build))
 
 
 # --- the winner of the competition
@@ -318,16 +321,21 @@ def test_subcell(shallow, tmp_path, number):
 # --- what holds for all
 
 
-def test_fine_tuned_weights_of_a_published_network_are_read_by_their_own_names(shallow, tmp_path):
-    name, path = "hpa_subcell_vit_base", tmp_path / "fold_0.safetensors"
-    model = create_backbone(name, weights="random", size=48, num_classes=3)
+@pytest.mark.parametrize("name", PUBLIC_MODELS)
+def test_fine_tuned_weights_of_a_published_network_are_read_by_their_own_names(
+    name, shallow, tmp_path
+):
+    path = tmp_path / "fold_0.safetensors"
+    model = create_backbone(name, weights="random", size=64, num_classes=3)
     check_features_and_logits(model)
-    features, logits = features_and_logits(model, torch.rand(2, 4, 48, 48))
-    assert features.shape == (2, 1536) and logits.shape == (2, 3)
+    features, logits = features_and_logits(model, torch.rand(2, 4, 64, 64))
+    assert logits.shape == (2, 3)
     save_weights(path, model, {"trained_on": "labels"})
     again = create_backbone(name, weights=path, num_classes=3)
     assert again.preprocessing == model.preprocessing
-    assert np.array_equal(embed_batch(again, fields(48)), embed_batch(model, fields(48)))
+    assert np.array_equal(embed_batch(again, fields(64)), embed_batch(model, fields(64)))
+    embeddings = create_backbone(name, weights=path)  # without the classifier
+    assert embed_batch(embeddings, fields(64)).shape == features.shape
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODELS)
@@ -349,10 +357,15 @@ def test_a_field_scaled_by_its_own_values_takes_no_statistics(shallow):
         create_backbone("hpa_subcell_vit_base", weights="random", size=50)
 
 
-def test_the_guide_says_whose_they_are():
+def test_the_guide_says_what_they_are_and_whose():
     guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(hpa_\w+)` \| (.+) \| `(\w+)` \| (\d+) \|$", guide, re.MULTILINE)
+    assert {name: (kind, int(size)) for name, _, kind, size in rows} == {
+        name: (embedding_kind(name, "pretrained", []), model.preprocessing.size)
+        for name, model in PUBLIC_MODELS.items()
+    }, "docs/guide.md: a row for each network under Published networks"
     guide = " ".join(guide.split())
     for name, model in PUBLIC_MODELS.items():
-        assert name in guide or name.replace("hpa_dino4cells_vit_base_", "`..._") + "`" in guide
-        assert model.citation in guide
-        assert model.source.partition(" ")[0].rstrip(",") in guide
+        assert model.citation in guide, f"docs/guide.md: the citation of {name}"
+        source = model.source.partition(" ")[0].rstrip(",")
+        assert source in guide, f"docs/guide.md: the source of {name}"
