@@ -86,9 +86,10 @@ def test_commands_and_their_options_exist(page):
 def test_every_command_has_its_row_in_the_readme_and_its_example_in_the_guide():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `python -m pipelines\.(\w+)[^|]*` \| .+ \|$", readme, re.MULTILINE)
-    assert sorted(rows) == sorted(commands())
+    assert sorted(rows) == sorted(commands()), "README.md: a row for each command"
     examples = "\n".join(fences(ROOT / "docs" / "guide.md", "bash"))
-    assert set(re.findall(r"python -m pipelines\.(\w+)", examples)) == set(commands())
+    shown = set(re.findall(r"python -m pipelines\.(\w+)", examples))
+    assert shown == set(commands()), "docs/guide.md: an example of each command"
 
 
 def test_options_named_in_prose_exist():
@@ -105,6 +106,18 @@ def test_names_in_examples_exist(page):
         compile(code, str(page), "exec")
         for name in re.findall(r"\bhs\.(\w+)", code):
             assert name in hs.__all__, f"{page.name}: hs.{name}"
+
+
+def test_the_command_of_contributing_runs(tmp_path, capsys):
+    (code,) = (c for c in fences(ROOT / "CONTRIBUTING.md", "python") if "make_parser" in c)
+    (tmp_path / "data").mkdir()
+    rows = ["image_id,split,target,source,red,green,blue,yellow,height,width,content"]
+    rows += [f"{name},train,{target},x,,,,,0,0," for name, target in (("a", "0 16"), ("b", "16"))]
+    (tmp_path / "data" / "catalogue.csv").write_text("\n".join(rows), encoding="utf-8")
+    command = {"__name__": "count"}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), command)
+    assert command["main"](["--workspace", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.split() == ["target", "16", "2", "0", "1"]
 
 
 @pytest.mark.slow

@@ -36,11 +36,12 @@ def printed_by(capsys, *argv):
 def test_the_list_names_each_module_with_the_first_line_of_its_docstring(capsys):
     status, out, err = printed_by(capsys)
     assert (status, err) == (0, "")
+    width = max(map(len, COMMANDS))
     for path in (ROOT / "pipelines").glob("[!_]*.py"):
         module = importlib.import_module(f"pipelines.{path.stem}")
         line = module.__doc__.partition("\n")[0]
         assert line.endswith(".")
-        assert f"  {path.stem:<10}  {line}" in re.sub(r"\n {14}", " ", out)
+        assert f"  {path.stem:<{width}}  {line}" in re.sub(rf"\n {{{width + 4}}}", " ", out)
     assert printed_by(capsys, "--help")[:2] == (0, out)
 
 
