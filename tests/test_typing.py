@@ -17,7 +17,7 @@ STRICT = (
     "disallow_untyped_decorators", "disallow_any_generics", "strict_equality", "extra_checks",
 )  # fmt: skip
 
-UNTYPED = ("hpastack.boosting.", "hpastack.calibration.")
+UNTYPED = ("hpastack.boosting.",)
 
 
 def public_names():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.calibration.isotonic import Isotonic
 from hpastack.calibration.sloped import MIN_POSITIVES, Beta, Platt
@@ -44,17 +45,17 @@ class Identity:
     n_parameters = 0
 
     @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...]:
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
         """Fit nothing."""
         return ()
 
     @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Copy."""
         return logits.copy()
 
     @staticmethod
-    def check(parameters) -> None:
+    def check(parameters: np.ndarray) -> None:
         """Accept the parameters, of which there are none."""
 
 
@@ -107,7 +108,7 @@ class Calibration:
     method: str
     parameters: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         calibrator = _calibrator(self.method)
         numbers, wanted = np.array(self.parameters, dtype=float), calibrator.n_parameters
         if wanted is not None and len(numbers) != wanted:
@@ -118,7 +119,7 @@ class Calibration:
             raise InputError("the parameters of a calibration are finite numbers")
         calibrator.check(numbers)
 
-    def __call__(self, logits) -> np.ndarray:
+    def __call__(self, logits: ArrayLike) -> np.ndarray:
         """Calibrate logits.
 
         Parameters
@@ -133,7 +134,7 @@ class Calibration:
         logits = np.asarray(logits, dtype=float)
         return _calibrator(self.method).apply(np.array(self.parameters, dtype=float), logits)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """Return the calibration as what JSON can hold.
 
         Returns
@@ -144,7 +145,7 @@ class Calibration:
         return {"method": self.method, "parameters": list(self.parameters)}
 
     @classmethod
-    def from_record(cls, record) -> Calibration:
+    def from_record(cls, record: dict[str, Any]) -> Calibration:
         """Make a calibration from its record, which may come from anyone's file.
 
         Parameters
@@ -171,7 +172,9 @@ class Calibration:
         return cls(method, tuple(float(number) for number in numbers))
 
 
-def fit_calibration(logits, y, clusters, *, method="platt") -> Calibration:
+def fit_calibration(
+    logits: ArrayLike, y: ArrayLike, clusters: ArrayLike, *, method: str = "platt"
+) -> Calibration:
     """Fit the map from one label's logits to log-odds that match its frequency.
 
     Platt, beta and spline are logistic regressions that are shrunk towards the
@@ -266,7 +269,7 @@ def _calibrator(method: str) -> Calibrator:
     return CALIBRATORS[method]
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     # JSON also gives true, NaN, Infinity, and whole numbers that no float can hold.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

@@ -20,7 +20,7 @@ class Isotonic:
     n_parameters = None
 
     @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...] | None:
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
         """Pool fields until the frequency rises; none with too few fields."""
         n_negatives, n_positives = len(y) - y.sum(), y.sum() / fields_per_cluster(y, clusters)
         if len(y) < MIN_FIELDS or min(n_positives, n_negatives) < MIN_POSITIVES:
@@ -41,13 +41,13 @@ class Isotonic:
         return tuple(np.r_[mean, logit(frequency[first])].tolist())
 
     @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Interpolate."""
         at, log_odds = np.split(parameters, 2)
         return np.interp(logits, at, log_odds)
 
     @staticmethod
-    def check(parameters) -> None:
+    def check(parameters: np.ndarray) -> None:
         """Raise `InputError` unless the knots rise."""
         if len(parameters) < 2 or len(parameters) % 2:
             raise InputError(

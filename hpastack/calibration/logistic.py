@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 #: Pull of a slope or offset towards its prior, in units of information (see `fit_logistic`).
@@ -11,7 +12,15 @@ from scipy.special import expit
 STRENGTH = 20.0
 
 
-def fit_logistic(features, y, *, prior, strength, weights=None, n_steps=50) -> np.ndarray:
+def fit_logistic(
+    features: np.ndarray,
+    y: np.ndarray,
+    *,
+    prior: ArrayLike,
+    strength: ArrayLike,
+    weights: np.ndarray | None = None,
+    n_steps: int = 50,
+) -> np.ndarray:
     """Fit a logistic regression whose coefficients are shrunk towards a prior.
 
     Newton's method on the log loss plus ``strength / 2 * (coefficient -
@@ -41,7 +50,7 @@ def fit_logistic(features, y, *, prior, strength, weights=None, n_steps=50) -> n
     prior, strength = np.asarray(prior, dtype=float), np.asarray(strength, dtype=float)
     weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
 
-    def loss(coefficients, z):
+    def loss(coefficients: np.ndarray, z: np.ndarray) -> float:
         return weights @ np.logaddexp(0, z) - y @ z + strength @ (coefficients - prior) ** 2 / 2
 
     coefficients, z = prior.copy(), features @ prior
@@ -68,7 +77,7 @@ def fit_logistic(features, y, *, prior, strength, weights=None, n_steps=50) -> n
     return coefficients
 
 
-def log_losses(y, logits) -> np.ndarray:
+def log_losses(y: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Return the log loss of each field.
 
     Parameters
@@ -84,7 +93,7 @@ def log_losses(y, logits) -> np.ndarray:
     return np.logaddexp(0, logits) - y * logits
 
 
-def fields_per_cluster(y, clusters) -> float:
+def fields_per_cluster(y: np.ndarray, clusters: np.ndarray) -> float:
     """Return how many positive fields of a label there are to a cluster that holds one.
 
     Parameters

@@ -19,7 +19,11 @@ from hpastack.labels import Vocabulary
 
 
 def saerens_priors(
-    probabilities, train_prevalence, *, max_steps=1000, tolerance=1e-6
+    probabilities: np.typing.ArrayLike,
+    train_prevalence: np.typing.ArrayLike,
+    *,
+    max_steps: int = 1000,
+    tolerance: float = 1e-6,
 ) -> np.ndarray:
     """Estimate how frequent each label is among the fields that were predicted.
 
@@ -117,7 +121,11 @@ def saerens_priors(
     return prior
 
 
-def shift_priors(probabilities, train_prevalence, target_prevalence) -> np.ndarray:
+def shift_priors(
+    probabilities: np.typing.ArrayLike,
+    train_prevalence: np.typing.ArrayLike,
+    target_prevalence: np.typing.ArrayLike,
+) -> np.ndarray:
     """Correct probabilities for labels that are more or less frequent than in training.
 
     Bayes: the odds of a label are multiplied by the ratio of its odds at the
@@ -156,7 +164,7 @@ def shift_priors(probabilities, train_prevalence, target_prevalence) -> np.ndarr
     return _shifted(p, _odds(target) / _odds(train))
 
 
-def read_prevalences(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:
+def read_prevalences(path: str | os.PathLike[str], vocabulary: Vocabulary) -> np.ndarray:
     """Read how frequent each label is expected to be.
 
     Parameters
@@ -196,7 +204,7 @@ def read_prevalences(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndar
     return np.array([prevalences[label] for label in range(len(vocabulary))])
 
 
-def _label_id(text: str, vocabulary: Vocabulary, path) -> int:
+def _label_id(text: str, vocabulary: Vocabulary, path: str | os.PathLike[str]) -> int:
     meant = {number for number, name in enumerate(vocabulary) if text in (str(number), name)}
     if not meant:
         raise InputError(
@@ -221,17 +229,19 @@ def _share(text: str, where: str) -> float:
     return share
 
 
-def _odds(prevalence) -> np.ndarray:
+def _odds(prevalence: np.ndarray) -> np.ndarray:
     return prevalence / (1 - prevalence)
 
 
-def _shifted(p, odds_ratio) -> np.ndarray:
+def _shifted(p: np.ndarray, odds_ratio: np.ndarray) -> np.ndarray:
     # On p, not its odds: a probability of 1 has none.
     present = p * odds_ratio
     return present / (present + (1 - p))
 
 
-def _checked(probabilities, train_prevalence) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    probabilities: np.typing.ArrayLike, train_prevalence: np.typing.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     p = np.asarray(probabilities, dtype=float)
     if p.ndim != 2:
         raise InputError(f"probabilities have a row a field and a column a label, not {p.shape}")
@@ -240,7 +250,7 @@ def _checked(probabilities, train_prevalence) -> tuple[np.ndarray, np.ndarray]:
     return p, _checked_prevalence(train_prevalence, p.shape[1], "training")
 
 
-def _checked_prevalence(prevalence, n_labels: int, what: str) -> np.ndarray:
+def _checked_prevalence(prevalence: np.typing.ArrayLike, n_labels: int, what: str) -> np.ndarray:
     prevalence = np.asarray(prevalence, dtype=float)
     if prevalence.shape != (n_labels,):
         raise InputError(

@@ -17,18 +17,18 @@ class Platt:
     n_parameters = 2
 
     @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...]:
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
         """Fit slope and offset; see `fit_platt`."""
         return tuple(fit_platt(logits, y, clusters).tolist())
 
     @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Stretch and shift."""
         slope, offset = parameters
         return slope * logits + offset
 
     @staticmethod
-    def check(parameters) -> None:
+    def check(parameters: np.ndarray) -> None:
         """Raise `InputError` if the slope is negative."""
         _check_slopes("platt", parameters[:1])
 
@@ -39,7 +39,7 @@ class Beta:
     n_parameters = 3
 
     @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...]:
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
         """Fit a, b and c."""
         design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
         identity = np.array([1.0, 1.0, 0.0])
@@ -59,19 +59,26 @@ class Beta:
         return a, b, c
 
     @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Bend, stretch and shift."""
         a, b, c = parameters
         log_p, minus_log_rest = _beta_terms(logits)
         return a * log_p + b * minus_log_rest + c
 
     @staticmethod
-    def check(parameters) -> None:
+    def check(parameters: np.ndarray) -> None:
         """Raise `InputError` if a or b is negative."""
         _check_slopes("beta", parameters[:2])
 
 
-def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITIVES) -> np.ndarray:
+def fit_platt(
+    logits: np.ndarray,
+    y: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    prior: tuple[float, float] = (1.0, 0.0),
+    min_positives: int = MIN_POSITIVES,
+) -> np.ndarray:
     """Fit the slope and offset that turn one label's logits into log-odds.
 
     Parameters
@@ -108,11 +115,11 @@ def fit_platt(logits, y, clusters, *, prior=(1.0, 0.0), min_positives=MIN_POSITI
     return np.array([slope, offset])
 
 
-def _beta_terms(logits) -> tuple[np.ndarray, np.ndarray]:
+def _beta_terms(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # log(p) and -log(1 - p); through p itself a logit of 40 would lose the second.
     return -np.logaddexp(0, -logits), np.logaddexp(0, logits)
 
 
-def _check_slopes(method: str, slopes) -> None:
+def _check_slopes(method: str, slopes: np.ndarray) -> None:
     if (slopes < 0).any():
         raise InputError(f"the slopes of a calibration of method {method} are at least 0")

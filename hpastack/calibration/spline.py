@@ -24,7 +24,7 @@ class Spline:
     n_parameters = None
 
     @staticmethod
-    def fit(logits, y, clusters) -> tuple[float, ...]:
+    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
         """Fit offset and slopes; the knots are quantiles."""
         order = np.argsort(logits, kind="stable")
         weights = np.where(y == 1, 0.5 / y.sum(), 0.5 / (len(y) - y.sum()))[order]
@@ -34,7 +34,7 @@ class Spline:
         knots = knots[(knots > logits.min()) & (knots < logits.max())]
         segments, pull = _segments(knots, logits), STRENGTH * fields_per_cluster(y, clusters)
 
-        def loss(parameters):
+        def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             offset, slopes = parameters[0], parameters[1:]
             z, mean = offset + segments @ slopes, slopes.mean()
             residual = expit(z) - y
@@ -54,14 +54,14 @@ class Spline:
         return tuple(np.r_[found if found[1:].any() else identity, knots].tolist())
 
     @staticmethod
-    def apply(parameters, logits) -> np.ndarray:
+    def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Add up what each segment adds."""
         n_knots = len(parameters) // 2 - 1
         slopes, knots = parameters[1 : n_knots + 2], parameters[n_knots + 2 :]
         return parameters[0] + _segments(knots, logits) @ slopes
 
     @staticmethod
-    def check(parameters) -> None:
+    def check(parameters: np.ndarray) -> None:
         """Raise `InputError` unless the slopes are not negative and the knots rise."""
         n_knots = len(parameters) // 2 - 1
         if n_knots < 0 or len(parameters) % 2:
@@ -74,7 +74,7 @@ class Spline:
             raise InputError("the knots of a spline calibration must rise")
 
 
-def _segments(knots, logits) -> np.ndarray:
+def _segments(knots: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Return the part of each logit within each segment, shape (..., n_knots + 1)."""
     if not len(knots):
         return logits[..., None]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from hpastack.errors import InputError
@@ -34,7 +35,14 @@ class ThresholdSearch:
     shrinkage : float
     """
 
-    def __init__(self, y, probabilities, policy, shrinkage, max_ratio):
+    def __init__(
+        self,
+        y: ArrayLike,
+        probabilities: ArrayLike,
+        policy: str,
+        shrinkage: float,
+        max_ratio: float,
+    ) -> None:
         y, probabilities = np.asarray(y), np.asarray(probabilities, dtype=float)
         if policy not in POLICIES:
             known = ", ".join(POLICIES)
@@ -55,7 +63,7 @@ class ThresholdSearch:
     def _summed(self) -> SummedF1:
         return SummedF1(self._labels)
 
-    def thresholds(self, weights) -> np.ndarray:
+    def thresholds(self, weights: np.ndarray) -> np.ndarray:
         """Return the thresholds of all labels for weights (n,)."""
         weighted = [WeightedLabel(label, weights) for label in self._labels]
         return np.array(
@@ -121,14 +129,14 @@ class SummedF1:
     each other score is counted with the next lower one of these.
     """
 
-    def __init__(self, labels: list[RankedLabel]):
+    def __init__(self, labels: list[RankedLabel]) -> None:
         falling = -np.unique(-np.concatenate([label.ranked[label.y > 0] for label in labels]))
         self._scores = falling
         self._position = np.concatenate(
             [np.searchsorted(-falling, label.ascending) for label in labels]
         )
 
-    def best_score(self, f1) -> float:
+    def best_score(self, f1: list[np.ndarray]) -> float:
         """Return the score to cut at, from the F1 of each label at each of its scores."""
         gains = np.concatenate([np.diff(values, prepend=0.0) for values in f1])
         # One place more, for scores below those of all positives.
@@ -140,7 +148,7 @@ class SummedF1:
 class RankedLabel:
     """The fields of one label, from the highest probability down."""
 
-    def __init__(self, y, probability):
+    def __init__(self, y: np.ndarray, probability: np.ndarray) -> None:
         self.order = np.argsort(-probability, kind="stable")
         self.ranked = ranked = probability[self.order]
         self.y = y[self.order].astype(float)
@@ -158,7 +166,7 @@ class WeightedLabel:
     rules never end on one, so that they choose as if the field were absent.
     """
 
-    def __init__(self, label: RankedLabel, weights):
+    def __init__(self, label: RankedLabel, weights: np.ndarray) -> None:
         weights = weights[label.order]
         self._label, self._weights = label, weights
         self.scores = label.scores  # (n_scores,), falling
@@ -190,7 +198,7 @@ class WeightedLabel:
             return _just_above(self.highest())
         return float((expected / (expected[-1] + self.taken)).max())
 
-    def cut(self, count) -> float:
+    def cut(self, count: float) -> float:
         """Return the threshold that gives the label to `count` fields, a reachable number."""
         if not count:
             return _just_above(self.highest())
@@ -200,7 +208,7 @@ class WeightedLabel:
             self.scores[below] if below < len(self.scores) else None,
         )
 
-    def guarded(self, threshold, max_ratio) -> float:
+    def guarded(self, threshold: float, max_ratio: float) -> float:
         """Raise the threshold until at most `max_ratio` times the positives get the label."""
         if not self.positives:
             return threshold
@@ -214,26 +222,26 @@ class WeightedLabel:
         """Return the highest score."""
         return self.scores[np.searchsorted(self.taken, 0.0, side="right")]
 
-    def next_below(self, score) -> float | None:
+    def next_below(self, score: float) -> float | None:
         """Return the next lower score, if there is one."""
         position = np.searchsorted(self.taken, self._count(score), side="right")
         return self.scores[position] if position < len(self.scores) else None
 
-    def _count(self, threshold) -> float:
+    def _count(self, threshold: float) -> float:
         above = np.searchsorted(self._label.ascending, -threshold, side="right")
         return self.taken[above - 1] if above else 0.0
 
 
-def _half_way(here, below) -> float:
+def _half_way(here: float, below: float | None) -> float:
     # From a score to the next lower one. Where no number lies between, the score itself.
     below = max(0.0, here - _EDGE) if below is None else below
     middle = (here + below) / 2
     return float(middle if middle > below else here)
 
 
-def _just_above(score) -> float:
+def _just_above(score: float) -> float:
     return float(min(1.0, score + _EDGE))
 
 
-def _logit(probability, edge=_EDGE):
+def _logit(probability: ArrayLike, edge: float = _EDGE) -> np.ndarray:
     return logit(np.clip(probability, edge, 1 - edge))

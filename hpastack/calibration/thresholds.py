@@ -8,6 +8,7 @@ threshold may label far more fields than carry the label.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.calibration.threshold_search import (
     MAX_PREVALENCE_RATIO,
@@ -20,13 +21,13 @@ from hpastack.metrics import cluster_draws
 
 
 def best_thresholds(
-    y,
-    probabilities,
+    y: ArrayLike,
+    probabilities: ArrayLike,
     *,
-    policy="shrunk",
-    shrinkage=SHRINKAGE,
-    max_ratio=MAX_PREVALENCE_RATIO,
-    weights=None,
+    policy: str = "shrunk",
+    shrinkage: float = SHRINKAGE,
+    max_ratio: float = MAX_PREVALENCE_RATIO,
+    weights: ArrayLike | None = None,
 ) -> np.ndarray:
     """Choose a threshold a label for the best macro F1.
 
@@ -99,16 +100,16 @@ def best_thresholds(
 
 
 def threshold_intervals(
-    y,
-    probabilities,
-    clusters,
+    y: ArrayLike,
+    probabilities: ArrayLike,
+    clusters: ArrayLike,
     *,
-    policy="shrunk",
-    shrinkage=SHRINKAGE,
-    max_ratio=MAX_PREVALENCE_RATIO,
-    n_draws=100,
-    seed=0,
-    coverage=0.95,
+    policy: str = "shrunk",
+    shrinkage: float = SHRINKAGE,
+    max_ratio: float = MAX_PREVALENCE_RATIO,
+    n_draws: int = 100,
+    seed: int = 0,
+    coverage: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far the chosen thresholds depend on the fields they were chosen on.
 
@@ -145,6 +146,7 @@ def threshold_intervals(
     True
     """
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
+    clusters = np.asarray(clusters)
     if len(clusters) != search.n:
         raise InputError(f"{len(clusters)} clusters given for {search.n} fields")
     if not 0 < coverage < 1:
@@ -156,7 +158,9 @@ def threshold_intervals(
     return low, high
 
 
-def thresholds_without_folds(y, probabilities, fold, *, policy="shrunk") -> np.ndarray:
+def thresholds_without_folds(
+    y: ArrayLike, probabilities: ArrayLike, fold: np.ndarray, *, policy: str = "shrunk"
+) -> np.ndarray:
     """Choose thresholds on the other folds, for each fold.
 
     The same as `best_thresholds` on the rows of the other folds, but the
@@ -184,7 +188,9 @@ def thresholds_without_folds(y, probabilities, fold, *, policy="shrunk") -> np.n
     return np.stack([search.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
 
-def apply_thresholds(probabilities, thresholds, *, min_labels=0) -> np.ndarray:
+def apply_thresholds(
+    probabilities: ArrayLike, thresholds: ArrayLike, *, min_labels: int = 0
+) -> np.ndarray:
     """Give labels to fields.
 
     Parameters
