@@ -17,8 +17,6 @@ STRICT = (
     "disallow_untyped_decorators", "disallow_any_generics", "strict_equality", "extra_checks",
 )  # fmt: skip
 
-UNTYPED = ("hpastack.boosting.",)
-
 
 def public_names():
     """Return (module, name) of each public name, from the only list."""
@@ -38,16 +36,7 @@ def options():
     return found
 
 
-def expected(module):
-    """Return the module, marked where its types are still to come; then the mark must go."""
-    marks = [pytest.mark.xfail(strict=True)] if module.startswith(UNTYPED) else []
-    return pytest.param(module, marks=marks)
-
-
-MODULES = [expected(module) for module in sorted({module for module, _ in public_names()})]
-
-
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", sorted({module for module, _ in public_names()}))
 def test_a_public_module_is_checked_strictly(module, options):
     of_module = options.clone_for_module(module)
     assert [name for name in STRICT if not getattr(of_module, name)] == []

@@ -9,6 +9,7 @@ accepted: symmetric trees of numeric columns, for one margin.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _check_column(number: int, column: _Table) -> int:
 class _Table:
     """A table of a FlatBuffer: numbers, and offsets to what lies further behind."""
 
-    def __init__(self, buffer: memoryview, position: int):
+    def __init__(self, buffer: memoryview, position: int) -> None:
         self._buffer, self._position = buffer, position
         start = position - self._read("<i", position)
         n_fields = (self._read("<H", start) - 4) // 2
@@ -123,7 +124,7 @@ class _Table:
     def fields(self) -> set[int]:
         return set(self._places)
 
-    def _read(self, kind: str, position: int):
+    def _read(self, kind: str, position: int) -> Any:
         if position < 0:
             raise ValueError("an offset leads nowhere")
         return struct.unpack_from(kind, self._buffer, position)[0]
@@ -132,7 +133,7 @@ class _Table:
         place = self._position + self._places[number]
         return place + self._read("<I", place)
 
-    def number(self, number: int, kind: str, default):
+    def number(self, number: int, kind: str, default: float) -> Any:
         """Return a number, the default where it is left out."""
         if number not in self._places:
             return default

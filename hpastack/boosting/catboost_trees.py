@@ -30,7 +30,17 @@ class CatBoost:
         """Return nothing: CatBoost takes bins of others from files only, and makes its own."""
 
     @staticmethod
-    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+    def fit(
+        x: np.ndarray,
+        y: np.ndarray,
+        margin: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        rounds: int,
+        n_monotone: int,
+        bins: Any,
+    ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import catboost
 
@@ -69,7 +79,7 @@ class CatBoost:
         return booster
 
     @staticmethod
-    def added(model, x, start: int, stop: int) -> np.ndarray:
+    def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
         """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
         stop = min(stop, model.tree_count_)
         if start >= stop or not len(x):
@@ -85,7 +95,7 @@ class CatBoost:
         )
 
     @staticmethod
-    def to_bytes(model) -> bytes:
+    def to_bytes(model: Any) -> bytes:
         """Return a booster in the library's own format, without when and how it was made."""
         information = model.get_metadata()
         for key in list(information.keys()):
@@ -107,13 +117,13 @@ class CatBoost:
             raise InputError(f"not a booster of CatBoost: {error}") from None
 
     @staticmethod
-    def predict(content: bytes, x) -> np.ndarray:
+    def predict(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return what all trees of a kept booster add to the margin, shape (n,)."""
         booster = _catboost_booster(content)
         return CatBoost.added(booster, x, 0, booster.tree_count_)
 
     @staticmethod
-    def contributions(content: bytes, x) -> np.ndarray:
+    def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
         import catboost
 
@@ -125,12 +135,12 @@ class CatBoost:
         )
 
 
-def _varies(x) -> bool:
+def _varies(x: np.ndarray) -> bool:
     """Say whether a column holds two values, NaN among them."""
     return bool(((x != x[:1]) & ~(np.isnan(x) & np.isnan(x[:1]))).any())
 
 
-def _catboost_booster(content: bytes):
+def _catboost_booster(content: bytes) -> Any:
     import catboost
 
     booster = catboost.CatBoost()

@@ -46,7 +46,15 @@ class BoostingLibrary(Protocol):
 
     @staticmethod
     def fit(
-        x, y, margin, settings: TreeSettings, *, seed: int, rounds: int, n_monotone: int, bins: Any
+        x: np.ndarray,
+        y: np.ndarray,
+        margin: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        rounds: int,
+        n_monotone: int,
+        bins: Any,
     ) -> Any:
         """Grow `rounds` trees on a margin, in one thread; see `SharedBins.fit`.
 
@@ -123,7 +131,7 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-def staged(name: str, model, x, stages: Sequence[int]) -> np.ndarray:
+def staged(name: str, model: Any, x: np.ndarray, stages: Sequence[int]) -> np.ndarray:
     """Return what a booster adds to the margin after some numbers of trees.
 
     Parameters

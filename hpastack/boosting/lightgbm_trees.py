@@ -25,7 +25,17 @@ class LightGBM:
         return lightgbm.Dataset(x, params=parameters).construct()
 
     @staticmethod
-    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+    def fit(
+        x: np.ndarray,
+        y: np.ndarray,
+        margin: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        rounds: int,
+        n_monotone: int,
+        bins: Any,
+    ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import lightgbm
 
@@ -38,7 +48,7 @@ class LightGBM:
         return booster
 
     @staticmethod
-    def added(model, x, start: int, stop: int) -> np.ndarray:
+    def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
         """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
         if start >= model.current_iteration():
             return np.zeros(len(x))
@@ -49,7 +59,7 @@ class LightGBM:
         )
 
     @staticmethod
-    def to_bytes(model) -> bytes:
+    def to_bytes(model: Any) -> bytes:
         """Return a booster in the library's own format."""
         return model.model_to_string(num_iteration=-1).encode()
 
@@ -59,25 +69,27 @@ class LightGBM:
         check_lightgbm_text(content.decode("latin-1"))
 
     @staticmethod
-    def predict(content: bytes, x) -> np.ndarray:
+    def predict(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return what all trees of a kept booster add to the margin, shape (n,)."""
         booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, raw_score=True, num_threads=1))
 
     @staticmethod
-    def contributions(content: bytes, x) -> np.ndarray:
+    def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
         booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
 
 
-def _lightgbm_booster(content: bytes):
+def _lightgbm_booster(content: bytes) -> Any:
     import lightgbm
 
     return lightgbm.Booster(model_str=trees_of(content.decode()))
 
 
-def _lightgbm_parameters(settings: TreeSettings, seed: int, n_monotone: int, n_columns: int):
+def _lightgbm_parameters(
+    settings: TreeSettings, seed: int, n_monotone: int, n_columns: int
+) -> dict[str, Any]:
     parameters = {
         "objective": "binary",
         "learning_rate": settings.learning_rate,

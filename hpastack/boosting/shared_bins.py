@@ -33,7 +33,7 @@ class SharedBins:
         Own columns of any other range, of the training fields.
     """
 
-    def __init__(self, shared, n_logits: int, bound: float, scores):
+    def __init__(self, shared: np.ndarray, n_logits: int, bound: float, scores: np.ndarray) -> None:
         rows = np.unique(np.linspace(0, len(shared) - 1, _MAX_EXAMPLES).astype(np.int64))
         grid = np.linspace(-bound, bound, len(rows), dtype=np.float32)
         own = [np.repeat(grid[:, None], n_logits, axis=1)]
@@ -43,18 +43,18 @@ class SharedBins:
         self._examples = np.concatenate([*own, shared[rows]], axis=1)
         self._n_logits = n_logits
         self._n_own = n_logits + len(scores)
-        self._made: dict[tuple, Any] = {}
+        self._made: dict[tuple[str, int], Any] = {}
         self._lock = threading.Lock()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # The libraries' own objects do not travel; a worker process makes them again.
         return {**self.__dict__, "_made": {}, "_lock": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _of(self, name: str, columns: np.ndarray, settings: TreeSettings):
+    def _of(self, name: str, columns: np.ndarray, settings: TreeSettings) -> Any:
         if self._n_own + len(columns) < self._examples.shape[1]:
             # Screened: columns of this label alone.
             wanted = np.concatenate([np.arange(self._n_own), self._n_own + columns])
@@ -66,7 +66,16 @@ class SharedBins:
             return self._made[key]
 
     def fit(
-        self, name: str, x, y, margin, columns, settings: TreeSettings, *, seed: int, rounds: int
+        self,
+        name: str,
+        x: np.ndarray,
+        y: np.ndarray,
+        margin: np.ndarray,
+        columns: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        rounds: int,
     ) -> Any:
         """Fit one label with one library.
 

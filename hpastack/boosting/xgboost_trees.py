@@ -25,7 +25,17 @@ class XGBoost:
         return xgboost.QuantileDMatrix(x, max_bin=settings.bins, nthread=1)
 
     @staticmethod
-    def fit(x, y, margin, settings: TreeSettings, *, seed, rounds, n_monotone, bins) -> Any:
+    def fit(
+        x: np.ndarray,
+        y: np.ndarray,
+        margin: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        rounds: int,
+        n_monotone: int,
+        bins: Any,
+    ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import xgboost
 
@@ -56,7 +66,7 @@ class XGBoost:
         return booster
 
     @staticmethod
-    def added(model, x, start: int, stop: int) -> np.ndarray:
+    def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
         """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
         return np.asarray(
             model.inplace_predict(
@@ -68,7 +78,7 @@ class XGBoost:
         )
 
     @staticmethod
-    def to_bytes(model) -> bytes:
+    def to_bytes(model: Any) -> bytes:
         """Return a booster in the library's own format."""
         return bytes(model.save_raw(raw_format="ubj"))
 
@@ -85,13 +95,13 @@ class XGBoost:
             raise InputError(f"not a booster of XGBoost: {reason}") from None
 
     @staticmethod
-    def predict(content: bytes, x) -> np.ndarray:
+    def predict(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return what all trees of a kept booster add to the margin, shape (n,)."""
         booster = _xgboost_booster(content)
         return XGBoost.added(booster, x, 0, booster.num_boosted_rounds())
 
     @staticmethod
-    def contributions(content: bytes, x) -> np.ndarray:
+    def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
         """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
         import xgboost
 
@@ -99,7 +109,7 @@ class XGBoost:
         return _xgboost_booster(content).predict(data, pred_contribs=True)
 
 
-def _xgboost_booster(content: bytes):
+def _xgboost_booster(content: bytes) -> Any:
     import xgboost
 
     booster = xgboost.Booster({"nthread": 1})

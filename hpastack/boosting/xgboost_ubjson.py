@@ -52,7 +52,7 @@ def check_xgboost_ubjson(content: bytes) -> None:
         raise InputError(f"not a booster of XGBoost: {error}") from None
 
 
-def _check_learner(learner: dict) -> None:
+def _check_learner(learner: dict[str, Any]) -> None:
     parameters = learner["learner_model_param"]
     booster = learner["gradient_booster"]
     if (
@@ -81,7 +81,7 @@ def _check_learner(learner: dict) -> None:
         _check_tree(tree, number, n_columns)
 
 
-def _check_tree(tree: dict, number: int, n_columns: int) -> None:
+def _check_tree(tree: dict[str, Any], number: int, n_columns: int) -> None:
     where, layout = f"tree {number}", tree["tree_param"]
     n_nodes = int(layout["num_nodes"])
     if (
@@ -120,7 +120,7 @@ def _check_tree(tree: dict, number: int, n_columns: int) -> None:
 class _Reader:
     """Reads one value of UBJSON after the other."""
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes) -> None:
         self._content = content
         self.position = 0
 
@@ -141,7 +141,7 @@ class _Reader:
             return _WORDS[marker]
         return self._numbers(marker, 1)[0].item()
 
-    def _object(self, depth: int) -> dict:
+    def _object(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while self._content[self.position : self.position + 1] != b"}":
             key = self._text()
