@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import logit
-from sklearn.isotonic import isotonic_regression
 
 from hpastack.calibration.logistic import fields_per_cluster
 from hpastack.errors import InputError
@@ -22,6 +21,9 @@ class Isotonic:
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
         """Pool fields until the frequency rises; none with too few fields."""
+        # Here, because every command reads this module with its recipes.
+        from sklearn.isotonic import isotonic_regression
+
         n_negatives, n_positives = len(y) - y.sum(), y.sum() / fields_per_cluster(y, clusters)
         if len(y) < MIN_FIELDS or min(n_positives, n_negatives) < MIN_POSITIVES:
             return None

@@ -11,7 +11,6 @@ import os
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_text_table
@@ -111,6 +110,8 @@ def saerens_priors(
     everywhere = np.flatnonzero((prior >= 1 - edge) & (prior > train))
     lost = np.union1d(moving, everywhere)
     if len(lost):
+        from sklearn.exceptions import ConvergenceWarning
+
         prior[lost] = train[lost]
         warnings.warn(
             f"no prevalence found for labels {shorten(lost)}: not settled in {max_steps} steps, "

@@ -18,7 +18,6 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import check_ids, publish_text, read_text_table, take_rows
 from hpastack.folds.inputs import indicator_of
 from hpastack.folds.report import check_fold_numbers
-from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +297,9 @@ def make_fold_plan(
         if balance_weights is None:
             balance_weights = dict.fromkeys(balance.columns, 1.0)
         balance = take_rows(balance, ids, "the columns to balance")
+    # Only what cuts folds needs scikit-learn, which is slow to import.
+    from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
+
     splitter = MultilabelStratifiedGroupKFold(
         n_splits, random_state=random_state, balance=balance_weights
     )

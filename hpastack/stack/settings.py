@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator
-from sklearn.utils import check_random_state
 
 from hpastack.boosting.libraries import LIBRARIES
 from hpastack.boosting.tree_settings import (
@@ -127,6 +126,9 @@ def _drawn(random_state: Any) -> Any:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(_MAX_SEED))
     if random_state is None or isinstance(random_state, np.random.RandomState):
+        # Where recipes are read no scikit-learn is needed, which is slow to import.
+        from sklearn.utils import check_random_state
+
         return int(check_random_state(random_state).randint(_MAX_SEED))
     return random_state
 
