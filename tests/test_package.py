@@ -44,8 +44,11 @@ def test_settings_recipes_and_most_commands_load_nothing_heavy():
     heavy = (*HEAVY, "faiss", "sklearn")
     code = (
         "import sys; from hpastack.cnn import CnnSettings; from hpastack.stack import StackRecipe; "
-        "CnnSettings('net'); StackRecipe(); import hpastack.recipes; "
+        "CnnSettings('net'); StackRecipe(); from hpastack.recipes import read_recipe; "
         f"from pipelines import {', '.join(LIGHT_COMMANDS)}; "
+        "from pathlib import Path; from hpastack import Workspace; "
+        "recipes = [*Path('features').glob('*.yaml'), *Path('models').glob('*.yaml')]; "
+        "[read_recipe(p, Workspace('.'), folder=p.parent.name) for p in recipes]; "
         f"print(*[name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run(
