@@ -9,12 +9,16 @@ CORE_READY := $(VENV)/.ready-core
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test check check-core bench docs clean
+# Without byte code on disk, each process that a test starts compiles the package anew, and every
+# run rewrites the assertions of all tests again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo test check lint types quick check-core bench docs clean
 
 help:
 	@echo "make demo   synthetic fields all the way to a submission (in demo/)"
 	@echo "make test   every check: lint, types, quick and slow tests"
-	@echo "make check  the quick part of it"
+	@echo "make check  the quick part of it; make lint, types or quick: one step of this"
 	@echo "make check-core  a minute of tests that need no torch; with VENV=DIR in a small environment of its own"
 	@echo "make bench  the figures of docs/benchmarks.md"
 	@echo "make docs   the documentation as HTML (docs/_build/html)"
@@ -38,14 +42,23 @@ $(CORE_READY): setup.cfg setup.py pyproject.toml
 demo: $(READY)
 	$(BIN)/python -m pipelines.demo --workspace demo --overwrite
 
-check: $(READY)
+check: lint
+	$(MAKE) --no-print-directory -j 2 types quick
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Without a cache it takes a minute on one core: beside the tests, it leaves none idle.
+types: $(READY)
 	$(BIN)/mypy
+
+quick: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 check-core: $(CORE_READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "core and not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "core and not long and not slow" \
+		$$(grep -rl --include='test_*.py' mark.core tests | LC_ALL=C sort)
 
 test: check
 	$(BIN)/python -m pytest -m slow

@@ -4,6 +4,7 @@ The order of the stations and the reasons are in ``docs/architecture.md``.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,12 @@ def test_a_package_only_hands_on_names(module):
 @pytest.mark.parametrize("module", sorted(PATHS))
 def test_a_module_is_short_enough_to_be_read(module):
     assert len(PATHS[module].read_text().splitlines()) < MAX_LINES
+
+
+def test_every_station_that_needs_no_torch_has_tests_that_make_check_core_runs():
+    tests = ROOT / "tests"
+    # Errors are those of the other stations.
+    for station in set(STATIONS) - {"errors", "backbones"}:
+        paths = [*(tests / station).rglob("test_*.py"), tests / f"test_{station}.py"]
+        texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+        assert any(re.search(r"mark\.core", text) for text in texts), station

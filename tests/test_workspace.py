@@ -7,6 +7,8 @@ from hpastack.catalogue import table
 from hpastack.errors import InputError
 from hpastack.workspace import Workspace
 
+pytestmark = pytest.mark.core
+
 
 def test_it_reads_the_catalogue_its_folds_and_its_clusters(shapes):
     catalogue = shapes.read_catalogue()

@@ -12,8 +12,9 @@ from hpastack.errors import InputError
     "name",
     [
         "test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit",
-        "test_mambaout", "test_nfnet", "mobilenetv3_small_050", "densenet121",
-        "regnetx_002", "lcnet_050", "test_vit4", "efficientvit_m0",
+        "test_mambaout", "test_nfnet", "mobilenetv3_small_050", "regnetx_002",
+        "lcnet_050", "test_vit4", pytest.param("densenet121", marks=pytest.mark.slow),
+        pytest.param("efficientvit_m0", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_features_and_logits_in_one_pass(name):

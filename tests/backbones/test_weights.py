@@ -153,7 +153,7 @@ def test_files_and_random_weights_do_not_touch_the_network(tmp_path, states, no_
     assert no_network == []
 
 
-@pytest.mark.parametrize("offline", ["0", "1"])
+@pytest.mark.parametrize("offline", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_pretrained_weights_without_a_network_are_one_line_with_the_remedy(tmp_path, offline):
     code = """
 import socket, time

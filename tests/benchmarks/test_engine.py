@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from benchmarks import engine
 
 
+# Alone, because it compares times.
+@pytest.mark.slow
 def test_it_runs_at_a_tiny_size(capsys):
     engine.main(
         size=96, n_fields=6, rounds=2, n_measured=2, n_in_memory=(3, 6), n_columns=8

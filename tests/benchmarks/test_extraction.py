@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 from benchmarks import extraction  # noqa: E402
 
 
+@pytest.mark.slow
 def test_it_runs_at_a_tiny_size(capsys):
     extraction.main("test_resnet", size=32, n_fields=3, rounds=2, n_in_memory=(3,), n_on_gpu=64)
     out = capsys.readouterr().out

@@ -70,6 +70,7 @@ def test_learns_out_of_fold(tmp_path, trained, catalogue, plan, vocabulary):
     assert score > 0.9 > indicator.mean() + 0.2
 
 
+@pytest.mark.slow
 def test_shuffled_labels_score_at_prevalence(tmp_path, catalogue, plan, vocabulary):
     ids, indicator = training_labels(catalogue, vocabulary)
     # Whole clusters are shuffled, as fields of one cluster have the same labels.

@@ -43,14 +43,15 @@ def numbers(model):
         {"label_weight_power": 0.5},
         {"zoom": 0.2, "stain_dropout": 0.1},
         {"cutout": 0.2},
-        {"mixup": 0.2},
-        {"ema_decay": 0.9},
+        # Also among those of the test below, which is quick.
+        pytest.param({"mixup": 0.2}, marks=pytest.mark.slow),
+        pytest.param({"ema_decay": 0.9}, marks=pytest.mark.slow),
         {"label_smoothing": 0.1},
         {"repeat_threshold": 0.9},
         {"crop": 28},
         {"batch_size": 4, "accumulate": 2, "clip_norm": 1.0},
         {"precision": "bfloat16"},
-        {"metric_group": "pair"},
+        pytest.param({"metric_group": "pair"}, marks=pytest.mark.slow),
         {"pool": "gem"},
     ],
 )
@@ -97,7 +98,10 @@ ALL = replace(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("n_steps", [0, 1, 4, 7, 11])
+@pytest.mark.parametrize(
+    "n_steps",
+    [0, pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow), 11],
+)
 def test_taken_up_anywhere_it_ends_alike(tmp_path, monkeypatch, fold_fields, alone, n_steps):
     monkeypatch.setattr("hpastack.cnn.lightning_module._REPORTED_STEPS", 1)
     fields = replace(

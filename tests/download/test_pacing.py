@@ -5,6 +5,8 @@ import pytest
 
 from hpastack.download.pacing import Pace, growing_wait, retry_after
 
+pytestmark = pytest.mark.core
+
 
 class Clock:
     def __init__(self):

@@ -111,6 +111,7 @@ def test_power_is_that_of_the_windowed_image(shape):
     assert frequency._frequency_plane(*shape).ring_count.sum() == levels.size - 1
 
 
+@pytest.mark.long
 def test_prime_and_large_sizes():
     assert fft.next_fast_len(509) > 509
     for shape in ((509, 503), (3000, 1728)):

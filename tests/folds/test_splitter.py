@@ -132,6 +132,7 @@ class TestSplitter:
             "MultilabelStratifiedGroupKFold(balance=None, n_splits=3, random_state=0)"
         )
 
+    @pytest.mark.long
     def test_repeats_in_a_process_of_its_own(self):
         # Python's own hash of strings differs from process to process; folds must not.
         code = (

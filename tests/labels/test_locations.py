@@ -9,6 +9,8 @@ from hpastack.errors import InputError
 from hpastack.labels import HPA_2018, Locations, Vocabulary, read_locations
 from hpastack.labels.locations import SYNONYMS
 
+pytestmark = pytest.mark.core
+
 HPA = Locations(HPA_2018)
 
 

@@ -7,6 +7,8 @@ import pytest
 from hpastack.errors import InputError
 from hpastack.labels import HPA_2018, Vocabulary
 
+pytestmark = pytest.mark.core
+
 
 def test_the_vocabulary_of_2018():
     assert len(HPA_2018) == 28

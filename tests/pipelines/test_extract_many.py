@@ -144,7 +144,9 @@ def heed_sigint():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopped_cleanly_what_was_measured_is_kept(workspace, number):
     expected = whole(workspace)
     command = [sys.executable, "-c", SLOW, "small", "--workspace", str(workspace), "--jobs", "1"]

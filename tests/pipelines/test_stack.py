@@ -98,8 +98,10 @@ def test_from_predictions_to_a_submission(workspace, capsys):
     assert (workspace / "reports" / "stack.html").is_file()
     assert call(report, workspace, "models/stack") == 2
 
-    # The same bytes from more workers, through the fast route and the ordinary one.
-    assert call(run, workspace, "--route", "fast", "--jobs", "2", "--overwrite") == 0
+
+@pytest.mark.slow
+def test_the_routes_give_the_same_bytes_whatever_the_workers(workspace):
+    assert call(run, workspace, "--route", "fast", "--jobs", "2") == 0
     refitted = (workspace / "submissions" / "stack.csv").read_bytes()
     assert call(run, workspace, "--route", "ordinary", "--overwrite") == 0
     assert (workspace / "submissions" / "stack.csv").read_bytes() == refitted

@@ -94,6 +94,7 @@ def test_a_booster_that_would_lead_the_library_astray_is_refused(fitted, tmp_pat
         load_stack(tmp_path / "stack")
 
 
+@pytest.mark.long
 def test_the_promised_score_is_delivered(fitted):
     X, y, _ = draw(seed=1, n=3000, wells=750)
     X.index = y.index = [f"new{i}" for i in range(len(X))]
@@ -108,6 +109,7 @@ def test_the_promised_score_is_delivered(fitted):
     assert abs(ap - fitted.cv_results_["macro_ap"]) < 0.05
 
 
+@pytest.mark.long
 def test_shuffled_labels_score_at_prevalence():
     X, y, well = draw()
     rng = np.random.default_rng(0)
@@ -116,6 +118,7 @@ def test_shuffled_labels_score_at_prevalence():
     assert stack.cv_results_["macro_ap"] < y.to_numpy().mean() + 0.05
 
 
+@pytest.mark.long
 def test_noise_does_not_make_it_worse_than_the_consensus():
     # One network whose logits are a logistic model of the labels: trees have nothing to add.
     X, y, well = draw(n=1500, wells=1500)
@@ -126,6 +129,7 @@ def test_noise_does_not_make_it_worse_than_the_consensus():
     assert stack.weights_[2] < 1
 
 
+@pytest.mark.long
 def test_features_alone_start_from_the_prior():
     X, y, well = draw()
     stack = StackClassifier(n_bootstrap=0, n_jobs=1).fit(X[["clue", "noise"]], y, groups=well)
@@ -133,6 +137,7 @@ def test_features_alone_start_from_the_prior():
     assert stack.label_table_.loc["c", "stack_ap"] > 0.6
 
 
+@pytest.mark.long
 def test_workers_and_runs_do_not_change_the_result(fitted):
     X, y, well = draw()
     again = quick(n_jobs=2).fit(X, y, groups=well)
@@ -141,6 +146,7 @@ def test_workers_and_runs_do_not_change_the_result(fitted):
     assert [one.models for one in fitted.fitted_] == [one.models for one in again.fitted_]
 
 
+@pytest.mark.long
 def test_rows_are_joined_by_id_and_columns_by_name(fitted):
     X, y, well = draw()
     rng = np.random.default_rng(1)
@@ -162,6 +168,7 @@ def test_folds_keep_clusters_whole_or_are_refused(fitted):
         quick().fit(X, y, groups=well, folds=folds)
 
 
+@pytest.mark.long
 def test_a_label_too_rare_keeps_the_consensus():
     X, y, well = draw()
     y = y.copy()
@@ -198,10 +205,11 @@ def test_save_and_load(fitted, tmp_path):
         {"scores": ["near"], "embeddings": ["deep"], "n_components": 2, "max_columns": 3},
         {"cnns": (), "boosters": ["lightgbm"], "monotone": True},
         {"calibration": "isotonic", "thresholds": "plug-in", "min_labels": 1},
-        {"calibration": "beta", "thresholds": "prevalence", "logits": ["good"], "n_splits": 3},
+        {"calibration": "beta", "thresholds": "prevalence", "logits": ["good"], "n_splits": 4},
     ],
     ids=lambda options: next(iter(options)),
 )
+@pytest.mark.long
 def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_path):
     X, y, well = draw()
     rng = np.random.default_rng(0)
@@ -209,7 +217,8 @@ def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_pa
         for k in range(width):
             X[f"{name}__{k}"] = rng.normal(size=N)
     X.loc[X.index[::9], "near__0"] = np.nan
-    stack = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    few = {"cnns": ["good"], "n_bootstrap": 5, "n_splits": 3, "rounds": 8, "min_rounds": 4}
+    stack = quick(**few | options)
     stack.fit(X, y, groups=well)
     loaded = load_stack(stack.save(tmp_path / "stack"))
     pd.testing.assert_frame_equal(stack.predict_proba(X), loaded.predict_proba(X))
@@ -219,25 +228,26 @@ def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_pa
     for label, parts in stack.explain(X.iloc[:5]).items():
         pd.testing.assert_frame_equal(parts, loaded.explain(X.iloc[:5])[label])
     assert 0 <= stack.cv_results_["macro_f1"] <= 1
-    again = quick(rounds=8, min_rounds=4, **{"cnns": ["good"], "n_bootstrap": 5} | options)
+    again = quick(**few | options)
     again.set_params(n_jobs=2).fit(X, y, groups=well)
     pd.testing.assert_frame_equal(stack.oof_probabilities_, again.oof_probabilities_)
     pd.testing.assert_frame_equal(stack.predict_proba(X), again.predict_proba(X))
 
 
+@pytest.mark.long
 def test_sets_of_folds_are_averaged():
     X, y, well = draw()
-    stack = quick(repeats=3, rounds=8, min_rounds=4).fit(X, y, groups=well)
+    stack = quick(repeats=3, rounds=8, min_rounds=4, n_splits=3).fit(X, y, groups=well)
     assert len(stack.fitted_) == 3
-    singles = []
+    singles, alone = [], quick(rounds=8, min_rounds=4, n_splits=3).fit(X, y, groups=well)
     for one in stack.fitted_:
-        alone = quick(rounds=8, min_rounds=4).fit(X, y, groups=well)
         alone.fitted_ = [one]
         singles.append(alone.predict_proba(X))
     np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
     assert len({one.meta_learner.thresholds[0] for one in stack.fitted_}) == 3
 
 
+@pytest.mark.long
 def test_labels_that_all_or_no_fields_carry():
     X, y, well = draw()
     y = y.assign(b=0, c=1)
@@ -304,6 +314,7 @@ def test_a_missing_column_is_named_when_predicting(fitted):
         fitted.predict(X.drop(columns="clue"))
 
 
+@pytest.mark.long
 def test_missing_feature_values_are_taken(fitted):
     X, y, well = draw()
     X.loc[X.index[::7], "clue"] = np.nan

@@ -39,10 +39,17 @@ EXPECTED_TO_FAIL = {
 
 
 @parametrize_with_checks(
-    [small(boosters=["lightgbm"]), small(boosters=["xgboost"])],
-    expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
+    [small(boosters=["lightgbm"])], expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL
 )
 def test_it_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.long
+@parametrize_with_checks(
+    [small(boosters=["xgboost"])], expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL
+)
+def test_with_another_library_it_passes_them_too(estimator, check):
     check(estimator)
 
 
@@ -62,6 +69,7 @@ def test_it_ends_a_pipeline():
     assert model.predict(X).shape == y.shape
 
 
+@pytest.mark.long
 def test_it_can_be_searched_and_cross_validated_with_its_groups():
     X, y, wells = draw(400)
     splitter = MultilabelStratifiedGroupKFold(n_splits=2)

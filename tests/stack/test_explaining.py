@@ -40,6 +40,7 @@ def fitted():
 
 
 @pytest.mark.parametrize("options", [{}, {"bags": 2, "max_columns": 3}])
+@pytest.mark.long
 def test_parts_add_up_to_the_log_odds(options):
     stack, X = fit(calibration="none", **options)
     explained = stack.explain(X)
@@ -51,11 +52,11 @@ def test_parts_add_up_to_the_log_odds(options):
         assert list(parts.index) == list(X.index)
 
 
+@pytest.mark.long
 def test_with_sets_of_folds_they_add_up_to_the_mean():
     stack, X = fit(calibration="none", repeats=2)
-    singles = []
+    singles, (alone, _) = [], fit(calibration="none")
     for one in stack.fitted_:
-        alone, _ = fit(calibration="none")
         alone.fitted_ = [one]
         singles.append(logit(alone.predict_proba(X)["b"]))
     total = stack.explain(X, ["b"])["b"].sum(axis=1)

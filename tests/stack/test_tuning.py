@@ -65,6 +65,7 @@ def test_the_best_of_the_other_folds_is_taken(fitted):
 
 
 @pytest.mark.parametrize("k", range(3))
+@pytest.mark.long
 def test_what_a_fold_is_given_does_not_depend_on_its_labels(fitted, k):
     X, y, fold = draw()
     changed = y.copy()
@@ -79,6 +80,7 @@ def test_what_a_fold_is_given_does_not_depend_on_its_labels(fitted, k):
     assert not fitted.tuning_["fold_losses"].equals(other.tuning_["fold_losses"])
 
 
+@pytest.mark.long
 def test_workers_change_nothing_and_one_candidate_is_no_tuning(fitted):
     X, y, fold = draw()
     again = small(n_jobs=2).fit(X, y, folds=fold)
@@ -89,6 +91,7 @@ def test_workers_change_nothing_and_one_candidate_is_no_tuning(fitted):
     pd.testing.assert_frame_equal(one.oof_probabilities_, none.oof_probabilities_)
 
 
+@pytest.mark.long
 def test_a_search_goes_on_where_it_was(tmp_path, monkeypatch):
     X, y, fold = draw()
     plain, tried = CrossFitter.fit_without_two_folds, []

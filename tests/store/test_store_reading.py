@@ -172,6 +172,7 @@ def read_some(store, start):
     return store.rows(IDS[start::2])
 
 
+@pytest.mark.long
 def test_a_pickled_store_is_opened_anew(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with open_store("set.h5") as store:

@@ -222,6 +222,7 @@ def test_a_cell_of_nothing_but_its_nucleus_has_no_cytoplasm():
     assert values["compartments_cell_nuclear_share_mean__green"] == 1
 
 
+@pytest.mark.long
 def test_a_field_of_another_size_gives_much_the_same_values():
     small = compartment_features(hs.draw_field("25 0", size=512, seed=4))
     large = hs.draw_field("25 0", size=512, seed=4).repeat(4, axis=1).repeat(4, axis=2)

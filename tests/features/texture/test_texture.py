@@ -94,6 +94,7 @@ def test_half_scale_is_coarser():
     assert fine["texture_alignment_quarter"] == 0
 
 
+@pytest.mark.long
 def test_a_field_of_3000_px():
     image = np.zeros((3000, 2000), dtype=np.float32)
     image[1000:2000, 500:1500] = 1

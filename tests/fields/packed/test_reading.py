@@ -244,6 +244,7 @@ def test_a_field_does_not_inflate_beyond_its_size(catalogue, packed):
         PackedFields(packed.path).read(0)
 
 
+@pytest.mark.slow
 def test_real_fields(real_data, tmp_path):
     rows = {}
     for path in sorted((real_data / "fields").rglob("*_red.*")):
