@@ -30,6 +30,8 @@ def test_importing_is_quick_and_loads_nothing_heavy():
         took, *loaded = done.stdout.split()
         assert loaded == []
         best = float(took) if best is None else min(best, float(took))
+        if best < 0.5:
+            break
     assert best < 0.5
 
 

@@ -233,6 +233,7 @@ def test_what_is_no_booster_is_an_input_error(name):
                 LIBRARIES[other].check(content)
 
 
+@pytest.mark.slow
 def test_no_mutated_file_reads_memory_of_others(name, tmp_path):
     x, y, margin = draw()
     path = tmp_path / "booster"

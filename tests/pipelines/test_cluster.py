@@ -323,6 +323,7 @@ class TestImportedFolds:
         assert run(unpictured, "--folds", str(theirs)) == 2
         assert "not training fields of the catalogue: x0" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_real_folds_split_real_duplicates(self, tmp_path, real_data, capsys):
         labels = pd.read_csv(real_data / "labels" / "train.csv", dtype=str)
         write_table(tmp_path, [(i, "train", t) for i, t in labels.itertuples(index=False)])

@@ -59,6 +59,8 @@ def test_listing_is_quick_and_loads_nothing_heavy():
         )
         assert done.stderr.startswith("[] ")
         best = min(best, float(done.stderr.split()[-1]))
+        if best < 1:
+            break
     assert best < 1
 
 

@@ -106,6 +106,7 @@ def test_changed_fields_put_the_scores_out_of_date(workspace):
         )
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_cnn_finds_neighbours_out_of_fold(workspace, capsys):
     workspace.models.mkdir()
     recipe = {

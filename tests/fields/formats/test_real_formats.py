@@ -15,7 +15,10 @@ SIDE = 160
 PLANES = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
 
 
-@pytest.fixture(scope="module", params=FIELDS)
+@pytest.fixture(
+    scope="module",
+    params=[FIELDS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FIELDS[1:])],
+)
 def pixels(request, real_data):
     """The middle of a real field, uint8 (4, 160, 160)."""
     row = {s: next((real_data / "fields").glob(f"*/{request.param}_{s}.*")) for s in STAINS}

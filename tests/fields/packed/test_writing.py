@@ -110,7 +110,7 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(noise_fields, t
     path = tmp_path / "fields.h5"
     rng = np.random.default_rng(0)
     n_killed = 0
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, tmp_path / "catalogue.pickle", path],
             cwd=ROOT, stdout=subprocess.PIPE,
