@@ -11,6 +11,7 @@ import os
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_text_table
@@ -18,8 +19,8 @@ from hpastack.labels import Vocabulary
 
 
 def saerens_priors(
-    probabilities: np.typing.ArrayLike,
-    train_prevalence: np.typing.ArrayLike,
+    probabilities: ArrayLike,
+    train_prevalence: ArrayLike,
     *,
     max_steps: int = 1000,
     tolerance: float = 1e-6,
@@ -123,9 +124,9 @@ def saerens_priors(
 
 
 def shift_priors(
-    probabilities: np.typing.ArrayLike,
-    train_prevalence: np.typing.ArrayLike,
-    target_prevalence: np.typing.ArrayLike,
+    probabilities: ArrayLike,
+    train_prevalence: ArrayLike,
+    target_prevalence: ArrayLike,
 ) -> np.ndarray:
     """Correct probabilities for labels that are more or less frequent than in training.
 
@@ -241,7 +242,7 @@ def _shifted(p: np.ndarray, odds_ratio: np.ndarray) -> np.ndarray:
 
 
 def _checked(
-    probabilities: np.typing.ArrayLike, train_prevalence: np.typing.ArrayLike
+    probabilities: ArrayLike, train_prevalence: np.typing.ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     p = np.asarray(probabilities, dtype=float)
     if p.ndim != 2:
@@ -251,7 +252,7 @@ def _checked(
     return p, _checked_prevalence(train_prevalence, p.shape[1], "training")
 
 
-def _checked_prevalence(prevalence: np.typing.ArrayLike, n_labels: int, what: str) -> np.ndarray:
+def _checked_prevalence(prevalence: ArrayLike, n_labels: int, what: str) -> np.ndarray:
     prevalence = np.asarray(prevalence, dtype=float)
     if prevalence.shape != (n_labels,):
         raise InputError(
