@@ -496,6 +496,7 @@ def test_digest_is_of_ids_and_pixels_only(catalogue):
         catalogue_digest(catalogue.drop(columns="content"))
 
 
+@pytest.mark.long
 def test_real_tables_of_the_competition(real_data, tmp_path):
     table = real_data / "labels"
     targets = read_targets(table / "train.csv")

@@ -333,6 +333,7 @@ def train(real_data):
     return HPA_2018.indicator(table["Target"]), clusters_from_keys(table.index, pairs)
 
 
+@pytest.mark.long
 class TestRealLabels:
     def test_as_even_as_ungrouped_stratification(self, train):
         stratification = pytest.importorskip("iterstrat.ml_stratifiers")
