@@ -28,6 +28,7 @@ from benchmarks import (
     stack_speed,
     stores,
     synthetic,
+    without_cnns,
 )
 from hpastack.files import package_versions
 
@@ -63,6 +64,7 @@ def main() -> None:
         stack_speed.main(REAL_DATA)
     else:
         print("no real data beside the checkout: what needs it is left out")
+    without_cnns.main(REAL_DATA if REAL_DATA.is_dir() else None)
     honesty.main()
     members.main()
     leakage.main()

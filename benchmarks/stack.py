@@ -208,7 +208,7 @@ def calibration_check(y, results: dict[str, Result]) -> str:
     return (
         f"calibration: ECE of the stack {stack['ece']:.4f}, of the mean {mean['ece']:.4f}, ratio "
         f"{ece:.2f} ({verdict}); log loss {stack['log loss']:.4f} and {mean['log loss']:.4f}, "
-        f"ratio {loss:.2f} ({below}); ECE over labels with at least 100 positives"
+        f"ratio {loss:.2f} ({below}); ECE over the labels with positives"
     )
 
 

@@ -165,11 +165,11 @@ from .labels.vocabulary import (
 from .labels.vocabulary import (
     Vocabulary as Vocabulary,
 )
-from .metrics.scores import (
-    brier_score as brier_score,
+from .metrics.calibration_error import (
+    expected_calibration_error as expected_calibration_error,
 )
 from .metrics.scores import (
-    expected_calibration_error as expected_calibration_error,
+    brier_score as brier_score,
 )
 from .metrics.scores import (
     macro_average_precision as macro_average_precision,
@@ -219,14 +219,14 @@ from .similarity.neighbours import (
 from .stack.classifier import (
     StackClassifier as StackClassifier,
 )
-from .stack.classifier import (
-    load_stack as load_stack,
-)
 from .stack.explaining import (
     column_importance as column_importance,
 )
 from .stack.explaining import (
     field_reasons as field_reasons,
+)
+from .stack.loading import (
+    load_stack as load_stack,
 )
 from .store.exporting import (
     export_store as export_store,

@@ -108,7 +108,9 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
             "macro F1, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_f1"], stack.cv_results_["macro_f1"]
             ],
-            "macro F1, true": [macro_f1(y_test, cnn_labels), macro_f1(y_test, labels)],
+            "macro F1, true": [
+                macro_f1(y_test, cnn_labels, absent="skip"), macro_f1(y_test, labels, absent="skip")
+            ],
             "macro AP, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_ap"], stack.cv_results_["macro_ap"]
             ],

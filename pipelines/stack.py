@@ -37,9 +37,9 @@ def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "stack",
-        "Fit per-label LightGBM and XGBoost on the CNN consensus out of fold, score them nested, "
-        "and write models/NAME/ and submissions/NAME.csv. What does not depend on a changed "
-        "setting is taken over from the last time.",
+        "Fit boosters and logistic regressions on the CNN consensus out of fold, score their blend "
+        "nested, and write models/NAME/ and submissions/NAME.csv. What does not depend on a "
+        "changed setting is taken over from the last time.",
         "models/stack.yaml --set thresholds=global",
         recipes=["stack"],
     )

@@ -7,13 +7,14 @@ useful third opinion beside trees that grow node by node.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hpastack.boosting.catboost_file import MAX_BORDERS, check_catboost_file
-from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+from hpastack.boosting.tree_settings import TreeSettings, doubled_rounds, monotone_constraints
 from hpastack.errors import InputError
 
 _MAX_DEPTH = 16
@@ -24,6 +25,14 @@ class CatBoost:
 
     package = "catboost"
     suffix = ".cbm"
+    is_tuned = True
+    # Its symmetric trees do not count the fields of a leaf.
+    ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
+
+    @staticmethod
+    def stages(rounds: int, min_rounds: int) -> list[int]:
+        """Return numbers of trees, each about twice the one before."""
+        return doubled_rounds(rounds, min_rounds)
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> None:
@@ -37,7 +46,8 @@ class CatBoost:
         settings: TreeSettings,
         *,
         seed: int,
-        rounds: int,
+        stages: Sequence[int],
+        at_stage: Callable[[Any, int], bool] | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:
@@ -48,7 +58,7 @@ class CatBoost:
             # As Logloss, but takes fractions, and labels that are all the same.
             "loss_function": "CrossEntropy",
             "allow_const_label": True,
-            "iterations": rounds,
+            "iterations": stages[-1],
             "learning_rate": settings.learning_rate,
             "depth": min(_MAX_DEPTH, int(np.ceil(np.log2(settings.leaves)))),
             "l2_leaf_reg": settings.l2,

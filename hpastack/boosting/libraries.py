@@ -8,7 +8,7 @@ Models travel and are kept in their libraries' own formats, never pickled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any, Protocol
@@ -17,9 +17,13 @@ import numpy as np
 
 from hpastack.boosting.catboost_trees import CatBoost
 from hpastack.boosting.lightgbm_trees import LightGBM
+from hpastack.boosting.linear import Linear
 from hpastack.boosting.tree_settings import TreeSettings
 from hpastack.boosting.xgboost_trees import XGBoost
 from hpastack.errors import InputError
+
+#: Takes a model and the number of a stage; returns whether it is to grow no more.
+AtStage = Callable[[Any, int], bool]
 
 
 class BoostingLibrary(Protocol):
@@ -35,14 +39,24 @@ class BoostingLibrary(Protocol):
         What is to be installed; its version is recorded in stacks.
     suffix : str
         Ending of its files, with the dot; no other library has it.
+    is_tuned : bool
+        Whether a search over `TreeSettings` makes sense.
+    ignores : tuple of str
+        Those of `TreeSettings` that make no difference, so that none is searched.
     """
 
     package: str
     suffix: str
+    is_tuned: bool
+    ignores: tuple[str, ...]
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
         """Return what fits on columns like those of x share, such as the edges of bins."""
+
+    @staticmethod
+    def stages(rounds: int, min_rounds: int) -> list[int]:
+        """Return the sizes of a model that are compared, ascending, from most and least trees."""
 
     @staticmethod
     def fit(
@@ -52,14 +66,17 @@ class BoostingLibrary(Protocol):
         settings: TreeSettings,
         *,
         seed: int,
-        rounds: int,
+        stages: Sequence[int],
+        at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:
-        """Grow `rounds` trees on a margin, in one thread; see `SharedBins.fit`.
+        """Fit a model of the last of `stages` on a margin, in one thread; see `SharedBins.fit`.
 
         The first `n_monotone` columns may not lower the log-odds. `bins` is
-        what `bins` returned.
+        what `bins` returned, or None. `at_stage` is called after each stage
+        with the model and the number of the stage; if it returns true, the
+        model grows no more. A library that cannot stop under way never calls it.
         """
 
     @staticmethod
@@ -92,6 +109,7 @@ LIBRARIES: dict[str, BoostingLibrary] = {
     "lightgbm": LightGBM,
     "xgboost": XGBoost,
     "catboost": CatBoost,
+    "linear": Linear,
 }
 
 
@@ -131,13 +149,12 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-def staged(name: str, model: Any, x: np.ndarray, stages: Sequence[int]) -> np.ndarray:
+def staged(of: BoostingLibrary, model: Any, x: np.ndarray, stages: Sequence[int]) -> np.ndarray:
     """Return what a booster adds to the margin after some numbers of trees.
 
     Parameters
     ----------
-    name : str
-        A key of `LIBRARIES`.
+    of : BoostingLibrary
     model : object
         Of `SharedBins.fit`.
     x : ndarray of float32, shape (n, n_columns)
@@ -151,5 +168,5 @@ def staged(name: str, model: Any, x: np.ndarray, stages: Sequence[int]) -> np.nd
     total = np.zeros((len(stages), len(x)), dtype=np.float32)
     for number, (start, stop) in enumerate(zip([0, *stages], stages)):
         before = total[number - 1] if number else 0.0
-        total[number] = before + library(name).added(model, x, start, stop)
+        total[number] = before + of.added(model, x, start, stop)
     return total

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hpastack.boosting.lightgbm_text import check_lightgbm_text, trees_of
-from hpastack.boosting.tree_settings import TreeSettings, monotone_constraints
+from hpastack.boosting.tree_settings import TreeSettings, doubled_rounds, monotone_constraints
 
 
 class LightGBM:
@@ -15,6 +16,13 @@ class LightGBM:
 
     package = "lightgbm"
     suffix = ".txt"
+    is_tuned = True
+    ignores: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def stages(rounds: int, min_rounds: int) -> list[int]:
+        """Return numbers of trees, each about twice the one before."""
+        return doubled_rounds(rounds, min_rounds)
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
@@ -32,7 +40,8 @@ class LightGBM:
         settings: TreeSettings,
         *,
         seed: int,
-        rounds: int,
+        stages: Sequence[int],
+        at_stage: Callable[[Any, int], bool] | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:
@@ -42,9 +51,11 @@ class LightGBM:
         parameters = _lightgbm_parameters(settings, seed, n_monotone, x.shape[1])
         data = lightgbm.Dataset(x, y, init_score=margin, params=parameters, reference=bins)
         booster = lightgbm.Booster(parameters, data)
-        for _ in range(rounds):
+        for number in range(stages[-1]):
             if booster.update():
                 break  # no split is worth its leaves any more
+            if at_stage and number + 1 in stages and at_stage(booster, stages.index(number + 1)):
+                break
         return booster
 
     @staticmethod
@@ -99,6 +110,7 @@ def _lightgbm_parameters(
         "lambda_l2": settings.l2,
         "feature_fraction": settings.column_share,
         "max_bin": settings.bins,
+        "extra_trees": settings.extra_trees,
         "boost_from_average": False,
         # Bins are shared by labels, so that none may be dropped for the sake of one.
         "feature_pre_filter": False,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hpastack.boosting.libraries import library
+from hpastack.boosting.libraries import AtStage, library
 from hpastack.boosting.tree_settings import TreeSettings
 
 #: Fields that bins are made from; more of them hardly move a quantile.
@@ -75,7 +76,8 @@ class SharedBins:
         settings: TreeSettings,
         *,
         seed: int,
-        rounds: int,
+        stages: Sequence[int],
+        at_stage: AtStage | None = None,
     ) -> Any:
         """Fit one label with one library.
 
@@ -91,7 +93,11 @@ class SharedBins:
         columns : ndarray of int
             Which of the shared columns `x` holds.
         settings : TreeSettings
-        seed, rounds : int
+        seed : int
+        stages : sequence of int
+            Sizes of the model (numbers of trees), ascending; the last is fitted.
+        at_stage : callable, optional
+            As `BoostingLibrary.fit`.
 
         Returns
         -------
@@ -104,7 +110,8 @@ class SharedBins:
             margin,
             settings,
             seed=seed,
-            rounds=rounds,
+            stages=stages,
+            at_stage=at_stage,
             n_monotone=self._n_logits if settings.monotone else 0,
             bins=self._of(name, columns, settings),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ Leaves = Annotated[
 ]
 MinLeaf = Annotated[
     int,
-    Field(ge=1, description="Fewest fields per leaf (LightGBM)."),
+    Field(ge=1, description="Fewest fields per leaf (LightGBM alone)."),
 ]
 L2 = Annotated[float, Field(ge=0, description="L2 regularisation of the leaf values.")]
 ColumnShare = Annotated[
@@ -28,6 +29,10 @@ ColumnShare = Annotated[
 Monotone = Annotated[
     bool,
     Field(description="Never lower a label for more of its own predictions."),
+]
+ExtraTrees = Annotated[
+    bool,
+    Field(description="Draw one cut of each column at random instead of the best (LightGBM)."),
 ]
 
 
@@ -42,12 +47,38 @@ class TreeSettings:
     l2: L2 = 20.0
     column_share: ColumnShare = 0.8
     monotone: Monotone = False
+    extra_trees: ExtraTrees = False
     bins: Annotated[int, Field(ge=2)] = 63
     """Histogram bins per column."""
 
     def record(self) -> dict[str, Any]:
         """Return the settings as a dict."""
         return asdict(self)
+
+
+def doubled_rounds(rounds: int, min_rounds: int) -> list[int]:
+    """Return the numbers of trees that are compared.
+
+    Parameters
+    ----------
+    rounds, min_rounds : int
+        Most and least.
+
+    Returns
+    -------
+    list of int
+        Ascending, each about twice the one before.
+
+    Examples
+    --------
+    >>> doubled_rounds(320, 10)
+    [10, 20, 40, 80, 160, 320]
+    >>> doubled_rounds(5, 20)
+    [5]
+    """
+    least = min(rounds, min_rounds)
+    n_stages = 1 + round(math.log2(rounds / least))
+    return [round(least * (rounds / least) ** (k / max(1, n_stages - 1))) for k in range(n_stages)]
 
 
 def monotone_constraints(n_monotone: int, n_columns: int) -> list[int]:

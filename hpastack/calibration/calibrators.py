@@ -198,7 +198,8 @@ def fit_calibration(
     Calibration
         Its method is none, the identity, with fewer than 20 positives or
         negatives; and platt where isotonic was asked for with fewer than
-        1,000 fields, 100 negatives or 100 clusters that hold the label.
+        1,000 fields, 100 clusters that hold the label or 100 that hold a
+        field without it.
 
     Raises
     ------

@@ -8,7 +8,8 @@ from scipy.special import logit
 from hpastack.calibration.logistic import fields_per_cluster
 from hpastack.errors import InputError
 
-#: A curve of free shape needs this many fields, and this many positives and negatives.
+#: A curve of free shape needs this many fields, and this many clusters that hold a positive one and
+#: that hold a negative one.
 MIN_FIELDS = 1000
 MIN_POSITIVES = 100
 
@@ -24,8 +25,8 @@ class Isotonic:
         # Here, because every command reads this module with its recipes.
         from sklearn.isotonic import isotonic_regression
 
-        n_negatives, n_positives = len(y) - y.sum(), y.sum() / fields_per_cluster(y, clusters)
-        if len(y) < MIN_FIELDS or min(n_positives, n_negatives) < MIN_POSITIVES:
+        n_holders = [len(np.unique(clusters[y == value])) for value in (0, 1)]
+        if len(y) < MIN_FIELDS or min(n_holders) < MIN_POSITIVES:
             return None
         values, place = np.unique(logits, return_inverse=True)
         n_fields = np.bincount(place).astype(float)

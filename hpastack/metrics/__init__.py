@@ -1,13 +1,21 @@
 """Scores of multi-label predictions, with intervals over clusters."""
 
-from hpastack.metrics.resampling import cluster_bootstrap, cluster_draws, score_interval
+from hpastack.metrics.calibration_error import (
+    N_BINS,
+    expected_calibration_error,
+    squared_calibration_error,
+)
+from hpastack.metrics.resampling import (
+    cluster_bootstrap,
+    cluster_draws,
+    macro_interval,
+    score_interval,
+)
 from hpastack.metrics.scores import (
     LOG_LOSS_EDGE,
-    N_BINS,
     average_precisions,
     brier_score,
     brier_scores,
-    expected_calibration_error,
     f1_scores,
     macro_average_precision,
     macro_f1,
@@ -27,7 +35,9 @@ __all__ = [
     "f1_scores",
     "macro_average_precision",
     "macro_f1",
+    "macro_interval",
     "multilabel_log_loss",
     "multilabel_log_losses",
     "score_interval",
+    "squared_calibration_error",
 ]

@@ -9,16 +9,13 @@ front of the result, and sorts each label once instead of once a draw.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
 from hpastack.errors import InputError
-
-#: Bins of the calibration error, each holding the same number of fields.
-N_BINS = 15
 
 #: Probabilities are kept this far from 0 and 1 in the log loss.
 LOG_LOSS_EDGE = 1e-7
@@ -27,7 +24,13 @@ LOG_LOSS_EDGE = 1e-7
 _BLOCK_BYTES = 1 << 24
 
 
-def f1_scores(y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
+def f1_scores(
+    y: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    absent: Literal["zero", "skip"] = "zero",
+) -> np.ndarray:
     """Return the F1 score of every label.
 
     Parameters
@@ -35,56 +38,90 @@ def f1_scores(y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None)
     y, labels : array-like of {0, 1}, shape (n, n_labels)
         True and predicted labels.
     weights : array-like of float, shape (n,) or (n_draws, n), optional
-        Weight of each field; 1 if left out.
+        Weight of each field; 1 if omitted.
+    absent : {"zero", "skip"}, default="zero"
+        What a label without positives (of a weight above 0) gets: 0, also if
+        it was not predicted either, or NaN, as in `average_precisions`.
 
     Returns
     -------
     ndarray of float, shape (n_labels,) or (n_draws, n_labels)
-        0 for a label that is neither present nor predicted.
 
     Raises
     ------
     InputError
-        If the shapes do not match.
+        If the shapes do not match or `absent` is unknown.
 
     Examples
     --------
     >>> f1_scores([[1, 0], [1, 0], [0, 0]], [[1, 0], [0, 0], [1, 0]]).tolist()
     [0.5, 0.0]
+    >>> f1_scores([[1, 0], [1, 0]], [[1, 0], [1, 1]], absent="skip").tolist()
+    [1.0, nan]
     """
+    if absent not in ("zero", "skip"):
+        raise InputError(f"absent is {absent!r}; it is zero or skip")
     y, labels = _pair(y, labels)
     both, either = sparse.csr_array((y * labels).T), sparse.csr_array((y + labels).T)
+    true = sparse.csr_array(y.T)
 
     def of_block(block: np.ndarray) -> np.ndarray:
         hits, total = both @ block, either @ block
-        return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
+        scores = np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
+        if absent == "skip":
+            scores[true @ block == 0] = np.nan
+        return scores
 
     return _over_draws(of_block, weights, len(y))
 
 
 @overload
-def macro_f1(y: ArrayLike, labels: ArrayLike, weights: None = None) -> float: ...
-@overload
-def macro_f1(y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> float | np.ndarray: ...
 def macro_f1(
-    y: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+    y: ArrayLike,
+    labels: ArrayLike,
+    weights: None = None,
+    *,
+    absent: Literal["zero", "skip"] = "zero",
+) -> float: ...
+@overload
+def macro_f1(
+    y: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None,
+    *,
+    absent: Literal["zero", "skip"] = "zero",
+) -> float | np.ndarray: ...
+def macro_f1(
+    y: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    absent: Literal["zero", "skip"] = "zero",
 ) -> float | np.ndarray:
-    """Return the F1 score averaged over all labels.
+    """Return the F1 score averaged over labels.
 
-    Every label counts, also those without a positive: they score 0
-    (scikit-learn's ``zero_division=0``).
+    By default every label counts, also those without a positive: they score 0
+    (scikit-learn's ``zero_division=0``), as in the competition. With
+    ``absent="skip"`` the mean is over the labels that have positives, the set
+    of `macro_average_precision`.
 
     Parameters
     ----------
-    y, labels, weights
+    y, labels, weights, absent
         As `f1_scores`.
 
     Returns
     -------
     float, or ndarray of float, shape (n_draws,)
-        In [0, 1].
+        In [0, 1]; NaN if labels are skipped and none has a positive.
+
+    Examples
+    --------
+    >>> y, labels = [[1, 0], [1, 0]], [[1, 0], [1, 0]]
+    >>> macro_f1(y, labels), macro_f1(y, labels, absent="skip")
+    (0.5, 1.0)
     """
-    return _plain(f1_scores(y, labels, weights).mean(axis=-1))
+    return _plain(_mean_of_known(f1_scores(y, labels, weights, absent=absent)))
 
 
 def average_precisions(
@@ -169,10 +206,7 @@ def macro_average_precision(
     float, or ndarray of float, shape (n_draws,)
         In [0, 1]; NaN if no label has a positive.
     """
-    values = average_precisions(y, scores, weights)
-    known = ~np.isnan(values)
-    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
-    return _plain(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return _plain(_mean_of_known(average_precisions(y, scores, weights)))
 
 
 def brier_scores(
@@ -298,75 +332,10 @@ def multilabel_log_loss(
     return _plain(multilabel_log_losses(y, probabilities, weights).mean(axis=-1))
 
 
-@overload
-def expected_calibration_error(
-    y: ArrayLike, probabilities: ArrayLike, weights: None = None, *, min_positives: int = 100
-) -> float: ...
-@overload
-def expected_calibration_error(
-    y: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None, *, min_positives: int = 100
-) -> float | np.ndarray: ...
-def expected_calibration_error(
-    y: ArrayLike,
-    probabilities: ArrayLike,
-    weights: ArrayLike | None = None,
-    *,
-    min_positives: int = 100,
-) -> float | np.ndarray:
-    """Return how far probabilities are from frequencies, averaged over labels.
-
-    Fields are cut into 15 bins of equal size by their probability; within each
-    the mean probability is compared with the share of positives. Labels with
-    fewer than `min_positives` positives are left out, as their bins hold
-    noise; if that leaves none, all labels with a positive count. Bins and
-    labels are chosen before weighting, so they are the same in every draw.
-
-    Parameters
-    ----------
-    y : array-like of {0, 1}, shape (n, n_labels)
-    probabilities : array-like of float in [0, 1], shape (n, n_labels)
-    weights : array-like of float, shape (n,) or (n_draws, n), optional
-    min_positives : int, default=100
-
-    Returns
-    -------
-    float, or ndarray of float, shape (n_draws,)
-        Mean absolute difference in [0, 1]; NaN if no label has a positive.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not match.
-
-    References
-    ----------
-    .. [1] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well
-       calibrated probabilities using Bayesian binning", AAAI 2015.
-       :doi:`10.1609/aaai.v29i1.9602`
-    """
-    y, probabilities = _pair(y, probabilities)
-    positives = y.sum(axis=0)
-    chosen = np.flatnonzero(positives >= min_positives)
-    if not len(chosen):
-        chosen = np.flatnonzero(positives > 0)
-    binned = [_binned_gaps(y[:, k], probabilities[:, k]) for k in chosen]
-
-    def of_block(block: np.ndarray) -> np.ndarray:
-        if not binned:
-            return np.full((1, block.shape[1]), np.nan)
-        gaps = sum(np.abs(gap @ block).sum(axis=0) for gap in binned)
-        return (gaps / block.sum(axis=0) / len(binned))[np.newaxis]
-
-    return _plain(_over_draws(of_block, weights, len(y))[..., 0])
-
-
-def _binned_gaps(y: np.ndarray, probability: np.ndarray) -> sparse.csr_array:
-    # A row for each bin; times the weights it gives the weighted sum of probability minus truth.
-    order = np.argsort(probability, kind="stable")
-    n_bins = min(N_BINS, len(order))
-    bins = np.arange(len(order)) * n_bins // len(order)
-    bounds = np.searchsorted(bins, np.arange(n_bins + 1))
-    return _segment_sums(order, bounds, len(y), (probability - y)[order])
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _pair(y: ArrayLike, other: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ from typing import Any
 import joblib
 from tqdm.auto import tqdm
 
+from hpastack.parallel.in_order import in_order
+
 
 def progress_bar(
     iterable: Iterable[Any] | None = None, *, what: str, show: bool, total: int | None = None,
@@ -62,8 +64,7 @@ class Workers:
     ) -> Iterator[Any]:
         """Yield ``function(*task)`` in the order of the tasks."""
         # Threads: the libraries let go of the interpreter, and a fork after OpenMP would hang.
-        parallel = joblib.Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        results = parallel(joblib.delayed(function)(*task) for task in tasks)
+        results = in_order((joblib.delayed(function)(*task) for task in tasks), self.n_jobs)
         with progress_bar(total=total, what=what, unit="fit", show=self.verbose, delay=0) as bar:
             for result in results:
                 bar.update()

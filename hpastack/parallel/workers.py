@@ -8,11 +8,9 @@ import signal
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -22,12 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from hpastack.errors import InputError
 from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
+from hpastack.parallel.in_order import in_order
 
 Result = TypeVar("Result")
 
 _DIED = "a worker died (killed, or out of memory?); run it again to go on, with fewer workers"
-# Tasks for each worker that are handed to a backend together that only gives all results at once.
-_WINDOW = 16
 _LOCAL = threading.local()
 
 
@@ -76,10 +73,7 @@ def spread(
     calls = (joblib.delayed(_at_work)(parent, thread, work, task) for task in tasks)
     with one_thread_each():
         try:
-            if active.supports_return_generator:
-                yield from _streamed(calls, jobs)
-            else:
-                yield from _in_windows(calls, jobs)
+            yield from in_order(calls, jobs)
         except Exception as error:
             if not _is_death(error):
                 raise
@@ -91,27 +85,6 @@ def _is_death(error: Exception) -> bool:
     kind = type(error)
     of_cluster = kind.__module__.partition(".")[0] in ("distributed", "ray")
     return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
-
-
-def _streamed(calls: Iterable[Any], jobs: int) -> Generator[Any, None, None]:
-    workers = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
-    results = workers(calls)
-    try:
-        for result in results:  # noqa: UP028 - `yield from` would close it, and warn
-            yield result
-    finally:
-        with warnings.catch_warnings():
-            # Stopping at a bad field is meant, and what is under way is of no use.
-            warnings.filterwarnings("ignore", ".*still being processed by the workers")
-            results.close()
-
-
-def _in_windows(calls: Iterable[Any], jobs: int) -> Generator[Any, None, None]:
-    calls = iter(calls)
-    n_tasks = _WINDOW * joblib.effective_n_jobs(jobs)
-    with joblib.Parallel(n_jobs=jobs, prefer="threads") as workers:
-        while window := list(islice(calls, n_tasks)):
-            yield from workers(window)
 
 
 def _at_work(

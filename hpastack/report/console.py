@@ -50,11 +50,20 @@ def scores_text(stack: StackClassifier) -> str:
             stack.comparison_.to_string(float_format="{:.4f}".format),
             "",
         ]
-    found = stack.cv_results_
+    found, n_labels = stack.cv_results_, len(stack.labels_)
+    lines.append(
+        f"{found['n_labels_scored']} of {n_labels} labels had positives; macro F1, macro average "
+        "precision and calibration error are over these:"
+    )
     for name in SCORES:
         lines.append(
             f"{_TITLES[name]}: {found[name]:.4f}{_interval(found, name)} "
             f"(naive: {found[f'naive_{name}']:.4f})"
+        )
+    if found["n_labels_scored"] < n_labels:
+        lines.append(
+            f"macro F1 over all {n_labels} labels, 0 for those without positives: "
+            f"{found['macro_f1_all_labels']:.4f}"
         )
     for name in ("macro_f1", "macro_ap"):
         gain = f"gain_{name}"

@@ -25,9 +25,19 @@ if TYPE_CHECKING:
 
 # Title, digits and meaning of each score; whether more is better.
 _SCORES = {
-    "macro_f1": ("Macro F1", 3, "mean of all labels' F1; 1 is best", True),
+    "macro_f1": ("Macro F1", 3, "over labels with positives; 1 is best", True),
     "macro_ap": ("Macro average precision", 3, "over labels with positives; 1 is best", True),
-    "ece": ("Calibration error", 4, "mean gap of probability and frequency; 0 is best", False),
+    "ece": (
+        "Calibration error",
+        4,
+        "root mean square gap of probability and frequency, noise of bins subtracted; 0 is best",
+        False,
+    ),
+}
+# What they meant in stacks that do not say how many labels were scored.
+_EARLIER_MEANINGS = {
+    "macro_f1": "mean of all labels' F1; 1 is best",
+    "ece": "mean gap of probability and frequency; 0 is best",
 }
 # Labels of each sort that get a curve of precision and recall.
 _N_CURVES = 6
@@ -206,6 +216,7 @@ def _page(
     record, table, scores = manifest["record"], stack.label_table_, stack.cv_results_
     stores = record.get("stores", {})
     fold_sizes = np.bincount(stack.fold_)
+    labels_are_counted = "n_labels_scored" in scores
     in_clusters = "" if cluster is None else f" in {len(np.unique(cluster)):,} clusters"
     n_features = len(stack.feature_names_in_) - len(stack.cnns) * len(stack.labels_)
     return {
@@ -219,13 +230,14 @@ def _page(
             {
                 "title": title,
                 "digits": digits,
-                "meaning": meaning,
+                "meaning": meaning if labels_are_counted else _EARLIER_MEANINGS.get(name, meaning),
                 "score": scores[name],
                 "interval": scores.get(f"{name}_interval"),
                 "naive": scores[f"naive_{name}"],
             }
             for name, (title, digits, meaning, _) in _SCORES.items()
         ],
+        "pools_rare_labels": labels_are_counted,
         "remarks": _remarks(stack),
         "verdict": _verdict(stack.comparison_, _start(table), scores),
         "comparison": _comparison_rows(stack.comparison_, stores),
@@ -261,7 +273,15 @@ def _remarks(stack: StackClassifier) -> list[str]:
     table = stack.label_table_
     remarks = []
     absent = table.index[table["positives"] == 0]
-    if len(absent):
+    scores = stack.cv_results_
+    if len(absent) and "n_labels_scored" in scores:
+        remarks.append(
+            f"{scores['n_labels_scored']} of {len(table)} labels had positives; macro F1, macro "
+            f"average precision and calibration error are over these. No field has "
+            f"{shorten(absent)}: with F1 0 for these, as in the competition, macro F1 is "
+            f"{scores['macro_f1_all_labels']:.3f}."
+        )
+    elif len(absent):
         remarks.append(f"No field carries {shorten(absent)}: F1 is 0, which counts in macro F1.")
     boosted = stack.boosted_labels()
     left = [name for k, name in enumerate(table.index)

@@ -238,7 +238,8 @@ def _fit(values: np.ndarray, test: np.ndarray, prior: float, seed: int) -> light
         margin,
         SETTINGS,
         seed=seed,
-        rounds=SETTINGS.rounds,
+        stages=[SETTINGS.rounds],
+        at_stage=None,
         n_monotone=0,
         bins=bins,
     )

@@ -1,10 +1,10 @@
 from .classifier import StackClassifier as StackClassifier
-from .classifier import load_stack as load_stack
 from .explaining import column_importance as column_importance
 from .explaining import field_reasons as field_reasons
 from .explaining import write_explanations as write_explanations
 from .files import check_replaceable as check_replaceable
 from .files import read_manifest as read_manifest
+from .loading import load_stack as load_stack
 from .new_fields import notes_on_means as notes_on_means
 from .new_fields import predict_fields as predict_fields
 from .new_fields import read_prior_shift as read_prior_shift

@@ -1,54 +1,39 @@
-"""Blending: how much of each library's evidence each label believes.
+"""Blending: how much of each member's evidence the stack believes.
 
-Where the boosters do not beat the consensus on held-out clusters they get no
-weight, so stacking a label never makes it worse beyond noise.
+Every member adds log-odds to the consensus. Their weights are the same for all
+labels, because a label's own losses say too little about them: the rarer the
+label the less. Which labels take part at all is decided for all of them
+together, by what the blend gains on held-out clusters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
+from scipy.special import expit
 
 from hpastack.calibration import log_losses
 
-#: Weights of all boosters together that are tried; 1 is the boosters alone.
-TOTALS = (0.25, 0.5, 0.75, 1.0)
-
-#: What is fitted counts only if it lowers the log loss by this many standard errors.
+#: What is fitted to one label counts only if it lowers the log loss by this many standard errors.
 STANDARD_ERRORS = 1.0
 
-#: Positives at which a label's own losses and those of all labels weigh the same.
-SHRINKAGE = 100.0
+#: Largest weight of a member. Trees and penalties are chosen to undershoot rather than overshoot,
+#: so that weights above 1 are common where there is much to learn; far above, little was learned.
+MAX_WEIGHT = 3.0
 
+#: A label is left to the consensus if its gain is below 0 by this many standard deviations of what
+#: is known of it; few labels say so much by themselves.
+DOUBT = 1.64
 
-def candidate_weights(n_libraries: int) -> np.ndarray:
-    """Return the weights of the libraries that are tried.
-
-    Parameters
-    ----------
-    n_libraries : int
-
-    Returns
-    -------
-    ndarray of float, shape (n_candidates, n_libraries)
-        Each row sums to at most 1; the rest is the weight of the consensus.
-        The first row is 0. Each total of `TOTALS` goes to one library, or in
-        equal parts to two or more of them: the corners of the simplex and
-        the middles of its sides. Of n libraries that are 2^n - 1 ways.
-
-    Examples
-    --------
-    >>> candidate_weights(2)[-3:]
-    array([[0. , 1. ],
-           [0.5, 0.5],
-           [1. , 0. ]])
-    """
-    subsets = [subset for subset in product((0, 1), repeat=n_libraries) if any(subset)]
-    shares = sorted([part / sum(subset) for part in subset] for subset in subsets)
-    tried = [[total * part for part in share] for total, share in product(TOTALS, shares)]
-    return np.array([[0.0] * n_libraries, *tried])
+_MAX_STEPS = 50
+_TOLERANCE = 1e-4
+# Pull of the weights to 0, as part of the mean loss: it settles those of members that are alike.
+_RIDGE = 1e-5
+# Variances between labels that are tried, as squares of relative gains.
+_VARIANCES = np.concatenate([[0.0], np.geomspace(1e-8, 1.0, 60)])
 
 
 def blend_weights(
@@ -59,13 +44,11 @@ def blend_weights(
     fold: np.ndarray,
     learnable: np.ndarray,
 ) -> np.ndarray:
-    """Choose the weight of each library for every label.
+    """Choose the weight of each member for every label.
 
-    The weights with the lowest log loss, where the losses of a label are drawn
-    towards those of all labels (each relative to its consensus) by its number
-    of positives. They count only if weights that were chosen in this way on
-    the other folds lower the log loss of a fold, summed over folds, by more
-    than one standard error over clusters; else the consensus stands.
+    One weight a member, not negative, of the lowest mean over labels of the
+    log loss as part of that of the consensus. A label takes them if it gains
+    by weights that were fitted on the other folds, as `labels_that_gain` says.
 
     Parameters
     ----------
@@ -73,37 +56,173 @@ def blend_weights(
     consensus : ndarray of float, shape (n, n_labels)
         Out-of-fold log-odds.
     added : sequence of ndarray of float, shape (n, n_labels)
-        What each library adds to them.
+        What each member adds to them.
     clusters, fold : ndarray of int, shape (n,)
     learnable : ndarray of bool, shape (n_labels,)
         The other labels get no weight.
 
     Returns
     -------
-    ndarray of float, shape (n_libraries, n_labels)
-        At least 0; the sum is at most 1.
+    ndarray of float, shape (n_members, n_labels)
+        At least 0.
     """
-    candidates = candidate_weights(len(added))
     weights = np.zeros((len(added), y.shape[1]))
     labels = np.flatnonzero(learnable)
-    if len(candidates) == 1 or not len(labels):
+    if not len(added) or not len(labels):
         return weights
-    folds, fold = np.unique(fold, return_inverse=True)
-    losses = np.zeros((len(labels), len(folds), len(candidates)))
-    for row, label in enumerate(labels):
-        for number, tried in enumerate(candidates):
-            loss = log_losses(y[:, label], blend(consensus, added, tried, label))
-            losses[row, :, number] = np.bincount(fold, loss, minlength=len(folds))
-    positives = y[:, labels].sum(axis=0)
-    total = losses.sum(axis=1)
-    chosen = candidates[_best(total, positives)]
-    held_out = [candidates[_best(total - losses[:, f], positives)] for f in range(len(folds))]
-    for row, label in enumerate(labels):
-        tried = np.stack([of_fold[row] for of_fold in held_out])[fold].T
-        blended = blend(consensus, added, tried, label)
-        if improves_log_loss(y[:, label], consensus[:, label], blended, clusters):
-            weights[:, label] = chosen[row]
+    y, consensus = y[:, labels], consensus[:, labels].astype(float)
+    added = [part[:, labels].astype(float) for part in added]
+    common = common_weights(y, consensus, added)
+    blended = np.empty_like(consensus)
+    for number in np.unique(fold):
+        others = fold != number
+        of_others = common_weights(
+            y[others], consensus[others], [part[others] for part in added], start=common
+        )
+        rows = ~others
+        blended[rows] = blend(consensus[rows], [part[rows] for part in added], of_others)
+    gains = relative_gains(y, consensus, blended, clusters)
+    weights[:, labels[labels_that_gain(gains)]] = common[:, None]
     return weights
+
+
+def common_weights(
+    y: np.ndarray,
+    consensus: np.ndarray,
+    added: Sequence[np.ndarray],
+    *,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Fit one weight a member for all labels.
+
+    Newton's method with weights kept from 0 to `MAX_WEIGHT`; the mean of the
+    losses is convex in them.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    consensus : ndarray of float, shape (n, n_labels)
+    added : sequence of ndarray of float, shape (n, n_labels)
+    start : ndarray of float, shape (n_members,), optional
+        Weights to begin with.
+
+    Returns
+    -------
+    ndarray of float, shape (n_members,)
+    """
+    before = log_losses(y, consensus).sum(axis=0)
+    # A label without any loss has nothing to gain.
+    share = np.divide(1.0, before, out=np.zeros_like(before), where=before > 0) / len(before)
+    members = np.stack([part.ravel() for part in added])
+
+    def loss_of(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = consensus + (weights @ members).reshape(consensus.shape)
+        penalty = _RIDGE * float(weights @ weights)
+        return float(log_losses(y, logits).sum(axis=0) @ share) + penalty, logits
+
+    weights = np.full(len(members), 0.5 / len(members)) if start is None else start
+    loss, logits = loss_of(weights)
+    for _ in range(_MAX_STEPS):
+        p = expit(logits)
+        slope = members @ ((p - y) * share).ravel() + 2 * _RIDGE * weights
+        curvature = (members * (p * (1 - p) * share).ravel()) @ members.T
+        curvature[np.diag_indices_from(curvature)] += 2 * _RIDGE
+        root = np.linalg.cholesky(curvature).T
+        target = np.linalg.solve(root.T, curvature @ weights - slope)
+        wanted = np.minimum(nnls(root, target)[0], MAX_WEIGHT)
+        step = wanted - weights
+        while np.abs(step).max() > _TOLERANCE:
+            tried, tried_logits = loss_of(weights + step)
+            if tried <= loss:
+                break
+            step = step / 2
+        else:
+            break
+        weights, loss, logits = weights + step, tried, tried_logits
+    return weights
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What a change gains, label by label.
+
+    Parameters
+    ----------
+    gain : ndarray of float, shape (n_labels,)
+        Log loss saved, as part of the loss before.
+    error : ndarray of float, shape (n_labels,)
+        Its standard error over clusters.
+    """
+
+    gain: np.ndarray
+    error: np.ndarray
+
+
+def relative_gains(
+    y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
+) -> Gains:
+    """Return what a change of log-odds gains.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    before, after : ndarray of float, shape (n, n_labels)
+        Log-odds; the change was fitted on other rows.
+    clusters : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    Gains
+    """
+    loss = log_losses(y, before)
+    saved = loss - log_losses(y, after)
+    by_cluster = np.stack([np.bincount(clusters, column) for column in saved.T], axis=1)
+    total = np.maximum(loss.sum(axis=0), np.finfo(float).tiny)
+    return Gains(by_cluster.sum(axis=0) / total, np.sqrt((by_cluster**2).sum(axis=0)) / total)
+
+
+def labels_that_gain(gains: Gains) -> np.ndarray:
+    """Say which labels gain by a change, judged all together.
+
+    The true gains of the labels are taken for draws from one normal
+    distribution, whose mean and variance are estimated (random-effects
+    model, restricted maximum likelihood). So a label with few positives
+    follows the others: it counts as gaining unless its posterior mean is below
+    0 by more than `DOUBT` posterior standard deviations. None does if the
+    common mean is not above its standard error.
+
+    Parameters
+    ----------
+    gains : Gains
+
+    Returns
+    -------
+    ndarray of bool, shape (n_labels,)
+    """
+    chosen = np.zeros(len(gains.gain), dtype=bool)
+    judged = np.flatnonzero(gains.error > 0)
+    if not len(judged):
+        return chosen
+    gain, noise = gains.gain[judged], gains.error[judged] ** 2
+    precision = 1 / (noise + _VARIANCES[:, None])
+    total = precision.sum(axis=1)
+    mean = precision @ gain / total
+    likelihood = (
+        np.log(precision).sum(axis=1)
+        - (precision * (gain - mean[:, None]) ** 2).sum(axis=1)
+        - np.log(total)
+    )
+    best = int(likelihood.argmax())
+    variance, common = _VARIANCES[best], mean[best]
+    posterior = (variance * gain + noise * common) / (variance + noise)
+    spread = variance * noise / (variance + noise)
+    if common > 1 / np.sqrt(total[best]):
+        chosen[judged] = posterior > -DOUBT * np.sqrt(spread)
+    else:
+        # What pulls a label to the common mean is itself not known exactly.
+        spread = spread + (noise / (variance + noise)) ** 2 / total[best]
+        chosen[judged] = posterior > DOUBT * np.sqrt(spread)
+    return chosen
 
 
 def improves_log_loss(
@@ -123,38 +242,29 @@ def improves_log_loss(
     bool
         Whether the gain, summed by cluster, is more than one standard error.
     """
-    by_cluster = np.bincount(clusters, log_losses(y, before) - log_losses(y, after))
-    return bool(by_cluster.sum() > STANDARD_ERRORS * np.sqrt((by_cluster**2).sum()))
+    gains = relative_gains(y[:, None], before[:, None], after[:, None], clusters)
+    return bool(gains.gain[0] > STANDARD_ERRORS * gains.error[0])
 
 
 def blend(
     consensus: np.ndarray,
     added: Sequence[np.ndarray] | np.ndarray,
     weights: Sequence[float] | np.ndarray,
-    label: int | np.integer | slice = slice(None),
 ) -> np.ndarray:
-    """Return the log-odds with some part of what the boosters add.
+    """Return the log-odds with some part of what the members add.
 
     Parameters
     ----------
     consensus : ndarray of float, shape (n, n_labels)
-    added : ndarray of float, shape (n_libraries, n, n_labels)
-    weights : sequence of float or ndarray, length n_libraries
-        A weight each, or one for each label (or row of one label).
-    label : int or slice, default=all
+    added : ndarray of float, shape (n_members, n, n_labels)
+    weights : sequence of float or ndarray, length n_members
+        A weight each, or one for each label.
 
     Returns
     -------
-    ndarray of float, shape (n, n_labels) or (n,)
+    ndarray of float, shape (n, n_labels)
     """
-    logits = consensus[:, label].astype(float)
+    logits = consensus.astype(float)
     for part, weight in zip(added, weights):
-        logits = logits + weight * part[:, label]
+        logits = logits + weight * part
     return logits
-
-
-def _best(losses: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """Return the candidate of each label, from losses (n_labels, n_candidates)."""
-    relative = losses / np.maximum(losses[:, :1], np.finfo(float).tiny)
-    own = (positives / (positives + SHRINKAGE))[:, None]
-    return (own * relative + (1 - own) * relative.mean(axis=0)).argmin(axis=1)

@@ -1,12 +1,12 @@
-"""The stack: per-label boosters that start from the CNN consensus.
+"""The stack: members that start from the CNN consensus, blended.
 
 Everything learned from labels is scored out of fold, and folds keep clusters
 whole. Level by level:
 
-1. the consensus of the CNNs, and boosters that start from its margin, one a
-   label and library, are fitted without each fold and without each pair of
-   folds (`hpastack.stack.cross_fitting`);
-2. the number of trees, the blend of both libraries with the consensus, the
+1. the consensus of the CNNs, and the members of the blend, which start from
+   its margin, are fitted without each fold and without each pair of folds
+   (`hpastack.stack.cross_fitting`);
+2. the size of the models, the blend of the members with the consensus, the
    calibration and the thresholds are chosen for each fold on log-odds of
    models that saw neither the rows nor the fold; so its score is nested;
 3. new fields get the mean of the models without one fold, then the blend,
@@ -36,7 +36,16 @@ from hpastack.stack.explaining import explain
 from hpastack.stack.files import SavedStack, read_stack, save_stack
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
-from hpastack.stack.inputs import check_inputs, checked_table, indicator, member_tables, own_columns
+from hpastack.stack.inputs import (
+    aligned,
+    check_inputs,
+    checked_table,
+    indicator,
+    label_columns,
+    member_tables,
+    own_columns,
+)
+from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.meta_learner import mean_thresholds
 from hpastack.stack.predicting import predict_probabilities
 from hpastack.stack.scoring import Scores, score
@@ -46,9 +55,9 @@ from hpastack.stack.settings import StackSettings
 class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     """Name the labels of fields from CNN predictions and image features.
 
-    Per label, boosted trees start from the consensus of the CNNs (its
-    log-odds are their initial margin), are blended with it where they beat it
-    on held-out clusters, calibrated and thresholded for macro F1.
+    Boosted trees and logistic regressions start from the consensus of the CNNs
+    (its log-odds are their margin), are blended with it where that pays on
+    held-out clusters, calibrated and thresholded for macro F1.
 
     Parameters
     ----------
@@ -64,23 +73,28 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     embeddings : sequence of str, default=()
         Sets of columns ``<name>__...`` that are reduced to principal
         components of the training rows.
-    boosters : sequence of str, default=("lightgbm", "xgboost")
-        Libraries, of `hpastack.boosting.LIBRARIES`; none leaves the calibrated consensus.
-    rounds, min_rounds : int, default=60, 10
-        Most and least trees. How many in between a label gets is chosen on
-        folds that it is not scored on; with fewer than 100 positives it gets
-        the middle one.
-    learning_rate, leaves, min_leaf, l2, column_share, monotone
-        As `hpastack.boosting.tree_settings.TreeSettings`.
+    boosters : sequence of str, default=("lightgbm", "xgboost", "pooled", "linear")
+        Members of the blend: of `hpastack.boosting.LIBRARIES`, which are
+        fitted to each label, or ``"pooled"``, one booster for all labels;
+        none leaves the calibrated consensus.
+    rounds : int or "auto", default="auto"
+        Most trees; 80 with CNNs, 320 without. How many a label gets is chosen
+        on folds that it is not scored on, by its losses and those of all labels.
+    min_rounds : int, default=5
+        Least trees.
+    learning_rate, leaves, min_leaf, l2, column_share, monotone, extra_trees
+        As `hpastack.boosting.tree_settings.TreeSettings`; the first four may
+        be ``"auto"``: 0.2, 7, 10, 10 with CNNs, 0.1, 15, 5, 1 without.
     bags : int, default=1
-        Boosters with seeds of their own that are averaged.
+        Models with seeds of their own that are averaged.
     tune : int, default=0
         Settings of the trees to try (the ones given, and others drawn around
         them), chosen for each fold and library on the other folds; 0 or 1:
         none but the ones given. Needs Optuna.
-    max_columns : int or None, default=48
+    max_columns : int, "auto" or None, default="auto"
         Columns besides its own that a label sees: those which alone could
-        tell most beyond the consensus on the training rows. None: all.
+        tell most beyond the consensus on the training rows. None: all;
+        ``"auto"``: 48 with CNNs, 200 without.
     n_components : int, default=32
         Principal components an embedding is reduced to.
     min_positives, min_clusters : int, default=20, 5
@@ -123,22 +137,22 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     oof_consensus_ : DataFrame
         Out-of-fold probabilities of the consensus. Not kept by `save`.
     cv_results_ : dict
-        ``macro_f1``, ``macro_ap``, ``ece``, ``brier`` and ``log_loss``,
-        nested, each with ``_interval`` (95 %, by cluster); ``naive_...``: the
-        same with blend, calibration and thresholds fitted on the rows they
-        are scored on; ``gain_macro_f1`` and ``gain_macro_ap`` over the
-        consensus, with intervals of the differences.
+        ``macro_f1``, ``macro_ap``, ``ece``, ``brier`` and ``log_loss``, nested,
+        each with ``_interval`` (95 %, by cluster); ``n_labels_scored``: those
+        with positives, which the first three are over; ``macro_f1_all_labels``;
+        ``naive_...``: with blend, calibration and thresholds fitted on the rows
+        scored; ``gain_macro_f1`` and ``gain_macro_ap`` over the consensus.
     comparison_ : DataFrame
         The same five scores for each CNN, their mean, the consensus, each
-        library (on the first set of folds) and the stack, thresholds chosen
+        member (on the first set of folds) and the stack, thresholds chosen
         out of fold for all.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
-        precision of consensus, libraries and stack, weights of the libraries,
+        precision of consensus, members and stack, weights of the members,
         threshold with an interval, fields that got it.
     thresholds_ : ndarray of float, shape (n_labels,)
     weights_ : ndarray of float, shape (n_labels,)
-        Weight of the boosters, 0 to 1.
+        Weight of all members together; 0 where the consensus stands.
     seed_ : int
         `random_state`, or what was drawn from it.
     fold_ : ndarray of int, shape (n,)
@@ -149,11 +163,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         A row for each set of folds, library and settings that were tried:
         their loss on the other folds as part of that of the consensus, and
         the folds that took them. None without `tune`.
-
-    Notes
-    -----
-    For K folds K + K (K - 1) / 2 boosters are fitted a label and library, so
-    that the scores are nested without fitting everything K times over.
 
     Examples
     --------
@@ -173,18 +182,19 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         logits: Sequence[str] = (),
         scores: Sequence[str] = (),
         embeddings: Sequence[str] = (),
-        boosters: Sequence[str] = ("lightgbm", "xgboost"),
-        rounds: int = 60,
-        min_rounds: int = 10,
-        learning_rate: float = 0.2,
-        leaves: int = 7,
-        min_leaf: int = 20,
-        l2: float = 20.0,
+        boosters: Sequence[str] = ("lightgbm", "xgboost", "pooled", "linear"),
+        rounds: int | str = "auto",
+        min_rounds: int = 5,
+        learning_rate: float | str = "auto",
+        leaves: int | str = "auto",
+        min_leaf: int | str = "auto",
+        l2: float | str = "auto",
         column_share: float = 0.8,
         monotone: bool = False,
+        extra_trees: bool = True,
         bags: int = 1,
         tune: int = 0,
-        max_columns: int | None = 48,
+        max_columns: int | str | None = "auto",
         n_components: int = 32,
         min_positives: int = 20,
         min_clusters: int = 5,
@@ -212,6 +222,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self.l2 = l2
         self.column_share = column_share
         self.monotone = monotone
+        self.extra_trees = extra_trees
         self.bags = bags
         self.tune = tune
         self.max_columns = max_columns
@@ -310,7 +321,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         members, cache, workers = member_tables(X), StackCache(self.cache), Workers(self.n_jobs)
         of_members = [
             predict_probabilities(
-                self.fitted_, self.sorted_inputs(member), self.boosters, self.bags, cache, workers
+                self.fitted_, self.sorted_inputs(member), self.boosters, cache, workers
             )
             for member in members
         ]
@@ -339,13 +350,15 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         probabilities : DataFrame or ndarray, shape (n, n_labels)
+            The columns of a DataFrame are labels by name, in any order.
 
         Returns
         -------
         DataFrame of uint8 or ndarray of int64, shape (n, n_labels)
+            A DataFrame has the columns of `labels_`, in their order.
         """
         check_is_fitted(self, "thresholds_")
-        values = np.asarray(probabilities)
+        values = label_columns(probabilities, self.labels_, "probabilities")
         labels = apply_thresholds(values, self.thresholds_, min_labels=self.min_labels)
         if not isinstance(probabilities, pd.DataFrame):
             return labels.astype(np.int64)
@@ -364,15 +377,22 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like
+        X : DataFrame, array-like or list of them
+            As `predict_proba`.
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-        sample_weight : array-like of float, shape (n,), optional
+            Of a DataFrame the rows are joined by id, and the columns by name.
+        sample_weight : Series or array-like of float, shape (n,), optional
+            A Series is joined by id.
 
         Returns
         -------
         float
         """
-        indicated, _ = indicator(y, checked_table(X).index)
+        check_is_fitted(self, "thresholds_")
+        index = checked_table(member_tables(X)[0]).index
+        indicated, _ = indicator(y, index, self.labels_)
+        if sample_weight is not None:
+            sample_weight = aligned(sample_weight, index, "sample_weight")
         return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
 
     def save(
@@ -404,7 +424,8 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
         check_is_fitted(self, "fitted_")
-        return sorted({label for fitted in self.fitted_ for _, _, label, _ in fitted.models})
+        places = {label for fitted in self.fitted_ for _, _, label, _ in fitted.models}
+        return sorted(places - {ALL_LABELS})
 
     def _keep(self, fitted: list[Fitted]) -> None:
         """Take over what predicts, of `fit` or of a file."""
@@ -425,25 +446,3 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.target_tags.single_output = False
         return tags
-
-
-def load_stack(path: str | Path) -> StackClassifier:
-    """Open a stack that `StackClassifier.save` kept.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder.
-
-    Returns
-    -------
-    StackClassifier
-        Fitted; predicts as the one that was saved.
-
-    Raises
-    ------
-    InputError
-        If the folder is not a stack, is of a newer format, a file is
-        missing or was changed, or what it says does not fit together.
-    """
-    return StackClassifier.load(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -111,15 +111,47 @@ def sorted_columns(X: pd.DataFrame, n_labels: int, named: NamedColumns) -> Colum
         columns = _label_columns(X, name, n_labels, "set of scores")
         scored[position] = _numbers(X[columns], allow_nan=True)
         taken += columns
-    reduced = {}
+    reduced, of_sets = {}, sets_of_columns(X.columns, n_labels, named)
     for name in embeddings:
-        columns = [column for column in X.columns if str(column).startswith(f"{name}__")]
+        columns = [column for column, of_set in zip(X.columns, of_sets) if of_set == name]
         if not columns:
             raise InputError(f"X lacks the columns of the embedding {name!r}: {name}__...")
         reduced[name] = _numbers(X[columns], allow_nan=False)
         taken += columns
     features = _numbers(X.drop(columns=taken), allow_nan=True)
     return ColumnBlocks(stated, scored, features, reduced)
+
+
+def sets_of_columns(
+    columns: Iterable[object], n_labels: int, named: NamedColumns
+) -> list[str | None]:
+    """Say which set each column belongs to: a CNN, scores, an embedding or, of a feature, none.
+
+    Where a name begins with that of another set and ``__``, a column goes to
+    the set of which it is the column of a label, else to that of the longer name.
+
+    Parameters
+    ----------
+    columns : iterable
+        Of X.
+    n_labels : int
+    named : NamedColumns
+
+    Returns
+    -------
+    list of str or None
+    """
+    per_label = [*named.cnns, *named.scores]
+    of_labels = {f"{name}__{label}": name for name in per_label for label in range(n_labels)}
+    longest_first = sorted([*per_label, *named.embeddings], key=len, reverse=True)
+
+    def set_of(column: str) -> str | None:
+        if column in of_labels:
+            return of_labels[column]
+        name = next((name for name in longest_first if column.startswith(f"{name}__")), None)
+        return name if name in named.embeddings else None
+
+    return [set_of(str(column)) for column in columns]
 
 
 def _label_columns(X: pd.DataFrame, name: str, n_labels: int, what: str) -> list[str]:

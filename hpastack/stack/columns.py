@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.consensus import Consensus
+from hpastack.stack.pairs import MAX_SHARED, PairColumns
 
 #: Bins that a column is cut into when columns are screened; one more holds NaN.
 _SCREENING_BINS = 8
@@ -90,21 +91,22 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class FoldColumns:
-    """The consensus, reductions and choice of columns that belong to one training part.
+class LearnedColumns:
+    """What the columns of members are made with, learned from one training part.
 
     Parameters
     ----------
-    consensus : Consensus
     reductions : dict of str to Reduction
         By name of the embedding.
     chosen : list of ndarray of int
         For each label the shared columns it sees, ascending.
+    pairs : PairColumns
+        What the pooled booster sees besides.
     """
 
-    consensus: Consensus
     reductions: dict[str, Reduction]
     chosen: list[np.ndarray]
+    pairs: PairColumns
 
     def arrays(self) -> list[np.ndarray]:
         """Return all that it holds, to tell it from others."""
@@ -113,7 +115,7 @@ class FoldColumns:
             for reduction in self.reductions.values()
             for part in (reduction.mean, reduction.components)
         ]
-        return [self.consensus.coefficients, *self.chosen, *reduced]
+        return [*self.chosen, *self.pairs.arrays(), *reduced]
 
     def shared(self, inputs: ColumnBlocks, margin: np.ndarray) -> np.ndarray:
         """Return the columns that labels share.
@@ -133,7 +135,52 @@ class FoldColumns:
         return shared_columns(inputs, margin, self.reductions)
 
 
-def choose_columns(
+@dataclass(frozen=True)
+class FoldColumns(LearnedColumns):
+    """The columns of models without one fold, and the consensus without it.
+
+    Parameters
+    ----------
+    consensus : Consensus
+    """
+
+    consensus: Consensus
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return all that it holds, to tell it from others."""
+        return [self.consensus.coefficients, *super().arrays()]
+
+    def problem(self, n_columns: int, n_labels: int, n_cnns: int, n_scores: int) -> str:
+        """Say what does not fit the columns of a stack; empty if all does.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that the stack is given, of all kinds.
+        n_labels, n_cnns, n_scores : int
+
+        Returns
+        -------
+        str
+        """
+        reductions, pairs = self.reductions.values(), self.pairs
+        n_seen = n_columns - (n_cnns + n_scores) * n_labels
+        n_seen += sum(of.components.shape[1] - len(of.mean) for of in reductions)
+        for name, shape in (("prevalence", (n_labels,)), ("lift", (n_labels, n_labels))):
+            values = getattr(pairs, name)
+            if values.shape != shape:
+                return f"{name} has shape {values.shape}, not {shape}"
+            if not np.isfinite(values).all():
+                return f"{name} is not finite"
+        n_shared = n_seen + (n_labels if n_cnns else 0)
+        of_labels = [(f"label {label}", of, n_shared) for label, of in enumerate(self.chosen)]
+        for name, chosen, n in (("the pairs", pairs.chosen, n_seen), *of_labels):
+            if chosen.ndim != 1 or ((chosen < 0) | (chosen >= n)).any():
+                return f"chosen of {name} is not of the {n} shared columns"
+        return ""
+
+
+def learn_columns(
     inputs: ColumnBlocks,
     margin: np.ndarray,
     y: np.ndarray,
@@ -141,8 +188,8 @@ def choose_columns(
     *,
     reductions: dict[str, Reduction],
     n_screened: int | None,
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Choose the columns of every label on a training part.
+) -> LearnedColumns:
+    """Choose the columns of every label, and of the pooled booster, on a training part.
 
     Parameters
     ----------
@@ -160,20 +207,22 @@ def choose_columns(
 
     Returns
     -------
-    chosen : list of ndarray of int
-        As in `FoldColumns`.
-    shared : ndarray of float32, shape (n, n_shared)
-        The shared columns of all rows.
+    LearnedColumns
     """
     shared = shared_columns(inputs, margin, reductions)
-    n_shared = shared.shape[1]
-    if n_screened is None or n_shared <= n_screened:
-        chosen = [np.arange(n_shared)] * y.shape[1]
-    else:
+    n_shared, n_labels = shared.shape[1], y.shape[1]
+    n_margins = n_labels if len(inputs.logits) else 0
+    is_screened = n_screened is not None and n_shared > n_screened
+    if is_screened or n_shared - n_margins > MAX_SHARED:
         gains = column_gains(shared[train], y[train], margin[train])
+    else:
+        gains = np.zeros((n_shared, n_labels))
+    if is_screened:
         ranked = np.argsort(-gains, axis=0, kind="stable")[:n_screened]
-        chosen = [np.sort(ranked[:, label]) for label in range(y.shape[1])]
-    return chosen, shared
+        chosen = [np.sort(ranked[:, label]) for label in range(n_labels)]
+    else:
+        chosen = [np.arange(n_shared)] * n_labels
+    return LearnedColumns(reductions, chosen, PairColumns.fit(y[train], gains[n_margins:]))
 
 
 def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.ndarray:
@@ -219,7 +268,7 @@ def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.n
 def shared_columns(
     inputs: ColumnBlocks, margin: np.ndarray, reductions: dict[str, Reduction]
 ) -> np.ndarray:
-    """Return the columns that labels share; see `FoldColumns.shared`."""
+    """Return the columns that labels share; see `LearnedColumns.shared`."""
     parts = [margin] if len(inputs.logits) else []
     parts.append(inputs.features)
     parts += [reductions[name](values) for name, values in inputs.embeddings.items()]

@@ -13,30 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from hpastack.boosting import SharedBins, TreeSettings, library, staged
+from hpastack.boosting import SharedBins, TreeSettings
 from hpastack.calibration import log_losses
 from hpastack.parallel import Workers
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.columns import (
-    FoldColumns,
-    Moments,
-    Reduction,
-    choose_columns,
-    shared_columns,
-)
+from hpastack.stack.columns import FoldColumns, LearnedColumns, Moments, learn_columns
 from hpastack.stack.consensus import Consensus, log_odds_bound
 from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
-
-#: With fewer positives in the other folds the number of trees is not looked for: the middle stage
-#: is taken.
-MIN_STOPPING_POSITIVES = 100
-
-#: Numbers of trees that are compared.
-_N_STAGES = 5
+from hpastack.stack.members import ALL_LABELS, POOLED, AllLabels, OneLabel, Rows, library_of
+from hpastack.stack.pairs import Pairs
+from hpastack.stack.shared_choice import best_candidates
+from hpastack.stack.staged_fits import fit_stages, fit_whole
 
 
 class CrossFitter:
@@ -49,8 +39,9 @@ class CrossFitter:
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,)
         At least three folds, which keep clusters whole.
-    learnable : ndarray of bool, shape (n_folds, n_labels)
-        Labels that get boosters for each fold.
+    learnable : ndarray of bool, shape (n_folds, n_folds, n_labels)
+        Labels that can be learned without each pair of folds. Those that can
+        without a fold and any other get members for that fold.
     n_components : int
         Principal components an embedding is reduced to.
     n_screened : int or None
@@ -74,7 +65,8 @@ class CrossFitter:
         self._y = y
         self._clusters = clusters
         self._fold = fold
-        self._learnable = learnable
+        self._without_pairs = learnable
+        self._learnable = np.asarray(learnable.all(axis=1))
         self._n_components = n_components
         self._n_screened = n_screened
         self._workers: Workers = workers
@@ -82,8 +74,8 @@ class CrossFitter:
         self._pairs = list(combinations(range(self._n_folds), 2))
         self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
         self._bins: dict[tuple[int, ...], SharedBins] = {}
-        # By the folds left out: the same for both libraries and every trial.
-        self._learned: dict[tuple[int, ...], tuple[dict[str, Reduction], list[np.ndarray]]] = {}
+        # By the folds left out: the same for all members and every trial.
+        self._learned: dict[tuple[int, ...], LearnedColumns] = {}
 
     def fit_consensus(self) -> NestedConsensus:
         """Fit the consensus."""
@@ -96,7 +88,7 @@ class CrossFitter:
     def columns(self, base: NestedConsensus) -> list[FoldColumns]:
         """Return the columns of the models that are fitted without each fold."""
         return [
-            FoldColumns(base.consensus[k], *self._columns((k,), base.margins)[:2])
+            FoldColumns(**vars(self._columns((k,), base)), consensus=base.consensus[k])
             for k in range(self._n_folds)
         ]
 
@@ -104,23 +96,25 @@ class CrossFitter:
         self,
         name: str,
         settings: TreeSettings,
-        margins: dict[tuple[int, ...], np.ndarray],
+        base: NestedConsensus,
         *,
         seeds: list[int],
         min_rounds: int,
         note: str = "",
     ) -> LeaveTwoOut:
-        """Fit boosters without pairs of folds, and choose the number of trees.
+        """Fit a member without pairs of folds, and choose the number of trees.
+
+        The number is chosen for each label by its own losses and those of all
+        labels, see `best_candidates`; the pooled booster has one for all.
 
         Parameters
         ----------
         name : str
-            A key of `LIBRARIES`.
+            One of `MEMBERS`.
         settings : TreeSettings
-        margins : dict
-            Of `NestedConsensus`.
+        base : NestedConsensus
         seeds : list of int
-            One a bag; their boosters are averaged.
+            One a bag; their models are averaged.
         min_rounds : int
             Least number of trees to choose.
         note : str, default=""
@@ -130,37 +124,52 @@ class CrossFitter:
         -------
         LeaveTwoOut
         """
-        stages = stages_of(settings.rounds, min_rounds)
+        stages = library_of(name).stages(settings.rounds, min_rounds)
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
         losses = np.zeros((n_folds, n_labels, len(stages)))
         start = np.zeros((n_folds, n_labels))
-        added_without: dict[tuple[tuple[int, int], int], np.ndarray] = {}
-        tasks = self._tasks(name, self._pairs, margins, settings, seeds, stages)
-        results = self._workers.map(
-            _fit_stages, tasks, self._n_tasks(self._pairs), f"{name}, nested{note}"
+        # By fold that was left out, and label: how far the models grew.
+        reached = np.zeros((n_folds, n_labels), dtype=int)
+        added: dict[tuple[int, int], np.ndarray] = {}  # by the fold left out and the one predicted
+        pairs, parts = self._tasks(name, self._pairs, base)
+        tasks = (
+            (
+                name,
+                rows,
+                self._y,
+                base.margins[pair],
+                self._train(pair),
+                (self._rows(pair[0]), self._rows(pair[1])),
+                settings,
+                seeds,
+                stages,
+            )
+            for pair, rows in parts
         )
-        for pair in self._pairs:
-            held = np.isin(self._fold, pair)
-            fold, margin, y = self._fold[held], margins[pair][held], self._y[held]
-            for label in self._labels(pair):
-                added = added_without[pair, label] = next(results)
-                loss = log_losses(y[:, label], margin[:, label] + added)
-                base_loss = log_losses(y[:, label], margin[:, label])
-                # What is chosen for a fold is chosen on the rows of the other one.
-                for mine, other in self._learned_for(pair, label):
-                    losses[mine, label] += loss[:, fold == other].sum(axis=1)
-                    start[mine, label] += base_loss[fold == other].sum()
-        best = losses.argmin(axis=2)
-        seen = np.stack([self._y[self._fold != k].sum(axis=0) for k in range(n_folds)])
-        best[seen < MIN_STOPPING_POSITIVES] = len(stages) // 2
+        results = self._workers.map(fit_stages, tasks, len(pairs), f"{name}, nested{note}")
+        for (pair, labels), (of_folds, grown) in zip(pairs, results):
+            # What is chosen for a fold is chosen on the rows of the other one.
+            for mine, other, values, last in zip(pair, pair[::-1], of_folds[::-1], grown[::-1]):
+                place = mine, other
+                rows = self._rows(other)
+                if place not in added:
+                    added[place] = np.zeros((len(stages), len(rows), n_labels), dtype=np.float32)
+                for column, label in enumerate(labels):
+                    if not self._learnable[mine, label]:
+                        continue
+                    added[place][:, :, label] = values[:, :, column]
+                    y, margin = self._y[rows, label], base.margins[pair][rows, label]
+                    losses[mine, label] += log_losses(y, margin + values[:, :, column]).sum(axis=1)
+                    start[mine, label] += log_losses(y, margin).sum()
+                    reached[mine, label] = max(reached[mine, label], last)
+        best = self._best_stages(name, losses, start)
+        best = np.minimum(best, reached)
         nested = np.zeros((n_folds, n, n_labels), dtype=np.float32)
-        for (folds, label), added in added_without.items():
-            rows = np.flatnonzero(np.isin(self._fold, folds))
-            for mine, other in self._learned_for(folds, label):
-                is_other = self._fold[rows] == other
-                nested[mine, rows[is_other], label] = added[best[mine, label], is_other]
-        chosen = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
-        relative = np.divide(chosen, start, out=np.ones_like(chosen), where=start > 0)
+        for (mine, other), values in added.items():
+            chosen = np.take_along_axis(values, best[mine][None, None, :], axis=0)[0]
+            nested[mine, self._rows(other)] = chosen
+        of_best = np.take_along_axis(losses, best[:, :, None], axis=2)[:, :, 0]
+        relative = np.divide(of_best, start, out=np.ones_like(start), where=start > 0)
         return LeaveTwoOut(nested, np.array(stages)[best], relative)
 
     def fit_without_one_fold(
@@ -168,22 +177,21 @@ class CrossFitter:
         name: str,
         settings: list[TreeSettings],
         leave_two_out: list[LeaveTwoOut],
-        margins: dict[tuple[int, ...], np.ndarray],
+        base: NestedConsensus,
         *,
         seeds: list[int],
     ) -> NestedBoosters:
-        """Fit boosters without each fold.
+        """Fit a member without each fold.
 
         Parameters
         ----------
         name : str
-            A key of `LIBRARIES`.
+            One of `MEMBERS`.
         settings : list of TreeSettings
             One a fold.
         leave_two_out : list of LeaveTwoOut
             One per fold, made with its settings.
-        margins : dict
-            Of `NestedConsensus`.
+        base : NestedConsensus
         seeds : list of int
 
         Returns
@@ -194,107 +202,114 @@ class CrossFitter:
         rounds = np.stack([leave_two_out[k].rounds[k] for k in range(self._n_folds)])
         models: dict[tuple[int, int, int], bytes] = {}
         singles = [(k,) for k in range(self._n_folds)]
-        tasks = self._tasks(name, singles, margins, settings, seeds, rounds)
-        results = self._workers.map(_fit_whole, tasks, self._n_tasks(singles), name)
-        for k in range(self._n_folds):
-            for label in self._labels((k,)):
-                fitted, values = next(results)
-                added[k, self._fold == k, label] = values
-                models |= {(k, label, bag): model for bag, model in enumerate(fitted)}
+        places, parts = self._tasks(name, singles, base)
+        tasks = (
+            (
+                name,
+                rows,
+                self._train(held_out),
+                self._rows(held_out[0]),
+                settings[held_out[0]],
+                seeds,
+                int(rounds[held_out[0], rows.labels[0]]),
+            )
+            for held_out, rows in parts
+        )
+        results = self._workers.map(fit_whole, tasks, len(places), name)
+        for ((k,), labels), (fitted, values) in zip(places, results):
+            for column, label in enumerate(labels):
+                added[k, self._fold == k, label] = values[:, column]
+            key = ALL_LABELS if name == POOLED else labels[0]
+            models |= {(k, key, bag): model for bag, model in enumerate(fitted)}
         return NestedBoosters(added, rounds, models)
+
+    def _best_stages(self, name: str, losses: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the stage of each fold and label, from what the other folds lose."""
+        best = np.zeros(start.shape, dtype=int)
+        for k, learnable in enumerate(self._learnable):
+            positives = self._y[self._fold != k].sum(axis=0)
+            if name == POOLED:
+                positives = np.zeros_like(positives)  # so that all follow the mean
+            best[k] = best_candidates(losses[k], start[k], positives, learnable)
+        return best
 
     def _labels(self, held_out: tuple[int, ...]) -> list[int]:
         """Return the labels that models without these folds are fitted for."""
         return np.flatnonzero(self._learnable[list(held_out)].any(axis=0)).tolist()
 
-    def _n_tasks(self, parts: Sequence[tuple[int, ...]]) -> int:
-        return sum(len(self._labels(held_out)) for held_out in parts)
-
-    def _learned_for(self, pair: tuple[int, int], label: int) -> list[tuple[int, int]]:
-        """Return (fold, the other) for the folds of a pair that a label is learned for."""
-        return [both for both in (pair, pair[::-1]) if self._learnable[both[0], label]]
+    def _rows(self, fold: int) -> np.ndarray:
+        return np.flatnonzero(self._fold == fold)
 
     def _train(self, held_out: tuple[int, ...]) -> np.ndarray:
         return np.flatnonzero(~np.isin(self._fold, held_out))
 
-    def _columns(
-        self, held_out: tuple[int, ...], margins: dict[tuple[int, ...], np.ndarray]
-    ) -> tuple[dict[str, Reduction], list[np.ndarray], np.ndarray]:
-        """Return the reductions, the shared columns that each label sees, and all of these."""
-        if held_out in self._learned:
-            reductions, chosen = self._learned[held_out]
-            return reductions, chosen, shared_columns(self._inputs, margins[held_out], reductions)
-        reductions = {
-            name: moments.reduction(held_out, self._n_components)
-            for name, moments in self._moments.items()
-        }
-        chosen, shared = choose_columns(
-            self._inputs,
-            margins[held_out],
-            self._y,
-            self._train(held_out),
-            reductions=reductions,
-            n_screened=self._n_screened,
-        )
-        self._learned[held_out] = reductions, chosen
-        return reductions, chosen, shared
+    def _columns(self, held_out: tuple[int, ...], base: NestedConsensus) -> LearnedColumns:
+        """Return what the columns of models without these folds are made with."""
+        if held_out not in self._learned:
+            self._learned[held_out] = learn_columns(
+                self._inputs,
+                base.margins[held_out],
+                self._y,
+                self._train(held_out),
+                reductions={
+                    name: moments.reduction(held_out, self._n_components)
+                    for name, moments in self._moments.items()
+                },
+                n_screened=self._n_screened,
+            )
+        return self._learned[held_out]
 
     def _tasks(
-        self,
-        name: str,
-        parts: Sequence[tuple[int, ...]],
-        margins: dict[tuple[int, ...], np.ndarray],
-        settings: TreeSettings | list[TreeSettings],
-        seeds: list[int],
-        trees: list[int] | np.ndarray,
-    ) -> Iterator[tuple[Any, ...]]:
-        inputs = self._inputs
-        for number, held_out in enumerate(parts):
-            train, test = self._train(held_out), np.flatnonzero(np.isin(self._fold, held_out))
-            _, chosen, shared = self._columns(held_out, margins)
-            if held_out not in self._bins:
-                self._bins[held_out] = SharedBins(
-                    shared[train], len(inputs.logits), log_odds_bound(), inputs.scores[:, train]
-                )
-            for label in self._labels(held_out):
+        self, name: str, parts: Sequence[tuple[int, ...]], base: NestedConsensus
+    ) -> tuple[list[tuple[tuple[int, ...], list[int]]], Iterator[tuple[tuple[int, ...], Rows]]]:
+        """Return the fits of a member: the folds left out with the labels, and with the rows."""
+        places: list[tuple[tuple[int, ...], list[int]]] = []
+        for held_out in parts:
+            labels = self._labels(held_out)
+            if name != POOLED:
+                places += [(held_out, [label]) for label in labels]
+                continue
+            if len(held_out) == 2:
+                # Learned together, so which they are must not depend on labels of either fold.
+                labels = np.flatnonzero(self._without_pairs[held_out]).tolist()
+            if len(labels) > 1:
+                places.append((held_out, labels))
+
+        def rows() -> Iterator[tuple[tuple[int, ...], Rows]]:
+            made: tuple[int, ...] | None = None
+            for held_out, labels in places:
+                if held_out != made:
+                    made, margin = held_out, base.margins[held_out]
+                    columns = self._columns(held_out, base)
+                    shared = columns.shared(self._inputs, margin)
+                if name == POOLED:
+                    pairs = Pairs(columns.pairs, self._inputs, margin, shared)
+                    yield held_out, AllLabels(labels, pairs, self._y, margin)
+                    continue
+                (label,) = labels
                 yield (
-                    name,
-                    settings[number] if isinstance(settings, list) else settings,
-                    self._bins[held_out],
-                    inputs.own(label),
-                    shared,
-                    chosen[label],
-                    self._y[:, label].astype(np.float32),
-                    margins[held_out][:, label],
-                    train,
-                    test,
-                    seeds,
-                    trees if isinstance(trees, list) else int(trees[number, label]),
+                    held_out,
+                    OneLabel(
+                        name,
+                        label,
+                        self._shared_bins(held_out, shared),
+                        self._inputs.own(label),
+                        shared,
+                        columns.chosen[label],
+                        self._y[:, label],
+                        margin[:, label],
+                    ),
                 )
 
+        return places, rows()
 
-def stages_of(rounds: int, min_rounds: int) -> list[int]:
-    """Return the numbers of trees that are compared.
-
-    Parameters
-    ----------
-    rounds, min_rounds : int
-        Most and least.
-
-    Returns
-    -------
-    list of int
-        Up to five, ascending, each about the same number of times the one before.
-
-    Examples
-    --------
-    >>> stages_of(100, 20)
-    [20, 30, 45, 67, 100]
-    >>> stages_of(5, 20)
-    [5]
-    """
-    least = min(rounds, min_rounds)
-    return np.unique(np.rint(np.geomspace(least, rounds, _N_STAGES)).astype(int)).tolist()
+    def _shared_bins(self, held_out: tuple[int, ...], shared: np.ndarray) -> SharedBins:
+        if held_out not in self._bins:
+            train, inputs = self._train(held_out), self._inputs
+            self._bins[held_out] = SharedBins(
+                shared[train], len(inputs.logits), log_odds_bound(), inputs.scores[:, train]
+            )
+        return self._bins[held_out]
 
 
 def _fit_consensus(
@@ -302,54 +317,3 @@ def _fit_consensus(
 ) -> tuple[Consensus, np.ndarray]:
     consensus = Consensus.fit(logits[:, train], y[train], clusters[train])
     return consensus, consensus.margin(logits).astype(np.float32)
-
-
-def _fit_stages(
-    name: str,
-    settings: TreeSettings,
-    bins: SharedBins,
-    own: np.ndarray,
-    shared: np.ndarray,
-    columns: np.ndarray,
-    y: np.ndarray,
-    margin: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    seeds: list[int],
-    stages: list[int],
-) -> np.ndarray:
-    """Return what the boosters add on the test rows after each stage, (n_stages, n_test)."""
-    x = np.concatenate([own, shared[:, columns]], axis=1)
-    x_test, added = x[test], np.zeros((len(stages), len(test)), dtype=np.float32)
-    for seed in seeds:
-        model = bins.fit(
-            name, x[train], y[train], margin[train], columns, settings, seed=seed, rounds=stages[-1]
-        )
-        added += staged(name, model, x_test, stages) / np.float32(len(seeds))
-    return added
-
-
-def _fit_whole(
-    name: str,
-    settings: TreeSettings,
-    bins: SharedBins,
-    own: np.ndarray,
-    shared: np.ndarray,
-    columns: np.ndarray,
-    y: np.ndarray,
-    margin: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    seeds: list[int],
-    rounds: int,
-) -> tuple[list[bytes], np.ndarray]:
-    """Return the boosters and what they add on the test rows, (n_test,)."""
-    x = np.concatenate([own, shared[:, columns]], axis=1)
-    x_test, added, models = x[test], np.zeros(len(test), dtype=np.float32), []
-    for seed in seeds:
-        model = bins.fit(
-            name, x[train], y[train], margin[train], columns, settings, seed=seed, rounds=rounds
-        )
-        added += staged(name, model, x_test, [rounds])[0] / np.float32(len(seeds))
-        models.append(library(name).to_bytes(model))
-    return models, added

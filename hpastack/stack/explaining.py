@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hpastack.boosting import library
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write
 from hpastack.parallel import Workers
-from hpastack.stack.column_blocks import ColumnBlocks
+from hpastack.stack.column_blocks import ColumnBlocks, sets_of_columns
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.inputs import checked_table
+from hpastack.stack.members import POOLED, library_of
+from hpastack.stack.pairs import AMONG_LABELS, SPREAD, Pairs, pair_names
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.
@@ -34,6 +35,7 @@ class FittedStack(Protocol):
     """What is read of a fitted `hpastack.StackClassifier`."""
 
     cnns: Sequence[str]
+    logits: Sequence[str]
     scores: Sequence[str]
     embeddings: Sequence[str]
     boosters: Sequence[str]
@@ -96,7 +98,8 @@ def explain(
     table = checked_table(X)
     inputs = stack.sorted_inputs(X)
     names = _shared_names(stack, table)
-    clashing = [name for name in names if name in (CONSENSUS, TREES, *stack.embeddings)]
+    parts_of_others = {CONSENSUS, TREES, *stack.embeddings, *SPREAD, *AMONG_LABELS}
+    clashing = [name for name in names if name in parts_of_others]
     if clashing:
         raise InputError(
             f"a column of X is called {shorten(clashing)}, as a part of an explanation is; rename "
@@ -254,15 +257,8 @@ def _label_numbers(stack: FittedStack, labels: Sequence[str | int] | None) -> li
 def _shared_names(stack: FittedStack, table: pd.DataFrame) -> list[str]:
     """Name the columns that labels share, but for the embeddings."""
     names = [str(name) for name in getattr(stack, "feature_names_in_", table.columns)]
-    label_sets = {
-        f"{of}__{k}" for of in (*stack.cnns, *stack.scores) for k in range(len(stack.labels_))
-    }
-    starts = tuple(f"{name}__" for name in stack.embeddings)
-    features = [
-        name
-        for name in names
-        if name not in label_sets and not (starts and name.startswith(starts))
-    ]
+    of_sets = sets_of_columns(names, len(stack.labels_), stack)
+    features = [name for name, of_set in zip(names, of_sets) if of_set is None]
     margins = [f"consensus of {label}" for label in stack.labels_] if stack.cnns else []
     return [*margins, *features]
 
@@ -283,21 +279,29 @@ def _explained(
     }
 
     def tasks() -> Iterator[tuple[Any, ...]]:
+        n_margins = len(stack.labels_) if stack.cnns else 0
         for fold, columns in enumerate(fitted.columns):
-            shared = columns.shared(inputs, margins[fold].astype(np.float32))
+            margin = margins[fold].astype(np.float32)
+            shared = columns.shared(inputs, margin)
+            pairs = Pairs(columns.pairs, inputs, margin, shared)
             every = _names_with_components(names, columns)
+            of_pairs = [every[n_margins + k] for k in columns.pairs.chosen]
             for number, name in enumerate(stack.boosters):
-                weights = fitted.meta_learner.weights[number] / (n_folds * stack.bags)
-                for label in fitted.boosted(name, fold, weights):
-                    if label in labels:
+                weights = fitted.meta_learner.weights[number] / n_folds
+                for label in labels:
+                    models = fitted.models_of(name, fold, label)
+                    if not models or not weights[label]:
+                        continue
+                    own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
+                    if name == POOLED:
+                        consensus = f"consensus of {stack.labels_[label]}"
+                        x = pairs.of_label(label)
+                        seen = pair_names(own, consensus, len(stack.cnns), of_pairs)
+                    else:
                         chosen = columns.chosen[label]
-                        models = [
-                            fitted.models[name, fold, label, bag] for bag in range(stack.bags)
-                        ]
-                        own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
                         x = np.concatenate([inputs.own(label), shared[:, chosen]], axis=1)
                         seen = own + [every[k] for k in chosen]
-                        yield label, name, models, x, weights[label], seen
+                    yield label, name, models, x, weights[label] / len(models), seen
 
     n_tasks = n_folds * sum(
         int(np.count_nonzero(fitted.meta_learner.weights[:, k])) for k in labels
@@ -324,5 +328,5 @@ def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
 def _contributions(
     label: int, name: str, models: list[bytes], x: np.ndarray, weight: float, seen: list[str]
 ) -> tuple[int, list[str], np.ndarray]:
-    total: Any = sum(library(name).contributions(model, x) for model in models)
+    total: Any = sum(library_of(name).contributions(model, x) for model in models)
     return label, seen, weight * total

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from hpastack import __version__
-from hpastack.boosting import LIBRARIES, library
 from hpastack.calibration import Calibration
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, package_versions, refuse_existing
@@ -29,12 +28,14 @@ from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack.columns import FoldColumns, Reduction
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
-from hpastack.stack.format_1 import from_version_1
+from hpastack.stack.members import ALL_LABELS, MEMBERS, POOLED, library_of
 from hpastack.stack.meta_learner import MetaLearner, mean_thresholds
+from hpastack.stack.older_formats import as_current
+from hpastack.stack.pairs import PairColumns
 from hpastack.store import StoreHeader, open_store, write_store
 
 FORMAT = "hpastack-stack"
-VERSION = 2
+VERSION = 3
 
 _MANIFEST = "stack.json"
 _OUT_OF_FOLD = "out_of_fold.h5"
@@ -116,7 +117,8 @@ def save_stack(
         files = {}
         for number, fitted in enumerate(stack.fitted):
             for (name, fold, label, bag), model in sorted(fitted.models.items()):
-                own = f"{name}_set{number}_fold{fold}_label{label}_bag{bag}{library(name).suffix}"
+                of = "all" if label == ALL_LABELS else f"label{label}"
+                own = f"{name}_set{number}_fold{fold}_{of}_bag{bag}{library_of(name).suffix}"
                 (folder / "boosters" / own).write_bytes(model)
                 files[f"boosters/{own}"] = hashlib.sha256(model).hexdigest()
         tables = [_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS]
@@ -146,7 +148,7 @@ def save_stack(
             "version": VERSION,
             "hpastack": __version__,
             "made_with": package_versions(
-                library(name).package for name in stack.parameters["boosters"]
+                library_of(name).package for name in stack.parameters["boosters"]
             ),
             "parameters": parameters,
             "labels": labels,
@@ -199,7 +201,7 @@ def read_stack(path: str | os.PathLike[str]) -> SavedStack:
             _fitted(record, models[number], parameters, len(labels), reductions, number)
             for number, record in enumerate(manifest["sets"])
         ]
-        _check_shapes(path, fitted, list(parameters["boosters"]), len(labels))
+        _check_shapes(path, fitted, parameters, len(manifest["columns"]), len(labels))
         return SavedStack(parameters, fitted, _learned(path, manifest, labels))
     except InputError:
         raise
@@ -225,9 +227,10 @@ def _read_files(
         if hashlib.sha256(content).hexdigest() != digest:
             raise InputError(f"{path / file} is missing or was changed; fit the stack again")
         if match:
-            number, fold, label, bag = (int(match[k] or 0) for k in (2, 3, 4, 5))
+            number, fold, bag = (int(match[k] or 0) for k in (2, 3, 5))
+            label = int(match[4] or ALL_LABELS)
             try:
-                library(match[1]).check(content)
+                library_of(match[1]).check(content)
             except InputError as error:
                 raise InputError(f"{path / file}: {error}") from None
             models[number][match[1], fold, label, bag] = content
@@ -265,16 +268,20 @@ def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[st
 
 
 def _booster_file() -> re.Pattern[str]:
-    """Return the pattern of the names of boosters' files: library, set, fold, label and bag."""
-    names = "|".join(map(re.escape, LIBRARIES))
-    suffixes = "|".join(re.escape(of.suffix) for of in LIBRARIES.values())
+    """Return the pattern of the names of models' files: member, set, fold, label and bag."""
+    names = "|".join(map(re.escape, MEMBERS))
     return re.compile(
-        rf"boosters/({names})(?:_set(\d+))?_fold(\d+)_label(\d+)(?:_bag(\d+))?(?:{suffixes})"
+        rf"boosters/({names})(?:_set(\d+))?_fold(\d+)_(?:label(\d+)|all)(?:_bag(\d+))?\.\w+"
     )
 
 
-def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels: int) -> None:
-    """Refuse a stack whose parts are not of its labels, libraries and folds."""
+def _check_shapes(
+    path: Path, sets: list[Fitted], parameters: dict[str, Any], n_columns: int, n_labels: int
+) -> None:
+    """Refuse a stack whose parts are not of its columns, labels, members and folds."""
+    boosters = list(parameters["boosters"])
+    # Format 1 knows no scores.
+    n_cnns, n_scores = len(parameters["cnns"]), len(parameters.get("scores", ()))
     for number, fitted in enumerate(sets):
         meta_learner, n_folds = fitted.meta_learner, len(fitted.columns)
         shapes = {
@@ -290,11 +297,20 @@ def _check_shapes(path: Path, sets: list[Fitted], boosters: list[str], n_labels:
                 raise InputError(
                     f"{path / _MANIFEST}: {name} of set {number} has {shape}, not {expected}"
                 )
+        for fold, columns in enumerate(fitted.columns):
+            problem = columns.problem(n_columns, n_labels, n_cnns, n_scores)
+            if problem:
+                raise InputError(f"{path / _MANIFEST}: fold {fold} of set {number}: {problem}")
         for name, fold, label, _ in fitted.models:
+            of_all = label == ALL_LABELS
             if name not in boosters or fold >= n_folds or label >= n_labels:
                 raise InputError(
-                    f"{path}: a booster of {name} for fold {fold} and label {label}, of which "
+                    f"{path}: a model of {name} for fold {fold} and label {label}, of which "
                     f"the stack has {boosters}, {n_folds} and {n_labels}"
+                )
+            if of_all != (name == POOLED):
+                raise InputError(
+                    f"{path}: {name} has a model of {'all labels' if of_all else 'one'}"
                 )
 
 
@@ -328,10 +344,8 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise InputError(f"{file} is of format {version}; this hpastack reads 1 to {VERSION}")
-    if version > 1:
-        return manifest
     try:
-        return from_version_1(manifest)
+        return as_current(manifest)
     except (KeyError, TypeError) as error:
         raise InputError(f"{file} does not say what a stack does ({error!r})") from None
 
@@ -366,6 +380,7 @@ def _set_record(fitted: Fitted) -> dict[str, Any]:
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
         "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
+        "pairs": [columns.pairs.record() for columns in fitted.columns],
         "weights": fitted.meta_learner.weights.tolist(),
         "calibration": [calibration.record() for calibration in fitted.meta_learner.calibration],
         "thresholds": fitted.meta_learner.thresholds.tolist(),
@@ -383,8 +398,8 @@ def _fitted(
     """Put one set of folds together again."""
     columns = [
         FoldColumns(
-            Consensus(np.array(coefficients)),
-            {
+            consensus=Consensus(np.array(coefficients)),
+            reductions={
                 name: Reduction(
                     arrays[f"set{number}_fold{fold}_{name}_mean"],
                     arrays[f"set{number}_fold{fold}_{name}_components"],
@@ -392,9 +407,12 @@ def _fitted(
                 # Format 1 knows none.
                 for name in parameters.get("embeddings", ())
             },
-            [np.array(of_label, dtype=np.int64) for of_label in chosen],
+            chosen=[np.array(of_label, dtype=np.int64) for of_label in chosen],
+            pairs=PairColumns.from_record(pairs),
         )
-        for fold, (coefficients, chosen) in enumerate(zip(record["consensus"], record["chosen"]))
+        for fold, (coefficients, chosen, pairs) in enumerate(
+            zip(record["consensus"], record["chosen"], record["pairs"])
+        )
     ]
     meta_learner = MetaLearner(
         np.array(record["weights"]).reshape(len(parameters["boosters"]), n_labels),

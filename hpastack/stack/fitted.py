@@ -14,6 +14,7 @@ import numpy as np
 from hpastack.stack.cache import json_from_array, json_to_array
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.consensus import Consensus
+from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.meta_learner import MetaLearner
 
 
@@ -25,8 +26,9 @@ class Fitted:
     ----------
     columns : list of FoldColumns
         One per fold.
-    models : dict of (library, fold, label, bag) to bytes
-        Boosters in their libraries' own formats.
+    models : dict of (member, fold, label, bag) to bytes
+        In their libraries' own formats; the label is `ALL_LABELS` for those
+        of all labels.
     meta_learner : MetaLearner
         Fitted on all out-of-fold rows.
     """
@@ -35,10 +37,13 @@ class Fitted:
     models: dict[tuple[str, int, int, int], bytes]
     meta_learner: MetaLearner
 
-    def boosted(self, name: str, fold: int, weights: np.ndarray) -> list[int]:
-        """Return the labels with some weight that a library has boosters for without a fold."""
-        labels = np.flatnonzero(weights).tolist()
-        return [label for label in labels if (name, fold, label, 0) in self.models]
+    def models_of(self, member: str, fold: int, label: int) -> list[bytes]:
+        """Return the models of a label without a fold, one a bag; none if it has none."""
+        place = label if (member, fold, label, 0) in self.models else ALL_LABELS
+        found: list[bytes] = []
+        while (member, fold, place, len(found)) in self.models:
+            found.append(self.models[member, fold, place, len(found)])
+        return found
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class NestedConsensus:
 
 @dataclass(frozen=True)
 class NestedBoosters:
-    """What one library adds to the consensus out of fold.
+    """What one member adds to the consensus out of fold.
 
     Parameters
     ----------
@@ -157,6 +162,7 @@ class NestedBoosters:
     rounds : ndarray of int, shape (n_folds, n_labels)
         Trees that the boosters of a fold were given.
     models : dict of (fold, label, bag) to bytes
+        The label is `ALL_LABELS` for those of all labels.
     trials : list of dict
         Settings of the trees that were tried, of `hpastack.stack.tuning`.
     """

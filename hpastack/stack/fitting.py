@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.boosting import TreeSettings, library
+from hpastack.boosting import TreeSettings
 from hpastack.files import package_versions
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.parallel import Workers
@@ -24,6 +24,7 @@ from hpastack.stack.fitted import (
     NestedLogOdds,
 )
 from hpastack.stack.inputs import TrainingData, checked_folds
+from hpastack.stack.members import POOLED, POOLED_TREES, library_of
 from hpastack.stack.meta_learner import MetaLearner, MetaLearners
 from hpastack.stack.settings import StackSettings
 from hpastack.stack.tuning import candidates, tuned
@@ -59,13 +60,13 @@ def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
     return sets
 
 
-def learnable_labels(
+def learnable_without_pairs(
     y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, settings: StackSettings
 ) -> np.ndarray:
-    """Return for each fold which labels can be learned in its smallest training part.
+    """Return for each pair of folds which labels can be learned without both.
 
-    That part lacks the fold and the richest of the others, so that the
-    labels of the fold itself do not count.
+    A label is learned for a fold if it can be without that one and any other,
+    so that the labels of the fold itself do not count.
 
     Parameters
     ----------
@@ -75,23 +76,23 @@ def learnable_labels(
 
     Returns
     -------
-    ndarray of bool, shape (n_folds, n_labels)
+    ndarray of bool, shape (n_folds, n_folds, n_labels)
+        The diagonal is true where there are members to learn at all.
     """
     n_folds = fold.max() + 1
     if not settings.boosters:
-        return np.zeros((n_folds, y.shape[1]), dtype=bool)
+        return np.zeros((n_folds, n_folds, y.shape[1]), dtype=bool)
     _, first = np.unique(clusters, return_index=True)
     holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
     np.maximum.at(holds, clusters, y)
-    enough = np.ones((n_folds, y.shape[1]), dtype=bool)
+    enough = np.ones((n_folds, n_folds, y.shape[1]), dtype=bool)
     for counted, where, least in (
         (y, fold, settings.min_positives),
         (holds, fold[first], settings.min_clusters),
     ):
         by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(n_folds)])
-        for k in range(n_folds):
-            others = np.delete(by_fold, k, axis=0)
-            enough[k] &= others.sum(axis=0) - others.max(axis=0) >= least
+        enough &= by_fold.sum(axis=0) - by_fold[:, None] - by_fold >= least
+    enough[np.diag_indices(n_folds)] = True
     return enough
 
 
@@ -117,15 +118,16 @@ def cross_fit(
     CrossFitted
     """
     blocks, y, clusters = inputs.blocks, inputs.y, inputs.clusters
-    learnable = learnable_labels(y, clusters, fold, settings)
+    without_pairs = learnable_without_pairs(y, clusters, fold, settings)
+    learnable = np.asarray(without_pairs.all(axis=1))
     fitter = CrossFitter(
         blocks,
         y,
         clusters,
         fold,
-        learnable,
+        without_pairs,
         n_components=settings.n_components,
-        n_screened=settings.max_columns,
+        n_screened=settings.n_screened,
         workers=workers,
     )
     # The key of each result holds all that it depends on, and nothing else.
@@ -134,10 +136,12 @@ def cross_fit(
     keys = [key]
     if settings.boosters:
         _, *further = blocks.arrays()
-        key = digest(key, *further, settings.n_components, settings.max_columns, learnable.tolist())
+        key = digest(
+            key, *further, settings.n_components, settings.n_screened, without_pairs.tolist()
+        )
     boosters: dict[str, NestedBoosters] = {}
     for name in settings.boosters:
-        own = digest(*_booster_parts(key, name, settings.trees, settings), settings.tune)
+        own = digest(*_booster_parts(key, name, _trees_of(name, settings), settings), settings.tune)
         make = partial(_fit_boosters, fitter, consensus, learnable, name, key, settings, cache)
         boosters[name] = cache.remember(name, own, make, NestedBoosters)
         keys.append(own)
@@ -229,6 +233,10 @@ def tuning_table(runs: list[CrossFitted]) -> pd.DataFrame:
     )
 
 
+def _trees_of(name: str, settings: StackSettings) -> TreeSettings:
+    return POOLED_TREES if name == POOLED else settings.trees
+
+
 def _seeds(settings: StackSettings) -> list[int]:
     return [settings.random_state + 1000 * bag for bag in range(settings.bags)]
 
@@ -236,8 +244,8 @@ def _seeds(settings: StackSettings) -> list[int]:
 def _booster_parts(
     key: str, name: str, trees: TreeSettings, settings: StackSettings
 ) -> tuple[Any, ...]:
-    """Return what boosters of one library depend on besides the settings that are tried."""
-    package = library(name).package
+    """Return what a member depends on besides the settings that are tried."""
+    package = library_of(name).package
     version = package_versions([package])[package]
     return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
 
@@ -251,17 +259,18 @@ def _fit_boosters(
     settings: StackSettings,
     cache: StackCache,
 ) -> NestedBoosters:
-    """Fit the boosters of one library, with settings of the trees chosen for each fold."""
-    margins, seeds = consensus.margins, _seeds(settings)
+    """Fit one member, with settings of the trees chosen for each fold."""
+    seeds = _seeds(settings)
+    n_tried = settings.tune if library_of(name).is_tuned and name != POOLED else 1
     # A search that is stopped goes on where it was.
-    trials = cache if settings.tune > 1 else StackCache(None)
+    trials = cache if n_tried > 1 else StackCache(None)
 
     def fit(trees: TreeSettings, note: str) -> LeaveTwoOut:
         make = partial(
             fitter.fit_without_two_folds,
             name,
             trees,
-            margins,
+            consensus,
             seeds=seeds,
             min_rounds=settings.min_rounds,
             note=note,
@@ -269,9 +278,10 @@ def _fit_boosters(
         own = digest(*_booster_parts(key, name, trees, settings))
         return trials.remember(f"{name}-trial", own, make, LeaveTwoOut)
 
-    tried = candidates(settings.trees, settings.tune, settings.random_state)
+    ignored = library_of(name).ignores if n_tried > 1 else ()
+    tried = candidates(_trees_of(name, settings), n_tried, settings.random_state, ignored)
     chosen = tuned(tried, fit, learnable)
     fitted = fitter.fit_without_one_fold(
-        name, chosen.settings, chosen.leave_two_out, margins, seeds=seeds
+        name, chosen.settings, chosen.leave_two_out, consensus, seeds=seeds
     )
     return replace(fitted, trials=chosen.trials)

@@ -66,7 +66,7 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
     if groups is None:
         clusters = np.arange(len(table))
     else:
-        clusters = np.unique(aligned(groups, table.index, "groups"), return_inverse=True)[1]
+        clusters = _numbered(aligned(groups, table.index, "groups"))
     if folds is not None:
         folds = checked_folds(aligned(folds, table.index, "folds"), clusters, table.index)
     blocks = sorted_columns(table, len(labels), settings)
@@ -109,7 +109,9 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     return X
 
 
-def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
+def indicator(
+    y: Any, image_ids: pd.Index, labels: list[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Return labels as a matrix of 0 and 1 in the order of the fields.
 
     Parameters
@@ -117,6 +119,8 @@ def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
     y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
         A data frame is joined by id.
     image_ids : Index
+    labels : list of str, optional
+        The labels of a stack, whose columns are put into this order.
 
     Returns
     -------
@@ -127,14 +131,14 @@ def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
     Raises
     ------
     InputError
-        If the shapes do not fit, ids are missing or doubled, or a value is
-        neither 0 nor 1.
+        If the shapes do not fit, ids or labels are missing or doubled, or a
+        value is neither 0 nor 1.
     """
     if y is None:
         raise InputError("a stack requires y to be passed, but the target y is None")
     if isinstance(y, pd.DataFrame):
-        names = [str(name) for name in y.columns]
-        y = _by_id(y, image_ids, "y").to_numpy()
+        names = labels or [str(name) for name in y.columns]
+        y = label_columns(_by_id(y, image_ids, "y"), names, "y")
     else:
         y = np.asarray(y)
         names = [str(label) for label in range(y.shape[1])] if y.ndim == 2 else []
@@ -152,6 +156,8 @@ def indicator(y: Any, image_ids: pd.Index) -> tuple[np.ndarray, list[str]]:
         raise InputError(
             f"y of shape {y.shape} does not fit {len(image_ids)} fields; it has a column a label"
         )
+    if labels is not None:
+        y = label_columns(y, labels, "y")
     return y.astype(np.uint8), names
 
 
@@ -173,13 +179,22 @@ def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np
     Raises
     ------
     InputError
-        If the shape does not fit, or ids are missing or doubled.
+        If the shape does not fit, ids are missing or doubled, or a value is
+        missing (NaN or None).
     """
     if isinstance(values, pd.Series):
         values = _by_id(values, image_ids, what)
+    # Of the values as they came: NaN in a list of names would become one.
+    unknown = pd.isna(np.asarray(values, dtype=object))
     values = np.asarray(values)
     if values.shape != (len(image_ids),):
         raise InputError(f"{what} of shape {values.shape} do not fit {len(image_ids)} fields")
+    if unknown.any():
+        own = " (of its own, where nothing is known)" if what == "groups" else ""
+        raise InputError(
+            f"{what} of {unknown.sum()} fields are missing (NaN or None): "
+            f"{shorten(image_ids[unknown])}; give each a value{own}, or drop these fields"
+        )
     return values
 
 
@@ -202,7 +217,16 @@ def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) ->
         If the numbers are not 0 to k - 1 with k of at least 3 and none left
         out, or a fold splits a cluster.
     """
-    numbers = np.asarray(fold)
+    try:
+        numbers = np.asarray(fold).astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"folds are numbers 0, 1, ...: {error}") from None
+    at_fault = np.flatnonzero(~np.isfinite(numbers))
+    if len(at_fault):
+        raise InputError(
+            f"folds of {len(at_fault)} fields are no numbers: {shorten(image_ids[at_fault])}; "
+            "give each a fold, or drop these fields"
+        )
     fold = numbers.astype(np.int64)
     if (fold != numbers).any() or (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1:
         raise InputError("folds are numbered 0, 1, ... and none is left out")
@@ -279,6 +303,59 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
             f"{n_columns} features as input"
         )
     return table if names is None else table.set_axis(names, axis=1)
+
+
+def label_columns(table: Any, labels: list[str], what: str) -> np.ndarray:
+    """Return values with a column a label, in the order of the labels.
+
+    Parameters
+    ----------
+    table : DataFrame or array-like, shape (n, n_labels)
+        The columns of a data frame are taken by name.
+    labels : list of str
+    what : str
+        What to call the table in errors.
+
+    Returns
+    -------
+    ndarray, shape (n, n_labels)
+
+    Raises
+    ------
+    InputError
+        If a column is missing, no label or there twice, or an array has more or fewer.
+    """
+    if not isinstance(table, pd.DataFrame):
+        values = np.asarray(table)
+        if values.ndim != 2 or values.shape[1] != len(labels):
+            raise InputError(
+                f"{what} of shape {values.shape} do not fit {len(labels)} labels; "
+                "there is a column a label"
+            )
+        return values
+    names = pd.Index([str(name) for name in table.columns])
+    for at_fault, fault in (
+        ([label for label in labels if label not in names], "lack the labels"),
+        (names[~names.isin(labels)], "have columns that are no labels of the stack:"),
+        (names[names.duplicated()].unique(), "have columns twice:"),
+    ):
+        if len(at_fault):
+            raise InputError(
+                f"the columns of {what} {fault} {shorten(at_fault)}; there is one a label, by "
+                f"name ({shorten(labels)}), and an array goes by position"
+            )
+    return table.set_axis(names, axis=1)[labels].to_numpy()
+
+
+def _numbered(groups: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(groups, return_inverse=True)[1]
+    except TypeError:
+        kinds = sorted({type(group).__name__ for group in groups})
+        raise InputError(
+            f"groups are of several types ({shorten(kinds)}) that have no common order; use one, "
+            "such as text"
+        ) from None
 
 
 def _by_id(table: Any, image_ids: pd.Index, what: str) -> Any:

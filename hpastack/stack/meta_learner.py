@@ -178,7 +178,9 @@ def _guarded_calibration(
     """Calibrate a label if that helps on the folds it was not fitted on.
 
     The log-odds are those of logistic regressions and boosters, so most labels
-    need no change; one that is not needed would only make folds differ.
+    need no change; one that is not needed would only make folds differ. What is
+    used is what was tried: a label with enough fields for a method only as long
+    as no fold is left out gets Platt in all of them.
     """
     whole = fit_calibration(logits, y, clusters, method=method)
     if whole.method == "none":
@@ -187,5 +189,7 @@ def _guarded_calibration(
     for k in np.unique(fold):
         others = fold != k
         nested = fit_calibration(logits[others], y[others], clusters[others], method=method)
+        if nested.method not in ("none", whole.method):
+            return _guarded_calibration(logits, y, clusters, fold, nested.method)
         calibrated[~others] = nested(logits[~others])
     return whole if improves_log_loss(y, logits, calibrated, clusters) else Calibration("none")

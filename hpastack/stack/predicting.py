@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hpastack.boosting import library
 from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.fitted import BaseLogOdds, Fitted
+from hpastack.stack.members import POOLED, library_of
+from hpastack.stack.pairs import Pairs
 
 
 def predict_probabilities(
     sets: Sequence[Fitted],
     blocks: ColumnBlocks,
     boosters: Sequence[str],
-    bags: int,
     cache: StackCache,
     workers: Workers,
 ) -> np.ndarray:
@@ -33,9 +33,7 @@ def predict_probabilities(
     blocks : ColumnBlocks
         Of the new fields.
     boosters : sequence of str
-        Libraries, in the order of the weights.
-    bags : int
-        Boosters of a label that are averaged.
+        Members, in the order of the weights.
     cache : StackCache
     workers : Workers
 
@@ -47,7 +45,7 @@ def predict_probabilities(
     # One thread: sums must not depend on the number of cores, and the workers have them all.
     with threadpool_limits(limits=1, user_api="blas"):
         for fitted in sets:
-            make = partial(base_log_odds, fitted, blocks, boosters, bags, workers)
+            make = partial(base_log_odds, fitted, blocks, boosters, workers)
             if cache.keeps:
                 key = _key(fitted, blocks, boosters)
                 log_odds = cache.remember("predicted", key, make, BaseLogOdds)
@@ -61,7 +59,6 @@ def base_log_odds(
     fitted: Fitted,
     blocks: ColumnBlocks,
     boosters: Sequence[str],
-    bags: int,
     workers: Workers,
 ) -> BaseLogOdds:
     """Return the log-odds of new fields by consensus and boosters, the mean over folds.
@@ -69,7 +66,7 @@ def base_log_odds(
     Parameters
     ----------
     fitted : Fitted
-    blocks, boosters, bags, workers
+    blocks, boosters, workers
         As `predict_probabilities`.
 
     Returns
@@ -83,12 +80,16 @@ def base_log_odds(
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         for fold, columns in enumerate(fitted.columns):
-            shared = columns.shared(blocks, margins[fold].astype(np.float32))
+            margin = margins[fold].astype(np.float32)
+            shared = columns.shared(blocks, margin)
+            pairs = Pairs(columns.pairs, blocks, margin, shared) if POOLED in boosters else None
             for number, name in enumerate(boosters):
-                for label in fitted.boosted(name, fold, weights[number]):
-                    models = [fitted.models[name, fold, label, bag] for bag in range(bags)]
+                for label in np.flatnonzero(weights[number]).tolist():
+                    models = fitted.models_of(name, fold, label)
+                    if not models:
+                        continue
                     chosen = columns.chosen[label]
-                    yield number, label, name, models, blocks.own(label), shared, chosen
+                    yield number, label, name, models, blocks.own(label), shared, chosen, pairs
 
     n_tasks = n_folds * int(np.count_nonzero(weights))  # at most
     for number, label, values in workers.map(_apply, tasks(), n_tasks, "predict"):
@@ -111,7 +112,11 @@ def _apply(
     own: np.ndarray,
     shared: np.ndarray,
     chosen: np.ndarray,
+    pairs: Pairs | None,
 ) -> tuple[int, int, np.ndarray]:
-    x = np.concatenate([own, shared[:, chosen]], axis=1)
-    total = sum(library(name).predict(model, x) for model in models)
+    if name == POOLED and pairs is not None:
+        x = pairs.of_label(label)
+    else:
+        x = np.concatenate([own, shared[:, chosen]], axis=1)
+    total = sum(library_of(name).predict(model, x) for model in models)
     return number, label, np.asarray(total / len(models))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,16 @@ import pandas as pd
 from hpastack.metrics import (
     average_precisions,
     brier_score,
-    expected_calibration_error,
     f1_scores,
-    macro_average_precision,
     macro_f1,
+    macro_interval,
     multilabel_log_loss,
     score_interval,
+    squared_calibration_error,
 )
 
-#: Names of the scores, in the order shown. The first is of labels, the others of probabilities.
+#: Names of the scores, in the order shown. The first is of labels, the others of probabilities. The
+#: macro scores and the calibration error are over the labels with a positive among the fields.
 SCORES = ("macro_f1", "macro_ap", "ece", "brier", "log_loss")
 
 
@@ -45,20 +47,27 @@ class ProbabilityScores:
     Parameters
     ----------
     ap : ndarray of float, shape (n_labels,)
-        Average precision of each label.
-    whole : ndarray of float, shape (4,)
-        `SCORES` after the first.
-    drawn : ndarray of float, shape (4, n_draws)
+        Average precision of each label; NaN without positives.
+    ap_drawn : ndarray of float, shape (n_draws, n_labels)
         The same for each draw; without draws it has none.
+    whole : ndarray of float, shape (3,)
+        Squared calibration error, Brier score, log loss.
+    drawn : ndarray of float, shape (3, n_draws)
+        The same for each draw.
     """
 
     ap: np.ndarray
+    ap_drawn: np.ndarray
     whole: np.ndarray
     drawn: np.ndarray
 
 
 def probability_scores(
-    y: np.ndarray, probabilities: np.ndarray, draws: np.ndarray | None = None
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    clusters: np.ndarray,
+    fold: np.ndarray,
+    draws: np.ndarray | None = None,
 ) -> ProbabilityScores:
     """Return the scores of a system that do not depend on its thresholds.
 
@@ -66,6 +75,7 @@ def probability_scores(
     ----------
     y : ndarray of {0, 1}, shape (n, n_labels)
     probabilities : ndarray of float, shape (n, n_labels)
+    clusters, fold : ndarray of int, shape (n,)
     draws : ndarray of int, shape (n_draws, n), optional
         How many times each field was drawn.
 
@@ -74,16 +84,17 @@ def probability_scores(
     ProbabilityScores
     """
     functions = (
-        macro_average_precision,
-        expected_calibration_error,
+        partial(squared_calibration_error, clusters=clusters, folds=fold),
         brier_score,
         multilabel_log_loss,
     )
-    drawn = np.empty((len(functions), 0))
+    ap_drawn, drawn = np.empty((0, y.shape[1])), np.empty((len(functions), 0))
     if draws is not None:
+        ap_drawn = average_precisions(y, probabilities, draws)
         drawn = np.stack([function(y, probabilities, draws) for function in functions])
     return ProbabilityScores(
         ap=average_precisions(y, probabilities),
+        ap_drawn=ap_drawn,
         whole=np.array([function(y, probabilities) for function in functions]),
         drawn=drawn,
     )
@@ -106,14 +117,20 @@ def score_rows(
     dict of str to dict of str to float
         By system and the names of `SCORES`.
     """
-    return {
-        name: dict(zip(SCORES, [macro_f1(y, system.labels), *scored[name].whole.tolist()]))
-        for name, system in systems.items()
-    }
+    held = y.any(axis=0)
+
+    def row(system: OutOfFold, of_probabilities: ProbabilityScores) -> dict[str, float]:
+        squared, *others = of_probabilities.whole.tolist()
+        ap = float(of_probabilities.ap[held].mean()) if held.any() else float("nan")
+        f1 = macro_f1(y, system.labels, absent="skip")
+        return dict(zip(SCORES, [f1, ap, float(np.sqrt(np.maximum(squared, 0))), *others]))
+
+    return {name: row(system, scored[name]) for name, system in systems.items()}
 
 
 def summary(
     y: np.ndarray,
+    clusters: np.ndarray,
     systems: dict[str, OutOfFold],
     rows: dict[str, dict[str, float]],
     scored: dict[str, ProbabilityScores],
@@ -126,6 +143,7 @@ def summary(
     Parameters
     ----------
     y : ndarray of {0, 1}, shape (n, n_labels)
+    clusters : ndarray of int, shape (n,)
     systems, scored
         As `score_rows`; ``stack``, ``naive`` (with everything after the
         boosters fitted on the rows it is scored on) and `start` are used.
@@ -139,23 +157,59 @@ def summary(
     Returns
     -------
     dict
-        Each score, ``naive_`` each, ``gain_macro_f1`` and ``gain_macro_ap``
-        over the consensus; with draws ``_interval`` (low, high) of each score
-        and gain.
+        Each score, ``n_labels_scored`` (the labels with positives, which the
+        macro scores are over), ``macro_f1_all_labels`` (0 for the others, as
+        in the competition), ``naive_`` each, ``gain_macro_f1`` and
+        ``gain_macro_ap`` over the consensus; with draws ``_interval`` (low,
+        high) of each score and gain. ``macro_f1_all_labels`` has none: the
+        zeros of absent labels say nothing of other fields, so that no interval
+        about it would cover what these get.
     """
-    gained = ("macro_f1", "macro_ap")
-    scores: dict[str, Any] = dict(rows["stack"])
+    stack = rows["stack"]
+    scores: dict[str, Any] = dict(stack)
+    scores["macro_f1_all_labels"] = macro_f1(y, systems["stack"].labels)
+    scores["n_labels_scored"] = int(y.any(axis=0).sum())
     scores |= {f"naive_{name}": value for name, value in rows["naive"].items()}
-    scores |= {f"gain_{name}": rows["stack"][name] - rows[start][name] for name in gained}
-    if draws is not None:
-        drawn, before = (
-            dict(zip(SCORES, [macro_f1(y, systems[name].labels, draws), *scored[name].drawn]))
-            for name in ("stack", start)
+    gained = ("macro_f1", "macro_ap")
+    scores |= {f"gain_{name}": stack[name] - rows[start][name] for name in gained}
+    if draws is None:
+        return scores
+    holders = label_clusters(y, clusters)
+
+    def by_label(name: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        labels = systems[name].labels
+        f1, f1_drawn = (f1_scores(y, labels, weights, absent="skip") for weights in (None, draws))
+        return (f1, f1_drawn), (scored[name].ap, scored[name].ap_drawn)
+
+    for name, (ours, drawn), (before, before_drawn) in zip(
+        gained, by_label("stack"), by_label(start)
+    ):
+        low, high = macro_interval(ours, drawn, holders)
+        scores[f"{name}_interval"] = max(0.0, low), min(1.0, high)
+        scores[f"gain_{name}_interval"] = macro_interval(
+            ours - before, drawn - before_drawn, holders
         )
-        drawn |= {f"gain_{name}": drawn[name] - before[name] for name in gained}
-        for name, values in drawn.items():
-            scores[f"{name}_interval"] = score_interval(scores[name], values)
+    squared, *others = zip(scored["stack"].whole, scored["stack"].drawn)
+    low, high = np.sqrt(np.maximum(score_interval(*squared), 0)).tolist()
+    scores["ece_interval"] = low, high
+    for name, (value, values) in zip(("brier", "log_loss"), others):
+        scores[f"{name}_interval"] = score_interval(value, values)
     return scores
+
+
+def label_clusters(y: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Return in how many clusters each label occurs.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    clusters : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray of int, shape (n_labels,)
+    """
+    return np.array([len(np.unique(clusters[of_label == 1])) for of_label in y.T])
 
 
 def label_table(
@@ -191,8 +245,7 @@ def label_table(
     DataFrame
         Indexed by label.
     """
-    holders = [len(np.unique(clusters[y[:, k] == 1])) for k in range(y.shape[1])]
-    columns = {"positives": y.sum(axis=0).astype(int), "clusters": holders}
+    columns = {"positives": y.sum(axis=0).astype(int), "clusters": label_clusters(y, clusters)}
     columns |= {f"{name}_f1": f1_scores(y, system.labels) for name, system in systems.items()}
     columns |= {f"{name}_ap": scored[name].ap for name in systems}
     columns |= {f"{name}_weight": weights[number] for number, name in enumerate(libraries)}

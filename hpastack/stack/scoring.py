@@ -134,7 +134,9 @@ def score(
     draws = None
     if settings.n_bootstrap:
         draws = cluster_draws(clusters, n_draws=settings.n_bootstrap, seed=settings.random_state)
-    scored = _probability_scores(y, systems, draws, (start, "stack"), cache, quiet)
+    scored = _probability_scores(
+        y, clusters, log_odds.fold, systems, draws, (start, "stack"), cache, quiet
+    )
     rows = score_rows(y, systems, scored)
     table = label_table(
         y,
@@ -155,7 +157,7 @@ def score(
         oof_probabilities=by_id(stack.probabilities),
         oof_labels=by_id(stack.labels),
         oof_consensus=by_id(systems[start].probabilities),
-        cv_results=summary(y, systems, rows, scored, draws, start=start),
+        cv_results=summary(y, clusters, systems, rows, scored, draws, start=start),
         comparison=pd.DataFrame({name: row for name, row in rows.items() if name != "naive"}).T,
         label_table=table,
     )
@@ -201,10 +203,14 @@ def _parts(
     if len(settings.cnns) > 1:
         parts["mean of CNNs"] = expit(blocks.logits.mean(axis=0, dtype=float))
     margin = log_odds.margin
-    parts[start] = lambda k: expit(margin[k].astype(float))
+    parts[start] = partial(_of_consensus, margin)
     for name, added in zip(settings.boosters, log_odds.added):
         parts[name] = partial(_of_library, margin, added)
     return parts
+
+
+def _of_consensus(margin: np.ndarray, k: int) -> np.ndarray:
+    return expit(margin[k].astype(float))
 
 
 def _of_library(margin: np.ndarray, added: np.ndarray, k: int) -> np.ndarray:
@@ -250,6 +256,8 @@ def _threshold_intervals(
 
 def _probability_scores(
     y: np.ndarray,
+    clusters: np.ndarray,
+    fold: np.ndarray,
     systems: dict[str, OutOfFold],
     draws: np.ndarray | None,
     drawn: tuple[str, ...],
@@ -259,10 +267,12 @@ def _probability_scores(
     """Score the probabilities of each system, some with draws."""
     arrays = [system.probabilities for system in systems.values()]
     chosen = [draws if name in drawn else None for name in systems]
-    key = digest(y, *arrays, *(part for part in chosen if part is not None), list(drawn))
+    key = digest(
+        y, clusters, fold, *arrays, *(part for part in chosen if part is not None), list(drawn)
+    )
 
     def make() -> ScoresOfSystems:
-        tasks = ((y, values, part) for values, part in zip(arrays, chosen))
+        tasks = ((y, values, clusters, fold, part) for values, part in zip(arrays, chosen))
         return ScoresOfSystems(list(workers.map(probability_scores, tasks, len(arrays), "scores")))
 
     return dict(zip(systems, cache.remember("scores", key, make, ScoresOfSystems).systems))

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator
 
-from hpastack.boosting.libraries import LIBRARIES
 from hpastack.boosting.tree_settings import (
     L2,
     ColumnShare,
+    ExtraTrees,
     LearningRate,
     Leaves,
     MinLeaf,
@@ -21,9 +21,29 @@ from hpastack.boosting.tree_settings import (
 )
 from hpastack.calibration import CALIBRATORS, POLICIES
 from hpastack.settings import Field, Must, distinct, one_of, settings
+from hpastack.stack.members import MEMBERS
 
 _Count = Annotated[int, Field(ge=1)]
 _NotNegative = Annotated[int, Field(ge=0)]
+
+# Where the consensus says most there is little left to learn, and much to overfit. Both were
+# chosen on several data sets, see docs/benchmarks.md.
+_WITH_CNNS = {
+    "rounds": 80,
+    "learning_rate": 0.2,
+    "leaves": 7,
+    "min_leaf": 10,
+    "l2": 10.0,
+    "max_columns": 48,
+}
+_WITHOUT_CNNS = {
+    "rounds": 320,
+    "learning_rate": 0.1,
+    "leaves": 15,
+    "min_leaf": 5,
+    "l2": 1.0,
+    "max_columns": 200,
+}
 
 # Seeds that are drawn are below this, as those of scikit-learn.
 _MAX_SEED = np.iinfo(np.int32).max
@@ -33,29 +53,36 @@ _MAX_SEED = np.iinfo(np.int32).max
 class FitSettings:
     """What recipes of stacks and `hpastack.StackClassifier` have in common."""
 
-    boosters: Annotated[list[Annotated[str, one_of(LIBRARIES)]], AfterValidator(distinct)] = field(
-        default_factory=lambda: ["lightgbm", "xgboost"]
+    boosters: Annotated[list[Annotated[str, one_of(MEMBERS)]], AfterValidator(distinct)] = field(
+        default_factory=lambda: ["lightgbm", "xgboost", "pooled", "linear"]
     )
-    """Libraries of boosters; none leaves the calibrated consensus."""
-    rounds: Rounds = TreeSettings.rounds
-    """Most trees; each label's own number is chosen out of fold."""
-    min_rounds: _Count = 10
+    """What is blended with the consensus; none leaves the calibrated consensus. Boosted trees of a
+    library, logistic regression (`linear`), or one booster for all labels together (`pooled`).
+    """
+    rounds: Rounds | Literal["auto"] = "auto"
+    """Most trees; each label's own number is chosen out of fold. `auto`: 80, without CNNs 320."""
+    min_rounds: _Count = 5
     """Fewest trees."""
-    learning_rate: LearningRate = TreeSettings.learning_rate
-    leaves: Leaves = TreeSettings.leaves
-    min_leaf: MinLeaf = TreeSettings.min_leaf
-    l2: L2 = TreeSettings.l2
+    learning_rate: LearningRate | Literal["auto"] = "auto"
+    """Share of each tree that is added. `auto`: 0.2, without CNNs 0.1."""
+    leaves: Leaves | Literal["auto"] = "auto"
+    """Leaves per tree. `auto`: 7, without CNNs 15. Other libraries get that depth."""
+    min_leaf: MinLeaf | Literal["auto"] = "auto"
+    """Fewest fields per leaf (LightGBM alone). `auto`: 10, without CNNs 5."""
+    l2: L2 | Literal["auto"] = "auto"
+    """L2 regularisation of the leaf values. `auto`: 10, without CNNs 1."""
     column_share: ColumnShare = TreeSettings.column_share
     monotone: Monotone = TreeSettings.monotone
+    extra_trees: ExtraTrees = True
     bags: _Count = 1
     """Boosters with different seeds that are averaged."""
     tune: _NotNegative = 0
     """Settings of the trees to try, chosen for each fold on the others. The ones of the recipe, and
     others drawn around them; 0 or 1: only the ones of the recipe. Needs the extra `tune`.
     """
-    max_columns: Annotated[int, Field(ge=1)] | None = 48
+    max_columns: Annotated[int, Field(ge=1)] | Literal["auto"] | None = "auto"
     """Columns that a label sees besides its own; null for all. Those which alone could tell most
-    beyond the consensus on the training rows.
+    beyond the consensus on the training rows. `auto`: 48, without CNNs 200.
     """
     n_components: _Count = 32
     """Principal components that an embedding is reduced to."""
@@ -75,12 +102,6 @@ class FitSettings:
     """Sets of folds that are averaged. Those after the first are made anew from the clusters."""
     n_bootstrap: _NotNegative = 200
     """Draws behind the intervals; 0 for none."""
-
-    @property
-    def trees(self) -> TreeSettings:
-        """Settings of the trees."""
-        shared = {one.name for one in fields(TreeSettings)}
-        return TreeSettings(**{k: v for k, v in asdict(self).items() if k in shared})
 
 
 @settings
@@ -152,6 +173,24 @@ class StackSettings(FitSettings):
     n_jobs: int | None = None
     cache: str | None = None
     verbose: bool | int = False
+
+    @property
+    def trees(self) -> TreeSettings:
+        """Settings of the trees."""
+        shared = {one.name for one in fields(TreeSettings)}
+        given = {k: v for k, v in asdict(self).items() if k in shared}
+        return TreeSettings(**{k: self._chosen(k, v) for k, v in given.items()})
+
+    @property
+    def n_screened(self) -> int | None:
+        """Shared columns that a label sees at most."""
+        return self._chosen("max_columns", self.max_columns)
+
+    def _chosen(self, key: str, value: Any) -> Any:
+        """Return a value, where it is `auto` by whether there are CNNs to start from."""
+        if value != "auto":
+            return value
+        return (_WITH_CNNS if self.cnns else _WITHOUT_CNNS)[key]
 
     @classmethod
     def of(cls, stack: Any) -> StackSettings:

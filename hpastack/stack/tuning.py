@@ -10,7 +10,7 @@ rows nor the fold, is taken. So the score stays nested.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,7 +53,9 @@ class Tuned:
     trials: list[dict[str, Any]]
 
 
-def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
+def candidates(
+    first: TreeSettings, n: int, seed: int, ignored: Sequence[str] = ()
+) -> list[TreeSettings]:
     """Draw settings to try.
 
     Parameters
@@ -63,6 +65,8 @@ def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
     n : int
         How many, with the first.
     seed : int
+    ignored : sequence of str, default=()
+        What is not varied, because it would make no difference.
 
     Returns
     -------
@@ -82,6 +86,8 @@ def candidates(first: TreeSettings, n: int, seed: int) -> list[TreeSettings]:
         raise InputError("tuning needs Optuna; pip install 'hpastack[tune]'") from None
     spread: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, (low, high, is_log) in SPACE.items():
+        if name in ignored:
+            continue
         if name in _WHOLE:
             spread[name] = optuna.distributions.IntDistribution(int(low), int(high), log=is_log)
         else:

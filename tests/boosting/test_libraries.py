@@ -14,6 +14,8 @@ from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, stag
 from hpastack.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+#: Libraries of trees, the others being linear.
+TREES = [name for name in LIBRARIES if LIBRARIES[name].is_tuned]
 N, COLUMNS, ROUNDS = 400, 4, 20
 SETTINGS = TreeSettings(rounds=ROUNDS, min_leaf=5, l2=5.0)
 
@@ -73,10 +75,19 @@ def draw(seed=0):
     return x, y, margin
 
 
-def fit(name, x, y, margin, settings=SETTINGS, *, seed=0, rounds=ROUNDS, n_monotone=0):
-    bins = library(name).bins(x, settings)
+def fit(
+    name, x, y, margin, settings=SETTINGS, *, seed=0, stages=(ROUNDS,), at_stage=None, n_monotone=0
+):
     return library(name).fit(
-        x, y, margin, settings, seed=seed, rounds=rounds, n_monotone=n_monotone, bins=bins
+        x,
+        y,
+        margin,
+        settings,
+        seed=seed,
+        stages=stages,
+        at_stage=at_stage,
+        n_monotone=n_monotone,
+        bins=library(name).bins(x, settings),
     )
 
 
@@ -100,7 +111,7 @@ def test_the_documentation_names_it(name):
         (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("formats.md", "method.md")
     )
     assert f"{library(name).suffix}`" in formats.partition("\n## Stack\n")[2]
-    assert name in method.partition("**3. Boosters.**")[2].lower()
+    assert name in method.partition("**3. Members.**")[2].lower()
 
 
 def test_the_same_seed_grows_the_same_trees(name):
@@ -111,14 +122,16 @@ def test_the_same_seed_grows_the_same_trees(name):
         for seed in (3, 3, 4)
     )
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+    # A linear model draws nothing.
+    assert np.array_equal(first, other) == (name not in TREES)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.5])
+@pytest.mark.parametrize("name", TREES, indirect=True)
 def test_trees_add_to_the_margin_and_nothing_else(name, shift):
     x, y, margin = draw()
     margin = margin + np.float32(shift)
-    added = library(name).added(fit(name, x, y, margin, rounds=1), x, 0, 1)
+    added = library(name).added(fit(name, x, y, margin, stages=[1]), x, 0, 1)
     leaves, leaf = np.unique(added.round(6), return_inverse=True)
     assert len(leaves) > 3
     # A leaf adds one regularised Newton step from the margin, wherever that starts.
@@ -132,18 +145,57 @@ def test_a_margin_that_knows_everything_leaves_little_to_add(name):
     y = (x[:, 0] > 0).astype(np.float32)
     added = library(name).added(fit(name, x, y, margin), x, 0, ROUNDS)
     assert added[y == 1].mean() > 0.5 and added[y == 0].mean() < -0.5
-    sure = np.where(y == 1, 8.0, -8.0).astype(np.float32)
+    sure = np.where(y == 1, 10.0, -10.0).astype(np.float32)
     assert abs(library(name).added(fit(name, x, y, sure), x, 0, ROUNDS)).max() < 0.1
 
 
 def test_trees_add_up(name):
     x, y, margin = draw()
     model = fit(name, x, y, margin)
-    stages = staged(name, model, x, [5, ROUNDS])
+    stages = staged(library(name), model, x, [5, ROUNDS])
     whole = library(name).added(model, x, 0, ROUNDS)
     np.testing.assert_allclose(stages[1], whole, atol=1e-5)  # sums of floats in two orders
     assert np.array_equal(stages[0], library(name).added(model, x, 0, 5).astype(np.float32))
     assert 0 < np.abs(stages[0]).mean() < np.abs(stages[1]).mean()
+
+
+def test_sizes_of_models_ascend_to_the_largest(name):
+    for rounds, least in ((60, 10), (3, 10), (10, 10), (1, 1), (2, 1)):
+        stages = library(name).stages(rounds, least)
+        assert stages == sorted(set(stages)) and stages[0] >= 1
+        if name in TREES:
+            assert (stages[0], stages[-1]) == (min(rounds, least), rounds)
+
+
+def test_a_model_is_shown_after_each_stage_and_stops_when_told_to(name):
+    x, y, margin = draw()
+    stages = [1, 2, 4, 6]
+    seen = []
+
+    def stop_after(last):
+        def at_stage(model, number):
+            start = stages[number - 1] if number else 0
+            seen.append((number, library(name).added(model, x, start, stages[number])))
+            return number == last
+
+        return at_stage
+
+    whole = fit(name, x, y, margin, stages=stages, at_stage=stop_after(None))
+    if not seen:
+        return  # the library does not stop under way
+    assert [number for number, _ in seen] == [0, 1, 2, 3]
+    shown, parts = list(seen), np.stack([values for _, values in seen])
+    # What was shown under way is what the finished model says of these trees.
+    every = staged(library(name), whole, x, stages)
+    np.testing.assert_allclose(parts.cumsum(axis=0), every, atol=1e-5)
+    seen.clear()
+    stopped = fit(name, x, y, margin, stages=stages, at_stage=stop_after(1))
+    assert [number for number, _ in seen] == [0, 1]
+    for (_, first), (_, second) in zip(shown, seen):
+        assert np.array_equal(first, second)
+    # It has no trees beyond, and those it has are those of the whole model.
+    assert not library(name).added(stopped, x, 2, 6).any()
+    np.testing.assert_allclose(library(name).added(stopped, x, 0, 6), every[1], atol=1e-5)
 
 
 def test_a_kept_booster_predicts_as_the_fitted_one(name):
@@ -205,7 +257,7 @@ def test_one_thread_does_the_work(name):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20_000, 30)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.float32)
-    fit(name, x[:100], y[:100], np.zeros(100, dtype=np.float32), rounds=1)  # imports, pools
+    fit(name, x[:100], y[:100], np.zeros(100, dtype=np.float32), stages=[1])  # imports, pools
     process, thread = time.process_time(), time.thread_time()
     library(name).added(fit(name, x, y, np.zeros_like(y)), x, 0, ROUNDS)
     own = time.thread_time() - thread
@@ -237,7 +289,7 @@ def test_what_is_no_booster_is_an_input_error(name):
 def test_no_mutated_file_reads_memory_of_others(name, tmp_path):
     x, y, margin = draw()
     path = tmp_path / "booster"
-    path.write_bytes(library(name).to_bytes(fit(name, x, y, margin, rounds=3)))
+    path.write_bytes(library(name).to_bytes(fit(name, x, y, margin, stages=[3])))
     ran = subprocess.run(
         [sys.executable, "-c", MUTATIONS, name, str(path), str(COLUMNS)],
         capture_output=True,
@@ -254,7 +306,7 @@ def test_bins_are_shared_by_labels(name):
     bins = SharedBins(x, 0, 1.0, np.empty((0, N, 1), dtype=np.float32))
     columns = np.arange(COLUMNS)
     models = [
-        bins.fit(name, x, labels, margin, columns, SETTINGS, seed=0, rounds=ROUNDS)
+        bins.fit(name, x, labels, margin, columns, SETTINGS, seed=0, stages=[ROUNDS])
         for labels in (y, 1 - y, y)
     ]
     first, other, again = (library(name).added(model, x, 0, ROUNDS) for model in models)

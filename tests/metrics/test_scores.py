@@ -12,10 +12,10 @@ from hpastack.metrics import (
     brier_scores,
     cluster_bootstrap,
     cluster_draws,
-    expected_calibration_error,
     f1_scores,
     macro_average_precision,
     macro_f1,
+    macro_interval,
     multilabel_log_loss,
     multilabel_log_losses,
     score_interval,
@@ -54,12 +54,27 @@ def test_a_label_nobody_has_or_predicts_scores_zero_and_counts():
     assert macro_f1([[1, 0], [1, 0]], [[1, 0], [1, 0]]) == 0.5
 
 
-def test_calibration_error_by_hand():
-    # 30 fields in 15 bins of 2; each bin says 0.5 and holds one of two: no error.
-    y = np.tile([[0], [1]], (15, 1))
-    assert expected_calibration_error(y, np.full((30, 1), 0.5)) == 0
-    # Always 0.2 too high.
-    assert expected_calibration_error(y, np.full((30, 1), 0.7)) == pytest.approx(0.2)
+def test_labels_without_positives_are_left_out_where_that_is_wanted():
+    y, labels = [[1, 0, 0], [1, 0, 0]], [[1, 0, 1], [1, 0, 0]]
+    np.testing.assert_array_equal(f1_scores(y, labels), [1, 0, 0])
+    np.testing.assert_array_equal(f1_scores(y, labels, absent="skip"), [1, np.nan, np.nan])
+    assert macro_f1(y, labels, absent="skip") == 1
+    assert np.isnan(macro_f1(np.zeros((2, 3)), labels, absent="skip"))
+    with pytest.raises(InputError, match="zero or skip"):
+        macro_f1(y, labels, absent="nan")
+
+
+def test_f1_and_average_precision_are_over_the_same_labels_in_every_draw():
+    # Half of the draws hold no positive of label 3; label 4 has none.
+    draws = np.vstack([DRAWS, DRAWS * (Y[:, 3] == 0)])
+    f1, ap = f1_scores(Y, P > 0.5, draws, absent="skip"), average_precisions(Y, P, draws)
+    absent = draws @ Y == 0
+    assert absent[20:, 3].all() and absent[:, 4].all() and not absent[:, :3].any()
+    np.testing.assert_array_equal(np.isnan(f1), absent)
+    np.testing.assert_array_equal(np.isnan(ap), absent)
+    known = ~absent
+    np.testing.assert_array_equal(f1[known], f1_scores(Y, P > 0.5, draws)[known])
+    np.testing.assert_allclose(macro_f1(Y, P > 0.5, draws, absent="skip"), np.nanmean(f1, axis=1))
 
 
 def test_whole_clusters_are_drawn():
@@ -97,15 +112,6 @@ def test_many_draws_are_scored_as_one_at_a_time(fast, reference, predicted, bloc
     np.testing.assert_array_equal(fast(Y, predicted), fast(Y, predicted, np.ones(len(Y))))
 
 
-@pytest.mark.parametrize("min_positives", [20, 1000])
-def test_calibration_errors_of_many_draws(min_positives, blocks):
-    found = expected_calibration_error(Y, P, DRAWS, min_positives=min_positives)
-    expected = [slow.calibration_error(Y, P, draw, min_positives) for draw in DRAWS]
-    np.testing.assert_allclose(found, expected, **CLOSE)
-    one = expected_calibration_error(Y, P, min_positives=min_positives)
-    assert one == pytest.approx(slow.calibration_error(Y, P, np.ones(len(Y)), min_positives))
-
-
 @pytest.mark.parametrize(
     ("macro", "by_label", "predicted"),
     [
@@ -132,8 +138,7 @@ def test_a_weight_is_a_number_of_copies():
 def test_scores_without_a_positive_are_not_a_number_in_any_draw():
     empty = np.zeros_like(Y)
     assert np.isnan(macro_average_precision(empty, P, DRAWS)).all()
-    assert np.isnan(expected_calibration_error(empty, P, DRAWS)).all()
-    assert np.isnan(expected_calibration_error(empty, P))
+    assert np.isnan(macro_f1(empty, P > 0.5, DRAWS, absent="skip")).all()
 
 
 def test_a_sure_mistake_has_a_finite_log_loss():
@@ -181,6 +186,45 @@ def test_an_interval_by_hand():
     assert np.isnan(low[1]) and np.isnan(high[1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_interval_over_labels_is_widened_for_rare_ones():
+    draws = cluster_draws(CLUSTERS, n_draws=100)
+    scores, drawn = average_precisions(Y, P), average_precisions(Y, P, draws)
+    holders = np.array([len(np.unique(CLUSTERS[held == 1])) for held in Y.T])
+    found = macro_interval(scores, drawn, holders)
+    assert found == pytest.approx(slow.widened_interval(scores, drawn, holders))
+    low, high = score_interval(np.nanmean(scores), macro_average_precision(Y, P, draws))
+    assert found[0] < low < high < found[1]
+    # The commonest label alone needs next to nothing.
+    one = macro_interval(scores[:1], drawn[:, :1], holders[:1])
+    assert one == pytest.approx(score_interval(scores[0], drawn[:, 0]), rel=0.01)
+
+
+def test_an_interval_over_labels_that_nothing_is_known_of():
+    # No label in two clusters: no variance to widen by.
+    draws = np.array([[1.0, 0.0], [np.nan, 0.0], [1.0, np.nan]])
+    assert macro_interval([1, 0], draws, [1, 1]) == score_interval(0.5, [0.5, 0, 1])
+    assert macro_interval([1, 0], np.tile([1.0, 0.0], (5, 1)), [3, 3]) == (0.5, 0.5)
+    assert np.isnan(macro_interval([np.nan], [[np.nan]], [0])).all()
+
+
+def test_an_interval_over_labels_covers_where_most_are_rare():
+    rng = np.random.default_rng(0)
+    truth, held, total = rng.random(12), 0, 60
+    for number in range(total):
+        # Each positive has a score, and a label's is their mean; most labels have one to three.
+        cluster = np.repeat(np.arange(12), [1, 1, 2, 2, 3, 3, 3, 4, 5, 8, 20, 60])
+        values = truth[cluster] + rng.normal(scale=0.3, size=len(cluster))
+        draws = cluster_draws(np.arange(len(cluster)), n_draws=100, seed=number)
+        of_label = cluster == np.arange(12)[:, np.newaxis]
+        with np.errstate(invalid="ignore"):
+            drawn = (draws * values) @ of_label.T / (draws @ of_label.T)
+        scores, holders = of_label @ values / of_label.sum(axis=1), of_label.sum(axis=1)
+        low, high = macro_interval(scores, drawn, holders)
+        held += low <= truth.mean() <= high
+    assert held >= 0.9 * total
+
+
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="two matrices"):
         macro_f1([[1, 0]], [[1]])
@@ -188,6 +232,8 @@ def test_shapes_are_checked():
         macro_f1([[1], [0]], [[1], [0]], [1, 1, 1])
     with pytest.raises(InputError, match="do not match"):
         score_interval(0.5, [[0.1, 0.2]])
+    with pytest.raises(InputError, match="do not match"):
+        macro_interval([0.5, 0.5], [[0.1, 0.2]], [3])
     with pytest.raises(InputError, match="between 0 and 1"):
         score_interval(0.5, [0.1, 0.2], coverage=95)
     with pytest.raises(InputError, match="no fields"):

@@ -1,10 +1,14 @@
 """The nested scheme from its description: everything fitted from scratch for each outer fold."""
 
 import numpy as np
+from reference.shared_choice import best_candidates
 
 from hpastack.boosting import SharedBins, staged
 from hpastack.stack.consensus import Consensus, log_odds_bound
-from hpastack.stack.cross_fitting import MIN_STOPPING_POSITIVES, stages_of
+from hpastack.stack.members import POOLED, AllLabels, library_of
+from hpastack.stack.pairs import PairColumns, Pairs
+
+PATIENCE = 2
 
 
 def without(inputs, y, clusters, rows):
@@ -14,17 +18,25 @@ def without(inputs, y, clusters, rows):
     return consensus.margin(inputs.logits).astype(np.float32)
 
 
-def boosters(name, inputs, y, margin, rows, label, settings, rounds):
-    """Fit boosters on some rows; return them, and a function that gives their columns."""
+def values(member, inputs, y, margin, rows, held, labels, settings, stages):
+    """Fit a member on some rows; return what it adds to others, (n_stages, n_held, n_labels)."""
     shared = np.concatenate([margin, inputs.features], axis=1).astype(np.float32)
-    x = np.concatenate([inputs.own(label), shared], axis=1)
+    own = [np.concatenate([inputs.own(label), shared], axis=1) for label in labels]
+    if member == POOLED:
+        known = PairColumns.fit(y[rows], np.zeros((inputs.features.shape[1], y.shape[1])))
+        every = AllLabels(labels, Pairs(known, inputs, margin, shared), y, margin)
+        model = every.fit(rows, settings, seed=0, stages=stages)
+        found = staged(library_of(member), model, every.columns(held), stages)
+        return found.reshape(len(stages), len(labels), len(held)).transpose(0, 2, 1)
+    found = []
     bins = SharedBins(shared[rows], len(inputs.logits), log_odds_bound(), inputs.scores[:, rows])
     columns = np.arange(shared.shape[1])
-    target = y[rows, label].astype(np.float32)
-    model = bins.fit(
-        name, x[rows], target, margin[rows, label], columns, settings, seed=0, rounds=rounds
-    )
-    return model, x
+    for label, x in zip(labels, own):
+        target = y[rows, label].astype(np.float32)
+        start = margin[rows, label]
+        model = bins.fit(member, x[rows], target, start, columns, settings, seed=0, stages=stages)
+        found.append(staged(library_of(member), model, x[held], stages))
+    return np.stack(found, axis=2)
 
 
 def log_loss(y, logits):
@@ -32,41 +44,58 @@ def log_loss(y, logits):
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()
 
 
-def outer_fold(name, inputs, y, clusters, fold, k, settings, min_rounds):
+def last_stage(losses):
+    """Return the stage after which a model grows no more: the loss has not fallen for two."""
+    for stage in range(len(losses)):
+        best = losses[: stage + 1].index(min(losses[: stage + 1]))
+        if stage - best == PATIENCE:
+            return stage
+    return len(losses) - 1
+
+
+def outer_fold(member, inputs, y, clusters, fold, k, settings, min_rounds):
     """Return what one outer fold is given: margin and added (n, n_labels), rounds (n_labels,)."""
     n, n_labels = y.shape
+    labels = list(range(n_labels))
     margin, added = np.zeros((n, n_labels)), np.zeros((n, n_labels))
-    rounds = np.zeros(n_labels, dtype=int)
-    stages = stages_of(settings.rounds, min_rounds)
-    inner = [j for j in range(fold.max() + 1) if j != k]
-    inner_margins = {}
-    for j in inner:
-        rows = np.flatnonzero((fold != j) & (fold != k))
-        inner_margins[j] = without(inputs, y, clusters, rows)
-        margin[fold == j] = inner_margins[j][fold == j]
-    outer = np.flatnonzero(fold != k)
-    outer_margin = without(inputs, y, clusters, outer)
-    margin[fold == k] = outer_margin[fold == k]
-    for label in range(n_labels):
-        losses, found = np.zeros(len(stages)), {}
-        for j in inner:
-            rows = np.flatnonzero((fold != j) & (fold != k))
-            model, x = boosters(
-                name, inputs, y, inner_margins[j], rows, label, settings, stages[-1]
-            )
-            held = fold == j
-            found[j] = staged(name, model, x[held], stages)
+    stages = library_of(member).stages(settings.rounds, min_rounds)
+    outer, tested = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+    losses, start = np.zeros((n_labels, len(stages))), np.zeros(n_labels)
+    furthest, found = np.zeros(n_labels, dtype=int), {}
+    for j in range(fold.max() + 1):
+        if j == k:
+            continue
+        rows, held = np.flatnonzero((fold != j) & (fold != k)), np.flatnonzero(fold == j)
+        of_inner = without(inputs, y, clusters, rows)
+        margin[held] = of_inner[held]
+        grown = values(member, inputs, y, of_inner, rows, held, labels, settings, stages)
+        # The pooled booster grows for all labels at once, the others for one each.
+        for group in [labels] if member == POOLED else [[label] for label in labels]:
+            of_group = [
+                sum(log_loss(y[held, i], of_inner[held, i] + grown[s][:, i]) for i in group)
+                for s in range(len(stages))
+            ]
+            last = last_stage(of_group)
+            for label in group:
+                grown[last:, :, label] = grown[last, :, label]
+                furthest[label] = max(furthest[label], last)
+        found[j] = held, grown
+        for label in labels:
+            start[label] += log_loss(y[held, label], of_inner[held, label])
             for s in range(len(stages)):
-                logits = inner_margins[j][held, label] + found[j][s]
-                losses[s] += log_loss(y[held, label], logits)
-        best = int(losses.argmin())
-        if y[outer, label].sum() < MIN_STOPPING_POSITIVES:
-            best = len(stages) // 2
-        for j in inner:
-            added[fold == j, label] = found[j][best]
-        rounds[label] = stages[best]
-        model, x = boosters(
-            name, inputs, y, outer_margin, outer, label, settings, int(rounds[label])
-        )
-        added[fold == k, label] = staged(name, model, x[fold == k], [int(rounds[label])])[0]
+                logits = of_inner[held, label] + grown[s][:, label]
+                losses[label, s] += log_loss(y[held, label], logits)
+    positives = [0] * n_labels if member == POOLED else y[outer].sum(axis=0).tolist()
+    best = best_candidates(losses.tolist(), start.tolist(), positives, [True] * n_labels)
+    best = np.minimum(best, furthest)
+    for held, grown in found.values():
+        for label in labels:
+            added[held, label] = grown[best[label], :, label]
+    rounds = np.array(stages)[best]
+    of_outer = without(inputs, y, clusters, outer)
+    margin[tested] = of_outer[tested]
+    for group in [labels] if member == POOLED else [[label] for label in labels]:
+        size = [int(rounds[group[0]])]
+        whole = values(member, inputs, y, of_outer, outer, tested, group, settings, size)
+        added[np.ix_(tested, group)] = whole[0]
     return margin, added, rounds

@@ -1,10 +1,11 @@
-"""What the commands print of clusters and folds; scores are looked at with the stack."""
+"""What the commands print of clusters and folds; and of the labels that scores are over."""
 
 import numpy as np
 import pandas as pd
 
 from hpastack.folds import fold_report
-from hpastack.report.console import clusters_text, folds_text
+from hpastack.report.console import clusters_text, folds_text, scores_text
+from hpastack.stack import StackClassifier
 
 
 def test_clusters_and_the_labels_that_disagree():
@@ -25,3 +26,22 @@ def test_folds_and_how_even_they_are():
     text = folds_text(report, fold)
     assert text.startswith("2 folds of 2 to 3 fields; positives of a label differ from an equal")
     assert f"by {report.measures['relative_deviation']:.2%} on average" in text
+
+
+def test_scores_say_which_labels_they_are_over():
+    rng = np.random.default_rng(0)
+    X = rng.random((80, 3))
+    y = (X > 0.5).astype(int)
+    settings = {"boosters": ["lightgbm"], "min_positives": 100, "n_bootstrap": 5, "n_jobs": 1}
+    whole = scores_text(StackClassifier(**settings).fit(X, y))
+    assert "3 of 3 labels had positives" in whole and "over all 3 labels" not in whole
+    y[:, 1] = 0
+    stack = StackClassifier(**settings).fit(X, y)
+    lines = scores_text(stack).splitlines()
+    scores = stack.cv_results_
+    at = next(i for i, line in enumerate(lines) if line.startswith("2 of 3 labels had positives"))
+    low, high = scores["macro_f1_interval"]
+    assert lines[at + 1].startswith(f"macro F1: {scores['macro_f1']:.4f} [{low:.4f}, {high:.4f}]")
+    over_all = f"without positives: {scores['macro_f1_all_labels']:.4f}"
+    assert any(line.startswith("macro F1 over all 3") and line.endswith(over_all) for line in lines)
+    assert scores["macro_f1_all_labels"] < scores["macro_f1"]

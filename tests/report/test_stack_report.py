@@ -1,6 +1,8 @@
 """The report: whole, self-contained, escaped, and about the stack that it names."""
 
+import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -80,11 +82,28 @@ def test_it_says_what_was_fitted_and_what_it_is_worth(made, page):
     assert f"{scores['macro_f1_interval'][0]:.3f} to" in page.replace("\n", " ")
     assert "200 training fields in 100 clusters, 15 labels, 5 folds" in page
     assert page.index("Read before you trust") < page.index('id="scores"')
-    assert "No field carries none" in page
+    assert scores["n_labels_scored"] == 14 and "14 of 15 labels had positives" in page
+    assert "No field has none: with F1 0 for these" in page
+    assert f"macro F1 is {scores['macro_f1_all_labels']:.3f}" in page
+    assert "root mean square gap" in page and "widened where labels are in few" in page
     assert "label sets" in page and "0123456789ab<" in page and "epochs: 1, 2" in page
     # The table keeps the vocabulary's order.
     rows = [page.index(f">a rather long name of label {k}</th>") for k in range(12)]
     assert rows == sorted(rows)
+
+
+def test_an_earlier_stack_keeps_the_meaning_of_its_scores(made, tmp_path):
+    folder, y, _ = made
+    earlier = tmp_path / "earlier"
+    shutil.copytree(folder, earlier)
+    manifest = json.loads((earlier / "stack.json").read_text())
+    for name in ("n_labels_scored", "macro_f1_all_labels"):
+        del manifest["cv_results"][name]
+    (earlier / "stack.json").write_text(json.dumps(manifest))
+    text = write_report(earlier, y, tmp_path / "earlier.html").read_text("utf-8")
+    assert "No field carries none: F1 is 0, which counts in macro F1" in text
+    assert "mean of all labels" in text and "mean gap of probability" in text
+    assert "root mean square gap" not in text and "widened" not in text
 
 
 def test_the_same_stack_gives_the_same_bytes_whatever_the_users_settings(made, page, tmp_path):
@@ -116,7 +135,7 @@ def test_labels_that_never_occur_break_nothing(tmp_path):
     X = pd.DataFrame({f"net__{k}": np.linspace(0, 0.4, 40) for k in range(2)}, ids)
     StackClassifier(cnns=["net"], n_bootstrap=0, n_jobs=1).fit(X, y).save(tmp_path / "empty")
     text = write_report(tmp_path / "empty", y, tmp_path / "empty.html").read_text("utf-8")
-    assert "No field carries a, b" in text
+    assert "0 of 2 labels had positives" in text and "No field has a, b" in text
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower()
 
 

@@ -28,7 +28,14 @@ def draw(seed=0, n=300):
 
 
 def small(cache, **options):
-    settings = {"rounds": 8, "min_rounds": 4, "n_splits": 3, "n_bootstrap": 5, "n_jobs": 1}
+    settings = {
+        "boosters": MEMBERS,
+        "rounds": 8,
+        "min_rounds": 4,
+        "n_splits": 3,
+        "n_bootstrap": 5,
+        "n_jobs": 1,
+    }
     return StackClassifier(["net"], cache=cache, **settings | options)
 
 
@@ -57,12 +64,10 @@ def same(one, other, X):
     assert one.fitted_[0].models == other.fitted_[0].models
 
 
+MEMBERS = ["xgboost", "pooled", "linear"]
 ALL = [
     ("fit_consensus",),
-    ("fit_without_two_folds", "lightgbm"),
-    ("fit_without_one_fold", "lightgbm"),
-    ("fit_without_two_folds", "xgboost"),
-    ("fit_without_one_fold", "xgboost"),
+    *((fit, name) for name in MEMBERS for fit in ("fit_without_two_folds", "fit_without_one_fold")),
 ]
 
 
@@ -75,7 +80,7 @@ ALL = [
         ({"min_labels": 1}, []),
         ({"n_bootstrap": 0}, []),
         ({"boosters": ["xgboost"]}, []),
-        ({"leaves": 4}, ALL[1:]),
+        ({"leaves": 4}, [fit for fit in ALL[1:] if fit[1] != "pooled"]),
         ({"min_rounds": 2}, ALL[1:]),
         ({"bags": 2}, ALL[1:]),
         ({"max_columns": 1}, ALL[1:]),
@@ -184,7 +189,12 @@ RESULTS = {
     ),
     "base log-odds": BaseLogOdds(np.ones((4, 2)), np.zeros((1, 4, 2))),
     "scores": ScoresOfSystems(
-        [ProbabilityScores(np.ones(2), np.arange(4.0), np.ones((4, number))) for number in (0, 3)]
+        [
+            ProbabilityScores(
+                np.ones(2), np.ones((number, 2)), np.arange(3.0), np.ones((3, number))
+            )
+            for number in (0, 3)
+        ]
     ),
 }
 

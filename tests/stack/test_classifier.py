@@ -12,7 +12,6 @@ from sklearn.base import clone
 
 from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, StackSettings, load_stack
-from hpastack.stack.blending import blend_weights
 from hpastack.store import open_store
 
 pytestmark = pytest.mark.core
@@ -53,9 +52,20 @@ def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
     assert table.loc["c", "booster_weight"] > 0
     comparison = fitted.comparison_
     assert list(comparison.index) == [
-        "good", "weak", "mean of CNNs", "consensus", "lightgbm", "xgboost", "stack"
+        "good", "weak", "mean of CNNs", "consensus", "lightgbm", "xgboost", "pooled", "linear",
+        "stack",
     ]  # fmt: skip
     assert comparison.loc["stack", "macro_f1"] > comparison.loc["consensus", "macro_f1"]
+
+
+def chosen(manifest):
+    """Which columns the labels see without fold 1."""
+    return manifest["sets"][0]["chosen"][1]
+
+
+def pairs(manifest):
+    """What a manifest says of pairs of field and label without fold 1."""
+    return manifest["sets"][0]["pairs"][1]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,36 @@ def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
         (lambda m: m["sets"][0]["calibration"].pop(), "calibration of set 0 has 2, not 3"),
         (lambda m: m["sets"][0]["chosen"][1].pop(), "chosen of fold 1 of set 0 has 2, not 3"),
         (lambda m: m["sets"][0]["consensus"].pop(), "for fold 4"),
-        (lambda m: m.update(version="2"), "is of format 2"),
+        (lambda m: m.update(version="3"), "is of format 3"),
+        (lambda m: pairs(m).pop("lift"), "does not say what a stack does"),
+        (lambda m: m["sets"][0].pop("pairs"), "does not say what a stack does"),
+        (lambda m: pairs(m)["lift"].pop(), "fold 1 of set 0: lift has"),
+        (lambda m: pairs(m)["lift"][0].pop(), "does not say what a stack does"),
+        (lambda m: pairs(m).update(lift=[0.0] * 9), "fold 1 of set 0: lift has"),
+        (lambda m: pairs(m)["lift"][0].__setitem__(1, None), "is not finite"),
+        (lambda m: pairs(m)["prevalence"].pop(), "fold 1 of set 0: prevalence has shape"),
+        (
+            lambda m: pairs(m).update(prevalence=[1.0, float("nan"), 1.0]),
+            "is not finite",
+        ),
+        (
+            lambda m: pairs(m).update(chosen=[0, 2]),
+            "chosen of the pairs is not of the 2",
+        ),
+        (lambda m: pairs(m).update(chosen=[-1]), "chosen of the pairs is not of the 2"),
+        (
+            lambda m: pairs(m).update(chosen=[[0]]),
+            "chosen of the pairs is not of the 2",
+        ),
+        (
+            lambda m: chosen(m).__setitem__(0, [0, 5]),
+            "chosen of label 0 is not of the 5",
+        ),
+        (
+            lambda m: chosen(m).__setitem__(2, [-1]),
+            "chosen of label 2 is not of the 5",
+        ),
+        (lambda m: m["sets"][0]["pairs"].pop(), "for fold 4"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(fitted, tmp_path, change, message):
@@ -274,9 +313,9 @@ def test_a_changed_stack_is_refused(fitted, tmp_path):
     (path / "stack.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="which no stack has"):
         load_stack(path)
-    manifest["version"] = 3
+    manifest["version"] = 4
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="format 3"):
+    with pytest.raises(InputError, match="format 4; this hpastack reads 1 to 3"):
         load_stack(path)
     with pytest.raises(InputError, match="is not a stack"):
         load_stack(tmp_path)
@@ -325,22 +364,3 @@ def test_parameters_and_clone():
     stack = quick(rounds=7)
     assert clone(stack).get_params() == stack.get_params()
     assert StackSettings.of(stack.set_params(rounds=9)).trees.rounds == 9
-
-
-def test_weights_need_a_gain_beyond_noise():
-    rng = np.random.default_rng(0)
-    n = 500
-    y = (rng.random((n, 3)) < 0.3).astype(int)
-    base = rng.normal(size=(n, 3)) - 1
-    noise, truth = rng.normal(size=(n, 3)), 2.0 * (2 * y - 1)
-    clusters, fold = np.arange(n), np.arange(n) % 4
-    all_of_them = np.ones(3, dtype=bool)
-    weights = blend_weights(y, base, [noise, truth], clusters, fold, all_of_them)
-    assert (weights[0] == 0).all() and (weights[1] == 1).all()
-    assert (blend_weights(y, base, [noise, noise], clusters, fold, all_of_them) == 0).all()
-    # A gain in a single cluster is one piece of evidence, however many fields it has.
-    one = np.where((np.arange(n) < 250)[:, None], truth, 0.0)
-    single = np.where(np.arange(n) < 250, 0, np.arange(n))
-    assert (blend_weights(y, base, [one], single, fold, all_of_them) == 0).all()
-    few = np.array([True, False, True])
-    assert blend_weights(y, base, [truth], clusters, fold, few)[0].tolist() == [1, 0, 1]

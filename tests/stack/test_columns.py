@@ -6,7 +6,8 @@ from reference.column_gains import column_gain
 from sklearn.decomposition import PCA
 
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.columns import Moments, choose_columns, column_gains
+from hpastack.stack.columns import Moments, column_gains, learn_columns
+from hpastack.stack.pairs import MAX_SHARED
 
 pytestmark = pytest.mark.core
 
@@ -58,9 +59,32 @@ def test_a_label_sees_the_columns_that_tell_it_most():
     none = np.empty((0, n, n_labels), dtype=np.float32)
     inputs = ColumnBlocks(none, none, features)
     margin = np.zeros((n, n_labels), dtype=np.float32)
-    chosen, shared = choose_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=2)
-    np.testing.assert_array_equal(shared, features)
+    learned = learn_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=2)
+    np.testing.assert_array_equal(learned.shared(inputs, margin), features)
+    chosen = learned.chosen
     assert 4 in chosen[0] and 1 in chosen[1]
     assert all(len(own) == 2 and (np.diff(own) > 0).all() for own in chosen)
-    every, _ = choose_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=None)
-    assert every[0].tolist() == list(range(6))
+    every = learn_columns(inputs, margin, y, np.arange(n), reductions={}, n_screened=None)
+    assert every.chosen[0].tolist() == every.pairs.chosen.tolist() == list(range(6))
+
+
+def test_the_pooled_booster_sees_the_columns_that_tell_most_over_all_labels():
+    rng = np.random.default_rng(0)
+    n, n_labels, n_features = 300, 3, MAX_SHARED + 8
+    y = rng.integers(2, size=(n, n_labels))
+    features = rng.normal(size=(n, n_features)).astype(np.float32)
+    features[:, -1] += y[:, 2]
+    features[:, 3] += y[:, 0]
+    logits = rng.normal(size=(1, n, n_labels)).astype(np.float32)
+    inputs = ColumnBlocks(logits, np.empty((0, n, n_labels), dtype=np.float32), features)
+    margin, train = logits[0], np.arange(200)
+    learned = learn_columns(inputs, margin, y, train, reductions={}, n_screened=None)
+    # The consensus of every label is not among them.
+    gains = column_gains(features[train], y[train], margin[train]).sum(axis=1)
+    assert learned.pairs.chosen.tolist() == sorted(np.argsort(-gains)[:MAX_SHARED].tolist())
+    assert {3, n_features - 1} <= set(learned.pairs.chosen.tolist())
+    # What is not of the training part does not count.
+    other = np.where(np.arange(n)[:, None] < 200, y, 1 - y)
+    again = learn_columns(inputs, margin, other, train, reductions={}, n_screened=None)
+    for one, two in zip(learned.pairs.arrays(), again.pairs.arrays()):
+        np.testing.assert_array_equal(one, two)

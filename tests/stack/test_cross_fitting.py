@@ -10,12 +10,21 @@ from scipy.special import expit
 
 from hpastack.boosting import LIBRARIES, TreeSettings
 from hpastack.parallel import Workers
-from hpastack.stack import StackClassifier
+from hpastack.stack import StackClassifier, StackSettings
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.cross_fitting import CrossFitter, stages_of
+from hpastack.stack.cross_fitting import CrossFitter
+from hpastack.stack.fitting import learnable_without_pairs
+from hpastack.stack.members import ALL_LABELS, MEMBERS, POOLED
 
 N, LABELS, FOLDS = 320, 3, 4
-SETTINGS = TreeSettings(rounds=12, min_leaf=5, l2=1.0)
+SETTINGS = TreeSettings(rounds=16, min_leaf=5, l2=1.0)
+
+
+@pytest.fixture
+def name(request):
+    if request.param != POOLED:
+        pytest.importorskip(LIBRARIES[request.param].package)
+    return request.param
 
 
 def draw(seed=0):
@@ -31,45 +40,45 @@ def draw(seed=0):
     return ColumnBlocks(logits, np.empty((0, N, LABELS), np.float32), features), embedding, y, fold
 
 
-def fitter(inputs, y, fold, n_screened=None):
+def fitter(inputs, y, fold, n_screened=None, learnable=None):
     return CrossFitter(
         inputs,
         y,
         np.arange(N),
         fold,
-        np.ones((FOLDS, LABELS), dtype=bool),
+        np.ones((FOLDS, FOLDS, LABELS), dtype=bool) if learnable is None else learnable,
         n_components=2,
         n_screened=n_screened,
         workers=Workers(1),
     )
 
 
-def fitted(inputs, y, fold, name, n_screened=None):
-    cross_fitter = fitter(inputs, y, fold, n_screened)
+def fitted(inputs, y, fold, name, n_screened=None, learnable=None):
+    cross_fitter = fitter(inputs, y, fold, n_screened, learnable)
     consensus = cross_fitter.fit_consensus()
     leave_two_out = cross_fitter.fit_without_two_folds(
-        name, SETTINGS, consensus.margins, seeds=[0], min_rounds=4
+        name, SETTINGS, consensus, seeds=[0], min_rounds=2
     )
     boosters = cross_fitter.fit_without_one_fold(
-        name, [SETTINGS] * FOLDS, [leave_two_out] * FOLDS, consensus.margins, seeds=[0]
+        name, [SETTINGS] * FOLDS, [leave_two_out] * FOLDS, consensus, seeds=[0]
     )
     return consensus.nested_margin(fold), boosters, leave_two_out
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("name", MEMBERS, indirect=True)
 def test_it_is_what_its_description_says(name):
     inputs, _, y, fold = draw()
     nested_margin, boosters, _ = fitted(inputs, y, fold, name)
     for k in range(FOLDS):
         margin, added, rounds = nested_stack.outer_fold(
-            name, inputs, y, np.arange(N), fold, k, SETTINGS, 4
+            name, inputs, y, np.arange(N), fold, k, SETTINGS, 2
         )
         np.testing.assert_allclose(nested_margin[k], margin, atol=1e-6)
         assert boosters.rounds[k].tolist() == rounds.tolist()
         np.testing.assert_allclose(boosters.added[k], added, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("name", MEMBERS, indirect=True)
 @pytest.mark.parametrize("k", range(FOLDS))
 def test_nothing_for_a_fold_has_seen_its_labels(name, k):
     inputs, embedding, y, fold = draw()
@@ -149,8 +158,62 @@ def test_every_row_has_a_model_that_saw_neither_it_nor_the_fold():
             assert np.array_equal(nested[k, rows], margins[left_out][rows])
 
 
-def test_numbers_of_trees_grow_by_the_same_factor():
-    assert stages_of(60, 10) == [10, 16, 24, 38, 60]
-    assert stages_of(3, 10) == [3]
-    assert stages_of(10, 10) == [10]
-    assert stages_of(2, 1) == [1, 2]
+@pytest.mark.parametrize("k", range(FOLDS))
+def test_labels_that_are_pooled_do_not_depend_on_the_fold_either(k):
+    # Without this fold and the next the last label has too few positives; the others have enough
+    # as long as this fold has its own.
+    inputs, _, y, fold = draw()
+    y[:, 2] = 0
+    for j in range(FOLDS):
+        y[np.flatnonzero(fold == j)[: 20 if j in (k, (k + 1) % FOLDS) else 5], 2] = 1
+    least = 20
+
+    def fit(labels):
+        enough = learnable_without_pairs(
+            labels, np.arange(N), fold, StackSettings(min_positives=least, min_clusters=1)
+        )
+        return enough, fitted(inputs, labels, fold, POOLED, learnable=enough)
+
+    changed = y.copy()
+    changed[fold == k, 2] = 0
+    enough, (_, boosters, leave_two_out) = fit(y)
+    fewer, (_, other, other_leave_two_out) = fit(changed)
+    assert not np.array_equal(enough.all(axis=1), fewer.all(axis=1))
+    assert np.array_equal(enough[k], fewer[k])
+    assert np.array_equal(boosters.added[k], other.added[k])
+    assert np.array_equal(leave_two_out.loss[k], other_leave_two_out.loss[k])
+    assert np.array_equal(boosters.rounds[k], other.rounds[k])
+
+
+def test_the_pooled_booster_needs_two_labels():
+    inputs, _, y, fold = draw()
+    one = np.zeros((FOLDS, FOLDS, LABELS), dtype=bool)
+    one[:, :, 1] = True
+    cross_fitter = fitter(inputs, y, fold, learnable=one)
+    consensus = cross_fitter.fit_consensus()
+    leave_two_out = cross_fitter.fit_without_two_folds(
+        POOLED, SETTINGS, consensus, seeds=[0], min_rounds=2
+    )
+    boosters = cross_fitter.fit_without_one_fold(
+        POOLED, [SETTINGS] * FOLDS, [leave_two_out] * FOLDS, consensus, seeds=[0]
+    )
+    assert not boosters.models and not boosters.added.any()
+
+
+def test_models_are_kept_by_label_or_for_all_of_them():
+    inputs, _, y, fold = draw()
+    two = np.ones((FOLDS, FOLDS, LABELS), dtype=bool)
+    two[:, :, 0] = False
+    for name, wanted in ((POOLED, {ALL_LABELS}), ("lightgbm", {1, 2})):
+        cross_fitter = fitter(inputs, y, fold, learnable=two)
+        consensus = cross_fitter.fit_consensus()
+        leave_two_out = cross_fitter.fit_without_two_folds(
+            name, SETTINGS, consensus, seeds=[0, 1], min_rounds=2
+        )
+        boosters = cross_fitter.fit_without_one_fold(
+            name, [SETTINGS] * FOLDS, [leave_two_out] * FOLDS, consensus, seeds=[0, 1]
+        )
+        places = {(k, label, bag) for k in range(FOLDS) for label in wanted for bag in (0, 1)}
+        assert set(boosters.models) == places
+        assert not boosters.added[:, :, 0].any() and boosters.added[:, :, 1].all()
+        assert (leave_two_out.loss[:, 0] == 1).all() and (leave_two_out.loss[:, 1:] != 1).all()

@@ -53,6 +53,22 @@ def test_parts_add_up_to_the_log_odds(options):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("member", ["pooled", "linear"])
+def test_parts_of_every_member_add_up(member):
+    stack, X = fit(calibration="none", boosters=[member], bags=2)
+    assert stack.weights_[1] > 0
+    log_odds = logit(stack.predict_proba(X))
+    explained = stack.explain(X)
+    for label, parts in explained.items():
+        np.testing.assert_allclose(parts.sum(axis=1), log_odds[label], atol=1e-4)
+    of_b = explained["b"]
+    assert of_b["clue"].abs().mean() > of_b["noise"].abs().mean()
+    # Only the pooled booster sees how a label stands among the others.
+    among = {"rank among the labels", "prevalence", "spread of the CNNs"}
+    assert among & set(of_b.columns) == (among if member == "pooled" else set())
+    assert ("consensus of a" in of_b.columns) == (member == "linear")
+
+
 def test_with_sets_of_folds_they_add_up_to_the_mean():
     stack, X = fit(calibration="none", repeats=2)
     singles, (alone, _) = [], fit(calibration="none")

@@ -6,20 +6,22 @@ import pytest
 
 from hpastack.errors import InputError
 from hpastack.stack import StackSettings
-from hpastack.stack.fitting import folds_of, learnable_labels
+from hpastack.stack.fitting import folds_of, learnable_without_pairs
 from hpastack.stack.inputs import check_inputs
 
 pytestmark = pytest.mark.core
 
 
-def test_learnable_labels_worked_by_hand():
+def test_learnable_without_pairs_worked_by_hand():
     fold = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
     clusters = np.array([0, 0, 1, 2, 2, 3, 4, 4, 5])
     # Positives by fold: 3, 2, 1 of the first label and 2, 2, 2 of the second.
     y = np.array([[1, 1], [1, 1], [1, 0], [1, 1], [1, 1], [0, 0], [1, 1], [0, 1], [0, 0]])
 
     def learnable(**least):
-        return learnable_labels(y, clusters, fold, StackSettings(**least)).tolist()
+        without_pairs = learnable_without_pairs(y, clusters, fold, StackSettings(**least))
+        assert np.array_equal(without_pairs, without_pairs.transpose(1, 0, 2))
+        return without_pairs.all(axis=1).tolist()
 
     # Without fold 0 and the richest other one, 1 positive is left of the first label; without
     # fold 1 as well, and without fold 2 there are 2.
@@ -28,6 +30,10 @@ def test_learnable_labels_worked_by_hand():
     # The 2 positives of the second label in each fold are of 1 cluster.
     assert learnable(min_positives=1, min_clusters=2) == [[False, False]] * 3
     assert learnable(min_positives=1, min_clusters=1) == [[True, True]] * 3
+    pairs = learnable_without_pairs(
+        y, clusters, fold, StackSettings(min_positives=2, min_clusters=1)
+    )
+    assert pairs[:, :, 0].tolist() == [[True, False, True], [False, True, True], [True] * 3]
     assert learnable(boosters=[], min_positives=1, min_clusters=1) == [[False, False]] * 3
 
 

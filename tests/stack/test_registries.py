@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,33 @@ def test_catboost_alone_and_beside_the_others(names, tmp_path):
         assert (tmp_path / "again" / "boosters" / file.name).read_bytes() == file.read_bytes()
 
 
+def test_the_pooled_member_is_kept_once_for_all_labels(tmp_path):
+    X, y = draw()
+    fitted = stack(boosters=["pooled", "linear"], bags=2, repeats=2, n_splits=3).fit(X, y)
+    assert all((one.meta_learner.weights[0] > 0).any() for one in fitted.fitted_)
+    check_round_trip(fitted, X, tmp_path / "stack")
+    files = {file.name for file in (tmp_path / "stack" / "boosters").glob("pooled_*")}
+    assert files == {
+        f"pooled_set{number}_fold{fold}_all_bag{bag}.txt"
+        for number in range(2) for fold in range(3) for bag in range(2)
+    }  # fmt: skip
+    assert fitted.boosted_labels() == [0, 1]
+    # A model of all labels is none of a single one, nor the other way round.
+    manifest = json.loads((tmp_path / "stack" / "stack.json").read_text())
+    for old, new, what in (
+        ("pooled_set0_fold0_all_bag0.txt", "pooled_set0_fold0_label1_bag0.txt", "one"),
+        ("linear_set0_fold0_label1_bag0.json", "linear_set0_fold0_all_bag0.json", "all labels"),
+    ):
+        path = tmp_path / what
+        shutil.copytree(tmp_path / "stack", path)
+        (path / "boosters" / old).rename(path / "boosters" / new)
+        files = dict(manifest["files"])
+        files[f"boosters/{new}"] = files.pop(f"boosters/{old}")
+        (path / "stack.json").write_text(json.dumps(manifest | {"files": files}))
+        with pytest.raises(InputError, match=f"{new.split('_')[0]} has a model of {what}"):
+            load_stack(path)
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_booster_that_is_none_is_named_when_the_stack_is_opened(name, tmp_path):
     pytest.importorskip(LIBRARIES[name].package)
@@ -76,18 +104,23 @@ def test_a_booster_that_is_none_is_named_when_the_stack_is_opened(name, tmp_path
         load_stack(path)
 
 
-class Linear:
+class Line:
     """A library whose one tree is a straight line through a column; its file is JSON."""
 
     package = "numpy"
     suffix = ".line"
+    is_tuned = False
+
+    @staticmethod
+    def stages(rounds, min_rounds):
+        return [1]
 
     @staticmethod
     def bins(x, settings):
         return None
 
     @staticmethod
-    def fit(x, y, margin, settings, *, seed, rounds, n_monotone, bins):
+    def fit(x, y, margin, settings, *, seed, stages, at_stage, n_monotone, bins):
         return (np.nan_to_num(x).T @ (y - expit(margin)) / len(x)).tolist()
 
     @staticmethod
@@ -107,7 +140,7 @@ class Linear:
 
     @staticmethod
     def predict(content, x):
-        return Linear.added(json.loads(content), x, 0, 1)
+        return Line.added(json.loads(content), x, 0, 1)
 
     @staticmethod
     def contributions(content, x):
@@ -115,14 +148,14 @@ class Linear:
 
 
 def test_a_library_of_ones_own(monkeypatch, tmp_path):
-    monkeypatch.setitem(LIBRARIES, "linear", Linear)
+    monkeypatch.setitem(LIBRARIES, "line", Line)
     X, y = draw()
-    fitted = stack(boosters=["linear", "lightgbm"]).fit(X, y)
-    assert list(fitted.label_table_.filter(like="linear")) != []
+    fitted = stack(boosters=["line", "pooled"]).fit(X, y)
+    assert list(fitted.label_table_.filter(like="line_")) != []
     check_round_trip(fitted, X, tmp_path / "stack")
-    assert list((tmp_path / "stack" / "boosters").glob("linear_*.line"))
-    monkeypatch.delitem(LIBRARIES, "linear")
-    with pytest.raises(InputError, match=r"linear_\S*line', which no stack has"):
+    assert list((tmp_path / "stack" / "boosters").glob("line_*.line"))
+    monkeypatch.delitem(LIBRARIES, "line")
+    with pytest.raises(InputError, match=r"line_\S*line', which no stack has"):
         load_stack(tmp_path / "stack")
 
 

@@ -1,6 +1,8 @@
 """Settings of a stack: the same for its recipe and for the estimator."""
 
 import inspect
+import re
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -12,6 +14,8 @@ from hpastack.stack import StackClassifier, StackRecipe, StackSettings
 from hpastack.stack.settings import FitSettings
 
 pytestmark = pytest.mark.core
+
+SOURCE = inspect.getsource(sys.modules[FitSettings.__module__])
 
 
 def test_names_and_defaults_are_those_of_the_estimator():
@@ -39,23 +43,51 @@ def test_keys_keep_their_order_in_the_record():
 
 
 def test_the_trees_get_what_they_share():
-    trees = StackSettings(rounds=7, l2=1, monotone=True).trees
-    assert trees == TreeSettings(rounds=7, l2=1.0, monotone=True)
-    assert StackSettings().trees == TreeSettings()
+    given = {"rounds": 7, "learning_rate": 0.3, "leaves": 9, "min_leaf": 4, "l2": 1.0,
+             "column_share": 0.5, "monotone": True, "extra_trees": False}  # fmt: skip
+    assert StackSettings(**given, max_columns=3).trees == TreeSettings(**given)
+    assert StackSettings(max_columns=3).n_screened == 3
+    assert StackSettings(max_columns=None).n_screened is None
+
+
+def test_the_size_of_models_goes_by_whether_there_are_cnns():
+    def chosen(**options):
+        settings = StackSettings(**options)
+        trees = settings.trees
+        return (trees.rounds, trees.learning_rate, trees.leaves, trees.min_leaf, trees.l2,
+                settings.n_screened)  # fmt: skip
+
+    assert chosen() == (320, 0.1, 15, 5, 1.0, 200)
+    assert chosen(cnns=["net"]) == (80, 0.2, 7, 10, 10.0, 48)
+    # What is given stays as it is; the rest is chosen.
+    assert chosen(rounds=5, l2=0) == (5, 0.1, 15, 5, 0.0, 200)
+    assert chosen(cnns=["net"], leaves=3, max_columns=None) == (80, 0.2, 3, 10, 10.0, None)
+
+
+@pytest.mark.parametrize("key", ["rounds", "learning_rate", "leaves", "min_leaf", "l2"])
+def test_the_documentation_of_settings_says_what_auto_stands_for(key):
+    said = re.search(rf"    {key}: .*\n    .*`auto`: ([\d.]+), without CNNs ([\d.]+)", SOURCE)
+    with_cnns, without = (getattr(StackSettings(cnns=of).trees, key) for of in (["net"], []))
+    assert (float(said[1]), float(said[2].rstrip("."))) == (with_cnns, without)
 
 
 WRONG = [
     ({"rounds": "5"}, "rounds is '5'; it must be a whole number of at least 1"),
-    ({"rounds": 0}, "rounds is 0; it must be at least 1"),
-    ({"leaves": 1}, "leaves is 1; it must be at least 2"),
+    ({"rounds": 0}, "rounds is 0; it must be a whole number of at least 1, or auto"),
+    ({"leaves": 1}, "leaves is 1; it must be a whole number of at least 2, or auto"),
     ({"l2": float("nan")}, "l2 is nan; it must be a finite number of at least 0"),
+    ({"leaves": "many"}, "leaves is 'many'; it must be a whole number of at least 2, or auto"),
+    ({"bags": "auto"}, "bags is 'auto'; it must be a whole number of at least 1"),
     ({"min_labels": -1}, "min_labels is -1; it must be at least 0"),
     ({"monotone": "no"}, "monotone is 'no'; it must be true or false"),
     ({"n_bootstrap": 1.5}, "n_bootstrap is 1.5; it must be a whole number of at least 0"),
     ({"n_bootstrap": -5}, "n_bootstrap is -5; it must be at least 0"),
-    ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be above 0"),
+    ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be a number above 0, or auto"),
     ({"column_share": 1.5}, "column_share is 1.5; it must be above 0 and at most 1"),
-    ({"max_columns": 0}, "max_columns is 0; it must be a whole number of at least 1, or None"),
+    (
+        {"max_columns": 0},
+        "max_columns is 0; it must be a whole number of at least 1, or auto, or",
+    ),
     ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
     ({"boosters": ["randomforest"]}, "boosters has 'randomforest'; it must be a list of lightgbm"),
     ({"calibration": "magic"}, "calibration is 'magic'; it must be one of none, platt"),
@@ -89,7 +121,7 @@ def test_every_wrong_parameter_is_named_before_any_work():
     with pytest.raises(InputError) as error:
         StackClassifier(rounds="5", monotone="no").fit(np.zeros((4, 1)), np.zeros((4, 1)))
     assert str(error.value) == (
-        "2 problems: (1) rounds is '5'; it must be a whole number of at least 1 "
+        "2 problems: (1) rounds is '5'; it must be a whole number of at least 1, or auto "
         "(2) monotone is 'no'; it must be true or false"
     )
 

@@ -28,7 +28,15 @@ def draw(seed=0):
 
 
 def small(**options):
-    settings = {"rounds": 10, "min_rounds": 5, "tune": 4, "n_bootstrap": 0, "n_jobs": 1}
+    settings = {
+        "boosters": ["lightgbm", "xgboost"],
+        "learning_rate": 0.2,
+        "rounds": 10,
+        "min_rounds": 5,
+        "tune": 4,
+        "n_bootstrap": 0,
+        "n_jobs": 1,
+    }
     return StackClassifier(["net"], **settings | options)
 
 

@@ -1,11 +1,35 @@
-"""Stacks of format 1, which are still read."""
+"""Stacks of formats 1 and 2, which are still read."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
+def as_current(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a stack of any format as the newest has it."""
+    if manifest["version"] == 1:
+        manifest = _from_version_1(manifest)
+    if manifest["version"] == 2:
+        manifest = _from_version_2(manifest)
+    return manifest
+
+
+def _from_version_2(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a stack of format 2 as format 3 has it.
+
+    It had no pooled booster, so nothing was known of pairs of field and label.
+    """
+    n_labels = len(manifest["labels"])
+    nothing = {
+        "prevalence": [0.0] * n_labels,
+        "lift": [[0.0] * n_labels] * n_labels,
+        "chosen": [],
+    }
+    sets = [of_set | {"pairs": [nothing] * len(of_set["consensus"])} for of_set in manifest["sets"]]
+    return manifest | {"version": 3, "sets": sets}
+
+
+def _from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return the manifest of a stack of format 1 as format 2 has it.
 
     It had one weight for both libraries, Platt calibration with a slope and
@@ -26,4 +50,4 @@ def from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
     }
     # Its number of trees was fixed, so there is none to choose.
     parameters = manifest["parameters"] | {"min_rounds": manifest["parameters"]["rounds"]}
-    return manifest | {"sets": [of_set], "parameters": parameters}
+    return manifest | {"version": 2, "sets": [of_set], "parameters": parameters}

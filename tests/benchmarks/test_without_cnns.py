@@ -1,0 +1,21 @@
+"""The benchmark without CNNs says what each system scores on the same folds."""
+
+from benchmarks import without_cnns
+
+
+def test_every_system_has_a_row_with_its_difference_to_the_stack(capsys, monkeypatch):
+    monkeypatch.setattr(
+        without_cnns,
+        "ALTERNATIVES",
+        {"logistic regression": without_cnns.ALTERNATIVES["logistic regression"]},
+    )
+    without_cnns.main(only=("wine",), jobs=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "without CNNs: wine, 178 samples, 13 features, 3 labels"
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[4:]}
+    assert list(rows) == ["stack", "logistic regression"]
+    f1, ap = float(rows["stack"][0]), float(rows["stack"][1])
+    assert 0.9 < f1 <= 1 and 0.95 < ap <= 1
+    logistic = rows["logistic regression"]
+    # All are rounded to three digits.
+    assert abs(float(logistic[4].split()[0]) - (float(logistic[1]) - ap)) <= 0.0015
