@@ -1,8 +1,8 @@
 """Why a stack says what it says: what each column adds to the log-odds of a label.
 
-SHAP values of the trees, as their libraries compute them, weighted as the
-blend weighs the trees and averaged over folds. With the consensus they add up
-to the stack's blended log-odds.
+SHAP values of the trees, as their libraries compute them, and what columns add
+in logistic regressions, weighted as in the blend and averaged over folds. With
+the consensus they add up to the stack's blended log-odds.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hpastack.calibration import Calibration, best_thresholds, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 from hpastack.stack.cache import json_from_array, json_to_array
 
-# What each library adds: shape (n_libraries, n, n_labels).
+# What each member adds: shape (n_members, n, n_labels).
 Added = np.ndarray | Sequence[np.ndarray]
 
 # Thresholds are averaged as log-odds, which 0 and 1 have none of.
@@ -25,8 +25,8 @@ class MetaLearner:
 
     Parameters
     ----------
-    weights : ndarray of float, shape (n_libraries, n_labels)
-        What each label believes of each library; the rest is the consensus.
+    weights : ndarray of float, shape (n_members, n_labels)
+        Weight of each member for each label; 0 leaves the consensus.
     calibration : list of Calibration
         One a label.
     thresholds : ndarray of float, shape (n_labels,)
@@ -55,11 +55,11 @@ class MetaLearner:
         y : ndarray of {0, 1}, shape (n, n_labels)
         consensus : ndarray of float, shape (n, n_labels)
             Out-of-fold log-odds.
-        added : ndarray of float, shape (n_libraries, n, n_labels)
-            What the boosters of each library add.
+        added : ndarray of float, shape (n_members, n, n_labels)
+            What each member adds.
         clusters, fold : ndarray of int, shape (n,)
         learnable : ndarray of bool, shape (n_labels,)
-            Labels with boosters.
+            Labels that members are fitted for.
         calibration : str
             As `hpastack.fit_calibration`. A label keeps its log-odds where
             the same, fitted on the other folds, does not lower the log loss

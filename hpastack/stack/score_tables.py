@@ -218,7 +218,7 @@ def label_table(
     names: Sequence[str],
     systems: dict[str, OutOfFold],
     scored: dict[str, ProbabilityScores],
-    libraries: Sequence[str],
+    members: Sequence[str],
     weights: np.ndarray,
     thresholds: np.ndarray,
     interval: tuple[np.ndarray, np.ndarray],
@@ -234,8 +234,8 @@ def label_table(
         What to show F1 and average precision of; the last is the stack.
     scored : dict of str to ProbabilityScores
         For each of them.
-    libraries : sequence of str
-    weights : ndarray of float, shape (n_libraries, n_labels)
+    members : sequence of str
+    weights : ndarray of float, shape (n_members, n_labels)
     thresholds : ndarray of float, shape (n_labels,)
     interval : (ndarray, ndarray)
         Of the thresholds.
@@ -248,7 +248,7 @@ def label_table(
     columns = {"positives": y.sum(axis=0).astype(int), "clusters": label_clusters(y, clusters)}
     columns |= {f"{name}_f1": f1_scores(y, system.labels) for name, system in systems.items()}
     columns |= {f"{name}_ap": scored[name].ap for name in systems}
-    columns |= {f"{name}_weight": weights[number] for number, name in enumerate(libraries)}
+    columns |= {f"{name}_weight": weights[number] for number, name in enumerate(members)}
     columns |= {
         "booster_weight": weights.sum(axis=0),
         "threshold": thresholds,
