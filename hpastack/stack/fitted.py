@@ -56,7 +56,7 @@ class NestedLogOdds:
     margin : ndarray of float32, shape (n_folds, n, n_labels)
         ``margin[k, i]``: of a consensus that saw neither row i nor fold k.
     added : list of ndarray of float32, shape (n_folds, n, n_labels)
-        What each library adds to it.
+        What each member adds to it.
     """
 
     fold: np.ndarray
@@ -69,11 +69,11 @@ class NestedLogOdds:
         return len(self.margin)
 
     def without(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return consensus and what each library adds, (n, n_labels), without row and fold k."""
+        """Return consensus and what each member adds, (n, n_labels), without row and fold k."""
         return self.margin[k], [added[k] for added in self.added]
 
     def out_of_fold(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return consensus and what each library adds, (n, n_labels), without the row's fold."""
+        """Return consensus and what each member adds, (n, n_labels), without the row's fold."""
         rows = np.arange(len(self.fold))
         return self.margin[self.fold, rows], [added[self.fold, rows] for added in self.added]
 

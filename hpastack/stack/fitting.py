@@ -234,7 +234,9 @@ def tuning_table(runs: list[CrossFitted]) -> pd.DataFrame:
 
 
 def _trees_of(name: str, settings: StackSettings) -> TreeSettings:
-    return POOLED_TREES if name == POOLED else settings.trees
+    if name == POOLED:
+        return replace(POOLED_TREES, monotone=settings.monotone)
+    return settings.trees
 
 
 def _seeds(settings: StackSettings) -> list[int]:

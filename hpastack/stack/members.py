@@ -194,6 +194,6 @@ class AllLabels:
             seed=seed,
             stages=stages,
             at_stage=at_stage,
-            n_monotone=0,
+            n_monotone=self.pairs.n_logits if settings.monotone else 0,
             bins=None,
         )

@@ -129,6 +129,11 @@ class Pairs:
         n_margins = self._n_labels if len(inputs.logits) else 0
         self._shared = shared[:, n_margins + columns.chosen]
 
+    @property
+    def n_logits(self) -> int:
+        """Number of the first columns that are log-odds of CNNs."""
+        return len(self._inputs.logits)
+
     def of_label(self, label: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return the columns of one label, float32, shape (n, n_columns); see `pair_names`."""
         margin, logits = self._margin[rows, label], self._inputs.logits[:, rows, label]

@@ -166,6 +166,9 @@ def test_negatives_that_are_ruled_out_are_thinned_and_their_odds_raised(monkeypa
     column = seen["x"][:, 5]  # of two CNNs and their spread
     np.testing.assert_allclose(np.where(column < -3, raised, seen["margin"]), column, atol=1e-5)
     assert (seen["n_monotone"], seen["bins"], seen["stages"], seen["seed"]) == (0, None, [4], 3)
+    # The columns of the CNNs come first, whose votes may then not lower a label.
+    rows.fit(train, TreeSettings(monotone=True), seed=3, stages=[4], at_stage=None)
+    assert seen["n_monotone"] == 2
 
 
 def test_thinning_shifts_nothing_that_is_learned():
