@@ -7,14 +7,19 @@ useful third opinion beside trees that grow node by node.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hpastack.boosting.catboost_file import MAX_BORDERS, check_catboost_file
-from hpastack.boosting.tree_settings import TreeSettings, doubled_rounds, monotone_constraints
+from hpastack.boosting.tree_settings import (
+    AtStage,
+    TreeSettings,
+    doubled_rounds,
+    monotone_constraints,
+)
 from hpastack.errors import InputError
 
 _MAX_DEPTH = 16
@@ -25,7 +30,6 @@ class CatBoost:
 
     package = "catboost"
     suffix = ".cbm"
-    is_tuned = True
     # Its symmetric trees do not count the fields of a leaf.
     ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
 
@@ -47,7 +51,7 @@ class CatBoost:
         *,
         seed: int,
         stages: Sequence[int],
-        at_stage: Callable[[Any, int], bool] | None,
+        at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:

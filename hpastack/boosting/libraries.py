@@ -8,7 +8,7 @@ Models travel and are kept in their libraries' own formats, never pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any, Protocol
@@ -18,12 +18,9 @@ import numpy as np
 from hpastack.boosting.catboost_trees import CatBoost
 from hpastack.boosting.lightgbm_trees import LightGBM
 from hpastack.boosting.linear import Linear
-from hpastack.boosting.tree_settings import TreeSettings
+from hpastack.boosting.tree_settings import AtStage, TreeSettings
 from hpastack.boosting.xgboost_trees import XGBoost
 from hpastack.errors import InputError
-
-#: Takes a model and the number of a stage; returns whether it is to grow no more.
-AtStage = Callable[[Any, int], bool]
 
 
 class BoostingLibrary(Protocol):
@@ -39,15 +36,12 @@ class BoostingLibrary(Protocol):
         What is to be installed; its version is recorded in stacks.
     suffix : str
         Ending of its files, with the dot; no other library has it.
-    is_tuned : bool
-        Whether a search over `TreeSettings` makes sense.
     ignores : tuple of str
         Those of `TreeSettings` that make no difference, so that none is searched.
     """
 
     package: str
     suffix: str
-    is_tuned: bool
     ignores: tuple[str, ...]
 
     @staticmethod

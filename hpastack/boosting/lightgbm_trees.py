@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hpastack.boosting.lightgbm_text import check_lightgbm_text, trees_of
-from hpastack.boosting.tree_settings import TreeSettings, doubled_rounds, monotone_constraints
+from hpastack.boosting.tree_settings import (
+    AtStage,
+    TreeSettings,
+    doubled_rounds,
+    grown_enough,
+    monotone_constraints,
+)
 
 
 class LightGBM:
@@ -16,7 +22,6 @@ class LightGBM:
 
     package = "lightgbm"
     suffix = ".txt"
-    is_tuned = True
     ignores: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
@@ -41,7 +46,7 @@ class LightGBM:
         *,
         seed: int,
         stages: Sequence[int],
-        at_stage: Callable[[Any, int], bool] | None,
+        at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:
@@ -54,7 +59,7 @@ class LightGBM:
         for number in range(stages[-1]):
             if booster.update():
                 break  # no split is worth its leaves any more
-            if at_stage and number + 1 in stages and at_stage(booster, stages.index(number + 1)):
+            if grown_enough(at_stage, booster, number + 1, stages):
                 break
         return booster
 

@@ -9,7 +9,7 @@ and a coefficient.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from hpastack.boosting.tree_settings import TreeSettings
+from hpastack.boosting.tree_settings import AtStage, TreeSettings, grown_enough
 from hpastack.errors import InputError
 
 #: Pulls of the coefficients to 0, of standardised columns, in units of information.
@@ -43,7 +43,6 @@ class Linear:
 
     package = "numpy"
     suffix = ".json"
-    is_tuned = False
     ignores = tuple(one.name for one in fields(TreeSettings) if one.name != "monotone")
 
     @staticmethod
@@ -64,7 +63,7 @@ class Linear:
         *,
         seed: int,
         stages: Sequence[int],
-        at_stage: Callable[[Any, int], bool] | None,
+        at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
     ) -> dict[str, Any]:
@@ -74,13 +73,12 @@ class Linear:
         have moved. A model is a dict of ``means``, ``scales`` and, a row
         a penalty, ``coefficients`` and ``offset``.
         """
-        with np.errstate(invalid="ignore"):
-            known = ~np.isnan(x)
-            counts = np.maximum(known.sum(axis=0), 1)
-            filled = np.where(known, x, 0.0).astype(float)
-            means = filled.sum(axis=0) / counts
-            deviations = np.where(known, filled - means, 0.0)
-            scales = np.sqrt((deviations**2).sum(axis=0) / counts)
+        known = ~np.isnan(x)
+        counts = np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, x, 0.0).astype(float)
+        means = filled.sum(axis=0) / counts
+        deviations = np.where(known, filled - means, 0.0)
+        scales = np.sqrt((deviations**2).sum(axis=0) / counts)
         # A constant column tells nothing; the scale keeps it at 0.
         scales = np.where(scales > 1e-9 * np.maximum(1.0, np.abs(means)), scales, np.inf)
         model: dict[str, Any] = {"means": means, "scales": scales}
@@ -114,8 +112,7 @@ class Linear:
             path.append(weights)
             model["coefficients"] = np.stack(path)[:, :-1]
             model["offset"] = np.stack(path)[:, -1]
-            size = len(path)
-            if at_stage and size in stages and at_stage(model, list(stages).index(size)):
+            if grown_enough(at_stage, model, len(path), stages):
                 break
         return model
 

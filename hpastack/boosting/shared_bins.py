@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hpastack.boosting.libraries import AtStage, library
-from hpastack.boosting.tree_settings import TreeSettings
+from hpastack.boosting.libraries import library
+from hpastack.boosting.tree_settings import AtStage, TreeSettings
 
 #: Fields that bins are made from; more of them hardly move a quantile.
 _MAX_EXAMPLES = 20_000

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from hpastack.settings import Field, settings
+
+#: Takes a model and the number of a stage; returns whether it is to grow no more.
+AtStage = Callable[[Any, int], bool]
 
 # Whoever fits trees takes over these annotations, and the defaults below.
 Rounds = Annotated[int, Field(ge=1, description="Most trees.")]
@@ -79,6 +83,11 @@ def doubled_rounds(rounds: int, min_rounds: int) -> list[int]:
     least = min(rounds, min_rounds)
     n_stages = 1 + round(math.log2(rounds / least))
     return [round(least * (rounds / least) ** (k / max(1, n_stages - 1))) for k in range(n_stages)]
+
+
+def grown_enough(at_stage: AtStage | None, model: Any, size: int, stages: Sequence[int]) -> bool:
+    """Say whether a model of some size is to grow no more; `at_stage` is asked at stages only."""
+    return at_stage is not None and size in stages and at_stage(model, stages.index(size))
 
 
 def monotone_constraints(n_monotone: int, n_columns: int) -> list[int]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hpastack.boosting.tree_settings import TreeSettings, doubled_rounds, monotone_constraints
+from hpastack.boosting.tree_settings import (
+    AtStage,
+    TreeSettings,
+    doubled_rounds,
+    grown_enough,
+    monotone_constraints,
+)
 from hpastack.boosting.xgboost_ubjson import check_xgboost_ubjson
 from hpastack.errors import InputError
 
@@ -17,7 +23,6 @@ class XGBoost:
 
     package = "xgboost"
     suffix = ".ubj"
-    is_tuned = True
     # It bounds the information of a leaf, not its fields. A bound of `min_leaf` times the mean
     # information of a field made it worse where the margin is undecided (see docs/method.md).
     ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
@@ -43,7 +48,7 @@ class XGBoost:
         *,
         seed: int,
         stages: Sequence[int],
-        at_stage: Callable[[Any, int], bool] | None,
+        at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
     ) -> Any:
@@ -74,7 +79,7 @@ class XGBoost:
         booster = xgboost.Booster(parameters, [data])
         for number in range(stages[-1]):
             booster.update(data, number)
-            if at_stage and number + 1 in stages and at_stage(booster, stages.index(number + 1)):
+            if grown_enough(at_stage, booster, number + 1, stages):
                 break
         return booster
 

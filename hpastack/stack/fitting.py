@@ -27,7 +27,7 @@ from hpastack.stack.inputs import TrainingData, checked_folds
 from hpastack.stack.members import POOLED, POOLED_TREES, library_of
 from hpastack.stack.meta_learner import MetaLearner, MetaLearners
 from hpastack.stack.settings import StackSettings
-from hpastack.stack.tuning import candidates, tuned
+from hpastack.stack.tuning import SPACE, candidates, tuned
 
 
 def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
@@ -263,7 +263,10 @@ def _fit_boosters(
 ) -> NestedBoosters:
     """Fit one member, with settings of the trees chosen for each fold."""
     seeds = _seeds(settings)
-    n_tried = settings.tune if library_of(name).is_tuned and name != POOLED else 1
+    ignored = library_of(name).ignores
+    # The pooled booster has trees of its own.
+    has_choice = name != POOLED and not set(SPACE) <= set(ignored)
+    n_tried = settings.tune if has_choice else 1
     # A search that is stopped goes on where it was.
     trials = cache if n_tried > 1 else StackCache(None)
 
@@ -280,7 +283,6 @@ def _fit_boosters(
         own = digest(*_booster_parts(key, name, trees, settings))
         return trials.remember(f"{name}-trial", own, make, LeaveTwoOut)
 
-    ignored = library_of(name).ignores if n_tried > 1 else ()
     tried = candidates(_trees_of(name, settings), n_tried, settings.random_state, ignored)
     chosen = tuned(tried, fit, learnable)
     fitted = fitter.fit_without_one_fold(

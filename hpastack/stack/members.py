@@ -8,20 +8,27 @@ field and label.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from hpastack.boosting import LIBRARIES, BoostingLibrary, SharedBins, TreeSettings, library
+from hpastack.boosting import (
+    LIBRARIES,
+    AtStage,
+    BoostingLibrary,
+    SharedBins,
+    TreeSettings,
+    library,
+)
 from hpastack.stack.pairs import Pairs
 
 #: The member that is fitted to all labels together.
 POOLED = "pooled"
+_POOLED_LIBRARY = "lightgbm"
 
 #: The members by name, with the library whose models they are made of.
-MEMBERS = ChainMap({POOLED: LIBRARIES["lightgbm"]}, LIBRARIES)
+MEMBERS = ChainMap({POOLED: LIBRARIES[_POOLED_LIBRARY]}, LIBRARIES)
 
 #: Stands for a label where a model is that of all.
 ALL_LABELS = -1
@@ -54,7 +61,7 @@ def library_of(member: str) -> BoostingLibrary:
     InputError
         If there is none of that name, or it is not installed.
     """
-    return library("lightgbm" if member == POOLED else member)
+    return library(_POOLED_LIBRARY if member == POOLED else member)
 
 
 class Rows(Protocol):
@@ -80,7 +87,7 @@ class Rows(Protocol):
         *,
         seed: int,
         stages: list[int],
-        at_stage: Callable[[Any, int], bool] | None,
+        at_stage: AtStage | None,
     ) -> Any:
         """Fit a model to some fields; see `BoostingLibrary.fit`."""
         ...
@@ -129,7 +136,7 @@ class OneLabel:
         *,
         seed: int,
         stages: list[int],
-        at_stage: Callable[[Any, int], bool] | None = None,
+        at_stage: AtStage | None = None,
     ) -> Any:
         """Fit a model of the library to some fields."""
         return self.bins.fit(
@@ -174,7 +181,7 @@ class AllLabels:
         *,
         seed: int,
         stages: list[int],
-        at_stage: Callable[[Any, int], bool] | None = None,
+        at_stage: AtStage | None = None,
     ) -> Any:
         """Fit one booster to all pairs but a part of those that are as good as ruled out."""
         rng = np.random.default_rng(seed)

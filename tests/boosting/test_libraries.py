@@ -15,7 +15,7 @@ from hpastack.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 #: Libraries of trees, the others being linear.
-TREES = [name for name in LIBRARIES if LIBRARIES[name].is_tuned]
+TREES = [name for name in LIBRARIES if "leaves" not in LIBRARIES[name].ignores]
 N, COLUMNS, ROUNDS = 400, 4, 20
 SETTINGS = TreeSettings(rounds=ROUNDS, min_leaf=5, l2=5.0)
 

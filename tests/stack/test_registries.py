@@ -3,13 +3,14 @@
 import hashlib
 import json
 import shutil
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
-from hpastack.boosting import LIBRARIES
+from hpastack.boosting import LIBRARIES, TreeSettings
 from hpastack.calibration import CALIBRATORS, POLICIES
 from hpastack.errors import InputError
 from hpastack.stack import StackClassifier, load_stack
@@ -109,7 +110,7 @@ class Line:
 
     package = "numpy"
     suffix = ".line"
-    is_tuned = False
+    ignores = tuple(one.name for one in fields(TreeSettings))
 
     @staticmethod
     def stages(rounds, min_rounds):
