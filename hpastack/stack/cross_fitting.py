@@ -136,8 +136,6 @@ class CrossFitter:
             (
                 name,
                 rows,
-                self._y,
-                base.margins[pair],
                 self._train(pair),
                 (self._rows(pair[0]), self._rows(pair[1])),
                 settings,

@@ -8,7 +8,7 @@ the consensus they add up to the stack's blended log-odds.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +23,8 @@ from hpastack.stack.column_blocks import ColumnBlocks, sets_of_columns
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.inputs import checked_table
-from hpastack.stack.members import POOLED, library_of
-from hpastack.stack.pairs import AMONG_LABELS, SPREAD, Pairs, pair_names
+from hpastack.stack.members import POOLED, SeenColumns, library_of
+from hpastack.stack.pairs import AMONG_LABELS, SPREAD, pair_names
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.
@@ -281,9 +281,7 @@ def _explained(
     def tasks() -> Iterator[tuple[Any, ...]]:
         n_margins = len(stack.labels_) if stack.cnns else 0
         for fold, columns in enumerate(fitted.columns):
-            margin = margins[fold].astype(np.float32)
-            shared = columns.shared(inputs, margin)
-            pairs = Pairs(columns.pairs, inputs, margin, shared)
+            seen = SeenColumns(columns, inputs, margins[fold], stack.boosters)
             every = _names_with_components(names, columns)
             of_pairs = [every[n_margins + k] for k in columns.pairs.chosen]
             for number, name in enumerate(stack.boosters):
@@ -295,21 +293,19 @@ def _explained(
                     own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
                     if name == POOLED:
                         consensus = f"consensus of {stack.labels_[label]}"
-                        x = pairs.of_label(label)
-                        seen = pair_names(own, consensus, len(stack.cnns), of_pairs)
+                        called = pair_names(own, consensus, len(stack.cnns), of_pairs)
                     else:
-                        chosen = columns.chosen[label]
-                        x = np.concatenate([inputs.own(label), shared[:, chosen]], axis=1)
-                        seen = own + [every[k] for k in chosen]
-                    yield label, name, models, x, weights[label] / len(models), seen
+                        called = own + [every[k] for k in columns.chosen[label]]
+                    weight = weights[label] / len(models)
+                    yield label, name, models, seen.of(name, label), weight, called
 
     n_tasks = n_folds * sum(
         int(np.count_nonzero(fitted.meta_learner.weights[:, k])) for k in labels
     )
-    for label, seen, values in Workers(stack.n_jobs).map(
+    for label, called, values in Workers(stack.n_jobs).map(
         _contributions, tasks(), n_tasks, "explain"
     ):
-        for name, column in zip([*seen, TREES], values.T):
+        for name, column in zip([*called, TREES], values.T):
             totals[label][name] = totals[label].get(name, 0.0) + column
     for label in labels:
         yield label, pd.DataFrame(totals[label])
@@ -326,7 +322,13 @@ def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
 
 
 def _contributions(
-    label: int, name: str, models: list[bytes], x: np.ndarray, weight: float, seen: list[str]
+    label: int,
+    name: str,
+    models: list[bytes],
+    seen: Callable[[], np.ndarray],
+    weight: float,
+    called: list[str],
 ) -> tuple[int, list[str], np.ndarray]:
+    x = seen()
     total: Any = sum(library_of(name).contributions(model, x) for model in models)
-    return label, seen, weight * total
+    return label, called, weight * total

@@ -8,7 +8,9 @@ field and label.
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +23,8 @@ from hpastack.boosting import (
     TreeSettings,
     library,
 )
+from hpastack.stack.column_blocks import ColumnBlocks
+from hpastack.stack.columns import LearnedColumns
 from hpastack.stack.pairs import Pairs
 
 #: The member that is fitted to all labels together.
@@ -64,6 +68,44 @@ def library_of(member: str) -> BoostingLibrary:
     return library(_POOLED_LIBRARY if member == POOLED else member)
 
 
+class SeenColumns:
+    """What the models without one fold see of new fields.
+
+    Parameters
+    ----------
+    columns : LearnedColumns
+        Of the fold.
+    inputs : ColumnBlocks
+    margin : ndarray of float, shape (n, n_labels)
+        The consensus without the fold.
+    members : collection of str
+        Those that are asked for.
+    """
+
+    def __init__(
+        self,
+        columns: LearnedColumns,
+        inputs: ColumnBlocks,
+        margin: np.ndarray,
+        members: Collection[str],
+    ) -> None:
+        margin = margin.astype(np.float32)
+        self._inputs, self._chosen = inputs, columns.chosen
+        self._shared = columns.shared(inputs, margin)
+        if POOLED in members:
+            self._pairs = Pairs(columns.pairs, inputs, margin, self._shared)
+
+    def of(self, member: str, label: int) -> Callable[[], np.ndarray]:
+        """Return what makes the columns of a member for a label, shape (n, n_columns)."""
+        if member == POOLED:
+            return partial(self._pairs.of_label, label)
+        return partial(_own_and_chosen, self._inputs.own(label), self._shared, self._chosen[label])
+
+
+def _own_and_chosen(own: np.ndarray, shared: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return np.concatenate([own, shared[:, chosen]], axis=1)
+
+
 class Rows(Protocol):
     """What one fit of a member sees, of all fields.
 
@@ -78,6 +120,10 @@ class Rows(Protocol):
 
     def columns(self, rows: np.ndarray) -> np.ndarray:
         """Return the columns of some fields, those of one label below the other."""
+        ...
+
+    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and margin of some fields, each of shape (n_rows, n_labels)."""
         ...
 
     def fit(
@@ -129,6 +175,10 @@ class OneLabel:
         """Return own and chosen shared columns, shape (n_rows, n_columns)."""
         return np.concatenate([self.own[rows], self.shared[np.ix_(rows, self.chosen)]], axis=1)
 
+    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and margin, each of shape (n_rows, 1)."""
+        return self.y[rows, None], self.margin[rows, None]
+
     def fit(
         self,
         rows: np.ndarray,
@@ -173,6 +223,10 @@ class AllLabels:
     def columns(self, rows: np.ndarray) -> np.ndarray:
         """Return the columns of all pairs, shape (n_labels * n_rows, n_columns)."""
         return np.concatenate([self.pairs.of_label(label, rows) for label in self.labels])
+
+    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and margin of `labels`, each of shape (n_rows, n_labels)."""
+        return self.y[rows][:, self.labels], self.margin[rows][:, self.labels]
 
     def fit(
         self,

@@ -116,7 +116,7 @@ class Pairs:
     ) -> None:
         self._columns, self._inputs = columns, inputs
         self._margin = margin = np.asarray(margin, dtype=np.float32)
-        n, self._n_labels = margin.shape
+        n_labels = margin.shape[1]
         probability = expit(margin)
         two_largest = np.sort(margin, axis=1)[:, -2:]
         is_largest = margin >= two_largest[:, -1:]
@@ -126,7 +126,7 @@ class Pairs:
         self._total = probability.sum(axis=1)
         self._probability = probability
         self._support = probability @ columns.lift
-        n_margins = self._n_labels if len(inputs.logits) else 0
+        n_margins = n_labels if len(inputs.logits) else 0
         self._shared = shared[:, n_margins + columns.chosen]
 
     @property

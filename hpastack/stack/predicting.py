@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,7 @@ from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.fitted import BaseLogOdds, Fitted
-from hpastack.stack.members import POOLED, library_of
-from hpastack.stack.pairs import Pairs
+from hpastack.stack.members import SeenColumns, library_of
 
 
 def predict_probabilities(
@@ -80,16 +79,12 @@ def base_log_odds(
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         for fold, columns in enumerate(fitted.columns):
-            margin = margins[fold].astype(np.float32)
-            shared = columns.shared(blocks, margin)
-            pairs = Pairs(columns.pairs, blocks, margin, shared) if POOLED in boosters else None
+            seen = SeenColumns(columns, blocks, margins[fold], boosters)
             for number, name in enumerate(boosters):
                 for label in np.flatnonzero(weights[number]).tolist():
                     models = fitted.models_of(name, fold, label)
-                    if not models:
-                        continue
-                    chosen = columns.chosen[label]
-                    yield number, label, name, models, blocks.own(label), shared, chosen, pairs
+                    if models:
+                        yield number, label, name, models, seen.of(name, label)
 
     n_tasks = n_folds * int(np.count_nonzero(weights))  # at most
     for number, label, values in workers.map(_apply, tasks(), n_tasks, "predict"):
@@ -109,14 +104,8 @@ def _apply(
     label: int,
     name: str,
     models: list[bytes],
-    own: np.ndarray,
-    shared: np.ndarray,
-    chosen: np.ndarray,
-    pairs: Pairs | None,
+    seen: Callable[[], np.ndarray],
 ) -> tuple[int, int, np.ndarray]:
-    if name == POOLED and pairs is not None:
-        x = pairs.of_label(label)
-    else:
-        x = np.concatenate([own, shared[:, chosen]], axis=1)
+    x = seen()
     total = sum(library_of(name).predict(model, x) for model in models)
     return number, label, np.asarray(total / len(models))

@@ -17,8 +17,6 @@ PATIENCE = 2
 def fit_stages(
     member: str,
     rows: Rows,
-    y: np.ndarray,
-    margin: np.ndarray,
     train: np.ndarray,
     tests: tuple[np.ndarray, np.ndarray],
     settings: TreeSettings,
@@ -31,8 +29,6 @@ def fit_stages(
     ----------
     member : str
     rows : Rows
-    y : ndarray of {0, 1}, shape (n, n_labels)
-    margin : ndarray of float32, shape (n, n_labels)
     train : ndarray of int
         Fields to fit to.
     tests : pair of ndarray of int
@@ -51,15 +47,12 @@ def fit_stages(
         had not fallen for `PATIENCE` stages. What is said of one fold so
         depends on its own labels alone, not on those of the other.
     """
-    labels = rows.labels
     both = np.concatenate(tests)
-    x = rows.columns(both)
-    added = np.zeros((len(stages), len(both), len(labels)), dtype=np.float32)
+    x, (y, margin) = rows.columns(both), rows.truth(both)
+    added = np.zeros((len(stages), *y.shape), dtype=np.float32)
     growths = []
     for seed in seeds:
-        growth = _Growth(
-            member, x, y[both][:, labels], margin[both][:, labels], len(tests[0]), stages
-        )
+        growth = _Growth(member, x, y, margin, len(tests[0]), stages)
         model = rows.fit(train, settings, seed=seed, stages=stages, at_stage=growth)
         added += growth.finished(model) / np.float32(len(seeds))
         growths.append(growth)

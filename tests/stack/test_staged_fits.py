@@ -48,11 +48,9 @@ def draw(member, seed=0, labels=None):
 
 
 def grow(member, y=None, seeds=(0,)):
-    rows, y, margin = draw(member, labels=y)
+    rows, _, _ = draw(member, labels=y)
     stages = STAGES if member != "linear" else library("linear").stages(0, 0)
-    added, reached = fit_stages(
-        member, rows, y, margin, TRAIN, (FIRST, SECOND), SETTINGS, list(seeds), stages
-    )
+    added, reached = fit_stages(member, rows, TRAIN, (FIRST, SECOND), SETTINGS, list(seeds), stages)
     return rows, added, reached, stages
 
 
@@ -124,12 +122,12 @@ def test_models_of_several_seeds_are_averaged():
 def test_trees_that_end_between_two_stages_are_all_there(monkeypatch):
     # LightGBM ends where no split is worth its leaves.
     settings = TreeSettings(rounds=64, min_leaf=55, l2=0.0, leaves=2, learning_rate=1.0)
-    rows, y, margin = draw("lightgbm")
+    rows, _, _ = draw("lightgbm")
     monkeypatch.setattr(staged_fits, "PATIENCE", 99)
     monkeypatch.setattr(staged_fits, "library_of", lambda name: Ending)
     monkeypatch.setattr(rows.bins, "fit", lambda *_, at_stage, **__: Ending.grow(at_stage))
     (first, _), reached = fit_stages(
-        "lightgbm", rows, y, margin, TRAIN, (FIRST, SECOND), settings, [0], STAGES
+        "lightgbm", rows, TRAIN, (FIRST, SECOND), settings, [0], STAGES
     )
     assert first[:, 0, 0].tolist() == [2, 4, 5, 5, 5, 5] and reached == (5, 5)
 
