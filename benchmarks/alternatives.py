@@ -48,12 +48,12 @@ def mean_of_cnns(real: RealSet, fold) -> np.ndarray:
 
 def lightgbm_on_all(real: RealSet, fold) -> np.ndarray:
     """Fit LightGBM per label on every column, with the library's defaults and 100 trees."""
-    return _multi_output(real, fold, LGBMClassifier(n_estimators=100, n_jobs=1, verbose=-1))
+    return multi_output(real, fold, LGBMClassifier(n_estimators=100, n_jobs=1, verbose=-1))
 
 
 def xgboost_on_all(real: RealSet, fold) -> np.ndarray:
     """Fit XGBoost per label on every column, with the library's defaults and 100 trees."""
-    return _multi_output(real, fold, XGBClassifier(n_estimators=100, tree_method="hist", n_jobs=1))
+    return multi_output(real, fold, XGBClassifier(n_estimators=100, tree_method="hist", n_jobs=1))
 
 
 def stacking_classifier(real: RealSet, fold) -> np.ndarray:
@@ -179,7 +179,7 @@ def _two_sided_threshold(y, probability) -> float:
     return float(grid[np.argmax(f1 + f1_without)])
 
 
-def _multi_output(real: RealSet, fold, model) -> np.ndarray:
+def multi_output(real: RealSet, fold, model) -> np.ndarray:
     x, y = real.X, real.y.to_numpy()
     scores = np.zeros(y.shape)
     for held_out in _held_out(fold):

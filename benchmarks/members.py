@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from benchmarks.scores import table_row
 from benchmarks.simulated_predictions import (
     Simulation,
     fit_stack,
@@ -59,7 +60,7 @@ def main(seeds=SEEDS, n_train: int = 3000, n_test: int = 6000) -> None:
         f"'{EACH}' are paired, with their standard error\n"
     )
     heads = ["own error", "stack applied to", *_MEASURES]
-    print("\n".join([_row(heads), _row(["---"] * len(heads)), *lines]))
+    print("\n".join([table_row(heads), table_row(["---"] * len(heads)), *lines]))
 
 
 def _data_set(seed: int, n_train: int, n_test: int) -> dict[str, pd.DataFrame]:
@@ -114,7 +115,7 @@ def _lines(name: str, found: pd.DataFrame) -> list[str]:
     """Write the rows of a Markdown table: a row a way, then the differences of the means."""
     by_way = {way: found.xs(way, level=1) for way in (ONE, EACH, *MEANS.values())}
     lines = [
-        _row([name, way, *(f"{rows[m].mean():.{d}f}" for m, d in _MEASURES.items())])
+        table_row([name, way, *(f"{rows[m].mean():.{d}f}" for m, d in _MEASURES.items())])
         for way, rows in by_way.items()
     ]
     for way in MEANS.values():
@@ -122,12 +123,8 @@ def _lines(name: str, found: pd.DataFrame) -> list[str]:
         for measure, digits in _MEASURES.items():
             mean, error = mean_and_error(by_way[way][measure] - by_way[EACH][measure])
             cells.append(f"{mean:+.{digits}f} ± {error:.{digits}f}")
-        lines.append(_row([name, f"{way}, difference", *cells]))
+        lines.append(table_row([name, f"{way}, difference", *cells]))
     return lines
-
-
-def _row(cells) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -115,3 +115,8 @@ def paired_scores(y, results: dict[str, Result], clusters, *, n_draws=N_DRAWS):
         for other in names
     }
     return scores, differences
+
+
+def table_row(cells) -> str:
+    """Write a row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"

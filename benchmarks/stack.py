@@ -30,7 +30,14 @@ from benchmarks.alternatives import (
     stacking_classifier,
     xgboost_on_all,
 )
-from benchmarks.scores import Result, cross_fitted_labels, paired_scores, plain_scores, timed
+from benchmarks.scores import (
+    Result,
+    cross_fitted_labels,
+    paired_scores,
+    plain_scores,
+    table_row,
+    timed,
+)
 from benchmarks.stack_data import SETS, RealSet
 from hpastack.metrics import macro_f1
 
@@ -159,7 +166,7 @@ def table(real: RealSet, fold, results: dict[str, Result]) -> str:
     for name in references:
         title = {"mean": "mean of CNNs", "stack": "stack"}[name]
         head += [f"F1 − {title}", f"AP − {title}"]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [table_row(head), table_row(["---"] * len(head))]
     for name, result in results.items():
         plain = plain_scores(y, result)
         one = macro_f1(y, cross_fitted_labels(y, result.scores, fold, "global"))
@@ -174,14 +181,10 @@ def table(real: RealSet, fold, results: dict[str, Result]) -> str:
         for other in references:
             same = name == other
             cells += [
-                "" if same else _difference(differences[name, other][k]) for k in ("f1", "ap")
+                "" if same else difference_cell(differences[name, other][k]) for k in ("f1", "ap")
             ]
-        lines.append(_row(cells))
+        lines.append(table_row(cells))
     return "\n".join(lines)
-
-
-def _row(cells) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _seconds(result: Result) -> str:
@@ -194,7 +197,7 @@ def _with_interval(value, low, high) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _difference(triple) -> str:
+def difference_cell(triple) -> str:
     value, low, high = triple
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
