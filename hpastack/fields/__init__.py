@@ -1,7 +1,7 @@
 """Image files -> arrays: the four stains of a field, read, checked and scaled.
 
 8 and 16 bit, grey or tinted, one file per stain or one for all, in any format
-of `FORMATS`. What is damaged or ambiguous is refused with the name of its file;
+of `FORMATS`. A damaged or ambiguous file is an error that names it;
 nothing is guessed, stretched or filled.
 """
 

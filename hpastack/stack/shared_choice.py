@@ -14,7 +14,7 @@ def best_candidates(
     """Return the candidate with the lowest loss of each label.
 
     Losses count as parts of what the label lost before. Those of a label are
-    drawn towards the mean over labels by its number of positives.
+    shrunk towards the mean over labels, the less the more positives it has.
 
     Parameters
     ----------
