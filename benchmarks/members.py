@@ -19,6 +19,7 @@ from benchmarks.scores import table_row
 from benchmarks.simulated_predictions import (
     Simulation,
     fit_stack,
+    label_probabilities,
     mean_and_error,
     simulate,
     stack_probabilities,
@@ -83,24 +84,24 @@ def _compare(stack: StackClassifier, simulation: Simulation) -> pd.DataFrame:
     values = [member[said].to_numpy(dtype=float) for member in simulation.members]
     log_odds[said] = expit(np.mean([logit(value) for value in values], axis=0))
     tables = [*simulation.members, simulation.X_test, log_odds]
-    *members, of_mean, of_log_odds = stack_probabilities(stack, tables)
+    said = zip(stack_probabilities(stack, tables), label_probabilities(stack, tables))
+    *members, of_mean, of_log_odds = said
     y = simulation.y_test.to_numpy()
 
-    def measures(probabilities):
-        return _measures(y, probabilities, stack.thresholds_)
+    def measures(probabilities, given_by):
+        return _measures(y, probabilities, apply_thresholds(given_by, stack.thresholds_))
 
     return pd.DataFrame(
         {
-            ONE: pd.DataFrame([measures(member) for member in members]).mean(),
-            EACH: pd.Series(measures(np.mean(members, axis=0))),
-            MEANS["mean"]: pd.Series(measures(of_mean)),
-            MEANS["logits"]: pd.Series(measures(of_log_odds)),
+            ONE: pd.DataFrame([measures(*member) for member in members]).mean(),
+            EACH: pd.Series(measures(*np.mean(members, axis=0))),
+            MEANS["mean"]: pd.Series(measures(*of_mean)),
+            MEANS["logits"]: pd.Series(measures(*of_log_odds)),
         }
     ).T
 
 
-def _measures(y, probabilities, thresholds) -> dict[str, float]:
-    labels = apply_thresholds(probabilities, thresholds)
+def _measures(y, probabilities, labels) -> dict[str, float]:
     kept = np.clip(probabilities, 1e-7, 1 - 1e-7)
     return {
         "macro F1": macro_f1(y, labels),

@@ -206,6 +206,13 @@ def stack_probabilities(stack: StackClassifier, tables, n_jobs: int = 2) -> np.n
     return np.stack(parallel(joblib.delayed(stack.predict_proba)(table) for table in tables))
 
 
+def label_probabilities(stack: StackClassifier, tables, n_jobs: int = 2) -> np.ndarray:
+    """Return the probabilities that labels are given by; as `stack_probabilities`."""
+    if not stack.labels_by_consensus_:
+        return stack_probabilities(stack, tables, n_jobs)
+    return np.stack([stack.predict_consensus(table) for table in tables])
+
+
 def mean_and_error(values) -> tuple[float, float]:
     """Return the mean over data sets and its standard error."""
     values = np.asarray(values, dtype=float)

@@ -101,15 +101,15 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
     for path in with_test:
         with open_store(path) as store:
             frames.append(store.to_frame(test.index))
-    probabilities = stack.predict_proba(pd.concat(frames, axis=1)).to_numpy()
-    labels = apply_thresholds(probabilities, stack.thresholds_)
+    columns = pd.concat(frames, axis=1)
+    probabilities, labels = stack.predict_proba(columns).to_numpy(), stack.predict(columns)
     table = pd.DataFrame(
         {
             "macro F1, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_f1"], stack.cv_results_["macro_f1"]
             ],
             "macro F1, true": [
-                macro_f1(y_test, cnn_labels, absent="skip"), macro_f1(y_test, labels, absent="skip")
+                macro_f1(y_test, given, absent="skip") for given in (cnn_labels, labels.to_numpy())
             ],
             "macro AP, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_ap"], stack.cv_results_["macro_ap"]

@@ -11,12 +11,12 @@ from hpastack.files import atomic_write, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
     gather_stores,
+    label_fields,
     load_stack,
+    notes_on_labels,
     notes_on_means,
-    predict_fields,
     read_manifest,
     read_prior_shift,
-    shifted_probabilities,
 )
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -75,16 +75,14 @@ def run(args: argparse.Namespace) -> None:
                 raise InputError(
                     f"{workspace.store(store)}: its {key} is not the one the stack was fitted on"
                 )
-    probabilities, notes = shifted_probabilities(
-        stack, predict_fields(stack, inputs, list(fields.index)), shift
-    )
-    labels = stack.label(probabilities)
-    write_submission(submission, list(fields.index), labels, vocabulary)
+    said = label_fields(stack, inputs, list(fields.index), shift)
+    write_submission(submission, list(fields.index), said.labels, vocabulary)
     with atomic_write(table) as temporary:
-        probabilities.rename_axis("Id").to_csv(temporary, float_format="%.6g", lineterminator="\n")
-    for note in [*notes_on_means(inputs), *notes]:
+        table_of = said.probabilities.rename_axis("Id")
+        table_of.to_csv(temporary, float_format="%.6g", lineterminator="\n")
+    for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
         print(f"note: {note}")
-    print(f"wrote {submission} and {table} ({len(labels):,} fields)")
+    print(f"wrote {submission} and {table} ({len(said.labels):,} fields)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,10 +22,10 @@ from hpastack.stack import (
     check_replaceable,
     choose_stores,
     gather_stores,
+    label_fields,
+    notes_on_labels,
     notes_on_means,
-    predict_fields,
     read_prior_shift,
-    shifted_probabilities,
     write_explanations,
 )
 from hpastack.workspace import Workspace
@@ -99,14 +99,13 @@ def run(args: argparse.Namespace) -> None:
             accept=accepted,
         )
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
+        inputs.notes.extend(notes_on_labels(stack))
         labels = None
         if not test.empty:
             inputs.notes.extend(notes_on_means(inputs))
-            probabilities, notes = shifted_probabilities(
-                stack, predict_fields(stack, inputs, list(test.index)), shifts[name]
-            )
-            inputs.notes.extend(notes)
-            labels = stack.label(probabilities)
+            said = label_fields(stack, inputs, list(test.index), shifts[name])
+            inputs.notes.extend(said.notes)
+            labels = said.labels
             if twins is not None:
                 labels = _apply_leaks(labels, twins, vocabulary, inputs)
         record = {

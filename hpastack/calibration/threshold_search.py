@@ -94,10 +94,24 @@ def own_best(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray
 
 def shrunk(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
     """Return the mean of the two above on the logit scale, by the positives of the label."""
-    common, own = search.common(labels), own_best(search, labels)
+    common = search.common(labels)
+    return _drawn_from_own(search, labels, _logit(common), common)
+
+
+def combined(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
+    """Return the same, but half way from the common threshold to that of `plug_in`."""
+    common = search.common(labels)
+    centre = (_logit(common) + _logit(plug_in(search, labels))) / 2
+    return _drawn_from_own(search, labels, centre, common)
+
+
+def _drawn_from_own(
+    search: ThresholdSearch, labels: list[WeightedLabel], centre: np.ndarray, common: float
+) -> np.ndarray:
+    """Return own thresholds drawn to a centre, by the positives of the label; log-odds."""
     positives = np.array([label.positives for label in labels])
     weight = positives / np.maximum(positives + search.shrinkage, _EDGE)
-    between = expit(weight * _logit(own) + (1 - weight) * _logit(common))
+    between = expit(weight * _logit(own_best(search, labels)) + (1 - weight) * centre)
     return np.where(positives > 0, between, common)
 
 
@@ -114,6 +128,7 @@ def plug_in(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
 #: The policies, by name: from all labels, weighted, to a threshold for each.
 POLICIES: dict[str, Callable[[ThresholdSearch, list[WeightedLabel]], np.ndarray]] = {
     "shrunk": shrunk,
+    "combined": combined,
     "global": one_for_all,
     "per-label": own_best,
     "prevalence": as_frequent,

@@ -44,6 +44,9 @@ def best_thresholds(
         - ``"per-label"``: each label's own, of its best F1.
         - ``"shrunk"``: the mean of the two on the logit scale with weight
           ``positives / (positives + shrinkage)`` on the label's own.
+        - ``"combined"``: the same, but with the middle of the common and the
+          ``"plug-in"`` threshold in place of the common one. Best where the
+          probabilities are calibrated, as those of a stack are.
         - ``"prevalence"``: as many fields get a label as carry it, or the
           nearest number that ties leave reachable (of two, the smaller).
         - ``"plug-in"``: half the best F1 that the probabilities themselves
@@ -71,7 +74,7 @@ def best_thresholds(
     Notes
     -----
     A label without positives keeps the common threshold where there is one
-    ("global", "shrunk") and what its probabilities say with "plug-in". With
+    ("global", "shrunk", "combined") and what its probabilities say with "plug-in". With
     "per-label" and "prevalence" nothing gets it: its threshold lies just above
     its highest probability. The same holds for the common threshold if no
     label has a positive. As no threshold is above 1, a label of probability 1

@@ -26,33 +26,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from hpastack.calibration import apply_thresholds
 from hpastack.errors import InputError, shorten
-from hpastack.metrics import macro_f1
 from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache
-from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
-from hpastack.stack.explaining import explain
 from hpastack.stack.files import SavedStack, read_stack, save_stack
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
-from hpastack.stack.inputs import (
-    aligned,
-    check_inputs,
-    checked_table,
-    indicator,
-    label_columns,
-    member_tables,
-    own_columns,
-)
+from hpastack.stack.inputs import check_inputs
+from hpastack.stack.labelling import Labelling
 from hpastack.stack.members import ALL_LABELS
-from hpastack.stack.meta_learner import mean_thresholds
-from hpastack.stack.predicting import predict_probabilities
+from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
 from hpastack.stack.settings import StackSettings
 
 
-class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
+class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEstimator):
     """Name the labels of fields from CNN predictions and image features.
 
     Boosted trees and logistic regressions start from the consensus of the CNNs
@@ -103,7 +91,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         there.
     calibration : str, default="platt"
         As `hpastack.fit_calibration`.
-    thresholds : str, default="shrunk"
+    thresholds : str, default="combined"
         Policy, as `hpastack.best_thresholds`.
     min_labels : int, default=0
         Labels that every field gets at least.
@@ -151,6 +139,10 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         precision of consensus, members and stack, weights of the members,
         threshold with an interval, fields that got it.
     thresholds_ : ndarray of float, shape (n_labels,)
+    labels_by_consensus_ : bool
+        Whether labels are given by the probabilities of the consensus, which is
+        so where these score a better macro F1 out of fold than the stack's;
+        `thresholds_` are then theirs.
     weights_ : ndarray of float, shape (n_labels,)
         Weight of all members together; 0 where the consensus stands.
     seed_ : int
@@ -199,7 +191,7 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         min_positives: int = 20,
         min_clusters: int = 5,
         calibration: str = "platt",
-        thresholds: str = "shrunk",
+        thresholds: str = "combined",
         min_labels: int = 0,
         n_splits: int = 5,
         repeats: int = 1,
@@ -293,108 +285,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self._keep_scores(scores)
         return self
 
-    def predict_proba(self, X: Any) -> Any:
-        """Return calibrated probabilities.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like, or a list of them
-            Holds the columns of `feature_names_in_`, in any order. Of a list,
-            each is what one fold model of the CNNs predicts for the same
-            fields: the stack is applied to each, and the probabilities are
-            averaged. The mean of several networks is not distributed like the
-            single one that predicted a training field, so a list is better
-            than a table of means.
-
-        Returns
-        -------
-        DataFrame (or ndarray where X is an array), shape (n, n_labels)
-            Indexed as X, a column a label.
-
-        Raises
-        ------
-        InputError
-            If a column is missing, a prediction is not valid, or the tables of
-            a list differ in their rows.
-        """
-        check_is_fitted(self, "thresholds_")
-        members, cache, workers = member_tables(X), StackCache(self.cache), Workers(self.n_jobs)
-        of_members = [
-            predict_probabilities(
-                self.fitted_, self.sorted_inputs(member), self.boosters, cache, workers
-            )
-            for member in members
-        ]
-        probabilities = np.mean(of_members, axis=0)
-        if not isinstance(members[0], pd.DataFrame):
-            return probabilities
-        return pd.DataFrame(probabilities, index=members[0].index, columns=self.labels_)
-
-    def predict(self, X: Any) -> Any:
-        """Return labels.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or list of them
-            As `predict_proba`.
-
-        Returns
-        -------
-        DataFrame of uint8 (or ndarray of int64 where X is an array), shape (n, n_labels)
-        """
-        return self.label(self.predict_proba(X))
-
-    def label(self, probabilities: Any) -> Any:
-        """Turn probabilities of `predict_proba` into labels.
-
-        Parameters
-        ----------
-        probabilities : DataFrame or ndarray, shape (n, n_labels)
-            The columns of a DataFrame are labels by name, in any order.
-
-        Returns
-        -------
-        DataFrame of uint8 or ndarray of int64, shape (n, n_labels)
-            A DataFrame has the columns of `labels_`, in their order.
-        """
-        check_is_fitted(self, "thresholds_")
-        values = label_columns(probabilities, self.labels_, "probabilities")
-        labels = apply_thresholds(values, self.thresholds_, min_labels=self.min_labels)
-        if not isinstance(probabilities, pd.DataFrame):
-            return labels.astype(np.int64)
-        return pd.DataFrame(labels, index=probabilities.index, columns=self.labels_)
-
-    def explain(self, X: Any, labels: Sequence[str | int] | None = None) -> dict[str, pd.DataFrame]:
-        """Split the log-odds of labels into what each column adds.
-
-        See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
-        ranks the columns of what it returns.
-        """
-        return explain(self, X, labels)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the macro F1 of the labels given to some fields.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or list of them
-            As `predict_proba`.
-        y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Of a DataFrame the rows are joined by id, and the columns by name.
-        sample_weight : Series or array-like of float, shape (n,), optional
-            A Series is joined by id.
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self, "thresholds_")
-        index = checked_table(member_tables(X)[0]).index
-        indicated, _ = indicator(y, index, self.labels_)
-        if sample_weight is not None:
-            sample_weight = aligned(sample_weight, index, "sample_weight")
-        return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
-
     def save(
         self, path: str | Path, *, record: dict[str, Any] | None = None, overwrite: bool = False
     ) -> Path:
@@ -415,12 +305,6 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         stack._keep(saved.fitted)
         return stack
 
-    def sorted_inputs(self, X: Any) -> ColumnBlocks:
-        """Sort the columns of new fields into what they are; errors as `predict_proba`."""
-        check_is_fitted(self, "fitted_")
-        table = own_columns(X, getattr(self, "feature_names_in_", None), self.n_features_in_)
-        return sorted_columns(table, len(self.labels_), self)
-
     def boosted_labels(self) -> list[int]:
         """Return the labels that have boosters of their own, ascending."""
         check_is_fitted(self, "fitted_")
@@ -432,7 +316,9 @@ class StackClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator):
         self.classes_ = [np.array([0, 1]) for _ in self.labels_]
         self.fitted_ = fitted
         learners = [of_set.meta_learner for of_set in fitted]
-        self.thresholds_ = mean_thresholds([learner.thresholds for learner in learners])
+        labelling = Labelling.mean([learner.labelling for learner in learners])
+        self.thresholds_ = labelling.thresholds
+        self.labels_by_consensus_ = bool(labelling.by_consensus)
         self.weights_ = np.mean([learner.weights.sum(axis=0) for learner in learners], axis=0)
 
     def _keep_scores(self, scores: Scores) -> None:

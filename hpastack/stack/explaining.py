@@ -49,7 +49,7 @@ class FittedStack(Protocol):
 
     def predict_proba(self, X: Any) -> Any: ...  # noqa: D102
 
-    def label(self, probabilities: Any) -> Any: ...  # noqa: D102
+    def predict(self, X: Any) -> Any: ...  # noqa: D102
 
 
 def explain(
@@ -172,8 +172,7 @@ def field_reasons(stack: FittedStack, X: Any, *, n_reasons: int = 5) -> pd.DataF
         in X; NaN where it is none of X). The consensus is one of the columns.
     """
     table = checked_table(X)
-    probabilities = stack.predict_proba(table)
-    predicted = stack.label(probabilities)
+    probabilities, predicted = stack.predict_proba(table), stack.predict(table)
     rows = []
     for number, name in enumerate(stack.labels_):
         image_ids = table.index[predicted[name].to_numpy() == 1]

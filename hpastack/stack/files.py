@@ -20,22 +20,19 @@ import numpy as np
 import pandas as pd
 
 from hpastack import __version__
-from hpastack.calibration import Calibration
 from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, package_versions, refuse_existing
 from hpastack.folds import fold_digest
 from hpastack.labels import Vocabulary, write_submission
-from hpastack.stack.columns import FoldColumns, Reduction
-from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
+from hpastack.stack.labelling import Labelling
 from hpastack.stack.members import ALL_LABELS, MEMBERS, POOLED, library_of
-from hpastack.stack.meta_learner import MetaLearner, mean_thresholds
 from hpastack.stack.older_formats import as_current
-from hpastack.stack.pairs import PairColumns
+from hpastack.stack.set_records import fitted_of_record, set_record
 from hpastack.store import StoreHeader, open_store, write_store
 
 FORMAT = "hpastack-stack"
-VERSION = 3
+VERSION = 4
 
 _MANIFEST = "stack.json"
 _OUT_OF_FOLD = "out_of_fold.h5"
@@ -154,10 +151,10 @@ def save_stack(
             "labels": labels,
             "columns": columns,
             "fold_plan": plan,
-            "sets": [_set_record(fitted) for fitted in stack.fitted],
-            "thresholds": mean_thresholds(
-                [fitted.meta_learner.thresholds for fitted in stack.fitted]
-            ).tolist(),
+            "sets": [set_record(fitted) for fitted in stack.fitted],
+            "thresholds": Labelling.mean(
+                [fitted.meta_learner.labelling for fitted in stack.fitted]
+            ).thresholds.tolist(),
             "cv_results": {k: _plain(v) for k, v in learned["cv_results_"].items()},
             "comparison": learned["comparison_"].to_dict(orient="index"),
             "tuning": None
@@ -198,7 +195,7 @@ def read_stack(path: str | os.PathLike[str]) -> SavedStack:
         labels = list(manifest["labels"])
         models, reductions = _read_files(path, manifest)
         fitted = [
-            _fitted(record, models[number], parameters, len(labels), reductions, number)
+            fitted_of_record(record, models[number], parameters, len(labels), reductions, number)
             for number, record in enumerate(manifest["sets"])
         ]
         _check_shapes(path, fitted, parameters, len(manifest["columns"]), len(labels))
@@ -287,7 +284,8 @@ def _check_shapes(
         shapes = {
             "weights": (meta_learner.weights.shape, (len(boosters), n_labels)),
             "calibration": (len(meta_learner.calibration), n_labels),
-            "thresholds": (meta_learner.thresholds.shape, (n_labels,)),
+            "thresholds": (meta_learner.labelling.of_stack.shape, (n_labels,)),
+            "consensus_thresholds": (meta_learner.labelling.of_consensus.shape, (n_labels,)),
         }
         for fold, columns in enumerate(fitted.columns):
             shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
@@ -373,53 +371,6 @@ def check_replaceable(path: str | os.PathLike[str], overwrite: bool) -> None:
         names = shorten(sorted(p.name for p in path.iterdir()), 3)
         raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
     refuse_existing(path, overwrite)
-
-
-def _set_record(fitted: Fitted) -> dict[str, Any]:
-    """Return what JSON can hold of one set of folds."""
-    return {
-        "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
-        "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
-        "pairs": [columns.pairs.record() for columns in fitted.columns],
-        "weights": fitted.meta_learner.weights.tolist(),
-        "calibration": [calibration.record() for calibration in fitted.meta_learner.calibration],
-        "thresholds": fitted.meta_learner.thresholds.tolist(),
-    }
-
-
-def _fitted(
-    record: dict[str, Any],
-    models: dict[tuple[str, int, int, int], bytes],
-    parameters: dict[str, Any],
-    n_labels: int,
-    arrays: dict[str, np.ndarray],
-    number: int,
-) -> Fitted:
-    """Put one set of folds together again."""
-    columns = [
-        FoldColumns(
-            consensus=Consensus(np.array(coefficients)),
-            reductions={
-                name: Reduction(
-                    arrays[f"set{number}_fold{fold}_{name}_mean"],
-                    arrays[f"set{number}_fold{fold}_{name}_components"],
-                )
-                # Format 1 knows none.
-                for name in parameters.get("embeddings", ())
-            },
-            chosen=[np.array(of_label, dtype=np.int64) for of_label in chosen],
-            pairs=PairColumns.from_record(pairs),
-        )
-        for fold, (coefficients, chosen, pairs) in enumerate(
-            zip(record["consensus"], record["chosen"], record["pairs"])
-        )
-    ]
-    meta_learner = MetaLearner(
-        np.array(record["weights"]).reshape(len(parameters["boosters"]), n_labels),
-        [Calibration.from_record(of_label) for of_label in record["calibration"]],
-        np.array(record["thresholds"]),
-    )
-    return Fitted(columns, models, meta_learner)
 
 
 def _write_reductions(path: Path, fitted: list[Fitted]) -> None:

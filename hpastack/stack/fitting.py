@@ -205,7 +205,7 @@ def fit_meta_learners(
 
     blended = cache.remember("tops", key, make, MetaLearners)
     tasks = (
-        (meta_learner, y[rows], *values, settings.thresholds)
+        (meta_learner, y[rows], *values, fold[rows], settings.thresholds, bool(settings.cnns))
         for meta_learner, (rows, *values) in zip([*blended.nested, blended.whole], parts)
     )
     *nested, whole = quiet.map(MetaLearner.thresholded, tasks, len(parts), "thresholds")

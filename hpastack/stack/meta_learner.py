@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
-from hpastack.calibration import Calibration, best_thresholds, fit_calibration
+from hpastack.calibration import Calibration, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 from hpastack.stack.cache import json_from_array, json_to_array
+from hpastack.stack.labelling import Labelling
 
 # What each member adds: shape (n_members, n, n_labels).
 Added = np.ndarray | Sequence[np.ndarray]
-
-# Thresholds are averaged as log-odds, which 0 and 1 have none of.
-_EDGE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,12 @@ class MetaLearner:
         Weight of each member for each label; 0 leaves the consensus.
     calibration : list of Calibration
         One a label.
-    thresholds : ndarray of float, shape (n_labels,)
+    labelling : Labelling
     """
 
     weights: np.ndarray
     calibration: list[Calibration]
-    thresholds: np.ndarray
+    labelling: Labelling
 
     @classmethod
     def blended(
@@ -48,7 +46,7 @@ class MetaLearner:
         *,
         calibration: str,
     ) -> MetaLearner:
-        """Fit blend and calibration; the thresholds are still 0.
+        """Fit blend and calibration; thresholds are not chosen yet.
 
         Parameters
         ----------
@@ -75,26 +73,36 @@ class MetaLearner:
             _guarded_calibration(logits[:, label], y[:, label], clusters, fold, calibration)
             for label in range(y.shape[1])
         ]
-        return cls(weights, fitted, np.zeros(y.shape[1]))
+        return cls(weights, fitted, Labelling.at_one_half(y.shape[1]))
 
     def thresholded(
-        self, y: np.ndarray, consensus: np.ndarray, added: Added, policy: str
+        self,
+        y: np.ndarray,
+        consensus: np.ndarray,
+        added: Added,
+        fold: np.ndarray,
+        policy: str,
+        has_cnns: bool,
     ) -> MetaLearner:
-        """Choose the thresholds.
+        """Choose how labels are given.
 
         Parameters
         ----------
-        y, consensus, added
+        y, consensus, added, fold
             As for `blended`.
         policy : str
             As `hpastack.best_thresholds`.
+        has_cnns : bool
+            Whether there is a consensus that labels may be given by.
 
         Returns
         -------
         MetaLearner
         """
-        thresholds = best_thresholds(y, self.probabilities(consensus, added), policy=policy)
-        return replace(self, thresholds=thresholds)
+        probabilities = self.probabilities(consensus, added)
+        start = expit(np.asarray(consensus, dtype=float))
+        labelling = Labelling.chosen(y, probabilities, start, fold, policy, compare=has_cnns)
+        return replace(self, labelling=labelling)
 
     def probabilities(self, consensus: np.ndarray, added: Added) -> np.ndarray:
         """Return calibrated probabilities.
@@ -143,33 +151,16 @@ class MetaLearners:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> MetaLearners:
-        """Return what `to_arrays` gave the arrays of; all thresholds are 0."""
+        """Return what `to_arrays` gave the arrays of; thresholds are not chosen yet."""
         *nested, whole = (
             MetaLearner(
                 weights,
                 [Calibration.from_record(of_label) for of_label in records],
-                np.zeros(len(records)),
+                Labelling.at_one_half(len(records)),
             )
             for weights, records in zip(arrays["weights"], json_from_array(arrays["calibration"]))
         )
         return cls(nested, whole)
-
-
-def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the thresholds of several sets of folds, averaged as log-odds.
-
-    Parameters
-    ----------
-    thresholds : sequence of ndarray of float
-        Of one shape.
-
-    Returns
-    -------
-    ndarray of float
-    """
-    if len(thresholds) == 1:
-        return thresholds[0]
-    return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
 
 
 def _guarded_calibration(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,30 @@ from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.stores import GatheredStores
 
 
-def predict_fields(
-    stack: StackClassifier, inputs: GatheredStores, image_ids: Sequence[str]
-) -> pd.DataFrame:
-    """Return calibrated probabilities of new fields.
+@dataclass(frozen=True)
+class NewFields:
+    """What a stack says of new fields.
+
+    Parameters
+    ----------
+    probabilities : DataFrame, shape (n, n_labels)
+    labels : DataFrame of {0, 1}, shape (n, n_labels)
+    notes : list of str
+        What a reader has to know of them.
+    """
+
+    probabilities: pd.DataFrame
+    labels: pd.DataFrame
+    notes: list[str]
+
+
+def label_fields(
+    stack: StackClassifier,
+    inputs: GatheredStores,
+    image_ids: Sequence[str],
+    prior_shift: str | np.ndarray = "none",
+) -> NewFields:
+    """Give probabilities and labels to new fields.
 
     Where stores keep what each fold model of the CNNs predicts, the stack is
     applied to each, and the probabilities are averaged.
@@ -33,26 +54,65 @@ def predict_fields(
     inputs : GatheredStores
     image_ids : sequence of str
         Fields of its table.
+    prior_shift : str or ndarray of float, shape (n_labels,)
+        Of `read_prior_shift`.
 
     Returns
     -------
-    DataFrame, shape (n, n_labels)
+    NewFields
     """
+    probabilities, notes = shifted_probabilities(
+        stack, _mean_over_members(stack.predict_proba, inputs, image_ids), prior_shift
+    )
+    if not stack.labels_by_consensus_:
+        return NewFields(probabilities, stack.label(probabilities), notes)
+    consensus, _ = shifted_probabilities(
+        stack, _mean_over_members(stack.predict_consensus, inputs, image_ids), prior_shift
+    )
+    return NewFields(probabilities, stack.label(consensus=consensus), notes)
+
+
+def _mean_over_members(
+    predict: Callable[[pd.DataFrame], pd.DataFrame],
+    inputs: GatheredStores,
+    image_ids: Sequence[str],
+) -> pd.DataFrame:
     rows = pd.Index(image_ids)
     if not inputs.n_members:
-        return stack.predict_proba(inputs.table.loc[rows])
+        return predict(inputs.table.loc[rows])
     of_members, kept = [], rows[:0]
     for number in range(inputs.n_members):
         # One table at a time: each holds a copy of all features.
         table = inputs.member_table(number)
         kept = rows[rows.isin(table.index)]
-        of_members.append(stack.predict_proba(table.loc[kept]))
+        of_members.append(predict(table.loc[kept]))
     probabilities = sum(of_members[1:], of_members[0]) / len(of_members)
     without_members = rows.difference(kept, sort=False)
     if len(without_members):
-        others = stack.predict_proba(inputs.table.loc[without_members])
+        others = predict(inputs.table.loc[without_members])
         probabilities = pd.concat([probabilities, others])
     return probabilities.loc[rows]
+
+
+def notes_on_labels(stack: StackClassifier) -> list[str]:
+    """Say where labels are not given by the stack's own probabilities.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+    """
+    if not stack.labels_by_consensus_:
+        return []
+    return [
+        "labels are given by the probabilities of the consensus: on folds that thresholds were "
+        "not chosen on, these had a higher macro F1 than those of the stack"
+    ]
 
 
 def notes_on_means(inputs: GatheredStores) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stacks of formats 1 and 2, which are still read."""
+"""Stacks of formats 1 to 3, which are still read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ def as_current(manifest: dict[str, Any]) -> dict[str, Any]:
         manifest = _from_version_1(manifest)
     if manifest["version"] == 2:
         manifest = _from_version_2(manifest)
+    if manifest["version"] == 3:
+        manifest = _from_version_3(manifest)
     return manifest
+
+
+def _from_version_3(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a stack of format 3 as format 4 has it.
+
+    Its labels were always those of the stack.
+    """
+    sets = [
+        of_set | {"consensus_thresholds": of_set["thresholds"], "labels_by_consensus": False}
+        for of_set in manifest["sets"]
+    ]
+    return manifest | {"version": 4, "sets": sets}
 
 
 def _from_version_2(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from hpastack.parallel import Workers
@@ -54,6 +55,24 @@ def predict_probabilities(
     return np.mean(of_sets, axis=0)
 
 
+def consensus_probabilities(sets: Sequence[Fitted], blocks: ColumnBlocks) -> np.ndarray:
+    """Return probabilities of the consensus, the mean over sets of folds.
+
+    Parameters
+    ----------
+    sets : sequence of Fitted
+        One per set of folds.
+    blocks : ColumnBlocks
+        Of the new fields.
+
+    Returns
+    -------
+    ndarray of float, shape (n, n_labels)
+    """
+    of_sets = [expit(np.mean(_margins(fitted, blocks), axis=0)) for fitted in sets]
+    return np.mean(of_sets, axis=0)
+
+
 def base_log_odds(
     fitted: Fitted,
     blocks: ColumnBlocks,
@@ -73,7 +92,7 @@ def base_log_odds(
     BaseLogOdds
     """
     weights, n_folds = fitted.meta_learner.weights, len(fitted.columns)
-    margins = [columns.consensus.margin(blocks.logits) for columns in fitted.columns]
+    margins = _margins(fitted, blocks)
     consensus = np.mean(margins, axis=0)
     added = np.zeros((len(boosters), *consensus.shape))
 
@@ -90,6 +109,10 @@ def base_log_odds(
     for number, label, values in workers.map(_apply, tasks(), n_tasks, "predict"):
         added[number, :, label] += values / n_folds
     return BaseLogOdds(consensus, added)
+
+
+def _margins(fitted: Fitted, blocks: ColumnBlocks) -> list[np.ndarray]:
+    return [columns.consensus.margin(blocks.logits) for columns in fitted.columns]
 
 
 def _key(fitted: Fitted, blocks: ColumnBlocks, boosters: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.fitted import CrossFitted, NestedLogOdds
 from hpastack.stack.inputs import TrainingData
-from hpastack.stack.meta_learner import mean_thresholds
+from hpastack.stack.labelling import Labelling
 from hpastack.stack.score_tables import (
     OutOfFold,
     ProbabilityScores,
@@ -114,20 +114,24 @@ def score(
     quiet = Workers(workers.n_jobs)
     start = "consensus" if settings.cnns else "prior"
     learners = [run.fitted.meta_learner for run in runs]
-    thresholds = mean_thresholds([learner.thresholds for learner in learners])
+    labelling = Labelling.mean([learner.labelling for learner in learners])
     stack = _out_of_fold(y, runs, settings)
     # Blend, calibration and thresholds fitted on the rows that are scored.
     fitted_on_all = np.mean(
         [run.fitted.meta_learner.probabilities(*run.log_odds.out_of_fold()) for run in runs],
         axis=0,
     )
-    naive_labels = apply_thresholds(fitted_on_all, thresholds, min_labels=settings.min_labels)
-    naive = OutOfFold(fitted_on_all, naive_labels)
+    base = np.mean([expit(run.log_odds.out_of_fold()[0].astype(float)) for run in runs], axis=0)
+    naive = OutOfFold(
+        fitted_on_all, labelling.labels(fitted_on_all, base, min_labels=settings.min_labels)
+    )
 
     parts = _parts(inputs.blocks, log_odds, settings, start)
-    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, fitted_on_all, clusters, settings)]
+    given_by = labelling.values(fitted_on_all, base)
+    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, given_by, clusters, settings)]
     tasks += [
-        (thresholded, y, log_odds.fold, values, settings.thresholds) for values in parts.values()
+        (thresholded, y, log_odds.fold, values, _policy_for(values, settings.thresholds))
+        for values in parts.values()
     ]
     interval, *results = quiet.map(_call, tasks, len(tasks), "scores")
     systems = dict(zip(parts, results)) | {"stack": stack, "naive": naive}
@@ -146,7 +150,7 @@ def score(
         scored,
         settings.boosters,
         np.mean([learner.weights for learner in learners], axis=0),
-        thresholds,
+        labelling.thresholds,
         interval,
     )
 
@@ -209,6 +213,12 @@ def _parts(
     return parts
 
 
+def _policy_for(values: _Nested, policy: str) -> str:
+    """Return the policy of thresholds; that of the stack is for calibrated probabilities."""
+    is_calibrated = callable(values)
+    return "shrunk" if policy == "combined" and not is_calibrated else policy
+
+
 def _of_consensus(margin: np.ndarray, k: int) -> np.ndarray:
     return expit(margin[k].astype(float))
 
@@ -219,20 +229,25 @@ def _of_library(margin: np.ndarray, added: np.ndarray, k: int) -> np.ndarray:
 
 def _out_of_fold(y: np.ndarray, runs: list[CrossFitted], settings: StackSettings) -> OutOfFold:
     """Return what the stack says of each fold by a meta-learner fitted on the other folds."""
-    of_sets, thresholds = [], []
+    of_sets, of_consensus, labellings = [], [], []
     for run in runs:
-        probabilities, of_rows = np.zeros(y.shape), np.zeros(y.shape)
+        probabilities, start = np.zeros(y.shape), np.zeros(y.shape)
+        of_stack, of_start, by_consensus = start.copy(), start.copy(), np.zeros(len(y), dtype=bool)
         for k, meta_learner in enumerate(run.meta_learners):
             rows = run.log_odds.fold == k
             consensus, added = run.log_odds.without(k)
             probabilities[rows] = meta_learner.probabilities(
                 consensus[rows], [values[rows] for values in added]
             )
-            of_rows[rows] = meta_learner.thresholds
+            start[rows] = expit(consensus[rows].astype(float))
+            labelling = meta_learner.labelling
+            of_stack[rows], of_start[rows] = labelling.of_stack, labelling.of_consensus
+            by_consensus[rows] = labelling.by_consensus
         of_sets.append(probabilities)
-        thresholds.append(of_rows)
-    mean = np.mean(of_sets, axis=0)
-    labels = apply_thresholds(mean, mean_thresholds(thresholds), min_labels=settings.min_labels)
+        of_consensus.append(start)
+        labellings.append(Labelling(of_stack, of_start, by_consensus))
+    mean, start = np.mean(of_sets, axis=0), np.mean(of_consensus, axis=0)
+    labels = Labelling.mean(labellings).labels(mean, start, min_labels=settings.min_labels)
     return OutOfFold(mean, labels)
 
 

@@ -94,7 +94,7 @@ class FitSettings:
     """Clusters with positive fields below which the consensus is used. Counted likewise."""
     calibration: Annotated[str, one_of(CALIBRATORS)] = "platt"
     """Calibration method. See `hpastack.fit_calibration`."""
-    thresholds: Annotated[str, one_of(POLICIES)] = "shrunk"
+    thresholds: Annotated[str, one_of(POLICIES)] = "combined"
     """Threshold policy. See `hpastack.best_thresholds`."""
     min_labels: _NotNegative = 0
     """Fewest labels of a field."""

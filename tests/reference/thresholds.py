@@ -38,7 +38,17 @@ def slow_thresholds(y, probabilities, policy, shrinkage=300.0, max_ratio=3.0):
         thresholds = {
             "per-label": own,
             "global": [common for _ in labels],
-            "shrunk": [shrunk(own[k], common, y[:, k].sum(), shrinkage) for k in labels],
+            "shrunk": [drawn(own[k], [common], common, y[:, k].sum(), shrinkage) for k in labels],
+            "combined": [
+                drawn(
+                    own[k],
+                    [common, plug_in(probabilities[:, k])],
+                    common,
+                    y[:, k].sum(),
+                    shrinkage,
+                )
+                for k in labels
+            ],
         }[policy]
     return np.array(
         [guarded(thresholds[k], y[:, k], probabilities[:, k], max_ratio) for k in labels]
@@ -75,12 +85,13 @@ def common_threshold(y, probabilities):
     return candidates[int(np.argmax(np.array(macro) >= max(macro) - 1e-12))]
 
 
-def shrunk(own, common, positives, shrinkage):
+def drawn(own, centres, common, positives, shrinkage):
     if not positives:
         return common
     weight = positives / (positives + shrinkage)
-    own, common = np.clip([own, common], 1e-6, 1 - 1e-6)
-    mean = weight * np.log(own / (1 - own)) + (1 - weight) * np.log(common / (1 - common))
+    own, *centres = np.clip([own, *centres], 1e-6, 1 - 1e-6)
+    centre = np.mean([np.log(value / (1 - value)) for value in centres])
+    mean = weight * np.log(own / (1 - own)) + (1 - weight) * centre
     return 1 / (1 + np.exp(-mean))
 
 

@@ -20,7 +20,7 @@ def table(name):
     return pd.read_csv(ARCHIVES / name, index_col="image_id")
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_stack_of_an_earlier_format_predicts_what_it_did(version):
     stack = load_stack(ARCHIVES / f"stack_version_{version}")
     found = stack.predict_proba(table(f"stack_version_{version}_input.csv"))

@@ -14,6 +14,7 @@ from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.cross_fitting import CrossFitter
 from hpastack.stack.fitted import BaseLogOdds, LeaveTwoOut, NestedBoosters, NestedConsensus
+from hpastack.stack.labelling import Labelling
 from hpastack.stack.meta_learner import MetaLearner, MetaLearners
 from hpastack.stack.score_tables import ProbabilityScores
 from hpastack.stack.scoring import ScoresOfSystems
@@ -184,8 +185,16 @@ RESULTS = {
     "no boosters": NestedBoosters(np.ones((2, 4, 2), np.float32), np.ones((2, 2)), {}),
     "leave two out": LeaveTwoOut(np.ones((2, 4, 2)), np.ones((2, 2), int), np.zeros((2, 2))),
     "meta-learners": MetaLearners(
-        [MetaLearner(np.full((1, 2), 0.5), [calibration(1.5), Calibration("none")], np.zeros(2))],
-        MetaLearner(np.ones((1, 2)), [calibration(0.5), calibration(2.0)], np.zeros(2)),
+        [
+            MetaLearner(
+                np.full((1, 2), 0.5),
+                [calibration(1.5), Calibration("none")],
+                Labelling.at_one_half(2),
+            )
+        ],
+        MetaLearner(
+            np.ones((1, 2)), [calibration(0.5), calibration(2.0)], Labelling.at_one_half(2)
+        ),
     ),
     "base log-odds": BaseLogOdds(np.ones((4, 2)), np.zeros((1, 4, 2))),
     "scores": ScoresOfSystems(

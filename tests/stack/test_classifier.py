@@ -283,7 +283,7 @@ def test_sets_of_folds_are_averaged():
         alone.fitted_ = [one]
         singles.append(alone.predict_proba(X))
     np.testing.assert_allclose(stack.predict_proba(X), sum(singles) / 3)
-    assert len({one.meta_learner.thresholds[0] for one in stack.fitted_}) == 3
+    assert len({one.meta_learner.labelling.of_stack[0] for one in stack.fitted_}) == 3
 
 
 @pytest.mark.long
@@ -313,9 +313,9 @@ def test_a_changed_stack_is_refused(fitted, tmp_path):
     (path / "stack.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="which no stack has"):
         load_stack(path)
-    manifest["version"] = 4
+    manifest["version"] = 5
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="format 4; this hpastack reads 1 to 3"):
+    with pytest.raises(InputError, match="format 5; this hpastack reads 1 to 4"):
         load_stack(path)
     with pytest.raises(InputError, match="is not a stack"):
         load_stack(tmp_path)

@@ -1,6 +1,7 @@
 """A stack on disk as plain values: what was saved is what is read."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def test_what_is_read_is_what_was_saved(fitted, tmp_path):
             [part for columns in of_set.columns for part in columns.arrays()],
             [part for columns in before.columns for part in columns.arrays()],
         )
-        np.testing.assert_equal(vars(of_set.meta_learner), vars(before.meta_learner))
+        np.testing.assert_equal(asdict(of_set.meta_learner), asdict(before.meta_learner))
 
 
 def test_plain_values_are_written_again_as_they_were(fitted, tmp_path):

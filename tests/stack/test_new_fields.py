@@ -10,8 +10,8 @@ from hpastack.labels import Vocabulary
 from hpastack.stack import (
     GatheredStores,
     StackClassifier,
+    label_fields,
     notes_on_means,
-    predict_fields,
     read_prior_shift,
     shifted_probabilities,
 )
@@ -41,7 +41,7 @@ def test_fields_with_members_are_averaged_and_the_others_are_not(stack):
     values = {"net": MemberValues(np.array([1, 4]), COLUMNS, members)}
     inputs = GatheredStores(X, ["net"], [], stores, members=values)
     asked = [X.index[k] for k in (4, 0, 1)]
-    found = predict_fields(stack, inputs, asked)
+    found = label_fields(stack, inputs, asked).probabilities
     assert list(found.index) == asked
     plain, turned = stack.predict_proba(X), stack.predict_proba(1 - X)
     np.testing.assert_allclose(found.loc[asked[1]], plain.loc[asked[1]])

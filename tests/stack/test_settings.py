@@ -91,7 +91,7 @@ WRONG = [
     ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
     ({"boosters": ["randomforest"]}, "boosters has 'randomforest'; it must be a list of lightgbm"),
     ({"calibration": "magic"}, "calibration is 'magic'; it must be one of none, platt"),
-    ({"thresholds": "best"}, "thresholds is 'best'; it must be one of shrunk, global"),
+    ({"thresholds": "best"}, "thresholds is 'best'; it must be one of shrunk, combined"),
 ]
 
 

@@ -1,0 +1,188 @@
+"""What a fitted stack does with new fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from hpastack.calibration import apply_thresholds
+from hpastack.errors import InputError
+from hpastack.metrics import macro_f1
+from hpastack.parallel import Workers
+from hpastack.stack.cache import StackCache
+from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
+from hpastack.stack.explaining import explain
+from hpastack.stack.fitted import Fitted
+from hpastack.stack.inputs import (
+    aligned,
+    checked_table,
+    indicator,
+    label_columns,
+    member_tables,
+    own_columns,
+)
+from hpastack.stack.predicting import consensus_probabilities, predict_probabilities
+
+
+class PredictionMixin:
+    """The methods of `hpastack.StackClassifier` that need what `fit` left behind, and no more."""
+
+    cnns: Sequence[str]
+    logits: Sequence[str]
+    scores: Sequence[str]
+    embeddings: Sequence[str]
+    boosters: Sequence[str]
+    bags: int
+    min_labels: int
+    n_jobs: int | None
+    cache: Any
+    labels_: list[str]
+    n_features_in_: int
+    thresholds_: np.ndarray
+    labels_by_consensus_: bool
+    fitted_: list[Fitted]
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, or a list of them
+            Holds the columns of `feature_names_in_`, in any order. Of a list,
+            each is what one fold model of the CNNs predicts for the same
+            fields: the stack is applied to each, and the probabilities are
+            averaged. The mean of several networks is not distributed like the
+            single one that predicted a training field, so a list is better
+            than a table of means.
+
+        Returns
+        -------
+        DataFrame (or ndarray where X is an array), shape (n, n_labels)
+            Indexed as X, a column a label.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, a prediction is not valid, or the tables of
+            a list differ in their rows.
+        """
+        cache, workers = StackCache(self.cache), Workers(self.n_jobs)
+        return self._mean_over_members(
+            X,
+            lambda blocks: predict_probabilities(
+                self.fitted_, blocks, self.boosters, cache, workers
+            ),
+        )
+
+    def predict_consensus(self, X: Any) -> Any:
+        """Return the probabilities of the consensus of the CNNs.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or list of them
+            As `predict_proba`.
+
+        Returns
+        -------
+        DataFrame (or ndarray where X is an array), shape (n, n_labels)
+            Of ``consensus`` in `comparison_`; without CNNs the prevalence.
+        """
+        return self._mean_over_members(X, partial(consensus_probabilities, self.fitted_))
+
+    def predict(self, X: Any) -> Any:
+        """Return labels.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or list of them
+            As `predict_proba`.
+
+        Returns
+        -------
+        DataFrame of uint8 (or ndarray of int64 where X is an array), shape (n, n_labels)
+        """
+        check_is_fitted(self, "thresholds_")
+        if self.labels_by_consensus_:
+            return self.label(consensus=self.predict_consensus(X))
+        return self.label(self.predict_proba(X))
+
+    def label(self, probabilities: Any = None, consensus: Any = None) -> Any:
+        """Turn probabilities into labels.
+
+        Parameters
+        ----------
+        probabilities, consensus : DataFrame or ndarray, shape (n, n_labels)
+            Of `predict_proba` and of `predict_consensus`; the second is needed
+            where `labels_by_consensus_`, and the first where not. The columns
+            of a DataFrame are labels by name, in any order.
+
+        Returns
+        -------
+        DataFrame of uint8 or ndarray of int64, shape (n, n_labels)
+            A DataFrame has the columns of `labels_`, in their order.
+        """
+        check_is_fitted(self, "thresholds_")
+        name = "consensus" if self.labels_by_consensus_ else "probabilities"
+        given = consensus if self.labels_by_consensus_ else probabilities
+        if given is None:
+            method = "predict_consensus" if self.labels_by_consensus_ else "predict_proba"
+            raise InputError(
+                f"this stack gives its labels by {name}: pass {name}=stack.{method}(X)"
+            )
+        labels = apply_thresholds(
+            label_columns(given, self.labels_, name), self.thresholds_, min_labels=self.min_labels
+        )
+        if not isinstance(given, pd.DataFrame):
+            return labels.astype(np.int64)
+        return pd.DataFrame(labels, index=given.index, columns=self.labels_)
+
+    def explain(self, X: Any, labels: Sequence[str | int] | None = None) -> dict[str, pd.DataFrame]:
+        """Split the log-odds of labels into what each column adds.
+
+        See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
+        ranks the columns of what it returns.
+        """
+        return explain(self, X, labels)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the macro F1 of the labels given to some fields.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or list of them
+            As `predict_proba`.
+        y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
+            Of a DataFrame the rows are joined by id, and the columns by name.
+        sample_weight : Series or array-like of float, shape (n,), optional
+            A Series is joined by id.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self, "thresholds_")
+        index = checked_table(member_tables(X)[0]).index
+        indicated, _ = indicator(y, index, self.labels_)
+        if sample_weight is not None:
+            sample_weight = aligned(sample_weight, index, "sample_weight")
+        return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
+
+    def sorted_inputs(self, X: Any) -> ColumnBlocks:
+        """Sort the columns of new fields into what they are; errors as `predict_proba`."""
+        check_is_fitted(self, "fitted_")
+        table = own_columns(X, getattr(self, "feature_names_in_", None), self.n_features_in_)
+        return sorted_columns(table, len(self.labels_), self)
+
+    def _mean_over_members(self, X: Any, predict: Callable[[ColumnBlocks], np.ndarray]) -> Any:
+        """Predict each table of a list, or the only one, and average."""
+        check_is_fitted(self, "thresholds_")
+        members = member_tables(X)
+        values = np.mean([predict(self.sorted_inputs(member)) for member in members], axis=0)
+        if not isinstance(members[0], pd.DataFrame):
+            return values
+        return pd.DataFrame(values, index=members[0].index, columns=self.labels_)

@@ -1,0 +1,68 @@
+"""One set of folds of a fitted stack as JSON has it, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hpastack.calibration import Calibration
+from hpastack.stack.columns import FoldColumns, Reduction
+from hpastack.stack.consensus import Consensus
+from hpastack.stack.fitted import Fitted
+from hpastack.stack.labelling import Labelling
+from hpastack.stack.meta_learner import MetaLearner
+from hpastack.stack.pairs import PairColumns
+
+
+def set_record(fitted: Fitted) -> dict[str, Any]:
+    """Return what JSON can hold of one set of folds."""
+    return {
+        "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
+        "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
+        "pairs": [columns.pairs.record() for columns in fitted.columns],
+        "weights": fitted.meta_learner.weights.tolist(),
+        "calibration": [calibration.record() for calibration in fitted.meta_learner.calibration],
+        "thresholds": fitted.meta_learner.labelling.of_stack.tolist(),
+        "consensus_thresholds": fitted.meta_learner.labelling.of_consensus.tolist(),
+        "labels_by_consensus": bool(fitted.meta_learner.labelling.by_consensus),
+    }
+
+
+def fitted_of_record(
+    record: dict[str, Any],
+    models: dict[tuple[str, int, int, int], bytes],
+    parameters: dict[str, Any],
+    n_labels: int,
+    arrays: dict[str, np.ndarray],
+    number: int,
+) -> Fitted:
+    """Put one set of folds together again."""
+    columns = [
+        FoldColumns(
+            consensus=Consensus(np.array(coefficients)),
+            reductions={
+                name: Reduction(
+                    arrays[f"set{number}_fold{fold}_{name}_mean"],
+                    arrays[f"set{number}_fold{fold}_{name}_components"],
+                )
+                # Format 1 knows none.
+                for name in parameters.get("embeddings", ())
+            },
+            chosen=[np.array(of_label, dtype=np.int64) for of_label in chosen],
+            pairs=PairColumns.from_record(pairs),
+        )
+        for fold, (coefficients, chosen, pairs) in enumerate(
+            zip(record["consensus"], record["chosen"], record["pairs"])
+        )
+    ]
+    meta_learner = MetaLearner(
+        np.array(record["weights"]).reshape(len(parameters["boosters"]), n_labels),
+        [Calibration.from_record(of_label) for of_label in record["calibration"]],
+        Labelling(
+            np.array(record["thresholds"]),
+            np.array(record["consensus_thresholds"]),
+            bool(record["labels_by_consensus"]),
+        ),
+    )
+    return Fitted(columns, models, meta_learner)
