@@ -9,14 +9,16 @@ import numpy as np
 
 from hpastack.calibration import apply_thresholds, best_thresholds
 from hpastack.metrics import (
+    average_precisions,
     brier_score,
     cluster_draws,
     expected_calibration_error,
-    macro_average_precision,
-    macro_f1,
+    f1_scores,
+    macro_interval,
     multilabel_log_loss,
     score_interval,
 )
+from hpastack.stack.score_tables import label_clusters
 
 N_DRAWS = 200
 
@@ -82,39 +84,44 @@ def paired_scores(y, results: dict[str, Result], clusters, *, n_draws=N_DRAWS):
     -------
     scores, differences : dict
         ``scores[system]`` and ``differences[system, other]``, system minus
-        other; each a dict from ``"f1"`` and ``"ap"`` to score, low and high.
+        other; each a dict from ``"f1"`` and ``"ap"``, over the labels with
+        positives, and ``"loss"``, the log loss, to score, low and high.
     """
-    names = list(results)
     draws = cluster_draws(clusters, n_draws=n_draws)
+    holders = label_clusters(y, np.asarray(clusters))
     whole, drawn = (
-        {
-            name: {
-                "f1": macro_f1(y, result.labels, weights),
-                "ap": macro_average_precision(y, result.scores, weights),
-            }
-            for name, result in results.items()
-        }
+        {name: _by_label(y, result, weights) for name, result in results.items()}
         for weights in (None, draws)
     )
 
-    def with_interval(value, values):
-        return (value, *score_interval(value, values))
+    def with_intervals(values, of_draws):
+        found = {}
+        for key in ("f1", "ap"):
+            mean = float(np.nanmean(values[key]))
+            found[key] = (mean, *macro_interval(values[key], of_draws[key], holders))
+        found["loss"] = (values["loss"], *score_interval(values["loss"], of_draws["loss"]))
+        return found
 
-    scores = {
-        name: {key: with_interval(whole[name][key], drawn[name][key]) for key in ("f1", "ap")}
-        for name in names
-    }
+    def less(values, others):
+        return {key: values[key] - others[key] for key in values}
+
+    scores = {name: with_intervals(whole[name], drawn[name]) for name in results}
     differences = {
-        (name, other): {
-            key: with_interval(
-                whole[name][key] - whole[other][key], drawn[name][key] - drawn[other][key]
-            )
-            for key in ("f1", "ap")
-        }
-        for name in names
-        for other in names
+        (name, other): with_intervals(
+            less(whole[name], whole[other]), less(drawn[name], drawn[other])
+        )
+        for name in results
+        for other in results
     }
     return scores, differences
+
+
+def _by_label(y, result: Result, weights) -> dict:
+    return {
+        "f1": f1_scores(y, result.labels, weights, absent="skip"),
+        "ap": average_precisions(y, result.scores, weights),
+        "loss": multilabel_log_loss(y, result.scores, weights),
+    }
 
 
 def table_row(cells) -> str:

@@ -84,7 +84,10 @@ def new_stack(real: RealSet, jobs: int):
 
 
 def fit_stack(real: RealSet, fold, jobs: int) -> tuple[dict[str, Result], object]:
-    """Fit the stack; return what it and its consensus give out of fold, and the stack itself."""
+    """Fit the stack; return what it and its parts give out of fold, and the stack itself.
+
+    Each member stands as ``member:<name>``, with the consensus that it starts from.
+    """
 
     def fitted():
         stack = new_stack(real, jobs)
@@ -92,11 +95,15 @@ def fit_stack(real: RealSet, fold, jobs: int) -> tuple[dict[str, Result], object
 
     stack, seconds = timed(fitted)
     probabilities, labels = stack.oof_probabilities_.to_numpy(), stack.oof_labels_.to_numpy()
-    scores = stack.oof_consensus_.to_numpy()
-    return {
-        "consensus": Result(scores, cross_fitted_labels(real.y.to_numpy(), scores, fold)),
-        "stack": Result(probabilities, labels, *seconds, jobs),
-    }, stack
+    parts = {"consensus": stack.oof_consensus_} | {
+        f"member:{name}": values for name, values in stack.oof_members_.items()
+    }
+    y, policy = real.y.to_numpy(), stack.thresholds
+    results = {
+        name: Result(values.to_numpy(), cross_fitted_labels(y, values.to_numpy(), fold, policy))
+        for name, values in parts.items()
+    }
+    return results | {"stack": Result(probabilities, labels, *seconds, jobs)}, stack
 
 
 def results_of(real: RealSet, fold, names, cache: Path, *, again=(), jobs=2) -> dict[str, Result]:

@@ -2,8 +2,9 @@
 
 Every member adds log-odds to the consensus. Their weights are the same for all
 labels, because a label's own losses say too little about them: the rarer the
-label the less. Which labels take part at all is decided for all of them
-together, by what the blend gains on held-out clusters.
+label the less. Which labels take part at all, and how far the weights are
+trusted, is decided for all of them together, by what the blend gains on
+held-out clusters.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ MAX_WEIGHT = 3.0
 #: is known of it; few labels say so much by themselves.
 DOUBT = 1.64
 
+#: Squared standard errors of a gain that are taken for luck.
+LUCK = 2.0
+
 _MAX_STEPS = 50
 _TOLERANCE = 1e-4
 # Pull of the weights to 0, as part of the mean loss: it settles those of members that are alike.
@@ -47,8 +51,8 @@ def blend_weights(
     """Choose the weight of each member for every label.
 
     One weight a member, not negative, of the lowest mean over labels of the
-    log loss as part of that of the consensus. A label takes them if it gains
-    by weights that were fitted on the other folds, as `labels_that_gain` says.
+    log loss as part of that of the consensus. A label takes as much of them as
+    `trust` says of what it gains by weights that were fitted on the other folds.
 
     Parameters
     ----------
@@ -82,7 +86,7 @@ def blend_weights(
         rows = ~others
         blended[rows] = blend(consensus[rows], [part[rows] for part in added], of_others)
     gains = relative_gains(y, consensus, blended, clusters)
-    weights[:, labels[labels_that_gain(gains)]] = common[:, None]
+    weights[:, labels] = common[:, None] * trust(gains)
     return weights
 
 
@@ -181,15 +185,20 @@ def relative_gains(
     return Gains(by_cluster.sum(axis=0) / total, np.sqrt((by_cluster**2).sum(axis=0)) / total)
 
 
-def labels_that_gain(gains: Gains) -> np.ndarray:
-    """Say which labels gain by a change, judged all together.
+def trust(gains: Gains) -> np.ndarray:
+    """Say how much of a change each label takes, judged all together.
 
     The true gains of the labels are taken for draws from one normal
     distribution, whose mean and variance are estimated (random-effects
     model, restricted maximum likelihood). So a label with few positives
-    follows the others: it counts as gaining unless its posterior mean is below
-    0 by more than `DOUBT` posterior standard deviations. None does if the
-    common mean is not above its standard error.
+    follows the others: it takes the change unless its posterior mean is below
+    0 by more than `DOUBT` posterior standard deviations. If the common mean is
+    not above its standard error, only labels do whose own posterior mean is
+    above 0 by as much.
+
+    What seems to gain by a little gained by luck in part. So of a mean that is
+    r standard errors above 0 the part 1 - `LUCK` / r^2 is taken, as in the
+    estimate of James and Stein [1]_.
 
     Parameters
     ----------
@@ -197,12 +206,17 @@ def labels_that_gain(gains: Gains) -> np.ndarray:
 
     Returns
     -------
-    ndarray of bool, shape (n_labels,)
+    ndarray of float in [0, 1], shape (n_labels,)
+
+    References
+    ----------
+    .. [1] B. Efron and C. Morris, "Stein's estimation rule and its competitors
+       - an empirical Bayes approach", J. Am. Stat. Assoc. 68, 1973, 117-130.
     """
-    chosen = np.zeros(len(gains.gain), dtype=bool)
+    trusted = np.zeros(len(gains.gain))
     judged = np.flatnonzero(gains.error > 0)
     if not len(judged):
-        return chosen
+        return trusted
     gain, noise = gains.gain[judged], gains.error[judged] ** 2
     precision = 1 / (noise + _VARIANCES[:, None])
     total = precision.sum(axis=1)
@@ -216,13 +230,20 @@ def labels_that_gain(gains: Gains) -> np.ndarray:
     variance, common = _VARIANCES[best], mean[best]
     posterior = (variance * gain + noise * common) / (variance + noise)
     spread = variance * noise / (variance + noise)
-    if common > 1 / np.sqrt(total[best]):
-        chosen[judged] = posterior > -DOUBT * np.sqrt(spread)
-    else:
-        # What pulls a label to the common mean is itself not known exactly.
-        spread = spread + (noise / (variance + noise)) ** 2 / total[best]
-        chosen[judged] = posterior > DOUBT * np.sqrt(spread)
-    return chosen
+    certainty = common * np.sqrt(total[best])
+    if certainty > 1:
+        taken = posterior > -DOUBT * np.sqrt(spread)
+        trusted[judged] = taken * _without_luck(certainty)
+        return trusted
+    # What pulls a label to the common mean is itself not known exactly.
+    spread = spread + (noise / (variance + noise)) ** 2 / total[best]
+    own = posterior / np.sqrt(spread)
+    trusted[judged] = [_without_luck(one) if one > DOUBT else 0.0 for one in own]
+    return trusted
+
+
+def _without_luck(certainty: float) -> float:
+    return max(0.0, 1 - LUCK / certainty**2)
 
 
 def improves_log_loss(

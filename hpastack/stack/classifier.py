@@ -124,6 +124,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         Out of fold, calibrated and thresholded out of fold; rows by id.
     oof_consensus_ : DataFrame
         Out-of-fold probabilities of the consensus. Not kept by `save`.
+    oof_members_ : dict of str to DataFrame
+        The same of the consensus with each member alone. Not kept by `save`.
     cv_results_ : dict
         ``macro_f1``, ``macro_ap``, ``ece``, ``brier`` and ``log_loss``, nested,
         each with ``_interval`` (95 %, by cluster); ``n_labels_scored``: those

@@ -83,6 +83,7 @@ class Scores:
     oof_probabilities: pd.DataFrame
     oof_labels: pd.DataFrame
     oof_consensus: pd.DataFrame
+    oof_members: dict[str, pd.DataFrame]
     cv_results: dict[str, Any]
     comparison: pd.DataFrame
     label_table: pd.DataFrame
@@ -161,6 +162,7 @@ def score(
         oof_probabilities=by_id(stack.probabilities),
         oof_labels=by_id(stack.labels),
         oof_consensus=by_id(systems[start].probabilities),
+        oof_members={name: by_id(systems[name].probabilities) for name in settings.boosters},
         cv_results=summary(y, clusters, systems, rows, scored, draws, start=start),
         comparison=pd.DataFrame({name: row for name, row in rows.items() if name != "naive"}).T,
         label_table=table,
