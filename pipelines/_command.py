@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -72,6 +73,7 @@ def run_command(
         path that cannot be read or written), 130 after Ctrl-C or SIGTERM. Other
         exceptions are bugs and are not caught.
     """
+    _print_any_character()
     args = parser.parse_args(argv)
     try:
         with _stopped_by_schedulers():
@@ -104,6 +106,13 @@ def printable(text: str) -> str:
         With ``?`` for each character that is not printable.
     """
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _print_any_character() -> None:
+    """Escape what the encoding of the terminal lacks: a label must not end the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

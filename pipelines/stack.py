@@ -116,6 +116,13 @@ def run(args: argparse.Namespace) -> None:
         }
         folder = workspace.models / name
         stack.save(folder, record=record, overwrite=args.overwrite)
+        written = f"{folder}/ (the stack)"
+        if labels is None:
+            written += "; no submission, as requested"
+        else:
+            submission = workspace.submissions / f"{name}.csv"
+            write_submission(submission, list(labels.index), labels, vocabulary)
+            written += f" and {submission} ({len(labels):,} fields)"
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")
@@ -123,13 +130,7 @@ def run(args: argparse.Namespace) -> None:
             seen, new = inputs.table.loc[train.index], inputs.table.loc[test.index]
             for path in write_explanations(stack, seen, new, workspace.reports / name):
                 print(f"wrote {path}")
-        print(f"wrote {folder}/ (the stack)", end="")
-        if labels is None:
-            print("; no submission, as asked")
-            continue
-        submission = workspace.submissions / f"{name}.csv"
-        write_submission(submission, list(labels.index), labels, vocabulary)
-        print(f" and {submission} ({len(labels):,} fields)")
+        print(f"wrote {written}")
 
 
 def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:
