@@ -71,6 +71,11 @@ class Workspace:
         return self.data / "disagreements.csv"
 
     @property
+    def split_clusters(self) -> Path:
+        """Clusters that accepted folds split."""
+        return self.data / "split_clusters.csv"
+
+    @property
     def leaks(self) -> Path:
         """Test fields with a twin among the training fields."""
         return self.data / "leaks.csv"

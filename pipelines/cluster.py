@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     plot = workspace.reports / "folds.png"
     tables = [workspace.clusters, workspace.pairs, workspace.leaks, workspace.disagreements]
-    outputs = [*tables, workspace.folds, plot]
+    outputs = [*tables, workspace.split_clusters, workspace.folds, plot]
     for path in outputs:
         refuse_existing(path, args.overwrite)
     if args.accept_split_clusters and args.folds is None:
@@ -173,6 +173,11 @@ def run(args: argparse.Namespace) -> None:
     written = (clusters.reset_index(), pairs, twins, disagreements)
     for path, table in zip(tables, written):
         publish_text(path, table.to_csv(index=False, lineterminator="\n"))
+    split = plan.split_clusters
+    if len(split):
+        table = split.to_csv(index=False, lineterminator="\n")
+        publish_text(workspace.split_clusters, table)
+        tables.append(workspace.split_clusters)
     write_fold_plan(workspace.folds, plan)
     names = ", ".join(path.name for path in (*tables, workspace.folds))
     print(f"wrote {names} to {workspace.data}; {_write_plot(report, plot)}")
@@ -306,12 +311,10 @@ def _imported_plan(
             f"{args.folds}: splits {len(split)} clusters: {shorten(split['cluster'])}; make folds "
             "without --folds, or give --accept-split-clusters"
         )
-    for row in split.itertuples():
-        print(f"split: cluster {row.cluster} of {row.n_fields} fields lies in folds {row.folds}")
     if len(split):
         print(
-            f"warning: {args.folds} splits {len(split)} clusters; scores on these folds are too "
-            "good",
+            f"warning: {args.folds} splits {len(split)} clusters of {split['n_fields'].sum()} "
+            "fields (data/split_clusters.csv); scores on these folds are too good",
             file=sys.stderr,
         )
     record: dict[str, object] = {

@@ -38,6 +38,7 @@ def make_parser() -> CommandParser:
         "  ordinary  stored checkpoints -> predictions and features -> the stored stack applied\n"
         "  retrain   clusters, folds, CNNs, features and stack from scratch",
         "--route fast --overwrite",
+        recipes=["stack"],
     )
     parser.add_argument(
         "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
@@ -50,7 +51,7 @@ def make_parser() -> CommandParser:
         "--cnn", action="append", metavar="CNN",
         help="recipe of a CNN to train (default: every one in the workspace's models/)",
     )  # fmt: skip
-    add_options(parser, "--device")
+    add_options(parser, "--accept", "--device")
     return parser
 
 
@@ -58,6 +59,12 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     stacks = args.stack or ["stack"]
+    fitting = [f"--set={override}" for override in args.overrides]
+    fitting += [f"--accept={store}" for store in args.accept]
+    if fitting and args.route == "ordinary":
+        raise InputError(
+            f"{fitting[0].partition('=')[0]} is of stack, which this route does not fit"
+        )
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
         refuse_existing(submission, args.overwrite)
@@ -81,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         _extract_all(workspace, catalogue, args, shared)
     elif not workspace.folds.is_file():
         run_step("cluster", *shared, *_without_images(catalogue))
-    run_step("stack", *stacks, *shared, *replace)
+    run_step("stack", *stacks, *fitting, *shared, *replace)
 
 
 def _apply(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
@@ -31,6 +31,7 @@ from hpastack.stack import (
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 
 def make_parser() -> CommandParser:
@@ -46,9 +47,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("recipes", nargs="*", default=["stack"], metavar="RECIPE",
                         help="recipes of stacks, one after the other "
                         "(default: models/stack.yaml)")  # fmt: skip
-    parser.add_argument("--accept", action="append", default=[], metavar="STORE",
-                        help="use this out-of-fold store though its fold plan is unknown or splits "
-                        "clusters; the output says so")  # fmt: skip
+    add_options(parser, "--accept")
     parser.add_argument("--no-submission", action="store_true",
                         help="fit without test fields")  # fmt: skip
     parser.add_argument("--apply-leaks", action="store_true",
@@ -70,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     recipes = _read_recipes(args, workspace)
     catalogue = workspace.read_catalogue()
     plan = workspace.read_folds(catalogue)
+    notes_on_folds = _notes_on_folds(plan, workspace)
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     if args.no_submission:
@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
             plan=plan,
             accept=accepted,
         )
+        inputs.notes.extend(notes_on_folds)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
         labels = None
@@ -151,6 +152,23 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
     return recipes
 
 
+def _notes_on_folds(plan: FoldPlan, workspace: Workspace) -> list[str]:
+    """Return what a reader of the score must know of the folds."""
+    split = plan.split_clusters
+    if split.empty:
+        return []
+    if plan.record.get("n_split_clusters") != len(split):
+        raise InputError(
+            f"{workspace.folds} splits {len(split)} clusters: {shorten(split['cluster'])}; run: "
+            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
+            f"pipelines.cluster --folds {workspace.folds} --accept-split-clusters --overwrite"
+        )
+    return [
+        f"the folds split {len(split)} clusters ({split['n_fields'].sum()} fields), accepted by "
+        "--accept-split-clusters; scores may be too good"
+    ]
+
+
 def _fit(
     settings: StackRecipe,
     inputs: GatheredStores,
@@ -173,8 +191,7 @@ def _fit(
         verbose=True,
         **settings.parameters(),
     )
-    frame = plan.frame
-    return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])
+    return stack.fit(inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"])
 
 
 def _apply_leaks(

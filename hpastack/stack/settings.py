@@ -115,7 +115,8 @@ class _Stores:
     embeddings.
     """
     accept_fold_plans: list[str] = field(default_factory=list)
-    """Out-of-fold stores to use though their fold plan is unknown or splits clusters."""
+    """Out-of-fold stores to use though their fold plan is unknown or splits clusters; `[all]`: any.
+    """
 
 
 @settings

@@ -305,8 +305,16 @@ class TestImportedFolds:
     def test_accepted_by_name_and_said_so(self, unpictured, theirs, capsys):
         assert run(unpictured, "--folds", str(theirs), "--accept-split-clusters") == 0
         printed = capsys.readouterr()
-        assert "split: cluster f00 of 6 fields lies in folds 0 1" in printed.out
+        assert "lies in folds" not in printed.out
+        assert "splits 2 clusters of 12 fields (data/split_clusters.csv)" in printed.err
         assert "scores on these folds are too good" in printed.err
+        table = read(unpictured, "split_clusters.csv")
+        assert table.values.tolist() == [["f00", "6", "0 1"], ["f06", "6", "0 1"]]
+        assert run(unpictured, "--overwrite") == 0
+        assert "split_clusters.csv" not in outputs(unpictured)
+        assert (
+            run(unpictured, "--folds", str(theirs), "--accept-split-clusters", "--overwrite") == 0
+        )
         plan = read_fold_plan(unpictured / "data" / "folds.csv")
         assert plan.frame["fold"].tolist() == [0, 1] * 10
         assert plan.split_clusters["cluster"].tolist() == ["f00", "f06"]
