@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
         for name in stacks:
             _apply(workspace, name, catalogue, args, shared, replace)
         return
+    workspace.require_training_fields(catalogue)
     if args.route == "retrain":
         cnns = args.cnn or _cnn_recipes(workspace)
         if not cnns:
