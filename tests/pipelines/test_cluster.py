@@ -306,10 +306,10 @@ class TestImportedFolds:
         assert run(unpictured, "--folds", str(theirs), "--accept-split-clusters") == 0
         printed = capsys.readouterr()
         assert "lies in folds" not in printed.out
-        assert "splits 2 clusters of 9 fields (data/split_clusters.csv)" in printed.err
+        assert "splits 2 clusters of 8 fields (data/split_clusters.csv)" in printed.err
         assert "scores on these folds are too good" in printed.err
         table = read(unpictured, "split_clusters.csv")
-        assert table.values.tolist() == [["f00", "6", "0 1"], ["f06", "3", "0 1"]]
+        assert table.values.tolist() == [["f00", "6", "0 1"], ["f06", "2", "0 1"]]
         assert run(unpictured, "--overwrite") == 0
         assert "split_clusters.csv" not in outputs(unpictured)
         assert (
