@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -15,18 +13,13 @@ from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
 from hpastack.extraction import HandcraftedSettings, store_record, store_state
 from hpastack.files import refuse_existing
-from hpastack.recipes import (
-    TYPES,
-    contained_recipes,
-    read_recipe,
-    workspace_recipes,
-)
+from hpastack.recipes import contained_recipes, read_recipe, workspace_recipes
 from hpastack.stack import read_manifest
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
-from pipelines._steps import run_step
+from pipelines._steps import kept_settings, run_step
 
 
 def make_parser() -> CommandParser:
@@ -112,19 +105,14 @@ def _apply(
             )
         elif recipe.get("type") in ("handcrafted", "embedding"):
             if store_state(path, recipe, digest) != "current":
-                settings = [f"--set={key}={json.dumps(recipe[key])}" for key in _settings(recipe)]
                 run_step(
-                    "extract", name, *settings, "--overwrite", "--device", args.device, *shared
-                )
+                    "extract", name, *kept_settings(recipe), "--overwrite",
+                    "--device", args.device, *shared,
+                )  # fmt: skip
         else:
             maker = "neighbours" if recipe.get("type") == "neighbours" else "ingest"
             workspace.require(path, f"python -m pipelines.{maker} ... --name {name}")
     run_step("predict", folder, *shared, *replace)
-
-
-def _settings(recipe: dict) -> list[str]:
-    known = {field.name for field in fields(TYPES[recipe["type"]])}
-    return [key for key in recipe if key in known]
 
 
 def _extract_all(
