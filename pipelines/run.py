@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
 from hpastack.extraction import HandcraftedSettings, store_record, store_state
 from hpastack.files import refuse_existing
-from hpastack.recipes import contained_recipes, read_recipe, workspace_recipes
+from hpastack.recipes import contained_recipes, own_recipes, read_recipe, workspace_recipes
 from hpastack.stack import read_manifest
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -118,7 +117,7 @@ def _apply(
 def _extract_all(
     workspace: Workspace, catalogue: pd.DataFrame, args: argparse.Namespace, shared: list
 ) -> None:
-    if _own_recipes(workspace, "features"):
+    if own_recipes(workspace, "features"):
         run_step("extract", "--device", args.device, *shared)
         return
     # None of its own: those that come with the package and need no weights from the network.
@@ -139,13 +138,9 @@ def _extract_all(
 def _cnn_recipes(workspace: Workspace) -> list[str]:
     return [
         path.stem
-        for path in _own_recipes(workspace, "models")
+        for path in own_recipes(workspace, "models")
         if isinstance(read_recipe(path, workspace, folder="models").settings, CnnSettings)
     ]
-
-
-def _own_recipes(workspace: Workspace, folder: str) -> list[Path]:
-    return sorted((workspace.root / folder).glob("*.yaml"))
 
 
 def _without_images(catalogue: pd.DataFrame) -> list[str]:

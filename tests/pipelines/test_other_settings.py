@@ -1,4 +1,4 @@
-"""A store made in another way than the one that a stack was fitted on, and the command that helps."""
+"""A store made in another way than that of a stack, and the command that an error names."""
 
 import shlex
 import shutil
