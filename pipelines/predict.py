@@ -22,7 +22,7 @@ from hpastack.stack import (
     read_prior_shift,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
 from pipelines._steps import kept_settings
@@ -48,6 +48,8 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if args.name is not None:
+        check_name(args.name)
     workspace = Workspace(args.workspace)
     model = args.model if args.model.is_dir() else workspace.root / args.model
     record = read_manifest(model)["record"]
