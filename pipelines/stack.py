@@ -29,7 +29,7 @@ from hpastack.stack import (
     write_explanations,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
 
@@ -48,6 +48,9 @@ def make_parser() -> CommandParser:
                         help="recipes of stacks, one after the other "
                         "(default: models/stack.yaml)")  # fmt: skip
     add_options(parser, "--accept")
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the stack and its submission (default: that of the recipe), so "
+                        "that one recipe with another --set makes another")  # fmt: skip
     parser.add_argument("--no-submission", action="store_true",
                         help="fit without test fields")  # fmt: skip
     parser.add_argument("--apply-leaks", action="store_true",
@@ -137,18 +140,23 @@ def run(args: argparse.Namespace) -> None:
 def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:
     """Read the recipes by name, and refuse to lose what they made before."""
     recipes: dict[str, StackRecipe] = {}
+    if args.name is not None:
+        check_name(args.name)
+        if len(args.recipes) > 1:
+            raise InputError("--name is of one recipe; fit the others by themselves")
     overrides = args.overrides + ([] if args.tune is None else [f"tune={args.tune}"])
     for source in args.recipes:
         recipe = read_recipe(source, workspace, folder="models", overrides=overrides)
         if not isinstance(recipe.settings, StackRecipe):
             raise InputError(f"{recipe.path} is not a recipe of type stack")
-        if recipe.name in recipes:
-            raise InputError(f"two recipes are called {recipe.name}; outputs are named after them")
-        check_replaceable(workspace.models / recipe.name, args.overwrite)
-        submission = workspace.submissions / f"{recipe.name}.csv"
+        name = args.name or recipe.name
+        if name in recipes:
+            raise InputError(f"two recipes are called {name}; outputs are named after them")
+        check_replaceable(workspace.models / name, args.overwrite)
+        submission = workspace.submissions / f"{name}.csv"
         if not args.no_submission:
             refuse_existing(submission, args.overwrite)
-        recipes[recipe.name] = recipe.settings
+        recipes[name] = recipe.settings
     return recipes
 
 

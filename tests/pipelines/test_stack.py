@@ -207,6 +207,21 @@ def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, 
         one_line(capsys, option.partition("=")[0], "this route does not fit")
 
 
+def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    first = (workspace / "submissions" / "stack.csv").read_bytes()
+    other = ("--name", "plain", "--set", "boosters=[]", "--set", "thresholds=global")
+    assert call(stack, workspace, *QUICK, *other) == 0
+    assert (workspace / "submissions" / "stack.csv").read_bytes() == first
+    assert (workspace / "submissions" / "plain.csv").read_bytes() != first
+    assert load_stack(workspace / "models" / "plain").boosters == []
+    capsys.readouterr()
+    assert call(stack, workspace, *QUICK, *other) == 2
+    one_line(capsys, "plain", "--overwrite")
+    assert call(stack, workspace, "stack", "stack_global", "--name", "two") == 2
+    one_line(capsys, "--name is of one recipe")
+
+
 def test_an_accepted_store_need_not_be_used(workspace, capsys):
     assert again(workspace, "vague", "--kind", "out_of_fold") == 0
     only_net = ("--set", "cnns=[net]")
