@@ -178,8 +178,8 @@ def run(args: argparse.Namespace) -> None:
     if plan is not None and report is not None:
         split = plan.split_clusters
         if len(split):
-            table = split.to_csv(index=False, lineterminator="\n")
-            publish_text(workspace.split_clusters, table)
+            text = split.to_csv(index=False, lineterminator="\n")
+            publish_text(workspace.split_clusters, text)
             tables.append(workspace.split_clusters)
         write_fold_plan(workspace.folds, plan)
         tables.append(workspace.folds)

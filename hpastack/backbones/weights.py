@@ -315,6 +315,12 @@ def load_weights(
                     "adapted; stem: random draws it anew"
                 )
             loaded[key] = adapt_stem(value, stem, stains)
+        elif key in stems and value.ndim == 2:
+            if stem != "random":
+                raise InputError(
+                    f"{source}: {key} takes patches as rows of numbers, not by filters, and is not "
+                    f"adapted to {len(stains)} stains; stem: random draws it anew"
+                )
         elif key == "pos_embed" and _is_resampled(model, value, wanted):
             loaded[key] = timm.layers.resample_abs_pos_embed(
                 value, new_size=model.patch_embed.grid_size,
