@@ -274,9 +274,9 @@ def _check_size(model: Network, name: str) -> None:
     try:
         embed_batch(model, np.zeros((1, len(STAINS), size, size), np.float32))
     except (AssertionError, RuntimeError) as error:
+        n_stains, reason = len(model.preprocessing.stains), str(error) or "it needs another size"
         raise InputError(
-            f"backbone {name} cannot take fields of {side} px and {len(model.preprocessing.stains)} "
-            f"stains: {str(error) or 'it needs another size'}"
+            f"backbone {name} cannot take fields of {side} px and {n_stains} stains: {reason}"
         ) from error
 
 
