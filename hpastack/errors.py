@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -15,7 +16,7 @@ class InputError(ValueError):
 
 
 def shorten(names: Iterable[object], limit: int = 5) -> str:
-    """Write a list of names on one line, cut after `limit` of them.
+    r"""Write a list of names on one line, cut after `limit` of them.
 
     Parameters
     ----------
@@ -27,13 +28,35 @@ def shorten(names: Iterable[object], limit: int = 5) -> str:
     Returns
     -------
     str
-        ``"a, b, c and 4 more"``.
+        ``"a, b, c and 4 more"``. What would look like another name (blanks at the ends,
+        characters that are not printed, decomposed accents) is written with escapes.
 
     Examples
     --------
     >>> shorten(["a", "b", "c"], limit=2)
     'a, b and 1 more'
+    >>> print(shorten(["caf\u00e9", "cafe\u0301", "a\u00a0b", "a "]))
+    café, cafe\u0301, a\xa0b, 'a '
     """
-    texts = [str(name) for name in names]
+    texts = [visible(name) for name in names]
     head = ", ".join(texts[:limit])
     return head if len(texts) <= limit else f"{head} and {len(texts) - limit} more"
+
+
+def visible(name: object) -> str:
+    """Write a name so that no other looks the same.
+
+    Parameters
+    ----------
+    name : object
+
+    Returns
+    -------
+    str
+        Its text. With escapes, as in a Python string, where it holds characters that are not
+        printed, or accents that are characters of their own; in quotes with blanks at an end.
+    """
+    text = str(name)
+    if not text.isprintable() or not unicodedata.is_normalized("NFC", text):
+        text = text.encode("unicode_escape").decode("ascii")
+    return repr(text) if text != text.strip() else text

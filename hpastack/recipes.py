@@ -7,6 +7,7 @@ that names the nearest key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from hpastack.stack.settings import StackRecipe
 from hpastack.workspace import Workspace
 
 _PACKAGE = Path(__file__).resolve().parent
+_SUFFIXES = (".yaml", ".yml")
 
 Settings = HandcraftedSettings | EmbeddingSettings | CnnSettings | DuplicateSettings | StackRecipe
 
@@ -82,8 +84,8 @@ def read_recipe(
     path = _find(Path(source), workspace, folder)
     try:
         # utf-8-sig: editors on Windows put a byte-order mark in front.
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = _load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no keys; a recipe starts with 'type: ...'")
@@ -92,8 +94,8 @@ def read_recipe(
         if not equals or not key:
             raise InputError(f"--set {override}: write KEY=VALUE")
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            values[key] = _load(text)
+        except (yaml.YAMLError, ValueError):
             raise InputError(f"--set {override}: the value is not valid YAML") from None
     kind = values.pop("type", None)
     if kind not in TYPES:
@@ -119,8 +121,24 @@ def workspace_recipes(workspace: Workspace, *, folder: Literal["features", "mode
         The workspace's own recipes by name; those that come with the package
         if it has none.
     """
-    own = sorted((workspace.root / folder).glob("*.yaml"))
-    return own or sorted(shipped_recipes(folder).glob("*.yaml"))
+    return own_recipes(workspace, folder) or sorted(shipped_recipes(folder).glob("*.yaml"))
+
+
+def own_recipes(workspace: Workspace, folder: str) -> list[Path]:
+    """List a workspace's own recipes by name.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    folder : {"features", "models"}
+
+    Returns
+    -------
+    list of Path
+        Its files ``*.yaml`` and ``*.yml``.
+    """
+    files = (workspace.root / folder).glob("*")
+    return sorted(path for path in files if path.suffix in _SUFFIXES)
 
 
 def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
@@ -156,14 +174,61 @@ def shipped_recipes(folder: str) -> Path:
 
 
 def _find(source: Path, workspace: Workspace, folder: str) -> Path:
-    name = source.with_suffix(".yaml").name
-    bare = source.parent in (Path(), Path(folder))
-    candidates = [source, source.with_suffix(".yaml"), workspace.root / source.with_suffix(".yaml")]
-    if bare:
-        candidates += [workspace.root / folder / name, shipped_recipes(folder) / name]
-    for candidate in candidates:
-        if candidate.suffix == ".yaml" and candidate.is_file():
-            return candidate
-    known = {path.stem for path in (workspace.root / folder).glob("*.yaml")}
+    has_suffix = source.suffix in _SUFFIXES
+    names = [source.name] if has_suffix else [source.name + suffix for suffix in _SUFFIXES]
+    places = [source.parent, workspace.root / source.parent]
+    if source.parent in (Path(), Path(folder)):
+        places += [workspace.root / folder, shipped_recipes(folder)]
+    for place in places:
+        found = [place / name for name in names if (place / name).is_file()]
+        if len(found) > 1:
+            raise InputError(f"{found[0]} and {found[1]} make the same; remove or rename one")
+        if found:
+            return found[0]
+    known = {path.stem for path in own_recipes(workspace, folder)}
     known |= {path.stem for path in shipped_recipes(folder).glob("*.yaml")}
     raise InputError(f"unknown recipe {source}; there is {shorten(sorted(known), 12)}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are read as people write them, and whose keys are unique."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Reject a duplicate key, of which the last value would be taken."""
+        lines: dict[str, int] = {}
+        for key_node, _ in node.value:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if key in lines:
+                raise yaml.YAMLError(f"duplicate key {key!r}, on lines {lines[key]} and {line}")
+            lines[key] = line
+        return super().construct_mapping(node, deep=deep)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    if re.fullmatch("[-+]?[0-9]+", text):
+        return int(text)
+    value = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    return int(value) if "." not in text and value.is_integer() else value  # 1e3 fields
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# PyYAML follows YAML 1.1, in which 2e-1 is text, 012 is 10 and 1:30 is 90.
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in resolvers if pair[0] not in _NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _NUMBERS[1],
+    re.compile(
+        r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+        r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
+for _tag in _NUMBERS:
+    _Loader.add_constructor(_tag, _number)
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, _Loader)

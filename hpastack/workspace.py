@@ -71,6 +71,11 @@ class Workspace:
         return self.data / "disagreements.csv"
 
     @property
+    def split_clusters(self) -> Path:
+        """Clusters that accepted folds split."""
+        return self.data / "split_clusters.csv"
+
+    @property
     def leaks(self) -> Path:
         """Test fields with a twin among the training fields."""
         return self.data / "leaks.csv"
@@ -166,15 +171,36 @@ class Workspace:
         Raises
         ------
         InputError
-            If there is none, or it was made for other fields or labels; the
-            command that makes it is named.
+            If there is none, it was made for other fields or labels, or no field
+            has labels; the command that makes it is named.
         """
+        if catalogue is not None:
+            self.require_training_fields(catalogue)
         plan = read_fold_plan(self.require(self.folds, "python -m pipelines.cluster"))
         if catalogue is not None:
             train = training_fields(catalogue)
             indicator = self.vocabulary().indicator(train["target"], allow_empty=True)
             check_plan(plan, train.index, indicator)
         return plan
+
+    def require_training_fields(self, catalogue: pd.DataFrame) -> None:
+        """Reject a catalogue without labels where something is to be learned from them.
+
+        Parameters
+        ----------
+        catalogue : DataFrame
+
+        Raises
+        ------
+        InputError
+            If it has no training fields; the command that adds labels is named.
+        """
+        if training_fields(catalogue).empty:
+            raise InputError(
+                f"{self.catalogue}: no training fields, and folds, CNNs and stacks learn from "
+                "their labels; run: python -m pipelines.prepare IMAGES --labels CSV --overwrite "
+                "(duplicates, domains and --show of neighbours need none; predict applies a stack)"
+            )
 
     def read_clusters(self, image_ids: Iterable[str]) -> pd.Series:
         """Read the cluster of each of some fields.

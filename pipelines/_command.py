@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, visible
 from pipelines._help import USER_ERROR, CommandParser
 from pipelines._options import add_options_of_all
 
@@ -72,6 +73,7 @@ def run_command(
         path that cannot be read or written), 130 after Ctrl-C or SIGTERM. Other
         exceptions are bugs and are not caught.
     """
+    _print_any_character()
     args = parser.parse_args(argv)
     try:
         with _stopped_by_schedulers():
@@ -106,6 +108,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def _print_any_character() -> None:
+    """Escape what the encoding of the terminal lacks: a label must not end the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 @contextmanager
 def _stopped_by_schedulers() -> Iterator[None]:
     """Let the signal by which a scheduler ends a job stop the work like Ctrl-C."""
@@ -120,8 +129,8 @@ def _stopped_by_schedulers() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def check_store_name(name: str) -> None:
-    """Refuse a name that a store, or its columns ``<name>__<label>``, cannot have.
+def check_name(name: str) -> None:
+    """Reject a name that files and columns ``<name>__<label>`` cannot have.
 
     Parameters
     ----------
@@ -131,7 +140,12 @@ def check_store_name(name: str) -> None:
     Raises
     ------
     InputError
-        If it holds a folder or two underscores.
+        If it is empty, names a hidden file or one in another folder, begins or ends with a
+        blank, or holds two underscores or characters that are not printed.
     """
-    if Path(name).name != name or "__" in name:
-        raise InputError(f"--name {name}: a plain name without '/' or '__', please")
+    is_plain = Path(name).name == name and "\\" not in name and name.isprintable()
+    if not is_plain or "__" in name or name != name.strip() or name.startswith((".", "-")):
+        raise InputError(
+            f"--name {visible(name) or repr(name)}: a plain name without '/', '__' or line breaks, "
+            "and without a dot, dash or blank in front"
+        )

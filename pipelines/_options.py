@@ -53,6 +53,11 @@ _SOME: dict[str, dict[str, Any]] = {
         "action": "append", "default": [], "metavar": "KEY=VALUE", "dest": "overrides",
         "help": "replace a value of the recipe; may be given several times",
     },
+    "--accept": {
+        "action": "append", "default": [], "metavar": "STORE",
+        "help": "let a stack use this out-of-fold store (all: any) though its fold plan is unknown "
+        "or splits clusters; the output says so",
+    },
     "--device": {
         "default": "auto",
         "help": "where networks run: auto (a GPU if there is one), cpu, cuda, cuda:1, mps "

@@ -6,12 +6,34 @@ that do not mix, and so that memory is given back between the steps.
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
 from hpastack.errors import InputError
+from hpastack.recipes import TYPES
+
+
+def kept_settings(record: Mapping[str, Any]) -> list[str]:
+    """Return the options by which a command makes again what a store was made by.
+
+    Parameters
+    ----------
+    record : mapping
+        What a store or a stack keeps of a recipe: its type and settings.
+
+    Returns
+    -------
+    list of str
+        ``--set=KEY=VALUE`` for each setting.
+    """
+    known = {field.name for field in fields(TYPES[record["type"]])}
+    return [f"--set={key}={json.dumps(record[key])}" for key in record if key in known]
 
 
 def run_step(command: str, *arguments: object) -> float:

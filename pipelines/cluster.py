@@ -39,6 +39,7 @@ from hpastack.folds import (
     read_fold_table,
     write_fold_plan,
 )
+from hpastack.labels import Vocabulary
 from hpastack.recipes import read_recipe
 from hpastack.report.console import clusters_text, folds_text
 from hpastack.stack import gather_label_free
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     plot = workspace.reports / "folds.png"
     tables = [workspace.clusters, workspace.pairs, workspace.leaks, workspace.disagreements]
-    outputs = [*tables, workspace.folds, plot]
+    outputs = [*tables, workspace.split_clusters, workspace.folds, plot]
     for path in outputs:
         refuse_existing(path, args.overwrite)
     if args.accept_split_clusters and args.folds is None:
@@ -122,8 +123,12 @@ def run(args: argparse.Namespace) -> None:
     settings = _settings(args, workspace)
     catalogue = workspace.read_catalogue()
     train = training_fields(catalogue)
-    if train.empty:
-        raise InputError(f"{workspace.catalogue}: no training fields, so there is nothing to fold")
+    for option, value in {**chosen, "--folds": args.folds}.items():
+        if train.empty and value is not None:
+            raise InputError(
+                f"{workspace.catalogue}: no training fields, so there is nothing to fold; leave "
+                f"out {option} (duplicates and clusters need no labels)"
+            )
     vocabulary = workspace.vocabulary()
     indicator = vocabulary.indicator(train["target"], allow_empty=True)
     imported = None if args.folds is None else read_fold_table(args.folds, train.index)
@@ -151,19 +156,15 @@ def run(args: argparse.Namespace) -> None:
     disagreements = label_disagreements(labelled_alike, catalogue)
     print(clusters_text(clusters, pairs, disagreements))
     _warn_of_giants(clusters, links, columns[grouped])
-    if imported is None:
+    plan: FoldPlan | None = None
+    if imported is not None:
+        plan = _imported_plan(args, imported, clusters, indicator)
+    elif not train.empty:
         plan = make_fold_plan(
             train.index, indicator, clusters, n_splits, args.seed or 0,
             balance=columns[list(weights)] if weights else None, balance_weights=weights or None,
         )  # fmt: skip
-    else:
-        plan = _imported_plan(args, imported, clusters, indicator)
-    own = plan.frame["cluster"].to_numpy()
-    for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
-        print(f"warning: {warning}", file=sys.stderr)
-    fold = plan.frame["fold"].to_numpy()
-    report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
-    print(folds_text(report, fold))
+    report = None if plan is None else _report(plan, indicator, vocabulary)
     twins = leaks(pairs, catalogue)
     print(f"{twins['image_id'].nunique()} test fields have a twin with known labels")
 
@@ -173,9 +174,18 @@ def run(args: argparse.Namespace) -> None:
     written = (clusters.reset_index(), pairs, twins, disagreements)
     for path, table in zip(tables, written):
         publish_text(path, table.to_csv(index=False, lineterminator="\n"))
-    write_fold_plan(workspace.folds, plan)
-    names = ", ".join(path.name for path in (*tables, workspace.folds))
-    print(f"wrote {names} to {workspace.data}; {_write_plot(report, plot)}")
+    outcome = "no folds, as there are no training fields"
+    if plan is not None and report is not None:
+        split = plan.split_clusters
+        if len(split):
+            text = split.to_csv(index=False, lineterminator="\n")
+            publish_text(workspace.split_clusters, text)
+            tables.append(workspace.split_clusters)
+        write_fold_plan(workspace.folds, plan)
+        tables.append(workspace.folds)
+        outcome = _write_plot(report, plot)
+    names = ", ".join(path.name for path in tables)
+    print(f"wrote {names} to {workspace.data}; {outcome}")
 
 
 def _column_and_weight(text: str) -> tuple[str, float]:
@@ -286,6 +296,16 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
             print("  many links; no single one", file=sys.stderr)
 
 
+def _report(plan: FoldPlan, indicator: np.ndarray, vocabulary: Vocabulary) -> FoldReport:
+    """Print how even the folds are, and warn of labels that some of them lack."""
+    own, fold = (plan.frame[name].to_numpy() for name in ("cluster", "fold"))
+    for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
+        print(f"warning: {warning}", file=sys.stderr)
+    report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
+    print(folds_text(report, fold))
+    return report
+
+
 def _write_plot(report: FoldReport, path: Path) -> str:
     try:
         figure = report.plot()
@@ -306,12 +326,10 @@ def _imported_plan(
             f"{args.folds}: splits {len(split)} clusters: {shorten(split['cluster'])}; make folds "
             "without --folds, or give --accept-split-clusters"
         )
-    for row in split.itertuples():
-        print(f"split: cluster {row.cluster} of {row.n_fields} fields lies in folds {row.folds}")
     if len(split):
         print(
-            f"warning: {args.folds} splits {len(split)} clusters; scores on these folds are too "
-            "good",
+            f"warning: {args.folds} splits {len(split)} clusters of {split['n_fields'].sum()} "
+            "fields (data/split_clusters.csv); scores on these folds are too good",
             file=sys.stderr,
         )
     record: dict[str, object] = {

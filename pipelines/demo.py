@@ -81,7 +81,9 @@ def _clear(root: Path, overwrite: bool) -> None:
             raise InputError(f"{root} holds a demo; give --overwrite to make it again")
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
-    (root / _MARK).write_text("Made by python -m pipelines.demo; may be removed.\n")
+    (root / _MARK).write_text(
+        "Made by python -m pipelines.demo; may be removed.\n", encoding="utf-8"
+    )
 
 
 def _print_scores(workspace: Workspace, truth_file: Path) -> None:

@@ -22,6 +22,7 @@ from hpastack.extraction import (
     store_state,
 )
 from hpastack.fields import find_packed
+from hpastack.files import differing_settings
 from hpastack.parallel import BACKENDS, Shard, backend, environment_shard
 from hpastack.recipes import (
     Recipe,
@@ -29,6 +30,7 @@ from hpastack.recipes import (
     read_recipe,
     workspace_recipes,
 )
+from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     recipes = _recipes(args, workspace)
-    shard = _shard(args)
+    shard, source = _shard(args)
     catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
     records = {recipe.name: store_record(recipe.record(), workspace.root) for recipe in recipes}
@@ -105,9 +107,15 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         if extraction.n_missing:
+            hint = ""
+            if source:
+                hint = (
+                    f". The shard is from {source}: where each task of the array makes another "
+                    "recipe, run it again with --shard 0/1"
+                )
             print(
                 f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
-                f"{len(catalogue)} fields are left to others; the last to finish publishes it"
+                f"{len(catalogue)} fields are left to others; the last to finish publishes it{hint}"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
     if published:
@@ -122,13 +130,14 @@ def run(args: argparse.Namespace) -> int:
     return SKIPPED if any(extraction.skipped for extraction in made) else 0
 
 
-def _shard(args: argparse.Namespace) -> Shard:
+def _shard(args: argparse.Namespace) -> tuple[Shard, str]:
+    """Return which part of the fields is this task's, and the variable that says so, if any."""
     if args.shard is not None:
-        return Shard.parse(args.shard)
+        return Shard.parse(args.shard), ""
     shard, source = environment_shard()
     if source:
         print(f"shard {shard}, from {source}; --shard 0/1 takes all fields")
-    return shard
+    return shard, source
 
 
 def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
@@ -165,16 +174,21 @@ def _is_wanted(
     state = store_state(path, record, made_from)
     if state == "missing":
         return True
-    if named:
-        found = "is up to date" if state == "current" else "is there, though out of date"
-        raise InputError(f"{path} {found}; give --overwrite to make it again")
-    if state == "current":
+    if state == "current" and not named:
         print(f"{path} is up to date")
         return False
-    if state == "other":
-        raise InputError(
-            f"{path} was not made by {recipe.path}; rename one of them, or give --overwrite"
-        )
+    if named and state == "current":
+        raise InputError(f"{path} is up to date; give --overwrite to make it again")
+    if named or state == "other":
+        with open_store(path) as store:
+            differing = differing_settings(store.recipe, record, "the store", "the recipe")
+            differing = differing or "other fields, or columns of another version"
+        found = "is there, though out of date"
+        remedy = "give --overwrite to make it again"
+        if state == "other":
+            found = f"was not made by {recipe.path}"
+            remedy = "rename one of them, or give --overwrite"
+        raise InputError(f"{path} {found} ({differing}); {remedy}")
     print(f"{path} is out of date and is made again")
     return True
 

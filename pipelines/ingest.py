@@ -26,7 +26,7 @@ from hpastack.store import (
     write_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import check_store_name, command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 
 
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
-    check_store_name(args.name)
+    check_name(args.name)
     refuse_existing(path, args.overwrite)
     if args.folds and args.kind != "out_of_fold":
         raise InputError("--folds goes with --kind out_of_fold")

@@ -22,7 +22,7 @@ from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_score
 from hpastack.stack import gather_label_free
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
-from pipelines._command import check_store_name, command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
 
@@ -100,7 +100,7 @@ def _vectors(
 
 def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
     name = args.name
-    check_store_name(name)
+    check_name(name)
     outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
     for path in outputs:
         refuse_existing(path, args.overwrite)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import InputError
-from hpastack.files import atomic_write, refuse_existing
+from hpastack.files import atomic_write, differing_settings, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
     gather_stores,
@@ -19,9 +22,10 @@ from hpastack.stack import (
     read_prior_shift,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._steps import kept_settings
 
 
 def make_parser() -> CommandParser:
@@ -44,6 +48,8 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if args.name is not None:
+        check_name(args.name)
     workspace = Workspace(args.workspace)
     model = args.model if args.model.is_dir() else workspace.root / args.model
     record = read_manifest(model)["record"]
@@ -69,12 +75,7 @@ def run(args: argparse.Namespace) -> None:
         made_from=catalogue_digest(catalogue),
     )
     for store, made in record["stores"].items():
-        now = inputs.stores[store]
-        for key in ("content", "recipe"):
-            if now[key] != made[key]:
-                raise InputError(
-                    f"{workspace.store(store)}: its {key} is not the one the stack was fitted on"
-                )
+        _check_settings(workspace, model, store, inputs.stores[store], made)
     said = label_fields(stack, inputs, list(fields.index), shift)
     write_submission(submission, list(fields.index), said.labels, vocabulary)
     with atomic_write(table) as temporary:
@@ -83,6 +84,32 @@ def run(args: argparse.Namespace) -> None:
     for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
         print(f"note: {note}")
     print(f"wrote {submission} and {table} ({len(said.labels):,} fields)")
+
+
+def _check_settings(
+    workspace: Workspace, model: Path, store: str, now: dict[str, Any], made: dict[str, Any]
+) -> None:
+    """Reject a store that was made in another way than the one the stack was fitted on."""
+    differing = differing_settings(
+        {"content": now["content"], **now["recipe"]},
+        {"content": made["content"], **made["recipe"]},
+        "this store", "that of the stack",
+    )  # fmt: skip
+    if not differing:
+        return
+    place = shlex.join(["--workspace", str(workspace.root), "--overwrite"])
+    remedy = f"python -m pipelines.ingest ... --name {store} {place}"
+    if made["recipe"].get("type") in ("handcrafted", "embedding"):
+        settings = shlex.join(kept_settings(made["recipe"]))
+        remedy = f"python -m pipelines.extract {store} {settings} {place}"
+    if made["recipe"].get("type") == "neighbours":
+        remedy = f"python -m pipelines.neighbours ... --name {store} {place}"
+    if model.resolve().parent == workspace.models.resolve():
+        remedy = f"python -m pipelines.run --route ordinary --stack {model.resolve().name} {place}"
+    raise InputError(
+        f"{workspace.store(store)} was made with other settings than the store that the stack was "
+        f"fitted on: {differing}; run: {remedy}"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

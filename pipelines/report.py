@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     y = pd.DataFrame(vocabulary.indicator(train["target"]), train.index, list(vocabulary))
     clusters = None
     if workspace.folds.is_file():
-        clusters = read_fold_plan(workspace.folds).frame["cluster"]
+        clusters = read_fold_plan(workspace.folds).groups
     write_report(model, y, path, clusters=clusters, overwrite=args.overwrite)
     print(f"wrote {path}")
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import fields
-from pathlib import Path
 
 import pandas as pd
 
@@ -15,18 +12,13 @@ from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
 from hpastack.extraction import HandcraftedSettings, store_record, store_state
 from hpastack.files import refuse_existing
-from hpastack.recipes import (
-    TYPES,
-    contained_recipes,
-    read_recipe,
-    workspace_recipes,
-)
+from hpastack.recipes import contained_recipes, own_recipes, read_recipe, workspace_recipes
 from hpastack.stack import read_manifest
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
-from pipelines._steps import run_step
+from pipelines._steps import kept_settings, run_step
 
 
 def make_parser() -> CommandParser:
@@ -38,6 +30,7 @@ def make_parser() -> CommandParser:
         "  ordinary  stored checkpoints -> predictions and features -> the stored stack applied\n"
         "  retrain   clusters, folds, CNNs, features and stack from scratch",
         "--route fast --overwrite",
+        recipes=["stack"],
     )
     parser.add_argument(
         "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
@@ -50,7 +43,7 @@ def make_parser() -> CommandParser:
         "--cnn", action="append", metavar="CNN",
         help="recipe of a CNN to train (default: every one in the workspace's models/)",
     )  # fmt: skip
-    add_options(parser, "--device")
+    add_options(parser, "--accept", "--device")
     return parser
 
 
@@ -58,6 +51,12 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     stacks = args.stack or ["stack"]
+    fitting = [f"--set={override}" for override in args.overrides]
+    fitting += [f"--accept={store}" for store in args.accept]
+    if fitting and args.route == "ordinary":
+        raise InputError(
+            f"{fitting[0].partition('=')[0]} is of stack, which this route does not fit"
+        )
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
         refuse_existing(submission, args.overwrite)
@@ -71,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
         for name in stacks:
             _apply(workspace, name, catalogue, args, shared, replace)
         return
+    workspace.require_training_fields(catalogue)
     if args.route == "retrain":
         cnns = args.cnn or _cnn_recipes(workspace)
         if not cnns:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         _extract_all(workspace, catalogue, args, shared)
     elif not workspace.folds.is_file():
         run_step("cluster", *shared, *_without_images(catalogue))
-    run_step("stack", *stacks, *shared, *replace)
+    run_step("stack", *stacks, *fitting, *shared, *replace)
 
 
 def _apply(
@@ -104,25 +104,20 @@ def _apply(
             )
         elif recipe.get("type") in ("handcrafted", "embedding"):
             if store_state(path, recipe, digest) != "current":
-                settings = [f"--set={key}={json.dumps(recipe[key])}" for key in _settings(recipe)]
                 run_step(
-                    "extract", name, *settings, "--overwrite", "--device", args.device, *shared
-                )
+                    "extract", name, *kept_settings(recipe), "--overwrite",
+                    "--device", args.device, *shared,
+                )  # fmt: skip
         else:
             maker = "neighbours" if recipe.get("type") == "neighbours" else "ingest"
             workspace.require(path, f"python -m pipelines.{maker} ... --name {name}")
     run_step("predict", folder, *shared, *replace)
 
 
-def _settings(recipe: dict) -> list[str]:
-    known = {field.name for field in fields(TYPES[recipe["type"]])}
-    return [key for key in recipe if key in known]
-
-
 def _extract_all(
     workspace: Workspace, catalogue: pd.DataFrame, args: argparse.Namespace, shared: list
 ) -> None:
-    if _own_recipes(workspace, "features"):
+    if own_recipes(workspace, "features"):
         run_step("extract", "--device", args.device, *shared)
         return
     # None of its own: those that come with the package and need no weights from the network.
@@ -143,13 +138,9 @@ def _extract_all(
 def _cnn_recipes(workspace: Workspace) -> list[str]:
     return [
         path.stem
-        for path in _own_recipes(workspace, "models")
+        for path in own_recipes(workspace, "models")
         if isinstance(read_recipe(path, workspace, folder="models").settings, CnnSettings)
     ]
-
-
-def _own_recipes(workspace: Workspace, folder: str) -> list[Path]:
-    return sorted((workspace.root / folder).glob("*.yaml"))
 
 
 def _without_images(catalogue: pd.DataFrame) -> list[str]:

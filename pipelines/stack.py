@@ -9,7 +9,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
@@ -29,8 +29,9 @@ from hpastack.stack import (
     write_explanations,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._options import add_options
 
 
 def make_parser() -> CommandParser:
@@ -46,9 +47,10 @@ def make_parser() -> CommandParser:
     parser.add_argument("recipes", nargs="*", default=["stack"], metavar="RECIPE",
                         help="recipes of stacks, one after the other "
                         "(default: models/stack.yaml)")  # fmt: skip
-    parser.add_argument("--accept", action="append", default=[], metavar="STORE",
-                        help="use this out-of-fold store though its fold plan is unknown or splits "
-                        "clusters; the output says so")  # fmt: skip
+    add_options(parser, "--accept")
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the stack and its submission (default: that of the recipe), so "
+                        "that one recipe with another --set makes another")  # fmt: skip
     parser.add_argument("--no-submission", action="store_true",
                         help="fit without test fields")  # fmt: skip
     parser.add_argument("--apply-leaks", action="store_true",
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
     recipes = _read_recipes(args, workspace)
     catalogue = workspace.read_catalogue()
     plan = workspace.read_folds(catalogue)
+    notes_on_folds = _notes_on_folds(plan, workspace)
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     if args.no_submission:
@@ -98,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
             plan=plan,
             accept=accepted,
         )
+        inputs.notes.extend(notes_on_folds)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
         labels = None
@@ -116,6 +120,13 @@ def run(args: argparse.Namespace) -> None:
         }
         folder = workspace.models / name
         stack.save(folder, record=record, overwrite=args.overwrite)
+        written = f"{folder}/ (the stack)"
+        if labels is None:
+            written += "; no submission, as requested"
+        else:
+            submission = workspace.submissions / f"{name}.csv"
+            write_submission(submission, list(labels.index), labels, vocabulary)
+            written += f" and {submission} ({len(labels):,} fields)"
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")
@@ -123,31 +134,47 @@ def run(args: argparse.Namespace) -> None:
             seen, new = inputs.table.loc[train.index], inputs.table.loc[test.index]
             for path in write_explanations(stack, seen, new, workspace.reports / name):
                 print(f"wrote {path}")
-        print(f"wrote {folder}/ (the stack)", end="")
-        if labels is None:
-            print("; no submission, as asked")
-            continue
-        submission = workspace.submissions / f"{name}.csv"
-        write_submission(submission, list(labels.index), labels, vocabulary)
-        print(f" and {submission} ({len(labels):,} fields)")
+        print(f"wrote {written}")
 
 
 def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:
     """Read the recipes by name, and refuse to lose what they made before."""
     recipes: dict[str, StackRecipe] = {}
+    if args.name is not None:
+        check_name(args.name)
+        if len(args.recipes) > 1:
+            raise InputError("--name is of one recipe; fit the others by themselves")
     overrides = args.overrides + ([] if args.tune is None else [f"tune={args.tune}"])
     for source in args.recipes:
         recipe = read_recipe(source, workspace, folder="models", overrides=overrides)
         if not isinstance(recipe.settings, StackRecipe):
             raise InputError(f"{recipe.path} is not a recipe of type stack")
-        if recipe.name in recipes:
-            raise InputError(f"two recipes are called {recipe.name}; outputs are named after them")
-        check_replaceable(workspace.models / recipe.name, args.overwrite)
-        submission = workspace.submissions / f"{recipe.name}.csv"
+        name = args.name or recipe.name
+        if name in recipes:
+            raise InputError(f"two recipes are called {name}; outputs are named after them")
+        check_replaceable(workspace.models / name, args.overwrite)
+        submission = workspace.submissions / f"{name}.csv"
         if not args.no_submission:
             refuse_existing(submission, args.overwrite)
-        recipes[recipe.name] = recipe.settings
+        recipes[name] = recipe.settings
     return recipes
+
+
+def _notes_on_folds(plan: FoldPlan, workspace: Workspace) -> list[str]:
+    """Return what a reader of the score must know of the folds."""
+    split = plan.split_clusters
+    if split.empty:
+        return []
+    if plan.record.get("n_split_clusters") != len(split):
+        raise InputError(
+            f"{workspace.folds} splits {len(split)} clusters: {shorten(split['cluster'])}; run: "
+            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
+            f"pipelines.cluster --folds {workspace.folds} --accept-split-clusters --overwrite"
+        )
+    return [
+        f"the folds split {len(split)} clusters ({split['n_fields'].sum()} fields), accepted by "
+        "--accept-split-clusters; scores may be too good"
+    ]
 
 
 def _fit(
@@ -172,8 +199,7 @@ def _fit(
         verbose=True,
         **settings.parameters(),
     )
-    frame = plan.frame
-    return stack.fit(inputs.table.loc[train.index], y, groups=frame["cluster"], folds=frame["fold"])
+    return stack.fit(inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"])
 
 
 def _apply_leaks(

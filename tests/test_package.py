@@ -1,6 +1,8 @@
 """The package as installed: what the wheel holds, and that importing it is light."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -112,3 +114,19 @@ def test_the_wheel_holds_two_packages_and_the_recipes_and_works_alone(tmp_path):
     assert "intensity" in run(console, "store")
     listed = run(python, "-m", "pip", "list")
     assert "torch" not in listed.split()
+
+
+def test_no_message_cites_a_page_that_the_wheel_does_not_hold():
+    for path in [*(ROOT / "hpastack").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                is_cited = re.search(r"docs/|benchmarks/|\w\.md\b", node.value)
+                assert id(node) in docstrings or not is_cited, f"{path}: {node.value}"

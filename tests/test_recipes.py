@@ -69,6 +69,15 @@ def test_overrides_win(tmp_path):
         ("type: magic\n", "type 'magic' is unknown"),
         ("- a\n", "holds no keys"),
         ("a: [\n", "not valid YAML"),
+        ("type: stack\nrounds: 5\nrounds: 50\n", "duplicate key 'rounds', on lines 2 and 3"),
+        ("type: stack\nseed: -1\n", "seed is -1; it must be from 0 to 2147483647"),
+        ("type: stack\nseed: 1e30\n", "it must be from 0 to 2147483647"),
+        ("type: stack\nl2: .inf\n", "l2 is inf; it must be a finite number"),
+        ("type: stack\nl2: -.NaN\n", "l2 is '-.NaN'; it must be a number"),
+        ("type: stack\nrounds: 1:30\n", "rounds is '1:30'; it must be a whole number"),
+        ("type: stack\nrounds: 1e400\n", "rounds is inf; it must be a whole number"),
+        ("type: stack\nrounds: " + 5000 * "9", "not valid YAML"),
+        ("type: stack\nrounds: !!int many\n", "not valid YAML"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, message):
@@ -76,6 +85,40 @@ def test_mistakes_are_named(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         read_recipe("mine", Workspace(tmp_path), folder="features")
     assert "mine.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("2e-1", 0.2), ("3E-4", 3e-4), (".5", 0.5), ("1.", 1.0), ("+1.5e+0", 1.5), ("012", 12),
+        ("1_000", 1000), ("1e3", 1000), ("7", 7), ("-0", 0),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_write_them(tmp_path, text, value):
+    write(tmp_path / "models", f"type: stack\nl2: {text}\n")
+    for overrides in ([], [f"l2={text}"]):
+        settings = read_recipe(
+            "mine", Workspace(tmp_path), folder="models", overrides=overrides
+        ).settings
+        assert settings.l2 == value
+    whole = isinstance(value, int) and value > 0
+    rounds = [f"rounds={text}"]
+    if whole:
+        recipe = read_recipe("mine", Workspace(tmp_path), folder="models", overrides=rounds)
+        assert recipe.settings.rounds == value
+
+
+def test_the_other_ending_is_found_and_two_of_one_name_are_an_error(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "stack.v2.yml").write_text("type: stack\nrounds: 5\n")
+    for source in ("stack.v2", "stack.v2.yml", "models/stack.v2"):
+        recipe = read_recipe(source, Workspace(tmp_path), folder="models")
+        assert (recipe.name, recipe.settings.rounds) == ("stack.v2", 5)
+    assert workspace_recipes(Workspace(tmp_path), folder="models") == [recipe.path]
+    (tmp_path / "models" / "stack.v2.yaml").write_text("type: stack\n")
+    with pytest.raises(InputError, match="stack.v2.yaml and .*stack.v2.yml make the same"):
+        read_recipe("stack.v2", Workspace(tmp_path), folder="models")
+    assert read_recipe("stack.v2.yml", Workspace(tmp_path), folder="models").path == recipe.path
 
 
 def test_unknown_recipe_lists_the_known(tmp_path):

@@ -263,9 +263,7 @@ def _public_state(
 
 def _check_size(model: Network, name: str) -> None:
     size, side = model.preprocessing.size, model.preprocessing.input_size
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    # A number in some backbones, one for height and width in others.
-    cell = patch if isinstance(patch, int) or patch is None else patch[0]
+    cell = _patch_side(model)
     if cell is not None and side % cell:
         # timm would leave the last pixels out without a word.
         low = max(side // cell, 1) * cell
@@ -276,4 +274,22 @@ def _check_size(model: Network, name: str) -> None:
     try:
         embed_batch(model, np.zeros((1, len(STAINS), size, size), np.float32))
     except (AssertionError, RuntimeError) as error:
-        raise InputError(f"backbone {name} cannot take fields of {side} px: {error}") from error
+        n_stains, reason = len(model.preprocessing.stains), str(error) or "it needs another size"
+        raise InputError(
+            f"backbone {name} cannot take fields of {side} px and {n_stains} stains: {reason}"
+        ) from error
+
+
+def _patch_side(model: Network) -> int | None:
+    """Return the side of the patches that a backbone cuts fields into; None if they overlap."""
+    layer = getattr(model, "patch_embed", None)
+    # A number in some backbones, one for height and width in others.
+    patch, stride = (
+        value if isinstance(value, int) or value is None else value[0]
+        for value in (
+            getattr(layer, "patch_size", None),
+            getattr(getattr(layer, "proj", None), "stride", None),
+        )
+    )
+    # Patches that overlap are padded at the edges.
+    return patch if stride in (None, patch) else None

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from hpastack.backbones.published import PUBLIC_MODELS
 from hpastack.backbones.weights import read_weights_record, weight_file
-from hpastack.files import sha256
+from hpastack.files import read_text_table, sha256
 
 
 def embedding_kind(
@@ -55,7 +53,7 @@ def _fields_seen(path: Path) -> set[str] | None:
     try:
         manifest = json.loads((path.parent / "cnn.json").read_text(encoding="utf-8"))
         started_from, digest = manifest["settings"]["weights"], manifest["weights"][path.name]
-        plan = pd.read_csv(path.parent / "folds.csv", dtype=str)["image_id"]
+        plan = read_text_table(path.parent / "folds.csv")["image_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if sha256(path) != digest or started_from not in ("pretrained", "random"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ _NESTS = (
     "state_dict_ema", "model_ema", "ema", "teacher", "state_dict", "model_state_dict", "model",
     "weights", "student",
 )  # fmt: skip
+# How the text begins that stands for a file whose content was not fetched.
+_POINTER = b"version https://git-lfs"
 # The key of safetensors metadata that holds this package's own record, as JSON.
 _RECORD = "hpastack"
 # What a folder of fine-tuned CNNs holds beside its weights.
@@ -47,10 +50,17 @@ def weight_file(path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If there is none, or a folder holds several, or fine-tuned CNNs: each of these is a fold's.
+        If there is none, it is a pointer of Git LFS, or a folder holds several, or fine-tuned
+        CNNs: each of these is a fold's.
     """
     path = Path(path)
     if path.is_file():
+        with open(path, "rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise InputError(
+                    f"weights {path} is a pointer of Git LFS, not the weights; run git lfs pull "
+                    "where it comes from, or download the file itself"
+                )
         return path
     if not path.is_dir():
         raise InputError(
@@ -67,7 +77,7 @@ def weight_file(path: str | Path) -> Path:
         if len(found) > 1:
             raise InputError(f"weights {path} holds {len(found)} files; name one of {names}")
         if found:
-            return found[0]
+            return weight_file(found[0])
     raise InputError(f"weights {path} holds no .safetensors, .pth, .pt or .bin file")
 
 
@@ -208,6 +218,44 @@ def strip_prefixes(state: dict[str, Value], expected: Sequence[str] = ()) -> dic
     return state
 
 
+def strip_own_prefix(
+    state: dict[str, Value], expected: Sequence[str]
+) -> tuple[dict[str, Value], list[str]]:
+    """Drop the prefixes of a backbone's names, and what stands outside them.
+
+    Training scripts save a whole module: the backbone as one part of it, and beside it buffers
+    of the loss, counters, or a second copy of the backbone.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+    expected : sequence of str
+        The backbone's own names.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+    passed_over : list of str
+        Names outside the prefix; empty if no name of the backbone has a prefix.
+
+    Examples
+    --------
+    >>> state = {"n_averaged": 9, "module.fc.weight": 1, "module.fc.bias": 2}
+    >>> strip_own_prefix(state, ["fc.weight", "fc.bias"])
+    ({'fc.weight': 1, 'fc.bias': 2}, ['n_averaged'])
+    """
+    own, state = set(expected), strip_prefixes(state, expected)
+    passed_over: list[str] = []
+    within = state
+    while within and own.isdisjoint(within):
+        prefix = next((p for p in _PREFIXES if any(key.startswith(p) for key in within)), None)
+        if prefix is None:
+            return state, []
+        passed_over += [key for key in within if not key.startswith(prefix)]
+        within = {k.removeprefix(prefix): v for k, v in within.items() if k.startswith(prefix)}
+    return within, passed_over
+
+
 def load_weights(
     model: Network, state: dict[str, torch.Tensor], source: str, *, stem: str,
     stains: Sequence[str] = STAINS, are_of_colours: bool = False,
@@ -216,6 +264,7 @@ def load_weights(
 
     Three things may be missing: the classifier, which is also left out where it does not fit;
     the exponent of `GemPooling`; and counters that older versions of torch did not keep.
+    What stands outside the prefix of the backbone's names is ignored, with a warning.
     Positions of a vision transformer are resampled to its grid, as timm does.
 
     Parameters
@@ -240,7 +289,7 @@ def load_weights(
         other channels than the stains and `stem` does not say what to do about it.
     """
     expected = model.state_dict()
-    state = strip_prefixes(state, list(expected))
+    state, passed_over = strip_own_prefix(state, list(expected))
     head, stems = _head_prefixes(model), stem_names(model)
     optional = gem_names(model) | {key for key in expected if key.endswith("num_batches_tracked")}
     if stem == "random":
@@ -266,6 +315,12 @@ def load_weights(
                     "adapted; stem: random draws it anew"
                 )
             loaded[key] = adapt_stem(value, stem, stains)
+        elif key in stems and value.ndim == 2:
+            if stem != "random":
+                raise InputError(
+                    f"{source}: {key} takes patches as rows of numbers, not by filters, and is not "
+                    f"adapted to {len(stains)} stains; stem: random draws it anew"
+                )
         elif key == "pos_embed" and _is_resampled(model, value, wanted):
             loaded[key] = timm.layers.resample_abs_pos_embed(
                 value, new_size=model.patch_embed.grid_size,
@@ -283,6 +338,10 @@ def load_weights(
     if problems:
         raise InputError(f"{source} does not fit the backbone; {'; '.join(problems)}")
     model.load_state_dict({**expected, **loaded}, strict=True)
+    if passed_over:
+        warnings.warn(
+            f"{source}: not of the backbone, and ignored: {shorten(passed_over)}", stacklevel=3
+        )
 
 
 def _open_safetensors(path: str | os.PathLike[str]) -> Any:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from scipy import fft
 
 from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
-from hpastack.errors import InputError
+from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS, iter_fields
 from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
@@ -155,14 +156,16 @@ def field_thumbnail(field: np.ndarray) -> np.ndarray:
     return np.rint((small - low) / np.where(spread > 0, spread, 1) * 255).astype(np.uint8)
 
 
-def hash_fields(fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]) -> FieldHashes:
-    """Hash fields that are at hand; `hash_catalogue` does it for those of a workspace.
+def hash_fields(
+    fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]] | pd.DataFrame,
+) -> FieldHashes:
+    """Hash fields that are at hand, or those of a catalogue.
 
     Parameters
     ----------
-    fields : mapping, or iterable of pairs
+    fields : mapping, iterable of pairs, or DataFrame
         Image ids and fields, each an ndarray of float, shape (4, H, W), values
-        in [0, 1].
+        in [0, 1]. A catalogue stands for the fields in its files.
 
     Returns
     -------
@@ -171,17 +174,47 @@ def hash_fields(fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarra
     Raises
     ------
     InputError
-        As `field_hashes`.
+        As `field_hashes`; also if an image of a catalogue is missing or damaged.
+
+    See Also
+    --------
+    hash_catalogue : Keeps the hashes of a workspace in a file.
     """
     image_ids: list[str] = []
     found = []
-    for image_id, field in fields.items() if isinstance(fields, Mapping) else fields:
+    for image_id, field in _pairs(fields):
         image_ids.append(str(image_id))
         found.append((*field_hashes(field), field_thumbnail(field)))
     if not found:
         return _unpack(image_ids, [])
     hashes, valid, thumbnails = (np.stack(parts) for parts in zip(*found))
     return FieldHashes(image_ids, hashes, valid, spectral_codes(thumbnails, valid), thumbnails)
+
+
+def checked_hashes(hashes: FieldHashes | pd.DataFrame) -> FieldHashes:
+    """Return hashes, made from a catalogue if that is what is passed.
+
+    Parameters
+    ----------
+    hashes : FieldHashes or DataFrame
+
+    Returns
+    -------
+    FieldHashes
+
+    Raises
+    ------
+    InputError
+        If it is neither, and as `hash_fields`.
+    """
+    if isinstance(hashes, FieldHashes):
+        return hashes
+    if isinstance(hashes, pd.DataFrame):
+        return hash_fields(hashes)
+    raise InputError(
+        f"near-duplicates are found by hashes of fields: pass hash_fields(fields), or the "
+        f"catalogue; this is a {type(hashes).__name__}"
+    )
 
 
 def hash_catalogue(
@@ -244,6 +277,29 @@ def hash_catalogue(
     writer.publish()
     with open_store(path) as store:
         return _unpack(image_ids, store.blocks())
+
+
+def _pairs(fields: Any) -> Iterable[tuple[str, np.ndarray]]:
+    if isinstance(fields, pd.DataFrame):
+        missing = [stain for stain in STAINS if stain not in fields.columns]
+        if missing:
+            raise InputError(
+                f"a catalogue has a column of paths for each stain; this table lacks "
+                f"{shorten(missing)}"
+            )
+        return iter_fields(fields, _READ_SIZE)
+    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    is_listed = isinstance(pairs, (list, tuple))
+    if (
+        not isinstance(pairs, Iterable)
+        or isinstance(pairs, (str, np.ndarray))
+        or (is_listed and not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs))
+    ):
+        raise InputError(
+            f"fields are passed by id: a dict of image id to field, pairs of both, or the "
+            f"catalogue; this is a {type(fields).__name__}"
+        )
+    return pairs
 
 
 def _averaged(field: np.ndarray, side: int) -> np.ndarray:

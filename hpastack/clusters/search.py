@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.clusters.embedded import embedding_pairs
-from hpastack.clusters.hashing import FieldHashes
+from hpastack.clusters.hashing import FieldHashes, checked_hashes
 from hpastack.clusters.links import clusters_from_keys
 from hpastack.clusters.pairs import DISTANCE_COLUMNS
 from hpastack.clusters.settings import DuplicateSettings
@@ -24,7 +24,7 @@ PAIR_COLUMNS = (
 
 
 def near_duplicates(
-    hashes: FieldHashes | None,
+    hashes: FieldHashes | pd.DataFrame | None,
     *,
     max_distance: int | Mapping[str, int] = 48,
     min_stains: int = 3,
@@ -41,8 +41,8 @@ def near_duplicates(
 
     Parameters
     ----------
-    hashes : FieldHashes or None
-        None looks at embeddings only.
+    hashes : FieldHashes, DataFrame or None
+        A catalogue is hashed first. None looks at embeddings only.
     max_distance, min_stains
         As `duplicate_pairs`.
     shifted : bool, default=True
@@ -80,6 +80,7 @@ def near_duplicates(
     keys = ["image_id", "twin"]
     found: dict[str, pd.DataFrame] = {}
     if hashes is not None:
+        hashes = checked_hashes(hashes)
         found["hash"] = duplicate_pairs(
             hashes.hashes, hashes.valid, hashes.image_ids, max_distance=max_distance,
             min_stains=min_stains, jobs=jobs, progress=progress,
@@ -119,13 +120,14 @@ def near_duplicates(
 
 
 def duplicate_clusters(
-    hashes: FieldHashes, groups: pd.DataFrame | None = None, **options: Any
+    hashes: FieldHashes | pd.DataFrame, groups: pd.DataFrame | None = None, **options: Any
 ) -> pd.Series:
     """Put near-duplicates, and fields of one group, into clusters.
 
     Parameters
     ----------
-    hashes : FieldHashes
+    hashes : FieldHashes or DataFrame
+        A catalogue is hashed first.
     groups : DataFrame, optional
         Group columns (well, antibody), indexed by image id.
     **options
@@ -136,5 +138,6 @@ def duplicate_clusters(
     Series of str
         As `clusters_from_keys`.
     """
+    hashes = checked_hashes(hashes)
     pairs = near_duplicates(hashes, **options)
     return clusters_from_keys(hashes.image_ids, pairs, groups)

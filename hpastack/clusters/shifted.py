@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import fft, ndimage
 
 from hpastack.clusters.hamming import near_pairs
-from hpastack.clusters.hashing import FieldHashes
+from hpastack.clusters.hashing import FieldHashes, checked_hashes
 from hpastack.clusters.spectra import (
     FACING,
     THUMBNAIL_SIDE,
@@ -29,7 +29,7 @@ _BATCH = 64
 
 
 def shifted_pairs(
-    hashes: FieldHashes,
+    hashes: FieldHashes | pd.DataFrame,
     *,
     min_correlation: float = 0.88,
     min_stains: int = 3,
@@ -47,7 +47,8 @@ def shifted_pairs(
 
     Parameters
     ----------
-    hashes : FieldHashes
+    hashes : FieldHashes or DataFrame
+        A catalogue is hashed first.
     min_correlation : float, default=0.88
         Least correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
@@ -94,6 +95,7 @@ def shifted_pairs(
     for name, value in (("min_correlation", min_correlation), ("min_similarity", min_similarity)):
         if not 0 < value <= 1:
             raise InputError(f"{name} is {value}; it is above 0 and at most 1")
+    hashes = checked_hashes(hashes)
     usable = np.flatnonzero(hashes.valid.sum(1) >= min_stains)
     most = max_code_distance(min_similarity)
     kept, measured, mirrors = [], [], []

@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpastack.errors import InputError
+from hpastack.files import any_backend
 
 try:
-    import lightning.pytorch as lightning
-    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    with any_backend():  # its metrics import matplotlib where there is one
+        import lightning.pytorch as lightning
+        from lightning.pytorch.plugins.environments import (
+            LightningEnvironment,
+            TorchElasticEnvironment,
+        )
 except ModuleNotFoundError as error:
     raise InputError(
         f"fine-tuning needs {error.name}, which is not installed; run: pip install 'hpastack[cnn]'"

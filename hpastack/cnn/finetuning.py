@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -34,7 +35,7 @@ from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
-from hpastack.files import atomic_write, digest_of, sha256
+from hpastack.files import atomic_write, differing_settings, digest_of, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget
@@ -113,7 +114,7 @@ def finetune_folds(
     wanted = _checked_folds(folds, plan)
     fingerprint = training_fingerprint(catalogue, plan, vocabulary, settings)
     if folder.exists():
-        _check_replaceable(folder, fingerprint, overwrite)
+        _check_replaceable(folder, fingerprint, overwrite, settings, vocabulary, plan)
         if _is_complete(folder, fingerprint):
             return read_checkpoint(folder)
     starts = starting_weights(settings, plan)
@@ -306,22 +307,36 @@ def _check_plan(training: pd.DataFrame, plan: FoldPlan) -> None:
         )
 
 
-def _check_replaceable(folder: Path, fingerprint: str, overwrite: bool) -> None:
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
+def _check_replaceable(
+    folder: Path, fingerprint: str, overwrite: bool,
+    settings: CnnSettings, vocabulary: Vocabulary, plan: FoldPlan,
+) -> None:  # fmt: skip
+    path = folder / MANIFEST
+    if not path.is_file():
         raise InputError(f"{folder} exists and holds no fine-tuned CNN; move it out of the way")
-    if not (overwrite or _fingerprint(manifest) == fingerprint):
-        raise InputError(
-            f"{folder} was made with other settings, fields, labels or folds; "
-            "give --overwrite to replace it"
-        )
+    manifest = _manifest(path)
+    if overwrite or manifest.get("fingerprint") == fingerprint:
+        return
+    shaping, kept = settings.shaping(), manifest.get("settings")
+    made_with = {key: kept.get(key) for key in shaping} if isinstance(kept, dict) else {}
+    differing = differing_settings(
+        {key: manifest.get(key) for key in ("vocabulary", "fold_plan")} | made_with,
+        {"vocabulary": list(vocabulary.names), "fold_plan": plan.digest} | shaping,
+        "the folder", "what is to be trained",
+    )  # fmt: skip
+    raise InputError(
+        f"{folder} was made with other settings, fields, labels or folds "
+        f"({differing or 'other fields, labels or weights to start from'}); give --overwrite to "
+        "replace it, or rename the recipe to keep both"
+    )
 
 
-def _fingerprint(manifest: Path) -> str:
+def _manifest(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint", "")
-    except (ValueError, AttributeError):
-        return ""
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _is_complete(folder: Path, fingerprint: str) -> bool:

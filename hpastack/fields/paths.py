@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hpastack.errors import InputError
 from hpastack.fields.formats.decoding import read_bytes
 from hpastack.fields.formats.faults import FileFault, StrPath, size_text
 from hpastack.fields.formats.planes import split_plane
@@ -49,6 +50,12 @@ def stain_files(row: Row) -> Iterator[StainFile]:
 
 
 def _stain_path(row: Row, stain: str) -> tuple[StrPath, StrPath, int | None]:
+    if not isinstance(row, (Mapping, pd.Series)):
+        given = repr(row) if isinstance(row, str) else f"a {type(row).__name__}"
+        raise InputError(
+            f"a field is read by the paths of its {', '.join(STAINS)} stain: a row of the "
+            f"catalogue, catalogue.loc[image_id], or a dict; this is {given}"
+        )
     path = row.get(stain)
     if path is None or path == "" or path != path:  # NaN in a hand-made table
         raise FileFault("", f"no path to the {stain} stain of the field")

@@ -1,6 +1,8 @@
 """Files: written completely or not at all, read with every problem named."""
 
+from hpastack.files.differences import differing_settings
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
+from hpastack.files.notebook_server import any_backend
 from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
     atomic_write,
@@ -25,8 +27,10 @@ from hpastack.files.tables import (
 __all__ = [
     "ID_NAMES",
     "UNTRUSTED",
+    "any_backend",
     "check_ids",
     "check_unique",
+    "differing_settings",
     "digest_of",
     "disk_guard",
     "filters",

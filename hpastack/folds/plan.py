@@ -84,6 +84,13 @@ class FoldPlan:
         """Clusters that lie in more than one fold, as `audit_folds` lists them."""
         return audit_folds(self.frame["fold"], self.frame["cluster"])
 
+    @property
+    def groups(self) -> pd.Series:
+        """Groups that no fold splits, of each field: clusters, and the parts of those split."""
+        clusters = self.frame["cluster"]
+        is_split = clusters.isin(self.split_clusters["cluster"])
+        return clusters.mask(is_split, clusters + " in fold " + self.frame["fold"].astype(str))
+
 
 def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
     """List the clusters that an assignment to folds splits.

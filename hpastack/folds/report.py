@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import any_backend
 from hpastack.folds.bounds import least_deviation
 from hpastack.folds.inputs import group_codes, indicator_of, label_names
 
@@ -60,7 +61,8 @@ class FoldReport:
             If matplotlib is not installed.
         """
         try:
-            from matplotlib.figure import Figure
+            with any_backend():
+                from matplotlib.figure import Figure
         except ModuleNotFoundError as error:
             raise InputError(
                 f"the plot needs {error.name}, which is not installed; "

@@ -239,11 +239,12 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
 
         Parameters
         ----------
-        X : DataFrame or array-like, shape (n, n_columns)
+        X : DataFrame, array-like or sparse matrix, shape (n, n_columns)
             Indexed by image id; see `cnns` for its columns. NaN is allowed in
             features and scores only. An array holds features only.
-        y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            A DataFrame is joined to X by id.
+        y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
+            Joined to X by id, if it has ids. Without CNNs and scores also one name or a list
+            of names per field: labels are the names, sorted.
         groups : Series or array-like, shape (n,), optional
             Cluster of each field; every field its own if left out. A Series
             is joined by id.
@@ -331,6 +332,6 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         tags.target_tags.single_output = False
         return tags

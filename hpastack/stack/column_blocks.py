@@ -178,7 +178,8 @@ def _log_odds(table: pd.DataFrame, name: str, *, are_logits: bool) -> np.ndarray
 
 def _numbers(table: pd.DataFrame, *, allow_nan: bool) -> np.ndarray:
     try:
-        values = table.to_numpy(dtype=np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, which is rejected below
+            values = table.to_numpy(dtype=np.float32)
     except (TypeError, ValueError):
         for column in table.columns:
             try:
@@ -189,6 +190,8 @@ def _numbers(table: pd.DataFrame, *, allow_nan: bool) -> np.ndarray:
     bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        what = "infinite" if np.isinf(values[row, column]) else "NaN, which an embedding never is"
+        what = "NaN, which an embedding never is"
+        if np.isinf(values[row, column]):
+            what = "infinite or too large for single precision; NaN stands for a missing value"
         raise InputError(f"column {table.columns[column]!r} of field {table.index[row]} is {what}")
     return values

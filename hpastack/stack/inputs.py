@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
 from hpastack.errors import InputError, shorten
 from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
+from hpastack.stack.label_sets import indicator_table
 from hpastack.stack.settings import StackSettings
 
 
@@ -62,7 +64,8 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
         a fold splits a cluster.
     """
     table = checked_table(X, min_fields=2)
-    indicated, labels = indicator(y, table.index)
+    has_label_columns = bool(settings.cnns or settings.scores)
+    indicated, labels = indicator(y, table.index, has_label_columns=has_label_columns)
     if groups is None:
         clusters = np.arange(len(table))
     else:
@@ -78,7 +81,7 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
 
     Parameters
     ----------
-    X : DataFrame or array-like of float, shape (n, n_columns)
+    X : DataFrame, array-like or sparse matrix of float, shape (n, n_columns)
         The columns of an array are numbered.
     min_fields : int, default=1
         Fewest rows of an array.
@@ -90,15 +93,19 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is empty, or an id or column stands twice.
-    ValueError, TypeError
-        Of scikit-learn, if an array is no matrix of numbers.
+        If it is empty, no matrix, or an id or column stands twice.
+    TypeError
+        Of scikit-learn, if an array holds what is no number.
     """
     if not isinstance(X, pd.DataFrame):
         # scikit-learn's own check, for arrays of any kind; NaN is looked at column by column.
-        values = check_array(
-            X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=min_fields
-        )
+        try:
+            values = check_array(
+                X.toarray() if sparse.issparse(X) else X,
+                dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_fields,
+            )  # fmt: skip
+        except ValueError as error:
+            raise InputError(f"X: {' '.join(str(error).split())}") from None
         X = pd.DataFrame(values)
     if not X.index.is_unique:
         raise InputError(f"ids stand twice in X: {shorten(X.index[X.index.duplicated()])}")
@@ -110,17 +117,24 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
 
 
 def indicator(
-    y: Any, image_ids: pd.Index, labels: list[str] | None = None
+    y: Any,
+    image_ids: pd.Index,
+    labels: list[str] | None = None,
+    *,
+    has_label_columns: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Return labels as a matrix of 0 and 1 in the order of the fields.
 
     Parameters
     ----------
-    y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-        A data frame is joined by id.
+    y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
+        A data frame or series is joined by id. Names become columns as
+        `hpastack.stack.label_sets.indicator_table` says.
     image_ids : Index
     labels : list of str, optional
         The labels of a stack, whose columns are put into this order.
+    has_label_columns : bool, default=False
+        Whether columns of X go by the order of the labels, which names do not have.
 
     Returns
     -------
@@ -136,6 +150,7 @@ def indicator(
     """
     if y is None:
         raise InputError("a stack requires y to be passed, but the target y is None")
+    y = indicator_table(y, image_ids, labels, has_label_columns=has_label_columns)
     if isinstance(y, pd.DataFrame):
         names = labels or [str(name) for name in y.columns]
         y = label_columns(_by_id(y, image_ids, "y"), names, "y")
@@ -149,7 +164,7 @@ def indicator(
         if kind == "multiclass":
             raise InputError(
                 f"Only binary classification is supported. The type of the target is {kind}; "
-                "y holds only 0 and 1, a column a label"
+                "y holds only 0 and 1, one column per label, such as pandas.get_dummies makes"
             )
         raise InputError(f"Unknown label type: {kind}; y holds only 0 and 1, a column a label")
     if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:

@@ -136,7 +136,8 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
         return []
     return [
         f"{', '.join(means)}: only the mean of the fold models is kept for test fields; the stack "
-        "was fitted on single models (docs/method.md says what that is worth; ingest --members)"
+        "was fitted on single models, which are less alike; bring in what each model predicts with "
+        "ingest --members"
     ]
 
 

@@ -150,14 +150,14 @@ class PredictionMixin:
         return explain(self, X, labels)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the macro F1 of the labels given to some fields.
+        """Return the macro F1 over the labels with positives, as in `cv_results_`.
 
         Parameters
         ----------
         X : DataFrame, array-like or list of them
             As `predict_proba`.
-        y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Of a DataFrame the rows are joined by id, and the columns by name.
+        y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
+            As `fit`. Of a DataFrame the columns are joined by name.
         sample_weight : Series or array-like of float, shape (n,), optional
             A Series is joined by id.
 
@@ -170,7 +170,7 @@ class PredictionMixin:
         indicated, _ = indicator(y, index, self.labels_)
         if sample_weight is not None:
             sample_weight = aligned(sample_weight, index, "sample_weight")
-        return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight)
+        return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight, absent="skip")
 
     def sorted_inputs(self, X: Any) -> ColumnBlocks:
         """Sort the columns of new fields into what they are; errors as `predict_proba`."""

@@ -115,7 +115,8 @@ class _Stores:
     embeddings.
     """
     accept_fold_plans: list[str] = field(default_factory=list)
-    """Out-of-fold stores to use though their fold plan is unknown or splits clusters."""
+    """Out-of-fold stores to use though their fold plan is unknown or splits clusters; `[all]`: any.
+    """
 
 
 @settings
@@ -127,7 +128,7 @@ class StackRecipe(FitSettings, _Stores):
     commoner among new fields than in training. A table (`label,prevalence`) is named by its path
     from the workspace.
     """
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=int(_MAX_SEED))] = 0
     """Seed of the trees, and of sets of folds after the first."""
 
     def record(self) -> dict[str, Any]:

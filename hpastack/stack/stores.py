@@ -16,6 +16,9 @@ from hpastack.folds import FoldPlan, audit_folds, fold_digest
 from hpastack.labels import Vocabulary
 from hpastack.store import PREDICTIONS, Store, open_store
 
+#: Accepts the fold plans of all stores.
+ALL = "all"
+
 
 class MemberValues(NamedTuple):
     """What the members of one store predict for the test fields asked for."""
@@ -174,7 +177,8 @@ def gather_stores(
         against it. Left out where a fitted stack is only applied.
     accept : sequence of str
         Names of out-of-fold stores whose fold plan is unknown or splits
-        clusters, and that are to be used all the same.
+        clusters, and that are to be used all the same; ``"all"``: any. Stores
+        beside `paths` may be named too.
 
     Returns
     -------
@@ -186,19 +190,24 @@ def gather_stores(
         If a store is in-sample, its fold plan is unknown or splits clusters
         and it is not accepted, it does not cover the fields, holds other
         labels, is out of date, or shares a column with another; if `accept`
-        names none of the stores; or if two stores have numbers of members
+        names what is no store; or if two stores have numbers of members
         that do not go together: the largest must be a multiple of all.
     """
     names = [Path(path).name.removesuffix(".h5") for path in paths]
-    strange = [name for name in accept if name not in names]
+    # Of several stacks one may use what another does not; but what is no store is misspelt.
+    known = {path.name.removesuffix(".h5") for of in paths for path in Path(of).parent.glob("*.h5")}
+    strange = [name for name in accept if name not in {*names, *known, ALL}]
     if strange:
-        raise InputError(f"accept_fold_plans names {shorten(strange)}, which is not used")
+        raise InputError(
+            f"accept_fold_plans names {shorten(strange)}, which is no store; there are "
+            f"{shorten(sorted(known), 20)}"
+        )
     frames: list[pd.DataFrame] = []
     inputs = GatheredStores(pd.DataFrame(), [], [], {})
     for path, name in zip(paths, names):
         with open_store(path) as store:
             if plan is not None:
-                note = _checked_against_plan(store, plan, accepted=name in accept)
+                note = _checked_against_plan(store, plan, accepted=name in accept or ALL in accept)
                 inputs.notes.extend([note] if note else [])
             frame = store.to_frame(image_ids)
             maker = _remaker(store.recipe, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +93,14 @@ class Store:
     def _place(self, name: str) -> DatasetLayout:
         return self._contents.layouts[name]
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Close it; `open_store` does so at the end of its block."""
+        """Close it, as the end of a ``with`` block does."""
         self._file.close()
 
     def values(self) -> np.ndarray:
@@ -228,17 +233,18 @@ class Store:
         return out
 
 
-@contextmanager
-def open_store(path: str | os.PathLike[str]) -> Iterator[Store]:
+def open_store(path: str | os.PathLike[str]) -> Store:
     """Open a store for reading.
 
     Parameters
     ----------
     path : path-like
 
-    Yields
-    ------
+    Returns
+    -------
     Store
+        To be used in a ``with`` block, or closed by its `close`, or by itself once nothing
+        refers to it.
 
     Raises
     ------
@@ -247,11 +253,7 @@ def open_store(path: str | os.PathLike[str]) -> Iterator[Store]:
         format, or holds anything that a store does not: it may come from a
         stranger.
     """
-    store = Store(path)
-    try:
-        yield store
-    finally:
-        store.close()
+    return Store(path)
 
 
 def is_current(

@@ -45,6 +45,12 @@ def test_fine_tuned_weights_are_label_free_for_fields_they_never_saw(fine_tuned)
         assert embedding_kind("test_resnet", fine_tuned, ["d", known]) == "in_sample"
 
 
+def test_fields_whose_ids_look_like_missing_values_were_seen_too(fine_tuned):
+    (fine_tuned.parent / "folds.csv").write_text("image_id,fold\nnan,0\nNA,1\nnull,1\n")
+    for known in ("nan", "NA", "null"):
+        assert embedding_kind("test_resnet", fine_tuned, ["d", known]) == "in_sample"
+
+
 def test_where_it_is_not_known_what_they_saw_they_are_in_sample(fine_tuned):
     describe(fine_tuned, weights="an/earlier/fine-tuning.safetensors")
     assert embedding_kind("test_resnet", fine_tuned, ["d"]) == "in_sample"

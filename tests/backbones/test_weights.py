@@ -180,3 +180,50 @@ except InputError as error:
     assert message.startswith("pretrained weights of resnet18 cannot be had")
     assert message.endswith("give weights: FILE, or weights: random")
     assert bool(tried) == (offline == "0")
+
+
+def lightning(states):
+    """As Lightning saves a module whose loss has a buffer."""
+    own = {f"model.{key}": value for key, value in states[0].items()}
+    return {"state_dict": {"criterion.pos_weight": torch.ones(28)} | own}, "criterion.pos_weight"
+
+
+def averaged(states):
+    """As `torch.optim.swa_utils.AveragedModel` is saved."""
+    own = {f"module.{key}": value for key, value in states[0].items()}
+    return {"n_averaged": torch.tensor(7)} | own, "n_averaged"
+
+
+def nested(states):
+    """A running mean and the model beside it, in one flat dict."""
+    mean = {f"ema.module.{key}": value for key, value in states[0].items()}
+    return mean | {f"head.{number}": torch.ones(2) for number in range(3)}, "head.0, head.1, head.2"
+
+
+@pytest.mark.parametrize("saved", [lightning, averaged, nested])
+def test_what_stands_beside_the_backbone_is_ignored_and_named(tmp_path, states, batch, saved):
+    plain = create_backbone("test_resnet", weights=stored(tmp_path / "p.pth", states[0]), size=32)
+    content, beside = saved(states)
+    path = stored(tmp_path / "w.pth", content)
+    with pytest.warns(UserWarning, match=f"w.pth: not of the backbone, and ignored: {beside}"):
+        model = create_backbone("test_resnet", weights=path, size=32)
+    np.testing.assert_array_equal(embed_batch(model, batch), embed_batch(plain, batch))
+
+
+def test_a_stranger_among_the_names_of_the_backbone_is_an_error(tmp_path, states):
+    content = {f"model.{key}": value for key, value in states[0].items()}
+    path = stored(tmp_path / "w.pth", content | {"model.stranger": torch.ones(2)})
+    with pytest.raises(InputError, match="unexpected: stranger"):
+        create_backbone("test_resnet", weights=path, size=32)
+    path = stored(tmp_path / "w.pth", {"other.weight": torch.ones(2)})
+    with pytest.raises(InputError, match="unexpected: other.weight"):
+        create_backbone("test_resnet", weights=path, size=32)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    for weights in (path, tmp_path):
+        with pytest.raises(InputError, match="pointer of Git LFS.*git lfs pull"):
+            create_backbone("test_resnet", weights=weights, size=32)

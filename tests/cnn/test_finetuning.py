@@ -213,8 +213,18 @@ def test_side_by_side_gives_the_same_bytes(tmp_path, trained, catalogue, plan, v
 def test_other_settings_are_refused_unless_overwritten(copied, catalogue, plan, vocabulary):
     other = replace(QUICK, seed=1)
     before = weights(copied)
-    with pytest.raises(InputError, match="made with other settings.*--overwrite"):
+    with pytest.raises(
+        InputError,
+        match=r"other settings, fields.*; seed is 0 in the folder and 1 in what is to.*--overwrite",
+    ):
         finetune_folds(copied, catalogue, plan, vocabulary, other, **ALONE)
+    relabelled = catalogue.copy()
+    first = plan.frame.index[0]
+    relabelled.loc[first, "target"] = "1" if catalogue.loc[first, "target"] == "0" else "0"
+    with pytest.raises(InputError, match="other fields, labels or weights to start from"):
+        finetune_folds(
+            copied, relabelled, plan, vocabulary, read_checkpoint(copied).settings, **ALONE
+        )
     assert weights(copied) == before
     finetune_folds(copied, catalogue, plan, vocabulary, other, overwrite=True, **ALONE)
     assert read_checkpoint(copied).settings == other

@@ -459,3 +459,19 @@ def test_real_tints_are_told_apart(real_data):
             if asked != held:
                 with pytest.raises(InputError, match="its colour is not that of"):
                     read_stain(path, asked)
+
+
+@pytest.mark.parametrize(
+    "row, named",
+    [
+        ("000a6c98", "'000a6c98'"),
+        (np.zeros((4, 8, 8)), "a ndarray"),
+        (pd.DataFrame({"red": ["r.png"]}), "a DataFrame"),
+        (None, "a NoneType"),
+    ],
+)
+def test_what_is_no_row_of_the_catalogue_is_named(row, named):
+    with pytest.raises(
+        InputError, match=rf"catalogue\.loc\[image_id\], or a dict; this is {named}"
+    ):
+        read_field(row)

@@ -209,3 +209,11 @@ class TestCheckPlan:
             audit_folds(fold, pd.Series({"a": "a", "b": None}))
         with pytest.raises(InputError, match="duplicate ids: a"):
             audit_folds(fold, pd.Series(["a", "a", "b"], index=["a", "a", "b"]))
+
+
+def test_groups_are_the_clusters_and_the_parts_of_those_that_folds_split():
+    frame = pd.DataFrame(
+        {"cluster": ["a", "a", "b", "b"], "fold": [0, 1, 1, 1]}, index=list("pqrs")
+    )
+    assert FoldPlan(frame).groups.tolist() == ["a in fold 0", "a in fold 1", "b", "b"]
+    assert FoldPlan(frame.iloc[[0, 2]]).groups.tolist() == ["a", "b"]

@@ -305,8 +305,16 @@ class TestImportedFolds:
     def test_accepted_by_name_and_said_so(self, unpictured, theirs, capsys):
         assert run(unpictured, "--folds", str(theirs), "--accept-split-clusters") == 0
         printed = capsys.readouterr()
-        assert "split: cluster f00 of 6 fields lies in folds 0 1" in printed.out
+        assert "lies in folds" not in printed.out
+        assert "splits 2 clusters of 8 fields (data/split_clusters.csv)" in printed.err
         assert "scores on these folds are too good" in printed.err
+        table = read(unpictured, "split_clusters.csv")
+        assert table.values.tolist() == [["f00", "6", "0 1"], ["f06", "2", "0 1"]]
+        assert run(unpictured, "--overwrite") == 0
+        assert "split_clusters.csv" not in outputs(unpictured)
+        assert (
+            run(unpictured, "--folds", str(theirs), "--accept-split-clusters", "--overwrite") == 0
+        )
         plan = read_fold_plan(unpictured / "data" / "folds.csv")
         assert plan.frame["fold"].tolist() == [0, 1] * 10
         assert plan.split_clusters["cluster"].tolist() == ["f00", "f06"]
@@ -362,12 +370,9 @@ def test_existing_output_is_refused_before_any_work(unpictured, capsys, monkeypa
     assert "clusters.csv exists; pass overwrite=True" in capsys.readouterr().err
 
 
-def test_needs_a_catalogue_with_training_fields(tmp_path, capsys):
+def test_needs_a_catalogue(tmp_path, capsys):
     assert run(tmp_path) == 2
     assert "catalogue.csv is missing; run: python -m pipelines.prepare" in capsys.readouterr().err
-    write_table(tmp_path, [("a", "test", "")])
-    assert run(tmp_path) == 2
-    assert "no training fields" in capsys.readouterr().err
 
 
 def test_missing_image_is_named(workspace, capsys):

@@ -149,6 +149,24 @@ def test_an_option_has_one_meaning():
 
 
 @pytest.mark.parametrize(
+    "name", ["", ".hidden", "..", "a/b", "../a", "a__b", "a\nb", " a", "a ", "a\u200b", "a\\b"]
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ingest", "p.csv", "--kind", "label_free"),
+        ("neighbours", "texture"),
+        ("predict", "models/stack"),
+        ("stack",),
+    ],
+)
+def test_a_name_that_files_cannot_have_takes_one_line(command, name, tmp_path, capsys):
+    status, _, err = printed_by(capsys, *command, "--workspace", str(tmp_path), "--name", name)
+    assert status == 2 and err.count("\n") == 1
+    assert "a plain name without '/', '__' or line breaks" in err
+
+
+@pytest.mark.parametrize(
     "command, output",
     [
         (("statistics",), "data/stains.csv"),

@@ -116,7 +116,8 @@ def test_a_store_made_otherwise_is_not_replaced(workspace, capsys):
     header = StoreHeader(kind="label_free", content="features", columns=["a"], recipe={"x": 1})
     write_store(path, header, ["field0"], [[1.0]])
     assert run(workspace) == 2
-    refused(capsys, "plain.h5 was not made by", "plain.yaml", "--overwrite")
+    refused(capsys, "plain.h5 was not made by", "plain.yaml (x is 1 in the store and not set in the"
+            " recipe", "--overwrite")  # fmt: skip
     assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
     assert run(workspace, "--overwrite") == 0
     assert listing(workspace) == ["pairs.h5", "pairs.yaml", "plain.h5", "plain.yaml"]
@@ -128,7 +129,8 @@ def test_existing_store_of_a_named_recipe_is_refused_before_any_work(workspace, 
     assert run(workspace, "pairs", "plain") == 2
     refused(capsys, "plain.h5 is up to date; give --overwrite")
     assert run(workspace, "plain", "--set", "size=16") == 2
-    refused(capsys, "plain.h5 is there, though out of date; give --overwrite")
+    size = "size is 24 in the store and 16 in the recipe"
+    refused(capsys, f"plain.h5 is there, though out of date ({size}); give --overwrite")
     assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
     assert run(workspace, "plain", "--set", "size=16", "--overwrite") == 0
     with open_store(workspace / "features" / "plain.h5") as store:

@@ -93,6 +93,18 @@ def test_shards_by_environment(workspace, capsys, monkeypatch, environment):
     assert store(workspace).read_bytes() == expected
 
 
+def test_an_array_of_recipes_is_told_on_its_last_line(workspace, capsys, monkeypatch):
+    for name, value in {"ID": "0", "COUNT": "2", "MIN": "0", "MAX": "1", "STEP": "1"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    assert extract(workspace) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "shard 0/2 is done, 6 of 12 fields are left to others" in last
+    assert "from SLURM_ARRAY_TASK_ID: where each task of the array makes another recipe" in last
+    assert last.endswith("run it again with --shard 0/1") and not store(workspace).exists()
+    assert extract(workspace, "--shard", "0/1") == 0
+    assert store(workspace).exists()
+
+
 def test_the_whole_can_be_asked_for_in_a_job_array(workspace, monkeypatch, capsys):
     expected = whole(workspace)
     monkeypatch.setenv("RANK", "1")

@@ -1,5 +1,7 @@
 """From tables made elsewhere to a submission: ingest, stack, predict, run, and every refusal."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,6 +194,66 @@ def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, 
     one_line(capsys, "net.h5", "splits 1 clusters")
     assert call(stack, workspace, *QUICK, "--set", "accept_fold_plans=[net]") == 0
     assert "splits 1 clusters (5 fields), accepted" in capsys.readouterr().out
+    submission = (workspace / "submissions" / "stack.csv").read_bytes()
+    # The same by the shortest way, in one command.
+    fast = ("--route", "fast", "--accept", "all", "--overwrite", "--jobs", "1",
+            "--set", "n_bootstrap=5", "--set", "rounds=20")  # fmt: skip
+    assert call(run, workspace, *fast) == 0
+    assert (workspace / "submissions" / "stack.csv").read_bytes() == submission
+    kept = json.loads((workspace / "models" / "stack" / "stack.json").read_text())
+    assert kept["record"]["recipe"]["accept_fold_plans"] == ["all"]
+    for option in ("--accept=net", "--set=rounds=20"):
+        assert call(run, workspace, "--route", "ordinary", "--overwrite", option) == 2
+        one_line(capsys, option.partition("=")[0], "this route does not fit")
+
+
+def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
+    assert call(stack, workspace, *QUICK) == 0
+    first = (workspace / "submissions" / "stack.csv").read_bytes()
+    other = ("--name", "plain", "--set", "boosters=[]", "--set", "thresholds=global")
+    assert call(stack, workspace, *QUICK, *other) == 0
+    assert (workspace / "submissions" / "stack.csv").read_bytes() == first
+    assert (workspace / "submissions" / "plain.csv").read_bytes() != first
+    assert load_stack(workspace / "models" / "plain").boosters == []
+    capsys.readouterr()
+    assert call(stack, workspace, *QUICK, *other) == 2
+    one_line(capsys, "plain", "--overwrite")
+    assert call(stack, workspace, "stack", "stack_global", "--name", "two") == 2
+    one_line(capsys, "--name is of one recipe")
+
+
+def test_an_accepted_store_need_not_be_used(workspace, capsys):
+    assert again(workspace, "vague", "--kind", "out_of_fold") == 0
+    only_net = ("--set", "cnns=[net]")
+    capsys.readouterr()
+    assert call(stack, workspace, *QUICK, *only_net, "--accept", "vague") == 0
+    assert "vague" not in capsys.readouterr().out
+
+
+def test_folds_that_split_clusters_are_used_once_they_are_accepted(workspace, capsys):
+    plan = pd.read_csv(workspace / "data" / "folds.csv")
+    twins = plan.groupby("fold")["image_id"].first()
+    (workspace / "twins.txt").write_text(",".join(twins) + "\n")
+    theirs = ("--no-images", "--pairs", workspace / "twins.txt", "--overwrite",
+              "--folds", workspace / "my_folds.csv")  # fmt: skip
+    assert call(cluster, workspace, *theirs) == 2
+    one_line(capsys, "splits 1 clusters", "--accept-split-clusters")
+    assert call(cluster, workspace, *theirs, "--accept-split-clusters") == 0
+    table = pd.read_csv(workspace / "data" / "split_clusters.csv")
+    assert table[["n_fields", "folds"]].values.tolist() == [[5, "0 1 2 3 4"]]
+    assert call(stack, workspace, *QUICK) == 0
+    note = "the folds split 1 clusters (5 fields), accepted by --accept-split-clusters"
+    assert f"note: {note}" in capsys.readouterr().out
+    assert call(report, workspace, "models/stack") == 0
+    assert note in (workspace / "reports" / "stack.html").read_text()
+    fitted = load_stack(workspace / "models" / "stack")
+    plan = pd.read_csv(workspace / "data" / "folds.csv", index_col="image_id")["fold"]
+    assert (plan[fitted.oof_probabilities_.index].to_numpy() == fitted.fold_).all()
+
+    # Without the record nobody has accepted them.
+    (workspace / "data" / "folds.json").unlink()
+    assert call(stack, workspace, *QUICK, "--overwrite", "--accept", "all") == 2
+    one_line(capsys, "folds.csv splits 1 clusters", "--accept-split-clusters --overwrite")
 
 
 def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys):
@@ -209,7 +271,7 @@ def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys)
         (["nothing"], ["unknown recipe nothing"]),
         (["--set", "cnns=[other]"], ["other.h5", "no such store"]),
         (["--set", "rounds=many"], ["rounds is 'many'; it must be a whole number of at least 1"]),
-        (["--accept", "nobody"], ["nobody", "is not used"]),
+        (["--accept", "nobody"], ["nobody", "is no store"]),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(workspace, capsys, arguments, words):

@@ -28,7 +28,10 @@ def small(**options):
 
 _TWO_CLASSES = "labels are indicators, 0 and 1; the check has two classes of other names"
 _ONE_DIMENSION = "labels are a matrix, a column a label; the check has one dimension"
+_ONE_COLUMN = "probabilities have one column per label; the check has two for one label"
 EXPECTED_TO_FAIL = {
+    "check_estimator_sparse_array": _ONE_COLUMN,
+    "check_estimator_sparse_matrix": _ONE_COLUMN,
     "check_estimators_dtypes": _TWO_CLASSES,
     "check_classifier_data_not_an_array": _TWO_CLASSES,
     "check_fit2d_1feature": _TWO_CLASSES,

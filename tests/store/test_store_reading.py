@@ -247,3 +247,13 @@ def test_one_cut_short_while_open_is_an_error(path):
             store.values()
         with pytest.raises(InputError, match="ends too early"):
             store.rows(IDS[-1:])
+
+
+def test_a_store_is_opened_without_a_block_too(path):
+    store = open_store(path)
+    assert store.to_frame(["field3"]).index.tolist() == ["field3"]
+    store.close()
+    with pytest.raises(ValueError, match="is closed"):
+        store.values()
+    with open_store(path) as again:
+        assert len(again) == N_ROWS

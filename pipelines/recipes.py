@@ -1,0 +1,102 @@
+"""List the recipes there are, or copy one into the workspace to change it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from hpastack.errors import InputError, shorten
+from hpastack.extraction import EmbeddingSettings, HandcraftedSettings
+from hpastack.files import publish_text, refuse_existing
+from hpastack.recipes import Recipe, own_recipes, read_recipe, shipped_recipes
+from hpastack.workspace import Workspace
+from pipelines._command import check_name, command_parser, run_command
+from pipelines._help import CommandParser
+
+_FOLDERS: tuple[Literal["features", "models"], ...] = ("features", "models")
+
+
+def make_parser() -> CommandParser:
+    """Make the parser of the command."""
+    parser = command_parser(
+        "recipes",
+        "List the recipes of the workspace and those that come with the package. Or copy one to "
+        "features/ or models/ of the workspace, where it can be changed.",
+        "stack --name stack_of_mine",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipe to copy")
+    parser.add_argument("--name", help="of the copy (default: that of the recipe)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command with parsed options."""
+    workspace = Workspace(args.workspace)
+    if args.recipe is None:
+        if args.name is not None:
+            raise InputError("--name is of a copy; name the RECIPE to copy too")
+        for folder in _FOLDERS:
+            _list(workspace, folder)
+        return
+    recipe = _read(args.recipe, workspace)
+    name = args.name or recipe.name
+    check_name(name)
+    of_features = isinstance(recipe.settings, HandcraftedSettings | EmbeddingSettings)
+    folder = "features" if of_features else "models"
+    target = workspace.root / folder / f"{name}.yaml"
+    refuse_existing(target, args.overwrite)
+    # The first line is the command that runs the recipe.
+    first, line_break, rest = recipe.path.read_text(encoding="utf-8-sig").partition("\n")
+    first = first.replace(f"{folder}/{recipe.path.name}", f"{folder}/{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    publish_text(target, first + line_break + rest)
+    print(f"wrote {target}, a copy of {recipe.path}")
+
+
+def _read(source: str, workspace: Workspace) -> Recipe:
+    """Read a recipe of either folder."""
+    found: list[Recipe] = []
+    errors: list[InputError] = []
+    for folder in _FOLDERS:
+        try:
+            recipe = read_recipe(source, workspace, folder=folder)
+        except InputError as error:
+            errors.append(error)
+        else:
+            found += [] if recipe.path in [other.path for other in found] else [recipe]
+    if not found:
+        # That of the other folder says nothing of a recipe that is there and not valid.
+        is_there = [error for error in errors if not str(error).startswith("unknown recipe")]
+        if is_there:
+            raise is_there[0]
+        raise InputError(f"unknown recipe {source}; run: python -m pipelines.recipes")
+    if len(found) > 1:
+        raise InputError(
+            f"{source}: there is {shorten([recipe.path for recipe in found])}; name the folder too"
+        )
+    return found[0]
+
+
+def _list(workspace: Workspace, folder: Literal["features", "models"]) -> None:
+    own = own_recipes(workspace, folder)
+    names = {path.stem for path in own}
+    shipped = sorted(shipped_recipes(folder).glob("*.yaml"))
+    listed: list[tuple[Path, str]] = [(path, str(path)) for path in own]
+    listed += [(path, "comes with the package") for path in shipped if path.stem not in names]
+    for path, place in listed:
+        try:
+            kind = read_recipe(path, workspace, folder=folder).type
+        except InputError as error:
+            kind, place = "not valid", str(error)
+        print(f"{folder + '/' + path.stem:<28} {kind:<12} {place}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see ``--help``."""
+    return run_command(make_parser(), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
