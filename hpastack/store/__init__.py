@@ -6,6 +6,7 @@ published in one rename, so that a reader never sees half of one.
 """
 
 from hpastack.store.exporting import EXPORTS, export_store
+from hpastack.store.feature_columns import check_feature_columns
 from hpastack.store.header import (
     CONTENTS,
     FORMAT,
@@ -18,12 +19,17 @@ from hpastack.store.header import (
 )
 from hpastack.store.ingest import (
     check_coverage,
-    check_probabilities,
     numbers,
     prediction_matrix,
     read_table,
     stacked_members,
     table_digest,
+)
+from hpastack.store.prediction_values import (
+    binarised,
+    check_plausible,
+    check_probabilities,
+    is_binary,
 )
 from hpastack.store.reading import Store, is_current, open_store
 from hpastack.store.summary import store_summary
@@ -43,10 +49,14 @@ __all__ = [
     "StoreHeader",
     "StoreWriter",
     "VERSION",
+    "binarised",
     "check_coverage",
+    "check_feature_columns",
+    "check_plausible",
     "check_probabilities",
     "table_digest",
     "export_store",
+    "is_binary",
     "is_current",
     "numbers",
     "open_store",

@@ -204,36 +204,14 @@ def numbers(
     return values
 
 
-def check_probabilities(
-    values: np.ndarray, image_ids: Sequence[str], where: str | os.PathLike[str]
-) -> None:
-    """Refuse what is not a probability.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n, n_labels)
-    image_ids : sequence of str, length n
-    where : path-like
-        What to call the table in errors.
-
-    Raises
-    ------
-    InputError
-        If a value is below 0 or above 1; id and label are named.
-    """
-    bad = np.argwhere((values < 0) | (values > 1))
-    if len(bad):
-        row, label = bad[0]
-        raise InputError(
-            f"{where}: {values[row, label]:g} for label {label} of field {image_ids[row]} is not "
-            "a probability; bring logits in with --content logits, votes with --max"
-        )
-
-
 def check_coverage(
-    image_ids: Sequence[str], catalogue: pd.DataFrame, where: str | os.PathLike[str]
+    image_ids: Sequence[str],
+    catalogue: pd.DataFrame,
+    where: str | os.PathLike[str],
+    *,
+    remedy: str = "",
 ) -> None:
-    """Refuse a table that leaves a split of the catalogue half covered.
+    """Reject a table that leaves a split of the catalogue half covered.
 
     Parameters
     ----------
@@ -241,6 +219,8 @@ def check_coverage(
     catalogue : DataFrame
     where : path-like
         What to call the table in errors.
+    remedy : str, optional
+        What to do about fields that are missing, for the message.
 
     Raises
     ------
@@ -260,7 +240,7 @@ def check_coverage(
         if 0 < len(missing) < len(fields):
             raise InputError(
                 f"{where} lacks {len(missing)} of {len(fields)} {split} fields of the "
-                f"catalogue: {shorten(missing)}"
+                f"catalogue: {shorten(missing)}" + (f"; {remedy}" if remedy else "")
             )
 
 

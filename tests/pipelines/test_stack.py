@@ -382,7 +382,7 @@ def test_scores_are_brought_in_and_boosters_see_them(workspace):
 def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert call(stack, workspace, *QUICK) == 0
     assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
-                 "--overwrite") == 0  # fmt: skip
+                 "--as-is", "--overwrite") == 0  # fmt: skip
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
     one_line(capsys, "net.h5", "not the one the stack was fitted on")
 
