@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 import pandas as pd
@@ -23,9 +24,11 @@ from hpastack.stack import (
     choose_stores,
     gather_stores,
     label_fields,
+    notes_on_columns,
     notes_on_labels,
     notes_on_means,
     read_prior_shift,
+    without_columns,
     write_explanations,
 )
 from hpastack.workspace import Workspace
@@ -59,6 +62,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--explain", action="store_true",
                         help="write what each column adds to each label, and the reasons for each "
                         "label of the submission, to reports/")  # fmt: skip
+    parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN",
+                        help="columns of features (STORE__COLUMN) that the stack does not see; as "
+                        "the recipe key drop_columns")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
                         help="fit everything anew, and keep nothing for the next time")  # fmt: skip
     return parser
@@ -90,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
         if len(recipes) > 1:
             print(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
+        dropped = [*settings.drop_columns, *args.drop]
         inputs = gather_stores(
             choose_stores(workspace.features, cnns=settings.cnns, features=settings.features),
             [*train.index, *test.index],
@@ -98,6 +105,10 @@ def run(args: argparse.Namespace) -> None:
             plan=plan,
             accept=accepted,
         )
+        inputs = without_columns(inputs, dropped)
+        for warning in notes_on_columns(inputs, list(train.index), list(test.index)):
+            print(f"warning: {warning}", file=sys.stderr)
+            inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
         labels = None
@@ -109,7 +120,12 @@ def run(args: argparse.Namespace) -> None:
             if twins is not None:
                 labels = _apply_leaks(labels, twins, vocabulary, inputs)
         record = {
-            "recipe": {"type": "stack", **settings.record(), "accept_fold_plans": accepted},
+            "recipe": {
+                "type": "stack",
+                **settings.record(),
+                "accept_fold_plans": accepted,
+                **({"drop_columns": dropped} if dropped else {}),
+            },
             "stores": inputs.stores,
             "notes": inputs.notes,
             "vocabulary": list(vocabulary),

@@ -1,4 +1,6 @@
 from .classifier import StackClassifier as StackClassifier
+from .column_checks import notes_on_columns as notes_on_columns
+from .column_checks import without_columns as without_columns
 from .explaining import column_importance as column_importance
 from .explaining import field_reasons as field_reasons
 from .explaining import write_explanations as write_explanations

@@ -71,12 +71,12 @@ def _reason(column: str, values: pd.Series) -> str:
         return "is called like a row number, an id or metadata"
     if _LABELS.fullmatch(column.strip()):
         return "is called like labels or folds"
-    numbers = pd.to_numeric(values, errors="coerce")
-    text = values[numbers.isna()].dropna().astype(str).str.strip()
+    numeric = pd.to_numeric(values, errors="coerce")
+    text = values[numeric.isna()].dropna().astype(str).str.strip()
     text = text[~text.str.lower().isin(("", "nan"))]
     if len(values) > 1 and len(text) == len(values):
         return f"holds text, such as {text.iloc[0]!r}"
-    numbers = numbers.to_numpy(dtype=float)
+    numbers = numeric.to_numpy(dtype=float)
     if len(numbers) < _LEAST_ROWS or not np.isfinite(numbers).all():
         return ""
     steps = np.diff(numbers)
