@@ -1,6 +1,7 @@
 """Files: written completely or not at all, read with every problem named."""
 
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
+from hpastack.files.opening import PARQUET, opened_text, read_lines, starts_with
 from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
     atomic_write,
@@ -18,13 +19,16 @@ from hpastack.files.tables import (
     check_unique,
     named_column,
     read_id_table,
+    read_parquet,
     read_text_table,
     take_rows,
 )
 
 __all__ = [
     "ID_NAMES",
+    "PARQUET",
     "UNTRUSTED",
+    "atomic_write",
     "check_ids",
     "check_unique",
     "digest_of",
@@ -34,15 +38,18 @@ __all__ = [
     "flush",
     "flush_folder",
     "named_column",
+    "opened_text",
     "package_versions",
     "plain_dataset",
     "publish_text",
-    "atomic_write",
     "put_in_place",
     "read_id_table",
+    "read_lines",
+    "read_parquet",
     "read_text_table",
     "refuse_existing",
     "remove",
     "sha256",
+    "starts_with",
     "take_rows",
 ]

@@ -1,6 +1,6 @@
 """Bring in predictions and features that were made elsewhere.
 
-CSV and parquet tables with a column a label or feature, label sets
+Tables with a column a label or feature, label sets
 (``Id,Predicted`` with ``"0 16"``), and NPY or NPZ matrices whose ids stand in a
 file beside them.
 """
@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import ID_NAMES, check_ids, read_text_table
+from hpastack.files import (
+    ID_NAMES,
+    PARQUET,
+    check_ids,
+    named_column,
+    read_lines,
+    read_parquet,
+    read_text_table,
+    starts_with,
+)
 from hpastack.labels import Vocabulary
 
 _LABEL_SET_COLUMNS = ("predicted", "target")
@@ -33,7 +42,8 @@ def read_table(
     Parameters
     ----------
     path : path-like
-        ``.csv``, ``.parquet``, ``.npy`` or ``.npz``.
+        ``.npy``, ``.npz``, or a table as `hpastack.files.read_text_table` takes it; numbers of
+        Parquet stay as they are.
     ids : path-like, optional
         For a matrix without ids: a text file with one id a line, or a CSV
         with a column ``Id``; the rows are in its order. Left out, an NPY has
@@ -50,18 +60,13 @@ def read_table(
     Raises
     ------
     InputError
-        If the format is unknown, ids are missing, doubled or of the wrong
-        number, or the array is not a matrix.
+        If it is no table, ids are missing, doubled or of the wrong number, or the array is not a
+        matrix.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such file")
-    if path.suffix == ".csv":
-        # Every cell as text: "0" is an id, a label set or a number, as its column says.
-        table = _with_ids(read_text_table(path), path)
-    elif path.suffix == ".parquet":
-        table = _with_ids(_read_parquet(path), path)
-    elif path.suffix in (".npy", ".npz"):
+    if path.suffix in (".npy", ".npz"):
         matrix, own_ids = _read_matrix(path, key)
         if ids is None and own_ids is None and path.with_suffix(".ids.txt").is_file():
             ids = path.with_suffix(".ids.txt")
@@ -72,10 +77,11 @@ def read_table(
         if len(own_ids) != len(matrix):
             raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
+    elif starts_with(path, PARQUET):
+        table = _with_ids(read_parquet(path), path)
     else:
-        raise InputError(
-            f"{path}: unknown format {path.suffix!r}; use .csv, .parquet, .npy or .npz"
-        )
+        # Every cell as text: "0" is an id, a label set or a number, as its column says.
+        table = _with_ids(read_text_table(path), path)
     if table.empty:
         raise InputError(f"{path} has no rows")
     if table.index.hasnans:
@@ -86,7 +92,7 @@ def read_table(
 
 
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
-    """Read image ids from a text file (one a line) or a CSV with a column ``Id``.
+    """Read image ids from a text file (one per line) or a table with a column ``Id``.
 
     Parameters
     ----------
@@ -99,14 +105,14 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises
     ------
     InputError
-        If there is no such file, or a CSV has no column of ids.
+        If there is no such file, or a table has no column of ids.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    if path.suffix == ".csv":
-        return list(_with_ids(read_text_table(path), path).index)
-    return _lines(path)
+    if path.suffix == ".txt":
+        return _lines(path)
+    return list(_with_ids(read_text_table(path), path).index)
 
 
 def prediction_matrix(
@@ -310,14 +316,6 @@ def _label_of(column: str, vocabulary: Vocabulary) -> int | None:
     return vocabulary.names.index(column) if column in vocabulary.names else None
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except ImportError:
-        raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
-    return table if table.index.name not in ID_NAMES else table.reset_index()
-
-
 def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -346,8 +344,7 @@ def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | N
 
 
 def _lines(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    return [line for line in lines if line]
+    return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def _column_names(path: Path, n_columns: int) -> list[str] | None:
@@ -362,7 +359,4 @@ def _column_names(path: Path, n_columns: int) -> list[str] | None:
 
 
 def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    for column in table.columns:
-        if str(column).lower() in ID_NAMES:
-            return table.set_index(column)
-    raise InputError(f"{path} has no column 'Id' or 'image_id'; it has {shorten(table.columns)}")
+    return table.set_index(named_column(table, ID_NAMES, path))

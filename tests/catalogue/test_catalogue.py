@@ -193,7 +193,7 @@ def test_bad_labels_are_refused_by_name(competition, case):
 
 def test_a_picture_is_no_table(competition):
     (competition / "train.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff\xfe")
-    with pytest.raises(InputError, match=r"train\.csv: not a CSV table"):
+    with pytest.raises(InputError, match=r"train\.csv: not text in UTF-8"):
         collect_fields(competition)
 
 
