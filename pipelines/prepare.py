@@ -24,6 +24,7 @@ from hpastack.catalogue import (
     correct_targets,
     fill_groups,
     join_groups,
+    join_spellings,
     list_fields,
     training_fields,
     write_catalogue,
@@ -71,6 +72,11 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--groups", type=Path, metavar="CSV",
         help="Id and columns that say what belongs together: well, plate, antibody, cell line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-spellings", action="store_true",
+        help="values of groups that differ in case, in .0, in leading zeros or in HPA before the "
+        "number of an antibody are different; otherwise they are joined, and named",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, metavar="CSV", help="Id,Target: labels to use instead"
@@ -233,7 +239,9 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
-    fields = fill_groups(fields)
+    fields, notes = join_spellings(fill_groups(fields), visible=not args.keep_spellings)
+    for note in notes:
+        print(printable(note))
     for name in [name for name in fields.columns if name not in COLUMNS]:
         n_known = int((fields[name] != "").sum())
         print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
