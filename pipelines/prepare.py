@@ -60,7 +60,8 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
-        help="labels of the training fields, Id,Target; other columns are groups (default: "
+        help="labels of the training fields, Id,Target, or a column of 0 and 1 for each label; "
+        "other columns are groups (default: "
         f"{', '.join(LABEL_TABLES)} in IMAGES, or beside a folder called like train)",
     )  # fmt: skip
     parser.add_argument(
@@ -72,6 +73,10 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--groups", type=Path, metavar="CSV",
         help="Id and columns that say what belongs together: well, plate, antibody, cell line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drop-unlabelled", action="store_true",
+        help="leave out fields that a table of labels names and gives no label (default: an error)",
     )  # fmt: skip
     parser.add_argument(
         "--keep-spellings", action="store_true",
@@ -207,14 +212,14 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
             found = collect_fields(
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
-                training_only=is_extra, channels=channels,
+                training_only=is_extra, channels=channels, drop_unlabelled=args.drop_unlabelled,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
                 raise InputError(f"{place}: without IMAGES, --extra takes a table of labels")
             found = list_fields(
                 place or args.labels, [] if is_extra else args.test, locations=locations,
-                source=source,
+                source=source, drop_unlabelled=args.drop_unlabelled,
             )  # fmt: skip
         parts.append(found.fields)
         changes += found.changes

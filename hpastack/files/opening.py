@@ -144,7 +144,8 @@ def _decompressed(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
     start = file.peek(8)[:8]
     for magic, kind in _COMPRESSED:
         if start.startswith(magic):
-            return io.BufferedReader(kind(fileobj=file) if kind is gzip.GzipFile else kind(file))
+            stream: Any = kind(fileobj=file) if kind is gzip.GzipFile else kind(file)
+            return io.BufferedReader(stream)
     if not start.startswith(_ZIP):
         return file
     archive = zipfile.ZipFile(io.BytesIO(file.read()))
@@ -158,7 +159,8 @@ def _decompressed(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
             f"{path}: a ZIP archive of {len(names)} files ({shorten(names, 3)}); unpack it and "
             "name the one that is wanted"
         )
-    return io.BufferedReader(archive.open(names[0]))
+    member: Any = archive.open(names[0])
+    return io.BufferedReader(member)
 
 
 def _encoding(file: Any, path: StrPath) -> str:

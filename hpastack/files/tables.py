@@ -264,6 +264,22 @@ def named_column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> 
     return found[0]
 
 
+def has_column(frame: pd.DataFrame, names: tuple[str, ...]) -> bool:
+    """Return whether a table has a column of one of some names, as `named_column` compares them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    names : tuple of str
+
+    Returns
+    -------
+    bool
+    """
+    plain = {_plain(name) for name in names}
+    return any(_plain(str(name)) in plain for name in frame.columns)
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]", "", name.lower())
 

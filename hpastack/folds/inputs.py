@@ -54,7 +54,7 @@ def label_names(y: Any, n_labels: int) -> list[Any]:
 
 def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, int]:
     """Number the groups in a seeded order that knows nothing of the order of the rows."""
-    shape = getattr(groups, "shape", (n_rows,))
+    shape: tuple[int, ...] = getattr(groups, "shape", (n_rows,))
     if len(shape) > 1:
         if len(shape) > 2 or shape[1] != 1:
             raise InputError(f"groups of shape {shape}; give one group per row, shape (n,)")

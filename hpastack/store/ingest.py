@@ -26,9 +26,9 @@ from hpastack.files import (
     read_text_table,
     starts_with,
 )
-from hpastack.labels import Vocabulary
+from hpastack.labels import Vocabulary, label_ids
 
-_LABEL_SET_COLUMNS = ("predicted", "target")
+_LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
 def read_table(
@@ -147,7 +147,9 @@ def prediction_matrix(
         number.
     """
     if table.shape[1] == 1 and str(table.columns[0]).lower() in _LABEL_SET_COLUMNS:
-        targets = table.iloc[:, 0].fillna("").astype(str)
+        texts = table.iloc[:, 0].fillna("").astype(str)
+        # What is not read as ids is left for the vocabulary to name.
+        targets = texts.map(lambda text: text if label_ids(text) is None else label_ids(text))
         try:
             return vocabulary.indicator(targets, allow_empty=True).astype(float), True
         except InputError as error:
