@@ -46,7 +46,7 @@ from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, printable, run_command
 from pipelines._help import CommandParser
-from pipelines._options import add_options
+from pipelines._options import LEAST_FOLDS, add_options
 
 DEFAULT_GROUPS = ("well", "antibody")
 # A cluster with more of the fields than this makes folds uneven, and is rarely meant.
@@ -158,6 +158,11 @@ def run(args: argparse.Namespace) -> None:
         )  # fmt: skip
     else:
         plan = _imported_plan(args, imported, clusters, indicator)
+    if plan.n_folds < LEAST_FOLDS:
+        print(
+            f"warning: {plan.n_folds} folds; a stack needs at least three (--n-splits 3)",
+            file=sys.stderr,
+        )
     own = plan.frame["cluster"].to_numpy()
     for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
         print(f"warning: {warning}", file=sys.stderr)

@@ -21,6 +21,7 @@ from hpastack.stack import (
     StackClassifier,
     StackRecipe,
     check_replaceable,
+    check_tuning,
     choose_stores,
     gather_stores,
     label_fields,
@@ -34,6 +35,7 @@ from hpastack.stack import (
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._options import LEAST_FOLDS
 
 
 def make_parser() -> CommandParser:
@@ -76,6 +78,12 @@ def run(args: argparse.Namespace) -> None:
     recipes = _read_recipes(args, workspace)
     catalogue = workspace.read_catalogue()
     plan = workspace.read_folds(catalogue)
+    if plan.n_folds < LEAST_FOLDS:
+        raise InputError(
+            f"{workspace.folds}: {plan.n_folds} folds; a stack needs at least three folds: one to "
+            "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
+            "--n-splits 5 --overwrite, and make out-of-fold stores again"
+        )
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     if args.no_submission:
@@ -162,6 +170,7 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
         submission = workspace.submissions / f"{recipe.name}.csv"
         if not args.no_submission:
             refuse_existing(submission, args.overwrite)
+        check_tuning(recipe.settings.tune)
         recipes[recipe.name] = recipe.settings
     return recipes
 

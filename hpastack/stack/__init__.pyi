@@ -19,3 +19,4 @@ from .stores import GatheredStores as GatheredStores
 from .stores import choose_stores as choose_stores
 from .stores import gather_label_free as gather_label_free
 from .stores import gather_stores as gather_stores
+from .tuning import check_tuning as check_tuning

@@ -1,5 +1,7 @@
 """From tables made elsewhere to a submission: ingest, stack, predict, run, and every refusal."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -515,3 +517,15 @@ def test_label_sets_of_training_fields_are_said_in_the_report(workspace, capsys)
     assert "warning:" not in said.err
     assert call(report, workspace, "models/stack") == 0
     assert "sets: label sets; each label" in (workspace / "reports" / "stack.html").read_text()
+
+
+def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.stack.gather_stores", None)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "optuna", None)
+        assert call(stack, workspace, "--tune", "3") == 2
+        one_line(capsys, "tuning needs Optuna", "leave out --tune")
+    assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
+    assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
+    assert call(stack, workspace) == 2
+    one_line(capsys, "folds.csv: 2 folds", "pipelines.cluster --n-splits 5 --overwrite")
