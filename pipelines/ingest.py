@@ -42,8 +42,9 @@ def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "ingest",
-        "Bring predictions or features made elsewhere into features/NAME.h5: CSV or parquet with "
-        "a column a label or feature, label sets (Id,Predicted), or NPY/NPZ with --ids.",
+        "Bring predictions or features made elsewhere into features/NAME.h5: tables (CSV, "
+        "Excel, parquet) with a column for each label or feature, label sets (Id,Predicted), or "
+        "NPY/NPZ with --ids.",
         "oof.csv test.csv --name resnet50 --kind out_of_fold --folds folds.csv",
     )
     add = parser.add_argument
@@ -73,7 +74,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add(
         "--ids", action="append", default=[], metavar="FILE",
-        help="ids of the rows of an NPY/NPZ: one a line, or a CSV with Id; once for each such "
+        help="ids of the rows of an NPY/NPZ: one per line, or a table with Id; once for each such "
         "file, in their order; those of --members come last (default: NAME.ids.txt beside "
         "NAME.npy)",
     )  # fmt: skip

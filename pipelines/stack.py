@@ -64,7 +64,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--explain", action="store_true",
                         help="write what each column adds to each label, and the reasons for each "
                         "label of the submission, to reports/")  # fmt: skip
-    parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN",
+    parser.add_argument("--drop-columns", nargs="+", default=[], metavar="COLUMN",
                         help="columns of features (STORE__COLUMN) that the stack does not see; as "
                         "the recipe key drop_columns")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
         if len(recipes) > 1:
             print(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
-        dropped = [*settings.drop_columns, *args.drop]
+        dropped = [*settings.drop_columns, *args.drop_columns]
         inputs = gather_stores(
             choose_stores(workspace.features, cnns=settings.cnns, features=settings.features),
             [*train.index, *test.index],

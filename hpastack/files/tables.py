@@ -121,7 +121,7 @@ def _table(rows: Iterator[tuple[int, list[str]]], path: StrPath) -> pd.DataFrame
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"{path}: column {shorten(doubled)} stands twice")
-    return table[kept].set_axis(names, axis=1)
+    return (table if len(kept) == table.shape[1] else table[kept]).set_axis(names, axis=1)
 
 
 def _checked(

@@ -84,7 +84,7 @@ def notes_on_columns(
             verb = "tells" if len(columns) == 1 else "tell"
             notes.append(
                 f"{shorten(columns)} {verb} {what} almost surely ({why}): scores may be far too "
-                "good; see what it is, and fit without it: --drop "
+                "good; see what it is, and fit without it: --drop-columns "
                 + shorten([repr(str(name)) for name in named["column"]]).replace(", ", " ")
             )
     for name, columns in by_label.items() if len(test) else ():

@@ -159,7 +159,8 @@ def prediction_matrix(
     if strange:
         raise InputError(
             f"{where}: columns {shorten(strange)} are no labels; name them 0 to "
-            f"{len(vocabulary) - 1} or by label name, or bring the table in as --content features"
+            f"{len(vocabulary) - 1} or by label name, leave them out with --drop, or bring "
+            "the table in as --content features"
         )
     missing = [k for k in range(len(vocabulary)) if k not in labels]
     if missing:

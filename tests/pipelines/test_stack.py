@@ -495,7 +495,7 @@ def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(wo
     assert call(report, workspace, "models/stack") == 0
     assert warning in (workspace / "reports" / "stack.html").read_text()
 
-    drop = ("--drop", "f__number", "--overwrite")
+    drop = ("--drop-columns", "f__number", "--overwrite")
     assert call(stack, workspace, *QUICK, *drop) == 0
     said = capsys.readouterr()
     assert "f__number" not in said.err + said.out

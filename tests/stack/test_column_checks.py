@@ -31,7 +31,7 @@ def test_features_that_tell_the_order_are_named_with_the_remedy():
     order, split = notes_on_columns(inputs, TRAIN, TEST)
     assert "f__row (1.000) tells the order of the training fields" in order
     assert "f__row (1.000) tells train from test" in split
-    assert "--drop 'f__row'" in order and "f__area" not in order + split
+    assert "--drop-columns 'f__row'" in order and "f__area" not in order + split
     assert len(notes_on_columns(inputs, TRAIN, [])) == 1
     assert notes_on_columns(without_columns(inputs, ["f__row"]), TRAIN, TEST) == []
 
