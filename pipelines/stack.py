@@ -64,7 +64,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--explain", action="store_true",
                         help="write what each column adds to each label, and the reasons for each "
                         "label of the submission, to reports/")  # fmt: skip
-    parser.add_argument("--drop-columns", nargs="+", default=[], metavar="COLUMN",
+    parser.add_argument("--drop-columns", nargs="+", default=[], metavar="COL",
                         help="columns of features (STORE__COLUMN) that the stack does not see; as "
                         "the recipe key drop_columns")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
