@@ -10,6 +10,9 @@ from pipelines._help import CommandParser
 
 SKIPPED = 3
 
+# A stack scores one fold, chooses on another and learns from the others.
+LEAST_FOLDS = 3
+
 
 def positive(text: str) -> int:
     """Return a whole number of at least 1.

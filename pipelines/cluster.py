@@ -22,6 +22,7 @@ from hpastack.clusters import (
     near_duplicates,
     read_assignment,
     read_duplicate_lists,
+    unknown_ids,
     weakest_links,
 )
 from hpastack.errors import InputError, shorten
@@ -44,9 +45,9 @@ from hpastack.recipes import read_recipe
 from hpastack.report.console import clusters_text, folds_text
 from hpastack.stack import gather_label_free
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, run_command
+from pipelines._command import command_parser, printable, run_command
 from pipelines._help import CommandParser
-from pipelines._options import add_options
+from pipelines._options import LEAST_FOLDS, add_options
 
 DEFAULT_GROUPS = ("well", "antibody")
 # A cluster with more of the fields than this makes folds uneven, and is rarely meant.
@@ -91,8 +92,8 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--pairs", type=Path, action="append", default=[], metavar="FILE",
-        help="known duplicates: on each line two or more ids separated by commas "
-        "(may be given several times)",
+        help="known duplicates: on each line two or more ids separated by commas, or a table with "
+        "the columns image_id, twin (may be given several times)",
     )  # fmt: skip
     parser.add_argument(
         "--no-images", action="store_true",
@@ -139,8 +140,7 @@ def run(args: argparse.Namespace) -> None:
     embeddings = _embeddings(settings, workspace, catalogue)
     listed = [read_duplicate_lists(path) for path in args.pairs]
     for path, table in zip(args.pairs, listed):
-        if not table.isin(set(catalogue.index)).any(axis=None):
-            raise InputError(f"{path}: holds no id of the catalogue")
+        _warn_of_unknown(path, unknown_ids(table, catalogue.index, path))
 
     print(f"groups kept together: {', '.join(grouped) or 'none'}")
     found = _found_pairs(args, workspace, catalogue, settings, embeddings)
@@ -298,12 +298,31 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
 
 def _report(plan: FoldPlan, indicator: np.ndarray, vocabulary: Vocabulary) -> FoldReport:
     """Print how even the folds are, and warn of labels that some of them lack."""
+    if plan.n_folds < LEAST_FOLDS:
+        print(
+            f"warning: {plan.n_folds} folds; a stack needs at least three (--n-splits 3)",
+            file=sys.stderr,
+        )
     own, fold = (plan.frame[name].to_numpy() for name in ("cluster", "fold"))
     for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
         print(f"warning: {warning}", file=sys.stderr)
     report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
     print(folds_text(report, fold))
     return report
+
+
+def _warn_of_unknown(path: Path, unknown: pd.Series) -> None:
+    if unknown.empty:
+        return
+    print(f"{path}: {len(unknown)} ids are not in the catalogue: {shorten(unknown.index)}")
+    joined = unknown[unknown > 1]
+    if len(joined):
+        named = shorten(f"{printable(str(name))} ({count})" for name, count in joined.items())
+        print(
+            f"warning: {path}: ids that are not in the catalogue join fields that are (and how "
+            f"many each): {named}; leave these lines out if they do not show the same cells",
+            file=sys.stderr,
+        )
 
 
 def _write_plot(report: FoldReport, path: Path) -> str:

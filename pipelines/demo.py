@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
             "synthesize", fields.resolve(), "--train", args.train, "--test", args.test,
             "--size", args.size, "--seed", args.seed,
             # A milder tail than the real one, or the rare labels of so few fields have no wells.
-            "--tail", 0.35, "--min-train-wells", 6, "--min-test-wells", 2, *shared,
+            "--tail", 0.35, "--min-train-wells", _wells_per_label(args.train, 6),
+            "--min-test-wells", _wells_per_label(args.test, 2), *shared,
         ),
         "prepare": run_step("prepare", fields, "--groups", fields / "groups.csv", *shared),
         "cluster": run_step("cluster", "--n-splits", 4, *shared),
@@ -71,6 +72,12 @@ def run(args: argparse.Namespace) -> None:
     total = sum(seconds.values())
     print(f"{total:.0f} s: " + ", ".join(f"{name} {time:.0f}" for name, time in seconds.items()))
     print(f"wrote {workspace.root}/; look at {workspace.reports / 'stack.html'}")
+
+
+def _wells_per_label(n_fields: int, most: int) -> int:
+    """Return in how many wells each label can occur."""
+    # A well has about four fields, and two of the labels that are rare.
+    return min(most, 2 * (n_fields // 5) // len(HPA_2018))
 
 
 def _clear(root: Path, overwrite: bool) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hpastack.catalogue import read_catalogue, training_fields
+from hpastack.catalogue import read_catalogue, test_fields, training_fields
 from hpastack.errors import InputError, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
     KINDS,
     StoreHeader,
+    binarised,
     check_coverage,
+    check_feature_columns,
+    check_plausible,
     check_probabilities,
+    is_binary,
     numbers,
     prediction_matrix,
     read_table,
@@ -29,13 +34,17 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 
+# What may be missing for a field: a model of predictions has always been asked.
+_WITH_GAPS = ("features", "scores")
+
 
 def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "ingest",
-        "Bring predictions or features made elsewhere into features/NAME.h5: CSV or parquet with "
-        "a column a label or feature, label sets (Id,Predicted), or NPY/NPZ with --ids.",
+        "Bring predictions or features made elsewhere into features/NAME.h5: tables (CSV, "
+        "Excel, parquet) with a column for each label or feature, label sets (Id,Predicted), or "
+        "NPY/NPZ with --ids.",
         "oof.csv test.csv --name resnet50 --kind out_of_fold --folds folds.csv",
     )
     add = parser.add_argument
@@ -65,7 +74,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add(
         "--ids", action="append", default=[], metavar="FILE",
-        help="ids of the rows of an NPY/NPZ: one a line, or a CSV with Id; once for each such "
+        help="ids of the rows of an NPY/NPZ: one per line, or a table with Id; once for each such "
         "file, in their order; those of --members come last (default: NAME.ids.txt beside "
         "NAME.npy)",
     )  # fmt: skip
@@ -73,6 +82,29 @@ def make_parser() -> CommandParser:
     add(
         "--max", type=float, metavar="VALUE",
         help="values are votes from 0 to VALUE; they are divided by it",
+    )  # fmt: skip
+    add(
+        "--drop", nargs="+", default=[], metavar="COLUMN",
+        help="columns of the tables that are left out, such as row numbers",
+    )  # fmt: skip
+    add(
+        "--keep", nargs="+", default=[], metavar="COLUMN",
+        help="columns that are features though they look like row numbers, ids or labels",
+    )  # fmt: skip
+    add(
+        "--allow-missing", action="store_true",
+        help="features and scores may be missing: fields of the catalogue that the tables lack and "
+        "empty cells become NaN",
+    )  # fmt: skip
+    add(
+        "--threshold", type=float, metavar="VALUE",
+        help="turn predictions into label sets: a field has the labels whose values are at least "
+        "VALUE (default, where training fields have label sets and test fields other values: each "
+        "label is as frequent among test fields as among training fields)",
+    )  # fmt: skip
+    add(
+        "--as-is", action="store_true",
+        help="take values as what --content says though they look like something else",
     )  # fmt: skip
     return parser
 
@@ -87,6 +119,10 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--folds goes with --kind out_of_fold")
     if args.max is not None and args.max <= 0:
         raise InputError("--max must be above 0")
+    if args.allow_missing and args.content not in _WITH_GAPS:
+        raise InputError("--allow-missing goes with --content features or scores")
+    if args.threshold is not None and (args.content == "features" or args.members):
+        raise InputError("--threshold goes with predictions or scores, and not with --members")
 
     catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
     if args.members:
@@ -99,8 +135,14 @@ def run(args: argparse.Namespace) -> None:
             "encoder that saw no labels of these fields (--kind label_free)"
         )
 
-    tables, content = _read(args, workspace)
+    tables, contents = _read(args, workspace)
+    if args.kind == "out_of_fold" and args.folds is None:
+        _warn(
+            "out of fold, but of unknown folds: a stack takes it only with --accept "
+            f"{args.name}; name the folds with --folds CSV"
+        )
     whole = _joined(tables[: len(args.tables)])
+    whole, content, threshold = _one_content(args, whole, contents, catalogue)
     members = None
     if args.members:
         of_members = tables[len(args.tables) :]
@@ -108,17 +150,16 @@ def run(args: argparse.Namespace) -> None:
         members = stacked_members(of_members, args.members)
         mean = members.mean(axis=0, dtype=np.float64)
         whole = pd.concat([whole, pd.DataFrame(mean, of_members[0].index, whole.columns)])
+    if catalogue is not None:
+        whole = _covering(args, whole, catalogue)
     image_ids, columns = list(whole.index), list(whole.columns)
     values = whole.to_numpy(dtype=np.float32)
-    where = shorten([*args.tables, *args.members], 3)
-    if catalogue is not None:
-        check_coverage(image_ids, catalogue, where)
     fold = _folds(args, image_ids, catalogue)
     header = StoreHeader(
         kind=args.kind,
         content=content,
         columns=columns,
-        recipe={"type": "ingest", "name": args.name, "content": content},
+        recipe={"type": "ingest", "name": args.name, "content": content, **threshold},
         made_from=table_digest(image_ids, values, members),
         fold_plan="" if fold is None else _plan_digest(image_ids, fold),
         vocabulary=None if content == "features" else list(workspace.vocabulary()),
@@ -133,44 +174,127 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _read(args, workspace) -> tuple[list[pd.DataFrame], str]:
+def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
     """Read the tables and then the members, all with the columns of the store."""
     ids = list(args.ids)
     tables: list[pd.DataFrame] = []
-    contents = set()
+    contents = []
+    names: set[str] = set()
     for table_path in [*args.tables, *args.members]:
         is_matrix = table_path.suffix in (".npy", ".npz")
         table = read_table(table_path, ids=ids.pop(0) if is_matrix and ids else None, key=args.key)
-        table, content = _as_columns(table, table_path, args, workspace.vocabulary())
+        names.update(map(str, table.columns))
+        table = table.loc[:, [str(column) not in args.drop for column in table.columns]]
+        table, content = _as_columns(table, table_path, args, workspace)
         if tables and list(table.columns) != list(tables[0].columns):
             raise InputError(f"{table_path} has other columns than {args.tables[0]}")
-        contents.add(content)
+        contents.append(content)
         tables.append(table)
     if ids:
         raise InputError(f"--ids {shorten(ids)}: there is no matrix that it belongs to")
-    if len(contents) > 1:
-        raise InputError(f"the files hold {' and '.join(sorted(contents))}; they must be alike")
-    return tables, contents.pop()
+    for option, columns in (("--drop", args.drop), ("--keep", args.keep)):
+        unknown = [column for column in columns if column not in names]
+        if unknown:
+            raise InputError(
+                f"{option} {unknown[0]!r}: no table has such a column; they have {shorten(names)}"
+            )
+    return tables, contents
 
 
-def _as_columns(table: pd.DataFrame, where, args, vocabulary) -> tuple[pd.DataFrame, str]:
+def _as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFrame, str]:
     """Return the columns of the store that a table gives, and what they are."""
     if args.content == "features":
+        check_feature_columns(table, where, keep=args.keep)
         # What `store --export` wrote carries the name of its store already.
         columns = [
             str(column) if str(column).startswith(f"{args.name}__") else f"{args.name}__{column}"
             for column in table.columns
         ]
-        return pd.DataFrame(numbers(table, where), table.index, columns), "features"
+        values = numbers(table, where, allow_nan=args.allow_missing)
+        return pd.DataFrame(values, table.index, columns), "features"
+    vocabulary = workspace.vocabulary()
     are_scores = args.content == "scores"
-    values, are_label_sets = prediction_matrix(table, vocabulary, where, allow_nan=are_scores)
+    try:
+        values, are_label_sets = prediction_matrix(table, vocabulary, where, allow_nan=are_scores)
+    except InputError as error:
+        if workspace.vocabulary_file.is_file():
+            raise
+        raise InputError(
+            f"{error} (labels are the {len(vocabulary)} of HPA 2018, as there is no "
+            f"{workspace.vocabulary_file}; others are named with "
+            "python -m pipelines.prepare --vocabulary FILE)"
+        ) from None
     content = "label_sets" if are_label_sets and not are_scores else args.content
     if args.max is not None:
         values = values / args.max
     if content == "probabilities":
         check_probabilities(values, list(table.index), where)
+    if not args.as_is:
+        check_plausible(values, content, where)
     columns = [f"{args.name}__{k}" for k in range(len(vocabulary))]
     return pd.DataFrame(values, table.index, columns), content
+
+
+def _one_content(
+    args, whole: pd.DataFrame, contents: list[str], catalogue: pd.DataFrame | None
+) -> tuple[pd.DataFrame, str, dict[str, object]]:
+    """Return values that mean the same for all fields, what they are, and the threshold used."""
+    content = "scores" if args.content == "scores" else "label_sets"
+    if args.threshold is not None:
+        values = (whole >= args.threshold).astype(float).where(whole.notna())
+        print(f"label sets: the labels of a field are those of at least {args.threshold:g}")
+        return values, content, {"threshold": args.threshold}
+    values = whole.to_numpy(copy=True)
+    if args.content != "features" and not args.members and catalogue is not None:
+        is_train = whole.index.isin(training_fields(catalogue).index)
+        if (
+            is_train.any() and not is_train.all()
+            and is_binary(values[is_train]) and not is_binary(values[~is_train])
+        ):  # fmt: skip
+            n_known = (~np.isnan(values[is_train])).sum(axis=0)
+            prevalence = np.nansum(values[is_train], axis=0) / np.maximum(n_known, 1)
+            values[~is_train] = binarised(values[~is_train], prevalence)
+            print(
+                "label sets: training fields have labels and no other values, so that test fields "
+                "get as many: of each label the share that it has among training fields, those "
+                "with the largest values (--threshold VALUE instead)"
+            )
+            table = pd.DataFrame(values, whole.index, whole.columns)
+            return table, content, {"threshold": "prevalence"}
+    if len(set(contents)) == 1:
+        return whole, contents[0], {}
+    if is_binary(values) and not args.members:
+        return whole, content, {}
+    held = f"the files hold {' and '.join(sorted(set(contents)))}"
+    if args.members:
+        raise InputError(f"{held}; with --members they must be alike")
+    raise InputError(
+        f"{held}; bring in one of them for all fields, or turn all into label sets with "
+        "--threshold VALUE (label sets of training fields and tables of test fields go together "
+        "once there is a catalogue: python -m pipelines.prepare)"
+    )
+
+
+def _covering(args, whole: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with all fields that it must have, or say which it lacks."""
+    where = shorten([*args.tables, *args.members], 3)
+    missing = catalogue.index.difference(whole.index, sort=False)
+    if args.allow_missing and len(missing):
+        print(f"NaN: {len(missing):,} fields of the catalogue that no table has")
+        whole = whole.reindex([*whole.index, *missing])
+    remedy = "--allow-missing leaves NaN for these" if args.content in _WITH_GAPS else ""
+    check_coverage(list(whole.index), catalogue, where, remedy=remedy)
+    tests = test_fields(catalogue).index
+    if args.kind == "out_of_fold" and len(tests) and not whole.index.isin(tests).any():
+        _warn(
+            f"{where} holds no test field, so that a stack can only be fitted without a "
+            "submission (stack --no-submission); add the table of the test fields"
+        )
+    return whole
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

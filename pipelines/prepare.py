@@ -24,6 +24,7 @@ from hpastack.catalogue import (
     correct_targets,
     fill_groups,
     join_groups,
+    join_spellings,
     list_fields,
     training_fields,
     write_catalogue,
@@ -59,7 +60,8 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
-        help="labels of the training fields, Id,Target; other columns are groups (default: "
+        help="labels of the training fields, Id,Target, or a column of 0 and 1 for each label; "
+        "other columns are groups (default: "
         f"{', '.join(LABEL_TABLES)} in IMAGES, or beside a folder called like train)",
     )  # fmt: skip
     parser.add_argument(
@@ -71,6 +73,15 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--groups", type=Path, metavar="CSV",
         help="Id and columns that say what belongs together: well, plate, antibody, cell line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drop-unlabelled", action="store_true",
+        help="leave out fields that a table of labels names and gives no label (default: an error)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-spellings", action="store_true",
+        help="values of groups that differ in case, in .0, in leading zeros or in HPA before the "
+        "number of an antibody are different; otherwise they are joined, and named",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, metavar="CSV", help="Id,Target: labels to use instead"
@@ -201,14 +212,14 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
             found = collect_fields(
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
-                training_only=is_extra, channels=channels,
+                training_only=is_extra, channels=channels, drop_unlabelled=args.drop_unlabelled,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
                 raise InputError(f"{place}: without IMAGES, --extra takes a table of labels")
             found = list_fields(
                 place or args.labels, [] if is_extra else args.test, locations=locations,
-                source=source,
+                source=source, drop_unlabelled=args.drop_unlabelled,
             )  # fmt: skip
         parts.append(found.fields)
         changes += found.changes
@@ -233,7 +244,9 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
-    fields = fill_groups(fields)
+    fields, notes = join_spellings(fill_groups(fields), visible=not args.keep_spellings)
+    for note in notes:
+        print(printable(note))
     for name in [name for name in fields.columns if name not in COLUMNS]:
         n_known = int((fields[name] != "").sum())
         print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")

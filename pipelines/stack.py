@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,18 +21,21 @@ from hpastack.stack import (
     StackClassifier,
     StackRecipe,
     check_replaceable,
+    check_tuning,
     choose_stores,
     gather_stores,
     label_fields,
+    notes_on_columns,
     notes_on_labels,
     notes_on_means,
     read_prior_shift,
+    without_columns,
     write_explanations,
 )
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
-from pipelines._options import add_options
+from pipelines._options import LEAST_FOLDS, add_options
 
 
 def make_parser() -> CommandParser:
@@ -61,6 +65,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--explain", action="store_true",
                         help="write what each column adds to each label, and the reasons for each "
                         "label of the submission, to reports/")  # fmt: skip
+    parser.add_argument("--drop-columns", nargs="+", default=[], metavar="COL",
+                        help="columns of features (STORE__COLUMN) that the stack does not see; as "
+                        "the recipe key drop_columns")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
                         help="fit everything anew, and keep nothing for the next time")  # fmt: skip
     return parser
@@ -72,6 +79,12 @@ def run(args: argparse.Namespace) -> None:
     recipes = _read_recipes(args, workspace)
     catalogue = workspace.read_catalogue()
     plan = workspace.read_folds(catalogue)
+    if plan.n_folds < LEAST_FOLDS:
+        raise InputError(
+            f"{workspace.folds}: {plan.n_folds} folds; a stack needs at least three folds: one to "
+            "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
+            "--n-splits 5 --overwrite, and make out-of-fold stores again"
+        )
     notes_on_folds = _notes_on_folds(plan, workspace)
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
@@ -93,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
         if len(recipes) > 1:
             print(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
+        dropped = [*settings.drop_columns, *args.drop_columns]
         inputs = gather_stores(
             choose_stores(workspace.features, cnns=settings.cnns, features=settings.features),
             [*train.index, *test.index],
@@ -102,6 +116,10 @@ def run(args: argparse.Namespace) -> None:
             accept=accepted,
         )
         inputs.notes.extend(notes_on_folds)
+        inputs = without_columns(inputs, dropped)
+        for warning in notes_on_columns(inputs, list(train.index), list(test.index)):
+            print(f"warning: {warning}", file=sys.stderr)
+            inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
         labels = None
@@ -113,7 +131,12 @@ def run(args: argparse.Namespace) -> None:
             if twins is not None:
                 labels = _apply_leaks(labels, twins, vocabulary, inputs)
         record = {
-            "recipe": {"type": "stack", **settings.record(), "accept_fold_plans": accepted},
+            "recipe": {
+                "type": "stack",
+                **settings.record(),
+                "accept_fold_plans": accepted,
+                **({"drop_columns": dropped} if dropped else {}),
+            },
             "stores": inputs.stores,
             "notes": inputs.notes,
             "vocabulary": list(vocabulary),
@@ -156,6 +179,7 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
         submission = workspace.submissions / f"{name}.csv"
         if not args.no_submission:
             refuse_existing(submission, args.overwrite)
+        check_tuning(recipe.settings.tune)
         recipes[name] = recipe.settings
     return recipes
 

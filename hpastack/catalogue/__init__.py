@@ -16,6 +16,7 @@ from hpastack.catalogue.collecting import (
 from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
 from hpastack.catalogue.groups import join_groups
 from hpastack.catalogue.hpa import fill_groups
+from hpastack.catalogue.spellings import join_spellings
 from hpastack.catalogue.table import (
     COLUMNS,
     catalogue_digest,
@@ -43,6 +44,7 @@ __all__ = [
     "correct_targets",
     "fill_groups",
     "join_groups",
+    "join_spellings",
     "list_fields",
     "read_catalogue",
     "read_targets",

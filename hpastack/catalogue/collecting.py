@@ -21,7 +21,13 @@ from hpastack.catalogue.folders import (
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.hpa import match_ids
 from hpastack.catalogue.table import COLUMNS, absolute_paths
-from hpastack.catalogue.targets import LabelTable, map_targets, read_label_table, require_known
+from hpastack.catalogue.targets import (
+    LabelTable,
+    map_targets,
+    pop_targets,
+    read_label_table,
+    require_known,
+)
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS
 from hpastack.files import named_column, read_id_table
@@ -59,6 +65,7 @@ def collect_fields(
     source: str = DEFAULT_SOURCE,
     training_only: bool = False,
     channels: Mapping[str, int | str] | None = None,
+    drop_unlabelled: bool = False,
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
@@ -86,7 +93,8 @@ def collect_fields(
     images : path-like or sequence of path-like
         A folder, several, or a CSV file.
     labels : path-like, optional
-        CSV with columns ``Id,Target`` (or ``image_id,target``, in any case).
+        Table with columns ``Id,Target`` (or ``image_id,target``, in any case; or ``label``, or a
+        column of 0 and 1 for each label).
         Left out: the table called ``train.csv``, ``stage1_train.csv`` or
         ``labels.csv`` of the folder, if any. For a folder called like
         ``train``, ``stage1_train`` or ``train_full_size`` also the one beside it.
@@ -107,6 +115,8 @@ def collect_fields(
     channels : mapping of str to int or str, optional
         Which plane of a TIFF with several is which stain, or the name of its
         channel. Left out: by the names that the file gives them.
+    drop_unlabelled : bool, default=False
+        Whether to leave out fields that the table of labels names and gives no label.
 
     Returns
     -------
@@ -127,7 +137,9 @@ def collect_fields(
     if len(places) == 1 and places[0].is_file():
         table = read_id_table(places[0])
         if _has_paths(table):
-            return _collect_table(places[0], table, labels, tests, locations, source, training_only)
+            return _collect_table(
+                places[0], table, labels, tests, locations, source, training_only, drop_unlabelled
+            )
         if labels is not None:
             raise InputError(f"{places[0]}: has no columns {', '.join(STAINS)} with paths")
         places, labels = [places[0].absolute().parent], places[0]
@@ -137,7 +149,9 @@ def collect_fields(
         if not place.is_dir():
             raise InputError(f"{place}: no such folder of images or table of paths")
     folders = [Path(os.path.abspath(place)) for place in places]
-    return _collect_folders(folders, labels, tests, locations, source, training_only, channels)
+    return _collect_folders(
+        folders, labels, tests, locations, source, training_only, channels, drop_unlabelled
+    )
 
 
 def list_fields(
@@ -147,6 +161,7 @@ def list_fields(
     vocabulary: Vocabulary = HPA_2018,
     locations: Locations | None = None,
     source: str = DEFAULT_SOURCE,
+    drop_unlabelled: bool = False,
 ) -> Collection:
     """Make the catalogue of fields whose images are not at hand, from tables alone.
 
@@ -164,6 +179,8 @@ def list_fields(
     locations : Locations, optional
         As for `collect_fields`.
     source : str, default="hpa2018"
+    drop_unlabelled : bool, default=False
+        As for `collect_fields`.
 
     Returns
     -------
@@ -175,7 +192,9 @@ def list_fields(
     InputError
         If an id is doubled or in both tables, or the id of a label is unknown.
     """
-    table = read_label_table(labels, locations or Locations(vocabulary))
+    table = read_label_table(
+        labels, locations or Locations(vocabulary), drop_unlabelled=drop_unlabelled
+    )
     tests = _listed(test)
     test_ids = _read_test_ids(tests, _labelled_ids(table)) if tests else []
     index = pd.Index([*table.targets.index, *test_ids], name="image_id")
@@ -233,6 +252,7 @@ def _collect_folders(
     source: str,
     training_only: bool,
     channels: Mapping[str, int | str] | None,
+    drop_unlabelled: bool,
 ) -> Collection:
     files = find_stain_files(folders, channels)
     if not files:
@@ -248,7 +268,9 @@ def _collect_folders(
             f"{_places(folders)}: no table ({', '.join(LABEL_TABLES)}) with the labels of its "
             "fields; or name the table itself, in the folder of its images"
         )
-    table = _no_labels() if labels is None else read_label_table(labels, locations)
+    table = _no_labels()
+    if labels is not None:
+        table = read_label_table(labels, locations, drop_unlabelled=drop_unlabelled)
     labelled = _labelled_ids(table)
     if not training_only and not tests:
         own = own_table(folders, "test", "--test")
@@ -289,20 +311,22 @@ def _collect_table(
     locations: Locations,
     source: str,
     training_only: bool,
+    drop_unlabelled: bool,
 ) -> Collection:
     known = {name.lower(): name for name in table.columns if name.lower() in COLUMNS}
     table = table.rename(columns={name: lower for lower, name in known.items()})
     for stain in STAINS:
         named_column(table, (stain,), path)
         table[stain] = absolute_paths(table[stain], path.absolute().parent)
+    texts = pop_targets(table, locations, path)
     if labels is not None:
-        if "target" in table:
+        if texts is not None:
             raise InputError(f"{path}: has targets already; leave out {labels}, or that column")
-        given = read_label_table(labels, locations)
+        given = read_label_table(labels, locations, drop_unlabelled=drop_unlabelled)
         labelled = _labelled_ids(given)
         require_known(labelled, table.index, labels, path)
     else:
-        texts = table["target"] if "target" in table else pd.Series("", table.index, dtype=object)
+        texts = pd.Series("", table.index, dtype=object) if texts is None else texts
         labelled = list(texts.index[texts.str.strip() != ""])
         given = _label_table(texts.loc[labelled], locations, path)
     has_label = table.index.isin(labelled)
@@ -344,7 +368,7 @@ def _listed(places: StrPath | Sequence[StrPath]) -> list[StrPath]:
 
 def _has_paths(table: pd.DataFrame) -> bool:
     names = {name.lower() for name in table.columns}
-    return not names.isdisjoint(STAINS) or "target" not in names
+    return not names.isdisjoint(STAINS)
 
 
 def _places(folders: Sequence[Path]) -> str:

@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 
+from hpastack.catalogue.spellings import spelling_key
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_id_table
@@ -31,7 +32,7 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     -------
     DataFrame
         Without the columns that are no groups (`COLUMNS`, and those without a
-        name, where row numbers stand). Plate, well,
+        name, where row numbers stand); a cell of blanks is "", that is unknown. Plate, well,
         antibody and cell line are called ``plate``, ``well``, ``antibody``,
         ``cell_line`` however they are written.
 
@@ -47,7 +48,7 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     if not groups.columns.is_unique:
         doubled = [str(name) for name in names if list(names.values()).count(names[name]) > 1]
         raise InputError(f"{path}: columns {' and '.join(doubled)} mean the same; keep one")
-    return groups
+    return groups.apply(lambda column: column.where(column.str.strip() != "", ""))
 
 
 def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, list[str]]:
@@ -98,7 +99,11 @@ def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, li
 
 
 def _filled(known: pd.Series, values: pd.Series, path: StrPath) -> pd.Series:
+    name = str(known.name)
     differs = (known != "") & (values != "") & (known != values)
+    for image_id in known.index[differs]:
+        old, new = known[image_id], values[image_id]
+        differs[image_id] = spelling_key(old, name) != spelling_key(new, name)
     if differs.any():
         first = known.index[differs][0]
         raise InputError(

@@ -11,11 +11,17 @@ import pandas as pd
 
 from hpastack.catalogue.changes import DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
+from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import InputError, shorten
-from hpastack.files import named_column, read_id_table
+from hpastack.files import has_column, named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, UnknownName, Vocabulary
 
 StrPath = str | os.PathLike[str]
+
+#: What a column of targets is called, in any case; those of the first line go before the others.
+TARGET_NAMES = (("target",), ("label", "labels"))
+# Cells of a column for each label.
+_ONE_HOT = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "": 0, "false": 0, "true": 1}
 
 
 class LabelTable(NamedTuple):
@@ -33,16 +39,21 @@ class LabelTable(NamedTuple):
     unmapped: Counter[str]
 
 
-def read_label_table(path: StrPath, locations: Locations) -> LabelTable:
+def read_label_table(
+    path: StrPath, locations: Locations, *, drop_unlabelled: bool = False
+) -> LabelTable:
     """Read a table of labels, given as ids or as names of places.
 
     Parameters
     ----------
     path : path-like
-        CSV with columns ``Id,Target`` or ``image_id,target``, in any case;
-        the others are groups.
+        Table with columns ``Id,Target`` or ``image_id,target``, in any case; without a column
+        ``target``, one called ``label`` or ``labels``, or a column of 0 and 1 for each label.
+        The others are groups.
     locations : Locations
         What names stand for.
+    drop_unlabelled : bool, default=False
+        Whether to leave out fields without a label, as changes.
 
     Returns
     -------
@@ -56,14 +67,76 @@ def read_label_table(path: StrPath, locations: Locations) -> LabelTable:
         in the vocabulary.
     """
     frame = read_id_table(path)
-    texts = frame.pop(named_column(frame, ("target",), path))
-    targets, changes, unmapped = map_targets(texts, locations, path)
+    if frame.empty:
+        raise InputError(f"{path}: has no rows")
+    texts = pop_targets(frame, locations, path)
+    if texts is None:
+        raise InputError(
+            f"{path}: no column target or label, and no columns of 0 and 1 that are called like "
+            f"labels; it has {shorten(frame.columns)}"
+        )
+    targets, changes, unmapped = map_targets(
+        texts, locations, path, drop_unlabelled=drop_unlabelled
+    )
     groups = group_columns(frame, path).loc[targets.index]
     return LabelTable(targets, groups, changes, unmapped)
 
 
+def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.Series | None:
+    """Take the labels out of a table.
+
+    Parameters
+    ----------
+    frame : DataFrame of str
+        Indexed by image id; loses the columns of labels.
+    locations : Locations
+        What names stand for.
+    path : path-like
+        What to call the table in errors.
+
+    Returns
+    -------
+    Series of str or None
+        Targets as written, or the names of the columns that hold 1; None if there are neither.
+
+    Raises
+    ------
+    InputError
+        If two columns hold targets, or some columns of 0 and 1 are labels and others are not.
+    """
+    for names in TARGET_NAMES:
+        if has_column(frame, names):
+            return frame.pop(named_column(frame, names, path)).rename("target")
+    values = {
+        name: frame[name].str.strip().str.lower().map(_ONE_HOT)
+        for name in frame.columns
+        if name.lower() not in COLUMNS
+    }
+    binary = [
+        name
+        for name, column in values.items()
+        if name and column.notna().all() and (frame[name].str.strip() != "").any()
+    ]
+    labels = [name for name in binary if locations.names_label(name)]
+    if len(labels) < 2:
+        return None
+    others = [name for name in binary if name not in labels]
+    if others:
+        raise InputError(
+            f"{path}: columns {shorten(others)} hold 0 and 1 as those of labels do, and are called "
+            "like no label; say with --locations what they stand for (an empty label: for none)"
+        )
+    hot = pd.DataFrame({name: values[name] for name in labels}).to_numpy(dtype=bool)
+    for name in labels:
+        frame.pop(name)
+    are_ids = all(name.isascii() and name.isdigit() for name in labels)
+    mark = " " if are_ids else ";"
+    texts = [mark.join(name for name, is_set in zip(labels, row) if is_set) for row in hot]
+    return pd.Series(texts, frame.index, dtype=object, name="target")
+
+
 def map_targets(
-    texts: pd.Series, locations: Locations, path: StrPath
+    texts: pd.Series, locations: Locations, path: StrPath, *, drop_unlabelled: bool = False
 ) -> tuple[pd.Series, list[Change], Counter[str]]:
     """Turn targets as written into label ids.
 
@@ -74,6 +147,8 @@ def map_targets(
     locations : Locations
     path : path-like
         The table they are from, for errors.
+    drop_unlabelled : bool, default=False
+        Whether to leave out fields whose target is empty.
 
     Returns
     -------
@@ -92,11 +167,13 @@ def map_targets(
     """
     targets, changes, unmapped = {}, [], Counter[str]()
     unknown: dict[str, UnknownName] = {}
+    unlabelled: list[str] = []
     for image_id, text in texts.items():
         try:
             target, lost = locations.read_target(text, f"field {image_id}")
             if not target and not lost:
-                locations.vocabulary.parse(target, where=f"field {image_id}")
+                unlabelled.append(str(image_id))
+                changes.append(Change(str(image_id), DROPPED, "no label given", before=text))
         except UnknownName as error:  # all are named at once
             unknown.setdefault(error.name, error)
             continue
@@ -113,6 +190,14 @@ def map_targets(
         first, *others = unknown
         besides = f" (unknown besides: {shorten(map(repr, others))})" if others else ""
         raise InputError(f"{path}: {unknown[first]}{besides}")
+    if unlabelled and not drop_unlabelled:
+        raise InputError(
+            f"{path}: field {unlabelled[0]}: no label given; every training field needs one "
+            f"({len(unlabelled)} of {len(texts)} fields have none; prepare --drop-unlabelled "
+            "leaves them out)"
+        )
+    if unlabelled and not targets and not unmapped:
+        raise InputError(f"{path}: no field has a label")
     if unmapped and not targets:
         names = [name for name, _ in unmapped.most_common()]
         raise InputError(f"{path}: no field has a label of the vocabulary, only {shorten(names)}")

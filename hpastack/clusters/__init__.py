@@ -22,7 +22,7 @@ from hpastack.clusters.links import (
     read_assignment,
     weakest_links,
 )
-from hpastack.clusters.pairs import read_duplicate_lists
+from hpastack.clusters.pairs import read_duplicate_lists, unknown_ids
 from hpastack.clusters.search import PAIR_COLUMNS, duplicate_clusters, near_duplicates
 from hpastack.clusters.settings import DuplicateSettings
 from hpastack.clusters.shifted import shifted_pairs
@@ -48,5 +48,6 @@ __all__ = [
     "read_leaks",
     "shifted_pairs",
     "strongest_twins",
+    "unknown_ids",
     "weakest_links",
 ]

@@ -3,6 +3,7 @@
 from hpastack.files.differences import differing_settings
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
 from hpastack.files.notebook_server import any_backend
+from hpastack.files.opening import PARQUET, opened_text, read_lines, starts_with
 from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
     atomic_write,
@@ -18,16 +19,20 @@ from hpastack.files.tables import (
     ID_NAMES,
     check_ids,
     check_unique,
+    has_column,
     named_column,
     read_id_table,
+    read_parquet,
     read_text_table,
     take_rows,
 )
 
 __all__ = [
     "ID_NAMES",
+    "PARQUET",
     "UNTRUSTED",
     "any_backend",
+    "atomic_write",
     "check_ids",
     "check_unique",
     "differing_settings",
@@ -37,16 +42,20 @@ __all__ = [
     "fixed_strings",
     "flush",
     "flush_folder",
+    "has_column",
     "named_column",
+    "opened_text",
     "package_versions",
     "plain_dataset",
     "publish_text",
-    "atomic_write",
     "put_in_place",
     "read_id_table",
+    "read_lines",
+    "read_parquet",
     "read_text_table",
     "refuse_existing",
     "remove",
     "sha256",
+    "starts_with",
     "take_rows",
 ]

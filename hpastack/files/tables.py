@@ -6,12 +6,14 @@ import csv
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.files.opening import PARQUET, is_workbook, opened_text, starts_with
 
 StrPath = str | os.PathLike[str]
 
@@ -19,6 +21,8 @@ StrPath = str | os.PathLike[str]
 ID_NAMES = ("id", "image_id")
 # Turned into columns at once: in these a cell takes a fraction of the room of a text of Python.
 _CELLS = 2**18
+# Longer than any line, as in tables of encoded masks; the module's own limit is 131,072.
+_LONGEST_CELL = 2**31 - 1
 _QUOTED = re.compile(r'"[^"]*"')
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
@@ -26,72 +30,183 @@ _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 def read_text_table(path: StrPath) -> pd.DataFrame:
     """Read a table, every cell as the text that stands there.
 
-    The first line holds the names of the columns, and says what parts them: a
-    tab if it has one, else a comma, else a semicolon (as spreadsheets write
-    where the comma is the decimal point). Quotes are those of CSV.
+    The first line holds the names of the columns, and says what delimits them: a
+    tab if it has one, else a comma, a semicolon (as spreadsheets write
+    where the comma is the decimal point), ``|``, or, behind a name of ids, blanks. Quotes are those
+    of CSV. Rows and unnamed columns without any value are left out. What the file is called
+    does not matter.
 
     Parameters
     ----------
     path : path-like
-        UTF-8 text, with or without a byte order mark.
+        Text as `hpastack.files.opened_text` opens it (in any Unicode encoding, compressed or not);
+        an Excel workbook with one sheet that is not empty (needs openpyxl), or Parquet (needs
+        pyarrow), whose numbers become the shortest text that stands for them.
 
     Returns
     -------
     DataFrame of str
-        Names of columns without blanks at their ends; an empty cell is "".
+        Names of columns without leading or trailing whitespace; an empty cell is "".
 
     Raises
     ------
     InputError
-        If it is no table, a row is longer or shorter than the first, or a
-        column stands twice.
+        If it is no table, a row is longer or shorter than the first, or there
+        is a duplicate column.
     OSError
         If the file cannot be read.
     """
+    if starts_with(path, PARQUET):
+        return _as_text(read_parquet(path))
+    if is_workbook(path):
+        return _table(_workbook_rows(path), path)
     # Not with pandas: it renames doubled columns, fills rows cut short in silence, and takes
     # the first column for no column where every row has a cell more than the first line.
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with opened_text(path) as file, _long_cells():
             first = file.readline()  # and never again: a pipe cannot be read twice
-            reader = csv.reader(chain([first], file), delimiter=_delimiter(first), strict=True)
-            names = [name.strip() for name in next(filter(None, reader), [])]
-            if not names:
-                raise InputError(f"{path}: not a CSV table: it is empty")
-            doubled = sorted({name for name in names if names.count(name) > 1})
-            if doubled:
-                raise InputError(f"{path}: column {shorten(doubled)} stands twice")
-            rows = _rows(reader, len(names), path)
-            at_once = max(1, _CELLS // len(names))
-            blocks = [pd.DataFrame([], columns=names, dtype=str)]
-            while block := list(islice(rows, at_once)):
-                blocks.append(pd.DataFrame(block, columns=names, dtype=str))
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{path}: not a CSV table in UTF-8; save it as such, as spreadsheets offer: CSV UTF-8"
-        ) from None
+            reader = csv.reader(
+                chain([first], file),
+                delimiter=(mark := _delimiter(first)),
+                skipinitialspace=mark == " ",
+                strict=True,
+            )
+            return _table(((reader.line_num, row) for row in reader), path)
     except csv.Error as error:
         raise InputError(f"{path}: not a CSV table: {error}") from None
-    return pd.concat(blocks, ignore_index=True)
 
 
-def _rows(reader: Any, n_cells: int, path: StrPath) -> Iterator[list[str]]:
-    for row in reader:
-        if row and len(row) != n_cells:
+def read_parquet(path: StrPath) -> pd.DataFrame:
+    """Read a table of Parquet, its ids as a column.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If pyarrow is missing, or the file is damaged.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except ImportError:
+        raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(f"{path}: not a table of Parquet: {error}") from None
+    return table.reset_index() if str(table.index.name).lower() in ID_NAMES else table
+
+
+def _table(rows: Iterator[tuple[int, list[str]]], path: StrPath) -> pd.DataFrame:
+    """Return numbered rows, the first of names, as a table of text."""
+    rows = ((number, row) for number, row in rows if any(cell.strip() for cell in row))
+    names = [name.strip() for name in next(rows, (0, []))[1]]
+    if not names:
+        raise InputError(f"{path}: not a CSV table: it is empty")
+    of_one_length = _checked(rows, len(names), path)
+    at_once = max(1, _CELLS // len(names))
+    blocks = [pd.DataFrame([], columns=range(len(names)), dtype=str)]
+    while block := list(islice(of_one_length, at_once)):
+        blocks.append(pd.DataFrame(block, dtype=str))
+    table = pd.concat(blocks, ignore_index=True)
+    # Spreadsheets write as many cells as were ever touched.
+    kept = [k for k, name in enumerate(names) if name or (table[k] != "").any() or len(names) == 1]
+    names = [names[k] for k in kept]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: column {shorten(doubled)} stands twice")
+    return (table if len(kept) == table.shape[1] else table[kept]).set_axis(names, axis=1)
+
+
+def _checked(
+    rows: Iterator[tuple[int, list[str]]], n_cells: int, path: StrPath
+) -> Iterator[list[str]]:
+    for number, row in rows:
+        if len(row) != n_cells:
             raise InputError(
-                f"{path}: line {reader.line_num} has {len(row)} cells, and the first line {n_cells}"
+                f"{path}: line {number} has {len(row)} cells, and the first line {n_cells}"
             )
-        if row:
-            yield row
+        yield row
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _delimiter(header: str) -> str:
     # A name in quotes may hold any of them.
     bare = _QUOTED.sub("", header)
-    return next((mark for mark in "\t,;" if mark in bare), ",")
+    for mark in "\t,;|":
+        if mark in bare:
+            return mark
+    words = header.split()
+    if len(words) > 1 and words[0].strip('"').lower() in ID_NAMES:
+        return " "
+    return ","
+
+
+def _workbook_rows(path: StrPath) -> Iterator[tuple[int, list[str]]]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise InputError(
+            f"{path}: reading Excel needs openpyxl; pip install openpyxl, or save it as CSV UTF-8"
+        ) from None
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # of many kinds, from within XML and ZIP
+        raise InputError(f"{path}: not a workbook that openpyxl reads: {error}") from None
+    try:
+        sheets = {
+            sheet.title: [
+                [_cell(cell) for cell in row] for row in sheet.iter_rows(values_only=True)
+            ]
+            for sheet in book.worksheets
+        }
+    finally:
+        book.close()
+    filled = {title: rows for title, rows in sheets.items() if any(map(any, rows))}
+    if len(filled) > 1:
+        raise InputError(
+            f"{path}: has several sheets ({shorten(filled)}); save the one that is wanted by itself"
+        )
+    rows = next(iter(filled.values()), [])
+    # A row ends with its last cell that is filled.
+    width = max(map(len, rows), default=0)
+    return iter([(n, row + [""] * (width - len(row))) for n, row in enumerate(rows, start=1)])
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    columns = [str(column).strip() for column in table.columns]
+    doubled = sorted({name for name in columns if columns.count(name) > 1})
+    if doubled:
+        raise InputError(f"column {shorten(doubled)} stands twice")
+    texts = {
+        name: [_cell(value) for value in table.iloc[:, place].tolist()]
+        for place, name in enumerate(columns)
+    }
+    return pd.DataFrame(texts, columns=columns, dtype=str)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return ""
+    return str(value)
 
 
 def read_id_table(path: StrPath) -> pd.DataFrame:
-    """Read a table with a row a field, indexed by image id.
+    """Read a table with one row per field, indexed by image id.
 
     Parameters
     ----------
@@ -118,15 +233,55 @@ def read_id_table(path: StrPath) -> pd.DataFrame:
 
 
 def named_column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> str:
-    """Return the one column of a table that has one of some names, in any case."""
-    found = [name for name in frame.columns if name.lower() in names]
+    """Return the one column of a table that has one of some names.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    names : tuple of str
+        In lower case. Case, and whether words are joined by a blank, ``_``, ``-`` or nothing, do
+        not matter.
+    path : path-like
+        What to call the table in errors.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    plain = {_plain(name) for name in names}
+    found = [name for name in frame.columns if _plain(str(name)) in plain]
     if len(found) != 1:
         raise InputError(
             f"{path}: no column {' or '.join(names)}; it has {shorten(frame.columns)}"
             if not found
-            else f"{path}: columns {' and '.join(found)} mean the same; keep one"
+            else f"{path}: columns {' and '.join(map(str, found))} mean the same; keep one"
         )
     return found[0]
+
+
+def has_column(frame: pd.DataFrame, names: tuple[str, ...]) -> bool:
+    """Return whether a table has a column of one of some names, as `named_column` compares them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    names : tuple of str
+
+    Returns
+    -------
+    bool
+    """
+    plain = {_plain(name) for name in names}
+    return any(_plain(str(name)) in plain for name in frame.columns)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
 
 
 def check_ids(image_ids: Iterable[str], place: object) -> None:

@@ -21,6 +21,9 @@ def indicator_of(y: Any) -> np.ndarray:
     if hasattr(y, "toarray"):
         y = y.toarray()
     y = np.asarray(y)
+    if y.dtype == object and pd.isna(y).any():
+        row = int(np.argwhere(pd.isna(y))[0][0])
+        raise InputError(f"y has a missing value in row {row}; give it labels, or drop the row")
     if y.ndim == 1:
         if y.dtype.kind == "f" and (y % 1 != 0).any():
             raise InputError(
@@ -51,6 +54,11 @@ def label_names(y: Any, n_labels: int) -> list[Any]:
 
 def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, int]:
     """Number the groups in a seeded order that knows nothing of the order of the rows."""
+    shape: tuple[int, ...] = getattr(groups, "shape", (n_rows,))
+    if len(shape) > 1:
+        if len(shape) > 2 or shape[1] != 1:
+            raise InputError(f"groups of shape {shape}; give one group per row, shape (n,)")
+        groups = np.asarray(groups)[:, 0]
     if groups is None:
         groups = np.arange(n_rows)
     elif not isinstance(groups, (pd.Series, pd.Index)) and getattr(groups, "ndim", 0) != 1:
@@ -62,6 +70,7 @@ def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, 
     codes, names = pd.factorize(groups)
     if (codes < 0).any():
         raise InputError(f"row {int(np.argmax(codes < 0))} has no group; give every row one")
+    _check_types(names)
     keys = [
         hashlib.blake2b(f"{seed}\n{_plain(name)!r}".encode(), digest_size=16).digest()
         for name in names.tolist()
@@ -69,6 +78,18 @@ def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, 
     rank = np.empty(len(keys), dtype=np.int64)
     rank[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
     return rank[codes], len(keys)
+
+
+def _check_types(names: Any) -> None:
+    """Reject values that are a number in some rows and the same text in others."""
+    of_text: dict[str, Any] = {}
+    for name in names.tolist():
+        other = of_text.setdefault(str(_plain(name)), name)
+        if type(other) is not type(name) and other != name:
+            raise InputError(
+                f"the group {name!r} is of type {type(name).__name__} in some rows and of type "
+                f"{type(other).__name__} in others; make all text with groups.astype(str)"
+            )
 
 
 def _plain(name: Any) -> Any:

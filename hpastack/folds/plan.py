@@ -15,7 +15,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import check_ids, publish_text, read_text_table, take_rows
+from hpastack.files import (
+    ID_NAMES,
+    check_ids,
+    named_column,
+    publish_text,
+    read_text_table,
+    take_rows,
+)
 from hpastack.folds.inputs import indicator_of
 from hpastack.folds.report import check_fold_numbers
 
@@ -160,10 +167,8 @@ def read_fold_table(path: str | os.PathLike[str], image_ids: Iterable[str]) -> p
         holds an id that is not among `image_ids`.
     """
     table = read_text_table(path)
-    column = next((name for name in ("image_id", "Id") if name in table.columns), None)
-    if column is None or "fold" not in table.columns:
-        raise InputError(f"{path}: a table of folds has the columns image_id (or Id) and fold")
-    ids = pd.Index(table[column], name="image_id")
+    table = table.rename(columns={named_column(table, ("fold",), path): "fold"})
+    ids = pd.Index(table[named_column(table, ID_NAMES, path)], name="image_id")
     _check_ids(ids, path)
     wanted = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
     missing = wanted.difference(ids)

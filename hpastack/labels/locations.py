@@ -48,6 +48,10 @@ OTHER_PLACES = (
 
 # As in HPA's column of gene ontology: "Cytosol (GO:0005829)", "Rods & Rings ()".
 _ONTOLOGY = re.compile(r"\s*\((GO:[0-9]+)?\)\s*$", re.IGNORECASE)
+# As lists of Python, R and Julia are written: [16, 0], {16, 0}; and of names: ['Nucleoli'].
+_BRACKETS = re.compile(r"\s*([\[({])(.*)[\])}]\s*")
+_QUOTES = re.compile(r"""\s*(["'])(.*)\1\s*""")
+_ID = re.compile(r"([0-9]+)(?:\.0*)?")
 
 
 class UnknownName(InputError):
@@ -121,9 +125,9 @@ class Locations:
         Parameters
         ----------
         text : str
-            Ids separated by blanks, or names separated by semicolons or ``|``,
-            or by commas where there is none of these. Case, repeated blanks
-            and a ``(GO:...)`` behind a name do not matter.
+            Ids, as `label_ids` reads them, or names separated by semicolons or ``|``,
+            or by commas where there is none of these. Case, repeated blanks, brackets around all,
+            quotes around a name and a ``(GO:...)`` behind it do not matter.
         where : str, default="target"
             What to call the target in an error.
 
@@ -143,10 +147,10 @@ class Locations:
             If an id is unknown or doubled, or a name that is no label holds a
             digit (HPA's have none, so it is an id gone wrong).
         """
-        words = text.split()
-        if all(word.isascii() and word.isdigit() for word in words):
-            self.vocabulary.parse(text, allow_empty=True, where=where)
-            return " ".join(words), []
+        ids = label_ids(text)
+        if ids is not None:
+            self.vocabulary.parse(ids, allow_empty=True, where=where)
+            return ids, []
         labels: dict[int, None] = {}
         unmapped: dict[str, None] = {}
         for name in self._names(text):
@@ -169,8 +173,59 @@ class Locations:
         if _plain(text) in self._labels:  # a name of a vocabulary may hold a comma
             return [text]
         marks = "[;|]" if re.search("[;|]", text) else ","
-        names = (_ONTOLOGY.sub("", name).strip() for name in re.split(marks, text))
+        names = (
+            _ONTOLOGY.sub("", _within(_QUOTES, name)).strip()
+            for name in re.split(marks, _within(_BRACKETS, text))
+        )
         return [name for name in names if name]
+
+    def names_label(self, name: str) -> bool:
+        """Return whether a name is a label, its id, or another name of a place.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
+        """
+        if name.isascii() and name.isdigit():
+            return int(name) < len(self.vocabulary)
+        return _plain(name) in self._labels
+
+
+def label_ids(text: str) -> str | None:
+    """Read the ids of labels in any of the ways in which they are written.
+
+    Parameters
+    ----------
+    text : str
+        Ids separated by blanks, commas, semicolons or ``|``, within brackets or not, in quotes or
+        not; ``1.0`` is 1.
+
+    Returns
+    -------
+    str or None
+        Ids separated by single blanks; None if something else stands there.
+
+    Examples
+    --------
+    >>> [label_ids(text) for text in ("16 0", "16|0", "[16, 0]", "1.0", "['3']", "", "1.5")]
+    ['16 0', '16 0', '16 0', '1', '3', '', None]
+    """
+    words = re.split(r"[\s,;|]+", _within(_BRACKETS, text).strip())
+    words = [_within(_QUOTES, word) for word in words if word]
+    matches = [_ID.fullmatch(word) for word in words]
+    if not all(matches):
+        return None
+    return " ".join(match[1] for match in matches if match)
+
+
+def _within(marks: re.Pattern[str], text: str) -> str:
+    """Return what marks enclose, or the text where they do not."""
+    match = marks.fullmatch(text)
+    return match[2] if match else text
 
 
 def read_locations(path: str | os.PathLike[str]) -> dict[str, str]:

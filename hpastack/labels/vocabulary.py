@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
+from hpastack.files import read_lines
 
 
 class Vocabulary:
@@ -172,12 +172,12 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Read a vocabulary from a text file with one name a line.
+        """Read a vocabulary from a text file with one name per line.
 
         Parameters
         ----------
         path : path-like
-            UTF-8 text; blank lines are passed over.
+            Text as `hpastack.files.opened_text` opens it; blank lines are ignored.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class Vocabulary:
         InputError
             If the file is empty or a name is doubled.
         """
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
         try:
             return cls([line for line in lines if line.strip()])
         except InputError as error:

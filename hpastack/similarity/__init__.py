@@ -16,6 +16,7 @@ from hpastack.similarity.neighbours import (
     neighbour_scores,
     unit_vectors,
 )
+from hpastack.similarity.order import telling_columns
 
 __all__ = [
     "AdversarialCheck",
@@ -31,5 +32,6 @@ __all__ = [
     "nearest_fields",
     "neighbour_scores",
     "reference_columns",
+    "telling_columns",
     "unit_vectors",
 ]

@@ -1,4 +1,6 @@
 from .classifier import StackClassifier as StackClassifier
+from .column_checks import notes_on_columns as notes_on_columns
+from .column_checks import without_columns as without_columns
 from .explaining import column_importance as column_importance
 from .explaining import field_reasons as field_reasons
 from .explaining import write_explanations as write_explanations
@@ -17,3 +19,4 @@ from .stores import GatheredStores as GatheredStores
 from .stores import choose_stores as choose_stores
 from .stores import gather_label_free as gather_label_free
 from .stores import gather_stores as gather_stores
+from .tuning import check_tuning as check_tuning

@@ -128,12 +128,16 @@ class StackRecipe(FitSettings, _Stores):
     commoner among new fields than in training. A table (`label,prevalence`) is named by its path
     from the workspace.
     """
+    drop_columns: list[str] = field(default_factory=list)
+    """Columns of features, `STORE__COLUMN`, that the stack does not see."""
     seed: Annotated[int, Field(ge=0, le=int(_MAX_SEED))] = 0
     """Seed of the trees, and of sets of folds after the first."""
 
     def record(self) -> dict[str, Any]:
         """Return the settings as a JSON-able dict, in the order of stack.json."""
         values = asdict(self)
+        if not self.drop_columns:
+            del values["drop_columns"]  # as in stacks of before there was this key
         for key in ("repeats", "n_bootstrap", "seed"):
             values[key] = values.pop(key)
         return values

@@ -209,6 +209,7 @@ def gather_stores(
             if plan is not None:
                 note = _checked_against_plan(store, plan, accepted=name in accept or ALL in accept)
                 inputs.notes.extend([note] if note else [])
+                inputs.notes.extend(_note_on_threshold(store))
             frame = store.to_frame(image_ids)
             maker = _remaker(store.recipe, name)
             if maker and made_from is not None and store.made_from != made_from:
@@ -337,6 +338,16 @@ def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> st
         f"{store.path}: its fold plan splits {len(split)} clusters, such as that of "
         f"{split['cluster'].iloc[0]}; {remedy}"
     )
+
+
+def _note_on_threshold(store: Store) -> list[str]:
+    threshold = store.recipe.get("threshold") if store.recipe.get("type") == "ingest" else None
+    if threshold is None:
+        return []
+    how = f"all values of at least {threshold}"
+    if threshold == "prevalence":
+        how = "the largest values of test fields, in the share of training fields that have it"
+    return [f"{store.name}: label sets; each label stands for {how} (ingest --threshold)"]
 
 
 def _check_label_columns(store: Store, vocabulary: Vocabulary) -> None:

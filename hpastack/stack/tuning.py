@@ -53,6 +53,29 @@ class Tuned:
     trials: list[dict[str, Any]]
 
 
+def check_tuning(n: int) -> None:
+    """Reject a search without what it needs, before any work.
+
+    Parameters
+    ----------
+    n : int
+        How many settings are to be tried.
+
+    Raises
+    ------
+    InputError
+        If more than one is to be tried and Optuna is not installed.
+    """
+    if n <= 1:
+        return
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "tuning needs Optuna; pip install 'hpastack[tune]', or leave out --tune (tune: 0)"
+        ) from None
+
+
 def candidates(
     first: TreeSettings, n: int, seed: int, ignored: Sequence[str] = ()
 ) -> list[TreeSettings]:
@@ -80,10 +103,9 @@ def candidates(
     tried = [first]
     if n <= 1:
         return tried
-    try:
-        import optuna
-    except ImportError:
-        raise InputError("tuning needs Optuna; pip install 'hpastack[tune]'") from None
+    check_tuning(n)
+    import optuna
+
     spread: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, (low, high, is_log) in SPACE.items():
         if name in ignored:

@@ -5,56 +5,6 @@ blocks ("parts") that lie in ``NAME.h5.parts/`` while the work goes on, and is
 published in one rename, so that a reader never sees half of one.
 """
 
-from hpastack.store.exporting import EXPORTS, export_store
-from hpastack.store.header import (
-    CONTENTS,
-    FORMAT,
-    KINDS,
-    MAX_MEMBERS,
-    PREDICTIONS,
-    STORAGES,
-    VERSION,
-    StoreHeader,
-)
-from hpastack.store.ingest import (
-    check_coverage,
-    check_probabilities,
-    numbers,
-    prediction_matrix,
-    read_table,
-    stacked_members,
-    table_digest,
-)
-from hpastack.store.reading import Store, is_current, open_store
-from hpastack.store.summary import store_summary
-from hpastack.store.verifying import StoreCheck, unfinished_rows, verify_store
-from hpastack.store.writing import StoreWriter, write_store
+import lazy_loader
 
-__all__ = [
-    "CONTENTS",
-    "EXPORTS",
-    "FORMAT",
-    "KINDS",
-    "MAX_MEMBERS",
-    "PREDICTIONS",
-    "STORAGES",
-    "Store",
-    "StoreCheck",
-    "StoreHeader",
-    "StoreWriter",
-    "VERSION",
-    "check_coverage",
-    "check_probabilities",
-    "table_digest",
-    "export_store",
-    "is_current",
-    "numbers",
-    "open_store",
-    "prediction_matrix",
-    "read_table",
-    "stacked_members",
-    "store_summary",
-    "unfinished_rows",
-    "verify_store",
-    "write_store",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

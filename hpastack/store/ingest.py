@@ -1,6 +1,6 @@
 """Bring in predictions and features that were made elsewhere.
 
-CSV and parquet tables with a column a label or feature, label sets
+Tables with a column a label or feature, label sets
 (``Id,Predicted`` with ``"0 16"``), and NPY or NPZ matrices whose ids stand in a
 file beside them.
 """
@@ -16,10 +16,19 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import ID_NAMES, check_ids, read_text_table
-from hpastack.labels import Vocabulary
+from hpastack.files import (
+    ID_NAMES,
+    PARQUET,
+    check_ids,
+    named_column,
+    read_lines,
+    read_parquet,
+    read_text_table,
+    starts_with,
+)
+from hpastack.labels import Vocabulary, label_ids
 
-_LABEL_SET_COLUMNS = ("predicted", "target")
+_LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
 def read_table(
@@ -33,7 +42,8 @@ def read_table(
     Parameters
     ----------
     path : path-like
-        ``.csv``, ``.parquet``, ``.npy`` or ``.npz``.
+        ``.npy``, ``.npz``, or a table as `hpastack.files.read_text_table` takes it; numbers of
+        Parquet stay as they are.
     ids : path-like, optional
         For a matrix without ids: a text file with one id a line, or a CSV
         with a column ``Id``; the rows are in its order. Left out, an NPY has
@@ -50,18 +60,13 @@ def read_table(
     Raises
     ------
     InputError
-        If the format is unknown, ids are missing, doubled or of the wrong
-        number, or the array is not a matrix.
+        If it is no table, ids are missing, doubled or of the wrong number, or the array is not a
+        matrix.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such file")
-    if path.suffix == ".csv":
-        # Every cell as text: "0" is an id, a label set or a number, as its column says.
-        table = _with_ids(read_text_table(path), path)
-    elif path.suffix == ".parquet":
-        table = _with_ids(_read_parquet(path), path)
-    elif path.suffix in (".npy", ".npz"):
+    if path.suffix in (".npy", ".npz"):
         matrix, own_ids = _read_matrix(path, key)
         if ids is None and own_ids is None and path.with_suffix(".ids.txt").is_file():
             ids = path.with_suffix(".ids.txt")
@@ -72,10 +77,11 @@ def read_table(
         if len(own_ids) != len(matrix):
             raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
+    elif starts_with(path, PARQUET):
+        table = _with_ids(read_parquet(path), path)
     else:
-        raise InputError(
-            f"{path}: unknown format {path.suffix!r}; use .csv, .parquet, .npy or .npz"
-        )
+        # Every cell as text: "0" is an id, a label set or a number, as its column says.
+        table = _with_ids(read_text_table(path), path)
     if table.empty:
         raise InputError(f"{path} has no rows")
     if table.index.hasnans:
@@ -86,7 +92,7 @@ def read_table(
 
 
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
-    """Read image ids from a text file (one a line) or a CSV with a column ``Id``.
+    """Read image ids from a text file (one per line) or a table with a column ``Id``.
 
     Parameters
     ----------
@@ -99,14 +105,14 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises
     ------
     InputError
-        If there is no such file, or a CSV has no column of ids.
+        If there is no such file, or a table has no column of ids.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    if path.suffix == ".csv":
-        return list(_with_ids(read_text_table(path), path).index)
-    return _lines(path)
+    if path.suffix == ".txt":
+        return _lines(path)
+    return list(_with_ids(read_text_table(path), path).index)
 
 
 def prediction_matrix(
@@ -141,7 +147,9 @@ def prediction_matrix(
         number.
     """
     if table.shape[1] == 1 and str(table.columns[0]).lower() in _LABEL_SET_COLUMNS:
-        targets = table.iloc[:, 0].fillna("").astype(str)
+        texts = table.iloc[:, 0].fillna("").astype(str)
+        # What is not read as ids is left for the vocabulary to name.
+        targets = texts.map(lambda text: text if label_ids(text) is None else label_ids(text))
         try:
             return vocabulary.indicator(targets, allow_empty=True).astype(float), True
         except InputError as error:
@@ -151,7 +159,8 @@ def prediction_matrix(
     if strange:
         raise InputError(
             f"{where}: columns {shorten(strange)} are no labels; name them 0 to "
-            f"{len(vocabulary) - 1} or by label name, or bring the table in as --content features"
+            f"{len(vocabulary) - 1} or by label name, leave them out with --drop, or bring "
+            "the table in as --content features"
         )
     missing = [k for k in range(len(vocabulary)) if k not in labels]
     if missing:
@@ -204,36 +213,14 @@ def numbers(
     return values
 
 
-def check_probabilities(
-    values: np.ndarray, image_ids: Sequence[str], where: str | os.PathLike[str]
-) -> None:
-    """Refuse what is not a probability.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n, n_labels)
-    image_ids : sequence of str, length n
-    where : path-like
-        What to call the table in errors.
-
-    Raises
-    ------
-    InputError
-        If a value is below 0 or above 1; id and label are named.
-    """
-    bad = np.argwhere((values < 0) | (values > 1))
-    if len(bad):
-        row, label = bad[0]
-        raise InputError(
-            f"{where}: {values[row, label]:g} for label {label} of field {image_ids[row]} is not "
-            "a probability; bring logits in with --content logits, votes with --max"
-        )
-
-
 def check_coverage(
-    image_ids: Sequence[str], catalogue: pd.DataFrame, where: str | os.PathLike[str]
+    image_ids: Sequence[str],
+    catalogue: pd.DataFrame,
+    where: str | os.PathLike[str],
+    *,
+    remedy: str = "",
 ) -> None:
-    """Refuse a table that leaves a split of the catalogue half covered.
+    """Reject a table that leaves a split of the catalogue half covered.
 
     Parameters
     ----------
@@ -241,6 +228,8 @@ def check_coverage(
     catalogue : DataFrame
     where : path-like
         What to call the table in errors.
+    remedy : str, optional
+        What to do about fields that are missing, for the message.
 
     Raises
     ------
@@ -260,7 +249,7 @@ def check_coverage(
         if 0 < len(missing) < len(fields):
             raise InputError(
                 f"{where} lacks {len(missing)} of {len(fields)} {split} fields of the "
-                f"catalogue: {shorten(missing)}"
+                f"catalogue: {shorten(missing)}" + (f"; {remedy}" if remedy else "")
             )
 
 
@@ -330,14 +319,6 @@ def _label_of(column: str, vocabulary: Vocabulary) -> int | None:
     return vocabulary.names.index(column) if column in vocabulary.names else None
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except ImportError:
-        raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
-    return table if table.index.name not in ID_NAMES else table.reset_index()
-
-
 def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -366,8 +347,7 @@ def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | N
 
 
 def _lines(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    return [line for line in lines if line]
+    return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def _column_names(path: Path, n_columns: int) -> list[str] | None:
@@ -382,7 +362,4 @@ def _column_names(path: Path, n_columns: int) -> list[str] | None:
 
 
 def _with_ids(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    for column in table.columns:
-        if str(column).lower() in ID_NAMES:
-            return table.set_index(column)
-    raise InputError(f"{path} has no column 'Id' or 'image_id'; it has {shorten(table.columns)}")
+    return table.set_index(named_column(table, ID_NAMES, path))

@@ -44,7 +44,7 @@ FAMILIES = sorted(
     for module in timm.list_modules()
     if timm.list_models(module=module) and module not in LARGE
 )
-TRIED = sorted({*SMALL_FAMILIES[::EVERY], *SPECIAL.intersection(FAMILIES)})
+TRIED = sorted({*FAMILIES[::EVERY], *SPECIAL.intersection(FAMILIES)})
 
 
 @pytest.mark.filterwarnings("ignore")

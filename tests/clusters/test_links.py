@@ -12,6 +12,7 @@ from hpastack.clusters import (
     read_duplicate_lists,
     read_leaks,
     strongest_twins,
+    unknown_ids,
     weakest_links,
 )
 from hpastack.clusters.pairs import pair_strength
@@ -82,6 +83,37 @@ class TestDuplicateLists:
         path.write_text(text)
         with pytest.raises(InputError, match=message):
             read_duplicate_lists(path)
+
+    @pytest.mark.parametrize("header", ["Id,Target", "image_id,fold", '"ImageId";"Label"'])
+    def test_another_table_is_no_list(self, tmp_path, header):
+        path = tmp_path / "train.csv"
+        path.write_text(f"{header}\na,0\nb,0\n")
+        with pytest.raises(InputError, match=r"train\.csv: line 1 names columns"):
+            read_duplicate_lists(path)
+
+    def test_a_table_of_pairs_is_a_list(self, tmp_path):
+        path = tmp_path / "pairs.csv"
+        path.write_text("image_id,twin,evidence\na,b,hash\nd,c,hash\n")
+        assert read_duplicate_lists(path).values.tolist() == [["a", "b"], ["c", "d"]]
+        path.write_text("a\tb\n\nc\td\n")
+        assert read_duplicate_lists(path).values.tolist() == [["a", "b"], ["c", "d"]]
+
+    def test_unknown_ids_are_counted_with_what_they_join(self):
+        known = pd.Index(["f000", "f001", "f002"])
+        pairs = pd.DataFrame(
+            [["f000", "zzz"], ["f001", "zzz"], ["aaa", "f002"]], columns=["image_id", "twin"]
+        )
+        assert unknown_ids(pairs, known, "p.txt").to_dict() == {"zzz": 2, "aaa": 1}
+        strangers = pd.concat([pairs.replace("f", "g", regex=True), pairs.iloc[:2]])
+        with pytest.raises(InputError, match=r"p\.txt: 3 of 5 pairs hold no id .*g000"):
+            unknown_ids(strangers, known, "p.txt")
+        with pytest.raises(InputError, match="holds no id of the catalogue; its ids are f000"):
+            unknown_ids(pairs, pd.Index(["x"]), "p.txt")
+
+    def test_real_lists_of_other_fields_pass(self, real_data):
+        labels = pd.read_csv(real_data / "labels" / "train.csv")
+        lists = real_data / "duplicates" / "omallo_external_train_duplicates.txt"
+        assert len(unknown_ids(read_duplicate_lists(lists), pd.Index(labels["Id"]), lists)) == 4031
 
     def test_real_lists(self, real_data):
         pairs = read_duplicate_lists(real_data / "duplicates" / "omallo_train_duplicates.txt")

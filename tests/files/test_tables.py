@@ -36,13 +36,6 @@ def test_cells_may_hold_the_other_marks(tmp_path):
     assert read_text_table(path).values.tolist() == [["a", "Nucleoli;Cytosol"]]
 
 
-def test_a_workbook_is_no_table(tmp_path):
-    path = tmp_path / "table.xlsx"
-    path.write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xfe\xff")
-    with pytest.raises(InputError, match=r"table\.xlsx: not a CSV table"):
-        read_text_table(path)
-
-
 def test_rows_are_taken_by_id():
     column = pd.Series([1, 2, 3], index=list("abc"))
     assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]
@@ -62,10 +55,9 @@ def test_a_table_comes_through_a_pipe():
 
 def test_text_that_is_not_utf_8_is_named(tmp_path):
     path = tmp_path / "table.csv"
-    for text in ("Id\na\nK\xf6rper\n".encode("latin-1"), "Id\n".encode("utf-16")):
-        path.write_bytes(text)
-        with pytest.raises(InputError, match=r"table\.csv: not a CSV table in UTF-8; save it"):
-            read_text_table(path)
+    path.write_bytes("Id\na\nK\xf6rper\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"table\.csv: not text in UTF-8; save it"):
+        read_text_table(path)
 
 
 def test_a_table_read_in_blocks_is_the_table(tmp_path, monkeypatch):

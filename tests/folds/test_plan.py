@@ -154,7 +154,7 @@ class TestForeignFolds:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("Id,split\na,0\nb,1\n", "columns image_id"),
+            ("Id,split\na,0\nb,1\n", "no column fold"),
             ("Id,fold\na,0\n", "no fold for 1 fields: b"),
             ("Id,fold\na,0\nb,1\nc,1\n", "1 ids are not training fields of the catalogue: c"),
             ("Id,fold\na,0\nb,1\nb,1\n", "duplicate ids: b"),

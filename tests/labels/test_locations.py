@@ -65,10 +65,10 @@ def test_what_is_not_guessed(name):
     [
         ("28", "field a: unknown label '28'; labels are the ids 0 to 27"),
         ("1 1", "field a: label 1 stands twice"),
-        ("1,2", "field a: unknown label '1'"),
+        ("1,28", "field a: unknown label '28'"),
         ("1;Cytosol", "field a: unknown label '1'"),
         ("-1", "field a: unknown label '-1'"),
-        ("3.0", "field a: unknown label '3.0'"),
+        ("3.5", "field a: unknown label '3.5'"),
     ],
 )
 def test_ids_gone_wrong_are_no_names(text, reason):

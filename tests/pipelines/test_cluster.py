@@ -247,6 +247,18 @@ class TestBalance:
         assert "a RECIPE goes before --group-by" in capsys.readouterr().err
 
 
+def test_unknown_ids_of_listed_pairs_are_named(unpictured, capsys):
+    known = unpictured / "known.txt"
+    known.write_text("f00,zzz\nf01,zzz\nf02,f1000\n")
+    assert run(unpictured, "--pairs", str(known)) == 0
+    said = capsys.readouterr()
+    assert "known.txt: 2 ids are not in the catalogue: zzz, f1000" in said.out
+    assert "join fields that are (and how many each): zzz (2)" in said.err
+    known.write_text("Id,Target\nf00,0\nf01,0\n")
+    assert run(unpictured, "--pairs", str(known), "--overwrite") == 2
+    assert "line 1 names columns (Id,Target)" in capsys.readouterr().err
+
+
 def test_found_and_listed_pairs_are_one_and_outside_links_are_strong(workspace, capsys):
     known = workspace / "known.txt"
     known.write_text("tr02,tr11\ntr00,elsewhere,t0\ntr00,tr03,tr04\n")

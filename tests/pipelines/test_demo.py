@@ -17,6 +17,11 @@ def of_another_version(path):
     write_store(path, header, image_ids, values, overwrite=True)
 
 
+def test_few_fields_are_drawn_with_labels_in_fewer_wells():
+    assert [demo._wells_per_label(n, 6) for n in (20, 150, 300, 420, 1200)] == [0, 2, 4, 6, 6]
+    assert [demo._wells_per_label(n, 2) for n in (20, 100, 160, 800)] == [0, 1, 2, 2]
+
+
 @pytest.mark.slow
 def test_every_step_of_the_demo_and_the_routes(tmp_path, capfd):
     root = tmp_path / "demo"

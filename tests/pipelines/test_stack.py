@@ -1,13 +1,14 @@
 """From tables made elsewhere to a submission: ingest, stack, predict, run, and every refusal."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from hpastack.labels import HPA_2018
-from hpastack.stack import load_stack
+from hpastack.stack import load_stack, read_manifest
 from hpastack.store import open_store
 from pipelines import cluster, ingest, predict, prepare, report, run, stack
 
@@ -444,7 +445,7 @@ def test_scores_are_brought_in_and_boosters_see_them(workspace):
 def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert call(stack, workspace, *QUICK) == 0
     assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
-                 "--overwrite") == 0  # fmt: skip
+                 "--as-is", "--overwrite") == 0  # fmt: skip
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
     one_line(capsys, "net.h5", "not the one the stack was fitted on")
 
@@ -537,3 +538,55 @@ def test_every_field_gets_the_labels_asked_for(workspace):
     assert call(stack, workspace, *QUICK, "--set", "min_labels=2") == 0
     table = pd.read_csv(workspace / "submissions" / "stack.csv", dtype=str)
     assert (table["Predicted"].str.split().str.len() >= 2).all()
+
+
+def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(workspace, capsys):
+    catalogue = pd.read_csv(workspace / "data" / "catalogue.csv", dtype=str)
+    table = catalogue[["image_id"]].assign(number=range(len(catalogue)), area=0.5)
+    table["area"] += np.random.default_rng(0).normal(size=len(table))
+    table.to_csv(workspace / "f.csv", index=False)
+    label_free = ("--name", "f", "--kind", "label_free", "--content", "features")
+    assert call(ingest, workspace, workspace / "f.csv", *label_free) == 2
+    one_line(capsys, "'number' (rises or falls from row to row)", "--drop 'number'")
+    assert call(ingest, workspace, workspace / "f.csv", *label_free, "--keep", "number") == 0
+    assert call(stack, workspace, *QUICK) == 0
+    said = capsys.readouterr()
+    warning = "f__number (1.000) tells the order of the training fields almost surely"
+    assert f"warning: {warning}" in said.err and f"note: {warning}" in said.out
+    assert call(report, workspace, "models/stack") == 0
+    assert warning in (workspace / "reports" / "stack.html").read_text()
+
+    drop = ("--drop-columns", "f__number", "--overwrite")
+    assert call(stack, workspace, *QUICK, *drop) == 0
+    said = capsys.readouterr()
+    assert "f__number" not in said.err + said.out
+    assert list(load_stack(workspace / "models" / "stack").feature_names_in_)[-1] == "f__area"
+    record = read_manifest(workspace / "models" / "stack")["record"]
+    assert record["recipe"]["drop_columns"] == ["f__number"]
+    assert call(predict, workspace, "models/stack", "--name", "again") == 0
+
+
+def test_label_sets_of_training_fields_are_said_in_the_report(workspace, capsys):
+    train = pd.read_csv(workspace / "oof.csv", index_col="Id")
+    (train > 0.5).astype(int).to_csv(workspace / "oof_sets.csv")
+    made = ("--name", "sets", "--kind", "out_of_fold", "--folds", workspace / "my_folds.csv")
+    tables = (workspace / "oof_sets.csv", workspace / "test.csv")
+    assert call(ingest, workspace, *tables, *made) == 0
+    assert call(stack, workspace, *QUICK, "--set", "cnns=[sets]") == 0
+    said = capsys.readouterr()
+    assert "note: sets: label sets; each label stands for the largest values" in said.out
+    assert "warning:" not in said.err
+    assert call(report, workspace, "models/stack") == 0
+    assert "sets: label sets; each label" in (workspace / "reports" / "stack.html").read_text()
+
+
+def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.stack.gather_stores", None)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "optuna", None)
+        assert call(stack, workspace, "--tune", "3") == 2
+        one_line(capsys, "tuning needs Optuna", "leave out --tune")
+    assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
+    assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
+    assert call(stack, workspace) == 2
+    one_line(capsys, "folds.csv: 2 folds", "pipelines.cluster --n-splits 5 --overwrite")

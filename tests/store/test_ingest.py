@@ -75,7 +75,7 @@ def test_label_sets(tmp_path):
         ("Id,0\na,0.1\n", "no column for label 1"),
         ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are no labels"),
         ("Id,0,1,nucleus\na,0.1,0.2,0.3\n", "two columns for one label"),
-        ("name,0,1\na,0.1,0.2\n", "no column 'Id'"),
+        ("name,0,1\na,0.1,0.2\n", "no column id or image_id; it has name"),
         ("Id,0,1\n", "has no rows"),
     ],
 )
@@ -99,9 +99,9 @@ def test_bad_matrices(tmp_path):
     np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
     with pytest.raises(InputError, match="choose one with --key"):
         read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
-    with pytest.raises(InputError, match="unknown format '.xlsx'"):
-        (tmp_path / "t.xlsx").write_text("")
-        read_table(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is wanted"):
+        (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+        read_table(tmp_path / "t.h5")
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "none.csv")
 

@@ -1,0 +1,179 @@
+"""Text of files as people have them: compressed or not, in any Unicode encoding."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TextIO
+
+from hpastack.errors import InputError, shorten
+
+StrPath = str | os.PathLike[str]
+
+# The first bytes of a file say what it is, whatever it is called.
+_ZIP = b"PK\x03\x04"
+_COMPRESSED: tuple[tuple[bytes, Any], ...] = (
+    (b"\x1f\x8b", gzip.GzipFile),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+#: A file of Apache Parquet.
+PARQUET = b"PAR1"
+# Of what is no text, and what to do about it.
+_OTHER_FILES = (
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or as CSV UTF-8"),
+    (b"\x93NUMPY", "an array of NumPy; a table is wanted"),
+    (b"\x89HDF", "an HDF5 file; a table is wanted"),
+)
+
+
+@contextmanager
+def opened_text(path: StrPath) -> Iterator[TextIO]:
+    """Open a text file to be read once from its start.
+
+    Parameters
+    ----------
+    path : path-like
+        UTF-8 with or without a byte order mark, UTF-16 or UTF-32; as it is, or compressed
+        by gzip, bzip2 or xz, or the one file of a ZIP archive. A pipe will do, but not for ZIP.
+
+    Yields
+    ------
+    TextIO
+        Line breaks as they are.
+
+    Raises
+    ------
+    InputError
+        If the file is of a kind that is no text, is damaged, or an archive of several files;
+        also while it is read, if it is not text in Unicode.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file, _decompressed(file, path) as raw:
+            encoding = _encoding(raw, path)
+            with io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
+                yield text
+    except UnicodeError:
+        raise InputError(
+            f"{path}: not text in UTF-8; save it as such, as spreadsheets offer: CSV UTF-8"
+        ) from None
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged: {error}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{path}: damaged: {error}") from None  # as gzip and bzip2 say it
+
+
+def read_lines(path: StrPath) -> list[str]:
+    """Read the lines of a text file, as `opened_text` opens it.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of str
+        Without line breaks.
+
+    Raises
+    ------
+    InputError, OSError
+        As `opened_text`.
+    """
+    with opened_text(path) as file:
+        return file.read().splitlines()
+
+
+def starts_with(path: StrPath, *magic: bytes) -> bool:
+    """Return whether a file that can be read twice starts with some bytes.
+
+    Parameters
+    ----------
+    path : path-like
+    *magic : bytes
+
+    Returns
+    -------
+    bool
+        False for what is no ordinary file, such as a pipe.
+    """
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(max(map(len, magic))).startswith(magic)
+
+
+def is_workbook(path: StrPath) -> bool:
+    """Return whether a file is an Excel workbook, that is a ZIP archive with one within.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bool
+    """
+    if not starts_with(path, _ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def _decompressed(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
+    start = file.peek(8)[:8]
+    for magic, kind in _COMPRESSED:
+        if start.startswith(magic):
+            stream: Any = kind(fileobj=file) if kind is gzip.GzipFile else kind(file)
+            return io.BufferedReader(stream)
+    if not start.startswith(_ZIP):
+        return file
+    archive = zipfile.ZipFile(io.BytesIO(file.read()))
+    names = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and not name.startswith("__MACOSX/")
+    ]
+    if len(names) != 1:
+        raise InputError(
+            f"{path}: a ZIP archive of {len(names)} files ({shorten(names, 3)}); unpack it and "
+            "name the one that is wanted"
+        )
+    member: Any = archive.open(names[0])
+    return io.BufferedReader(member)
+
+
+def _encoding(file: Any, path: StrPath) -> str:
+    start = file.peek(8)[:8]
+    for magic, what in _OTHER_FILES:
+        if start.startswith(magic):
+            raise InputError(f"{path}: {what}")
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            return encoding
+    # Without a mark: the first characters of a table are ASCII, and half of their bytes 0.
+    if len(start) >= 4 and start[1] == start[3] == 0 != start[0]:
+        return "utf-16-le"
+    if len(start) >= 4 and start[0] == start[2] == 0 != start[1]:
+        return "utf-16-be"
+    return "utf-8-sig"

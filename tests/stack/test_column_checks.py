@@ -1,0 +1,67 @@
+"""What a stack says of its columns before it is fitted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpastack.errors import InputError
+from hpastack.stack import GatheredStores, notes_on_columns, without_columns
+from hpastack.stack.stores import MemberValues
+
+pytestmark = pytest.mark.core
+
+TRAIN = [f"a{number}" for number in range(100)]
+TEST = [f"t{number}" for number in range(40)]
+RNG = np.random.default_rng(0)
+
+
+def gathered(train, test, cnns=("net",), **features):
+    values = np.concatenate([train, test])
+    table = pd.DataFrame(values, [*TRAIN, *TEST], [f"net__{k}" for k in range(values.shape[1])])
+    scores = [name for name in ("net",) if name not in cnns]
+    return GatheredStores(table.assign(**features), list(cnns), [], {}, scores=scores)
+
+
+LABELS = RNG.integers(2, size=(100, 2)).astype(float)
+TRAIN_VALUES, TEST_VALUES = RNG.random((100, 2)), RNG.random((40, 2))
+
+
+def test_features_that_tell_the_order_are_named_with_the_remedy():
+    inputs = gathered(TRAIN_VALUES, TEST_VALUES, f__row=np.arange(140.0), f__area=RNG.random(140))
+    order, split = notes_on_columns(inputs, TRAIN, TEST)
+    assert "f__row (1.000) tells the order of the training fields" in order
+    assert "f__row (1.000) tells train from test" in split
+    assert "--drop-columns 'f__row'" in order and "f__area" not in order + split
+    assert len(notes_on_columns(inputs, TRAIN, [])) == 1
+    assert notes_on_columns(without_columns(inputs, ["f__row"]), TRAIN, TEST) == []
+
+
+@pytest.mark.parametrize("cnns", [("net",), ()])
+def test_labels_of_one_split_beside_values_of_the_other_are_named(cnns):
+    (note,) = notes_on_columns(gathered(LABELS, TEST_VALUES, cnns), TRAIN, TEST)
+    assert "net: training fields have only 0 and 1, test fields other values" in note
+    assert "--threshold" in note
+    (note,) = notes_on_columns(gathered(TRAIN_VALUES, LABELS[:40], cnns), TRAIN, TEST)
+    assert "net: training fields have other values, test fields only 0 and 1" in note
+    assert notes_on_columns(gathered(LABELS, LABELS[:40], cnns), TRAIN, TEST) == []
+
+
+def test_a_mean_of_label_sets_is_judged_by_its_members():
+    inputs = gathered(LABELS, TEST_VALUES)
+    members = RNG.integers(2, size=(3, 40, 2)).astype(np.float32)
+    inputs.members["net"] = MemberValues(np.arange(100, 140), ["net__0", "net__1"], members)
+    assert notes_on_columns(inputs, TRAIN, TEST) == []
+    inputs.members["net"] = inputs.members["net"]._replace(values=members / 2)
+    assert len(notes_on_columns(inputs, TRAIN, TEST)) == 1
+
+
+def test_only_columns_of_features_are_dropped():
+    inputs = gathered(TRAIN_VALUES, TEST_VALUES, f__area=0.0)
+    assert list(without_columns(inputs, ["f__area"]).table) == ["net__0", "net__1"]
+    with pytest.raises(InputError, match="no store has a column 'area'"):
+        without_columns(inputs, ["area"])
+    with pytest.raises(InputError, match="net__1 belong to stores with a column for each label"):
+        without_columns(inputs, ["net__1"])
+    features = gathered(TRAIN_VALUES, TEST_VALUES, cnns=()).table
+    with pytest.raises(InputError, match="leaves no column"):
+        without_columns(GatheredStores(features, [], [], {}), list(features))
