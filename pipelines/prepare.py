@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -25,11 +26,14 @@ from hpastack.catalogue import (
     fill_groups,
     join_groups,
     list_fields,
+    scale_by_depth,
     training_fields,
     write_catalogue,
 )
 from hpastack.errors import InputError, shorten
-from hpastack.fields import FORMATS, BadField, check_fields, pack_fields, parse_channels
+from hpastack.fields import FORMATS, BadField, pack_fields, parse_channels
+from hpastack.fields.checking import Inspection, inspect_fields
+from hpastack.fields.levels import parse_bits
 from hpastack.files import publish_text, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
@@ -91,6 +95,11 @@ def make_parser() -> CommandParser:
         "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file)",
     )  # fmt: skip
     parser.add_argument(
+        "--bits", default="auto", metavar="auto|N",
+        help="how many bits the values of 16-bit files use, 8 to 16: a camera of 12 bits writes up "
+        "to 4095 (default: found for IMAGES and for each --extra, and said)",
+    )  # fmt: skip
+    parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
         help="what to call IMAGES in the catalogue; extra fields are called after their folder or "
         "table (default: %(default)s)",
@@ -120,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         status = _prepare(args, workspace)
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
-        args.locations, args.channels,
+        args.locations, args.channels, args.bits != "auto",
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     packed = pack_fields(
@@ -145,17 +154,25 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
             refuse_existing(workspace.vocabulary_file, args.overwrite)
     _refuse_unwritable(workspace.data)
 
+    bits = parse_bits(args.bits)
     fields, changes = _collect(args, vocabulary)
-    facts: pd.DataFrame = fields[[]]
-    bad: list[BadField] = []
+    found = Inspection(fields[[]], [], {})
     if args.images:
-        facts, bad = check_fields(fields, jobs=args.jobs)
+        found = inspect_fields(fields, jobs=args.jobs)
+    facts, bad = found.facts, found.bad
     if bad and args.on_error == "raise":
         others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
         raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")
     if not len(facts):
         raise InputError(f"no good field; the first of {len(bad)} bad ones: {_describe(bad[0])}")
     catalogue = fields.loc[facts.index].join(facts)
+    if args.images:
+        depths = scale_by_depth(catalogue, found.levels, bits)
+        catalogue = depths.catalogue
+        for message in depths.messages:
+            print(printable(message))
+        for warning in depths.warnings:
+            print(f"warning: {printable(warning)}", file=sys.stderr)
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))

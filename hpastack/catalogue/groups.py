@@ -9,6 +9,7 @@ import pandas as pd
 
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import InputError, shorten
+from hpastack.fields.paths import BITS
 from hpastack.files import read_id_table
 
 StrPath = str | os.PathLike[str]
@@ -40,7 +41,9 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     InputError
         If two columns mean the same.
     """
-    groups = table[[name for name in table.columns if name and name.lower() not in COLUMNS]]
+    groups = table[
+        [name for name in table.columns if name and name.lower() not in (*COLUMNS, BITS)]
+    ]
     bare = {name: re.sub(r"[\s_-]", "", str(name).lower()) for name in groups}
     names = {name: _KNOWN.get(plain, str(name)) for name, plain in bare.items()}
     groups = groups.rename(columns=names)
@@ -77,7 +80,7 @@ def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, li
         catalogue does.
     """
     table = read_id_table(groups)
-    taken = [name for name in table.columns if name.lower() in COLUMNS]
+    taken = [name for name in table.columns if name.lower() in (*COLUMNS, BITS)]
     if taken:
         raise InputError(
             f"{groups}: the catalogue has a column {shorten(taken)} that is no group; rename it"

@@ -12,6 +12,9 @@ from hpastack.fields.formats.faults import FileFault, StrPath, size_text
 from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.stains import STAINS
 
+#: The key of a row for the bits that values of its 16-bit files use; all 16 without it.
+BITS = "bits"
+
 Row = Mapping[str, Any] | pd.Series
 
 
@@ -26,9 +29,19 @@ class StainFile(NamedTuple):
 
 
 def stain_rows(catalogue: pd.DataFrame) -> Iterator[dict[str, StrPath]]:
-    """Give the paths of each field of a catalogue, stain by stain, in its order."""
-    columns = [catalogue[stain] for stain in STAINS]
-    return (dict(zip(STAINS, paths)) for paths in zip(*columns))
+    """Give what is needed to read each field of a catalogue, in its order.
+
+    These are the paths of its stains, and its bits where the catalogue says them.
+    """
+    names = [*STAINS, BITS] if BITS in catalogue else STAINS
+    columns = [catalogue[name] for name in names]
+    return (dict(zip(names, values)) for values in zip(*columns))
+
+
+def field_bits(row: Row) -> int:
+    """Return how many bits the values of the 16-bit files of a field use."""
+    bits = row.get(BITS)
+    return 16 if bits is None or bits == "" or bits != bits else int(bits)
 
 
 def stain_file(row: Row, stain: str) -> StainFile:

@@ -14,7 +14,14 @@ from hpastack.fields.formats.decoding import decode_picture, open_picture, read_
 from hpastack.fields.formats.faults import StrPath
 from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.formats.tints import TINT_PLANES
-from hpastack.fields.paths import Row, require_shape, stain_file, stain_files, stain_rows
+from hpastack.fields.paths import (
+    Row,
+    field_bits,
+    require_shape,
+    stain_file,
+    stain_files,
+    stain_rows,
+)
 from hpastack.fields.resizing import resize_field
 from hpastack.fields.stains import STAINS
 from hpastack.parallel import cpu_budget, in_threads
@@ -25,7 +32,8 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
 
     8-bit values are divided by 255 and 16-bit values by 65535, and nothing
     else is done to them: no stretching, no gamma, no colour profile. 12-bit
-    data kept in a 16-bit file is therefore dark.
+    data kept in a 16-bit file is therefore dark; `read_field` scales it by
+    what the catalogue says of its depth.
 
     A colour image is reduced to the mean of its three planes where they are
     alike (grey kept as RGB), and else to the mean of the planes that the
@@ -80,6 +88,8 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
     row : mapping or Series
         Paths under the keys ``red``, ``green``, ``blue``, ``yellow``: a row
         of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
+        Under ``bits``, if it is there: how many bits the values of 16-bit
+        files use; they are divided by ``2**bits - 1``.
     size : int, optional
         Length of the longer side after scaling, in pixels; the aspect is kept.
         Reduced by area averaging, enlarged by bilinear interpolation. Left
@@ -102,6 +112,7 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         raise InputError(f"size is {size}; it must be at least 1 pixel")
     field: np.ndarray | None = None
     shape: tuple[int, ...] = ()
+    bits = field_bits(row)
     for position, file in enumerate(stain_files(row)):
         picture = open_picture(file.data, file.plane, file.path)
         pixels = decode_picture(picture, file.path)
@@ -110,10 +121,11 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
             # Straight to its place: fresh memory costs more than the arithmetic.
             field = np.empty((len(STAINS), *shape), np.float32) if field is None else field
-            stain_of(pixels, file.stain, picture.is_lossy, file.path, field[position])
+            out = field[position]
+            stain_of(pixels, file.stain, picture.is_lossy, file.path, out, bits=bits)
             continue
         # Scaled one by one, so that a large field never lies in memory whole.
-        plane = stain_of(pixels, file.stain, picture.is_lossy, file.path)
+        plane = stain_of(pixels, file.stain, picture.is_lossy, file.path, bits=bits)
         scaled = resize_field(plane[np.newaxis], size, square)[0]
         field = np.empty((len(STAINS), *scaled.shape), np.float32) if field is None else field
         field[position] = scaled

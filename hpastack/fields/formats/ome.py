@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,12 +11,34 @@ from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.formats.planes import split_plane
 
 _MOST_XML = 2**24
+_SIGNIFICANT_BITS = re.compile(r"""\bSignificantBits\s*=\s*["'](\d{1,2})["']""")
 _FILLING = "\0 \r\n\t"
 
 
 def is_ome(description: str) -> bool:
     """Return whether the description of a TIFF is OME-XML."""
     return description.rstrip(_FILLING).endswith("OME>")
+
+
+def significant_bits(text: str) -> int:
+    """Return how many bits the values of a file use, as OME-XML says it.
+
+    Parameters
+    ----------
+    text : str
+        As `is_ome` lets it pass.
+
+    Returns
+    -------
+    int
+        The greatest of what it says of its images; 0 where it says nothing.
+
+    Examples
+    --------
+    >>> significant_bits('<OME><Image><Pixels SignificantBits="12"/></Image></OME>')
+    12
+    """
+    return max((int(bits) for bits in _SIGNIFICANT_BITS.findall(text)), default=0)
 
 
 def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str, ...]:
