@@ -18,6 +18,7 @@ from hpastack.extraction import (
     HandcraftedSettings,
     extract_embeddings,
     extract_features,
+    fields_without_nuclei,
     store_record,
     store_state,
 )
@@ -110,6 +111,15 @@ def run(args: argparse.Namespace) -> int:
                 f"{len(catalogue)} fields are left to others; the last to finish publishes it"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
+    for extraction in published:
+        n_bare = fields_without_nuclei(extraction.path)
+        if n_bare:
+            print(
+                f"warning: {extraction.path}: no nucleus was found in {n_bare} of "
+                f"{extraction.n_fields} fields; features of cells are NaN there. Is blue the stain "
+                "of the nucleus, and in focus?",
+                file=sys.stderr,
+            )
     if published:
         print(
             "wrote "

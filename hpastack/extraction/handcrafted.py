@@ -16,6 +16,10 @@ from hpastack.extraction.settings import HandcraftedSettings
 from hpastack.features import chosen_families, feature_columns, field_features, undefined_columns
 from hpastack.fields import Outcome, Outcomes, field_fault, read_field, stain_rows
 from hpastack.parallel import Shard, spread
+from hpastack.store import open_store
+
+#: The column of the family `compartments` that is 1 for a field without a nucleus.
+NO_NUCLEUS = "compartments_no_nucleus__blue"
 
 
 def extract_features(
@@ -114,6 +118,25 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
         return feature_columns(record["families"])
     except InputError:
         return None
+
+
+def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
+    """Count the fields of a store in which no nucleus was found.
+
+    Parameters
+    ----------
+    path : path-like
+        The store.
+
+    Returns
+    -------
+    int or None
+        None if the store does not say, as without the family `compartments`.
+    """
+    with open_store(path) as store:
+        if NO_NUCLEUS not in store.columns:
+            return None
+        return int(store.rows(store.image_ids, [NO_NUCLEUS]).sum())
 
 
 def _measure_field(
