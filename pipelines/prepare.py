@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -30,6 +31,8 @@ from hpastack.catalogue import (
     training_fields,
     write_catalogue,
 )
+from hpastack.catalogue.folders import all_files
+from hpastack.catalogue.patterns import SCHEMES, find_named_files
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, BadField, pack_fields, parse_channels
 from hpastack.fields.checking import Inspection, inspect_fields
@@ -90,9 +93,16 @@ def make_parser() -> CommandParser:
         "name",
     )  # fmt: skip
     parser.add_argument(
-        "--channels", metavar="STAIN=PLANE,...",
+        "--channels", metavar="STAIN=CHANNEL", nargs="+", default=[],
         help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
-        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file)",
+        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file); with "
+        "--pattern, its {channel}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pattern", metavar="NAME",
+        help="what other names of the files of IMAGES mean: '{plate}_{well}_f{field}_w{channel}"
+        f".tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, with /, count "
+        "too. What is understood is shown for the first fields",
     )  # fmt: skip
     parser.add_argument(
         "--bits", default="auto", metavar="auto|N",
@@ -121,6 +131,10 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
+    # --channels takes all words up to the next option; IMAGES behind it are no channels.
+    places = [word for word in args.channels if "=" not in word and Path(word).exists()]
+    args.images += map(Path, places)
+    args.channels = [word for word in args.channels if word not in places]
     workspace = Workspace(args.workspace)
     if args.pack is None:
         return _prepare(args, workspace)
@@ -130,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
         args.locations, args.channels, args.bits != "auto",
+        args.pattern,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     packed = pack_fields(
@@ -210,7 +225,15 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
-    channels = None if args.channels is None else parse_channels(args.channels)
+    channels = parse_channels(",".join(args.channels)) if args.channels else None
+    named = None
+    if args.pattern is not None:
+        folders = [Path(os.path.abspath(place)) for place in args.images if place.is_dir()]
+        if len(folders) < max(len(args.images), 1):
+            raise InputError("--pattern needs IMAGES that are folders")
+        named = find_named_files(all_files(folders), args.pattern, channels)
+        for line in named.summary:
+            print(printable(line))
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
@@ -219,6 +242,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
                 training_only=is_extra, channels=channels,
+                by_pattern=None if is_extra else named,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():

@@ -13,6 +13,7 @@ import pandas as pd
 from hpastack.catalogue.changes import DROPPED, Change
 from hpastack.catalogue.folders import (
     LABEL_TABLES,
+    all_files,
     expected_files,
     find_stain_files,
     in_train_folder,
@@ -20,6 +21,7 @@ from hpastack.catalogue.folders import (
 )
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.hpa import match_ids
+from hpastack.catalogue.patterns import NamedFiles, other_files
 from hpastack.catalogue.table import COLUMNS, absolute_paths
 from hpastack.catalogue.targets import LabelTable, map_targets, read_label_table, require_known
 from hpastack.errors import InputError, shorten
@@ -59,6 +61,7 @@ def collect_fields(
     source: str = DEFAULT_SOURCE,
     training_only: bool = False,
     channels: Mapping[str, int | str] | None = None,
+    by_pattern: NamedFiles | None = None,
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
@@ -107,6 +110,9 @@ def collect_fields(
     channels : mapping of str to int or str, optional
         Which plane of a TIFF with several is which stain, or the name of its
         channel. Left out: by the names that the file gives them.
+    by_pattern : NamedFiles, optional
+        The fields of the folders where their files are named otherwise, from
+        `hpastack.catalogue.patterns.find_named_files`.
 
     Returns
     -------
@@ -137,7 +143,9 @@ def collect_fields(
         if not place.is_dir():
             raise InputError(f"{place}: no such folder of images or table of paths")
     folders = [Path(os.path.abspath(place)) for place in places]
-    return _collect_folders(folders, labels, tests, locations, source, training_only, channels)
+    return _collect_folders(
+        folders, labels, tests, locations, source, training_only, channels, by_pattern
+    )  # fmt: skip
 
 
 def list_fields(
@@ -233,13 +241,15 @@ def _collect_folders(
     source: str,
     training_only: bool,
     channels: Mapping[str, int | str] | None,
+    by_pattern: NamedFiles | None,
 ) -> Collection:
-    files = find_stain_files(folders, channels)
+    files = find_stain_files(folders, channels) if by_pattern is None else by_pattern.files
     if not files:
         *endings, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
         raise InputError(
             f"{_places(folders)}: no field found; files are named <id>_<{'|'.join(STAINS)}> with "
-            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels"
+            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels; "
+            + (other_files(all_files(folders)) or "say with --pattern what other names mean")
         )
     remedy = "--extra and its name instead of the folder" if training_only else "--labels"
     labels = labels or own_table(folders, "train", remedy)
@@ -277,6 +287,8 @@ def _collect_folders(
     columns = ["split", "target", "source", *STAINS]
     fields = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
     fields = _with_groups(fields.rename_axis("image_id"), table.groups)
+    if by_pattern is not None:
+        fields = _with_groups(fields, by_pattern.groups)
     changes = table.changes + _not_asked_for(files.keys() - rows.keys() - set(labelled))
     return Collection(fields, changes, table.unmapped)
 

@@ -151,7 +151,7 @@ def stain_planes(
         raise FileFault(path, f"{len(channels.names)} channels without names; {_REMEDY}")
     planes: dict[str, int] = {}
     for number, name in enumerate(channels.names):
-        meant = _meant(name)
+        meant = stains_meant(name)
         if len(meant) > 1:
             raise FileFault(
                 path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {_REMEDY}"
@@ -229,8 +229,23 @@ def _words(name: str) -> str:
     return " ".join(re.findall(r"\w+", name.casefold().replace("_", " ")))
 
 
-def _meant(name: str) -> list[str]:
-    """Return the stains that a name may mean: it is a synonym, or has one among its words."""
+def stains_meant(name: str) -> list[str]:
+    """Return the stains that the name of a channel may mean.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    list of str
+        It is one of their `SYNONYMS`, or has one among its words.
+
+    Examples
+    --------
+    >>> stains_meant("Nuclei (DAPI)"), stains_meant("FITC")
+    (['blue'], [])
+    """
     words = _words(name)
     exact = [stain for stain in STAINS if words in SYNONYMS[stain]]
     return exact or [
