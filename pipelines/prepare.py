@@ -93,16 +93,16 @@ def make_parser() -> CommandParser:
         "name",
     )  # fmt: skip
     parser.add_argument(
-        "--channels", metavar="STAIN=CHANNEL", nargs="+", default=[],
+        "--channels", metavar="STAIN=N", nargs="*", default=[],
         help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
         "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file); with "
         "--pattern, its {channel}",
     )  # fmt: skip
     parser.add_argument(
         "--pattern", metavar="NAME",
-        help="what other names of the files of IMAGES mean: '{plate}_{well}_f{field}_w{channel}"
-        f".tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, with /, count "
-        "too. What is understood is shown for the first fields",
+        help="what other names of the files of IMAGES mean, such as '{plate}_{well}_{field}_w"
+        f"{{channel}}.tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, "
+        "with /, count too. What is understood is shown for the first fields",
     )  # fmt: skip
     parser.add_argument(
         "--bits", default="auto", metavar="auto|N",
