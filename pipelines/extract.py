@@ -78,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
     shard = _shard(args)
     catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
-    records = {recipe.name: store_record(recipe.record(), workspace.root) for recipe in recipes}
+    records = {
+        recipe.name: store_record(recipe.record(), workspace.root, catalogue) for recipe in recipes
+    }
     if not args.overwrite:
         recipes = [
             recipe

@@ -31,12 +31,15 @@ from hpastack.catalogue import (
     training_fields,
     write_catalogue,
 )
+from hpastack.catalogue.collecting import part_of_stains
 from hpastack.catalogue.folders import all_files
 from hpastack.catalogue.patterns import SCHEMES, find_named_files
+from hpastack.catalogue.table import OPTIONAL_COLUMNS
 from hpastack.errors import InputError, shorten
-from hpastack.fields import FORMATS, BadField, pack_fields, parse_channels
+from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channels
 from hpastack.fields.checking import Inspection, inspect_fields
 from hpastack.fields.levels import parse_bits
+from hpastack.fields.stains import parse_stains
 from hpastack.files import publish_text, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
@@ -103,6 +106,10 @@ def make_parser() -> CommandParser:
         help="what other names of the files of IMAGES mean, such as '{plate}_{well}_{field}_w"
         f"{{channel}}.tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, "
         "with /, count too. What is understood is shown for the first fields",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stains", metavar="STAINS",
+        help="the stains that the fields have, where these are not all four: red,green,blue",
     )  # fmt: skip
     parser.add_argument(
         "--bits", default="auto", metavar="auto|N",
@@ -225,13 +232,14 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
-    channels = parse_channels(",".join(args.channels)) if args.channels else None
+    stains = parse_stains(args.stains) if args.stains is not None else STAINS
+    channels = parse_channels(",".join(args.channels), stains) if args.channels else None
     named = None
     if args.pattern is not None:
         folders = [Path(os.path.abspath(place)) for place in args.images if place.is_dir()]
         if len(folders) < max(len(args.images), 1):
             raise InputError("--pattern needs IMAGES that are folders")
-        named = find_named_files(all_files(folders), args.pattern, channels)
+        named = find_named_files(all_files(folders), args.pattern, channels, stains)
         for line in named.summary:
             print(printable(line))
     unmapped = Counter[str]()
@@ -254,6 +262,8 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         parts.append(found.fields)
         changes += found.changes
         unmapped += found.unmapped
+    if len(stains) < len(STAINS):
+        parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
     changes = _first_changes(changes, fields)
     if unmapped:
@@ -275,7 +285,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
     fields = fill_groups(fields)
-    for name in [name for name in fields.columns if name not in COLUMNS]:
+    for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
         print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
     return fields, changes

@@ -26,6 +26,7 @@ from hpastack.catalogue.table import COLUMNS, absolute_paths
 from hpastack.catalogue.targets import LabelTable, map_targets, read_label_table, require_known
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS
+from hpastack.fields.paths import STAINS_OF_FIELD
 from hpastack.files import named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, Vocabulary
 
@@ -231,6 +232,24 @@ def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
             files[file] = f"{image_id} ({stain})"
     is_train = fields["split"] == "train"
     return pd.concat([fields[is_train], fields[~is_train]]).rename_axis("image_id")
+
+
+def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
+    """Return fields that have some of the stains only, as the catalogue keeps them.
+
+    Parameters
+    ----------
+    fields : DataFrame
+        Of a `Collection`.
+    stains : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Without paths of the other stains, and with a column ``stains``.
+    """
+    others = {stain: "" for stain in STAINS if stain not in stains}
+    return fields.assign(**others, **{STAINS_OF_FIELD: " ".join(stains)})
 
 
 def _collect_folders(

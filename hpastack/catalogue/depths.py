@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -23,7 +23,7 @@ class Depths(NamedTuple):
 
 def scale_by_depth(
     catalogue: pd.DataFrame,
-    levels: Mapping[str, Sequence[StainLevels]],
+    levels: Mapping[str, Mapping[str, StainLevels]],
     bits: int | None = None,
 ) -> Depths:
     """Find how many bits the 16-bit files of each source use, and what its stains lack.
@@ -32,8 +32,8 @@ def scale_by_depth(
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``source`` and ``content``.
-    levels : mapping of str to sequence of StainLevels
-        Of each field, the values of its four stains.
+    levels : mapping of str to mapping of str to StainLevels
+        Of each field, the values of its stains.
     bits : int, optional
         As for `hpastack.fields.levels.find_depth`, for all sources.
 
@@ -53,17 +53,20 @@ def scale_by_depth(
     found = pd.Series(FULL_BITS, catalogue.index)
     for source, ids in catalogue.groupby("source", sort=False).groups.items():
         fields = [levels[image_id] for image_id in ids]
-        depth = find_depth((file for field in fields for file in field), bits)
+        depth = find_depth((file for field in fields for file in field.values()), bits)
         if depth is not None:
             top = (1 << depth.bits) - 1
             messages.append(
                 f"{source}: values of 16-bit files use {depth.bits} bits ({depth.reason}; the "
                 f"greatest is {depth.highest}); they are divided by {top}"
             )
-            deep = [any(file.n_bits == FULL_BITS for file in field) for field in fields]
+            deep = [any(file.n_bits == FULL_BITS for file in field.values()) for field in fields]
             found[ids[deep]] = depth.bits
-        for position, stain in enumerate(STAINS):
-            fault = level_warnings(fields, position, FULL_BITS if depth is None else depth.bits)
+        for stain in STAINS:
+            files = [field[stain] for field in fields if stain in field]
+            if not files:
+                continue
+            fault = level_warnings(files, FULL_BITS if depth is None else depth.bits)
             if fault:
                 warnings.append(f"{source}: the {stain} stain {fault}")
     if (found == FULL_BITS).all():

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hpastack.catalogue.table import COLUMNS
+from hpastack.catalogue.table import COLUMNS, OPTIONAL_COLUMNS
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS, plane_paths
 from hpastack.fields.multichannel import stains_meant
-from hpastack.fields.paths import BITS
 from hpastack.files import check_ids
 
 # What stands for each name in a pattern; any other name is a group, and part of the id.
@@ -86,7 +85,10 @@ class _Place(NamedTuple):
 
 
 def find_named_files(
-    paths: Iterable[Path], pattern: str, channels: Mapping[str, int | str] | None = None
+    paths: Iterable[Path],
+    pattern: str,
+    channels: Mapping[str, int | str] | None = None,
+    stains: Sequence[str] = STAINS,
 ) -> NamedFiles:
     """Find fields by a pattern of the names of their files.
 
@@ -103,6 +105,8 @@ def find_named_files(
         The channel of each stain, as `hpastack.fields.parse_channels` gives
         it; if omitted, by the names of the channels. Without ``{channel}`` each
         file is a field, and these are its planes.
+    stains : sequence of str, default=STAINS
+        Those that the fields have.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def find_named_files(
         files = _multichannel(places, channels)
         used: list[str] = []
     else:
-        wanted = _wanted_channels(places, channels)
+        wanted = _wanted_channels(places, channels, stains)
         used = list(wanted.values())
         files = _by_channel(places, wanted)
     check_ids(files, f"--pattern {pattern}")
@@ -214,7 +218,7 @@ def _translated(pattern: str) -> str:
         if name in ("", "_", "*"):
             texts.append(_ANYTHING)
             continue
-        if not name.isidentifier() or name in (*COLUMNS, BITS, "image_id"):
+        if not name.isidentifier() or name in (*COLUMNS, *OPTIONAL_COLUMNS, "image_id"):
             raise InputError(f"--pattern: {{{match[1]}}} is no name of a group")
         if name in seen:
             texts.append(f"(?P={name})")
@@ -282,7 +286,7 @@ def _key(channel: int | str) -> str:
 
 
 def _wanted_channels(
-    places: list[_Place], channels: Mapping[str, int | str] | None
+    places: list[_Place], channels: Mapping[str, int | str] | None, stains: Sequence[str]
 ) -> dict[str, str]:
     """Return the key of the channel of each stain."""
     present = list(dict.fromkeys(_key(place.channel or "") for place in places))
@@ -296,14 +300,14 @@ def _wanted_channels(
         return {stain: _key(channel) for stain, channel in channels.items()}
     wanted: dict[str, str] = {}
     for name in present:
-        for stain in stains_meant(name):
+        for stain in set(stains_meant(name)) & set(stains):
             if stain in wanted:
                 raise InputError(
                     f"channels {wanted[stain]} and {name} could both be {stain}; say which with "
                     "--channels red=A green=B blue=C yellow=D"
                 )
             wanted[stain] = name
-    missing = [stain for stain in STAINS if stain not in wanted]
+    missing = [stain for stain in stains if stain not in wanted]
     if missing:
         raise InputError(
             f"which channel is {shorten(missing)}? The files have {listed}; say it with "

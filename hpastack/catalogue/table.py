@@ -12,13 +12,16 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
 from hpastack.fields.levels import FULL_BITS
-from hpastack.fields.paths import BITS
+from hpastack.fields.paths import BITS, STAINS_OF_FIELD
 from hpastack.files import check_ids, publish_text, read_id_table
 
 StrPath = str | os.PathLike[str]
 
 #: Columns that every catalogue has, in their order; group columns follow.
 COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
+
+#: Columns that a catalogue has behind them where they matter.
+OPTIONAL_COLUMNS = (BITS, STAINS_OF_FIELD)
 
 
 def read_catalogue(path: StrPath) -> pd.DataFrame:
@@ -36,8 +39,9 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
         ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
         ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
-        ``bits`` (int, of the 16-bit files) where a catalogue has it, then the
-        group columns (str, "" where the group is unknown).
+        ``bits`` (int, of the 16-bit files) and ``stains`` (str, those that a
+        field has) where a catalogue has them, then the group columns (str, ""
+        where the group is unknown).
 
     Raises
     ------
@@ -71,6 +75,8 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
                 "it is a number of pixels"
             )
         frame[name] = frame[name].astype("int64")
+    if STAINS_OF_FIELD in frame:
+        _check_stains(frame, path)
     if BITS in frame:
         frame[BITS] = _bits(frame[BITS], path)
     for stain in STAINS:
@@ -177,8 +183,19 @@ def catalogue_digest(catalogue: pd.DataFrame) -> str:
 
 
 def _in_order(frame: pd.DataFrame) -> list[str]:
-    own = [*COLUMNS, BITS] if BITS in frame else [*COLUMNS]
+    own = [*COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in frame)]
     return own + [name for name in frame.columns if name not in own]
+
+
+def _check_stains(frame: pd.DataFrame, path: Path) -> None:
+    for image_id, text in frame[STAINS_OF_FIELD].items():
+        named = str(text).split()
+        there = [stain for stain in STAINS if frame.at[image_id, stain] != ""]
+        if text and named != there:
+            raise InputError(
+                f"{path}: field {image_id} has stains {text!r}, and files of "
+                f"{', '.join(there) or 'none'}; a group needs another name"
+            )
 
 
 def _bits(texts: pd.Series, path: Path) -> pd.Series:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, PackedFields, stream_square_images
-from hpastack.fields.paths import BITS
+from hpastack.fields.paths import BITS, STAINS_OF_FIELD
 from hpastack.parallel import progress_bar, read_ahead
 
 #: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
@@ -43,7 +43,7 @@ class FieldSource:
         jobs: int | None = None, memory_limit: float = MEMORY_LIMIT,
         progress: bool = False,
     ) -> None:  # fmt: skip
-        wanted = [*STAINS, BITS] if packed is None else [*STAINS, BITS, "content"]
+        wanted = [*STAINS, BITS, STAINS_OF_FIELD, *(["content"] if packed is not None else [])]
         self.catalogue = catalogue[[name for name in wanted if name in catalogue]]
         self.size = size
         self.packed = packed

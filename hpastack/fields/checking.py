@@ -75,7 +75,7 @@ class Inspection(NamedTuple):
 
     facts: pd.DataFrame
     bad: list[BadField]
-    levels: dict[str, tuple[StainLevels, ...]]
+    levels: dict[str, dict[str, StainLevels]]
 
 
 def check_fields(
@@ -121,12 +121,12 @@ def inspect_fields(
         The others, in the same order, each with its first fault. A field is
         bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
         two of its stains are the same picture (blank pictures may be).
-    levels : dict of str to tuple of StainLevels
+    levels : dict of str to dict of str to StainLevels
         Of the good fields, what values each stain has.
     """
     jobs = jobs or cpu_budget()
     facts, bad = {}, []
-    levels: dict[str, tuple[StainLevels, ...]] = {}
+    levels: dict[str, dict[str, StainLevels]] = {}
     outcomes = in_threads(_inspect, stain_rows(catalogue), jobs=jobs, ahead=4 * jobs)
     bar = progress_bar(
         zip(catalogue.index, outcomes), total=len(catalogue), what="checking fields",
@@ -167,12 +167,12 @@ class _Content:
         return self._digest.hexdigest()
 
 
-def _inspect(row: Row) -> tuple[int, int, str, tuple[StainLevels, ...]]:
+def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels]]:
     """Decode the four files of a field; return height, width, digest of their bytes and levels."""
     content = _Content()
     shape: tuple[int, ...] = ()
     seen: dict[bytes, str] = {}
-    levels = []
+    levels = {}
     for file in stain_files(row):
         picture = open_picture(file.data, file.plane, file.path)
         decoded = decode_picture(picture, file.path)
@@ -188,5 +188,5 @@ def _inspect(row: Row) -> tuple[int, int, str, tuple[StainLevels, ...]]:
             raise FileFault(file.path, f"the same {what} as the {seen[digest]} stain of the field")
         seen[digest] = file.stain
         content.add(file)
-        levels.append(measure_levels(decoded, picture.declared_bits, file.path))
-    return shape[0], shape[1], content.hexdigest(), tuple(levels)
+        levels[file.stain] = measure_levels(decoded, picture.declared_bits, file.path)
+    return shape[0], shape[1], content.hexdigest(), levels

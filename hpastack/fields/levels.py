@@ -144,15 +144,13 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
     return Depth(least, highest, "the least that hold every value")
 
 
-def level_warnings(fields: Sequence[Sequence[StainLevels]], stain: int, bits: int) -> str:
+def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
     """Say what is wrong with one stain of a data set.
 
     Parameters
     ----------
-    fields : sequence of sequence of StainLevels
-        The stains of each field.
-    stain : int
-        Which of the stains.
+    files : sequence of StainLevels
+        Of the stain in each field.
     bits : int
         Bits that 16-bit files use.
 
@@ -161,7 +159,6 @@ def level_warnings(fields: Sequence[Sequence[StainLevels]], stain: int, bits: in
     str
         A clause such as "is constant (0) in all 12 fields"; "" if nothing is wrong.
     """
-    files = [field[stain] for field in fields]
     tops = [(1 << (bits if file.n_bits == FULL_BITS else 8)) - 1 for file in files]
     constant = [file for file in files if file.is_constant]
     if len(constant) == len(files):

@@ -18,12 +18,13 @@ from hpastack.fields.paths import (
     Row,
     field_bits,
     require_shape,
+    row_stains,
     stain_file,
     stain_files,
     stain_rows,
 )
 from hpastack.fields.resizing import resize_field
-from hpastack.fields.stains import STAINS
+from hpastack.fields.stains import STAIN_INDEX, STAINS
 from hpastack.parallel import cpu_budget, in_threads
 
 
@@ -89,7 +90,8 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         Paths under the keys ``red``, ``green``, ``blue``, ``yellow``: a row
         of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
         Under ``bits``, if it is there: how many bits the values of 16-bit
-        files use; they are divided by ``2**bits - 1``.
+        files use; they are divided by ``2**bits - 1``. Under ``stains``, if it
+        is there: which stains the field has; the others are 0.
     size : int, optional
         Length of the longer side after scaling, in pixels; the aspect is kept.
         Reduced by area averaging, enlarged by bilinear interpolation. Left
@@ -113,21 +115,23 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
     field: np.ndarray | None = None
     shape: tuple[int, ...] = ()
     bits = field_bits(row)
-    for position, file in enumerate(stain_files(row)):
+    new = np.empty if len(row_stains(row)) == len(STAINS) else np.zeros
+    for file in stain_files(row):
+        position = STAIN_INDEX[file.stain]
         picture = open_picture(file.data, file.plane, file.path)
         pixels = decode_picture(picture, file.path)
         shape = shape or pixels.shape[:2]
         require_shape(pixels.shape[:2], shape, file.path)
         if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
             # Straight to its place: fresh memory costs more than the arithmetic.
-            field = np.empty((len(STAINS), *shape), np.float32) if field is None else field
+            field = new((len(STAINS), *shape), np.float32) if field is None else field
             out = field[position]
             stain_of(pixels, file.stain, picture.is_lossy, file.path, out, bits=bits)
             continue
         # Scaled one by one, so that a large field never lies in memory whole.
         plane = stain_of(pixels, file.stain, picture.is_lossy, file.path, bits=bits)
         scaled = resize_field(plane[np.newaxis], size, square)[0]
-        field = np.empty((len(STAINS), *scaled.shape), np.float32) if field is None else field
+        field = new((len(STAINS), *scaled.shape), np.float32) if field is None else field
         field[position] = scaled
     assert field is not None
     return field
@@ -151,7 +155,7 @@ def field_shape(row: Row) -> tuple[int, int]:
     InputError
         If that file is missing, is not an image or is damaged.
     """
-    file = stain_file(row, STAINS[0])
+    file = stain_file(row, row_stains(row)[0])
     picture = open_picture(file.data, file.plane, file.path)
     return picture.height, picture.width
 

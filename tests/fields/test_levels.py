@@ -70,7 +70,7 @@ def test_bits_of_the_user():
 
 
 def warning(*pictures, bits=16):
-    return level_warnings([[measure_levels(one, 0, "f.tif")] for one in pictures], 0, bits)
+    return level_warnings([measure_levels(one, 0, "f.tif") for one in pictures], bits)
 
 
 def test_stains_that_show_nothing():
@@ -150,7 +150,7 @@ def declared(path):
             other = path.with_name(f"{stain}.tif")
             tifffile.imwrite(other, camera(4000, seed=len(stain)))
             table[stain] = str(other)
-    return inspect_fields(table, progress=False).levels["f"][0].declared
+    return inspect_fields(table, progress=False).levels["f"]["red"].declared
 
 
 def test_bits_that_files_declare(tmp_path):
