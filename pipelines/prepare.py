@@ -108,8 +108,8 @@ def make_parser() -> CommandParser:
         "with /, count too. What is understood is shown for the first fields",
     )  # fmt: skip
     parser.add_argument(
-        "--stains", metavar="STAINS",
-        help="the stains that the fields have, where these are not all four: red,green,blue",
+        "--stains", metavar="STAIN", nargs="*", default=[],
+        help="the stains that the fields have, where these are not all four: red green blue",
     )  # fmt: skip
     parser.add_argument(
         "--bits", default="auto", metavar="auto|N",
@@ -138,10 +138,12 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
-    # --channels takes all words up to the next option; IMAGES behind it are no channels.
+    # These two take all words up to the next option; IMAGES behind them are none of theirs.
     places = [word for word in args.channels if "=" not in word and Path(word).exists()]
+    places += [word for word in args.stains if word not in STAINS and Path(word).exists()]
     args.images += map(Path, places)
     args.channels = [word for word in args.channels if word not in places]
+    args.stains = [word for word in args.stains if word not in places]
     workspace = Workspace(args.workspace)
     if args.pack is None:
         return _prepare(args, workspace)
@@ -150,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
         status = _prepare(args, workspace)
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
-        args.locations, args.channels, args.bits != "auto",
+        args.locations, args.channels, args.bits != "auto", args.stains,
         args.pattern,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
@@ -232,7 +234,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
-    stains = parse_stains(args.stains) if args.stains is not None else STAINS
+    stains = parse_stains(" ".join(args.stains)) if args.stains else STAINS
     channels = parse_channels(",".join(args.channels), stains) if args.channels else None
     named = None
     if args.pattern is not None:

@@ -117,7 +117,7 @@ def parse_channels(text: str, stains: Sequence[str] = STAINS) -> dict[str, int |
         found[stain] = int(value) if value.isdecimal() else value
     missing = [stain for stain in stains if stain not in found]
     if missing:
-        there = ",".join(stain for stain in STAINS if stain in found)
+        there = " ".join(stain for stain in STAINS if stain in found)
         raise InputError(
             f"--channels lacks {shorten(missing)}; it names all four stains. If the fields have "
             f"no others: --stains {there}"

@@ -63,13 +63,14 @@ def test_a_pattern_with_three_channels(folder, capsys):
     words = ["--pattern", "{well}_w{channel}.tif", "--channels", "red=1", "green=2", "blue=3"]
     assert prepare(folder, *words) == 2
     assert "--channels lacks yellow; " in (error := capsys.readouterr().err)
-    assert "--stains red,green,blue" in error
-    assert prepare(folder, *words, "--stains", "red,green,blue") == 0
+    assert "--stains red green blue" in error
+    work = ["--workspace", str(folder.parent), "--jobs", "1"]
+    assert main([*work, *words, "--stains", "red", "green", "blue", str(folder)]) == 0
     catalogue = Workspace(folder.parent).read_catalogue()
     assert list(catalogue.index) == ["A00", "A01", "A02"] and stains_of(catalogue) == THREE
 
 
-@pytest.mark.parametrize("text", ["red,blue,yellow", "red,green,pink", "green,green", ""])
+@pytest.mark.parametrize("text", ["red,blue,yellow", "red,green,pink", "green,green"])
 def test_stains_said_wrong(folder, capsys, text):
     assert prepare(folder, "--stains", text) == 2
     assert "it is green, the protein, and any others of" in capsys.readouterr().err
