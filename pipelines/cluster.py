@@ -26,7 +26,6 @@ from hpastack.clusters import (
     weakest_links,
 )
 from hpastack.errors import InputError, shorten
-from hpastack.fields import STAINS
 from hpastack.files import atomic_write, publish_text, refuse_existing
 from hpastack.folds import (
     FoldPlan,
@@ -243,7 +242,7 @@ def _found_pairs(
     settings: DuplicateSettings,
     embeddings: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    pictured = catalogue[(catalogue[list(STAINS)] != "").all(axis=1)]
+    pictured = catalogue[catalogue["content"] != ""]
     hashes = None
     if args.no_images or pictured.empty:
         print("near-duplicates: no image looked at")

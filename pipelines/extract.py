@@ -18,6 +18,7 @@ from hpastack.extraction import (
     HandcraftedSettings,
     extract_embeddings,
     extract_features,
+    fields_without_nuclei,
     store_record,
     store_state,
 )
@@ -79,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
     shard, source = _shard(args)
     catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
-    records = {recipe.name: store_record(recipe.record(), workspace.root) for recipe in recipes}
+    records = {
+        recipe.name: store_record(recipe.record(), workspace.root, catalogue) for recipe in recipes
+    }
     if not args.overwrite:
         recipes = [
             recipe
@@ -118,6 +121,15 @@ def run(args: argparse.Namespace) -> int:
                 f"{len(catalogue)} fields are left to others; the last to finish publishes it{hint}"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
+    for extraction in published:
+        n_bare = fields_without_nuclei(extraction.path)
+        if n_bare:
+            print(
+                f"warning: {extraction.path}: no nucleus was found in {n_bare} of "
+                f"{extraction.n_fields} fields; features of cells are NaN there. Is blue the stain "
+                "of the nucleus, and in focus?",
+                file=sys.stderr,
+            )
     if published:
         print(
             "wrote "

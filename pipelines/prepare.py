@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -26,11 +28,19 @@ from hpastack.catalogue import (
     join_groups,
     join_spellings,
     list_fields,
+    scale_by_depth,
     training_fields,
     write_catalogue,
 )
+from hpastack.catalogue.collecting import part_of_stains
+from hpastack.catalogue.folders import all_files
+from hpastack.catalogue.patterns import SCHEMES, find_named_files
+from hpastack.catalogue.table import OPTIONAL_COLUMNS
 from hpastack.errors import InputError, shorten
-from hpastack.fields import FORMATS, BadField, check_fields, pack_fields, parse_channels
+from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channels
+from hpastack.fields.checking import Inspection, inspect_fields
+from hpastack.fields.levels import parse_bits
+from hpastack.fields.stains import parse_stains
 from hpastack.files import publish_text, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
@@ -97,9 +107,25 @@ def make_parser() -> CommandParser:
         "name",
     )  # fmt: skip
     parser.add_argument(
-        "--channels", metavar="STAIN=PLANE,...",
+        "--channels", metavar="STAIN=N", nargs="*", default=[],
         help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
-        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file)",
+        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file); with "
+        "--pattern, its {channel}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pattern", metavar="NAME",
+        help="what other names of the files of IMAGES mean, such as '{plate}_{well}_{field}_w"
+        f"{{channel}}.tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, "
+        "with /, count too. What is understood is shown for the first fields",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stains", metavar="STAIN", nargs="*", default=[],
+        help="the stains that the fields have, where these are not all four: red green blue",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bits", default="auto", metavar="auto|N",
+        help="how many bits the values of 16-bit files use, 8 to 16: a camera of 12 bits writes up "
+        "to 4095 (default: found for IMAGES and for each --extra, and said)",
     )  # fmt: skip
     parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
@@ -123,6 +149,12 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
+    # These two take all words up to the next option; IMAGES behind them are none of theirs.
+    places = [word for word in args.channels if "=" not in word and Path(word).exists()]
+    places += [word for word in args.stains if word not in STAINS and Path(word).exists()]
+    args.images += map(Path, places)
+    args.channels = [word for word in args.channels if word not in places]
+    args.stains = [word for word in args.stains if word not in places]
     workspace = Workspace(args.workspace)
     if args.pack is None:
         return _prepare(args, workspace)
@@ -131,7 +163,8 @@ def run(args: argparse.Namespace) -> int:
         status = _prepare(args, workspace)
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
-        args.locations, args.channels,
+        args.locations, args.channels, args.bits != "auto", args.stains,
+        args.pattern,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     packed = pack_fields(
@@ -156,17 +189,25 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
             refuse_existing(workspace.vocabulary_file, args.overwrite)
     _refuse_unwritable(workspace.data)
 
+    bits = parse_bits(args.bits)
     fields, changes = _collect(args, vocabulary)
-    facts: pd.DataFrame = fields[[]]
-    bad: list[BadField] = []
+    found = Inspection(fields[[]], [], {})
     if args.images:
-        facts, bad = check_fields(fields, jobs=args.jobs)
+        found = inspect_fields(fields, jobs=args.jobs)
+    facts, bad = found.facts, found.bad
     if bad and args.on_error == "raise":
         others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
         raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")
     if not len(facts):
         raise InputError(f"no good field; the first of {len(bad)} bad ones: {_describe(bad[0])}")
     catalogue = fields.loc[facts.index].join(facts)
+    if args.images:
+        depths = scale_by_depth(catalogue, found.levels, bits)
+        catalogue = depths.catalogue
+        for message in depths.messages:
+            print(printable(message))
+        for warning in depths.warnings:
+            print(f"warning: {printable(warning)}", file=sys.stderr)
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
@@ -204,7 +245,16 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         raise InputError("name a folder of IMAGES; only --labels and --test can do without")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
-    channels = None if args.channels is None else parse_channels(args.channels)
+    stains = parse_stains(" ".join(args.stains)) if args.stains else STAINS
+    channels = parse_channels(",".join(args.channels), stains) if args.channels else None
+    named = None
+    if args.pattern is not None:
+        folders = [Path(os.path.abspath(place)) for place in args.images if place.is_dir()]
+        if len(folders) < max(len(args.images), 1):
+            raise InputError("--pattern needs IMAGES that are folders")
+        named = find_named_files(all_files(folders), args.pattern, channels, stains)
+        for line in named.summary:
+            print(printable(line))
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
@@ -213,6 +263,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
                 training_only=is_extra, channels=channels, drop_unlabelled=args.drop_unlabelled,
+                by_pattern=None if is_extra else named,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
@@ -224,6 +275,8 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         parts.append(found.fields)
         changes += found.changes
         unmapped += found.unmapped
+    if len(stains) < len(STAINS):
+        parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
     changes = _first_changes(changes, fields)
     if unmapped:
@@ -247,7 +300,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     fields, notes = join_spellings(fill_groups(fields), visible=not args.keep_spellings)
     for note in notes:
         print(printable(note))
-    for name in [name for name in fields.columns if name not in COLUMNS]:
+    for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
         print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
     return fields, changes

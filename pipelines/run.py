@@ -130,7 +130,7 @@ def _extract_all(
     for recipe in recipes:
         if not isinstance(recipe.settings, HandcraftedSettings) or recipe.name in contained:
             continue
-        record = store_record(recipe.record(), workspace.root)
+        record = store_record(recipe.record(), workspace.root, catalogue)
         if store_state(workspace.store(recipe.name), record, digest) != "current":
             run_step("extract", recipe.name, "--overwrite", *shared)
 

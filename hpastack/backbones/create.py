@@ -67,7 +67,7 @@ def create_backbone(
         plain tensors) or a folder that holds one.
     stem : {"average", "copy", "repeat", "random"}, default="average"
         See above. Not used for weights that already have a filter for each stain, nor
-        for random weights.
+        for random weights. The first layer of a published network is never adapted.
     stains : sequence of str, optional
         The stains that the network sees, in its order; if left out those that the weights were
         saved with, or all four.
@@ -139,7 +139,9 @@ def create_backbone(
         state = read_state(path)
         if public is not None and not record:
             state = _public_state(public, state, model, path)
-        load_weights(model, state, str(path), stem=stem, stains=stains)
+        load_weights(
+            model, state, str(path), stem=stem, stains=stains, is_published=public is not None
+        )
     elif weights == "pretrained":
         load_weights(
             model, _pretrained_state(name, options, seed), f"the pretrained weights of {name}",

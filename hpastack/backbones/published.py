@@ -300,13 +300,18 @@ def _rename_subcell(state: dict[str, torch.Tensor], model: Any) -> dict[str, tor
 
 
 def _positions(positions: torch.Tensor, grid: tuple[int, int], extra: float) -> torch.Tensor:
-    """Resample the positions behind the first to another grid, bicubically."""
+    """Resample the positions behind the first to another grid, bicubically.
+
+    With `extra` the scale is that of a grid wider by as much.
+    """
     old = round((positions.shape[1] - 1) ** 0.5)
     if (old, old) == tuple(grid) or old**2 + 1 != positions.shape[1]:
         return positions
     maps = positions[:, 1:].reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    # By a size where there is one: a factor of 61/28 makes 60 positions of 28.
     scale = tuple((side + extra) / old for side in grid)
-    maps = nn.functional.interpolate(maps, scale_factor=scale, mode="bicubic", align_corners=False)
+    how: dict[str, Any] = {"scale_factor": scale} if extra else {"size": grid}
+    maps = nn.functional.interpolate(maps, mode="bicubic", align_corners=False, **how)
     return torch.cat([positions[:, :1], maps.flatten(2).transpose(1, 2)], dim=1)
 
 

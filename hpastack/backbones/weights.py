@@ -258,7 +258,7 @@ def strip_own_prefix(
 
 def load_weights(
     model: Network, state: dict[str, torch.Tensor], source: str, *, stem: str,
-    stains: Sequence[str] = STAINS, are_of_colours: bool = False,
+    stains: Sequence[str] = STAINS, are_of_colours: bool = False, is_published: bool = False,
 ) -> None:  # fmt: skip
     """Load named tensors into a backbone, all of it, or refuse them.
 
@@ -281,6 +281,9 @@ def load_weights(
     are_of_colours : bool, default=False
         Whether the first layer is known to be made for three colours, also where the model sees
         three stains.
+    is_published : bool, default=False
+        Whether they are those of a published network for these stains: then
+        a first layer for others belongs to another network, and is not adapted.
 
     Raises
     ------
@@ -308,6 +311,12 @@ def load_weights(
         elif is_colour_stem or is_other_width(value.shape, wanted):
             if stem == "random":
                 continue
+            if is_published:
+                raise InputError(
+                    f"{source}: {key} is for {value.shape[1]} channels; this published network "
+                    f"sees {len(stains)} stains ({', '.join(stains)}), and filters for others are "
+                    "not adapted: take the file for these stains"
+                )
             if value.shape[1] != 3:
                 raise InputError(
                     f"{source}: {key} is for {value.shape[1]} channels, and the backbone sees "

@@ -13,6 +13,7 @@ from hpastack.catalogue.collecting import (
     combine_fields,
     list_fields,
 )
+from hpastack.catalogue.depths import Depths, scale_by_depth
 from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
 from hpastack.catalogue.groups import join_groups
 from hpastack.catalogue.hpa import fill_groups
@@ -33,6 +34,7 @@ __all__ = [
     "Collection",
     "DEFAULT_SOURCE",
     "DROPPED",
+    "Depths",
     "LABELS",
     "LABEL_TABLES",
     "NOT_ASKED_FOR",
@@ -48,6 +50,7 @@ __all__ = [
     "list_fields",
     "read_catalogue",
     "read_targets",
+    "scale_by_depth",
     "test_fields",
     "training_fields",
     "write_catalogue",

@@ -13,6 +13,7 @@ import pandas as pd
 from hpastack.catalogue.changes import DROPPED, Change
 from hpastack.catalogue.folders import (
     LABEL_TABLES,
+    all_files,
     expected_files,
     find_stain_files,
     in_train_folder,
@@ -20,6 +21,7 @@ from hpastack.catalogue.folders import (
 )
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.hpa import match_ids
+from hpastack.catalogue.patterns import NamedFiles, other_files
 from hpastack.catalogue.table import COLUMNS, absolute_paths
 from hpastack.catalogue.targets import (
     LabelTable,
@@ -30,6 +32,7 @@ from hpastack.catalogue.targets import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS
+from hpastack.fields.paths import STAINS_OF_FIELD
 from hpastack.files import named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, Vocabulary
 
@@ -66,6 +69,7 @@ def collect_fields(
     training_only: bool = False,
     channels: Mapping[str, int | str] | None = None,
     drop_unlabelled: bool = False,
+    by_pattern: NamedFiles | None = None,
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
@@ -117,6 +121,9 @@ def collect_fields(
         channel. Left out: by the names that the file gives them.
     drop_unlabelled : bool, default=False
         Whether to leave out fields that the table of labels names and gives no label.
+    by_pattern : NamedFiles, optional
+        The fields of the folders where their files are named otherwise, from
+        `hpastack.catalogue.patterns.find_named_files`.
 
     Returns
     -------
@@ -150,8 +157,9 @@ def collect_fields(
             raise InputError(f"{place}: no such folder of images or table of paths")
     folders = [Path(os.path.abspath(place)) for place in places]
     return _collect_folders(
-        folders, labels, tests, locations, source, training_only, channels, drop_unlabelled
-    )
+        folders, labels, tests, locations, source, training_only, channels, drop_unlabelled,
+        by_pattern,
+    )  # fmt: skip
 
 
 def list_fields(
@@ -244,6 +252,24 @@ def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([fields[is_train], fields[~is_train]]).rename_axis("image_id")
 
 
+def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
+    """Return fields that have some of the stains only, as the catalogue keeps them.
+
+    Parameters
+    ----------
+    fields : DataFrame
+        Of a `Collection`.
+    stains : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Without paths of the other stains, and with a column ``stains``.
+    """
+    others = {stain: "" for stain in STAINS if stain not in stains}
+    return fields.assign(**others, **{STAINS_OF_FIELD: " ".join(stains)})
+
+
 def _collect_folders(
     folders: list[Path],
     labels: StrPath | None,
@@ -253,13 +279,15 @@ def _collect_folders(
     training_only: bool,
     channels: Mapping[str, int | str] | None,
     drop_unlabelled: bool,
+    by_pattern: NamedFiles | None,
 ) -> Collection:
-    files = find_stain_files(folders, channels)
+    files = find_stain_files(folders, channels) if by_pattern is None else by_pattern.files
     if not files:
         *endings, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
         raise InputError(
             f"{_places(folders)}: no field found; files are named <id>_<{'|'.join(STAINS)}> with "
-            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels"
+            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels; "
+            + (other_files(all_files(folders)) or "say with --pattern what other names mean")
         )
     remedy = "--extra and its name instead of the folder" if training_only else "--labels"
     labels = labels or own_table(folders, "train", remedy)
@@ -299,6 +327,8 @@ def _collect_folders(
     columns = ["split", "target", "source", *STAINS]
     fields = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
     fields = _with_groups(fields.rename_axis("image_id"), table.groups)
+    if by_pattern is not None:
+        fields = _with_groups(fields, by_pattern.groups)
     changes = table.changes + _not_asked_for(files.keys() - rows.keys() - set(labelled))
     return Collection(fields, changes, table.unmapped)
 

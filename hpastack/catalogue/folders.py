@@ -107,6 +107,21 @@ def find_stain_files(
     return files
 
 
+def all_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the files of folders and of the folders within them, each once, in order.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+
+    Returns
+    -------
+    list of Path
+    """
+    seen: set[Path] = set()
+    return [path for folder in folders for path in _walk(folder, seen)]
+
+
 def _stains_of(path: Path, channels: Mapping[str, int | str] | None) -> tuple[str, dict[str, Path]]:
     """Return which field a file belongs to, and which of its stains it holds; often none."""
     match = _STAIN_FILE.fullmatch(path.name)

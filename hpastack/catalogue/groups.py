@@ -8,7 +8,7 @@ import re
 import pandas as pd
 
 from hpastack.catalogue.spellings import spelling_key
-from hpastack.catalogue.table import COLUMNS
+from hpastack.catalogue.table import COLUMNS, OPTIONAL_COLUMNS
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_id_table
 
@@ -41,7 +41,13 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     InputError
         If two columns mean the same.
     """
-    groups = table[[name for name in table.columns if name and name.lower() not in COLUMNS]]
+    groups = table[
+        [
+            name
+            for name in table.columns
+            if name and name.lower() not in (*COLUMNS, *OPTIONAL_COLUMNS)
+        ]
+    ]
     bare = {name: re.sub(r"[\s_-]", "", str(name).lower()) for name in groups}
     names = {name: _KNOWN.get(plain, str(name)) for name, plain in bare.items()}
     groups = groups.rename(columns=names)
@@ -78,7 +84,7 @@ def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, li
         catalogue does.
     """
     table = read_id_table(groups)
-    taken = [name for name in table.columns if name.lower() in COLUMNS]
+    taken = [name for name in table.columns if name.lower() in (*COLUMNS, *OPTIONAL_COLUMNS)]
     if taken:
         raise InputError(
             f"{groups}: the catalogue has a column {shorten(taken)} that is no group; rename it"

@@ -11,12 +11,17 @@ import pandas as pd
 
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
+from hpastack.fields.levels import FULL_BITS
+from hpastack.fields.paths import BITS, STAINS_OF_FIELD
 from hpastack.files import check_ids, publish_text, read_id_table
 
 StrPath = str | os.PathLike[str]
 
 #: Columns that every catalogue has, in their order; group columns follow.
 COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
+
+#: Columns that a catalogue has behind them where they matter.
+OPTIONAL_COLUMNS = (BITS, STAINS_OF_FIELD)
 
 
 def read_catalogue(path: StrPath) -> pd.DataFrame:
@@ -34,13 +39,15 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
         ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
         ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
-        then the group columns (str, "" where the group is unknown).
+        ``bits`` (int, of the 16-bit files) and ``stains`` (str, those that a
+        field has) where a catalogue has them, then the group columns (str, ""
+        where the group is unknown).
 
     Raises
     ------
     InputError
         If a column is missing, an id is empty or doubled, a split is neither
-        train nor test, or a height or width is not a positive whole number.
+        train nor test, or a height, width or number of bits is not one.
     OSError
         If the file cannot be read.
     """
@@ -68,10 +75,13 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
                 "it is a number of pixels"
             )
         frame[name] = frame[name].astype("int64")
+    if STAINS_OF_FIELD in frame:
+        _check_stains(frame, path)
+    if BITS in frame:
+        frame[BITS] = _bits(frame[BITS], path)
     for stain in STAINS:
         frame[stain] = absolute_paths(frame[stain], path.absolute().parent)
-    groups = [name for name in frame.columns if name not in COLUMNS]
-    return frame[[*COLUMNS, *groups]]
+    return frame[_in_order(frame)]
 
 
 def training_fields(catalogue: pd.DataFrame) -> pd.DataFrame:
@@ -134,8 +144,7 @@ def write_catalogue(
     if missing:
         raise InputError(f"the catalogue has no column {shorten(missing)}")
     check_ids(catalogue.index, "the catalogue")
-    groups = [name for name in catalogue.columns if name not in COLUMNS]
-    frame = catalogue[[*COLUMNS, *groups]].rename_axis("image_id")
+    frame = catalogue[_in_order(catalogue)].rename_axis("image_id")
     folder = os.path.abspath(path.parent)
     inside = os.path.join(os.path.abspath(workspace or folder), "")
     from_folder: dict[str, str] = {}  # a folder holds many files, and relpath is slow
@@ -171,6 +180,33 @@ def catalogue_digest(catalogue: pd.DataFrame) -> str:
     for image_id, content in catalogue["content"].items():
         digest.update(f"{image_id},{content}\n".encode())
     return digest.hexdigest()
+
+
+def _in_order(frame: pd.DataFrame) -> list[str]:
+    own = [*COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in frame)]
+    return own + [name for name in frame.columns if name not in own]
+
+
+def _check_stains(frame: pd.DataFrame, path: Path) -> None:
+    for image_id, text in frame[STAINS_OF_FIELD].items():
+        named = str(text).split()
+        there = [stain for stain in STAINS if frame.at[image_id, stain] != ""]
+        if text and named != there:
+            raise InputError(
+                f"{path}: field {image_id} has stains {text!r}, and files of "
+                f"{', '.join(there) or 'none'}; a group needs another name"
+            )
+
+
+def _bits(texts: pd.Series, path: Path) -> pd.Series:
+    bits = texts.where(texts != "", str(FULL_BITS))
+    wrong = texts.index[~bits.isin([str(number) for number in range(8, FULL_BITS + 1)])]
+    if len(wrong):
+        raise InputError(
+            f"{path}: field {wrong[0]} has bits {texts[wrong[0]]!r}; it is a number from 8 to "
+            f"{FULL_BITS}; a group needs another name"
+        )
+    return bits.astype("int64")
 
 
 def _kept_path(file: str, folder: str, inside: str, from_folder: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS, PackedFields, stream_square_images
+from hpastack.fields.paths import BITS, STAINS_OF_FIELD
 from hpastack.parallel import progress_bar, read_ahead
 
 #: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
@@ -42,8 +43,8 @@ class FieldSource:
         jobs: int | None = None, memory_limit: float = MEMORY_LIMIT,
         progress: bool = False,
     ) -> None:  # fmt: skip
-        columns = [*STAINS, "content"] if packed is not None else list(STAINS)
-        self.catalogue = catalogue[columns]
+        wanted = [*STAINS, BITS, STAINS_OF_FIELD, *(["content"] if packed is not None else [])]
+        self.catalogue = catalogue[[name for name in wanted if name in catalogue]]
         self.size = size
         self.packed = packed
         self.jobs = jobs

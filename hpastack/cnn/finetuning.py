@@ -35,6 +35,7 @@ from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
+from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, differing_settings, digest_of, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
@@ -120,7 +121,8 @@ def finetune_folds(
     starts = starting_weights(settings, plan)
     # Once before any work: a wrong name or file of weights is found here, and
     # pretrained weights are downloaded once and not by every fold.
-    _new_model(settings, starts[0], len(vocabulary))
+    model = _new_model(settings, starts[0], len(vocabulary))
+    require_stains(training, model.preprocessing.stains, f"backbone {settings.backbone}")
     work = folder.with_name(folder.name + ".parts")
     processes.wait()
     if processes.is_first:

@@ -25,6 +25,7 @@ from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import deterministic, predict_features
 from hpastack.errors import InputError
 from hpastack.fields import PackedFields
+from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, digest_of
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget, progress_bar
@@ -71,6 +72,7 @@ def cnn_neighbour_scores(
         If the CNNs and the catalogue do not fit, or a training field of theirs is missing.
     """
     checkpoint = read_checkpoint(folder)
+    require_stains(catalogue, checkpoint.preprocessing[0].stains, f"the CNN {folder}")
     fold = folds_of(catalogue, checkpoint, None)
     missing = checkpoint.plan.frame.index.difference(catalogue.index)
     if len(missing):

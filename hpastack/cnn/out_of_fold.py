@@ -20,6 +20,7 @@ from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import deterministic, predict_logits
 from hpastack.cnn.settings import CnnSettings
 from hpastack.fields import PackedFields
+from hpastack.fields.paths import require_stains
 from hpastack.folds import FoldPlan
 from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.store import StoreHeader, StoreWriter
@@ -79,6 +80,7 @@ def predict_store(
             )  # fmt: skip
     path = Path(path)
     checkpoint = read_checkpoint(folder)
+    require_stains(catalogue, checkpoint.preprocessing[0].stains, f"the CNN {folder}")
     settings = replace(
         checkpoint.settings,
         views=views or checkpoint.settings.views,

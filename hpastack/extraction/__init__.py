@@ -3,7 +3,11 @@
 from hpastack.extraction.current import store_record, store_state
 from hpastack.extraction.embeddings import extract_embeddings, weights_record
 from hpastack.extraction.engine import Extraction
-from hpastack.extraction.handcrafted import extract_features, handcrafted_columns
+from hpastack.extraction.handcrafted import (
+    extract_features,
+    fields_without_nuclei,
+    handcrafted_columns,
+)
 from hpastack.extraction.settings import EmbeddingSettings, HandcraftedSettings
 
 __all__ = [
@@ -12,6 +16,7 @@ __all__ = [
     "HandcraftedSettings",
     "extract_embeddings",
     "extract_features",
+    "fields_without_nuclei",
     "handcrafted_columns",
     "store_record",
     "store_state",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from hpastack.extraction.embeddings import weights_record
-from hpastack.extraction.handcrafted import handcrafted_columns
+from hpastack.extraction.handcrafted import handcrafted_columns, stains_record
 from hpastack.fields import read_stain_statistics
 from hpastack.store import is_current, open_store
 
@@ -16,7 +18,9 @@ from hpastack.store import is_current, open_store
 State = Literal["missing", "current", "outdated", "other"]
 
 
-def store_record(recipe: Mapping[str, Any], root: str | Path = ".") -> dict[str, Any]:
+def store_record(
+    recipe: Mapping[str, Any], root: str | Path = ".", catalogue: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """Return what a store keeps of its recipe.
 
     Parameters
@@ -25,6 +29,9 @@ def store_record(recipe: Mapping[str, Any], root: str | Path = ".") -> dict[str,
         Name, type and settings of a recipe of features.
     root : path-like, default="."
         Folder from which its table of stain statistics is looked for.
+    catalogue : DataFrame, optional
+        The fields; where they lack a stain, hand-crafted features are of the
+        others.
 
     Returns
     -------
@@ -38,6 +45,8 @@ def store_record(recipe: Mapping[str, Any], root: str | Path = ".") -> dict[str,
         If the file of weights or of statistics is missing or not valid.
     """
     record = dict(recipe)
+    if record["type"] == "handcrafted" and catalogue is not None:
+        record |= stains_record(catalogue)
     if record["type"] == "embedding":
         record |= weights_record(record["weights"])
         if record.get("statistics") is not None:

@@ -13,6 +13,7 @@ import pandas as pd
 from hpastack.extraction.engine import WHOLE, Extraction, extract
 from hpastack.extraction.settings import EmbeddingSettings
 from hpastack.fields import Outcomes, PackedFields, stream_square_images
+from hpastack.fields.paths import require_stains
 from hpastack.files import refuse_existing, sha256
 from hpastack.parallel import Shard, cpu_budget, one_thread_each
 
@@ -109,6 +110,7 @@ def extract_embeddings(
         backbone, weights=weights, stem=stem, stains=stains, size=size, crop=crop,
         statistics=statistics, pool=pool, seed=seed,
     )  # fmt: skip
+    require_stains(catalogue, model.preprocessing.stains, f"backbone {backbone}")
     columns = embedding_columns(path.stem, embedding_dimension(model))
     model = model.to(place)
     if record is None:

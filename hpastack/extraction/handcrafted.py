@@ -13,9 +13,14 @@ import pandas as pd
 from hpastack.errors import InputError
 from hpastack.extraction.engine import WHOLE, Extraction, extract
 from hpastack.extraction.settings import HandcraftedSettings
-from hpastack.features import chosen_families, feature_columns, field_features, undefined_columns
-from hpastack.fields import Outcome, Outcomes, field_fault, read_field, stain_rows
+from hpastack.features import chosen_families, columns_of_stains, field_features, undefined_columns
+from hpastack.fields import STAINS, Outcome, Outcomes, field_fault, read_field, stain_rows
+from hpastack.fields.paths import stains_of
 from hpastack.parallel import Shard, spread
+from hpastack.store import open_store
+
+#: The column of the family `compartments` that is 1 for a field without a nucleus.
+NO_NUCLEUS = "compartments_no_nucleus__blue"
 
 
 def extract_features(
@@ -74,15 +79,16 @@ def extract_features(
         every field is bad.
     """
     families = chosen_families(families)
-    columns = feature_columns(families)
+    stains = stains_of(catalogue)
+    columns = columns_of_stains(families, stains)
     settings = HandcraftedSettings(families, "original" if size is None else size)
     if record is None:
-        record = {"type": "handcrafted", **settings.record()}
+        record = {"type": "handcrafted", **settings.record(), **stains_record(catalogue)}
 
     def measure(rows: pd.DataFrame) -> Outcomes:
         tasks = (
-            (image_id, stains, families, size)
-            for image_id, stains in zip(rows.index, stain_rows(rows))
+            (image_id, row, families, columns, size)
+            for image_id, row in zip(rows.index, stain_rows(rows))
         )
         return spread(_measure_field, tasks, jobs)
 
@@ -111,20 +117,55 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
     if record.get("type") != "handcrafted":
         return None
     try:
-        return feature_columns(record["families"])
+        return columns_of_stains(record["families"], record.get("stains", STAINS))
     except InputError:
         return None
 
 
+def stains_record(catalogue: pd.DataFrame) -> dict[str, Any]:
+    """Say what a store of hand-crafted features keeps of the stains of its fields.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+
+    Returns
+    -------
+    dict
+        ``stains``, where fields lack one; else empty.
+    """
+    stains = stains_of(catalogue)
+    return {} if stains == STAINS else {"stains": list(stains)}
+
+
+def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
+    """Count the fields of a store in which no nucleus was found.
+
+    Parameters
+    ----------
+    path : path-like
+        The store.
+
+    Returns
+    -------
+    int or None
+        None if the store does not say, as without the family `compartments`.
+    """
+    with open_store(path) as store:
+        if NO_NUCLEUS not in store.columns:
+            return None
+        return int(store.rows(store.image_ids, [NO_NUCLEUS]).sum())
+
+
 def _measure_field(
-    image_id: str, stains: dict[str, Any], families: list[str], size: int | None
+    image_id: str, row: dict[str, Any], families: list[str], columns: list[str], size: int | None
 ) -> Outcome:
     """Read and measure one field; top level, so that it can be sent to other processes."""
     try:
-        values = field_features(read_field(stains, size), families)
+        values = field_features(read_field(row, size), families)
     except (InputError, OSError) as error:
         return field_fault(image_id, error)
     except Exception as error:
         error.add_note(f"while measuring field {image_id}")
         raise
-    return np.array(list(values.values()), dtype=np.float32)
+    return np.array([values[column] for column in columns], dtype=np.float32)

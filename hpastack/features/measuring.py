@@ -24,8 +24,9 @@ def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> 
     field : ndarray of float, shape (4, H, W)
         The stains red, green, blue, yellow, in [0, 1]. Intensities are cut at
         256 grey levels over [0, 1], so a camera that uses a part of its range
-        (12 of 16 bit) is to be scaled to all of it first. A field of dtype uint8 holds
-        grey levels already.
+        (12 of 16 bits) is to be scaled to all of it, as `read_field` does by
+        the catalogue's ``bits``. A field of dtype uint8 holds grey levels
+        already.
     families : iterable of str, optional
         As `chosen_families`.
 

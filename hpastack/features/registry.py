@@ -36,11 +36,15 @@ class Family:
         One line for each column.
     undefined : frozenset of str
         Columns that are NaN for a field without the thing they measure.
+    needs : tuple of str
+        Stains without which the family means nothing. Where another is
+        missing, only its columns are.
     """
 
     measure: Callable[[np.ndarray], dict[str, float]]
     meanings: dict[str, str]
     undefined: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
 
 
 def _of_each_stain(
@@ -113,10 +117,13 @@ FAMILIES = {
         colocalisation.colocalisation_of_pairs, colocalisation.MEANINGS
     ),
     "compartments": Family(
-        compartments.compartment_features, compartments.MEANINGS, compartments.UNDEFINED
-    ),
+        compartments.compartment_features,
+        compartments.MEANINGS,
+        compartments.UNDEFINED,
+        needs=("blue",),
+    ),  # fmt: skip
     "frequency": _of_each_stain(frequency.frequency_features, frequency.MEANINGS),
-    "minimal": Family(minimal.minimal_features, minimal.MEANINGS),
+    "minimal": Family(minimal.minimal_features, minimal.MEANINGS, needs=("red", "green", "blue")),
 }
 
 # A stand-in for the others where a few figures will do; beside them its own are next to doubled.
@@ -179,6 +186,47 @@ def feature_columns(families: Iterable[str] | None = None) -> list[str]:
     ['colocalisation_pearson_red__green', 'colocalisation_spearman_red__green']
     """
     return [name for family in chosen_families(families) for name in FAMILIES[family].meanings]
+
+
+def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> list[str]:
+    """Name the columns that are known of fields that have some of the stains only.
+
+    Parameters
+    ----------
+    families : iterable of str, optional
+        As `feature_columns`.
+    stains : iterable of str
+
+    Returns
+    -------
+    list of str
+        Without the columns of the other stains and of comparisons with them.
+
+    Raises
+    ------
+    InputError
+        If a family cannot be measured without a stain.
+
+    Examples
+    --------
+    >>> len(columns_of_stains(["intensity"], ["red", "green", "blue"]))
+    54
+    """
+    families, stains = chosen_families(families), list(stains)
+    absent = [stain for stain in STAINS if stain not in stains]
+    for name in families:
+        lacking = [stain for stain in FAMILIES[name].needs if stain in absent]
+        if lacking:
+            raise InputError(
+                f"family {name} needs the {lacking[0]} stain, which the fields lack; leave it out "
+                "of families"
+            )
+    columns = feature_columns(families)
+    return [
+        column
+        for column in columns
+        if not any(stain in column.replace("__", "_").split("_") for stain in absent)
+    ]
 
 
 def undefined_columns(families: Iterable[str] | None = None) -> list[str]:

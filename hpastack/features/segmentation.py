@@ -21,6 +21,7 @@ from hpastack.features.grey_levels import (
     level_counts,
     otsu_threshold,
 )
+from hpastack.features.standing_out import measure_regions, noise_left, without_slow_light
 from hpastack.fields import STAIN_INDEX
 
 # The smallest nucleus, and the largest hole that is filled, as radii in units.
@@ -39,6 +40,12 @@ _EDGE_AT = 0.4
 _LEAST_CONTRAST = 4.0
 # Otsu's classes explain 0.64 of the variance of mere noise; of a field with nuclei more.
 _LEAST_EXPLAINED = 0.8
+# Where they explain less, each region is judged by itself: what it and the ring around it explain
+# together, how much of its contrast lies at its edge (0.25 for spots out of focus, 0.3 for noise of
+# the size of nuclei, from 0.5 on for nuclei), and how far it rises out of the noise.
+_LEAST_EXPLAINED_BY_REGION = 0.6
+_LEAST_SHARPNESS = 0.4
+_LEAST_TIMES_NOISE = 3.0
 # Two parts are one nucleus where the neck between them is wider than this share of the smaller.
 _WIDEST_NECK = 0.82
 # Cells end where red and yellow fall below this share of Otsu's threshold, which parts bright
@@ -110,7 +117,10 @@ def segment_cells(field: np.ndarray) -> CellMaps:
     -----
     Nuclei and cells that are cut by the border are kept. Where blue shows
     nothing that stands out there are no nuclei, and so no cells: not in a black field, and
-    not in an evenly bright one.
+    not in an evenly bright one. Where the two classes of Otsu explain less
+    than 0.8 of the variance, as with a bright spot out of focus or in a dense
+    field, light that changes slowly is taken away, and the regions that remain
+    are nuclei if they stand out of noise and surroundings, with an edge.
 
     Examples
     --------
@@ -184,16 +194,37 @@ def _smallest_area(unit: float) -> float:
 
 def _nuclear_mask(levels: np.ndarray, unit: float) -> np.ndarray:
     """Part nuclei from background, with holes filled and specks removed (uint8)."""
-    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), max(unit, _LEAST_SMOOTHING))
+    smoothing = max(unit, _LEAST_SMOOTHING)
+    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), smoothing)
     logarithm = np.log1p(smooth / _LINEAR_UP_TO)
     threshold, explained = _threshold(logarithm)
     mask = logarithm > threshold
-    if not mask.any() or mask.all() or explained < _LEAST_EXPLAINED:
+    if not mask.any() or mask.all():
         return np.zeros(levels.shape, np.uint8)
+    if explained < _LEAST_EXPLAINED:
+        return _outstanding_mask(smooth, unit, noise_left(levels, smooth, smoothing))
     if smooth[mask].mean() - smooth[~mask].mean() < _LEAST_CONTRAST:
         return np.zeros(levels.shape, np.uint8)
-    # That threshold finds dim nuclei, and lies at the foot of bright ones: each part has an edge of
-    # its own.
+    return _with_own_edges(mask, smooth, unit)
+
+
+def _outstanding_mask(smooth: np.ndarray, unit: float, noise: float) -> np.ndarray:
+    """Find nuclei where no threshold parts all of them from all else, one by one (uint8)."""
+    flat = without_slow_light(smooth, unit)
+    logarithm = np.log1p(flat / _LINEAR_UP_TO)
+    threshold, _ = _threshold(logarithm)
+    mask = _with_own_edges(logarithm > threshold, flat, unit)
+    _, parts = cv2.connectedComponents(mask, connectivity=8)
+    found = measure_regions(smooth, parts, unit)
+    is_nucleus = found.contrast >= max(_LEAST_CONTRAST, _LEAST_TIMES_NOISE * noise)
+    is_nucleus &= found.explained >= _LEAST_EXPLAINED_BY_REGION
+    is_nucleus &= found.sharpness >= _LEAST_SHARPNESS
+    return np.concatenate([[False], is_nucleus])[parts].astype(np.uint8)
+
+
+def _with_own_edges(mask: np.ndarray, smooth: np.ndarray, unit: float) -> np.ndarray:
+    """Give each part of a mask its own edge, fill holes and remove specks (uint8)."""
+    # One threshold finds dim nuclei, and lies at the foot of bright ones.
     _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     areas = np.bincount(parts.ravel())
     means = np.bincount(parts.ravel(), smooth.ravel()) / areas

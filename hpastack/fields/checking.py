@@ -10,7 +10,8 @@ import pandas as pd
 
 from hpastack.fields.formats.decoding import decode_picture, open_picture, stain_of
 from hpastack.fields.formats.faults import FileFault, StrPath
-from hpastack.fields.paths import Row, StainFile, require_shape, stain_files, stain_rows
+from hpastack.fields.levels import FULL_BITS, StainLevels, measure_levels
+from hpastack.fields.paths import Row, StainFile, field_bits, require_shape, stain_files, stain_rows
 from hpastack.parallel import cpu_budget, in_threads, progress_bar
 
 
@@ -36,6 +37,7 @@ def field_content(row: Row) -> str:
         BLAKE2b, 16 bytes in hexadecimal, over the bytes of the files in the
         order of the stains. A file that holds several stains enters once, at
         its first; after each of them comes ``#`` and the number of its plane.
+        With fewer ``bits`` in the row, as `scaled_content` gives it.
 
     Raises
     ------
@@ -45,12 +47,59 @@ def field_content(row: Row) -> str:
     digest = _Content()
     for file in stain_files(row):
         digest.add(file)
-    return digest.hexdigest()
+    return scaled_content(digest.hexdigest(), field_bits(row))
+
+
+def scaled_content(content: str, bits: int) -> str:
+    """Return the digest of a field whose 16-bit files use fewer bits.
+
+    Parameters
+    ----------
+    content : str
+        Digest of its files.
+    bits : int
+
+    Returns
+    -------
+    str
+        `content` itself for all 16 bits, else BLAKE2b, 16 bytes in
+        hexadecimal, of `content`, ``@`` and `bits`: other pixels.
+    """
+    if bits == FULL_BITS:
+        return content
+    return hashlib.blake2b(f"{content}@{bits}".encode(), digest_size=16).hexdigest()
+
+
+class Inspection(NamedTuple):
+    """What the files of a catalogue hold: facts and levels of good fields, and the bad ones."""
+
+    facts: pd.DataFrame
+    bad: list[BadField]
+    levels: dict[str, dict[str, StainLevels]]
 
 
 def check_fields(
     catalogue: pd.DataFrame, jobs: int | None = None, progress: bool = True
 ) -> tuple[pd.DataFrame, list[BadField]]:
+    """Decode every file of a catalogue; return what `inspect_fields` does, without the levels.
+
+    Parameters
+    ----------
+    catalogue, jobs, progress
+        As for `inspect_fields`.
+
+    Returns
+    -------
+    facts : DataFrame
+    bad : list of BadField
+    """
+    found = inspect_fields(catalogue, jobs, progress)
+    return found.facts, found.bad
+
+
+def inspect_fields(
+    catalogue: pd.DataFrame, jobs: int | None = None, progress: bool = True
+) -> Inspection:
     """Decode every file of a catalogue and measure what it holds.
 
     Parameters
@@ -72,9 +121,12 @@ def check_fields(
         The others, in the same order, each with its first fault. A field is
         bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
         two of its stains are the same picture (blank pictures may be).
+    levels : dict of str to dict of str to StainLevels
+        Of the good fields, what values each stain has.
     """
     jobs = jobs or cpu_budget()
     facts, bad = {}, []
+    levels: dict[str, dict[str, StainLevels]] = {}
     outcomes = in_threads(_inspect, stain_rows(catalogue), jobs=jobs, ahead=4 * jobs)
     bar = progress_bar(
         zip(catalogue.index, outcomes), total=len(catalogue), what="checking fields",
@@ -84,7 +136,7 @@ def check_fields(
     with closing(outcomes):
         for image_id, outcome in bar:
             try:
-                facts[image_id] = outcome.result()
+                *facts[image_id], levels[image_id] = outcome.result()
             except FileFault as fault:
                 bad.append(BadField(image_id, fault.file, fault.reason))
             except OSError as error:
@@ -93,7 +145,8 @@ def check_fields(
     frame = pd.DataFrame.from_dict(
         facts, orient="index", columns=["height", "width", "content"]
     ).rename_axis("image_id")
-    return frame.astype({"height": "int64", "width": "int64", "content": str}), bad
+    frame = frame.astype({"height": "int64", "width": "int64", "content": str})
+    return Inspection(frame, bad, levels)
 
 
 class _Content:
@@ -114,11 +167,12 @@ class _Content:
         return self._digest.hexdigest()
 
 
-def _inspect(row: Row) -> tuple[int, int, str]:
-    """Decode the four files of a field; return height, width and digest of their bytes."""
+def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels]]:
+    """Decode the four files of a field; return height, width, digest of their bytes and levels."""
     content = _Content()
     shape: tuple[int, ...] = ()
     seen: dict[bytes, str] = {}
+    levels = {}
     for file in stain_files(row):
         picture = open_picture(file.data, file.plane, file.path)
         decoded = decode_picture(picture, file.path)
@@ -134,4 +188,5 @@ def _inspect(row: Row) -> tuple[int, int, str]:
             raise FileFault(file.path, f"the same {what} as the {seen[digest]} stain of the field")
         seen[digest] = file.stain
         content.add(file)
-    return shape[0], shape[1], content.hexdigest()
+        levels[file.stain] = measure_levels(decoded, picture.declared_bits, file.path)
+    return shape[0], shape[1], content.hexdigest(), levels

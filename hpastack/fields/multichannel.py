@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ def read_channels(path: StrPath) -> Channels:
     return Channels(_names(layout, path), is_picture)
 
 
-def parse_channels(text: str) -> dict[str, int | str]:
+def parse_channels(text: str, stains: Sequence[str] = STAINS) -> dict[str, int | str]:
     """Understand the option ``--channels``.
 
     Parameters
@@ -88,11 +88,13 @@ def parse_channels(text: str) -> dict[str, int | str]:
     text : str
         Stains with the number of their plane, or with the name of their
         channel. A stain may go by any of its `SYNONYMS`.
+    stains : sequence of str, default=STAINS
+        Those that the fields have.
 
     Returns
     -------
     dict of str to int or str
-        Plane or channel of each of the four stains.
+        Plane or channel of each of the stains.
 
     Raises
     ------
@@ -113,12 +115,19 @@ def parse_channels(text: str) -> dict[str, int | str]:
         if stain in found:
             raise InputError(f"--channels names the {stain} stain twice")
         found[stain] = int(value) if value.isdecimal() else value
-    missing = [stain for stain in STAINS if stain not in found]
+    missing = [stain for stain in stains if stain not in found]
     if missing:
-        raise InputError(f"--channels lacks {shorten(missing)}; it names all four stains")
-    if len(set(found.values())) < len(STAINS):
+        there = " ".join(stain for stain in STAINS if stain in found)
+        raise InputError(
+            f"--channels lacks {shorten(missing)}; it names all four stains. If the fields have "
+            f"no others: --stains {there}"
+        )
+    extra = [stain for stain in found if stain not in stains]
+    if extra:
+        raise InputError(f"--channels names {shorten(extra)}, and --stains does not")
+    if len(set(found.values())) < len(found):
         raise InputError("--channels gives two stains one plane")
-    return {stain: found[stain] for stain in STAINS}
+    return {stain: found[stain] for stain in STAINS if stain in found}
 
 
 def stain_planes(
@@ -137,7 +146,7 @@ def stain_planes(
     Returns
     -------
     dict of str to int
-        The plane of each of the four stains.
+        The plane of each stain, of `chosen` or of all four.
 
     Raises
     ------
@@ -146,12 +155,12 @@ def stain_planes(
         out or mean it twice.
     """
     if chosen is not None:
-        return {stain: _chosen(channels, path, stain, chosen[stain]) for stain in STAINS}
+        return {stain: _chosen(channels, path, stain, choice) for stain, choice in chosen.items()}
     if not any(channels.names):
         raise FileFault(path, f"{len(channels.names)} channels without names; {_REMEDY}")
     planes: dict[str, int] = {}
     for number, name in enumerate(channels.names):
-        meant = _meant(name)
+        meant = stains_meant(name)
         if len(meant) > 1:
             raise FileFault(
                 path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {_REMEDY}"
@@ -199,13 +208,13 @@ def plane_paths(
     try:
         channels = read_channels(path)
     except (FileFault, OSError):
-        planes = {stain: number for number, stain in enumerate(STAINS)}
+        planes = {stain: number for number, stain in enumerate(chosen or STAINS)}
     else:
         is_picture = channels.is_picture and chosen is None
-        if len(channels.names) < len(STAINS) or is_picture:
+        if len(channels.names) < len(chosen or STAINS) or is_picture:
             return None
         planes = stain_planes(channels, path, chosen)
-    stains = {stain: path.with_name(f"{path.name}#{planes[stain]}") for stain in STAINS}
+    stains = {stain: path.with_name(f"{path.name}#{plane}") for stain, plane in planes.items()}
     return match["image_id"], stains
 
 
@@ -229,8 +238,23 @@ def _words(name: str) -> str:
     return " ".join(re.findall(r"\w+", name.casefold().replace("_", " ")))
 
 
-def _meant(name: str) -> list[str]:
-    """Return the stains that a name may mean: it is a synonym, or has one among its words."""
+def stains_meant(name: str) -> list[str]:
+    """Return the stains that the name of a channel may mean.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    list of str
+        It is one of their `SYNONYMS`, or has one among its words.
+
+    Examples
+    --------
+    >>> stains_meant("Nuclei (DAPI)"), stains_meant("FITC")
+    (['blue'], [])
+    """
     words = _words(name)
     exact = [stain for stain in STAINS if words in SYNONYMS[stain]]
     return exact or [

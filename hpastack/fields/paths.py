@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,6 +12,12 @@ from hpastack.fields.formats.decoding import read_bytes
 from hpastack.fields.formats.faults import FileFault, StrPath, size_text
 from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.stains import STAINS
+
+#: The key of a row for the bits that values of its 16-bit files use; all 16 without it.
+BITS = "bits"
+
+#: The key of a row for the stains that a field has, separated by blanks; all four without it.
+STAINS_OF_FIELD = "stains"
 
 Row = Mapping[str, Any] | pd.Series
 
@@ -27,9 +33,70 @@ class StainFile(NamedTuple):
 
 
 def stain_rows(catalogue: pd.DataFrame) -> Iterator[dict[str, StrPath]]:
-    """Give the paths of each field of a catalogue, stain by stain, in its order."""
-    columns = [catalogue[stain] for stain in STAINS]
-    return (dict(zip(STAINS, paths)) for paths in zip(*columns))
+    """Give what is needed to read each field of a catalogue, in its order.
+
+    These are the paths of its stains, and its bits and which stains it has where
+    the catalogue says them.
+    """
+    names = [*STAINS, *(name for name in (BITS, STAINS_OF_FIELD) if name in catalogue)]
+    columns = [catalogue[name] for name in names]
+    return (dict(zip(names, values)) for values in zip(*columns))
+
+
+def row_stains(row: Row) -> tuple[str, ...]:
+    """Return the stains that a field has, in their order: all, unless its row says which."""
+    text = row.get(STAINS_OF_FIELD)
+    if text is None or text != text or text == "":
+        return STAINS
+    return tuple(stain for stain in STAINS if stain in str(text).split())
+
+
+def stains_of(catalogue: pd.DataFrame) -> tuple[str, ...]:
+    """Return the stains that all fields of a catalogue have.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+
+    Returns
+    -------
+    tuple of str
+        In their order; all without a column ``stains``.
+    """
+    if STAINS_OF_FIELD not in catalogue:
+        return STAINS
+    texts = catalogue[STAINS_OF_FIELD].unique()
+    found = [set(row_stains({STAINS_OF_FIELD: text})) for text in texts]
+    return tuple(stain for stain in STAINS if all(stain in own for own in found))
+
+
+def require_stains(catalogue: pd.DataFrame, stains: Iterable[str], what: str) -> None:
+    """Raise an error if fields lack a stain that a network or a feature needs.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+    stains : iterable of str
+    what : str
+        Who needs them, for the message.
+
+    Raises
+    ------
+    InputError
+    """
+    there = stains_of(catalogue)
+    lacking = [stain for stain in stains if stain not in there]
+    if lacking:
+        raise InputError(
+            f"{what} needs the {' and the '.join(lacking)} stain, which fields of the catalogue "
+            f"lack; they have {', '.join(there)}: stains: [{', '.join(there)}]"
+        )
+
+
+def field_bits(row: Row) -> int:
+    """Return how many bits the values of the 16-bit files of a field use."""
+    bits = row.get(BITS)
+    return 16 if bits is None or bits == "" or bits != bits else int(bits)
 
 
 def stain_file(row: Row, stain: str) -> StainFile:
@@ -39,9 +106,9 @@ def stain_file(row: Row, stain: str) -> StainFile:
 
 
 def stain_files(row: Row) -> Iterator[StainFile]:
-    """Read the files of the four stains, one that holds several of them once."""
+    """Read the files of the stains of a field, one that holds several of them once."""
     held: dict[StrPath, bytes] = {}
-    for stain in STAINS:
+    for stain in row_stains(row):
         path, file, plane = _stain_path(row, stain)
         data = held.get(file) or read_bytes(file)
         if plane is not None:  # any other stands for one stain, and would take room for nothing

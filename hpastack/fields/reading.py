@@ -14,9 +14,17 @@ from hpastack.fields.formats.decoding import decode_picture, open_picture, read_
 from hpastack.fields.formats.faults import StrPath
 from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.formats.tints import TINT_PLANES
-from hpastack.fields.paths import Row, require_shape, stain_file, stain_files, stain_rows
+from hpastack.fields.paths import (
+    Row,
+    field_bits,
+    require_shape,
+    row_stains,
+    stain_file,
+    stain_files,
+    stain_rows,
+)
 from hpastack.fields.resizing import resize_field
-from hpastack.fields.stains import STAINS
+from hpastack.fields.stains import STAIN_INDEX, STAINS
 from hpastack.parallel import cpu_budget, in_threads
 
 
@@ -25,7 +33,8 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
 
     8-bit values are divided by 255 and 16-bit values by 65535, and nothing
     else is done to them: no stretching, no gamma, no colour profile. 12-bit
-    data kept in a 16-bit file is therefore dark.
+    data kept in a 16-bit file is therefore dark; `read_field` scales it by
+    what the catalogue says of its depth.
 
     A colour image is reduced to the mean of its three planes where they are
     alike (grey kept as RGB), and else to the mean of the planes that the
@@ -80,6 +89,9 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
     row : mapping or Series
         Paths under the keys ``red``, ``green``, ``blue``, ``yellow``: a row
         of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
+        Under ``bits``, if it is there: how many bits the values of 16-bit
+        files use; they are divided by ``2**bits - 1``. Under ``stains``, if it
+        is there: which stains the field has; the others are 0.
     size : int, optional
         Length of the longer side after scaling, in pixels; the aspect is kept.
         Reduced by area averaging, enlarged by bilinear interpolation. Left
@@ -102,20 +114,24 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         raise InputError(f"size is {size}; it must be at least 1 pixel")
     field: np.ndarray | None = None
     shape: tuple[int, ...] = ()
-    for position, file in enumerate(stain_files(row)):
+    bits = field_bits(row)
+    new = np.empty if len(row_stains(row)) == len(STAINS) else np.zeros
+    for file in stain_files(row):
+        position = STAIN_INDEX[file.stain]
         picture = open_picture(file.data, file.plane, file.path)
         pixels = decode_picture(picture, file.path)
         shape = shape or pixels.shape[:2]
         require_shape(pixels.shape[:2], shape, file.path)
         if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
             # Straight to its place: fresh memory costs more than the arithmetic.
-            field = np.empty((len(STAINS), *shape), np.float32) if field is None else field
-            stain_of(pixels, file.stain, picture.is_lossy, file.path, field[position])
+            field = new((len(STAINS), *shape), np.float32) if field is None else field
+            out = field[position]
+            stain_of(pixels, file.stain, picture.is_lossy, file.path, out, bits=bits)
             continue
         # Scaled one by one, so that a large field never lies in memory whole.
-        plane = stain_of(pixels, file.stain, picture.is_lossy, file.path)
+        plane = stain_of(pixels, file.stain, picture.is_lossy, file.path, bits=bits)
         scaled = resize_field(plane[np.newaxis], size, square)[0]
-        field = np.empty((len(STAINS), *scaled.shape), np.float32) if field is None else field
+        field = new((len(STAINS), *scaled.shape), np.float32) if field is None else field
         field[position] = scaled
     assert field is not None
     return field
@@ -139,7 +155,7 @@ def field_shape(row: Row) -> tuple[int, int]:
     InputError
         If that file is missing, is not an image or is damaged.
     """
-    file = stain_file(row, STAINS[0])
+    file = stain_file(row, row_stains(row)[0])
     picture = open_picture(file.data, file.plane, file.path)
     return picture.height, picture.width
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.fields.paths import stains_of
 from hpastack.fields.reading import iter_fields
-from hpastack.fields.stains import STAINS
+from hpastack.fields.stains import PROTEIN, STAIN_INDEX, STAINS
 from hpastack.parallel import progress_bar
 
 #: Percentiles of the values of a stain, by the names of their columns.
@@ -50,9 +51,10 @@ def stain_statistics(
     Returns
     -------
     DataFrame
-        Indexed by ``stain``; for values in [0, 1]: ``mean``, ``sd`` (of the population), ``p1``,
-        ``p5``, ``p50``, ``p95``, ``p99``, ``p99_9`` (the least value that at least so many per
-        cent of the pixels do not exceed), ``saturated`` (share of the pixels with the value 1),
+        Indexed by ``stain``, those that the fields have; for values in [0, 1]: ``mean``,
+        ``sd`` (of the population), ``p1``, ``p5``, ``p50``, ``p95``, ``p99``, ``p99_9`` (the
+        least value that at least so many per cent of the pixels do not exceed), ``saturated``
+        (share of the pixels with the value 1),
         and ``n_fields``.
 
     Raises
@@ -69,8 +71,11 @@ def stain_statistics(
         levels = np.rint(field * np.float32(_TOP)).astype(np.int64)
         for stain, values in enumerate(levels):
             counts[stain] += np.bincount(values.ravel(), minlength=_TOP + 1)
-    rows = [{**_summary(one), "n_fields": len(catalogue)} for one in counts]
-    return pd.DataFrame(rows, index=pd.Index(STAINS, name="stain"))
+    stains = stains_of(catalogue)
+    rows = [
+        {**_summary(counts[STAIN_INDEX[stain]]), "n_fields": len(catalogue)} for stain in stains
+    ]
+    return pd.DataFrame(rows, index=pd.Index(stains, name="stain"))
 
 
 def stain_moments(
@@ -122,8 +127,9 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
     Raises
     ------
     InputError
-        If the file is missing or is not such a table, a stain is missing, doubled or unknown, a
-        number is none, or an sd is not above 0, as of a stain that is blank everywhere.
+        If the file is missing or is not such a table, a stain is doubled or unknown,
+        green is missing, a number is none, or an sd is not above 0, as of a stain that is blank
+        everywhere.
     """
     path = Path(path)
     remedy = "make it with python -m pipelines.statistics"
@@ -134,9 +140,11 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
         table = table.astype({"mean": float, "sd": float}).set_index("stain")[["mean", "sd"]]
     except (KeyError, ValueError):
         raise InputError(f"{path} has no stain, mean and sd in each row; {remedy}") from None
-    if sorted(table.index) != sorted(STAINS):
+    is_known = table.index.is_unique and table.index.isin(STAINS).all()
+    if not is_known or PROTEIN not in table.index:
         raise InputError(
-            f"{path} is of the stains {shorten(table.index)}; it must be of {', '.join(STAINS)}"
+            f"{path} is of the stains {shorten(table.index)}; it must be of {', '.join(STAINS)}, "
+            "or of those that the fields have"
         )
     wrong = [
         stain for stain, row in table.iterrows()
@@ -146,7 +154,9 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
         raise InputError(
             f"{path}: mean and sd of {shorten(wrong)} are not of values in [0, 1] that differ"
         )
-    return {stain: (float(table["mean"][stain]), float(table["sd"][stain])) for stain in STAINS}
+    return {
+        stain: (float(table["mean"][stain]), float(table["sd"][stain])) for stain in table.index
+    }
 
 
 def _summary(counts: np.ndarray) -> dict[str, float]:

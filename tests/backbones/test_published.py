@@ -25,6 +25,7 @@ from hpastack.backbones import (
     features_and_logits,
     save_weights,
 )
+from hpastack.backbones.published import _positions
 from hpastack.errors import InputError
 
 DEPTH = 2  # blocks of the transformers, instead of 12
@@ -318,7 +319,53 @@ def test_subcell(shallow, tmp_path, number):
         create_backbone(name, weights=path, size=48)
 
 
+@pytest.mark.parametrize("side", [448, 976, 224, 1008])
+def test_positions_are_resampled_to_every_grid(side):
+    grid = (side // 16, side // 16)
+    for old in (14, 28, 32):
+        positions = torch.rand(1, old**2 + 1, 8, generator=torch.Generator().manual_seed(old))
+        found = _positions(positions, grid, 0.0)
+        assert found.shape == (1, grid[0] ** 2 + 1, 8)
+        assert torch.equal(found[:, 0], positions[:, 0])
+        if grid[0] == old:
+            assert found is positions
+
+
 # --- what holds for all
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODELS)
+@pytest.mark.parametrize("n_channels", [2, 3, 5])
+def test_weights_of_another_stain_set_are_rejected(
+    name, n_channels, shallow, tmp_path, bestfitting
+):
+    if "bestfitting" in name:
+        state = {
+            key: value[:, [0, 1, 2, 0, 1][:n_channels]].clone() if key.endswith("conv0.weight")
+            or key == "conv1.0.weight" else value for key, value in bestfitting.items()
+        }  # fmt: skip
+    else:
+        patch = 8 if name.endswith("patch8") else 16
+        state = drawn(vit_shapes(n_cells=(48 // patch) ** 2, patch=patch))
+        filters = "patch_embed.proj.weight"
+        state[filters] = state[filters][:, [0, 1, 2, 0, 1][:n_channels]].clone()
+        if "subcell" in name:
+            state = subcell_names(state) | drawn(
+                {
+                    "pool_model.attention_v.0.weight": (512, 768),
+                    "pool_model.attention_v.0.bias": (512,),
+                    "pool_model.attention_u.0.weight": (512, 768),
+                    "pool_model.attention_u.0.bias": (512,),
+                    "pool_model.attention.weight": (2, 512),
+                    "pool_model.attention.bias": (2,),
+                }
+            )
+    path = tmp_path / "three.pth"
+    torch.save(state, path)
+    message = rf"three\.pth: .*weight is for {n_channels} channels; .* 4 stains .*not adapted"
+    for stem in ("average", "copy", "repeat"):
+        with pytest.raises(InputError, match=message):
+            create_backbone(name, weights=path, size=48, stem=stem)
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODELS)

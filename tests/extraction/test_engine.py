@@ -103,7 +103,7 @@ def test_parts_of_another_version_are_not_taken_over(catalogue, tmp_path, monkey
     whole = extract_features(tmp_path / "whole" / "set.h5", catalogue, FAMILIES, **OPTIONS)
     path = tmp_path / "set.h5"
     with monkeypatch.context() as patch:
-        patch.setattr(handcrafted, "feature_columns", lambda f: feature_columns(f)[:-1])
+        patch.setattr(handcrafted, "columns_of_stains", lambda f, _: feature_columns(f)[:-1])
         patch.setattr(
             handcrafted, "field_features",
             lambda *args: dict(list(field_features(*args).items())[:-1]),

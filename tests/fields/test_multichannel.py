@@ -236,6 +236,53 @@ def test_stacks_and_odd_descriptions_are_refused(tmp_path, description, message)
         read_stain(tmp_path / "f.tif#0", "red")
 
 
+POSITION = "<Image><Pixels>{}</Pixels></Image>"
+
+
+def channels_xml(names, file=None):
+    inside = "".join(f'<Channel Name="{name}"/>' for name in names)
+    if file is not None:
+        inside += f'<TiffData><UUID FileName="{file}">u</UUID></TiffData>'
+    return POSITION.format(inside)
+
+
+@pytest.mark.parametrize("names", [[NAMES, NAMES], [NAMES[:2], NAMES[2:]]])
+def test_several_positions_are_rejected(tmp_path, capsys, names):
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images" / "a.ome.tif"
+    xml = f"<OME>{''.join(map(channels_xml, names))}</OME>"
+    tifffile.imwrite(path, stack(n=sum(map(len, names))), photometric="minisblack",
+                     description=xml, metadata=None)  # fmt: skip
+    message = "TIFF of 2 positions (Image elements); save each as a file of its own"
+    for more in ([], ["--channels", "red=1,green=2,blue=0,yellow=3"]):
+        words = [str(path.parent), "--workspace", str(tmp_path / "work")]
+        assert prepare.main([*words, *more]) == 2
+        error = capsys.readouterr().err
+        assert message in error and "a.ome.tif" in error and "--channels" not in error
+    with pytest.raises(InputError, match="2 positions"):
+        read_stain(f"{path}#0", "blue")
+
+
+def test_positions_of_the_cases(real_data, tmp_path, capsys):
+    cases = real_data.parent / "cases" / "04-positions-in-one-file"
+    if not cases.is_dir():
+        pytest.skip("no cases beside this checkout")
+    for name in ("multi", "two"):
+        assert prepare.main([str(cases / name), "--workspace", str(tmp_path)]) == 2
+        assert "a1.ome.tif#0: TIFF of 2 positions (Image elements)" in capsys.readouterr().err
+
+
+def test_of_a_set_that_describes_all_of_it_the_own_position_is_read(tmp_path):
+    other = ["w", "x", "y", "z"]
+    xml = f"<OME>{channels_xml(other, 'g.tif')}{channels_xml(NAMES, 'f.tif')}</OME>"
+    tifffile.imwrite(tmp_path / "f.tif", stack(), photometric="minisblack", description=xml,
+                     metadata=None)  # fmt: skip
+    assert read_channels(tmp_path / "f.tif").names == tuple(NAMES)
+    (tmp_path / "f.tif").rename(tmp_path / "renamed.tif")
+    with pytest.raises(InputError, match="2 positions"):
+        read_channels(tmp_path / "renamed.tif")
+
+
 def test_a_file_that_names_itself_or_another(tmp_path):
     # As Bio-Formats writes; renamed files keep the old name, and a set of files names the others.
     for name, is_read in (("f.tif", True), ("gone.tif", True), ("g.tif", False)):

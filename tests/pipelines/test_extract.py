@@ -12,6 +12,7 @@ import yaml
 
 import hpastack as hs
 from hpastack.catalogue import write_catalogue
+from hpastack.extraction import fields_without_nuclei
 from hpastack.fields import STAINS, check_fields
 from hpastack.recipes import read_recipe
 from hpastack.store import StoreHeader, open_store, write_store
@@ -297,3 +298,22 @@ sys.exit(status)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "field/s" in done.stderr
+
+
+def test_fields_without_a_nucleus_are_counted(workspace, capsys):
+    disc = np.zeros((64, 64), np.uint8)
+    cv2.circle(disc, (32, 32), 12, 200, -1)
+    for number in range(5):
+        for stain in STAINS:
+            empty = stain == "blue" and number < 2
+            pixels = np.zeros_like(disc) if empty else np.roll(disc, number, axis=0)
+            cv2.imwrite(str(workspace / "images" / f"field{number}_{stain}.png"), pixels)
+    write_recipe(workspace, "cells", type="handcrafted", families=["compartments"], size=64)
+    assert run(workspace, "cells") == 0
+    warned = capsys.readouterr().err
+    path = workspace / "features" / "cells.h5"
+    assert f"warning: {path}: no nucleus was found in 2 of 5 fields; " in warned
+    assert fields_without_nuclei(path) == 2
+    assert run(workspace, "plain") == 0
+    assert "nucleus" not in capsys.readouterr().err
+    assert fields_without_nuclei(workspace / "features" / "plain.h5") is None

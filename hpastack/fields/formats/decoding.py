@@ -67,9 +67,18 @@ def decode_picture(picture: Picture, path: StrPath) -> np.ndarray:
 
 
 def stain_of(
-    pixels: np.ndarray, stain: str, is_lossy: bool, path: StrPath, out: np.ndarray | None = None
+    pixels: np.ndarray,
+    stain: str,
+    is_lossy: bool,
+    path: StrPath,
+    out: np.ndarray | None = None,
+    *,
+    bits: int = 16,
 ) -> np.ndarray:
-    """Turn pixels into one plane, float32 in [0, 1], into `out` if it is given."""
+    """Turn pixels into one plane, float32 in [0, 1], into `out` if it is given.
+
+    Values of 16-bit files use `bits` of them.
+    """
     top = np.iinfo(pixels.dtype).max
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         if pixels[..., -1].min() != top:
@@ -77,6 +86,14 @@ def stain_of(
         pixels = pixels[..., :-1]
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
+    if pixels.dtype == np.uint16 and bits < 16:
+        top = (1 << bits) - 1
+        if pixels.max() > top:
+            raise FileFault(
+                path,
+                f"has the value {pixels.max()}, more than the {top} of {bits} bits that the "
+                "catalogue says; run prepare again with --overwrite",
+            )
     if out is None:
         out = np.empty(pixels.shape[:2], np.float32)
     if pixels.ndim == 2:

@@ -49,6 +49,11 @@ class JpegPicture(NamedTuple):
         """Whether what was written is not what is read."""
         return True
 
+    @property
+    def declared_bits(self) -> int:
+        """Return 0: the values of the format fill its range."""
+        return 0
+
     def decode(self) -> np.ndarray:
         """Return uint8, (H, W) or (H, W, 3)."""
         try:

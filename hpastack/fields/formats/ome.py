@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,12 +11,34 @@ from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.formats.planes import split_plane
 
 _MOST_XML = 2**24
+_SIGNIFICANT_BITS = re.compile(r"""\bSignificantBits\s*=\s*["'](\d{1,2})["']""")
 _FILLING = "\0 \r\n\t"
 
 
 def is_ome(description: str) -> bool:
     """Return whether the description of a TIFF is OME-XML."""
     return description.rstrip(_FILLING).endswith("OME>")
+
+
+def significant_bits(text: str) -> int:
+    """Return how many bits the values of a file use, as OME-XML says it.
+
+    Parameters
+    ----------
+    text : str
+        As `is_ome` lets it pass.
+
+    Returns
+    -------
+    int
+        The greatest of what it says of its images; 0 where it says nothing.
+
+    Examples
+    --------
+    >>> significant_bits('<OME><Image><Pixels SignificantBits="12"/></Image></OME>')
+    12
+    """
+    return max((int(bits) for bits in _SIGNIFICANT_BITS.findall(text)), default=0)
 
 
 def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str, ...]:
@@ -39,7 +62,7 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
     ------
     FileFault
         If it is damaged, speaks of planes that are not there or in other
-        files, or of several depths or times.
+        files, or of several positions, depths or times.
     """
     n_planes = sum(samples)
     # A document type could define entities that grow without bound.
@@ -52,7 +75,7 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
     images = [image for image in _children([root], "Image") if _children([image], "Pixels")]
     if not images:
         return ("",) * n_planes
-    pixels = _children(images[:1], "Pixels")[0]
+    pixels = _children([_own_image(images, path)], "Pixels")[0]
     for axis, key in (("depths (Z)", "SizeZ"), ("times (T)", "SizeT")):
         number = _whole(pixels.get(key), 1, path)
         if number > 1:
@@ -79,6 +102,26 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
             names[plane] = (channel.get("Name") or "").strip()
         plane += n_samples
     return tuple(names)
+
+
+def _own_image(images: list[ElementTree.Element], path: StrPath) -> ElementTree.Element:
+    """Return the one position that the file holds."""
+    if len(images) == 1:
+        return images[0]
+    # Each file of a set may describe all of it.
+    name = Path(split_plane(path)[0]).name
+    own = [image for image in images if _file_names(image) == {name}]
+    if len(own) != 1:
+        raise FileFault(
+            path,
+            f"TIFF of {len(images)} positions (Image elements); save each as a file of its own",
+        )
+    return own[0]
+
+
+def _file_names(image: ElementTree.Element) -> set[str | None]:
+    entries = _children(_children([image], "Pixels"), "TiffData")
+    return {place.get("FileName") for place in _children(entries, "UUID")}
 
 
 def _pages_of_channels(pixels: ElementTree.Element, path: StrPath) -> dict[int, int]:

@@ -23,6 +23,11 @@ class Picture(Protocol):
         """Whether what was written may differ from what is read."""
         ...
 
+    @property
+    def declared_bits(self) -> int:
+        """Bits that the file says its values use; 0 where it says nothing."""
+        ...
+
     def decode(self) -> np.ndarray:
         """Return uint8 or uint16, (H, W) or (H, W, samples); a `FileFault` if it is corrupt."""
         ...

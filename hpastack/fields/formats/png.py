@@ -42,6 +42,11 @@ class PngPicture(NamedTuple):
         """Whether what was written is not what is read."""
         return False
 
+    @property
+    def declared_bits(self) -> int:
+        """Return 0: the values of the format fill its range."""
+        return 0
+
     def decode(self) -> np.ndarray:
         """Return uint8 or uint16, (H, W) or (H, W, 2 to 4)."""
         pixels = self._decode(self.data)

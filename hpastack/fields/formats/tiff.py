@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 
 from hpastack.fields.formats.faults import MAX_PIXELS, FileFault, StrPath, check_size
-from hpastack.fields.formats.ome import channel_names, is_ome
+from hpastack.fields.formats.ome import channel_names, is_ome, significant_bits
 from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -28,7 +28,7 @@ MAX_PLANES = 64
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 _JPEG = 7
-_PAGE_NAME, _NEW_SUBFILE_TYPE = 285, 254
+_PAGE_NAME, _NEW_SUBFILE_TYPE, _MAX_SAMPLE_VALUE = 285, 254, 281
 _REDUCED_OR_MASK = 1 | 4
 # Size, samples, packing, place and colours of the pixels.
 _NEEDED_TAGS = {
@@ -64,6 +64,7 @@ class TiffPage(NamedTuple):
     tables: bytes  # that its JPEG strips share
     is_big_endian: bool
     name: str
+    most: int  # MaxSampleValue, 0 where it is not given
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -91,6 +92,7 @@ class TiffPicture(NamedTuple):
     sample: int | None
     data: bytes
     path: StrPath
+    significant_bits: int = 0
 
     @property
     def height(self) -> int:
@@ -106,6 +108,11 @@ class TiffPicture(NamedTuple):
     def is_lossy(self) -> bool:
         """Whether what was written may differ from what is read."""
         return PACKINGS[self.page.packing].is_picture
+
+    @property
+    def declared_bits(self) -> int:
+        """Bits by SignificantBits of OME-XML, else by the tag MaxSampleValue; 0 if by neither."""
+        return self.significant_bits or self.page.most.bit_length()
 
     def decode(self) -> np.ndarray:
         """Return uint8 or uint16, (H, W) or (H, W, samples)."""
@@ -175,7 +182,8 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
     else:
         page, sample = _find_plane(layout, plane, path)
     _check_page(page, sample, path)
-    return TiffPicture(page, sample, data, path)
+    bits = significant_bits(layout.description) if is_ome(layout.description) else 0
+    return TiffPicture(page, sample, data, path, bits)
 
 
 def decode_page(page: TiffPage, sample: int | None, data: bytes, path: StrPath) -> np.ndarray:
@@ -262,6 +270,7 @@ def _page(page: Any, path: StrPath) -> TiffPage:
         chunk = (min(rows, height) if rows > 0 else height, width)
     bits = page.bitspersample
     name = page.tags.valueof(_PAGE_NAME, "")
+    most = page.tags.valueof(_MAX_SAMPLE_VALUE, 0)
     tables = page.jpegtables
     kind = "" if page.dtype is None else str(page.dtype)
     return TiffPage(
@@ -273,6 +282,7 @@ def _page(page: Any, path: StrPath) -> TiffPage:
         bool(page.is_tiled), tuple((int(a), int(b)) for a, b in zip(offsets, counts)),
         page.colormap, tables if isinstance(tables, bytes) else b"",
         page.parent.byteorder == ">", name if isinstance(name, str) else "",
+        most if isinstance(most, int) and most > 0 else 0,
     )  # fmt: skip
 
 

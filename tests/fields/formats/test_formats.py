@@ -152,7 +152,7 @@ def test_one_line_adds_a_format(monkeypatch, tmp_path):
     def open_bmp(data, plane, path):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         return SimpleNamespace(
-            height=len(pixels), width=pixels.shape[1], is_lossy=False,
+            height=len(pixels), width=pixels.shape[1], is_lossy=False, declared_bits=0,
             decode=lambda: pixels, verify=lambda decoded: None,
         )  # fmt: skip
 

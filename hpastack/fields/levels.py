@@ -1,0 +1,220 @@
+"""What the files of a data set hold: how many bits their values use, which stains show nothing.
+
+Cameras of 10 or 12 bits write 16-bit files, whose values must be divided by
+1023 or 4095 and not by 65535. One picture does not tell; a data set does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hpastack.errors import InputError
+from hpastack.fields.formats.faults import FileFault, StrPath
+
+#: The bits of a 16-bit file: its values are divided by 65535.
+FULL_BITS = 16
+
+#: Bits that cameras have; the least that hold every value of a data set are taken.
+CAMERA_BITS = (8, 10, 12, 14, FULL_BITS)
+
+# Values are looked at in every 8th row and column for the brightness of a stain.
+_STEP = 8
+# 8-bit values are spread over 16 bits by this factor; shifted values are multiples of 16 or more.
+_SPREAD = 257
+_SHIFTED = 16
+# A stain is nearly black if its brightest thousandth stays below this share of the range, in
+# every field; and saturated if this share of all pixels has the greatest value.
+_BLACK = 0.03
+_SATURATED = 0.02
+# Single constant fields are no news.
+_FEW = 0.05
+
+
+class StainLevels(NamedTuple):
+    """What the file of one stain holds, in whole numbers as the file has them."""
+
+    path: StrPath
+    n_bits: int  # of the file: 8 or 16
+    declared: int  # bits that the file says its values use; 0 where it says nothing
+    low: int
+    high: int
+    bright: int  # 99.9th percentile of a sample
+    n_pixels: int
+    n_highest: int  # pixels with the value `high`
+    step: int  # the power of two, or 257, that all values are multiples of
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all pixels have one value."""
+        return self.low == self.high
+
+
+class Depth(NamedTuple):
+    """How many bits the 16-bit files of a data set use, and how that is known."""
+
+    bits: int
+    highest: int
+    reason: str
+
+
+def measure_levels(pixels: np.ndarray, declared: int, path: StrPath) -> StainLevels:
+    """Measure the values of one stain.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8 or uint16, shape (H, W) or (H, W, samples)
+        As decoded. Of several samples the greatest of the first three counts.
+    declared : int
+        Bits that the file says its values use; 0 if it says nothing.
+    path : path-like
+
+    Returns
+    -------
+    StainLevels
+    """
+    values = pixels
+    if pixels.ndim == 3:
+        n_colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+        values = pixels[..., 0] if n_colours == 1 else pixels[..., :n_colours].max(axis=2)
+    low, high = int(values.min()), int(values.max())
+    sample = values[::_STEP, ::_STEP].ravel()
+    place = int(0.999 * (sample.size - 1))
+    n_bits = 8 * values.dtype.itemsize
+    return StainLevels(
+        path, n_bits, declared, low, high, int(np.partition(sample, place)[place]), values.size,
+        int(np.count_nonzero(values == high)), _step(values) if n_bits == FULL_BITS else 1,
+    )  # fmt: skip
+
+
+def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth | None:
+    """Find how many bits the 16-bit files of a data set use.
+
+    Parameters
+    ----------
+    levels : iterable of StainLevels
+        Of all files of the data set.
+    bits : int, optional
+        How many they are; if omitted they are found: what the files say of
+        themselves, where no value contradicts it, else the least bits of a
+        camera that hold every value. Values that are all multiples of 257
+        (8 bits spread) or of 16 (shifted) use the whole range.
+
+    Returns
+    -------
+    Depth or None
+        None if there is no 16-bit file.
+
+    Raises
+    ------
+    InputError
+        If a file has a value that `bits` cannot hold; it is named.
+
+    Examples
+    --------
+    >>> pixels = np.array([[0, 600], [31, 1001]], np.uint16)
+    >>> find_depth([measure_levels(pixels, 0, "a.tif")]).bits
+    10
+    """
+    deep = [file for file in levels if file.n_bits == FULL_BITS]
+    if not deep:
+        return None
+    brightest = max(deep, key=lambda file: file.high)
+    highest = brightest.high
+    if bits is not None:
+        if highest >= 1 << bits:
+            raise FileFault(
+                brightest.path,
+                f"has the value {highest}, more than the {(1 << bits) - 1} of {bits} bits; "
+                f"--bits {_least(highest)}, or auto",
+            )
+        return Depth(bits, highest, "as --bits says")
+    # 16 is what writers put down who do not know.
+    declared = max((file.declared for file in deep if file.declared < FULL_BITS), default=0)
+    if declared and highest < 1 << declared:
+        return Depth(declared, highest, "as the files say")
+    steps = {file.step for file in deep if file.high}
+    if steps == {_SPREAD} or (steps and _all_multiples(steps, 256)):
+        return Depth(FULL_BITS, highest, "8 bits spread over all of the range")
+    if highest >= 1 << 12 and _all_multiples(steps, _SHIFTED):
+        return Depth(FULL_BITS, highest, "shifted: multiples of 16")
+    least = _least(highest) if highest else FULL_BITS
+    return Depth(least, highest, "the least that hold every value")
+
+
+def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
+    """Say what is wrong with one stain of a data set.
+
+    Parameters
+    ----------
+    files : sequence of StainLevels
+        Of the stain in each field.
+    bits : int
+        Bits that 16-bit files use.
+
+    Returns
+    -------
+    str
+        A clause such as "is constant (0) in all 12 fields"; "" if nothing is wrong.
+    """
+    tops = [(1 << (bits if file.n_bits == FULL_BITS else 8)) - 1 for file in files]
+    constant = [file for file in files if file.is_constant]
+    if len(constant) == len(files):
+        values = {file.low for file in files}
+        value = f" ({values.pop()})" if len(values) == 1 else ""
+        return f"is constant{value} in all {len(files)} fields: it is missing, or another picture"
+    if max(file.bright / top for file, top in zip(files, tops)) < _BLACK:
+        brightest = max(range(len(files)), key=lambda place: files[place].high / tops[place])
+        return (
+            f"is nearly black in all {len(files)} fields: the greatest value is "
+            f"{files[brightest].high} of {tops[brightest]}"
+        )
+    n_saturated = sum(file.n_highest for file, top in zip(files, tops) if file.high == top)
+    share = n_saturated / sum(file.n_pixels for file in files)
+    if share > _SATURATED:
+        return f"is saturated: {share:.0%} of its pixels have the greatest value"
+    if len(constant) > max(1, _FEW * len(files)):
+        return f"is constant in {len(constant)} of {len(files)} fields"
+    return ""
+
+
+def parse_bits(text: str) -> int | None:
+    """Understand the option ``--bits``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int or None
+        From 8 to 16; None for "auto".
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 8 <= int(text) <= FULL_BITS:
+        raise InputError(f"--bits {text}: it is auto or a whole number from 8 to {FULL_BITS}")
+    return int(text)
+
+
+def _least(highest: int) -> int:
+    return next(bits for bits in CAMERA_BITS if highest < 1 << bits)
+
+
+def _all_multiples(steps: set[int], least: int) -> bool:
+    return all(step % least == 0 for step in steps)
+
+
+def _step(values: np.ndarray) -> int:
+    used = int(np.bitwise_or.reduce(values, axis=None))
+    sample = values[::_STEP, ::_STEP]
+    if used and not (sample % _SPREAD).any() and not (values % _SPREAD).any():
+        return _SPREAD
+    return used & -used or 1
