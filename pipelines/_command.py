@@ -144,7 +144,13 @@ def check_name(name: str) -> None:
         blank, or holds two underscores or characters that are not printed.
     """
     is_plain = Path(name).name == name and "\\" not in name and name.isprintable()
-    if not is_plain or "__" in name or name != name.strip() or name.startswith((".", "-")):
+    if (
+        not name
+        or not is_plain
+        or "__" in name
+        or name != name.strip()
+        or name.startswith((".", "-"))
+    ):
         raise InputError(
             f"--name {visible(name) or repr(name)}: a plain name without '/', '__' or line breaks, "
             "and without a dot, dash or blank in front"

@@ -71,6 +71,8 @@ def make_parser() -> CommandParser:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if not args.show:
+        check_name(args.name)
     workspace = Workspace(args.workspace)
     catalogue = workspace.read_catalogue()
     if bool(args.stores) == bool(args.cnn):
@@ -100,7 +102,6 @@ def _vectors(
 
 def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
     name = args.name
-    check_name(name)
     outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
     for path in outputs:
         refuse_existing(path, args.overwrite)

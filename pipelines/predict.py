@@ -98,14 +98,19 @@ def _check_settings(
     if not differing:
         return
     place = shlex.join(["--workspace", str(workspace.root), "--overwrite"])
-    remedy = f"python -m pipelines.ingest ... --name {store} {place}"
-    if made["recipe"].get("type") in ("handcrafted", "embedding"):
-        settings = shlex.join(kept_settings(made["recipe"]))
-        remedy = f"python -m pipelines.extract {store} {settings} {place}"
-    if made["recipe"].get("type") == "neighbours":
-        remedy = f"python -m pipelines.neighbours ... --name {store} {place}"
-    if model.resolve().parent == workspace.models.resolve():
+    kind, recipe = made["recipe"].get("type"), made["recipe"]
+    if kind == "cnn" and recipe.get("checkpoints") != now["recipe"].get("checkpoints"):
+        remedy = f"python -m pipelines.stack ... {place}, as this is another CNN: fit a stack on it"
+    elif kind not in ("handcrafted", "embedding", "cnn"):
+        maker = "neighbours" if kind == "neighbours" else "ingest"
+        remedy = f"python -m pipelines.{maker} ... --name {store} {place}"
+    elif model.resolve().parent == workspace.models.resolve():
         remedy = f"python -m pipelines.run --route ordinary --stack {model.resolve().name} {place}"
+    elif kind == "cnn":
+        remedy = f"python -m pipelines.finetune {store} --predict-only {place}"
+    else:
+        settings = shlex.join(kept_settings(recipe))
+        remedy = f"python -m pipelines.extract {store} {settings} {place}"
     raise InputError(
         f"{workspace.store(store)} was made with other settings than the store that the stack was "
         f"fitted on: {differing}; run: {remedy}"

@@ -14,7 +14,7 @@ from hpastack.files.publishing import (
     put_in_place,
     refuse_existing,
     remove,
-)
+)  # fmt: skip
 from hpastack.files.tables import (
     ID_NAMES,
     check_ids,
@@ -28,34 +28,10 @@ from hpastack.files.tables import (
 )
 
 __all__ = [
-    "ID_NAMES",
-    "PARQUET",
-    "UNTRUSTED",
-    "any_backend",
-    "atomic_write",
-    "check_ids",
-    "check_unique",
-    "differing_settings",
-    "digest_of",
-    "disk_guard",
-    "filters",
-    "fixed_strings",
-    "flush",
-    "flush_folder",
-    "has_column",
-    "named_column",
-    "opened_text",
-    "package_versions",
-    "plain_dataset",
-    "publish_text",
-    "put_in_place",
-    "read_id_table",
-    "read_lines",
-    "read_parquet",
-    "read_text_table",
-    "refuse_existing",
-    "remove",
-    "sha256",
-    "starts_with",
+    "ID_NAMES", "PARQUET", "UNTRUSTED", "any_backend", "atomic_write", "check_ids",
+    "check_unique", "differing_settings", "digest_of", "disk_guard", "filters", "fixed_strings",
+    "flush", "flush_folder", "has_column", "named_column", "opened_text", "package_versions",
+    "plain_dataset", "publish_text", "put_in_place", "read_id_table", "read_lines",
+    "read_parquet", "read_text_table", "refuse_existing", "remove", "sha256", "starts_with",
     "take_rows",
-]
+]  # fmt: skip

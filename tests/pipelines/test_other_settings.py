@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from hpastack.errors import InputError
 from hpastack.store import open_store
+from hpastack.workspace import Workspace
 from pipelines import extract, predict, stack
 from pipelines.__main__ import main
 
@@ -57,3 +59,18 @@ def test_a_stack_of_another_place_names_extract(fitted, tmp_path, capsys):
     assert "pipelines.extract intensity " in error and "--set=size=16" in error
     assert remedy(error) == 0
     assert call(predict, tmp_path / "new plates", tmp_path / "theirs") == 0
+
+
+@pytest.mark.parametrize(
+    "made, now, command",
+    [
+        ({"type": "ingest"}, {"type": "ingest", "content": "logits"}, "ingest ... --name net"),
+        ({"type": "neighbours"}, {"type": "ingest"}, "neighbours ... --name net"),
+        ({"type": "cnn", "views": 1}, {"type": "cnn", "views": 8}, "finetune net --predict-only"),
+        ({"type": "cnn", "checkpoints": {"a": "1"}}, {"type": "cnn"}, "stack ... --workspace"),
+    ],
+)
+def test_the_command_is_that_of_what_made_the_store(tmp_path, made, now, command):
+    stores = [{"content": "probabilities", "recipe": recipe} for recipe in (now, made)]
+    with pytest.raises(InputError, match=rf"net.h5 was made.*run: python -m pipelines.{command}"):
+        predict._check_settings(Workspace(tmp_path), tmp_path / "stack", "net", *stores)
