@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from hpastack.files import (
 )
 from hpastack.labels import Vocabulary, label_ids
 
+# A spreadsheet writes so where the comma is the decimal point.
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
 _LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
@@ -205,9 +208,10 @@ def numbers(
         bad = np.flatnonzero(is_bad)
         if len(bad):
             found = table.iloc[bad[0], position]
+            comma = isinstance(found, str) and _DECIMAL_COMMA.fullmatch(found)
             raise InputError(
                 f"{where}: {found!r} in column {str(column)!r} of field {table.index[bad[0]]} "
-                "is not a finite number"
+                "is not a finite number" + (", for want of a decimal point" if comma else "")
             )
         values[:, position] = numeric
     return values
