@@ -19,13 +19,12 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.files import (
     ID_NAMES,
-    PARQUET,
     check_ids,
+    is_parquet,
     named_column,
     read_lines,
     read_parquet,
     read_text_table,
-    starts_with,
 )
 from hpastack.labels import Vocabulary, label_ids
 
@@ -80,7 +79,7 @@ def read_table(
         if len(own_ids) != len(matrix):
             raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
-    elif starts_with(path, PARQUET):
+    elif is_parquet(path):
         table = _with_ids(read_parquet(path), path)
     else:
         # Every cell as text: "0" is an id, a label set or a number, as its column says.
