@@ -447,7 +447,7 @@ def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
                  "--as-is", "--overwrite") == 0  # fmt: skip
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
-    one_line(capsys, "net.h5", "not the one the stack was fitted on")
+    one_line(capsys, "net.h5", "content", "probabilities", "logits")
 
 
 def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, capsys):
