@@ -3,7 +3,7 @@
 from hpastack.files.differences import differing_settings
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset
 from hpastack.files.notebook_server import any_backend
-from hpastack.files.opening import PARQUET, opened_text, read_lines, starts_with
+from hpastack.files.opening import is_parquet, read_lines
 from hpastack.files.provenance import digest_of, package_versions, sha256
 from hpastack.files.publishing import (
     atomic_write,
@@ -28,10 +28,32 @@ from hpastack.files.tables import (
 )
 
 __all__ = [
-    "ID_NAMES", "PARQUET", "UNTRUSTED", "any_backend", "atomic_write", "check_ids",
-    "check_unique", "differing_settings", "digest_of", "disk_guard", "filters", "fixed_strings",
-    "flush", "flush_folder", "has_column", "named_column", "opened_text", "package_versions",
-    "plain_dataset", "publish_text", "put_in_place", "read_id_table", "read_lines",
-    "read_parquet", "read_text_table", "refuse_existing", "remove", "sha256", "starts_with",
+    "ID_NAMES",
+    "UNTRUSTED",
+    "any_backend",
+    "atomic_write",
+    "check_ids",
+    "check_unique",
+    "differing_settings",
+    "digest_of",
+    "disk_guard",
+    "filters",
+    "fixed_strings",
+    "flush",
+    "flush_folder",
+    "has_column",
+    "is_parquet",
+    "named_column",
+    "package_versions",
+    "plain_dataset",
+    "publish_text",
+    "put_in_place",
+    "read_id_table",
+    "read_lines",
+    "read_parquet",
+    "read_text_table",
+    "refuse_existing",
+    "remove",
+    "sha256",
     "take_rows",
-]  # fmt: skip
+]

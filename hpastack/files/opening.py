@@ -30,8 +30,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-#: A file of Apache Parquet.
-PARQUET = b"PAR1"
+_PARQUET = b"PAR1"
 # Of what is no text, and what to do about it.
 _OTHER_FILES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or as CSV UTF-8"),
@@ -101,23 +100,18 @@ def read_lines(path: StrPath) -> list[str]:
         return file.read().splitlines()
 
 
-def starts_with(path: StrPath, *magic: bytes) -> bool:
-    """Return whether a file that can be read twice starts with some bytes.
+def is_parquet(path: StrPath) -> bool:
+    """Return whether a file is one of Apache Parquet.
 
     Parameters
     ----------
     path : path-like
-    *magic : bytes
 
     Returns
     -------
     bool
-        False for what is no ordinary file, such as a pipe.
     """
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return file.read(max(map(len, magic))).startswith(magic)
+    return _starts_with(path, _PARQUET)
 
 
 def is_workbook(path: StrPath) -> bool:
@@ -131,13 +125,20 @@ def is_workbook(path: StrPath) -> bool:
     -------
     bool
     """
-    if not starts_with(path, _ZIP):
+    if not _starts_with(path, _ZIP):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
             return "xl/workbook.xml" in archive.namelist()
     except zipfile.BadZipFile:
         return False
+
+
+def _starts_with(path: StrPath, magic: bytes) -> bool:
+    if not os.path.isfile(path):
+        return False  # a pipe cannot be read twice
+    with open(path, "rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _decompressed(file: io.BufferedReader, path: StrPath) -> IO[bytes]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files.opening import PARQUET, is_workbook, opened_text, starts_with
+from hpastack.files.opening import is_parquet, is_workbook, opened_text
 
 StrPath = str | os.PathLike[str]
 
@@ -39,7 +39,7 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
     Parameters
     ----------
     path : path-like
-        Text as `hpastack.files.opened_text` opens it (in any Unicode encoding, compressed or not);
+        Text as `hpastack.files.read_lines` takes it (in any Unicode encoding, compressed or not);
         an Excel workbook with one sheet that is not empty (needs openpyxl), or Parquet (needs
         pyarrow), whose numbers become the shortest text that stands for them.
 
@@ -56,7 +56,7 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
     OSError
         If the file cannot be read.
     """
-    if starts_with(path, PARQUET):
+    if is_parquet(path):
         return _as_text(read_parquet(path))
     if is_workbook(path):
         return _table(_workbook_rows(path), path)

@@ -177,7 +177,7 @@ class Vocabulary:
         Parameters
         ----------
         path : path-like
-            Text as `hpastack.files.opened_text` opens it; blank lines are ignored.
+            Text as `hpastack.files.read_lines` takes it; blank lines are ignored.
 
         Returns
         -------

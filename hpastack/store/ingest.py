@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,16 +19,17 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.files import (
     ID_NAMES,
-    PARQUET,
     check_ids,
+    is_parquet,
     named_column,
     read_lines,
     read_parquet,
     read_text_table,
-    starts_with,
 )
 from hpastack.labels import Vocabulary, label_ids
 
+# A spreadsheet writes so where the comma is the decimal point.
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
 _LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
@@ -77,7 +79,7 @@ def read_table(
         if len(own_ids) != len(matrix):
             raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
-    elif starts_with(path, PARQUET):
+    elif is_parquet(path):
         table = _with_ids(read_parquet(path), path)
     else:
         # Every cell as text: "0" is an id, a label set or a number, as its column says.
@@ -205,9 +207,10 @@ def numbers(
         bad = np.flatnonzero(is_bad)
         if len(bad):
             found = table.iloc[bad[0], position]
+            comma = isinstance(found, str) and _DECIMAL_COMMA.fullmatch(found)
             raise InputError(
                 f"{where}: {found!r} in column {str(column)!r} of field {table.index[bad[0]]} "
-                "is not a finite number"
+                "is not a finite number" + (", for want of a decimal point" if comma else "")
             )
         values[:, position] = numeric
     return values

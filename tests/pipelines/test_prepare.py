@@ -415,7 +415,7 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(folder, run):
     assert status == 0
     assert "group ?[2Jday: known for 3 of 5 fields" in out
     (folder / "train.csv").write_text("Id,\x1b[2JTarget\nc,16 0\n")
-    assert_refused(run(folder, "--overwrite"), "it has ?[2JTarget")
+    assert_refused(run(folder, "--overwrite"), r"it has \x1b[2JTarget")
 
 
 def test_killed_before_the_catalogue_it_goes_on_without_overwrite(

@@ -71,6 +71,7 @@ def test_label_sets(tmp_path):
         ("Id,0,1\n,0.1,0.2\n", "'' in row 1 is not an image id"),
         ("Id,0,1\na,0.1,\n", "'' in column '1' of field a is not a finite number"),
         ("Id,0,1\na,0.1,nan\n", "'nan' in column '1' of field a"),
+        ("Id;0;1\na;0,1;0,2\n", "'0,1' in column '0' .* for want of a decimal point"),
         ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
         ("Id,0\na,0.1\n", "no column for label 1"),
         ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are no labels"),
