@@ -1,6 +1,7 @@
-"""Gradient-boosted trees that start from a margin, one model per label and library."""
+"""Models that start from a margin, one per label and library, and a forest of all labels."""
 
-from hpastack.boosting.libraries import LIBRARIES, BoostingLibrary, library, staged
+from hpastack.boosting.forest import PULLS, Forest, Trees
+from hpastack.boosting.libraries import LIBRARIES, BoostingLibrary, library
 from hpastack.boosting.lightgbm_trees import LightGBM
 from hpastack.boosting.shared_bins import SharedBins
 from hpastack.boosting.tree_settings import AtStage, TreeSettings
@@ -8,10 +9,12 @@ from hpastack.boosting.tree_settings import AtStage, TreeSettings
 __all__ = [
     "AtStage",
     "BoostingLibrary",
+    "Forest",
     "LIBRARIES",
     "LightGBM",
+    "PULLS",
     "SharedBins",
     "TreeSettings",
+    "Trees",
     "library",
-    "staged",
 ]

@@ -36,7 +36,7 @@ def scores_text(stack: StackClassifier) -> str:
         with their intervals, and the settings of trees that were chosen.
     """
     start = "consensus" if stack.cnns else "prior"
-    shown = ["positives", f"{start}_f1", *(f"{name}_f1" for name in stack.boosters), "stack_f1",
+    shown = ["positives", f"{start}_f1", *(f"{name}_f1" for name in stack.members_), "stack_f1",
              f"{start}_ap", "stack_ap", "booster_weight", "threshold"]  # fmt: skip
     table = stack.label_table_[shown].round(3).astype(str)
     low, high = stack.label_table_["threshold_low"], stack.label_table_["threshold_high"]

@@ -286,7 +286,7 @@ def _remarks(stack: StackClassifier) -> list[str]:
     boosted = stack.boosted_labels()
     left = [name for k, name in enumerate(table.index)
             if table["positives"].iloc[k] and k not in boosted]  # fmt: skip
-    if left and stack.boosters:
+    if left and stack.members_:
         remarks.append(
             f"Too rare for boosters of their own, so that the {_start(table)} stands "
             f"(fewer than {stack.min_positives} positives or {stack.min_clusters} clusters in "

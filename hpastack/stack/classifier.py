@@ -61,10 +61,12 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     embeddings : sequence of str, default=()
         Sets of columns ``<name>__...`` that are reduced to principal
         components of the training rows.
-    boosters : sequence of str, default=("lightgbm", "xgboost", "pooled", "linear")
+    boosters : sequence of str or "auto", default="auto"
         Members of the blend: of `hpastack.boosting.LIBRARIES`, which are
-        fitted to each label, or ``"pooled"``, one booster for all labels;
-        none leaves the calibrated consensus.
+        fitted to each label, ``"pooled"``, one booster for all labels, or
+        ``"forest"``, one forest of random trees for all labels; none leaves
+        the calibrated consensus. ``"auto"``: lightgbm, xgboost, pooled and
+        linear, without CNNs also forest.
     rounds : int or "auto", default="auto"
         Most trees; 80 with CNNs, 320 without. How many a label gets is chosen
         on folds that it is not scored on, by its losses and those of all labels.
@@ -147,6 +149,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         `thresholds_` are then theirs.
     weights_ : ndarray of float, shape (n_labels,)
         Weight of all members together; 0 where the consensus stands.
+    members_ : list of str
+        The members of the blend.
     seed_ : int
         `random_state`, or what was drawn from it.
     fold_ : ndarray of int, shape (n,)
@@ -176,7 +180,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         logits: Sequence[str] = (),
         scores: Sequence[str] = (),
         embeddings: Sequence[str] = (),
-        boosters: Sequence[str] = ("lightgbm", "xgboost", "pooled", "linear"),
+        boosters: Sequence[str] | str = "auto",
         rounds: int | str = "auto",
         min_rounds: int = 5,
         learning_rate: float | str = "auto",
@@ -281,6 +285,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
             self.feature_names_in_ = np.array(inputs.columns, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        self.members_ = settings.members
         self.seed_ = settings.random_state
         self.fold_ = runs[0].log_odds.fold
         self.tuning_ = tuning_table(runs) if settings.tune > 1 else None
@@ -305,6 +310,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         stack = cls(**saved.parameters)
         for name, value in saved.learned.items():
             setattr(stack, name, value)
+        stack.members_ = list(stack.boosters)
         stack._keep(saved.fitted)
         return stack
 

@@ -23,7 +23,16 @@ from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import FoldColumns, LearnedColumns, Moments, learn_columns
 from hpastack.stack.consensus import Consensus, log_odds_bound
 from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
-from hpastack.stack.members import ALL_LABELS, POOLED, AllLabels, OneLabel, Rows, library_of
+from hpastack.stack.members import (
+    ALL_LABELS,
+    OF_ALL_LABELS,
+    POOLED,
+    AllFields,
+    AllPairs,
+    OneLabel,
+    Rows,
+    maker_of,
+)
 from hpastack.stack.pairs import Pairs
 from hpastack.stack.shared_choice import best_candidates
 from hpastack.stack.staged_fits import fit_stages, fit_whole
@@ -105,7 +114,7 @@ class CrossFitter:
         """Fit a member without pairs of folds, and choose the number of trees.
 
         The number is chosen for each label by its own losses and those of all
-        labels, see `best_candidates`; the pooled booster has one for all.
+        labels, see `best_candidates`; members of all labels have one for all.
 
         Parameters
         ----------
@@ -124,7 +133,7 @@ class CrossFitter:
         -------
         LeaveTwoOut
         """
-        stages = library_of(name).stages(settings.rounds, min_rounds)
+        stages = maker_of(name).stages(settings.rounds, min_rounds)
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
         losses = np.zeros((n_folds, n_labels, len(stages)))
         start = np.zeros((n_folds, n_labels))
@@ -134,7 +143,6 @@ class CrossFitter:
         pairs, parts = self._tasks(name, self._pairs, base)
         tasks = (
             (
-                name,
                 rows,
                 self._train(pair),
                 (self._rows(pair[0]), self._rows(pair[1])),
@@ -217,7 +225,7 @@ class CrossFitter:
         for ((k,), labels), (fitted, values) in zip(places, results):
             for column, label in enumerate(labels):
                 added[k, self._fold == k, label] = values[:, column]
-            key = ALL_LABELS if name == POOLED else labels[0]
+            key = ALL_LABELS if name in OF_ALL_LABELS else labels[0]
             models |= {(k, key, bag): model for bag, model in enumerate(fitted)}
         return NestedBoosters(added, rounds, models)
 
@@ -226,7 +234,7 @@ class CrossFitter:
         best = np.zeros(start.shape, dtype=int)
         for k, learnable in enumerate(self._learnable):
             positives = self._y[self._fold != k].sum(axis=0)
-            if name == POOLED:
+            if name in OF_ALL_LABELS:
                 positives = np.zeros_like(positives)  # so that all follow the mean
             best[k] = best_candidates(losses[k], start[k], positives, learnable)
         return best
@@ -264,13 +272,13 @@ class CrossFitter:
         places: list[tuple[tuple[int, ...], list[int]]] = []
         for held_out in parts:
             labels = self._labels(held_out)
-            if name != POOLED:
+            if name not in OF_ALL_LABELS:
                 places += [(held_out, [label]) for label in labels]
                 continue
             if len(held_out) == 2:
                 # Learned together, so which they are must not depend on labels of either fold.
                 labels = np.flatnonzero(self._without_pairs[held_out]).tolist()
-            if len(labels) > 1:
+            if len(labels) >= OF_ALL_LABELS[name]:
                 places.append((held_out, labels))
 
         def rows() -> Iterator[tuple[tuple[int, ...], Rows]]:
@@ -282,7 +290,10 @@ class CrossFitter:
                     shared = columns.shared(self._inputs, margin)
                 if name == POOLED:
                     pairs = Pairs(columns.pairs, self._inputs, margin, shared)
-                    yield held_out, AllLabels(labels, pairs, self._y, margin)
+                    yield held_out, AllPairs(labels, pairs, self._y, margin)
+                    continue
+                if name in OF_ALL_LABELS:
+                    yield held_out, AllFields(labels, shared, self._y, margin)
                     continue
                 (label,) = labels
                 yield (

@@ -8,7 +8,7 @@ the consensus they add up to the stack's blended log-odds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +23,9 @@ from hpastack.stack.column_blocks import ColumnBlocks, sets_of_columns
 from hpastack.stack.columns import FoldColumns
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.inputs import checked_table
-from hpastack.stack.members import POOLED, SeenColumns, library_of
+from hpastack.stack.members import FOREST, POOLED
 from hpastack.stack.pairs import AMONG_LABELS, SPREAD, pair_names
+from hpastack.stack.seen_columns import Seen, SeenColumns
 
 CONSENSUS = "consensus"
 #: What the trees add on average, whatever the columns hold.
@@ -38,7 +39,7 @@ class FittedStack(Protocol):
     logits: Sequence[str]
     scores: Sequence[str]
     embeddings: Sequence[str]
-    boosters: Sequence[str]
+    members_: Sequence[str]
     bags: int
     n_jobs: int | None
     labels_: list[str]
@@ -280,23 +281,26 @@ def _explained(
     def tasks() -> Iterator[tuple[Any, ...]]:
         n_margins = len(stack.labels_) if stack.cnns else 0
         for fold, columns in enumerate(fitted.columns):
-            seen = SeenColumns(columns, inputs, margins[fold], stack.boosters)
+            seen = SeenColumns(columns, inputs, margins[fold], stack.members_)
             every = _names_with_components(names, columns)
             of_pairs = [every[n_margins + k] for k in columns.pairs.chosen]
-            for number, name in enumerate(stack.boosters):
+            for number, name in enumerate(stack.members_):
                 weights = fitted.meta_learner.weights[number] / n_folds
                 for label in labels:
                     models = fitted.models_of(name, fold, label)
                     if not models or not weights[label]:
                         continue
                     own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
-                    if name == POOLED:
-                        consensus = f"consensus of {stack.labels_[label]}"
+                    consensus = f"consensus of {stack.labels_[label]}"
+                    if name == FOREST:
+                        # It starts from nothing: what the margin said is taken from it again.
+                        called = [consensus if stack.cnns else TREES, *every]
+                    elif name == POOLED:
                         called = pair_names(own, consensus, len(stack.cnns), of_pairs)
                     else:
                         called = own + [every[k] for k in columns.chosen[label]]
                     weight = weights[label] / len(models)
-                    yield label, name, models, seen.of(name, label), weight, called
+                    yield label, models, seen.of(name, [label]), weight, called
 
     n_tasks = n_folds * sum(
         int(np.count_nonzero(fitted.meta_learner.weights[:, k])) for k in labels
@@ -321,13 +325,7 @@ def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
 
 
 def _contributions(
-    label: int,
-    name: str,
-    models: list[bytes],
-    seen: Callable[[], np.ndarray],
-    weight: float,
-    called: list[str],
+    label: int, models: list[bytes], seen: Seen, weight: float, called: list[str]
 ) -> tuple[int, list[str], np.ndarray]:
-    x = seen()
-    total: Any = sum(library_of(name).contributions(model, x) for model in models)
+    total: Any = sum(seen.contributions(model) for model in models)
     return label, called, weight * total

@@ -26,7 +26,7 @@ from hpastack.folds import fold_digest
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.labelling import Labelling
-from hpastack.stack.members import ALL_LABELS, MEMBERS, POOLED, library_of
+from hpastack.stack.members import ALL_LABELS, MEMBERS, OF_ALL_LABELS, maker_of
 from hpastack.stack.older_formats import as_current
 from hpastack.stack.set_records import fitted_of_record, set_record
 from hpastack.store import StoreHeader, open_store, write_store
@@ -71,8 +71,10 @@ class SavedStack:
     def of(cls, stack: Any) -> SavedStack:
         """Return what is kept of a fitted `hpastack.StackClassifier`."""
         learned = {name: vars(stack)[name] for name in LEARNED if name in vars(stack)}
-        # Not what the seed was drawn from, which another process does not have.
-        parameters = stack.get_params() | {"random_state": stack.seed_}
+        # Not what the seed was drawn from, which another process does not have; the members by
+        # name, whatever a later version takes where there is a choice.
+        chosen = {"random_state": stack.seed_, "boosters": stack.members_}
+        parameters = stack.get_params() | chosen
         return cls(parameters, stack.fitted_, learned)
 
 
@@ -115,7 +117,7 @@ def save_stack(
         for number, fitted in enumerate(stack.fitted):
             for (name, fold, label, bag), model in sorted(fitted.models.items()):
                 of = "all" if label == ALL_LABELS else f"label{label}"
-                own = f"{name}_set{number}_fold{fold}_{of}_bag{bag}{library_of(name).suffix}"
+                own = f"{name}_set{number}_fold{fold}_{of}_bag{bag}{maker_of(name).suffix}"
                 (folder / "boosters" / own).write_bytes(model)
                 files[f"boosters/{own}"] = hashlib.sha256(model).hexdigest()
         tables = [_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS]
@@ -145,7 +147,7 @@ def save_stack(
             "version": VERSION,
             "hpastack": __version__,
             "made_with": package_versions(
-                library_of(name).package for name in stack.parameters["boosters"]
+                maker_of(name).package for name in stack.parameters["boosters"]
             ),
             "parameters": parameters,
             "labels": labels,
@@ -227,7 +229,7 @@ def _read_files(
             number, fold, bag = (int(match[k] or 0) for k in (2, 3, 5))
             label = int(match[4] or ALL_LABELS)
             try:
-                library_of(match[1]).check(content)
+                maker_of(match[1]).check(content)
             except InputError as error:
                 raise InputError(f"{path / file}: {error}") from None
             models[number][match[1], fold, label, bag] = content
@@ -306,7 +308,7 @@ def _check_shapes(
                     f"{path}: a model of {name} for fold {fold} and label {label}, of which "
                     f"the stack has {boosters}, {n_folds} and {n_labels}"
                 )
-            if of_all != (name == POOLED):
+            if of_all != (name in OF_ALL_LABELS):
                 raise InputError(
                     f"{path}: {name} has a model of {'all labels' if of_all else 'one'}"
                 )

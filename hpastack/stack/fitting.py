@@ -24,7 +24,7 @@ from hpastack.stack.fitted import (
     NestedLogOdds,
 )
 from hpastack.stack.inputs import TrainingData, checked_folds
-from hpastack.stack.members import POOLED, POOLED_TREES, library_of
+from hpastack.stack.members import POOLED, POOLED_TREES, maker_of
 from hpastack.stack.meta_learner import MetaLearner, MetaLearners
 from hpastack.stack.settings import StackSettings
 from hpastack.stack.tuning import SPACE, candidates, tuned
@@ -80,7 +80,7 @@ def learnable_without_pairs(
         The diagonal is true where there are members to learn at all.
     """
     n_folds = fold.max() + 1
-    if not settings.boosters:
+    if not settings.members:
         return np.zeros((n_folds, n_folds, y.shape[1]), dtype=bool)
     _, first = np.unique(clusters, return_index=True)
     holds = np.zeros((clusters.max() + 1, y.shape[1]), dtype=np.int64)
@@ -134,13 +134,13 @@ def cross_fit(
     key = digest(blocks.logits, y, clusters, fold)
     consensus = cache.remember("base", key, fitter.fit_consensus, NestedConsensus)
     keys = [key]
-    if settings.boosters:
+    if settings.members:
         _, *further = blocks.arrays()
         key = digest(
             key, *further, settings.n_components, settings.n_screened, without_pairs.tolist()
         )
     boosters: dict[str, NestedBoosters] = {}
-    for name in settings.boosters:
+    for name in settings.members:
         own = digest(*_booster_parts(key, name, _trees_of(name, settings), settings), settings.tune)
         make = partial(_fit_boosters, fitter, consensus, learnable, name, key, settings, cache)
         boosters[name] = cache.remember(name, own, make, NestedBoosters)
@@ -247,7 +247,7 @@ def _booster_parts(
     key: str, name: str, trees: TreeSettings, settings: StackSettings
 ) -> tuple[Any, ...]:
     """Return what a member depends on besides the settings that are tried."""
-    package = library_of(name).package
+    package = maker_of(name).package
     version = package_versions([package])[package]
     return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
 
@@ -263,7 +263,7 @@ def _fit_boosters(
 ) -> NestedBoosters:
     """Fit one member, with settings of the trees chosen for each fold."""
     seeds = _seeds(settings)
-    ignored = library_of(name).ignores
+    ignored = maker_of(name).ignores
     # The pooled booster has trees of its own.
     has_choice = name != POOLED and not set(SPACE) <= set(ignored)
     n_tried = settings.tune if has_choice else 1

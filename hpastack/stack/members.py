@@ -1,38 +1,65 @@
 """Members of the blend: what is fitted beside the consensus, to one label or to all of them.
 
 A member adds log-odds to the consensus. Those of the boosting libraries are
-fitted to each label by itself; the pooled one is fitted once to all pairs of
-field and label.
+fitted to each label by itself, the pooled booster once to all pairs of field
+and label, the forest once to all labels of a field.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Collection
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from hpastack.boosting import (
     LIBRARIES,
+    PULLS,
     AtStage,
     BoostingLibrary,
+    Forest,
     SharedBins,
+    Trees,
     TreeSettings,
     library,
 )
-from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.columns import LearnedColumns
 from hpastack.stack.pairs import Pairs
 
-#: The member that is fitted to all labels together.
+
+class Maker(Protocol):
+    """What makes and keeps the models of a member; see `BoostingLibrary`."""
+
+    package: str
+    suffix: str
+    ignores: tuple[str, ...]
+
+    @staticmethod
+    def stages(rounds: int, min_rounds: int) -> list[int]:
+        """Return the sizes of a model that are compared, ascending."""
+
+    @staticmethod
+    def to_bytes(model: Any) -> bytes:
+        """Return a model as it is kept."""
+
+    @staticmethod
+    def check(content: bytes) -> None:
+        """Raise `InputError` unless the content can be read safely."""
+
+
 POOLED = "pooled"
 _POOLED_LIBRARY = "lightgbm"
+FOREST = "forest"
 
-#: The members by name, with the library whose models they are made of.
-MEMBERS = ChainMap({POOLED: LIBRARIES[_POOLED_LIBRARY]}, LIBRARIES)
+#: Members that are fitted to all labels together, with the fewest labels of a fit.
+OF_ALL_LABELS = {POOLED: 2, FOREST: 1}
+
+#: The members by name, with what makes their models.
+MEMBERS = ChainMap[str, Maker](
+    {POOLED: LIBRARIES[_POOLED_LIBRARY], FOREST: Forest},
+    cast(MutableMapping[str, Maker], LIBRARIES),
+)
 
 #: Stands for a label where a model is that of all.
 ALL_LABELS = -1
@@ -48,8 +75,8 @@ _RULED_OUT = -3.0
 _PART_KEPT = 0.125
 
 
-def library_of(member: str) -> BoostingLibrary:
-    """Return the library whose models a member is made of.
+def maker_of(member: str) -> Maker:
+    """Return what makes the models of a member.
 
     Parameters
     ----------
@@ -58,52 +85,33 @@ def library_of(member: str) -> BoostingLibrary:
 
     Returns
     -------
-    BoostingLibrary
+    Maker
 
     Raises
     ------
     InputError
         If there is none of that name, or it is not installed.
     """
-    return library(_POOLED_LIBRARY if member == POOLED else member)
+    return Forest if member == FOREST else library_of(member)
 
 
-class SeenColumns:
-    """What the models without one fold see of new fields.
+def library_of(member: str) -> BoostingLibrary:
+    """Return the library of boosters that a member other than the forest is made of.
 
     Parameters
     ----------
-    columns : LearnedColumns
-        Of the fold.
-    inputs : ColumnBlocks
-    margin : ndarray of float, shape (n, n_labels)
-        The consensus without the fold.
-    members : collection of str
-        Those that are asked for.
+    member : str
+
+    Returns
+    -------
+    BoostingLibrary
+
+    Raises
+    ------
+    InputError
+        As `maker_of`.
     """
-
-    def __init__(
-        self,
-        columns: LearnedColumns,
-        inputs: ColumnBlocks,
-        margin: np.ndarray,
-        members: Collection[str],
-    ) -> None:
-        margin = margin.astype(np.float32)
-        self._inputs, self._chosen = inputs, columns.chosen
-        self._shared = columns.shared(inputs, margin)
-        if POOLED in members:
-            self._pairs = Pairs(columns.pairs, inputs, margin, self._shared)
-
-    def of(self, member: str, label: int) -> Callable[[], np.ndarray]:
-        """Return what makes the columns of a member for a label, shape (n, n_columns)."""
-        if member == POOLED:
-            return partial(self._pairs.of_label, label)
-        return partial(_own_and_chosen, self._inputs.own(label), self._shared, self._chosen[label])
-
-
-def _own_and_chosen(own: np.ndarray, shared: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return np.concatenate([own, shared[:, chosen]], axis=1)
+    return library(_POOLED_LIBRARY if member == POOLED else member)
 
 
 class Rows(Protocol):
@@ -118,8 +126,8 @@ class Rows(Protocol):
     @property
     def labels(self) -> list[int]: ...  # noqa: D102
 
-    def columns(self, rows: np.ndarray) -> np.ndarray:
-        """Return the columns of some fields, those of one label below the other."""
+    def columns(self, rows: np.ndarray) -> Any:
+        """Return what a model is applied to, of some fields."""
         ...
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,6 +144,24 @@ class Rows(Protocol):
         at_stage: AtStage | None,
     ) -> Any:
         """Fit a model to some fields; see `BoostingLibrary.fit`."""
+        ...
+
+    def added(self, model: Any, x: Any, start: int, stop: int) -> np.ndarray:
+        """Return what a model adds to the margin from one size to another.
+
+        Parameters
+        ----------
+        model : object
+            Of `fit`.
+        x : object
+            Of `columns`.
+        start, stop : int
+            Sizes; 0 is that of no model.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_labels)
+        """
         ...
 
 
@@ -201,9 +227,14 @@ class OneLabel:
             at_stage=at_stage,
         )
 
+    def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Return what a model adds from one number of trees to another, shape (n_rows, 1)."""
+        values = library_of(self.member).added(model, x, start, stop)
+        return values[:, None].astype(np.float32)
+
 
 @dataclass(frozen=True)
-class AllLabels:
+class AllPairs:
     """What the pooled booster sees.
 
     Parameters
@@ -258,3 +289,67 @@ class AllLabels:
             n_monotone=self.pairs.n_logits if settings.monotone else 0,
             bins=None,
         )
+
+    def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Return what a model adds from one number of trees to another, (n_rows, n_labels)."""
+        values = library_of(POOLED).added(model, x, start, stop)
+        return values.reshape(len(self.labels), -1).T.astype(np.float32)
+
+
+class SharedAndMargin(NamedTuple):
+    """What a forest is applied to.
+
+    Parameters
+    ----------
+    shared : ndarray of float32, shape (n, n_shared)
+    margin : ndarray of float32, shape (n, n_labels)
+        Of the labels that are predicted.
+    """
+
+    shared: np.ndarray
+    margin: np.ndarray
+
+
+@dataclass(frozen=True)
+class AllFields:
+    """What the forest sees.
+
+    Parameters
+    ----------
+    labels : list of int
+    shared : ndarray of float32, shape (n, n_shared)
+    y : ndarray of {0, 1}, shape (n, n_labels)
+        Of all labels, as `margin`.
+    margin : ndarray of float32, shape (n, n_labels)
+    """
+
+    labels: list[int]
+    shared: np.ndarray
+    y: np.ndarray
+    margin: np.ndarray
+
+    def columns(self, rows: np.ndarray) -> SharedAndMargin:
+        """Return the shared columns, and the margin of `labels`."""
+        return SharedAndMargin(self.shared[rows], self.margin[rows][:, self.labels])
+
+    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and margin of `labels`, each of shape (n_rows, n_labels)."""
+        return self.y[rows][:, self.labels], self.margin[rows][:, self.labels]
+
+    def fit(
+        self,
+        rows: np.ndarray,
+        settings: TreeSettings,
+        *,
+        seed: int,
+        stages: list[int],
+        at_stage: AtStage | None = None,
+    ) -> Trees:
+        """Grow one forest, which has all stages."""
+        y, _ = self.truth(rows)
+        return Forest.fit(self.shared[rows], y, self.labels, seed=seed, stage=stages[-1])
+
+    def added(self, model: Trees, x: SharedAndMargin, start: int, stop: int) -> np.ndarray:
+        """Return what going from one pull to another adds, shape (n_rows, n_labels)."""
+        before = x.margin if start == 0 else model.log_odds(x.shared, PULLS[start - 1])
+        return (model.log_odds(x.shared, PULLS[stop - 1]) - before).astype(np.float32)

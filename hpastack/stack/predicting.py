@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.fitted import BaseLogOdds, Fitted
-from hpastack.stack.members import SeenColumns, library_of
+from hpastack.stack.seen_columns import Seen, SeenColumns
 
 
 def predict_probabilities(
@@ -100,14 +100,14 @@ def base_log_odds(
         for fold, columns in enumerate(fitted.columns):
             seen = SeenColumns(columns, blocks, margins[fold], boosters)
             for number, name in enumerate(boosters):
-                for label in np.flatnonzero(weights[number]).tolist():
-                    models = fitted.models_of(name, fold, label)
+                for labels in seen.by_model(name, np.flatnonzero(weights[number]).tolist()):
+                    models = fitted.models_of(name, fold, labels[0])
                     if models:
-                        yield number, label, name, models, seen.of(name, label)
+                        yield number, labels, models, seen.of(name, labels)
 
     n_tasks = n_folds * int(np.count_nonzero(weights))  # at most
-    for number, label, values in workers.map(_apply, tasks(), n_tasks, "predict"):
-        added[number, :, label] += values / n_folds
+    for number, labels, values in workers.map(_apply, tasks(), n_tasks, "predict"):
+        added[number][:, labels] += values / n_folds
     return BaseLogOdds(consensus, added)
 
 
@@ -123,12 +123,7 @@ def _key(fitted: Fitted, blocks: ColumnBlocks, boosters: Sequence[str]) -> str:
 
 
 def _apply(
-    number: int,
-    label: int,
-    name: str,
-    models: list[bytes],
-    seen: Callable[[], np.ndarray],
-) -> tuple[int, int, np.ndarray]:
-    x = seen()
-    total = sum(library_of(name).predict(model, x) for model in models)
-    return number, label, np.asarray(total / len(models))
+    number: int, labels: list[int], models: list[bytes], seen: Seen
+) -> tuple[int, list[int], np.ndarray]:
+    total = sum(seen.added(model) for model in models)
+    return number, labels, np.asarray(total / len(models))

@@ -36,7 +36,6 @@ class PredictionMixin:
     logits: Sequence[str]
     scores: Sequence[str]
     embeddings: Sequence[str]
-    boosters: Sequence[str]
     bags: int
     min_labels: int
     n_jobs: int | None
@@ -45,6 +44,7 @@ class PredictionMixin:
     n_features_in_: int
     thresholds_: np.ndarray
     labels_by_consensus_: bool
+    members_: Sequence[str]
     fitted_: list[Fitted]
 
     def predict_proba(self, X: Any) -> Any:
@@ -75,7 +75,7 @@ class PredictionMixin:
         return self._mean_over_members(
             X,
             lambda blocks: predict_probabilities(
-                self.fitted_, blocks, self.boosters, cache, workers
+                self.fitted_, blocks, self.members_, cache, workers
             ),
         )
 

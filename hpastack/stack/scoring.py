@@ -147,9 +147,9 @@ def score(
         y,
         clusters,
         inputs.labels,
-        {name: systems[name] for name in (start, *settings.boosters, "stack")},
+        {name: systems[name] for name in (start, *settings.members, "stack")},
         scored,
-        settings.boosters,
+        settings.members,
         np.mean([learner.weights for learner in learners], axis=0),
         labelling.thresholds,
         interval,
@@ -162,7 +162,7 @@ def score(
         oof_probabilities=by_id(stack.probabilities),
         oof_labels=by_id(stack.labels),
         oof_consensus=by_id(systems[start].probabilities),
-        oof_members={name: by_id(systems[name].probabilities) for name in settings.boosters},
+        oof_members={name: by_id(systems[name].probabilities) for name in settings.members},
         cv_results=summary(y, clusters, systems, rows, scored, draws, start=start),
         comparison=pd.DataFrame({name: row for name, row in rows.items() if name != "naive"}).T,
         label_table=table,
@@ -210,7 +210,7 @@ def _parts(
         parts["mean of CNNs"] = expit(blocks.logits.mean(axis=0, dtype=float))
     margin = log_odds.margin
     parts[start] = partial(_of_consensus, margin)
-    for name, added in zip(settings.boosters, log_odds.added):
+    for name, added in zip(settings.members, log_odds.added):
         parts[name] = partial(_of_library, margin, added)
     return parts
 

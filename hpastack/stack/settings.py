@@ -25,10 +25,12 @@ from hpastack.stack.members import MEMBERS
 
 _Count = Annotated[int, Field(ge=1)]
 _NotNegative = Annotated[int, Field(ge=0)]
+_Members = Annotated[list[Annotated[str, one_of(MEMBERS)]], AfterValidator(distinct)]
 
 # Where the consensus says most there is little left to learn, and much to overfit. Both were
 # chosen on several data sets, see docs/benchmarks.md.
-_WITH_CNNS = {
+_WITH_CNNS: dict[str, Any] = {
+    "boosters": ["lightgbm", "xgboost", "pooled", "linear"],
     "rounds": 80,
     "learning_rate": 0.2,
     "leaves": 7,
@@ -36,7 +38,8 @@ _WITH_CNNS = {
     "l2": 10.0,
     "max_columns": 48,
 }
-_WITHOUT_CNNS = {
+_WITHOUT_CNNS: dict[str, Any] = {
+    "boosters": ["lightgbm", "xgboost", "pooled", "linear", "forest"],
     "rounds": 320,
     "learning_rate": 0.1,
     "leaves": 15,
@@ -53,11 +56,11 @@ _MAX_SEED = np.iinfo(np.int32).max
 class FitSettings:
     """What recipes of stacks and `hpastack.StackClassifier` have in common."""
 
-    boosters: Annotated[list[Annotated[str, one_of(MEMBERS)]], AfterValidator(distinct)] = field(
-        default_factory=lambda: ["lightgbm", "xgboost", "pooled", "linear"]
-    )
+    boosters: _Members | Literal["auto"] = "auto"
     """What is blended with the consensus; none leaves the calibrated consensus. Boosted trees of a
-    library, logistic regression (`linear`), or one booster for all labels together (`pooled`).
+    library, logistic regression (`linear`), one booster for all labels together (`pooled`), or one
+    forest of random trees for all labels (`forest`). `auto`: lightgbm, xgboost, pooled, linear,
+    without CNNs also forest.
     """
     rounds: Rounds | Literal["auto"] = "auto"
     """Most trees; each label's own number is chosen out of fold. `auto`: 80, without CNNs 320."""
@@ -185,6 +188,11 @@ class StackSettings(FitSettings):
         shared = {one.name for one in fields(TreeSettings)}
         given = {k: v for k, v in asdict(self).items() if k in shared}
         return TreeSettings(**{k: self._chosen(k, v) for k, v in given.items()})
+
+    @property
+    def members(self) -> list[str]:
+        """What is blended with the consensus."""
+        return list(self._chosen("boosters", self.boosters))
 
     @property
     def n_screened(self) -> int | None:

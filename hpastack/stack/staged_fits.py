@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from hpastack.boosting import TreeSettings, staged
+from hpastack.boosting import TreeSettings
 from hpastack.calibration import log_losses
-from hpastack.stack.members import Rows, library_of
+from hpastack.stack.members import Rows, maker_of
 
 #: A model stops growing when the loss of the fields left out has not fallen for so many stages.
 PATIENCE = 2
 
 
 def fit_stages(
-    member: str,
     rows: Rows,
     train: np.ndarray,
     tests: tuple[np.ndarray, np.ndarray],
@@ -27,7 +26,6 @@ def fit_stages(
 
     Parameters
     ----------
-    member : str
     rows : Rows
     train : ndarray of int
         Fields to fit to.
@@ -48,11 +46,11 @@ def fit_stages(
         depends on its own labels alone, not on those of the other.
     """
     both = np.concatenate(tests)
-    x, (y, margin) = rows.columns(both), rows.truth(both)
-    added = np.zeros((len(stages), *y.shape), dtype=np.float32)
+    x = rows.columns(both)
+    added = np.zeros((len(stages), len(both), len(rows.labels)), dtype=np.float32)
     growths = []
     for seed in seeds:
-        growth = _Growth(member, x, y, margin, len(tests[0]), stages)
+        growth = _Growth(rows, x, len(tests[0]), stages, *rows.truth(both))
         model = rows.fit(train, settings, seed=seed, stages=stages, at_stage=growth)
         added += growth.finished(model) / np.float32(len(seeds))
         growths.append(growth)
@@ -74,7 +72,8 @@ def fit_whole(
 
     Parameters
     ----------
-    member, rows, train, settings, seeds
+    member : str
+    rows, train, settings, seeds
         As `fit_stages`.
     test : ndarray of int
         Fields of the fold.
@@ -86,13 +85,12 @@ def fit_whole(
         One per seed.
     added : ndarray of float32, shape (n_test, n_labels of `rows`)
     """
-    x, n_labels = rows.columns(test), len(rows.labels)
-    added, models = np.zeros((len(test), n_labels), dtype=np.float32), []
+    x, models = rows.columns(test), []
+    added = np.zeros((len(test), len(rows.labels)), dtype=np.float32)
     for seed in seeds:
         model = rows.fit(train, settings, seed=seed, stages=[rounds], at_stage=None)
-        values = staged(library_of(member), model, x, [rounds])[0]
-        added += values.reshape(n_labels, -1).T / np.float32(len(seeds))
-        models.append(library_of(member).to_bytes(model))
+        added += rows.added(model, x, 0, rounds) / np.float32(len(seeds))
+        models.append(maker_of(member).to_bytes(model))
     return models, added
 
 
@@ -101,14 +99,14 @@ class _Growth:
 
     def __init__(
         self,
-        member: str,
-        x: np.ndarray,
-        y: np.ndarray,
-        margin: np.ndarray,
+        rows: Rows,
+        x: Any,
         n_first: int,
         stages: list[int],
+        y: np.ndarray,
+        margin: np.ndarray,
     ) -> None:
-        self._member, self._x, self._y, self._margin = member, x, y, margin
+        self._rows, self._x, self._y, self._margin = rows, x, y, margin
         self._parts = (slice(0, n_first), slice(n_first, None))
         self._stages = stages
         self._added: list[np.ndarray] = []
@@ -120,8 +118,7 @@ class _Growth:
     def __call__(self, model: Any, number: int) -> bool:
         """Take up a stage; return whether neither part gains any more."""
         start = self._stages[number - 1] if number else 0
-        values = library_of(self._member).added(model, self._x, start, self._stages[number])
-        values = values.reshape(self._y.shape[1], -1).T.astype(np.float32)
+        values = self._rows.added(model, self._x, start, self._stages[number])
         self._added.append(self._added[-1] + values if self._added else values)
         loss = log_losses(self._y, self._margin + self._added[-1])
         for k, part in enumerate(self._parts):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference.staged import staged
 from scipy.special import expit
 
-from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
+from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library
 from hpastack.errors import InputError
 
 ROOT = Path(__file__).parents[2]

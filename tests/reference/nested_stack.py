@@ -2,10 +2,11 @@
 
 import numpy as np
 from reference.shared_choice import best_candidates
+from reference.staged import staged
 
-from hpastack.boosting import SharedBins, staged
+from hpastack.boosting import PULLS, SharedBins
 from hpastack.stack.consensus import Consensus, log_odds_bound
-from hpastack.stack.members import POOLED, AllLabels, library_of
+from hpastack.stack.members import FOREST, POOLED, AllFields, AllPairs, library_of, maker_of
 from hpastack.stack.pairs import PairColumns, Pairs
 
 PATIENCE = 2
@@ -22,9 +23,15 @@ def values(member, inputs, y, margin, rows, held, labels, settings, stages):
     """Fit a member on some rows; return what it adds to others, (n_stages, n_held, n_labels)."""
     shared = np.concatenate([margin, inputs.features], axis=1).astype(np.float32)
     own = [np.concatenate([inputs.own(label), shared], axis=1) for label in labels]
+    if member == FOREST:
+        every = AllFields(labels, shared, y, margin)
+        # Grown to the last stage: which of them is kept changes nothing but the file.
+        model = every.fit(rows, settings, seed=0, stages=stages)
+        log_odds = [model.log_odds(shared[held], PULLS[stage - 1]) for stage in stages]
+        return np.stack(log_odds) - margin[np.ix_(held, labels)]
     if member == POOLED:
         known = PairColumns.fit(y[rows], np.zeros((inputs.features.shape[1], y.shape[1])))
-        every = AllLabels(labels, Pairs(known, inputs, margin, shared), y, margin)
+        every = AllPairs(labels, Pairs(known, inputs, margin, shared), y, margin)
         model = every.fit(rows, settings, seed=0, stages=stages)
         found = staged(library_of(member), model, every.columns(held), stages)
         return found.reshape(len(stages), len(labels), len(held)).transpose(0, 2, 1)
@@ -58,7 +65,7 @@ def outer_fold(member, inputs, y, clusters, fold, k, settings, min_rounds):
     n, n_labels = y.shape
     labels = list(range(n_labels))
     margin, added = np.zeros((n, n_labels)), np.zeros((n, n_labels))
-    stages = library_of(member).stages(settings.rounds, min_rounds)
+    stages = maker_of(member).stages(settings.rounds, min_rounds)
     outer, tested = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
     losses, start = np.zeros((n_labels, len(stages))), np.zeros(n_labels)
     furthest, found = np.zeros(n_labels, dtype=int), {}
@@ -69,8 +76,8 @@ def outer_fold(member, inputs, y, clusters, fold, k, settings, min_rounds):
         of_inner = without(inputs, y, clusters, rows)
         margin[held] = of_inner[held]
         grown = values(member, inputs, y, of_inner, rows, held, labels, settings, stages)
-        # The pooled booster grows for all labels at once, the others for one each.
-        for group in [labels] if member == POOLED else [[label] for label in labels]:
+        # The pooled booster and the forest grow for all labels at once, the others for one each.
+        for group in [labels] if member in (POOLED, FOREST) else [[label] for label in labels]:
             of_group = [
                 sum(log_loss(y[held, i], of_inner[held, i] + grown[s][:, i]) for i in group)
                 for s in range(len(stages))
@@ -85,7 +92,7 @@ def outer_fold(member, inputs, y, clusters, fold, k, settings, min_rounds):
             for s in range(len(stages)):
                 logits = of_inner[held, label] + grown[s][:, label]
                 losses[label, s] += log_loss(y[held, label], logits)
-    positives = [0] * n_labels if member == POOLED else y[outer].sum(axis=0).tolist()
+    positives = [0] * n_labels if member in (POOLED, FOREST) else y[outer].sum(axis=0).tolist()
     best = best_candidates(losses.tolist(), start.tolist(), positives, [True] * n_labels)
     best = np.minimum(best, furthest)
     for held, grown in found.values():
@@ -94,7 +101,7 @@ def outer_fold(member, inputs, y, clusters, fold, k, settings, min_rounds):
     rounds = np.array(stages)[best]
     of_outer = without(inputs, y, clusters, outer)
     margin[tested] = of_outer[tested]
-    for group in [labels] if member == POOLED else [[label] for label in labels]:
+    for group in [labels] if member in (POOLED, FOREST) else [[label] for label in labels]:
         size = [int(rounds[group[0]])]
         whole = values(member, inputs, y, of_outer, outer, tested, group, settings, size)
         added[np.ix_(tested, group)] = whole[0]

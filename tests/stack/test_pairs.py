@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 from hpastack.boosting import TreeSettings
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.members import POOLED, AllLabels, library_of
+from hpastack.stack.members import POOLED, AllPairs, library_of
 from hpastack.stack.pairs import MAX_SHARED, PairColumns, Pairs, pair_names
 
 pytestmark = pytest.mark.core
@@ -132,7 +132,7 @@ def pooled(n=300, seed=0):
     margin = (rng.normal(size=(n, 3)) - [0, 3, 6]).astype(np.float32)
     y = (rng.random((n, 3)) < expit(margin)).astype(int)
     pairs = Pairs(NOTHING, inputs, margin, shared_of(inputs, margin))
-    return AllLabels([0, 1, 2], pairs, y, margin)
+    return AllPairs([0, 1, 2], pairs, y, margin)
 
 
 def test_fields_of_one_label_come_after_those_of_the_other():

@@ -90,6 +90,43 @@ def test_the_pooled_member_is_kept_once_for_all_labels(tmp_path):
             load_stack(path)
 
 
+def test_the_forest_is_kept_once_for_all_labels_and_the_same_for_any_number_of_workers(tmp_path):
+    X, y = draw()
+    X, y = X[["clue"]].assign(noise=np.arange(N) % 7, constant=1.0), y.assign(c=0)
+    options = {"cnns": [], "bags": 2, "n_splits": 3, "calibration": "none"}
+    fitted = stack(boosters=["forest"], **options).fit(X, y)
+    assert fitted.weights_[1] > 0 and fitted.weights_[2] == 0
+    loaded = check_round_trip(fitted, X, tmp_path / "stack")
+    assert loaded.boosters == loaded.members_ == ["forest"]
+    files = sorted((tmp_path / "stack" / "boosters").iterdir())
+    assert [file.name for file in files] == [
+        f"forest_set0_fold{fold}_all_bag{bag}.forest" for fold in range(3) for bag in range(2)
+    ]
+    stack(boosters=["forest"], **options | {"n_jobs": 2}).fit(X, y).save(tmp_path / "again")
+    for file in files:
+        assert (tmp_path / "again" / "boosters" / file.name).read_bytes() == file.read_bytes()
+    # Whoever damages a forest on purpose also writes its digest anew.
+    file = files[0]
+    file.write_bytes(file.read_bytes()[:-5])
+    manifest = json.loads((tmp_path / "stack" / "stack.json").read_text())
+    manifest["files"][f"boosters/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "stack" / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=rf"{file.name}: not a booster of forest"):
+        load_stack(tmp_path / "stack")
+
+
+def test_members_that_are_chosen_are_kept_by_name(tmp_path):
+    X, y = draw()
+    for cnns, names in (
+        (["net"], ["lightgbm", "xgboost", "pooled", "linear"]),
+        ([], ["lightgbm", "xgboost", "pooled", "linear", "forest"]),
+    ):
+        fitted = stack(cnns=cnns, n_splits=3).fit(X if cnns else X[["clue"]], y)
+        assert fitted.boosters == "auto" and fitted.members_ == names
+        path = fitted.save(tmp_path / f"stack{len(names)}")
+        assert load_stack(path).boosters == load_stack(path).members_ == names
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_booster_that_is_none_is_named_when_the_stack_is_opened(name, tmp_path):
     pytest.importorskip(LIBRARIES[name].package)

@@ -64,6 +64,14 @@ def test_the_size_of_models_goes_by_whether_there_are_cnns():
     assert chosen(cnns=["net"], leaves=3, max_columns=None) == (80, 0.2, 3, 10, 10.0, None)
 
 
+def test_members_go_by_whether_there_are_cnns():
+    few = ["lightgbm", "xgboost", "pooled", "linear"]
+    assert StackSettings(cnns=["net"]).members == few
+    assert StackSettings().members == [*few, "forest"]
+    assert StackSettings(boosters=["linear"]).members == ["linear"]
+    assert StackSettings(boosters=[]).members == []
+
+
 @pytest.mark.parametrize("key", ["rounds", "learning_rate", "leaves", "min_leaf", "l2"])
 def test_the_documentation_of_settings_says_what_auto_stands_for(key):
     said = re.search(rf"    {key}: .*\n    .*`auto`: ([\d.]+), without CNNs ([\d.]+)", SOURCE)

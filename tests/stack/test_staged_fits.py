@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from hpastack.boosting import LIBRARIES, SharedBins, TreeSettings, library, staged
+from hpastack.boosting import SharedBins, TreeSettings, library
 from hpastack.boosting.tree_settings import doubled_rounds
 from hpastack.stack import staged_fits
 from hpastack.stack.column_blocks import ColumnBlocks
-from hpastack.stack.members import MEMBERS, POOLED, AllLabels, OneLabel, library_of
+from hpastack.stack.members import (
+    FOREST,
+    MEMBERS,
+    POOLED,
+    AllFields,
+    AllPairs,
+    OneLabel,
+    maker_of,
+)
 from hpastack.stack.pairs import PairColumns, Pairs
+from hpastack.stack.seen_columns import SeenByBooster, SeenByForest
 from hpastack.stack.staged_fits import PATIENCE, fit_stages, fit_whole
 
 pytestmark = pytest.mark.core
@@ -22,8 +31,8 @@ TRAIN, FIRST, SECOND = np.split(np.arange(N), [120, 180])
 
 @pytest.fixture(params=MEMBERS)
 def member(request):
-    if request.param != POOLED:
-        pytest.importorskip(LIBRARIES[request.param].package)
+    if request.param == "catboost":
+        pytest.importorskip("catboost")
     return request.param
 
 
@@ -41,16 +50,31 @@ def draw(member, seed=0, labels=None):
     if member == POOLED:
         known = PairColumns(np.zeros(LABELS), np.zeros((LABELS, LABELS)), np.arange(4))
         inputs = ColumnBlocks(logits, none, features)
-        return AllLabels([0, 1], Pairs(known, inputs, margin, shared), y, margin), y, margin
+        return AllPairs([0, 1], Pairs(known, inputs, margin, shared), y, margin), y, margin
+    if member == FOREST:
+        return AllFields([0, 1], shared, y, margin), y, margin
     bins = SharedBins(shared[TRAIN], 1, 5.0, none[:, TRAIN])
     rows = OneLabel(member, 1, bins, logits[0, :, 1:], shared, columns, y[:, 1], margin[:, 1])
     return rows, y, margin
 
 
+def seen_of(member, rows, part):
+    """Return what a kept model is applied to, for each label of some fields."""
+    seen = []
+    for number, label in enumerate(rows.labels):
+        columns = rows.columns(part)
+        if member == FOREST:
+            seen.append(SeenByForest(columns.shared, columns.margin[:, [number]], [label]))
+        else:
+            of_label = np.split(columns, len(rows.labels))[number]
+            seen.append(SeenByBooster(member, lambda of_label=of_label: of_label))
+    return seen
+
+
 def grow(member, y=None, seeds=(0,)):
     rows, _, _ = draw(member, labels=y)
-    stages = STAGES if member != "linear" else library("linear").stages(0, 0)
-    added, reached = fit_stages(member, rows, TRAIN, (FIRST, SECOND), SETTINGS, list(seeds), stages)
+    stages = maker_of(member).stages(0, 0) if member in ("linear", FOREST) else STAGES
+    added, reached = fit_stages(rows, TRAIN, (FIRST, SECOND), SETTINGS, list(seeds), stages)
     return rows, added, reached, stages
 
 
@@ -76,8 +100,8 @@ def test_until_it_stops_it_is_the_plain_model_and_then_stays_as_it_was(member):
     model = rows.fit(TRAIN, SETTINGS, seed=0, stages=stages)
     for part, values, last in zip((FIRST, SECOND), added, reached):
         assert values.shape == (len(stages), 60, len(rows.labels))
-        plain = staged(library_of(member), model, rows.columns(part), stages)
-        plain = plain.reshape(len(stages), len(rows.labels), -1).transpose(0, 2, 1)
+        x = rows.columns(part)
+        plain = np.stack([rows.added(model, x, 0, stage) for stage in stages])
         np.testing.assert_allclose(values[: last + 1], plain[: last + 1], atol=1e-5)
         assert (values[last:] == values[last]).all()
 
@@ -124,11 +148,9 @@ def test_trees_that_end_between_two_stages_are_all_there(monkeypatch):
     settings = TreeSettings(rounds=64, min_leaf=55, l2=0.0, leaves=2, learning_rate=1.0)
     rows, _, _ = draw("lightgbm")
     monkeypatch.setattr(staged_fits, "PATIENCE", 99)
-    monkeypatch.setattr(staged_fits, "library_of", lambda name: Ending)
+    monkeypatch.setattr("hpastack.stack.members.library_of", lambda name: Ending)
     monkeypatch.setattr(rows.bins, "fit", lambda *_, at_stage, **__: Ending.grow(at_stage))
-    (first, _), reached = fit_stages(
-        "lightgbm", rows, TRAIN, (FIRST, SECOND), settings, [0], STAGES
-    )
+    (first, _), reached = fit_stages(rows, TRAIN, (FIRST, SECOND), settings, [0], STAGES)
     assert first[:, 0, 0].tolist() == [2, 4, 5, 5, 5, 5] and reached == (5, 5)
 
 
@@ -151,9 +173,11 @@ def test_a_whole_model_predicts_what_its_file_does(member, seeds):
     rows, _, _ = draw(member)
     models, added = fit_whole(member, rows, TRAIN, FIRST, SETTINGS, seeds, 4)
     assert len(models) == len(seeds) and added.shape == (len(FIRST), len(rows.labels))
-    x = rows.columns(FIRST)
-    of_files = sum(library_of(member).predict(model, x) for model in models) / len(models)
-    np.testing.assert_allclose(added.T.ravel(), of_files, atol=1e-5)
+    seen = seen_of(member, rows, FIRST)
+    of_files = np.column_stack(
+        [np.mean([of.added(model)[:, 0] for model in models], axis=0) for of in seen]
+    )
+    np.testing.assert_allclose(added, of_files, atol=1e-5)
     assert np.abs(added).max() > 0.01
 
 
