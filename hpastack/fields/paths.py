@@ -95,6 +95,7 @@ def require_stains(catalogue: pd.DataFrame, stains: Iterable[str], what: str) ->
 
 def field_bits(row: Row) -> int:
     """Return how many bits the values of the 16-bit files of a field use."""
+    _require_row(row)
     bits = row.get(BITS)
     return 16 if bits is None or bits == "" or bits != bits else int(bits)
 
@@ -116,13 +117,17 @@ def stain_files(row: Row) -> Iterator[StainFile]:
         yield StainFile(stain, path, file, plane, data)
 
 
-def _stain_path(row: Row, stain: str) -> tuple[StrPath, StrPath, int | None]:
+def _require_row(row: Row) -> None:
     if not isinstance(row, (Mapping, pd.Series)):
         given = repr(row) if isinstance(row, str) else f"a {type(row).__name__}"
         raise InputError(
             f"a field is read by the paths of its {', '.join(STAINS)} stain: a row of the "
             f"catalogue, catalogue.loc[image_id], or a dict; this is {given}"
         )
+
+
+def _stain_path(row: Row, stain: str) -> tuple[StrPath, StrPath, int | None]:
+    _require_row(row)
     path = row.get(stain)
     if path is None or path == "" or path != path:  # NaN in a hand-made table
         raise FileFault("", f"no path to the {stain} stain of the field")

@@ -192,13 +192,12 @@ def trust(gains: Gains) -> np.ndarray:
     distribution, whose mean and variance are estimated (random-effects
     model, restricted maximum likelihood). So a label with few positives
     follows the others: it takes the change unless its posterior mean is below
-    0 by more than `DOUBT` posterior standard deviations. If the common mean is
-    not above its standard error, only labels do whose own posterior mean is
-    above 0 by as much.
+    0 by more than `DOUBT` posterior standard deviations. A label whose own
+    posterior mean is above 0 by as much takes it whatever the others gain.
 
     What seems to gain by a little gained by luck in part. So of a mean that is
-    r standard errors above 0 the part 1 - `LUCK` / r^2 is taken, as in the
-    estimate of James and Stein [1]_.
+    r standard errors above 0, the common one or the label's own, the part
+    1 - `LUCK` / r^2 is taken, as in the estimate of James and Stein [1]_.
 
     Parameters
     ----------
@@ -230,20 +229,18 @@ def trust(gains: Gains) -> np.ndarray:
     variance, common = _VARIANCES[best], mean[best]
     posterior = (variance * gain + noise * common) / (variance + noise)
     spread = variance * noise / (variance + noise)
-    certainty = common * np.sqrt(total[best])
-    if certainty > 1:
-        taken = posterior > -DOUBT * np.sqrt(spread)
-        trusted[judged] = taken * _without_luck(certainty)
-        return trusted
+    together = _without_luck(common * np.sqrt(total[best]))
+    together = together * (posterior > -DOUBT * np.sqrt(spread))
     # What pulls a label to the common mean is itself not known exactly.
     spread = spread + (noise / (variance + noise)) ** 2 / total[best]
     own = posterior / np.sqrt(spread)
-    trusted[judged] = [_without_luck(one) if one > DOUBT else 0.0 for one in own]
+    trusted[judged] = np.maximum(together, _without_luck(own) * (own > DOUBT))
     return trusted
 
 
-def _without_luck(certainty: float) -> float:
-    return max(0.0, 1 - LUCK / certainty**2)
+def _without_luck(certainty: np.ndarray | float) -> np.ndarray:
+    # A mean below 0 gained nothing; the floor only keeps from dividing by 0.
+    return np.maximum(0.0, 1 - LUCK / np.maximum(certainty, 1e-9) ** 2)
 
 
 def improves_log_loss(
