@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from benchmarks.scores import paired_scores, table_row
+from benchmarks.scores import SCORES, paired_scores, table_row
 from benchmarks.stack import command_line, fit_stack
 from benchmarks.stack_data import N_LABELS, SETS, RealSet
 from hpastack.metrics import macro_average_precision
@@ -183,15 +183,10 @@ def _with_changed_cnn(real: RealSet, cnn: str, values) -> RealSet:
     return replace(real, X=X)
 
 
-#: The scores, with the sign of a gain.
-SIGNS = {"f1": 1, "ap": 1, "loss": -1}
-TITLES = {"f1": "F1", "ap": "AP", "loss": "log loss"}
-
-
 def main(data: Path, jobs: int = 2, only=()) -> None:
-    head = ["variant", "fields", *(f"consensus, {title}" for title in TITLES.values())]
+    head = ["variant", "fields", *(f"consensus, {title}" for title, _ in SCORES.values())]
     for other in ("consensus", "best member"):
-        head += [f"stack − {other}, {title}" for title in TITLES.values()]
+        head += [f"stack − {other}, {title}" for title, _ in SCORES.values()]
     print(table_row(head))
     print(table_row(["---"] * len(head)), flush=True)
     below: dict[tuple[str, str], list[str]] = {}
@@ -204,9 +199,9 @@ def main(data: Path, jobs: int = 2, only=()) -> None:
         scores, differences = paired_scores(real.y.to_numpy(), results, real.clusters.to_numpy())
         members = [system for system in results if system.startswith("member:")]
         cells = [name, f"{len(real.X):,}"]
-        cells += [f"{scores['consensus'][key][0]:.4f}" for key in SIGNS]
+        cells += [f"{scores['consensus'][key][0]:.4f}" for key in SCORES]
         for other in ("consensus", "best member"):
-            for key, sign in SIGNS.items():
+            for key, (_, sign) in SCORES.items():
                 best = max(members, key=lambda system: sign * scores[system][key][0])
                 compared = best if other == "best member" else other
                 value, low, high = differences["stack", compared][key]
@@ -217,7 +212,7 @@ def main(data: Path, jobs: int = 2, only=()) -> None:
         print(table_row(cells), flush=True)
     print(f"\nWorse with an interval that leaves out zero, of {n_variants} variants:")
     for other in ("consensus", "best member"):
-        for key, title in TITLES.items():
+        for key, (title, _) in SCORES.items():
             names = below.get((other, key), [])
             print(f"- than the {other}, by {title}: {len(names)}{_named(names)}")
 

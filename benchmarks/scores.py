@@ -22,6 +22,9 @@ from hpastack.stack.score_tables import label_clusters
 
 N_DRAWS = 200
 
+#: The scores of `paired_scores`: what they are called, and the sign of a gain.
+SCORES = {"f1": ("macro F1", 1), "ap": ("macro AP", 1), "loss": ("log loss", -1)}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -122,6 +125,35 @@ def _by_label(y, result: Result, weights) -> dict:
         "ap": average_precisions(y, result.scores, weights),
         "loss": multilabel_log_loss(y, result.scores, weights),
     }
+
+
+def verdict(results: dict[str, Result], scores, differences) -> str:
+    """Say whether the stack is first of the systems, or within noise of the first, by each score.
+
+    Parameters
+    ----------
+    results : dict of str to Result
+        With one called ``stack``.
+    scores, differences : dict
+        Of `paired_scores`.
+
+    Returns
+    -------
+    str
+    """
+    said = []
+    for key, (title, sign) in SCORES.items():
+        best = max(results, key=lambda name: sign * scores[name][key][0])
+        if best == "stack":
+            said.append(f"first in {title}")
+            continue
+        value, low, high = differences[best, "stack"][key]
+        is_noise = low <= 0 <= high
+        said.append(
+            f"{'within noise of' if is_noise else 'BEHIND'} {best} in {title} "
+            f"({value:+.4f}, {low:+.4f} to {high:+.4f})"
+        )
+    return "stack: " + "; ".join(said)
 
 
 def table_row(cells) -> str:

@@ -31,12 +31,14 @@ from benchmarks.alternatives import (
     xgboost_on_all,
 )
 from benchmarks.scores import (
+    SCORES,
     Result,
     cross_fitted_labels,
     paired_scores,
     plain_scores,
     table_row,
     timed,
+    verdict,
 )
 from benchmarks.stack_data import SETS, RealSet
 from hpastack.metrics import macro_f1
@@ -67,15 +69,19 @@ TITLES = {
     "eighth-5": "scheme of the 8th place, cut down, 15 votes",
 }
 
+#: Members of the stack with CNNs, each alone with the consensus that it starts from.
+MEMBERS = tuple(f"member:{name}" for name in ("lightgbm", "xgboost", "pooled", "linear"))
+
 #: What the others are compared with.
 REFERENCES = ("mean", "stack")
 
 
 def systems_of(real: RealSet) -> dict:
-    """List the systems of a set: scores and threshold policy, None for those of the stack."""
+    """List the systems of a set: scores and threshold policy, None for parts of the stack."""
     alone = {f"cnn:{cnn}": (cnn_alone(cnn), "shrunk") for cnn in real.cnns}
     first = {name: ALTERNATIVES[name] for name in ("mean", "mean-shrunk")}
-    return {**alone, **first, "consensus": None, "stack": None, **ALTERNATIVES}
+    parts = dict.fromkeys(("consensus", *MEMBERS, "stack"))
+    return {**alone, **first, **parts, **ALTERNATIVES}
 
 
 def new_stack(real: RealSet, jobs: int):
@@ -110,6 +116,8 @@ def results_of(real: RealSet, fold, names, cache: Path, *, again=(), jobs=2) -> 
     """Fit the systems named, or take them from the cache."""
     systems, digest = systems_of(real), real.digest(fold)
     y = real.y.to_numpy()
+    if any(systems[name] is None and _matches(name, again) for name in names):
+        again = (*again, "consensus", "member", "stack")  # one fit makes them all
 
     def path(name):
         return cache / f"{real.name}-{name.replace(':', '-')}-{digest}.npz"
@@ -172,13 +180,13 @@ def table(real: RealSet, fold, results: dict[str, Result]) -> str:
     ]
     for name in references:
         title = {"mean": "mean of CNNs", "stack": "stack"}[name]
-        head += [f"F1 − {title}", f"AP − {title}"]
+        head += [f"{score} − {title}" for score in ("F1", "AP", "log loss")]
     lines = [table_row(head), table_row(["---"] * len(head))]
     for name, result in results.items():
         plain = plain_scores(y, result)
         one = macro_f1(y, cross_fitted_labels(y, result.scores, fold, "global"))
         cells = [
-            TITLES.get(name, name.removeprefix("cnn:")),
+            TITLES.get(name, name.partition(":")[2]),
             _with_interval(*scores[name]["f1"]),
             f"{one:.3f}",
             _with_interval(*scores[name]["ap"]),
@@ -188,9 +196,11 @@ def table(real: RealSet, fold, results: dict[str, Result]) -> str:
         for other in references:
             same = name == other
             cells += [
-                "" if same else difference_cell(differences[name, other][k]) for k in ("f1", "ap")
+                "" if same else difference_cell(differences[name, other][key]) for key in SCORES
             ]
         lines.append(table_row(cells))
+    if "stack" in results:
+        lines += ["", verdict(results, scores, differences)]
     return "\n".join(lines)
 
 
@@ -205,8 +215,7 @@ def _with_interval(value, low, high) -> str:
 
 
 def difference_cell(triple) -> str:
-    value, low, high = triple
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+    return "{:+.4f} ({:+.4f} to {:+.4f})".format(*triple)
 
 
 def calibration_check(y, results: dict[str, Result]) -> str:
@@ -240,7 +249,10 @@ def main(data: Path, cache: Path, sets=tuple(SETS), only=(), again=(), jobs=2) -
             if result.threads > 1
         )
         print(f"\nSeconds on one thread{'; ' + threads if threads else ''}.")
-        print("Thresholds: shrunk, but the mean (one for all) and the 8th place (per label).")
+        print(
+            "Thresholds: combined for the stack and its parts, one for all for the mean, each "
+            "label's own for the 8th place, shrunk for the others."
+        )
         if {"eighth", "eighth-5"} & set(results):
             settings = ", ".join(f"{key} {value}" for key, value in EIGHTH_PLACE.items())
             print(f"The scheme of the 8th place was run with {settings}, outer folds once.")

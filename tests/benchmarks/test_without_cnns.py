@@ -12,8 +12,14 @@ def test_every_system_has_a_row_with_its_difference_to_the_stack(capsys, monkeyp
     without_cnns.main(only=("wine",), jobs=1)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "without CNNs: wine, 178 samples, 13 features, 3 labels"
-    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[4:]}
-    assert list(rows) == ["stack", "logistic regression"]
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:-1]
+        for line in lines[4:]
+        if line.startswith("|")
+    }
+    members = [f"member:{name}" for name in ("lightgbm", "xgboost", "pooled", "linear", "forest")]
+    assert list(rows) == [*members, "stack", "logistic regression"]
+    assert lines[-1].startswith("stack: ") and lines[-1].count(" in ") == 3
     f1, ap = float(rows["stack"][0]), float(rows["stack"][1])
     assert 0.9 < f1 <= 1 and 0.95 < ap <= 1
     logistic = rows["logistic regression"]
