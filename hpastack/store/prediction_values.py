@@ -104,11 +104,12 @@ def binarised(values: np.ndarray, prevalence: np.ndarray | float) -> np.ndarray:
     -------
     ndarray of {0, 1}, shape (n, n_labels)
         1 for the fields with the largest values. Equal values get the same; of the two shares
-        that are possible, the nearer one.
+        that are possible, the nearer one, or the larger one.
 
     Examples
     --------
-    >>> binarised(np.array([[0.1, 0.0], [0.4, 0.0], [0.3, 0.9]]), np.array([0.67, 0.67])).tolist()
+    >>> import numpy as np
+    >>> binarised(np.array([[0.1, 0.0], [0.4, 0.0], [0.3, 0.9]]), np.array([0.67, 0.34])).tolist()
     [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
     """
     labels = np.where(np.isnan(values), np.nan, 0.0)
