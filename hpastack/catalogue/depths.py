@@ -60,6 +60,8 @@ def scale_by_depth(
                 f"{source}: values of 16-bit files use {depth.bits} bits ({depth.reason}; the "
                 f"greatest is {depth.highest}); they are divided by {top}"
             )
+            if depth.stray:
+                warnings.append(f"{source}: {depth.stray}")
             deep = [any(file.n_bits == FULL_BITS for file in field.values()) for field in fields]
             found[ids[deep]] = depth.bits
         for stain in STAINS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import combinations
 
 import pandas as pd
@@ -15,6 +16,8 @@ from hpastack.files import ID_NAMES, named_column, read_lines, read_text_table
 DISTANCE_COLUMNS = tuple(f"distance_{stain}" for stain in STAINS)
 # What columns of other tables are called; no ids.
 _HEADER = ("target", "predicted", "label", "labels", "fold", "cluster", "split", "twin")
+# A similarity beside two ids would join all fields that have the same.
+_DECIMAL = re.compile(r"[+-]?\d*[.]\d+([eE][+-]?\d+)?")
 # Half the bits of a hash differ between unrelated fields.
 _UNRELATED = 128
 
@@ -62,6 +65,12 @@ def read_duplicate_lists(path: str | os.PathLike[str]) -> pd.DataFrame:
         if len(ids) < 2 or "" in ids:
             raise InputError(
                 f"{path}: line {number}: a line holds two or more ids separated by commas"
+            )
+        numbers = [image_id for image_id in ids if _DECIMAL.fullmatch(image_id)]
+        if numbers:
+            raise InputError(
+                f"{path}: line {number}: {numbers[0]} is a number and no id; a line holds ids "
+                "alone, so leave out columns of similarities"
             )
         pairs.update(combinations(sorted(set(ids)), 2))
     if not pairs:

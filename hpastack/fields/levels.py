@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hpastack.errors import InputError
+from hpastack.fields.formats.decoding import MOST_CUT
 from hpastack.fields.formats.faults import FileFault, StrPath
 
 #: The bits of a 16-bit file: its values are divided by 65535.
@@ -20,6 +21,8 @@ FULL_BITS = 16
 #: Bits that cameras have; the least that hold every value of a data set are taken.
 CAMERA_BITS = (8, 10, 12, 14, FULL_BITS)
 
+# Part of the pixels of a data set that may be hot.
+_STRAY = 1e-5
 # Values are looked at in every 8th row and column for the brightness of a stain.
 _STEP = 8
 # 8-bit values are spread over 16 bits by this factor; shifted values are multiples of 16 or more.
@@ -45,6 +48,7 @@ class StainLevels(NamedTuple):
     n_pixels: int
     n_highest: int  # pixels with the value `high`
     step: int  # the power of two, or 257, that all values are multiples of
+    n_above: tuple[int, ...] = ()  # of a 16-bit file: pixels that do not fit each of `CAMERA_BITS`
 
     @property
     def is_constant(self) -> bool:
@@ -58,6 +62,7 @@ class Depth(NamedTuple):
     bits: int
     highest: int
     reason: str
+    stray: str = ""  # pixels that speak against a smaller depth all by themselves
 
 
 def measure_levels(pixels: np.ndarray, declared: int, path: StrPath) -> StainLevels:
@@ -86,6 +91,7 @@ def measure_levels(pixels: np.ndarray, declared: int, path: StrPath) -> StainLev
     return StainLevels(
         path, n_bits, declared, low, high, int(np.partition(sample, place)[place]), values.size,
         int(np.count_nonzero(values == high)), _step(values) if n_bits == FULL_BITS else 1,
+        _n_above(values, high) if n_bits == FULL_BITS else (),
     )  # fmt: skip
 
 
@@ -110,7 +116,7 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
     Raises
     ------
     InputError
-        If a file has a value that `bits` cannot hold; it is named.
+        If more than a few pixels of a file have a value that `bits` cannot hold; it is named.
 
     Examples
     --------
@@ -124,7 +130,7 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
     brightest = max(deep, key=lambda file: file.high)
     highest = brightest.high
     if bits is not None:
-        if highest >= 1 << bits:
+        if brightest.high >= 1 << bits and n_cut(brightest, bits) > MOST_CUT * brightest.n_pixels:
             raise FileFault(
                 brightest.path,
                 f"has the value {highest}, more than the {(1 << bits) - 1} of {bits} bits; "
@@ -141,7 +147,7 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
     if highest >= 1 << 12 and _all_multiples(steps, _SHIFTED):
         return Depth(FULL_BITS, highest, "shifted: multiples of 16")
     least = _least(highest) if highest else FULL_BITS
-    return Depth(least, highest, "the least that hold every value")
+    return Depth(least, highest, "the least that hold every value", _stray(deep, least))
 
 
 def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
@@ -202,6 +208,33 @@ def parse_bits(text: str) -> int | None:
     if not text.isdecimal() or not 8 <= int(text) <= FULL_BITS:
         raise InputError(f"--bits {text}: it is auto or a whole number from 8 to {FULL_BITS}")
     return int(text)
+
+
+def n_cut(levels: StainLevels, bits: int) -> int:
+    """Return how many pixels of a 16-bit file do not fit a number of bits, or at most that many."""
+    fitting = [n for n, camera in zip(levels.n_above, CAMERA_BITS) if camera <= bits]
+    return min(fitting, default=levels.n_pixels)
+
+
+def _stray(files: Sequence[StainLevels], least: int) -> str:
+    """Say which few pixels alone do not fit a smaller depth; "" if there is none such."""
+    n_pixels = sum(file.n_pixels for file in files)
+    for place, camera in enumerate(CAMERA_BITS):
+        n_above = sum(file.n_above[place] for file in files if file.n_above)
+        if camera < least and 0 < n_above <= _STRAY * n_pixels:
+            first = next(file for file in files if file.n_above and file.n_above[place])
+            return (
+                f"all but {n_above:,} of {n_pixels:,} pixels fit {camera} bits (one is in "
+                f"{first.path}); if the camera has {camera}, give --bits {camera}, which cuts "
+                "such pixels"
+            )
+    return ""
+
+
+def _n_above(values: np.ndarray, high: int) -> tuple[int, ...]:
+    return tuple(
+        int(np.count_nonzero(values >> bits)) if high >> bits else 0 for bits in CAMERA_BITS
+    )
 
 
 def _least(highest: int) -> int:

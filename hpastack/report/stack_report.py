@@ -18,7 +18,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import atomic_write, refuse_existing, take_rows
 from hpastack.metrics import cluster_bootstrap, f1_scores
 from hpastack.parallel import progress_bar
-from hpastack.stack import StackClassifier, load_stack, read_manifest
+from hpastack.stack import StackClassifier, StackSettings, load_stack, read_manifest
 
 if TYPE_CHECKING:
     from hpastack.report.figures import ScoredFields
@@ -287,9 +287,10 @@ def _remarks(stack: StackClassifier) -> list[str]:
     left = [name for k, name in enumerate(table.index)
             if table["positives"].iloc[k] and k not in boosted]  # fmt: skip
     if left and stack.members_:
+        least = StackSettings.of(stack).least_positives
         remarks.append(
             f"Too rare for boosters of their own, so that the {_start(table)} stands "
-            f"(fewer than {stack.min_positives} positives or {stack.min_clusters} clusters in "
+            f"(fewer than {least} positives or {stack.min_clusters} clusters in "
             f"the smallest training part): {shorten(left)}."
         )
     return remarks

@@ -87,7 +87,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         ``"auto"``: 48 with CNNs, 200 without.
     n_components : int, default=32
         Principal components an embedding is reduced to.
-    min_positives, min_clusters : int, default=20, 5
+    min_positives : int or "auto", default="auto"
+        20 with CNNs, 8 without, where the consensus is only the prevalence.
+    min_clusters : int, default=5
         With fewer positive fields, or fewer clusters that hold one, in the
         smallest training part of a fold, the consensus of a label stands
         there.
@@ -194,7 +196,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         tune: int = 0,
         max_columns: int | str | None = "auto",
         n_components: int = 32,
-        min_positives: int = 20,
+        min_positives: int | str = "auto",
         min_clusters: int = 5,
         calibration: str = "platt",
         thresholds: str = "combined",

@@ -87,7 +87,7 @@ def learnable_without_pairs(
     np.maximum.at(holds, clusters, y)
     enough = np.ones((n_folds, n_folds, y.shape[1]), dtype=bool)
     for counted, where, least in (
-        (y, fold, settings.min_positives),
+        (y, fold, settings.least_positives),
         (holds, fold[first], settings.min_clusters),
     ):
         by_fold = np.stack([counted[where == k].sum(axis=0) for k in range(n_folds)])

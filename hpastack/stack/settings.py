@@ -37,6 +37,7 @@ _WITH_CNNS: dict[str, Any] = {
     "min_leaf": 10,
     "l2": 10.0,
     "max_columns": 48,
+    "min_positives": 20,
 }
 _WITHOUT_CNNS: dict[str, Any] = {
     "boosters": ["lightgbm", "xgboost", "pooled", "linear", "forest"],
@@ -46,6 +47,7 @@ _WITHOUT_CNNS: dict[str, Any] = {
     "min_leaf": 5,
     "l2": 1.0,
     "max_columns": 200,
+    "min_positives": 8,
 }
 
 # Seeds that are drawn are below this, as those of scikit-learn.
@@ -89,9 +91,9 @@ class FitSettings:
     """
     n_components: _Count = 32
     """Principal components that an embedding is reduced to."""
-    min_positives: _Count = 20
+    min_positives: _Count | Literal["auto"] = "auto"
     """Positive fields of a label below which its consensus is used. Counted in the smallest
-    training part of a fold.
+    training part of a fold. `auto`: 20, without CNNs 8.
     """
     min_clusters: _Count = 5
     """Clusters with positive fields below which the consensus is used. Counted likewise."""
@@ -198,6 +200,11 @@ class StackSettings(FitSettings):
     def n_screened(self) -> int | None:
         """Shared columns that a label sees at most."""
         return self._chosen("max_columns", self.max_columns)
+
+    @property
+    def least_positives(self) -> int:
+        """Positive fields of a label below which its consensus is used."""
+        return self._chosen("min_positives", self.min_positives)
 
     def _chosen(self, key: str, value: Any) -> Any:
         """Return a value, where it is `auto` by whether there are CNNs to start from."""

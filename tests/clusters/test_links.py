@@ -273,3 +273,10 @@ class TestLeaks:
             }
         )
         assert pair_strength(pairs).tolist() == [0.5, 0.95, 0.875, 1.0, 0.99]
+
+
+def test_a_column_of_similarities_joins_nothing(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("a1,a2,0.98\nb1,b2,0.98\n")
+    with pytest.raises(InputError, match="line 1: 0.98 is a number and no id"):
+        read_duplicate_lists(path)

@@ -163,3 +163,22 @@ def test_bits_that_files_declare(tmp_path):
             tmp_path / "a.tif", pixels[0], extratags=[(281, "H", 1, most, True)], metadata=None
         )
         assert declared(tmp_path / "a.tif") == bits
+
+
+def test_a_few_hot_pixels_are_named_and_cut(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (400, 400)).astype(np.uint16)
+    pixels[3, 5] = 65535
+    found = depth_of(pixels)
+    assert found.bits == 16
+    assert "all but 1 of 160,000 pixels fit 12 bits (one is in f.tif)" in found.stray
+    assert "--bits 12" in found.stray
+    assert depth_of(pixels, bits=12).bits == 12
+    for too_many in (pixels | 4096, np.where(np.arange(400) < 4, 5000, pixels).astype(np.uint16)):
+        with pytest.raises(InputError, match="--bits (14|16), or auto"):
+            depth_of(too_many, bits=12)
+    assert depth_of(np.minimum(pixels, 4095)).stray == ""
+    path = tmp_path / "f.tif"
+    tifffile.imwrite(path, pixels)
+    field = read_field(dict.fromkeys(STAINS, str(path)) | {"bits": 12})
+    assert field.max() == 1 and field[0, 3, 5] == 1
+    np.testing.assert_allclose(field[0, 10], pixels[10] / 4095, rtol=1e-6)

@@ -151,3 +151,9 @@ def test_a_seed_is_taken_or_drawn_as_in_scikit_learn():
 def test_numbers_of_numpy_and_arrays_of_names_are_taken():
     settings = StackSettings(cnns=np.array(["a", "b"]), rounds=np.int64(5), l2=np.float32(0.5))
     assert (settings.cnns, settings.rounds, settings.l2) == (["a", "b"], 5, 0.5)
+
+
+def test_without_cnns_fewer_positives_are_enough():
+    assert StackSettings().least_positives == 8
+    assert StackSettings(cnns=["net"]).least_positives == 20
+    assert StackSettings(min_positives=3).least_positives == 3

@@ -18,6 +18,9 @@ from hpastack.fields.formats.tints import reduce_planes
 # In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
 _JPEG_NOISE = 2.0
 
+#: Part of the pixels of a file that may be above its depth: hot pixels. They are cut.
+MOST_CUT = 1e-3
+
 # Its decoders would write to stderr what they have to say about a damaged file.
 logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
@@ -88,7 +91,10 @@ def stain_of(
         pixels = pixels[..., 0]
     if pixels.dtype == np.uint16 and bits < 16:
         top = (1 << bits) - 1
-        if pixels.max() > top:
+        n_above = int(np.count_nonzero(pixels > top))
+        if n_above <= MOST_CUT * pixels.size:
+            pixels = np.minimum(pixels, top) if n_above else pixels  # hot pixels
+        else:
             raise FileFault(
                 path,
                 f"has the value {pixels.max()}, more than the {top} of {bits} bits that the "
