@@ -47,7 +47,7 @@ def scale_by_depth(
     Raises
     ------
     InputError
-        If a file has a value that `bits` cannot hold.
+        If more than a few pixels of a file have a value that `bits` cannot hold.
     """
     messages, warnings = [], []
     found = pd.Series(FULL_BITS, catalogue.index)

@@ -115,8 +115,8 @@ def unknown_ids(
     if 2 * n_strange > len(pairs):
         raise InputError(
             f"{path}: {n_strange} of {len(pairs)} pairs hold no id of the catalogue: "
-            f"{shorten(strange)}; those of the catalogue are {shorten(image_ids, 3)}; mend the "
-            "ids, or leave these lines out"
+            f"{shorten(strange)}; those of the catalogue are {shorten(image_ids, 3)}; correct "
+            "the ids, or leave these lines out"
         )
     mixed = pairs[known.any(axis=1) & ~known.all(axis=1)]
     outside = mixed["twin"].where(known["image_id"], mixed["image_id"])
