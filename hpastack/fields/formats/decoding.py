@@ -91,15 +91,15 @@ def stain_of(
         pixels = pixels[..., 0]
     if pixels.dtype == np.uint16 and bits < 16:
         top = (1 << bits) - 1
-        n_above = int(np.count_nonzero(pixels > top))
-        if n_above <= MOST_CUT * pixels.size:
-            pixels = np.minimum(pixels, top) if n_above else pixels  # hot pixels
-        else:
-            raise FileFault(
-                path,
-                f"has the value {pixels.max()}, more than the {top} of {bits} bits that the "
-                "catalogue says; run prepare again with --overwrite",
-            )
+        highest = pixels.max()
+        if highest > top:
+            if np.count_nonzero(pixels > top) > MOST_CUT * pixels.size:
+                raise FileFault(
+                    path,
+                    f"has the value {highest}, more than the {top} of {bits} bits that the "
+                    "catalogue says; run prepare again with --overwrite",
+                )
+            pixels = np.minimum(pixels, top)  # hot pixels
     if out is None:
         out = np.empty(pixels.shape[:2], np.float32)
     if pixels.ndim == 2:
