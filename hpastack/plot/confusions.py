@@ -10,7 +10,7 @@ import numpy as np
 
 from hpastack.metrics import confusions
 from hpastack.pictures._matplotlib import Axes, matplotlib
-from hpastack.pictures.figures import INK
+from hpastack.pictures.figures import FAINT, INK
 from hpastack.plot.display import Display, shortened
 from hpastack.plot.predictions import Annotated, as_labels
 from hpastack.stack import StackClassifier
@@ -120,16 +120,15 @@ class ConfusionsDisplay(Display):
         top = float(percent[~is_few, :-1].max(initial=20))
         blue = matplotlib.colormaps["Blues"].with_extremes(bad="#00000000")
         grey = matplotlib.colormaps["Greys"].with_extremes(bad="#00000000")
-        image = None
-        for colours, shown, most in (
-            (grey, np.where((is_few & (n_missed > 0))[:, None], percent, np.nan), 3 * top),
-            (blue, np.where(~is_few[:, None], percent, np.nan), top),
-        ):
-            image = axes.imshow(shown, cmap=colours, vmin=0, vmax=most, aspect="auto")
+        # Light grey and up, so that the row is seen to be one of few fields where it is empty.
+        few = np.where((is_few & (n_missed > 0))[:, None], percent, np.nan)
+        axes.imshow(few, cmap=grey, vmin=-top / 2, vmax=4 * top, aspect="auto")
+        others = np.where(~is_few[:, None], percent, np.nan)
+        image = axes.imshow(others, cmap=blue, vmin=0, vmax=top, aspect="auto")
         axes.set_facecolor("#eeeeee")
         for row, column in np.argwhere(percent >= 9.5):
             if is_few[row]:
-                colour = "#888888"
+                colour = FAINT
             else:
                 colour = "white" if percent[row, column] > 0.6 * top else INK
             axes.text(column, row, f"{percent[row, column]:.0f}", ha="center", va="center",
@@ -147,7 +146,7 @@ class ConfusionsDisplay(Display):
         axes.set_yticks(range(n_labels), rows, fontsize=8)
         for text, few in zip(axes.get_yticklabels(), is_few):
             if few:
-                text.set_color("#888888")
+                text.set_color(FAINT)
         axes.set_xticks(np.arange(n_labels + 2) - 0.5, minor=True)
         axes.set_yticks(np.arange(n_labels + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="#f2f2f2", linewidth=0.5)

@@ -186,7 +186,7 @@ class LabelScoresDisplay(Display):
         colour, marker = _LAST
         axes.plot(np.asarray(self.scores[last])[order], rows, marker, color=colour, label=last)
         name_rows(axes, [self.names[k] for k in order], np.asarray(self.positives)[order])
-        axes.set(xlim=(-0.02, 1.02), xlabel=f"{_TITLES[self.score]} (0 to 1)")
+        axes.set(xlim=(-0.02, 1.02), xlabel=_TITLES[self.score])
         axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:g}" for tick in np.linspace(0, 1, 6)])
         axes.grid(axis="x")
         if self._is_own_figure:
@@ -217,6 +217,10 @@ def _interval(
     y: np.ndarray, predicted: np.ndarray, score: str, groups: np.ndarray, n_draws: int, seed: int
 ) -> np.ndarray:
     low_and_high = cluster_bootstrap(
-        lambda weights: _scores(y, predicted, score, weights), groups, n_draws=n_draws, seed=seed
+        lambda weights: _scores(y, predicted, score, weights),
+        groups,
+        n_draws=n_draws,
+        seed=seed,
+        all_at_once=True,
     )
     return np.clip(np.asarray(low_and_high), 0, 1)

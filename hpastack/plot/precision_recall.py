@@ -225,14 +225,19 @@ def _write_threshold(axes: Axes, curve: LabelCurve) -> None:
     # Above the curve at the right, where there is room; below it where the curve is at the top.
     is_high, is_right = precision > 0.85, recall > 0.6
     axes.annotate(
-        f"threshold {curve.threshold:.2g}",
+        f"threshold {curve.threshold:.2f}",
         (recall, precision),
         xytext=(-8 if is_right else 8, -12 if is_high or is_right else 7),
         textcoords="offset points",
         ha="right" if is_right else "left",
         va="top" if is_high or is_right else "bottom",
         fontsize=8,
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        bbox={
+            "boxstyle": "round,pad=0.15",
+            "facecolor": "white",
+            "edgecolor": "none",
+            "alpha": 0.8,
+        },
         zorder=5,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.metrics import confusions
-from hpastack.report._extra import Axes, ConstrainedLayoutEngine, Figure, matplotlib
+from hpastack.pictures._matplotlib import Axes, ConstrainedLayoutEngine, Figure, matplotlib
 
 # Okabe and Ito: told apart with any colour vision. Shapes differ as well.
 STACK = "#0072B2"
