@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.folds.bounds import least_deviation
 from hpastack.folds.inputs import group_codes, indicator_of, label_names
 
@@ -40,7 +41,23 @@ class FoldReport:
         return f"{self.labels}\n\n{self.measures}"
 
     def _repr_html_(self) -> str:
-        return self.labels.to_html() + self.measures.to_frame().to_html()
+        n_folds = self.labels.filter(regex=r"^fold_\d+$").shape[1]
+        measures = self.measures
+        facts = {
+            "labels": f"{len(self.labels):,}, {int((self.labels['positives'] > 0).sum()):,} occur",
+            "relative deviation": f"{measures['relative_deviation']:.2%} "
+            f"(no folds of these groups are below {measures['lower_bound']:.2%})",
+            "label-fold pairs without a positive": f"{int(measures['zero_label_folds']):,}",
+            "split groups": f"{int(measures['split_groups']):,}",
+        }
+        rows = [[str(name), *values] for name, *values in self.labels.itertuples()]
+        labels = html_table(["label", *self.labels.columns], rows)
+        others = html_table(["measure", "value"], list(measures.items()))
+        return (
+            html_facts(f"Balance of {n_folds} folds", facts, note="plot() draws it")
+            + html_details("by label", labels)
+            + html_details("all measures", others)
+        )
 
     def plot(self) -> ShownFigure:
         """Draw how far each fold is from an equal share of each label.

@@ -17,11 +17,12 @@ from hpastack.pictures import (
     Captioned,
     Section,
     brightened,
-    draw_scale_bar,
     field_tile,
     merged,
     picture_sheet,
     protein_in_grey,
+    scale_bar,
+    scale_text,
     stain_colours,
 )
 from hpastack.pictures._matplotlib import Axes
@@ -36,8 +37,6 @@ _SHOWS = {
 }
 # Pixels per inch of a sheet in a figure of its own: as many as a notebook shows.
 _SHEET_PIXELS_PER_INCH = 100
-# Longer side of a picture below which a scale bar would be blurred.
-_LEAST_PIXELS = 320
 
 
 @dataclass(eq=False, repr=False)
@@ -136,13 +135,7 @@ class FieldDisplay(Display):
             raise InputError(f"a field has shape (4, H, W), not {field.shape}")
         levels = brightened(field) if self.brighten else field
         pictures = {"merged": merged(levels, self.palette)}
-        grey = protein_in_grey(levels)
-        if self.pixel_size is not None:
-            # A small field is enlarged first, or the letters would be.
-            factor = max(1, -(-_LEAST_PIXELS // max(field.shape[1:])))
-            grey = grey.repeat(factor, axis=0).repeat(factor, axis=1)
-            draw_scale_bar(grey, self.pixel_size / factor)
-        pictures["protein"] = grey
+        pictures["protein"] = protein_in_grey(levels)
         colours, words = stain_colours(self.palette), COLOUR_NAMES[self.palette]
         for stain in self.stains:
             name = words[stain] if words[stain] == stain else f"{stain}, shown {words[stain]}"
@@ -151,6 +144,8 @@ class FieldDisplay(Display):
             axes.imshow(picture, interpolation="antialiased")
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
+        if self.pixel_size is not None:
+            _draw_scale(panels[1], field.shape[1:], self.pixel_size)
         if self.title and self._is_own_figure:
             panels[0].figure.suptitle(self.title)
 
@@ -290,6 +285,19 @@ class FieldSheetDisplay(Display):
             # Pixel for pixel, so that the captions stay sharp.
             axes.figure.set_layout_engine("none")
             axes.set_position((0, 0, 1, 1))
+
+
+def _draw_scale(axes: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
+    """Draw a scale bar at the lower right, in lines and letters that stay sharp at any size."""
+    height, width = shape
+    length, pixels = scale_bar(width, pixel_size)
+    right, bottom = 0.96 * width, 0.95 * height
+    axes.plot([right - pixels, right], [bottom, bottom], color="white", linewidth=3,
+              solid_capstyle="butt")  # fmt: skip
+    axes.text(right - pixels / 2, bottom - 0.02 * height, scale_text(length), color="white",
+              ha="center", va="bottom", fontsize=9,
+              bbox={"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.6,
+                    "edgecolor": "none"})  # fmt: skip
 
 
 def _row(catalogue: pd.DataFrame, image_id: str) -> pd.Series:
