@@ -53,7 +53,7 @@ def _rows(meanings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def picture() -> np.ndarray:
     """Draw cells, regions and rings of three synthetic fields (BGR, as OpenCV writes it)."""
-    from hpastack.report.compartment_figure import compartment_figure
+    from hpastack.pictures.compartment_figure import compartment_figure
 
     fields = [hs.draw_field(labels, size=240, seed=s, cell_line=line) for labels, s, line in DRAWN]
     return np.concatenate([compartment_figure(field) for field in fields])[..., ::-1]

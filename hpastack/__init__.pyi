@@ -183,8 +183,17 @@ from .metrics.scores import (
 from .parallel.shards import (
     Shard as Shard,
 )
-from .report.compartment_figure import (
+from .pictures.compartment_figure import (
     compartment_figure as compartment_figure,
+)
+from .pictures.sheets import (
+    picture_sheet as picture_sheet,
+)
+from .pictures.thumbnails import (
+    Thumbnails as Thumbnails,
+)
+from .pictures.tiles import (
+    field_tile as field_tile,
 )
 from .report.stack_report import (
     write_report as write_report,
