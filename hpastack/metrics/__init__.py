@@ -5,6 +5,7 @@ from hpastack.metrics.calibration_error import (
     expected_calibration_error,
     squared_calibration_error,
 )
+from hpastack.metrics.confusions import confusions
 from hpastack.metrics.curves import (
     ReliabilityBins,
     precision_recall,
@@ -39,6 +40,7 @@ __all__ = [
     "brier_scores",
     "cluster_bootstrap",
     "cluster_draws",
+    "confusions",
     "expected_calibration_error",
     "f1_scores",
     "macro_average_precision",

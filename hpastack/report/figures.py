@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpastack.metrics import confusions
 from hpastack.report._extra import Axes, ConstrainedLayoutEngine, Figure, matplotlib
 
 # Okabe and Ito: told apart with any colour vision. Shapes differ as well.
@@ -333,35 +334,6 @@ def confusion_figure(found: ScoredFields) -> Figure:
     figure.colorbar(image, ax=axes, shrink=0.6, extend="max",
                     label="share of those fields (%)")  # fmt: skip
     return figure
-
-
-def confusions(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count which labels are given in fields where another is missed.
-
-    Parameters
-    ----------
-    y, labels : ndarray of {0, 1}, shape (n, n_labels)
-        True and given labels.
-
-    Returns
-    -------
-    share : ndarray of float, shape (n_labels, n_labels + 1)
-        A row a missed label, a column a label given though not there; the
-        last column where none was. 0 for a label never missed. A field can
-        count in several columns.
-    n_missed : ndarray of int, shape (n_labels,)
-
-    Examples
-    --------
-    >>> share, n_missed = confusions(np.array([[1, 0], [1, 0]]), np.array([[0, 1], [0, 0]]))
-    >>> share.tolist(), n_missed.tolist()
-    ([[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]], [2, 0])
-    """
-    missed, extra = (y == 1) & (labels == 0), (y == 0) & (labels == 1)
-    columns = np.column_stack([extra, ~extra.any(axis=1)]).astype(float)
-    n_missed = missed.sum(axis=0)
-    together = missed.astype(float).T @ columns
-    return together / np.maximum(n_missed, 1)[:, None], n_missed
 
 
 def _by_positives(table: pd.DataFrame) -> np.ndarray:

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.report.figures import confusions
 from hpastack.report.stack_report import write_report
 from hpastack.stack import StackClassifier
 
@@ -194,11 +193,3 @@ def test_without_the_extra_the_remedy_is_named(made, tmp_path, monkeypatch, miss
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(InputError, match=rf"needs {missing}, .* pip install 'hpastack\[report\]'$"):
         write_report(folder, y, tmp_path / "tiny.html")
-
-
-def test_confusions_worked_by_hand():
-    y = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]])
-    labels = np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]])
-    share, n_missed = confusions(y, labels)
-    assert n_missed.tolist() == [2, 1, 0]
-    assert share.tolist() == [[0, 0.5, 0.5, 0.5], [0, 0, 0, 1], [0, 0, 0, 0]]
