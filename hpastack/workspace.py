@@ -281,7 +281,9 @@ def _contents(workspace: Workspace) -> dict[str, list[str]]:
 
 
 def _models(workspace: Workspace) -> list[Path]:
-    return sorted(path for path in workspace.models.glob("*/") if path.is_dir())
+    return sorted(
+        path for path in workspace.models.glob("*/") if path.name[0] != "." and path.is_dir()
+    )
 
 
 def _splits(workspace: Workspace) -> pd.Series:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 # No colours: text and lines are those of the notebook, light or dark.
 _LEFT = 'style="text-align:left;vertical-align:top"'
+_NAME = 'style="text-align:left;vertical-align:top;white-space:nowrap"'
 _RIGHT = 'style="text-align:right;vertical-align:top"'
 
 
@@ -31,7 +33,7 @@ def html_facts(title: str, facts: Mapping[str, object], *, note: str = "") -> st
     1
     """
     rows = "".join(
-        f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{escape(str(value))}</td></tr>"
+        f"<tr><th {_NAME}>{escape(name)}</th><td {_LEFT}>{escape(str(value))}</td></tr>"
         for name, value in facts.items()
         if str(value)
     )
@@ -46,7 +48,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     ----------
     header : sequence of str
     rows : iterable of sequence of object
-        Floats are written with three decimals, and NaN as a dash.
+        Floats are written with three decimals (four below 0.01), and NaN as a dash.
 
     Returns
     -------
@@ -63,14 +65,21 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def html_details(summary: str, content: str) -> str:
-    """Return HTML that is folded away below a line until it is clicked."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+def html_details(summary: str, content: str, *, is_open: bool = False) -> str:
+    """Return HTML that is folded away below a line until it is clicked, unless it is open."""
+    tag = "details open" if is_open else "details"
+    return f"<{tag}><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"<td {_RIGHT}>{'–' if value != value else f'{value:.3f}'}</td>"
+        return f"<td {_RIGHT}>{_float_text(value)}</td>"
     if isinstance(value, int):
         return f"<td {_RIGHT}>{value:,}</td>"
     return f"<td {_LEFT}>{escape(str(value))}</td>"
+
+
+def _float_text(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"

@@ -16,6 +16,9 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import read_lines
 from hpastack.files.notebook_html import html_details, html_table
 
+# Labels that a notebook lists without a click.
+_MOST_SHOWN = 40
+
 
 class Vocabulary:
     """Translate between label names, label ids and indicator matrices.
@@ -70,7 +73,7 @@ class Vocabulary:
 
     def _repr_html_(self) -> str:
         table = html_table(["id", "label"], enumerate(self.names))
-        return html_details(repr(self), table)
+        return html_details(repr(self), table, is_open=len(self) <= _MOST_SHOWN)
 
     def parse(self, target: str, *, allow_empty: bool = False, where: str = "target") -> list[int]:
         """Read one target string.

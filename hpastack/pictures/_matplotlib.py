@@ -9,7 +9,7 @@ try:
         from matplotlib.axes import Axes
         from matplotlib.figure import Figure, FigureBase
         from matplotlib.layout_engine import ConstrainedLayoutEngine
-        from matplotlib.ticker import NullFormatter, PercentFormatter
+        from matplotlib.text import Text
 except ModuleNotFoundError as error:
     raise InputError(
         f"plots need {error.name}, which is not installed; run: pip install 'hpastack[report]'"
@@ -20,7 +20,6 @@ __all__ = [
     "ConstrainedLayoutEngine",
     "Figure",
     "FigureBase",
-    "NullFormatter",
-    "PercentFormatter",
+    "Text",
     "matplotlib",
 ]

@@ -60,13 +60,6 @@ def style() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def plain_text() -> Iterator[None]:
-    """Draw dollars in names as dollars, until the block ends; all else stays the user's."""
-    with matplotlib.rc_context({"text.parse_math": False}):
-        yield
-
-
 def figure_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
     """Return a figure as a PNG file; the same figure gives the same bytes.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import numpy as np
 
 from hpastack.errors import InputError
-from hpastack.pictures._matplotlib import Axes, FigureBase
-from hpastack.pictures.figures import ShownFigure, new_figure, plain_text, style
+from hpastack.pictures._matplotlib import Axes, FigureBase, Text
+from hpastack.pictures.figures import ShownFigure, new_figure, style
 
 #: The stack, what it is compared with, and further systems: told apart with any colour vision,
 #: and by their symbols.
@@ -53,16 +52,19 @@ class Display:
         """
         given = None if ax is None else np.ravel(np.array(ax, dtype=object)).tolist()
         self._is_own_figure = given is None
-        look: AbstractContextManager[None] = style() if given is None else plain_text()
-        with look:
-            if given is None:
+        if given is None:
+            with style():
                 figure = new_figure(*self._size())
                 panels = self._panels(figure)
-                self.figure_ = figure
-            else:
-                panels = self._panels_within(given)
-                self.figure_ = given[0].figure
+                self._draw(panels)
+            self.figure_ = figure
+        else:
+            panels = self._panels_within(given)
             self._draw(panels)
+            self.figure_ = given[0].figure
+            for text in (text for axes in panels for text in axes.findobj(Text)):
+                # A label called "a$b$c" is a name, not a formula.
+                text.set_parse_math(False)
         self.ax_ = panels[0] if len(panels) == 1 else np.array(panels, dtype=object)
         return self
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files.notebook_html import html_facts
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.store.checks import Contents, read_contents
 from hpastack.store.checksums import MemberRows, RowChecksums
 from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
@@ -134,13 +134,14 @@ class Store:
             "rows x columns": f"{len(self):,} fields x {len(self.columns):,} columns, "
             f"{self.storage}",
             "columns": shorten(self.columns, 4),
-            "recipe": json.dumps(self.recipe, sort_keys=True),
             "fold plan": self.fold_plan,
             "made with": ", ".join(f"{name} {n}" for name, n in self.made_with.items()),
             "made when": _written(self.path),
             "file": f"{self.path} (format {self.version})",
         }
-        return html_facts(f"Store {self.name}", facts)
+        recipe = [[name, json.dumps(value)] for name, value in sorted(self.recipe.items())]
+        table = html_table(["setting", "value"], recipe)
+        return html_facts(f"Store {self.name}", facts) + html_details("recipe", table)
 
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
