@@ -88,7 +88,9 @@ class TestMeasures:
     def test_shown_as_both_tables(self):
         report = fold_report([[1], [1]], [0, 1])
         assert "relative_deviation" in str(report) and "largest_group" in str(report)
-        assert report._repr_html_().count("<table") == 2
+        html = fold_report([[1], [1]], [0, 1], names=["<b>"])._repr_html_()
+        assert "Balance of 2 folds" in html and "largest_group" in html
+        assert "&lt;b&gt;" in html and "<b>" not in html
 
 
 class TestPlot:
