@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from hpastack.errors import InputError
-from hpastack.pictures._matplotlib import Axes, FigureBase, Text
+from hpastack.pictures._matplotlib import Axes, Text
 from hpastack.pictures.figures import ShownFigure, new_figure, style
 
 #: The stack, what it is compared with, and further systems: told apart with any colour vision,
@@ -27,7 +27,7 @@ class Display:
         One for each panel; without the array where there is one panel.
     """
 
-    figure_: FigureBase
+    figure_: Any
     ax_: Any
     _is_own_figure = False
 

@@ -283,7 +283,8 @@ class FieldSheetDisplay(Display):
         axes.set_axis_off()
         if self._is_own_figure:
             # Pixel for pixel, so that the captions stay sharp.
-            axes.figure.set_layout_engine("none")
+            whole: Any = axes.figure
+            whole.set_layout_engine("none")
             axes.set_position((0, 0, 1, 1))
 
 
@@ -303,7 +304,7 @@ def _draw_scale(axes: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
 def _row(catalogue: pd.DataFrame, image_id: str) -> pd.Series:
     if image_id not in catalogue.index:
         raise InputError(f"the catalogue has no field {image_id}")
-    return catalogue.loc[image_id]
+    return catalogue.loc[[image_id]].iloc[0]
 
 
 def _read(row: pd.Series, size: int | None) -> tuple[np.ndarray, float | None]:
@@ -334,6 +335,7 @@ def _probability_line(probabilities: pd.DataFrame | None, image_id: str) -> list
         return []
     if image_id not in probabilities.index:
         raise InputError(f"probabilities lack field {image_id}")
-    highest = probabilities.loc[image_id].sort_values(ascending=False, kind="stable")[:3]
-    said = [f"{name} {value:.2f}" for name, value in highest.items()]
+    values = probabilities.loc[image_id].to_numpy(float)
+    highest = np.argsort(-values, kind="stable")[:3]
+    said = [f"{probabilities.columns[k]} {values[k]:.2f}" for k in highest]
     return [f"predicted: {', '.join(said)}"]

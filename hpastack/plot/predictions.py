@@ -59,7 +59,7 @@ class Annotated:
         check_is_fitted(stack, "fitted_")
         ids = stack.oof_probabilities_.index
         if isinstance(y, pd.DataFrame):
-            y = take_rows(y, ids, "y")
+            y = take_rows(y, ids, "y").rename(columns=str)
             missing = [name for name in stack.labels_ if name not in y.columns]
             if missing:
                 raise InputError(f"y lacks labels of the stack: {shorten(missing)}")
@@ -73,7 +73,9 @@ class Annotated:
 
     def matching(self, values: Any, what: str) -> np.ndarray:
         """Return predictions as an array in the order of these rows, shape (n, n_labels)."""
-        if self.ids is not None and isinstance(values, pd.DataFrame | pd.Series):
+        if self.ids is not None and isinstance(values, pd.DataFrame):
+            values = take_rows(values, self.ids, what)
+        elif self.ids is not None and isinstance(values, pd.Series):
             values = take_rows(values, self.ids, what)
         array = np.asarray(values)
         array = array[:, None] if array.ndim == 1 else array

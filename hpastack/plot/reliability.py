@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpastack.metrics import ReliabilityBins, reliability_bins
-from hpastack.pictures._matplotlib import Axes, FigureBase
+from hpastack.pictures._matplotlib import Axes
 from hpastack.pictures.figures import FAINT
 from hpastack.plot.display import STACK, Display, grid_of, shortened
 from hpastack.plot.predictions import Annotated, Labels
@@ -174,7 +174,7 @@ class ReliabilityDisplay(Display):
         for count in counts:
             panels[0].scatter([], [], s=_areas(count), color=STACK, label=f"{count:,}")
         if self._is_own_figure:
-            where: FigureBase = panels[0].figure
+            where: Any = panels[0].figure
             where.legend(
                 title="fields in the bin", loc="outside lower center", ncols=len(counts)
             )  # fmt: skip
