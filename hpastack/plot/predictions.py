@@ -73,10 +73,8 @@ class Annotated:
 
     def matching(self, values: Any, what: str) -> np.ndarray:
         """Return predictions as an array in the order of these rows, shape (n, n_labels)."""
-        if self.ids is not None and isinstance(values, pd.DataFrame):
-            values = take_rows(values, self.ids, what)
-        elif self.ids is not None and isinstance(values, pd.Series):
-            values = take_rows(values, self.ids, what)
+        if self.ids is not None and isinstance(values, pd.DataFrame | pd.Series):
+            values = take_rows(pd.DataFrame(values), self.ids, what)
         array = np.asarray(values)
         array = array[:, None] if array.ndim == 1 else array
         if array.shape != self.y.shape:
