@@ -16,8 +16,8 @@ LIBRARY = ROOT / "hpastack"
 STATIONS = (
     "errors", "settings", "files", "parallel", "labels", "fields", "catalogue", "download",
     "synthetic", "store", "features", "backbones", "extraction", "clusters", "folds", "metrics",
-    "boosting", "calibration", "similarity", "cnn", "stack", "pictures", "report", "workspace",
-    "recipes",
+    "boosting", "calibration", "similarity", "cnn", "stack", "pictures", "review", "report",
+    "workspace", "recipes",
 )  # fmt: skip
 ROOT_MODULES = {"__init__", "errors", "settings", "workspace", "recipes"}
 #: Modules that are the only place to import an optional dependency; other stations use them.
