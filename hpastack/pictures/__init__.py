@@ -1,6 +1,7 @@
 """Pictures of fields, laid out in one way everywhere, in colours that everyone can tell apart."""
 
 from hpastack.pictures.colours import (
+    COLOUR_NAMES,
     DEFAULT_PALETTE,
     OTHER_STYLE,
     STAIN_COLOURS,
@@ -23,9 +24,11 @@ from hpastack.pictures.tiles import (
     protein_in_grey,
     read_tile,
     scale_bar,
+    scale_text,
 )
 
 __all__ = [
+    "COLOUR_NAMES",
     "Captioned",
     "DEFAULT_PALETTE",
     "GroupStyle",
@@ -49,6 +52,7 @@ __all__ = [
     "protein_in_grey",
     "read_tile",
     "scale_bar",
+    "scale_text",
     "stain_colours",
     "stain_legend",
     "write_png",
