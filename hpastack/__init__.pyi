@@ -199,6 +199,9 @@ from .pictures.tiles import (
 from .report.stack_report import (
     write_report as write_report,
 )
+from .review.issues import (
+    label_issues as label_issues,
+)
 from .similarity.adversarial import (
     AdversarialCheck as AdversarialCheck,
 )

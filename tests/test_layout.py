@@ -16,7 +16,7 @@ LIBRARY = ROOT / "hpastack"
 STATIONS = (
     "errors", "settings", "files", "parallel", "labels", "fields", "catalogue", "download",
     "synthetic", "store", "features", "pictures", "backbones", "extraction", "clusters", "folds",
-    "metrics", "boosting", "calibration", "similarity", "cnn", "stack", "plot", "report",
+    "metrics", "boosting", "calibration", "similarity", "cnn", "stack", "plot", "review", "report",
     "workspace", "recipes",
 )  # fmt: skip
 ROOT_MODULES = {"__init__", "errors", "settings", "workspace", "recipes"}

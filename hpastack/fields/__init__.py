@@ -6,7 +6,7 @@ nothing is guessed, stretched or filled.
 """
 
 from hpastack.fields.checking import BadField, check_fields, field_content
-from hpastack.fields.composite import composite, stretched, to_8_bit
+from hpastack.fields.composite import stretched, to_8_bit
 from hpastack.fields.formats import FORMATS, SUFFIXES
 from hpastack.fields.formats.faults import MAX_BYTES, MAX_PIXELS, FileFault
 from hpastack.fields.multichannel import parse_channels, plane_paths
@@ -34,7 +34,6 @@ __all__ = [
     "STAIN_INDEX",
     "SUFFIXES",
     "check_fields",
-    "composite",
     "field_content",
     "field_fault",
     "field_pixel_size",

@@ -1,8 +1,4 @@
-"""Pictures of fields: colours, tiles, sheets and thumbnails, laid out in one way everywhere.
-
-Every picture that a command, a report or a page shows comes from here. Stains, and
-groups of fields, can be told apart also under deuteranopia and protanopia.
-"""
+"""Pictures of fields, laid out in one way everywhere, in colours that everyone can tell apart."""
 
 from hpastack.pictures.colours import (
     COLOUR_NAMES,
@@ -11,11 +7,13 @@ from hpastack.pictures.colours import (
     STAIN_COLOURS,
     SYMBOLS,
     GroupStyle,
-    Symbol,
     group_styles,
     merged,
     stain_colours,
+    stain_legend,
 )
+from hpastack.pictures.compartment_figure import compartment_figure
+from hpastack.pictures.contact_sheet import contact_sheet
 from hpastack.pictures.encoding import data_uri, jpeg_bytes, png_bytes, write_png
 from hpastack.pictures.sheets import Captioned, Section, picture_sheet
 from hpastack.pictures.thumbnails import StainImages, Thumbnails
@@ -24,6 +22,7 @@ from hpastack.pictures.tiles import (
     draw_scale_bar,
     field_tile,
     protein_in_grey,
+    read_tile,
     scale_bar,
     scale_text,
 )
@@ -38,9 +37,10 @@ __all__ = [
     "SYMBOLS",
     "Section",
     "StainImages",
-    "Symbol",
     "Thumbnails",
     "brightened",
+    "compartment_figure",
+    "contact_sheet",
     "data_uri",
     "draw_scale_bar",
     "field_tile",
@@ -50,8 +50,10 @@ __all__ = [
     "picture_sheet",
     "png_bytes",
     "protein_in_grey",
+    "read_tile",
     "scale_bar",
     "scale_text",
     "stain_colours",
+    "stain_legend",
     "write_png",
 ]

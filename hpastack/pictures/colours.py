@@ -13,6 +13,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS, to_8_bit
+from hpastack.fields.stains import STAIN_MEANINGS
 
 Colour = tuple[int, int, int]
 
@@ -65,6 +66,19 @@ def stain_colours(palette: str = DEFAULT_PALETTE) -> dict[str, Colour]:
     if palette not in STAIN_COLOURS:
         raise InputError(f"unknown colours {palette!r}; there are {', '.join(STAIN_COLOURS)}")
     return STAIN_COLOURS[palette]
+
+
+def stain_legend(palette: str = DEFAULT_PALETTE) -> str:
+    """Return in words which stain has which colour.
+
+    Examples
+    --------
+    >>> stain_legend("hpa")
+    'microtubules red, protein of interest green, nucleus blue, endoplasmic reticulum olive'
+    """
+    stain_colours(palette)
+    names = COLOUR_NAMES[palette]
+    return ", ".join(f"{STAIN_MEANINGS[stain]} {names[stain]}" for stain in STAINS)
 
 
 def merged(field: np.ndarray, palette: str = DEFAULT_PALETTE) -> np.ndarray:

@@ -29,7 +29,7 @@ class Section(NamedTuple):
     pictures: Sequence[Captioned]
 
 
-def picture_sheet(sections: Sequence[Section], columns: int = 4) -> np.ndarray:
+def picture_sheet(sections: Sequence[Section], columns: int = 4, note: str = "") -> np.ndarray:
     """Lay pictures out in rows, with captions that are wrapped and never cut.
 
     Parameters
@@ -38,6 +38,8 @@ def picture_sheet(sections: Sequence[Section], columns: int = 4) -> np.ndarray:
         One below another.
     columns : int, default=4
         Pictures side by side. Columns are as wide as the widest picture.
+    note : str, optional
+        What is said at the end, such as which stain has which colour.
 
     Returns
     -------
@@ -55,6 +57,10 @@ def picture_sheet(sections: Sequence[Section], columns: int = 4) -> np.ndarray:
         for first in range(0, len(section.pictures), columns):
             row = section.pictures[first : first + columns]
             bands.append(_row(row, width, sheet_width))
+    if note:
+        lines = wrapped(note, sheet_width - 2 * _GAP)
+        bands.append(_ground(_GAP + len(lines) * LINE, sheet_width))
+        draw_lines(bands[-1], lines, _GAP, _GAP, colour=_GREY)
     bands.append(_ground(_GAP, sheet_width))
     return np.concatenate(bands)
 

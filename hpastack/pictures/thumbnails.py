@@ -13,7 +13,6 @@ from hpastack.errors import InputError
 from hpastack.fields import (
     STAINS,
     PackedFields,
-    field_pixel_size,
     read_field,
     resize_field,
     row_stains,
@@ -22,7 +21,7 @@ from hpastack.fields import (
 from hpastack.parallel import cpu_budget, in_threads
 from hpastack.pictures.colours import DEFAULT_PALETTE, stain_colours
 from hpastack.pictures.encoding import JPEG_QUALITY, jpeg_bytes
-from hpastack.pictures.tiles import brightened, field_tile
+from hpastack.pictures.tiles import brightened, field_tile, shown_pixel_size, shown_size
 
 
 class StainImages(NamedTuple):
@@ -160,18 +159,14 @@ class Thumbnails:
         """Return the height and width of a field in its picture, in pixels; None as `tile`."""
         if image_id not in self:
             return None
-        height, width = (int(self._row(image_id)[side]) for side in ("height", "width"))
-        size = min(self.size, max(height, width))
-        return _scaled(height, width, size)
+        row = self._row(image_id)
+        return _scaled(int(row["height"]), int(row["width"]), shown_size(row, self.size))
 
     def pixel_size(self, image_id: str) -> float | None:
         """Return the micrometres per pixel of the picture of a field, if they are known."""
         if image_id not in self:
             return None
-        row = self._row(image_id)
-        of_file = field_pixel_size(row)
-        longer = max(int(row["height"]), int(row["width"]))
-        return None if of_file is None else of_file * longer / min(self.size, longer)
+        return shown_pixel_size(self._row(image_id), self.size)
 
     def _row(self, image_id: str) -> pd.Series:
         row = self._catalogue.loc[image_id]
@@ -197,14 +192,13 @@ class Thumbnails:
 
     def _read(self, image_id: str) -> np.ndarray:
         row = self._row(image_id)
-        height, width = int(row["height"]), int(row["width"])
-        size = min(self.size, max(height, width))
+        size = shown_size(row, self.size)
         position = self._packed_rows.get(image_id)
         if self._packed is None or position is None:
             return read_field(row, size)
         field = self._packed.read(position).astype(np.float32) / 255
         # What was added to make it square lies at the right or at the bottom.
-        rows, columns = _scaled(height, width, self._packed.size)
+        rows, columns = _scaled(int(row["height"]), int(row["width"]), self._packed.size)
         return resize_field(field[:, :rows, :columns], size)
 
 

@@ -7,7 +7,15 @@ import math
 import cv2
 import numpy as np
 
-from hpastack.fields import PROTEIN, STAIN_INDEX, stretched, to_8_bit
+from hpastack.fields import (
+    PROTEIN,
+    STAIN_INDEX,
+    Row,
+    field_pixel_size,
+    read_field,
+    stretched,
+    to_8_bit,
+)
 from hpastack.pictures.colours import DEFAULT_PALETTE, merged
 from hpastack.pictures.text import LINE, draw_lines, text_width
 
@@ -86,6 +94,45 @@ def field_tile(
         draw_scale_bar(pictures[1], pixel_size)
     gap = np.full((field.shape[1], GAP, 3), BACKGROUND, np.uint8)
     return np.concatenate([pictures[0], gap, pictures[1]], axis=1)
+
+
+def read_tile(row: Row, size: int, palette: str = DEFAULT_PALETTE) -> np.ndarray:
+    """Read a field of the catalogue and draw it, with a scale bar if its pixel size is known.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        A row of the catalogue.
+    size : int
+        Longer side, in pixels; a field that is smaller keeps its size.
+    palette : {"safe", "hpa"}, default="safe"
+
+    Returns
+    -------
+    ndarray of uint8, shape (h, 2 * w + 2, 3)
+        RGB, as `field_tile`.
+
+    Raises
+    ------
+    InputError
+        As `hpastack.read_field`.
+    """
+    shown = shown_size(row, size)
+    return field_tile(
+        read_field(row, shown), pixel_size=shown_pixel_size(row, size), palette=palette
+    )
+
+
+def shown_size(row: Row, size: int) -> int:
+    """Return the longer side at which a field is shown: `size`, or its own if that is less."""
+    return min(size, max(int(row["height"]), int(row["width"])))
+
+
+def shown_pixel_size(row: Row, size: int) -> float | None:
+    """Return the micrometres per pixel of a field at the size at which it is shown."""
+    of_file = field_pixel_size(row)
+    longer = max(int(row["height"]), int(row["width"]))
+    return None if of_file is None else of_file * longer / shown_size(row, size)
 
 
 def scale_bar(width: int, pixel_size: float) -> tuple[float, int]:

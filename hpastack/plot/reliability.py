@@ -179,7 +179,7 @@ class ReliabilityDisplay(Display):
                 title="fields in the bin", loc="outside lower center", ncols=len(counts)
             )  # fmt: skip
         else:
-            panels[0].legend(title="fields in the bin", loc="upper left")
+            panels[0].legend(title="fields in the bin", loc="best")
 
 
 def _bins(y: ArrayLike, probabilities: ArrayLike, n_bins: int) -> ReliabilityBins:

@@ -9,8 +9,15 @@ from colour_vision import VISIONS, as_seen, distance, hex_rgb
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS
-from hpastack.pictures import STAIN_COLOURS, SYMBOLS, group_styles, merged, stain_colours
+from hpastack.pictures import (
+    STAIN_COLOURS,
+    SYMBOLS,
+    group_styles,
+    merged,
+    stain_colours,
+)
 from hpastack.pictures.colours import COLOUR_NAMES, MOST_STYLES, OTHER_STYLE, SPLIT_STYLES
+from hpastack.pictures.compartment_figure import REGION_COLOURS
 
 pytestmark = pytest.mark.core
 
@@ -66,6 +73,12 @@ def test_the_protein_of_hpa_is_the_green_of_the_picture():
     with_protein, without_protein = merged(field, "hpa"), merged(without, "hpa")
     changed = (with_protein != without_protein).any(axis=(0, 1))
     assert changed.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_regions_of_cells_are_told_apart(vision):
+    for one, other in combinations(REGION_COLOURS.values(), 2):
+        assert distance(one, other, vision) >= APART
 
 
 def test_an_unknown_palette_is_named():

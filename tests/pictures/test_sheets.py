@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from hpastack.pictures import Captioned, Section, picture_sheet
+from hpastack.labels import HPA_2018
+from hpastack.pictures import Captioned, Section, contact_sheet, picture_sheet
 from hpastack.pictures import text as text_module
 from hpastack.pictures.text import LINE, draw_lines, text_width, wrapped
+from hpastack.pictures.tiles import GAP
 
 pytestmark = pytest.mark.core
 
@@ -72,3 +74,24 @@ def test_longer_captions_make_the_sheet_higher_and_not_wider():
 def test_a_section_without_pictures_has_its_heading():
     sheet = picture_sheet([Section("Nothing to see", [])])
     assert sheet.max() > 200
+
+
+def test_the_contact_sheet_has_a_tile_for_every_label():
+    sheet = contact_sheet(size=64, columns=4)
+    assert (sheet.shape[1] - 10) / (2 * 64 + GAP + 10) == 4
+    # Rows are alike, since no name needs two lines; what is left is the note on the stains.
+    height = 10 + 64 + LINE + 4
+    pictures = []
+    for number in range(len(HPA_2018)):
+        top, left = 10 + number // 4 * height, 10 + number % 4 * (2 * 64 + GAP + 10)
+        pictures.append(sheet[top : top + 64, left : left + 2 * 64 + GAP])
+    assert all(picture.max() > 200 for picture in pictures)
+    proteins = [picture[:, -64:] for picture in pictures]
+    assert all((protein == protein[..., :1]).all() for protein in proteins)  # grey
+
+
+def test_a_note_stands_at_the_end():
+    plain = picture_sheet([Section("", [captioned(90)])])
+    noted = picture_sheet([Section("", [captioned(90)])], note="protein yellow, nucleus blue")
+    np.testing.assert_array_equal(noted[: len(plain) - 10], plain[:-10])
+    assert noted[len(plain) :].max() > 100

@@ -13,9 +13,8 @@ from hpastack.pictures import (
     merged,
     protein_in_grey,
     scale_bar,
-    scale_text,
 )
-from hpastack.pictures.tiles import GAP
+from hpastack.pictures.tiles import GAP, scale_text
 
 pytestmark = pytest.mark.core
 
