@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS, field_pixel_size, read_field, row_stains
+from hpastack.metrics.examples import telling_fields
 from hpastack.pictures import (
     COLOUR_NAMES,
     DEFAULT_PALETTE,
@@ -27,6 +28,8 @@ from hpastack.pictures import (
 )
 from hpastack.pictures._matplotlib import Axes
 from hpastack.plot.display import Display
+from hpastack.plot.predictions import Annotated
+from hpastack.stack import StackClassifier
 
 #: What each stain shows.
 _SHOWS = {
@@ -34,6 +37,11 @@ _SHOWS = {
     "green": "protein",
     "blue": "nucleus",
     "yellow": "endoplasmic reticulum",
+}
+_OUTCOMES = {
+    "right": "annotated and predicted",
+    "extra": "predicted, not annotated",
+    "missed": "annotated, not predicted",
 }
 # Pixels per inch of a sheet in a figure of its own: as many as a notebook shows.
 _SHEET_PIXELS_PER_INCH = 100
@@ -273,6 +281,77 @@ class FieldSheetDisplay(Display):
             tiles, captions=lines, heading=heading, columns=columns, ax=ax
         )  # fmt: skip
 
+    @classmethod
+    def from_stack(
+        cls,
+        stack: StackClassifier,
+        y: pd.DataFrame,
+        catalogue: pd.DataFrame,
+        label: str | int,
+        *,
+        groups: Any = None,
+        n_fields: int = 3,
+        size: int = 192,
+        palette: str = DEFAULT_PALETTE,
+        ax: Any = None,
+    ) -> Self:
+        """Draw fields that show what a fitted stack gets right and wrong of a label.
+
+        Rows of those that are clearly right, predicted but not annotated, and
+        annotated but not predicted, out of fold; each with its labels.
+
+        Parameters
+        ----------
+        stack : StackClassifier
+        y : DataFrame of {0, 1}
+            Annotated labels of its training fields, joined by id.
+        catalogue : DataFrame
+            As `hpastack.read_catalogue` returns it.
+        label : str or int
+            Name or number of a label.
+        groups : Series or array-like, shape (n,), optional
+            Cluster of each training field: at most one field of each is shown.
+        n_fields : int, default=3
+            Of each row.
+        size, palette, ax
+            As `from_catalogue`.
+
+        Returns
+        -------
+        FieldSheetDisplay
+
+        Raises
+        ------
+        InputError
+            If `y` or `groups` do not match, there is no such label, or a field
+            is missing from the catalogue or cannot be read.
+        """
+        annotated = Annotated.of_stack(stack, y)
+        (k,) = annotated.chosen(label)
+        probabilities, labels = stack.oof_probabilities_, stack.oof_labels_
+        clusters = None if groups is None else annotated.groups(groups)
+        chosen = telling_fields(
+            annotated.y[:, k], labels.to_numpy()[:, k], probabilities.to_numpy(float)[:, k],
+            n_fields, clusters,
+        )  # fmt: skip
+        truth = pd.DataFrame(annotated.y, probabilities.index, stack.labels_)
+        sections = []
+        for outcome, rows in chosen.items():
+            shown = []
+            for image_id in probabilities.index[rows]:
+                field, pixel_size = _read(_row(catalogue, image_id), size)
+                tile = field_tile(field, pixel_size=pixel_size, palette=palette)
+                value = probabilities.loc[image_id].iloc[k]
+                lines = (
+                    f"{annotated.names[k]} {value:.2f}",
+                    *_label_line(truth, image_id),
+                    *_label_line(labels.set_axis(stack.labels_, axis=1), image_id, "predicted"),
+                )
+                shown.append(Captioned(tile, (str(image_id), *lines)))
+            heading = f"{annotated.names[k]}: {_OUTCOMES[outcome]}"
+            sections.append(Section(heading if shown else f"{heading}: none", shown))
+        return cls(picture_sheet(sections, n_fields)).plot(ax=ax)
+
     def _size(self) -> tuple[float, float]:
         height, width = self.sheet.shape[:2]
         return width / _SHEET_PIXELS_PER_INCH, height / _SHEET_PIXELS_PER_INCH
@@ -320,14 +399,14 @@ def _alone(levels: np.ndarray, stain: str, colour: tuple[int, int, int]) -> np.n
     return np.rint(plane * np.array(colour, float)).astype(np.uint8)
 
 
-def _label_line(labels: pd.DataFrame | None, image_id: str) -> list[str]:
+def _label_line(labels: pd.DataFrame | None, image_id: str, what: str = "annotated") -> list[str]:
     if labels is None:
         return []
     if image_id not in labels.index:
         raise InputError(f"labels lack field {image_id}")
     row = labels.loc[image_id]
     names = [str(name) for name in labels.columns[row.to_numpy() == 1]]
-    return [f"annotated: {', '.join(names) or 'nothing'}"]
+    return [f"{what}: {', '.join(names) or 'nothing'}"]
 
 
 def _probability_line(probabilities: pd.DataFrame | None, image_id: str) -> list[str]:

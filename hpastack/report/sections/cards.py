@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpastack.metrics import reliability_bins
+from hpastack.metrics.examples import telling_fields
 from hpastack.report.charts import precision_recall_chart, reliability_chart
 from hpastack.report.column_words import column_words
 from hpastack.report.facts import Facts
@@ -43,27 +44,12 @@ def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.nd
     Returns
     -------
     dict of str to ndarray of int
-        Positions among the training fields, at most one per cluster: ``right``, predicted and
-        annotated, the most probable first; ``extra``, predicted but not annotated, the
-        most probable first; ``missed``, annotated but not predicted, the least probable
-        first.
+        Positions among the training fields, as `hpastack.metrics.examples.telling_fields`.
     """
-    y, labels = facts.y[:, label] == 1, facts.labels[:, label] == 1
-    probability = facts.probabilities[:, label]
-    chosen = {"right": (y & labels, -1), "extra": (~y & labels, -1), "missed": (y & ~labels, 1)}
-    return {
-        name: _one_per_cluster(facts, np.flatnonzero(rows), sign * probability, n_fields)
-        for name, (rows, sign) in chosen.items()
-    }
-
-
-def _one_per_cluster(facts: Facts, rows: np.ndarray, rank: np.ndarray, n_fields: int) -> np.ndarray:
-    """Return the first rows by rank, near-duplicates of earlier ones passed over."""
-    ordered = rows[np.argsort(rank[rows], kind="stable")]
-    if facts.clusters is not None:
-        _, first = np.unique(facts.clusters[ordered], return_index=True)
-        ordered = ordered[np.sort(first)]
-    return ordered[:n_fields]
+    return telling_fields(
+        facts.y[:, label], facts.labels[:, label], facts.probabilities[:, label], n_fields,
+        facts.clusters,
+    )  # fmt: skip
 
 
 def _card(facts: Facts, label: int, n_shown: int) -> dict[str, Any]:
