@@ -91,6 +91,27 @@ def test_the_pooled_member_is_kept_once_for_all_labels(tmp_path):
             load_stack(path)
 
 
+@pytest.mark.parametrize("name", ["pooled", "forest"])
+def test_a_member_of_all_labels_says_which_it_learned(name, tmp_path):
+    X, y = draw()
+    X["net__2"], y["c"] = 0.1, (np.arange(N) < 3).astype(int)
+    fitted = stack(boosters=[name], n_splits=3).fit(X, y)
+    # Whatever the guard makes of it, and not the label that is too rare.
+    assert fitted.boosted_labels() == [0, 1]
+    assert np.flatnonzero(fitted.weights_).tolist() == [1]
+    path = fitted.save(tmp_path / "stack")
+    assert load_stack(path).boosted_labels() == [0, 1]
+    manifest = json.loads((path / "stack.json").read_text())
+    manifest["sets"][0]["learned"] = [0, 7]
+    (path / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"learned of set 0 has \[7\]"):
+        load_stack(path)
+    # An earlier stack says only what counts.
+    del manifest["sets"][0]["learned"]
+    (path / "stack.json").write_text(json.dumps(manifest))
+    assert load_stack(path).boosted_labels() == [1]
+
+
 def test_the_booster_of_all_labels_is_read_once_a_fold(monkeypatch):
     X, y = draw()
     X["other clue"] = y["a"] + 0.5 * np.random.default_rng(1).normal(size=N)
