@@ -36,7 +36,6 @@ from hpastack.stack.fitted import Fitted
 from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
 from hpastack.stack.labelling import Labelling
-from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
@@ -320,10 +319,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         return stack
 
     def boosted_labels(self) -> list[int]:
-        """Return the labels that have boosters of their own, ascending."""
+        """Return the labels that a member was fitted to, alone or with others, ascending."""
         check_is_fitted(self, "fitted_")
-        places = {label for fitted in self.fitted_ for _, _, label, _ in fitted.models}
-        return sorted(places - {ALL_LABELS})
+        return sorted({label for fitted in self.fitted_ for label in fitted.learned})
 
     def _html_repr(self) -> str:
         # What scikit-learn calls for its HTML, also of the mime bundle.

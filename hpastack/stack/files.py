@@ -288,6 +288,7 @@ def _check_shapes(
             "calibration": (len(meta_learner.calibration), n_labels),
             "thresholds": (meta_learner.labelling.of_stack.shape, (n_labels,)),
             "consensus_thresholds": (meta_learner.labelling.of_consensus.shape, (n_labels,)),
+            "learned": ([k for k in fitted.learned if not 0 <= k < n_labels], []),
         }
         for fold, columns in enumerate(fitted.columns):
             shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy.special import expit
 
 from hpastack.calibration import (
+    ThresholdSearch,
     apply_thresholds,
     best_thresholds,
     threshold_intervals,
-    thresholds_without_folds,
 )
 from hpastack.metrics import cluster_draws
 from hpastack.parallel import Workers
@@ -188,7 +188,7 @@ def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -
     OutOfFold
     """
     if not callable(nested):
-        chosen = thresholds_without_folds(y, nested, fold, policy=policy)
+        chosen = ThresholdSearch(y, nested, policy).without_folds(fold)
         return OutOfFold(nested, apply_thresholds(nested, chosen[fold]))
     probabilities, labels = np.zeros(y.shape), np.zeros(y.shape, dtype=np.uint8)
     for k in range(fold.max() + 1):
