@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Protocol
+from collections.abc import Iterable
+
+from hpastack.pictures import Thumbnails, data_uri
 
 #: How the pictures of a page are shared out among its sections.
 SHARES = {"cards": 0.75, "label_check": 0.1, "data": 0.15}
 #: Pictures of a page; about 10 kB each.
 N_PICTURES = 400
-
-
-class Thumbnails(Protocol):
-    """What draws small pictures of fields."""
-
-    def jpeg(self, image_id: str) -> bytes | None:
-        """Return a JPEG of a field: all stains merged, beside the protein; None without images."""
-        ...
 
 
 class Pictures:
@@ -27,27 +20,32 @@ class Pictures:
     thumbnails : Thumbnails, optional
         Where there are images.
     limit : int, default=400
-        Pictures of the whole page.
+        Pictures of the whole page; 0 for none.
+    jobs : int, optional
+        Threads that make them; as many as there are processors if omitted.
     """
 
-    def __init__(self, thumbnails: Thumbnails | None = None, limit: int = N_PICTURES) -> None:
-        self._thumbnails = thumbnails
+    def __init__(
+        self,
+        thumbnails: Thumbnails | None = None,
+        limit: int = N_PICTURES,
+        jobs: int | None = None,
+    ) -> None:
+        has_images = thumbnails is not None and thumbnails.has_images
+        self._thumbnails = thumbnails if has_images and limit else None
         self._limit = limit
-        self._kept: dict[str, str | None] = {}
+        self._jobs = jobs
 
     def allowed(self, section: str) -> int:
-        """Return how many pictures a section may show; 0 where there are no images."""
+        """Return how many pictures a section of `SHARES` may show; 0 where there are no images."""
         return 0 if self._thumbnails is None else int(self._limit * SHARES[section])
+
+    def prepare(self, image_ids: Iterable[str]) -> None:
+        """Make the pictures of several fields at once, in threads."""
+        if self._thumbnails is not None:
+            self._thumbnails.tiles(image_ids, self._jobs)
 
     def uri(self, image_id: str) -> str | None:
         """Return the picture of a field as a ``data:`` address; None where there is none."""
-        if self._thumbnails is None:
-            return None
-        if image_id not in self._kept:
-            content = self._thumbnails.jpeg(image_id)
-            self._kept[image_id] = (
-                None
-                if content is None
-                else f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
-            )
-        return self._kept[image_id]
+        jpeg = None if self._thumbnails is None else self._thumbnails.tile(image_id)
+        return None if jpeg is None else data_uri(jpeg)

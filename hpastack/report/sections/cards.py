@@ -22,8 +22,12 @@ def context(facts: Facts) -> dict[str, Any]:
     """Return the cards, in the order of the vocabulary."""
     allowed = facts.pictures.allowed("cards")
     n_shown = min(_MOST_PICTURES, allowed // (3 * len(facts.names))) if allowed else 0
+    groups = [groups_of_fields(facts, k, n_shown or _ROWS) for k in range(len(facts.names))]
+    if n_shown:
+        rows = np.concatenate([rows for of_label in groups for rows in of_label.values()])
+        facts.pictures.prepare(str(facts.image_ids[row]) for row in rows)
     return {
-        "cards": [_card(facts, k, n_shown) for k in range(len(facts.names))],
+        "cards": [_card(facts, k, of_label, n_shown) for k, of_label in enumerate(groups)],
         "has_pictures": n_shown > 0,
         "start": facts.start,
         "has_importance": facts.importance is not None,
@@ -66,10 +70,9 @@ def _one_per_cluster(facts: Facts, rows: np.ndarray, rank: np.ndarray, n_fields:
     return ordered[:n_fields]
 
 
-def _card(facts: Facts, label: int, n_shown: int) -> dict[str, Any]:
+def _card(facts: Facts, label: int, groups: dict[str, np.ndarray], n_shown: int) -> dict[str, Any]:
     name, row = facts.names[label], facts.table.iloc[label]
     y, probability = facts.y[:, label], facts.probabilities[:, label]
-    groups = groups_of_fields(facts, label, n_shown or _ROWS)
     card = {
         "number": label,
         "name": name,
