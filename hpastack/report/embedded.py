@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hpastack.pictures import Thumbnails, data_uri
 
 #: How the pictures of a page are shared out among its sections.
-SHARES = {"cards": 0.75, "label_check": 0.1, "data": 0.15}
+SHARES = {"cards": 0.84, "label_check": 0.08, "data": 0.08}
 #: Pictures of a page; about 10 kB each.
 N_PICTURES = 400
 

@@ -115,7 +115,7 @@ def _columns(facts: Facts, label: int) -> list[dict[str, Any]]:
             "words": column_words(str(column), facts.names, stores),
             "column": column,
             "size": size,
-            "bar": bar(size / largest),
+            "bar": bar(size / largest, width=160),
         }
         for column, size in zip(of_label["column"], of_label["mean_absolute"])
     ]

@@ -122,7 +122,7 @@ def _cell(
         "interval": f"{score_text(low, digits)}–{score_text(high, digits)}" if known(low) else "",
         "difference": "",
         "difference_interval": "",
-        "clear": "",
+        "against_stack": "",
     }
     if name != "stack":
         cell["difference"] = signed_text(difference, digits)
@@ -132,7 +132,7 @@ def _cell(
             )
             if gain_low > 0 or gain_high < 0:
                 ahead = (gain_high < 0) == more
-                cell["clear"] = "better" if ahead else "worse"
+                cell["against_stack"] = "better" if ahead else "worse"
     return cell
 
 
