@@ -15,6 +15,7 @@ from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
 from hpastack.pictures import Thumbnails
+from hpastack.report.embedded import PICTURE_QUALITY, PICTURE_SIZE
 from hpastack.report.stack_report import write_report
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
@@ -40,15 +41,15 @@ def make_parser() -> CommandParser:
     add_options(parser, "model")
     parser.add_argument("--compare", nargs="+", type=Path, default=[], metavar="MODEL",
                         help="other stacks of the same fields, for the leaderboard")  # fmt: skip
-    parser.add_argument("--pictures", type=int, default=400, metavar="N",
-                        help="pictures of fields at most, about 10 kB each; 0 for none "
-                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--pictures", type=int, metavar="N",
+                        help="pictures of fields at most; 0 for none "
+                        "(default: 400, or as many as fit in 4.5 MB)")  # fmt: skip
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
-    if args.pictures < 0:
+    if args.pictures is not None and args.pictures < 0:
         raise InputError(f"--pictures is {args.pictures}; it must be at least 0")
     workspace = Workspace(args.workspace)
     model, *rivals = (
@@ -63,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
     clusters = None
     if workspace.folds.is_file():
         clusters = read_fold_plan(workspace.folds).groups
-    thumbnails = Thumbnails(catalogue, packed=find_packed(workspace.packed))
+    thumbnails = Thumbnails(
+        catalogue, packed=find_packed(workspace.packed), size=PICTURE_SIZE, quality=PICTURE_QUALITY
+    )
     places = {name: getattr(workspace, name) for name in _PLACES}
     write_report(
         model,

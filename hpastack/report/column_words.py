@@ -56,4 +56,4 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
 
 
 def _meaning(column: str) -> str:
-    return re.sub(r" \(NaN if [^)]*\)", "", describe_columns([column])[column])
+    return re.sub(r" \(NaN [^)]*\)", "", describe_columns([column])[column])

@@ -23,7 +23,7 @@ def write_report(
     catalogue: pd.DataFrame | None = None,
     compare: Sequence[str | os.PathLike[str]] = (),
     thumbnails: Thumbnails | None = None,
-    n_pictures: int = 400,
+    n_pictures: int | None = None,
     places: Mapping[str, Path] | None = None,
     jobs: int | None = None,
     overwrite: bool = False,
@@ -51,8 +51,8 @@ def write_report(
     thumbnails : hpastack.pictures.Thumbnails, optional
         Pictures of the fields. If omitted, or where there are no images, fields are named by
         their ids.
-    n_pictures : int, default=400
-        Pictures at most, about 10 kB each; 0 for none.
+    n_pictures : int, optional
+        Pictures at most; 0 for none. If omitted, 400, or as many as fit in 4.5 MB.
     places : dict of str to Path, optional
         Files and folders of the workspace, by the names of the properties of
         `hpastack.Workspace`. Where the stores that the stack was fitted on lie in
@@ -96,6 +96,7 @@ def write_report(
         places=places,
         rivals=[gather_facts(rival, targets) for rival in compare],
     )
+    facts.pictures.measure([str(image_id) for image_id in facts.image_ids])
     if "features" in places:
         facts.stack.n_jobs = jobs or cpu_budget()
         stores = facts.record.get("stores", {})

@@ -20,10 +20,10 @@ _N_COLUMNS = 5
 
 def context(facts: Facts) -> dict[str, Any]:
     """Return the cards, in the order of the vocabulary."""
-    allowed = facts.pictures.allowed("cards")
-    n_shown = min(_MOST_PICTURES, allowed // (3 * len(facts.names))) if allowed else 0
-    groups = [groups_of_fields(facts, k, n_shown or _ROWS) for k in range(len(facts.names))]
+    groups = [groups_of_fields(facts, k, _ROWS) for k in range(len(facts.names))]
+    n_shown = _pictures_of_a_group(groups, facts.pictures.allowed("cards"))
     if n_shown:
+        groups = [{name: of[:n_shown] for name, of in of_label.items()} for of_label in groups]
         rows = np.concatenate([rows for of_label in groups for rows in of_label.values()])
         facts.pictures.prepare(str(facts.image_ids[row]) for row in rows)
     return {
@@ -32,6 +32,13 @@ def context(facts: Facts) -> dict[str, Any]:
         "start": facts.start,
         "has_importance": facts.importance is not None,
     }
+
+
+def _pictures_of_a_group(groups: list[dict[str, np.ndarray]], allowed: int) -> int:
+    """Return how many pictures each group may have, all together no more than allowed."""
+    sizes = np.array([len(rows) for of_label in groups for rows in of_label.values()])
+    fitting = [n for n in range(1, _MOST_PICTURES + 1) if np.minimum(sizes, n).sum() <= allowed]
+    return max(fitting, default=0)
 
 
 def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.ndarray]:

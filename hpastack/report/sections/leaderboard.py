@@ -107,7 +107,11 @@ def _cell(
 
     def end(which: str) -> float:
         place = f"{score}_{which}"
-        return float(intervals.at[name, place]) if place in intervals else math.nan
+        return (
+            float(intervals[place][name])
+            if place in intervals and name in intervals.index
+            else math.nan
+        )
 
     low, high, gain_low, gain_high = map(end, ("low", "high", "gain_low", "gain_high"))
     # That of the predictor, so that a plus is always more than the stack has.

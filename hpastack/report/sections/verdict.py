@@ -12,7 +12,7 @@ from hpastack.report.charts import reliability_chart
 from hpastack.report.facts import Facts
 from hpastack.report.numbers import joined, score_text, signed_text
 from hpastack.report.sections.warnings import remarks, warnings
-from hpastack.report.svg import interval_strip
+from hpastack.report.svg import interval_strip, known
 
 #: Title, decimals and meaning of each score on a card.
 CARDS = {
@@ -101,7 +101,7 @@ def verdict_sentence(
     )
     if intervals is not None and best in intervals.index:
         gain_low, gain_high = (
-            float(intervals.at[best, f"macro_f1_gain_{end}"]) for end in ("low", "high")
+            float(intervals[f"macro_f1_gain_{end}"][best]) for end in ("low", "high")
         )
         lead += f", 95 % interval {signed_text(-gain_high)} to {signed_text(-gain_low)}"
         if gain_low <= 0 <= gain_high:
@@ -142,9 +142,10 @@ def _card(facts: Facts, name: str) -> dict[str, Any]:
     scores = facts.stack.cv_results_
     title, digits, meaning = CARDS[name]
     interval = scores.get(f"{name}_interval") or (None, None)
-    # Calibration errors are small: a strip over 0 to 1 would show nothing.
-    values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if v is not None]
-    end = 1.0 if name != "ece" else 1.15 * max(values, default=1.0)
+    # Enough to tell the naive score from the other; over all of 0 to 1 they would be one dot.
+    values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if known(v)]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = 0.4 * (high - low) or 0.1
     return {
         "title": title,
         "digits": digits,
@@ -153,7 +154,7 @@ def _card(facts: Facts, name: str) -> dict[str, Any]:
         "interval": scores.get(f"{name}_interval"),
         "naive": scores[f"naive_{name}"],
         "strip": interval_strip(
-            scores[name], *interval, ends=(0, end or 1), other=scores[f"naive_{name}"], width=240,
-            css="strip wide",
+            scores[name], *interval, other=scores[f"naive_{name}"],
+            ends=(max(0.0, low - margin), high + margin), width=240, css="strip wide",
         ),
     }  # fmt: skip
