@@ -142,6 +142,10 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         The same five scores for each CNN, their mean, the consensus, each
         member (on the first set of folds) and the stack, thresholds chosen
         out of fold for all.
+    comparison_intervals_ : DataFrame or None
+        A row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by cluster,
+        and ``<score>_gain_low`` and ``<score>_gain_high``, that of the stack's score less its own.
+        None without draws, and of stacks saved by earlier versions.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
         precision of consensus, members and stack, weights of the members,

@@ -21,14 +21,25 @@ _N_COLUMNS = 5
 
 def context(facts: Facts) -> dict[str, Any]:
     """Return the cards, in the order of the vocabulary."""
-    allowed = facts.pictures.allowed("cards")
-    n_shown = min(_MOST_PICTURES, allowed // (3 * len(facts.names))) if allowed else 0
+    groups = [groups_of_fields(facts, k, _ROWS) for k in range(len(facts.names))]
+    n_shown = _pictures_of_a_group(groups, facts.pictures.allowed("cards"))
+    if n_shown:
+        groups = [{name: of[:n_shown] for name, of in of_label.items()} for of_label in groups]
+        rows = np.concatenate([rows for of_label in groups for rows in of_label.values()])
+        facts.pictures.prepare(str(facts.image_ids[row]) for row in rows)
     return {
-        "cards": [_card(facts, k, n_shown) for k in range(len(facts.names))],
+        "cards": [_card(facts, k, of_label, n_shown) for k, of_label in enumerate(groups)],
         "has_pictures": n_shown > 0,
         "start": facts.start,
         "has_importance": facts.importance is not None,
     }
+
+
+def _pictures_of_a_group(groups: list[dict[str, np.ndarray]], allowed: int) -> int:
+    """Return how many pictures each group may have, all together no more than allowed."""
+    sizes = np.array([len(rows) for of_label in groups for rows in of_label.values()])
+    fitting = [n for n in range(1, _MOST_PICTURES + 1) if np.minimum(sizes, n).sum() <= allowed]
+    return max(fitting, default=0)
 
 
 def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.ndarray]:
@@ -52,10 +63,9 @@ def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.nd
     )  # fmt: skip
 
 
-def _card(facts: Facts, label: int, n_shown: int) -> dict[str, Any]:
+def _card(facts: Facts, label: int, groups: dict[str, np.ndarray], n_shown: int) -> dict[str, Any]:
     name, row = facts.names[label], facts.table.iloc[label]
     y, probability = facts.y[:, label], facts.probabilities[:, label]
-    groups = groups_of_fields(facts, label, n_shown or _ROWS)
     card = {
         "number": label,
         "name": name,
@@ -98,7 +108,7 @@ def _columns(facts: Facts, label: int) -> list[dict[str, Any]]:
             "words": column_words(str(column), facts.names, stores),
             "column": column,
             "size": size,
-            "bar": bar(size / largest),
+            "bar": bar(size / largest, width=160),
         }
         for column, size in zip(of_label["column"], of_label["mean_absolute"])
     ]
