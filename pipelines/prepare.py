@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -32,16 +32,17 @@ from hpastack.catalogue import (
     training_fields,
     write_catalogue,
 )
-from hpastack.catalogue.collecting import part_of_stains
+from hpastack.catalogue.collecting import has_paths
 from hpastack.catalogue.folders import all_files
-from hpastack.catalogue.patterns import SCHEMES, find_named_files
-from hpastack.catalogue.table import OPTIONAL_COLUMNS
+from hpastack.catalogue.patterns import SCHEMES, NamedFiles, find_named_files, fits_pattern
+from hpastack.catalogue.table import OPTIONAL_COLUMNS, part_of_stains
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channels
 from hpastack.fields.checking import Inspection, inspect_fields
 from hpastack.fields.levels import parse_bits
+from hpastack.fields.multichannel import unknown_planes
 from hpastack.fields.stains import parse_stains
-from hpastack.files import publish_text, refuse_existing
+from hpastack.files import publish_text, read_id_table, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, printable, run_command
@@ -114,9 +115,10 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--pattern", metavar="NAME",
-        help="what other names of the files of IMAGES mean, such as '{plate}_{well}_{field}_w"
-        f"{{channel}}.tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, "
-        "with /, count too. What is understood is shown for the first fields",
+        help="what other names of files mean, in IMAGES and in each --extra that has such, as in "
+        f"'{{plate}}_{{well}}_{{field}}_w{{channel}}.tif', where {{}} is anything, or "
+        f"{', '.join(SCHEMES)}; folders before it, with /, count too. What is understood is shown "
+        "for the first fields",
     )  # fmt: skip
     parser.add_argument(
         "--stains", metavar="STAIN", nargs="*", default=[],
@@ -247,23 +249,18 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     changes: list[Change] = []
     stains = parse_stains(" ".join(args.stains)) if args.stains else STAINS
     channels = parse_channels(",".join(args.channels), stains) if args.channels else None
-    named = None
-    if args.pattern is not None:
-        folders = [Path(os.path.abspath(place)) for place in args.images if place.is_dir()]
-        if len(folders) < max(len(args.images), 1):
-            raise InputError("--pattern needs IMAGES that are folders")
-        named = find_named_files(all_files(folders), args.pattern, channels, stains)
-        for line in named.summary:
-            print(printable(line))
+    if args.pattern is not None and not all(place.is_dir() for place in args.images or [Path("")]):
+        raise InputError("--pattern needs IMAGES that are folders")
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
         if args.images:
+            named = _named(args, place, channels, stains)
             found = collect_fields(
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
                 training_only=is_extra, channels=channels, drop_unlabelled=args.drop_unlabelled,
-                by_pattern=None if is_extra else named,
+                by_pattern=named, stains=stains,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
@@ -278,6 +275,8 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     if len(stains) < len(STAINS):
         parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
+    for warning in unknown_planes(fields[[*stains]].to_numpy()):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     changes = _first_changes(changes, fields)
     if unmapped:
         names = [f"{name} ({count})" for name, count in unmapped.most_common()]
@@ -304,6 +303,29 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         n_known = int((fields[name] != "").sum())
         print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
     return fields, changes
+
+
+def _named(
+    args: argparse.Namespace,
+    extra: Path | None,
+    channels: Mapping[str, int | str] | None,
+    stains: Sequence[str],
+) -> NamedFiles | None:
+    """Return the fields that --pattern finds in IMAGES, or in a folder of --extra that fits it."""
+    if args.pattern is None:
+        return None
+    places = args.images
+    if extra is not None:
+        if extra.is_file() and has_paths(read_id_table(extra)):
+            return None
+        places = [extra if extra.is_dir() else extra.parent]
+    files = all_files([Path(os.path.abspath(place)) for place in places if place.is_dir()])
+    if extra is not None and not fits_pattern(files, args.pattern):
+        return None
+    named = find_named_files(files, args.pattern, channels, stains)
+    for line in named.summary:
+        print(printable(line))
+    return named
 
 
 def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:
