@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hpastack.stack import (
     gather_stores,
     label_fields,
     load_stack,
+    notes_on_kinds,
     notes_on_labels,
     notes_on_means,
     read_manifest,
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace) -> None:
     )
     for store, made in record["stores"].items():
         _check_settings(workspace, model, store, inputs.stores[store], made)
+    for warning in notes_on_kinds(stack, inputs, list(fields.index)):
+        print(f"warning: {warning}", file=sys.stderr)
     said = label_fields(stack, inputs, list(fields.index), shift)
     write_submission(submission, list(fields.index), said.labels, vocabulary)
     with atomic_write(table) as temporary:

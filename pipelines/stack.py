@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -18,6 +19,7 @@ from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
 from hpastack.stack import (
     GatheredStores,
+    PredictionWarning,
     StackClassifier,
     StackRecipe,
     check_replaceable,
@@ -117,7 +119,8 @@ def run(args: argparse.Namespace) -> None:
         )
         inputs.notes.extend(notes_on_folds)
         inputs = without_columns(inputs, dropped)
-        for warning in notes_on_columns(inputs, list(train.index), list(test.index)):
+        targets = vocabulary.indicator(train["target"])
+        for warning in notes_on_columns(inputs, list(train.index), list(test.index), targets):
             print(f"warning: {warning}", file=sys.stderr)
             inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
@@ -223,7 +226,11 @@ def _fit(
         verbose=True,
         **settings.parameters(),
     )
-    return stack.fit(inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictionWarning)  # a note on columns says it
+        return stack.fit(
+            inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"]
+        )
 
 
 def _apply_leaks(
