@@ -91,8 +91,9 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--keep-spellings", action="store_true",
-        help="values of groups that differ in case, in .0, in leading zeros or in HPA before the "
-        "number of an antibody are different; otherwise they are joined, and named",
+        help="values of groups that differ in case, separators, the form of a date, .0, leading "
+        "zeros or HPA before the number of an antibody are different; otherwise they are joined, "
+        "and named",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, metavar="CSV", help="Id,Target: labels to use instead"
