@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpastack.fields.stains import STAIN_INDEX, STAINS
+from hpastack.fields.stains import STAIN_INDEX, STAINS, with_black_stains
 
 
 def composite(field: np.ndarray) -> np.ndarray:
@@ -13,13 +13,14 @@ def composite(field: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1].
+        In [0, 1]; stains that are missing (NaN) are black.
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 3)
         Yellow is added, at half its strength, to red and green.
     """
+    field = with_black_stains(field)
     red, green, blue, yellow = (field[STAIN_INDEX[stain]] for stain in STAINS)
     mixed = np.stack([red + 0.5 * yellow, green + 0.5 * yellow, blue], axis=-1)
     return to_8_bit(np.clip(mixed, 0, 1))
