@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.extraction import (
     EmbeddingSettings,
     Extraction,
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     for extraction in made:
         if extraction.skipped:
             print(
-                f"{extraction.path}: {len(extraction.skipped)} fields left out, "
+                f"{extraction.path}: {counted(len(extraction.skipped), 'field')} left out, "
                 + (
                     "to be listed when all shards are done"
                     if extraction.n_missing
@@ -122,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
                 )
             print(
                 f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
-                f"{len(catalogue)} fields are left to others; the last to finish publishes it{hint}"
+                f"{counted(len(catalogue), 'field is', 'fields are')} left to others; the last to "
+                f"finish publishes it{hint}"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
     for extraction in published:

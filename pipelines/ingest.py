@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import read_catalogue, test_fields, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
@@ -173,9 +173,10 @@ def run(args: argparse.Namespace) -> None:
     write_store(
         path, header, image_ids, values, fold=fold, members=members, overwrite=args.overwrite
     )
-    kept = f", {len(members)} members" if members is not None else ""
+    kept = f", {counted(len(members), 'member')}" if members is not None else ""
     print(
-        f"{path}: {content} of {len(image_ids):,} fields, {len(columns)} columns, {args.kind}{kept}"
+        f"{path}: {content} of {counted(len(image_ids), 'field')}, "
+        f"{counted(len(columns), 'column')}, {args.kind}{kept}"
     )
 
 
@@ -328,7 +329,7 @@ def _covering(args, whole: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFram
     where = shorten([*args.tables, *args.members], 3)
     missing = catalogue.index.difference(whole.index, sort=False)
     if args.allow_missing and len(missing):
-        print(f"NaN: {len(missing):,} fields of the catalogue that no table has")
+        print(f"NaN: {counted(len(missing), 'field')} of the catalogue that no table has")
         whole = whole.reindex([*whole.index, *missing])
     remedy = "--allow-missing leaves NaN for these" if args.content in _WITH_GAPS else ""
     check_coverage(list(whole.index), catalogue, where, remedy=remedy)
@@ -377,13 +378,14 @@ def _check_members(
         trained = _training_of(table.index, catalogue)
         if trained:
             raise InputError(
-                f"{path}: {len(trained)} training fields in a table of --members: "
+                f"{path}: {counted(len(trained), 'training field')} in a table of --members: "
                 f"{shorten(trained)}; members are tables of test fields"
             )
         doubled = table.index[table.index.isin(others)]
         if len(doubled):
             raise InputError(
-                f"{path}: {len(doubled)} ids stand in the other tables as well: "
+                f"{path}: {counted(len(doubled), 'id stands', 'ids stand')} in the other tables as "
+                "well: "
                 f"{shorten(doubled)}; give test fields with --members alone"
             )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.files import atomic_write, differing_settings, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         table_of.to_csv(temporary, float_format="%.6g", lineterminator="\n")
     for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
         print(f"note: {note}")
-    print(f"wrote {submission} and {table} ({len(said.labels):,} fields)")
+    print(f"wrote {submission} and {table} ({counted(len(said.labels), 'field')})")
 
 
 def _check_settings(

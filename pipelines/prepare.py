@@ -36,7 +36,7 @@ from hpastack.catalogue.collecting import has_paths
 from hpastack.catalogue.folders import all_files
 from hpastack.catalogue.patterns import SCHEMES, NamedFiles, find_named_files, fits_pattern
 from hpastack.catalogue.table import OPTIONAL_COLUMNS, part_of_stains
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channels
 from hpastack.fields.checking import Inspection, inspect_fields
 from hpastack.fields.levels import parse_bits
@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
     )  # fmt: skip
     print(
-        f"packed {len(packed)} fields at {packed.size} px: {packed.path} "
+        f"packed {counted(len(packed), 'field')} at {packed.size} px: {packed.path} "
         f"({packed.path.stat().st_size / 1e9:.3f} GB)"
     )
     return status
@@ -216,7 +216,7 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
     if bad:
         lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
-        print(f"set aside {len(bad)} of {len(fields)} fields because of bad files")
+        print(f"set aside {len(bad)} of {counted(len(fields), 'field')} because of bad files")
         if lost:
             print(f"test fields among them, which the submission will lack: {shorten(lost)}")
     changes = _final_changes(changes, bad, fields)
@@ -224,16 +224,16 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         publish_text(changes_file, changes_text(changes))
         n_dropped = sum(change.change == DROPPED for change in changes)
         print(
-            f"wrote {changes_file}: {n_dropped} fields dropped, "
-            f"{len(changes) - n_dropped} times other labels"
+            f"wrote {changes_file}: {counted(n_dropped, 'field')} dropped, "
+            f"{counted(len(changes) - n_dropped, 'time')} other labels"
         )
     else:
         changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
     n_train = len(training_fields(catalogue))
     print(
-        f"wrote {workspace.catalogue}: {n_train} training fields, "
-        f"{len(catalogue) - n_train} test fields"
+        f"wrote {workspace.catalogue}: {counted(n_train, 'training field')}, "
+        f"{counted(len(catalogue) - n_train, 'test field')}"
     )
     return SKIPPED if bad else 0
 
@@ -288,12 +288,13 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
     for ids, why in ((unnamed, "no table names them"), (unlabelled, "no label is left of them")):
         if ids:
-            print(f"left out, because {why}: {len(ids)} fields ({shorten(ids, 3)})")
+            print(f"left out, because {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
     if args.corrections is not None:
         fields, corrected = correct_targets(fields, args.corrections, locations=locations)
         changes += corrected
         print(
-            f"corrected labels after {args.corrections}: {len(corrected)} of {len(fields)} fields"
+            f"corrected labels after {args.corrections}: {len(corrected)} of "
+            f"{counted(len(fields), 'field')}"
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
@@ -302,7 +303,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         print(printable(note))
     for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
-        print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
+        print(f"group {printable(name)}: known for {n_known} of {counted(len(fields), 'field')}")
     return fields, changes
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
@@ -38,6 +38,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import LEAST_FOLDS, add_options
+from pipelines._steps import accepted_splits
 
 
 def make_parser() -> CommandParser:
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
             "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
             "--n-splits 5 --overwrite, and make out-of-fold stores again"
         )
-    notes_on_folds = _notes_on_folds(plan, workspace)
+    notes_on_folds = [note] if (note := accepted_splits(plan, workspace.folds)) else []
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     if args.no_submission:
@@ -152,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             submission = workspace.submissions / f"{name}.csv"
             write_submission(submission, list(labels.index), labels, vocabulary)
-            written += f" and {submission} ({len(labels):,} fields)"
+            written += f" and {submission} ({counted(len(labels), 'field')})"
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")
@@ -185,23 +186,6 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
         check_tuning(recipe.settings.tune)
         recipes[name] = recipe.settings
     return recipes
-
-
-def _notes_on_folds(plan: FoldPlan, workspace: Workspace) -> list[str]:
-    """Return what a reader of the score must know of the folds."""
-    split = plan.split_clusters
-    if split.empty:
-        return []
-    if plan.record.get("n_split_clusters") != len(split):
-        raise InputError(
-            f"{workspace.folds} splits {len(split)} clusters: {shorten(split['cluster'])}; run: "
-            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
-            f"pipelines.cluster --folds {workspace.folds} --accept-split-clusters --overwrite"
-        )
-    return [
-        f"the folds split {len(split)} clusters ({split['n_fields'].sum()} fields), accepted by "
-        "--accept-split-clusters; scores may be too good"
-    ]
 
 
 def _fit(
@@ -242,7 +226,8 @@ def _apply_leaks(
     n_changed = int((replaced != labels).any(axis=1).sum())
     sources = ", ".join(f"{n} {name}" for name, n in used["twin_source"].value_counts().items())
     inputs.notes.append(
-        f"--apply-leaks: {len(used)} test fields of the submission carry the labels of a "
+        f"--apply-leaks: {counted(len(used), 'test field')} of the submission "
+        f"{'carries' if len(used) == 1 else 'carry'} the labels of a "
         f"training twin ({sources or 'none'}); {n_changed} of them differ from what the stack "
         "predicts. The cross-validated scores know nothing of this."
     )

@@ -25,7 +25,7 @@ from hpastack.backbones.weights import (
     strip_prefixes,
     weight_file,
 )
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS
 
 
@@ -307,7 +307,8 @@ def _check_size(model: Network, name: str) -> None:
     except (AssertionError, RuntimeError) as error:
         n_stains, reason = len(model.preprocessing.stains), str(error) or "it needs another size"
         raise InputError(
-            f"backbone {name} cannot take fields of {side} px and {n_stains} stains: {reason}"
+            f"backbone {name} cannot take fields of {side} px and {counted(n_stains, 'stain')}: "
+            f"{reason}"
         ) from error
 
 

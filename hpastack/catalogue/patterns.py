@@ -388,7 +388,9 @@ def _twice(place: _Place, other: Path, what: str) -> str:
 def _nothing_fits(paths: Sequence[Path], pattern: str) -> str:
     if not paths:
         return "no files there"
-    message = f"--pattern {pattern} fits none of {len(paths)} files, such as {paths[0].name}"
+    message = (
+        f"--pattern {pattern} fits none of {counted(len(paths), 'file')}, such as {paths[0].name}"
+    )
     schemes = [name for name in fitting_schemes(paths) if name != pattern.lower()]
     if schemes:
         return f"{message}; --pattern {schemes[0]} does"
@@ -410,7 +412,9 @@ def _summary(
         lines[0] += f"; channels without a stain: {shorten(sorted(unused), 12)}"
     if ignored:
         names = shorten((path.name for path in ignored), 3)
-        lines[0] += f"; {len(ignored)} other files are ignored: {names}"
+        lines[0] += (
+            f"; {counted(len(ignored), 'other file is', 'other files are')} ignored: {names}"
+        )
     for image_id, stains in list(files.items())[:_N_SHOWN]:
         said = [f"{name} {value}" for name, value in groups.loc[image_id].items() if value]
         said += [f"{stain} {stains[stain].name}" for stain in STAINS if stain in stains]

@@ -12,7 +12,7 @@ import pandas as pd
 from hpastack.catalogue.changes import DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.table import COLUMNS
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import has_column, named_column, read_id_table
 from hpastack.labels import (
     HPA_2018,
@@ -146,14 +146,14 @@ def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.
     hot = pd.DataFrame({name: values[name] for name in labels}).to_numpy(dtype=bool)
     for name in labels:
         frame.pop(name)
-    names = [_own_name(name) for name in labels]
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    called = [_own_name(name) for name in labels]
+    doubled = sorted({name for name in called if called.count(name) > 1})
     if doubled:
-        columns = [column for column, name in zip(labels, names) if name in doubled]
+        columns = [column for column, name in zip(labels, called) if name in doubled]
         raise InputError(f"{path}: columns {shorten(columns)} mean one label; keep one")
-    are_ids = all(name.isascii() and name.isdigit() for name in names)
+    are_ids = all(name.isascii() and name.isdigit() for name in called)
     mark = " " if are_ids else ";"
-    texts = [mark.join(name for name, is_set in zip(names, row) if is_set) for row in hot]
+    texts = [mark.join(name for name, is_set in zip(called, row) if is_set) for row in hot]
     return pd.Series(texts, frame.index, dtype=object, name="target")
 
 
@@ -221,7 +221,8 @@ def map_targets(
     if unlabelled and not drop_unlabelled:
         raise InputError(
             f"{path}: field {unlabelled[0]}: no label given; every training field needs one "
-            f"({len(unlabelled)} of {len(texts)} fields have none; prepare --drop-unlabelled "
+            f"({len(unlabelled)} of {counted(len(texts), 'field has', 'fields have')} none; "
+            "prepare --drop-unlabelled "
             "leaves them out)"
         )
     if unlabelled and not targets and not unmapped:

@@ -176,7 +176,7 @@ def stain_planes(
         n_planes = len(channels.names)
         if n_planes >= 2 * len(stains):
             remedy += f"; if they are several positions, {_SAVE_EACH}"
-        raise FileFault(path, f"{n_planes} channels without names; {remedy}")
+        raise FileFault(path, f"{counted(n_planes, 'channel')} without names; {remedy}")
     planes: dict[str, int] = {}
     for number, name in enumerate(channels.names):
         meant = [stain for stain in stains_meant(name) if stain in stains]
@@ -277,7 +277,8 @@ def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
         path, taken = found[0]
         ignored = [number for number in range(n_planes) if number not in taken]
         warnings.append(
-            f"{counted(len(found), 'file')} of {n_planes} planes without names, such as {path}: "
+            f"{counted(len(found), 'file')} of {counted(n_planes, 'plane')} without names, such as "
+            f"{path}: "
             f"planes {shorten(taken, 12)} are the stains, {shorten(ignored, 12)} are ignored; if "
             f"these are another position, depth or time, {_SAVE_EACH}"
         )
@@ -302,7 +303,8 @@ def _refuse_positions(channels: Channels, path: StrPath) -> None:
     shown = ", ".join(f"{number} {channels.names[number]!r}" for number in again)
     raise FileFault(
         path,
-        f"each of its {len(counts)} channels is there {n_times} times, such as {shown}: TIFF of "
+        f"each of its {counted(len(counts), 'channel')} is there {n_times} times, such as {shown}: "
+        "TIFF of "
         f"{n_times} positions, depths or times; {_SAVE_EACH}",
     )
 

@@ -193,7 +193,7 @@ def _unpacked(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
             _require_one([member.name for member in members], "tar", path)
             content = archive.extractfile(members[0])
             assert content is not None  # as it is a file
-            return io.BufferedReader(io.BytesIO(content.read()))  # type: ignore[arg-type]
+            return io.BufferedReader(io.BytesIO(content.read()))
     except tarfile.TarError as error:
         raise InputError(f"{path}: damaged: {error}") from None
 

@@ -391,5 +391,5 @@ def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows
     missing = ids.difference(table.index)
     if len(missing):
         hint = f"; {remedy}" if remedy else ""
-        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}{hint}")
+        raise InputError(f"{what} lack {counted(len(missing), 'field')}: {shorten(missing)}{hint}")
     return table.loc[ids]

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from hpastack.calibration import MIN_POSITIVES, read_prevalences, saerens_priors, shift_priors
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.labels import Vocabulary
 from hpastack.stack.classifier import StackClassifier
 from hpastack.stack.label_like import PredictionWarning, kinds_warning
@@ -261,7 +261,8 @@ def shifted_probabilities(
     most = np.argsort(-np.abs(np.log(ratio)), kind="stable")[:3]
     changes = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
     notes.append(
-        f"prior shift: prevalences of {int(known.sum())} labels; most changed: {changes}. "
+        f"prior shift: prevalences of {counted(int(known.sum()), 'label')}; most changed: "
+        f"{changes}. "
         "The cross-validated scores know nothing of this."
     )
     return pd.DataFrame(values, index=probabilities.index, columns=probabilities.columns), notes

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import (
     ID_NAMES,
     check_ids,
@@ -80,7 +80,10 @@ def read_table(
         if own_ids is None:
             raise InputError(f"{path} has no ids; name the file that lists them with --ids")
         if len(own_ids) != len(matrix):
-            raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
+            raise InputError(
+                f"{path} has {counted(len(matrix), 'row')}, but there are "
+                f"{counted(len(own_ids), 'id')}"
+            )
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
     elif is_parquet(path):
         table = _with_ids(read_parquet(path), path)
@@ -249,9 +252,8 @@ def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
     table = table.copy()
     for position in with_comma:
         column = table.iloc[:, position]
-        table.isetitem(
-            position, column.where(column.isna(), column.astype(str).str.replace(",", "."))
-        )
+        points = column.astype(str).str.replace(",", ".", regex=False)
+        table.isetitem(position, np.where(column.isna(), column, points))
     return table
 
 
@@ -283,7 +285,8 @@ def check_coverage(
     unknown = given[~given.isin(catalogue.index)]
     if len(unknown):
         raise InputError(
-            f"{where}: {len(unknown)} ids are not in the catalogue: {shorten(unknown)}"
+            f"{where}: {counted(len(unknown), 'id is', 'ids are')} not in the catalogue: "
+            f"{shorten(unknown)}"
         )
     for split in ("train", "test"):
         fields = catalogue.index[catalogue["split"] == split]
@@ -325,7 +328,8 @@ def stacked_members(
         ):
             if len(lacking):
                 raise InputError(
-                    f"{place} lacks {len(lacking)} fields of {other}: {shorten(lacking)}; members "
+                    f"{place} lacks {counted(len(lacking), 'field')} of {other}: "
+                    f"{shorten(lacking)}; members "
                     "predict the same fields"
                 )
     return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
@@ -400,7 +404,9 @@ def _column_names(path: Path, n_columns: int) -> list[str] | None:
         return None
     names = _lines(beside)
     if len(names) != n_columns:
-        raise InputError(f"{path} has {n_columns} columns, but {beside} names {len(names)}")
+        raise InputError(
+            f"{path} has {counted(n_columns, 'column')}, but {beside} names {len(names)}"
+        )
     return names
 
 

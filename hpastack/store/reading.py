@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.store.checks import Contents, read_contents
 from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
 
@@ -198,7 +198,8 @@ class Store:
         if (rows < 0).any():
             missing = [image_ids[i] for i in np.flatnonzero(rows < 0)]
             raise InputError(
-                f"{self.path} lacks {len(missing)} of {len(image_ids)} fields: {shorten(missing)}"
+                f"{self.path} lacks {len(missing)} of {counted(len(image_ids), 'field')}: "
+                f"{shorten(missing)}"
             )
         return rows
 

@@ -95,7 +95,7 @@ def test_thumbnails_of_imagexpress_are_ignored():
 )
 def test_a_scheme_is_recognised_by_its_files(name, file):
     assert name in fitting_schemes([Path("/data", file)])
-    with pytest.raises(InputError, match=rf"fits none of 1 files.*; --pattern (harmony|{name}) do"):
+    with pytest.raises(InputError, match=rf"fits none of 1 file.*; --pattern (harmony|{name}) do"):
         named([file])
     assert fitting_schemes([Path("/data/a_red.png")]) == []
     assert name in SCHEMES

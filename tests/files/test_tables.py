@@ -40,7 +40,7 @@ def test_cells_may_hold_the_other_marks(tmp_path):
 def test_rows_are_taken_by_id():
     column = pd.Series([1, 2, 3], index=list("abc"))
     assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]
-    with pytest.raises(InputError, match="the columns lack 1 fields: d"):
+    with pytest.raises(InputError, match="the columns lack 1 field: d"):
         take_rows(column, pd.Index(["a", "d"]), "the columns")
     with pytest.raises(InputError, match="the columns: duplicate ids: a"):
         take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
@@ -119,7 +119,7 @@ def test_duplicate_ids_are_named_once():
 def test_a_missing_row_may_have_a_remedy():
     table = pd.Series([1, 2], index=["a", "b"])
     assert take_rows(table, pd.Index(["b"]), "the rows", "make them").tolist() == [2]
-    with pytest.raises(InputError, match="^the rows lack 1 fields: c; make them$"):
+    with pytest.raises(InputError, match="^the rows lack 1 field: c; make them$"):
         take_rows(table, pd.Index(["a", "c"]), "the rows", "make them")
-    with pytest.raises(InputError, match="^the rows lack 1 fields: c$"):
+    with pytest.raises(InputError, match="^the rows lack 1 field: c$"):
         take_rows(table, pd.Index(["a", "c"]), "the rows")

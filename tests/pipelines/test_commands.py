@@ -205,6 +205,7 @@ def completion(tmp_path_factory):
     for empty in ("features/mine.h5", "models/mine/stack.json"):
         (folder / "work" / empty).touch()
     (folder / "work" / "models" / "own.yaml").write_text("type: stack\n")
+    (folder / "work" / "models" / "short.yml").write_text("type: stack\n")
     (folder / "ids.csv").touch()
     script = folder / "hpastack.bash"
     made = subprocess.run(
@@ -233,8 +234,10 @@ def completion(tmp_path_factory):
         ("hpastack extract --on-error ", ["raise", "skip"]),
         ("hpastack extract te", ["texture"]),
         ("hpastack finetune c", ["cnn_densenet121", "cnn_small"]),
-        ("hpastack stack --workspace work s", ["stack", "stack_global"]),
+        ("hpastack stack --workspace work st", ["stack", "stack_global"]),
         ("hpastack stack --workspace work o", ["own"]),
+        ("hpastack stack --workspace work sh", ["short"]),
+        ("hpastack stack work/models/sh", ["work/models/short.yml"]),
         ("hpastack domains --workspace work ", ["mine"]),
         ("hpastack domains --workspace = work ", ["mine"]),  # as bash parts --workspace=work
         ("hpastack predict --workspace work m", ["models/mine"]),

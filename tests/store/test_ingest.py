@@ -142,7 +142,7 @@ def test_a_split_is_covered_whole_or_not_at_all():
     check_coverage(["c"], catalogue, "t.csv")
     with pytest.raises(InputError, match="lacks 1 of 2 train fields.*: b"):
         check_coverage(["a", "c"], catalogue, "t.csv")
-    with pytest.raises(InputError, match="1 ids are not in the catalogue: z"):
+    with pytest.raises(InputError, match="1 id is not in the catalogue: z"):
         check_coverage(["a", "b", "z"], catalogue, "t.csv")
 
 
@@ -152,9 +152,9 @@ def test_members_are_put_on_each_other_by_id():
     members = stacked_members([one, other], ["m0.csv", "m1.csv"])
     assert members.dtype == np.float32
     np.testing.assert_allclose(members, [VALUES, VALUES + 1], rtol=1e-6)
-    with pytest.raises(InputError, match="m1.csv lacks 1 fields of m0.csv: b; members predict"):
+    with pytest.raises(InputError, match="m1.csv lacks 1 field of m0.csv: b; members predict"):
         stacked_members([one, other.drop("b")], ["m0.csv", "m1.csv"])
-    with pytest.raises(InputError, match="m0.csv lacks 1 fields of m1.csv: z"):
+    with pytest.raises(InputError, match="m0.csv lacks 1 field of m1.csv: z"):
         stacked_members([one, pd.concat([other, other.rename({"a": "z"}).loc[["z"]]])],
                         ["m0.csv", "m1.csv"])  # fmt: skip
 
