@@ -5,13 +5,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hpastack as hs  # noqa: E402
 from hpastack.features import FAMILIES  # noqa: E402
+from hpastack.pictures import (  # noqa: E402
+    Captioned,
+    Section,
+    compartment_figure,
+    jpeg_bytes,
+    picture_sheet,
+)
+from hpastack.pictures.compartment_figure import PANELS  # noqa: E402
 
 PAGE = Path(__file__).with_name("columns.md")
 PICTURE = Path(__file__).with_name("cells.jpg")
@@ -52,14 +59,15 @@ def _rows(meanings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def picture() -> np.ndarray:
-    """Draw cells, regions and rings of three synthetic fields (BGR, as OpenCV writes it)."""
-    from hpastack.report.compartment_figure import compartment_figure
-
+    """Draw cells, regions and rings of three synthetic fields."""
     fields = [hs.draw_field(labels, size=240, seed=s, cell_line=line) for labels, s, line in DRAWN]
-    return np.concatenate([compartment_figure(field) for field in fields])[..., ::-1]
+    rows = [np.split(compartment_figure(field), len(PANELS), axis=1) for field in fields]
+    panels = [Captioned(panel) for row in rows[:-1] for panel in row]
+    panels += [Captioned(panel, (caption,)) for panel, caption in zip(rows[-1], PANELS)]
+    return picture_sheet([Section("", panels)], columns=len(PANELS))
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    cv2.imwrite(str(PICTURE), picture(), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    PICTURE.write_bytes(jpeg_bytes(picture(), 85))
     print(f"wrote {PAGE} and {PICTURE}")

@@ -1,5 +1,6 @@
 """Public names of the library: the only list, read by type checkers, editors and at run time."""
 
+from . import plot as plot
 from .backbones.create import (
     create_backbone as create_backbone,
 )
@@ -183,11 +184,23 @@ from .metrics.scores import (
 from .parallel.shards import (
     Shard as Shard,
 )
-from .report.compartment_figure import (
+from .pictures.compartment_figure import (
     compartment_figure as compartment_figure,
+)
+from .pictures.sheets import (
+    picture_sheet as picture_sheet,
+)
+from .pictures.thumbnails import (
+    Thumbnails as Thumbnails,
+)
+from .pictures.tiles import (
+    field_tile as field_tile,
 )
 from .report.stack_report import (
     write_report as write_report,
+)
+from .review.issues import (
+    label_issues as label_issues,
 )
 from .similarity.adversarial import (
     AdversarialCheck as AdversarialCheck,

@@ -8,17 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, counted, shorten
-from hpastack.fields import find_packed, read_field
-from hpastack.files import atomic_write, refuse_existing
+from hpastack.fields import find_packed
+from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
-from hpastack.report.neighbour_sheet import neighbour_sheet
+from hpastack.pictures import Captioned, Section, picture_sheet, read_tile, stain_legend, write_png
 from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_scores, unit_vectors
 from hpastack.stack import gather_label_free
 from hpastack.store import StoreHeader, write_store
@@ -28,7 +27,8 @@ from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
 from pipelines._steps import accepted_splits
 
-_PICTURE = 220
+# Longer side of a field on the sheet, in pixels.
+_PICTURE = 200
 
 
 def make_parser() -> CommandParser:
@@ -195,30 +195,35 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
     asked = catalogue.index.get_indexer(args.show)
     n_neighbours = args.n_neighbours or 7
     found, cosines = nearest_fields(vectors[asked], vectors, n_neighbours + 1)
-    sheet = []
+    names = list(workspace.vocabulary())
+    sections = []
     for own, others, of_others in zip(asked.tolist(), found.tolist(), cosines.tolist()):
         # Itself is among them, unless copies of it push it out.
         kept = [(place, cosine) for place, cosine in zip(others, of_others) if place != own]
         kept = kept[:n_neighbours]
-        sheet.append([_tile(catalogue.iloc[own])] + [_tile(catalogue.iloc[p], c) for p, c in kept])
-        print(f"{catalogue.index[own]} ({_labels(catalogue.iloc[own])}) looks like")
+        pictures = [_tile(catalogue.iloc[own], names)]
+        print(f"{catalogue.index[own]} ({_labels(catalogue.iloc[own], names)}) looks like")
         for place, cosine in kept:
             row = catalogue.iloc[place]
-            print(f"  {row.name} ({_labels(row)}), cosine {cosine:.3f}")
-    picture = neighbour_sheet(sheet, _PICTURE)
-    _, png = cv2.imencode(".png", picture[..., ::-1])
-    with atomic_write(path) as draft:
-        draft.write_bytes(png.tobytes())
+            pictures.append(_tile(row, names, cosine))
+            print(f"  {row.name} ({_labels(row, names)}), cosine {cosine:.3f}")
+        heading = f"{catalogue.index[own]} and the fields most like it"
+        sections.append(Section(heading, pictures))
+    write_png(path, picture_sheet(sections, note=stain_legend()))
     print(f"wrote {path}")
 
 
-def _tile(row: pd.Series, cosine: float | None = None) -> tuple[np.ndarray, str, str]:
-    similar = "" if cosine is None else f" {cosine:.2f}"
-    return read_field(row, _PICTURE, missing=0), f"{str(row.name)[:28]}{similar}", _labels(row)
+def _tile(row: pd.Series, names: list[str], cosine: float | None = None) -> Captioned:
+    lines = [str(row.name), _labels(row, names)]
+    if cosine is not None:
+        lines.append(f"cosine {cosine:.3f}")
+    return Captioned(read_tile(row, _PICTURE), tuple(lines))
 
 
-def _labels(row: pd.Series) -> str:
-    return (row["target"] or "no label") if row["split"] == "train" else "test"
+def _labels(row: pd.Series, names: list[str]) -> str:
+    if row["split"] != "train":
+        return "test field"
+    return ", ".join(names[int(label)] for label in row["target"].split()) or "no label"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,9 +25,11 @@ from hpastack.catalogue import (
     combine_fields,
     correct_targets,
     fill_groups,
+    fill_pixel_sizes,
     join_groups,
     join_spellings,
     list_fields,
+    parse_pixel_size,
     scale_by_depth,
     training_fields,
     write_catalogue,
@@ -41,6 +43,7 @@ from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channe
 from hpastack.fields.checking import Inspection, inspect_fields
 from hpastack.fields.levels import parse_bits
 from hpastack.fields.multichannel import unknown_planes
+from hpastack.fields.paths import PIXEL_SIZE
 from hpastack.fields.stains import parse_stains
 from hpastack.files import publish_text, read_id_table, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
@@ -131,6 +134,11 @@ def make_parser() -> CommandParser:
         "to 4095 (default: found for IMAGES and for each --extra, and said)",
     )  # fmt: skip
     parser.add_argument(
+        "--pixel-size", metavar="MICROMETRES",
+        help="per pixel of the files, for the scale bars of pictures (default: what OME-XML of the "
+        "files or a column pixel_size of a table with paths says)",
+    )  # fmt: skip
+    parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
         help="what to call IMAGES in the catalogue; extra fields are called after their folder or "
         "table (default: %(default)s)",
@@ -167,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
     elif any((
         args.labels, args.test, args.groups, args.corrections, args.extra, args.vocabulary,
         args.locations, args.channels, args.bits != "auto", args.stains,
-        args.pattern,
+        args.pattern, args.pixel_size,
     )):  # fmt: skip
         raise InputError("--pack needs images: name IMAGES, or give no other option with it")
     packed = pack_fields(
@@ -193,8 +201,11 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     _refuse_unwritable(workspace.data)
 
     bits = parse_bits(args.bits)
+    size = None if args.pixel_size is None else parse_pixel_size(args.pixel_size)
+    if size is not None and not args.images:
+        raise InputError("--pixel-size needs IMAGES")
     fields, changes = _collect(args, vocabulary)
-    found = Inspection(fields[[]], [], {})
+    found = Inspection(fields[[]], [], {}, {})
     if args.images:
         found = inspect_fields(fields, jobs=args.jobs)
     facts, bad = found.facts, found.bad
@@ -211,6 +222,12 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
             print(printable(message))
         for warning in depths.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
+
+    catalogue = fill_pixel_sizes(catalogue, found.pixel_sizes, size)
+    if PIXEL_SIZE in catalogue:
+        known = catalogue[PIXEL_SIZE].dropna()
+        sizes = " to ".join(f"{size:g}" for size in sorted({known.min(), known.max()}))
+        print(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))

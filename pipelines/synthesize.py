@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
-
-import cv2
 
 from hpastack.errors import InputError
 from hpastack.files import refuse_existing
-from hpastack.synthetic import check_folder, contact_sheet, synthetic_dataset, write_dataset
+from hpastack.pictures import contact_sheet, write_png
+from hpastack.synthetic import check_folder, synthetic_dataset, write_dataset
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
@@ -75,17 +72,10 @@ def run(args: argparse.Namespace) -> None:
         )
         write_dataset(folder, dataset, overwrite=args.overwrite, jobs=args.jobs)
     if sheet is not None:
-        _write_sheet(sheet, contact_sheet(size=args.size, seed=args.seed))
+        write_png(sheet, contact_sheet(size=args.size, seed=args.seed))
         print(f"wrote a contact sheet of all labels to {sheet}")
     if args.folder is not None:
         print(f"wrote {args.train} training and {args.test} test fields to {folder}")
-
-
-def _write_sheet(path: Path, sheet) -> None:
-    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(encoded.tobytes())
-    os.replace(partial, path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

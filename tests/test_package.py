@@ -95,7 +95,10 @@ def test_the_wheel_holds_two_packages_and_the_recipes_and_works_alone(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"hpastack", "pipelines"}
-    assert "hpastack/report/templates/stack.html" in names
+    assert "hpastack/report/templates/report.html" in names
+    assert "hpastack/report/templates/report.css" in names
+    assert "hpastack/report/templates/report.js" in names
+    assert "hpastack/report/templates/sections/verdict.html" in names
     for folder in ("features", "models"):
         for recipe in (ROOT / folder).glob("*.yaml"):
             assert f"hpastack/_recipes/{folder}/{recipe.name}" in names

@@ -17,6 +17,7 @@ from hpastack.catalogue.depths import Depths, scale_by_depth
 from hpastack.catalogue.folders import LABEL_TABLES, TEST_TABLES
 from hpastack.catalogue.groups import join_groups
 from hpastack.catalogue.hpa import fill_groups
+from hpastack.catalogue.scale import fill_pixel_sizes, parse_pixel_size
 from hpastack.catalogue.spellings import join_spellings
 from hpastack.catalogue.table import (
     COLUMNS,
@@ -45,9 +46,11 @@ __all__ = [
     "combine_fields",
     "correct_targets",
     "fill_groups",
+    "fill_pixel_sizes",
     "join_groups",
     "join_spellings",
     "list_fields",
+    "parse_pixel_size",
     "read_catalogue",
     "read_targets",
     "scale_by_depth",

@@ -32,6 +32,7 @@ from hpastack.catalogue.targets import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS
+from hpastack.fields.paths import PIXEL_SIZE
 from hpastack.files import named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, Vocabulary
 
@@ -374,7 +375,8 @@ def _collect_table(
         table["source"] = source
     groups = group_columns(table, path)
     order = [*table.index[is_train & (table["target"] != "")], *test_ids]
-    fields = table.loc[order, ["split", "target", "source", *STAINS]]
+    sizes = [PIXEL_SIZE] if PIXEL_SIZE in table else []
+    fields = table.loc[order, ["split", "target", "source", *STAINS, *sizes]]
     fields = _with_groups(_with_groups(fields, groups), given.groups)
     changes = given.changes + _not_asked_for(set(table.index) - set(order) - set(labelled))
     return Collection(fields, changes, given.unmapped)

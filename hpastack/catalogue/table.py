@@ -13,7 +13,7 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS
 from hpastack.fields.levels import FULL_BITS
-from hpastack.fields.paths import BITS, STAINS_OF_FIELD
+from hpastack.fields.paths import BITS, PIXEL_SIZE, STAINS_OF_FIELD, field_pixel_size
 from hpastack.files import check_ids, publish_text, read_id_table
 
 StrPath = str | os.PathLike[str]
@@ -22,7 +22,7 @@ StrPath = str | os.PathLike[str]
 COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
 
 #: Columns that a catalogue has behind them where they matter.
-OPTIONAL_COLUMNS = (BITS, STAINS_OF_FIELD)
+OPTIONAL_COLUMNS = (BITS, STAINS_OF_FIELD, PIXEL_SIZE)
 
 
 def read_catalogue(path: StrPath) -> pd.DataFrame:
@@ -40,15 +40,16 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
         ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
         ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
-        ``bits`` (int, of the 16-bit files) and ``stains`` (str, those that a
-        field has) where a catalogue has them, then the group columns (str, ""
-        where the group is unknown).
+        ``bits`` (int, of the 16-bit files), ``stains`` (str, those that a
+        field has) and ``pixel_size`` (float, micrometres per pixel of the
+        files, NaN where unknown) where a catalogue has them, then the group
+        columns (str, "" where the group is unknown).
 
     Raises
     ------
     InputError
         If a column is missing, an id is empty or doubled, a split is neither
-        train nor test, or a height, width or number of bits is not one.
+        train nor test, or a height, width, number of bits or pixel size is not one.
     OSError
         If the file cannot be read.
     """
@@ -80,6 +81,8 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         _check_stains(frame, path)
     if BITS in frame:
         frame[BITS] = _bits(frame[BITS], path)
+    if PIXEL_SIZE in frame:
+        frame[PIXEL_SIZE] = pixel_sizes(frame[PIXEL_SIZE], path)
     for stain in STAINS:
         frame[stain] = absolute_paths(frame[stain], path.absolute().parent)
     return frame[_in_order(frame)]
@@ -226,6 +229,36 @@ def _bits(texts: pd.Series, path: Path) -> pd.Series:
             f"{FULL_BITS}; a group needs another name"
         )
     return bits.astype("int64")
+
+
+def pixel_sizes(values: pd.Series, path: StrPath) -> pd.Series:
+    """Return micrometres per pixel as numbers, NaN where they are unknown.
+
+    Parameters
+    ----------
+    values : Series
+        Texts or numbers, indexed by image id.
+    path : path-like
+        Where they are from, for errors.
+
+    Returns
+    -------
+    Series of float
+
+    Raises
+    ------
+    InputError
+        If one is not a positive number below 1,000; the field is named.
+    """
+    sizes = []
+    for image_id, value in values.items():
+        try:
+            sizes.append(field_pixel_size({PIXEL_SIZE: value}))
+        except InputError as error:
+            raise InputError(
+                f"{path}: field {image_id}: {error}; a group needs another name"
+            ) from None
+    return pd.Series(sizes, values.index, dtype="float64", name=PIXEL_SIZE)
 
 
 def _kept_path(file: str, folder: str, inside: str, from_folder: dict[str, str]) -> str:

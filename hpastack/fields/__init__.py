@@ -6,13 +6,13 @@ nothing is guessed, stretched or filled.
 """
 
 from hpastack.fields.checking import BadField, check_fields, field_content
-from hpastack.fields.composite import composite, stretched, to_8_bit
+from hpastack.fields.composite import stretched, to_8_bit
 from hpastack.fields.formats import FORMATS, SUFFIXES
 from hpastack.fields.formats.faults import MAX_BYTES, MAX_PIXELS, FileFault
 from hpastack.fields.multichannel import parse_channels, plane_paths
 from hpastack.fields.packed.reading import PackedFields, find_packed
 from hpastack.fields.packed.writing import pack_fields
-from hpastack.fields.paths import Row, stain_rows
+from hpastack.fields.paths import Row, field_pixel_size, row_stains, stain_rows
 from hpastack.fields.reading import field_fault, field_shape, iter_fields, read_field, read_stain
 from hpastack.fields.resizing import resize_field
 from hpastack.fields.stains import PROTEIN, STAIN_INDEX, STAINS
@@ -34,9 +34,9 @@ __all__ = [
     "STAIN_INDEX",
     "SUFFIXES",
     "check_fields",
-    "composite",
     "field_content",
     "field_fault",
+    "field_pixel_size",
     "field_shape",
     "find_packed",
     "iter_fields",
@@ -47,6 +47,7 @@ __all__ = [
     "read_stain",
     "read_stain_statistics",
     "resize_field",
+    "row_stains",
     "stain_moments",
     "stain_rows",
     "stain_statistics",

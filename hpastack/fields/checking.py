@@ -71,11 +71,15 @@ def scaled_content(content: str, bits: int) -> str:
 
 
 class Inspection(NamedTuple):
-    """What the files of a catalogue hold: facts and levels of good fields, and the bad ones."""
+    """What the files of a catalogue hold: facts and levels of good fields, and the bad ones.
+
+    Of those whose files say it, also the micrometres per pixel.
+    """
 
     facts: pd.DataFrame
     bad: list[BadField]
     levels: dict[str, dict[str, StainLevels]]
+    pixel_sizes: dict[str, float]
 
 
 def check_fields(
@@ -123,10 +127,13 @@ def inspect_fields(
         two of its stains are the same picture (blank pictures may be).
     levels : dict of str to dict of str to StainLevels
         Of the good fields, what values each stain has.
+    pixel_sizes : dict of str to float
+        Of the good fields whose files say it, the micrometres per pixel.
     """
     jobs = jobs or cpu_budget()
     facts, bad = {}, []
     levels: dict[str, dict[str, StainLevels]] = {}
+    pixel_sizes: dict[str, float] = {}
     outcomes = in_threads(_inspect, stain_rows(catalogue), jobs=jobs, ahead=4 * jobs)
     bar = progress_bar(
         zip(catalogue.index, outcomes), total=len(catalogue), what="checking fields",
@@ -136,17 +143,20 @@ def inspect_fields(
     with closing(outcomes):
         for image_id, outcome in bar:
             try:
-                *facts[image_id], levels[image_id] = outcome.result()
+                *facts[image_id], levels[image_id], size = outcome.result()
             except FileFault as fault:
                 bad.append(BadField(image_id, fault.file, fault.reason))
             except OSError as error:
                 reason = error.strerror or str(error)
                 bad.append(BadField(image_id, str(error.filename or ""), reason))
+            else:
+                if size:
+                    pixel_sizes[image_id] = size
     frame = pd.DataFrame.from_dict(
         facts, orient="index", columns=["height", "width", "content"]
     ).rename_axis("image_id")
     frame = frame.astype({"height": "int64", "width": "int64", "content": str})
-    return Inspection(frame, bad, levels)
+    return Inspection(frame, bad, levels, pixel_sizes)
 
 
 class _Content:
@@ -167,12 +177,16 @@ class _Content:
         return self._digest.hexdigest()
 
 
-def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels]]:
-    """Decode the four files of a field; return height, width, digest of their bytes and levels."""
+def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels], float]:
+    """Decode the four files of a field.
+
+    Return its height, width, the digest of its bytes, its levels and the
+    micrometres per pixel, 0 where the files do not agree on them.
+    """
     content = _Content()
     shape: tuple[int, ...] = ()
     seen: dict[bytes, str] = {}
-    levels = {}
+    levels, sizes = {}, set()
     for file in stain_files(row):
         picture = open_picture(file.data, file.plane, file.path)
         decoded = decode_picture(picture, file.path)
@@ -188,5 +202,7 @@ def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels]]:
             raise FileFault(file.path, f"the same {what} as the {seen[digest]} stain of the field")
         seen[digest] = file.stain
         content.add(file)
+        sizes.add(picture.pixel_size)
         levels[file.stain] = measure_levels(decoded, picture.declared_bits, file.path)
-    return shape[0], shape[1], content.hexdigest(), levels
+    size = sizes.pop() if len(sizes) == 1 else 0.0
+    return shape[0], shape[1], content.hexdigest(), levels, size

@@ -19,6 +19,9 @@ BITS = "bits"
 #: The key of a row for the stains that a field has, separated by blanks; all four without it.
 STAINS_OF_FIELD = "stains"
 
+#: The key of a row for the micrometres per pixel of the files of a field; unknown without it.
+PIXEL_SIZE = "pixel_size"
+
 Row = Mapping[str, Any] | pd.Series
 
 
@@ -98,6 +101,42 @@ def field_bits(row: Row) -> int:
     _require_row(row)
     bits = row.get(BITS)
     return 16 if bits is None or bits == "" or bits != bits else int(bits)
+
+
+def field_pixel_size(row: Row) -> float | None:
+    """Return the micrometres per pixel of the files of a field.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        As for `read_field`.
+
+    Returns
+    -------
+    float or None
+        None where the row says nothing.
+
+    Raises
+    ------
+    InputError
+        If it is not a positive number of micrometres below 1,000.
+
+    Examples
+    --------
+    >>> field_pixel_size({"pixel_size": "0.16"}), field_pixel_size({})
+    (0.16, None)
+    """
+    _require_row(row)
+    value = row.get(PIXEL_SIZE)
+    if value is None or value == "" or value != value:
+        return None
+    try:
+        size = float(value)
+    except (TypeError, ValueError):
+        size = 0.0
+    if not 0 < size < 1000:
+        raise InputError(f"pixel_size {value!r} is not a number of micrometres per pixel")
+    return size
 
 
 def stain_file(row: Row, stain: str) -> StainFile:

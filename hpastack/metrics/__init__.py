@@ -5,6 +5,14 @@ from hpastack.metrics.calibration_error import (
     expected_calibration_error,
     squared_calibration_error,
 )
+from hpastack.metrics.confusions import confusions
+from hpastack.metrics.curves import (
+    ReliabilityBins,
+    precision_recall,
+    reliability_bins,
+    thinned_curve,
+    wilson_interval,
+)
 from hpastack.metrics.resampling import (
     cluster_bootstrap,
     cluster_draws,
@@ -26,11 +34,13 @@ from hpastack.metrics.scores import (
 __all__ = [
     "LOG_LOSS_EDGE",
     "N_BINS",
+    "ReliabilityBins",
     "average_precisions",
     "brier_score",
     "brier_scores",
     "cluster_bootstrap",
     "cluster_draws",
+    "confusions",
     "expected_calibration_error",
     "f1_scores",
     "macro_average_precision",
@@ -38,6 +48,10 @@ __all__ = [
     "macro_interval",
     "multilabel_log_loss",
     "multilabel_log_losses",
+    "precision_recall",
+    "reliability_bins",
     "score_interval",
     "squared_calibration_error",
+    "thinned_curve",
+    "wilson_interval",
 ]

@@ -30,6 +30,7 @@ from hpastack.store.header import (
     MAX_MEMBERS,
     PREDICTIONS,
     VERSION,
+    content_digest,
 )
 from hpastack.store.placement import DatasetLayout, SharedFile, read_whole
 
@@ -73,6 +74,13 @@ class Contents:
     columns: list[str]
     fold: np.ndarray | None
     layouts: dict[str, DatasetLayout]
+
+    def has_changed(self) -> bool:
+        """Say whether it is not what was written, by the digest that it has since format 4."""
+        digest = self.attributes.get("digest")
+        if not digest:
+            return False
+        return digest != content_digest(self.attributes, self.columns, self.image_ids, self.fold)
 
 
 def read_contents(source: SharedFile) -> Contents:

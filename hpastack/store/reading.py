@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,16 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, counted, shorten
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.store.checks import Contents, read_contents
+from hpastack.store.checksums import MemberRows, RowChecksums
 from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
 
 _BLOCK_BYTES = 8 * 1024**2
+_REMEDY = (
+    "make it again, list all that is wrong with verify_store (on the command line: "
+    "python -m pipelines.store NAME --verify), or read it all the same with verify=False"
+)
 # A store that is published over and over while it is opened: something is wrong.
 _ATTEMPTS = 10
 
@@ -26,6 +34,10 @@ class Store:
     May be read from any thread and, after a fork or a pickle, from any process:
     each opens the file for itself when it first reads, and refuses it if it is
     another one by then. The attributes stay when it is closed.
+
+    What is read is compared with the checksums that a store has since format 4, unless it
+    was opened with ``verify=False``: numbers that are not those that were written are an
+    `InputError`, as are other ids, columns, folds or settings.
 
     Attributes
     ----------
@@ -55,11 +67,23 @@ class Store:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], _identity: tuple[int, ...] | None = None
+        self,
+        path: str | os.PathLike[str],
+        _identity: tuple[int, ...] | None = None,
+        *,
+        verify: bool = True,
     ) -> None:
         self.path = Path(path)
         self._file, self._contents = _opened(self.path, _identity)
         contents = self._contents
+        self._verify = verify
+        self._row_checksums: RowChecksums | None = None
+        if verify and contents.has_changed():
+            self._file.close()
+            raise InputError(
+                f"{self.path}: its header, columns, ids or folds are not those that were written "
+                f"(digest); {_REMEDY}"
+            )
         attributes = contents.attributes
         self.name = self.path.name.removesuffix(".h5")
         self.version: int = attributes["version"]
@@ -85,7 +109,7 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         self._file.check_open()
         # By path and not by content: opened anew where it arrives.
-        return Store, (self._file.place, self._file.identity)
+        return partial(Store, verify=self._verify), (self._file.place, self._file.identity)
 
     def _has(self, name: str) -> bool:
         return name in self._contents.layouts
@@ -103,10 +127,31 @@ class Store:
         """Close it, as the end of a ``with`` block does."""
         self._file.close()
 
+    def _repr_html_(self) -> str:
+        n_labels = f", {len(self.vocabulary)} labels" if self.vocabulary else ""
+        facts = {
+            "holds": f"{self.content}, {self.kind}{n_labels}",
+            "rows x columns": f"{len(self):,} fields x {len(self.columns):,} columns, "
+            f"{self.storage}",
+            "columns": shorten(self.columns, 4),
+            "fold plan": self.fold_plan,
+            "made with": ", ".join(f"{name} {n}" for name, n in self.made_with.items()),
+            "made when": _written(self.path),
+            "file": f"{self.path} (format {self.version})",
+        }
+        recipe = [[name, json.dumps(value)] for name, value in sorted(self.recipe.items())]
+        table = html_table(["setting", "value"], recipe)
+        return html_facts(f"Store {self.name}", facts) + html_details("recipe", table)
+
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
         self._file.check_open()
-        return read_whole(self._file, self._place("values"), np.dtype(np.float32))
+        if not self._is_verified():
+            return read_whole(self._file, self._place("values"), np.dtype(np.float32))
+        out = np.empty(self._place("values").shape, np.float32)
+        for rows in self._blocks_of_rows():
+            out[rows[0] : rows[-1] + 1] = self._read(rows, None)
+        return out
 
     def members(self) -> np.ndarray | None:
         """Return what each member predicts for the test fields.
@@ -120,7 +165,17 @@ class Store:
         self._file.check_open()
         if not self._has("members"):
             return None
-        return read_whole(self._file, self._place("members"), np.dtype(np.float32))
+        if not self._is_verified():
+            return read_whole(self._file, self._place("members"), np.dtype(np.float32))
+        out = np.empty(self._place("members").shape, np.float32)
+        members, first = MemberRows(self._file, self._contents.layouts), 0
+        for rows in self._blocks_of_rows(1 + self.n_members):
+            rows = rows[self.fold[rows] == -1]  # type: ignore[index]
+            of_block = members.at(np.arange(first, first + len(rows)))
+            self._check(rows, self._kept(rows), of_block)
+            out[:, first : first + len(rows)] = of_block
+            first += len(rows)
+        return out
 
     def rows(self, image_ids: Iterable[str], columns: Sequence[str] | None = None) -> np.ndarray:
         """Read the rows of some fields.
@@ -220,26 +275,59 @@ class Store:
 
     def _read(self, rows: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         n_columns = len(self.columns)
-        if columns is None:
+        is_whole = columns is None
+        if is_whole and not self._is_verified():
             out = np.empty((len(rows), n_columns), np.float32)
             read_rows(self._file, self._place("values"), rows, out)
             return out
-        # Whole rows are read a block at a time, and only some columns kept.
-        out = np.empty((len(rows), len(columns)), np.float32)
-        at_once = max(1, _BLOCK_BYTES // (4 * n_columns))
+        # Whole rows are read a block at a time, checked, and only some columns kept.
+        out = np.empty((len(rows), n_columns if is_whole else len(columns)), np.float32)  # type: ignore[arg-type]
+        at_once = max(1, _BLOCK_BYTES // (4 * n_columns * (1 + self.n_members)))
         for start in range(0, len(rows), at_once):
-            out[start : start + at_once] = self._read(rows[start : start + at_once], None)[
-                :, columns
-            ]
+            of_block = rows[start : start + at_once]
+            kept = self._kept(of_block)
+            if self._is_verified():
+                self._check(of_block, kept)
+            out[start : start + at_once] = kept if is_whole else kept[:, columns]
         return out
 
+    def _kept(self, rows: np.ndarray) -> np.ndarray:
+        """Read whole rows in the type in which they are kept."""
+        layout = self._place("values")
+        out = np.empty((len(rows), len(self.columns)), layout.dtype)
+        read_rows(self._file, layout, rows, out)
+        return out
 
-def open_store(path: str | os.PathLike[str]) -> Store:
+    def _is_verified(self) -> bool:
+        return self._verify and self._has("checksums")
+
+    def _check(self, rows: np.ndarray, kept: np.ndarray, members: np.ndarray | None = None) -> None:
+        """Raise an error unless rows are those that were written."""
+        if self._row_checksums is None:
+            self._row_checksums = RowChecksums(self._file, self._contents.layouts, self.fold)
+        checksums = self._row_checksums
+        changed = (
+            checksums.changed(rows, kept)
+            if members is None
+            else checksums.changed_with(rows, kept, members)
+        )
+        if changed.any():
+            ids = [self.image_ids[row] for row in rows[changed].tolist()]
+            raise InputError(
+                f"{self.path}: the numbers of {shorten(ids)} are not those that were written "
+                f"(checksum); {_REMEDY}"
+            )
+
+
+def open_store(path: str | os.PathLike[str], *, verify: bool = True) -> Store:
     """Open a store for reading.
 
     Parameters
     ----------
     path : path-like
+    verify : bool, default=True
+        Whether to compare what is read with the checksums of the store, at about a nanosecond a
+        byte. `verify_store` finds all that is wrong with one.
 
     Returns
     -------
@@ -252,9 +340,9 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     InputError
         If there is no such file, it is not a store, is damaged, is of a newer
         format, or holds anything that a store does not: it may come from a
-        stranger.
+        stranger. Numbers that were changed are found when they are read.
     """
-    return Store(path)
+    return Store(path, verify=verify)
 
 
 def is_current(
@@ -286,6 +374,15 @@ def is_current(
         same_recipe = store.recipe == json.loads(json.dumps(recipe))
         same_columns = columns is None or store.columns == list(columns)
         return same_recipe and same_columns and store.made_from == made_from
+
+
+def _written(path: Path) -> str:
+    """Return when a file was last written, in local time; empty where it is gone."""
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime)
+    except OSError:
+        return ""
+    return f"{written:%Y-%m-%d %H:%M}"
 
 
 def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, Contents]:

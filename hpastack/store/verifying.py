@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest
 from hpastack.errors import counted, shorten
 from hpastack.parallel import progress_bar
-from hpastack.store.header import content_digest, row_checksum
-from hpastack.store.placement import read_rows, read_whole
+from hpastack.store.checksums import MemberRows, RowChecksums
+from hpastack.store.placement import read_rows
 from hpastack.store.reading import Store, open_store
 
 # What is made from the images of the catalogue, by the type of its recipe.
@@ -82,7 +82,7 @@ def verify_store(
     InputError
         If it cannot be opened: see `open_store`.
     """
-    with open_store(path) as store:
+    with open_store(path, verify=False) as store:
         check = StoreCheck(store.path, len(store), store._has("checksums"))
         _check_digest(store, check)
         _check_numbers(store, check, progress)
@@ -141,10 +141,7 @@ def unfinished_rows(path: str | os.PathLike[str]) -> int | None:
 
 
 def _check_digest(store: Store, check: StoreCheck) -> None:
-    if not store.digest:
-        return
-    attributes = store._contents.attributes
-    if content_digest(attributes, store.columns, store.image_ids, store.fold) != store.digest:
+    if store._contents.has_changed():
         check.problems.append(
             "its header, columns, ids or folds are not those that were written (digest)"
         )
@@ -178,16 +175,17 @@ class _Findings:
 
 def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
     findings = _Findings(store)
-    kept_checksums = None
+    layouts = store._contents.layouts
+    checksums = None
     if check.has_checksums:
-        kept_checksums = read_whole(store._file, store._place("checksums"))
+        checksums = RowChecksums(store._file, layouts, store.fold)
     is_test = np.zeros(len(store), bool) if store.fold is None else store.fold == -1
     before = np.concatenate([[0], np.cumsum(is_test)])  # test fields before each row
     is_ingested = store.recipe.get("type") == "ingest" and re.fullmatch(
         "[0-9a-f]{64}", store.made_from
     )
     table = hashlib.sha256("\n".join(store.image_ids).encode())
-    members = _members(store)
+    members = MemberRows(store._file, layouts)
     blocks = list(store._blocks_of_rows(1 + store.n_members))
     for rows in progress_bar(blocks, what=f"verify {store.name}", show=progress):
         kept = np.empty((len(rows), len(store.columns)), store._place("values").dtype)
@@ -197,18 +195,15 @@ def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
             table.update(values.data)
         _check_values(store, findings, values, rows, is_test[rows])
         first, last = int(before[rows[0]]), int(before[rows[-1] + 1])
-        of_block = members(first, last)
+        of_block = members.at(np.arange(first, last))
         for number, of_member in enumerate(of_block):
             where = f" (member {number})"
             findings.add(where, ~np.isfinite(of_member), of_member, rows[is_test[rows]])
         if len(of_block) and first < last:
             _check_mean(findings, values, of_block, rows, is_test[rows])
-        if kept_checksums is None:
-            continue
-        for position, row in enumerate(rows.tolist()):
-            of_row = of_block[:, before[row] - first] if is_test[row] else ()
-            if row_checksum(kept[position], of_row) != kept_checksums[row]:
-                check.damaged.append(store.image_ids[row])
+        if checksums is not None:
+            changed = rows[checksums.changed_with(rows, kept, of_block)]
+            check.damaged.extend(store.image_ids[row] for row in changed.tolist())
     if check.damaged:
         check.problems.append(
             f"{len(check.damaged):,} of {counted(len(store), 'field is', 'fields are')} damaged "
@@ -217,8 +212,9 @@ def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
         )
     check.problems.extend(findings.lines())
     if is_ingested:
+        all_test = np.arange(np.count_nonzero(is_test))
         for number in range(store.n_members):
-            table.update(_member(store, number))
+            table.update(members.at(all_test)[number].astype("<f4").tobytes())
         if table.hexdigest() != store.made_from:
             check.problems.append("its ids and numbers are not those of the table it was made from")
 
@@ -251,28 +247,3 @@ def _check_mean(
         room = _MEAN_TOLERANCE * (1 + np.abs(members).max(axis=0))
         off = np.abs(values[is_test] - mean) > room
     findings.add(", not the mean of its members", off, values[is_test], rows[is_test])
-
-
-def _members(store: Store) -> Callable[[int, int], np.ndarray]:
-    """Return what gives the members of some test fields, by their places among the test fields."""
-    if not store.n_members:
-        return lambda first, last: np.zeros((0, last - first, len(store.columns)), "<f4")
-    place = store._place("members")
-    if not place.is_contiguous:
-        whole = read_whole(store._file, place)
-        return lambda first, last: whole[:, first:last]
-    n_members, n_test, d = place.shape
-    flat = place.as_rows()
-
-    def read(first: int, last: int) -> np.ndarray:
-        of_block = np.empty((n_members, last - first, d), place.dtype)
-        for number, of_member in enumerate(of_block):
-            read_rows(store._file, flat, number * n_test + np.arange(first, last), of_member)
-        return of_block
-
-    return read
-
-
-def _member(store: Store, number: int) -> bytes:
-    n_test = int(np.count_nonzero(store.fold == -1))
-    return _members(store)(0, n_test)[number].astype("<f4").tobytes()

@@ -12,7 +12,7 @@ from hpastack.synthetic.dataset import (
     SyntheticDataset,
     synthetic_dataset,
 )
-from hpastack.synthetic.fields import contact_sheet, draw_field
+from hpastack.synthetic.fields import draw_field
 from hpastack.synthetic.patterns import PATTERNS
 from hpastack.synthetic.writing import check_folder, write_dataset
 
@@ -23,7 +23,6 @@ __all__ = [
     "PATTERNS",
     "SyntheticDataset",
     "check_folder",
-    "contact_sheet",
     "draw_field",
     "synthetic_dataset",
     "write_dataset",

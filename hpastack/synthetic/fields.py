@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hpastack.errors import InputError, shorten
-from hpastack.fields import STAIN_INDEX, STAINS, composite, to_8_bit
+from hpastack.fields import STAIN_INDEX, STAINS
 from hpastack.labels import HPA_2018
 from hpastack.synthetic.cells import CELL_LINES, CellLine, Cells, grow_cells
 from hpastack.synthetic.drawing import blur, smooth_noise
@@ -255,43 +255,3 @@ def _photograph(
     signal += plate.background.astype(np.float32)[:, None, None]
     noise = rng.standard_normal(signal.shape, dtype=np.float32)
     return np.clip(signal + noise * np.sqrt(signal / plate.photons + read_noise**2), 0, 1)
-
-
-def contact_sheet(*, size: int = 256, seed: int = 0, columns: int = 4) -> np.ndarray:
-    """Draw a field of every label on one sheet, to look at.
-
-    Parameters
-    ----------
-    size : int, default=256
-        Side of a picture, in pixels.
-    seed : int, default=0
-    columns : int, default=4
-        Labels side by side.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
-        RGB. Each label has two pictures: the four stains mixed as the Human
-        Protein Atlas shows them (yellow added to red and green), and green
-        alone; its id and name stand above them. Labels run row by row, in the order of
-        their ids.
-    """
-    caption, border = 22, 2
-    height, width = size + caption + border, 2 * size + 2 * border
-    rows = -(-len(HPA_2018) // columns)
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
-    lines = list(CELL_LINES)
-    for label, name in enumerate(HPA_2018):
-        field = draw_field([label], size=size, seed=seed + label, cell_line=lines[label % 3])
-        tile = np.zeros((height, width, 3), np.uint8)
-        tile[caption : caption + size, :size] = composite(field)
-        tile[caption : caption + size, size : 2 * size] = to_8_bit(
-            field[STAIN_INDEX["green"]]
-        )[..., None]  # fmt: skip
-        cv2.putText(
-            tile, f"{label} {name}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1,
-            cv2.LINE_AA,
-        )  # fmt: skip
-        top, left = label // columns * height, label % columns * width
-        sheet[top : top + height, left : left + width] = tile
-    return sheet

@@ -185,7 +185,7 @@ def test_prepare_with_a_pattern(plates, capsys):
     assert prepare(plates, plates, "--pattern", PATTERN, *WORDS) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == (
-        "pattern: 20 files are 4 fields; channels without a stain: 5; 1 other files are ignored: "
+        "pattern: 20 files are 4 fields; channels without a stain: 5; 1 other file is ignored: "
         "labels.csv"
     )
     assert out[1] == (

@@ -9,8 +9,10 @@ from hpastack.clusters import hash_fields
 from hpastack.errors import InputError
 from hpastack.extraction import extract_embeddings, extract_features
 from hpastack.features import columns_of_stains, feature_columns, field_features
-from hpastack.fields import STAINS, composite, iter_fields, read_field, stain_statistics
+from hpastack.fields import STAINS, iter_fields, read_field, stain_statistics
 from hpastack.fields.paths import require_stains, stains_of
+from hpastack.pictures.colours import merged
+from hpastack.pictures.tiles import brightened
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines.extract import main as extract
@@ -101,7 +103,7 @@ def test_features_of_one_field_are_those_that_extract_makes(catalogue, tmp_path)
     with open_store(tmp_path / "f.h5") as store:
         kept = store.to_frame(["f1"]).loc["f1"]
     np.testing.assert_array_equal(kept.to_numpy(), np.float32(list(values.values())))
-    for function in (composite, lambda field: hash_fields({"f1": field}).hashes):
+    for function in (brightened, merged, lambda field: hash_fields({"f1": field}).hashes):
         np.testing.assert_array_equal(
             function(field), function(read_field(catalogue.loc["f1"], missing=0))
         )

@@ -1,9 +1,9 @@
-"""Fields as pictures: stretched by stain, mixed, rounded."""
+"""Intensities for the eye: stretched by stain, rounded."""
 
 import numpy as np
 import pytest
 
-from hpastack.fields import STAIN_INDEX, composite, stretched, to_8_bit
+from hpastack.fields import stretched, to_8_bit
 
 pytestmark = pytest.mark.core
 
@@ -17,14 +17,6 @@ def test_the_brightest_thousandth_is_white_and_noise_stays_dark():
     np.testing.assert_allclose(stretched(faint), 0.5)
     np.testing.assert_allclose(stretched(faint, darkest=1 / 1020), 1)
     assert not stretched(np.zeros((4, 4))).any()
-
-
-def test_yellow_is_red_and_green_at_half_strength():
-    field = np.zeros((4, 1, 4))
-    for pixel, stain in enumerate(("red", "green", "blue", "yellow")):
-        field[STAIN_INDEX[stain], 0, pixel] = 1
-    expected = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 0]]
-    assert composite(field)[0].tolist() == expected
 
 
 def test_levels_are_rounded_to_the_nearest():

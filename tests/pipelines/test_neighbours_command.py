@@ -71,10 +71,14 @@ def test_a_sheet_of_pictures_needs_no_folds(workspace, capsys):
     shown = at(workspace, "intensity", "--show", "field_00", "field_70", "--n-neighbours", "3")
     assert neighbours.main(shown) == 0
     out = capsys.readouterr().out
-    assert "field_00 (" in out and "field_70 (test) looks like" in out
+    target = workspace.read_catalogue().at["field_00", "target"]
+    named = [workspace.vocabulary().names[int(label)] for label in target.split()]
+    assert f"field_00 ({', '.join(named)}) looks like" in out
+    assert "field_00 (" in out and "field_70 (test field) looks like" in out
     assert out.count("cosine") == 6 and "  field_00" not in out.split("field_70")[0]
     picture = cv2.imread(str(workspace.reports / "neighbours.png"))
-    assert picture.shape[1] > 3 * picture.shape[0] / 2 and picture.std() > 10
+    # Two rows of four fields of 32 px, merge beside protein, no larger than they are.
+    assert picture.shape[1] == 4 * (2 * 32 + 2) + 5 * 10 and picture.std() > 10
     assert neighbours.main(shown) == 2
     assert "neighbours.png exists" in capsys.readouterr().err
     assert neighbours.main(at(workspace, "intensity", "--show", "nobody", "--overwrite")) == 2

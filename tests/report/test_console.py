@@ -2,10 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from hpastack.folds import fold_report
 from hpastack.report.console import clusters_text, folds_text, scores_text
 from hpastack.stack import StackClassifier
+
+pytestmark = pytest.mark.core
 
 
 def test_clusters_and_the_labels_that_disagree():

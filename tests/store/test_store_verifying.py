@@ -1,11 +1,14 @@
 """What is found of a store that is not what was written, and what its summary says."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 from hpastack.catalogue import catalogue_digest
+from hpastack.errors import InputError
 from hpastack.store import (
     StoreHeader,
     StoreWriter,
@@ -81,6 +84,38 @@ def test_a_changed_header_is_found_by_the_digest(path):
     with h5py.File(path, "r+") as file:
         file.attrs["kind"] = "label_free"
     assert "(digest)" in problems(path)[0]
+
+
+@pytest.mark.parametrize("name, place, field", [("values", (3, 1), 3), ("members", (1, 0, 1), 4)])
+def test_changed_numbers_are_not_read(path, name, place, field):
+    change(path, name, place, 0.75)
+    with open_store(path) as store:
+        message = rf"s.h5: the numbers of field{field} are not those that were written \(checksum\)"
+        for read in (store.values, store.to_frame, lambda: list(store.blocks())):
+            with pytest.raises(InputError, match=message):
+                read()
+        if name == "members":
+            with pytest.raises(InputError, match=message):
+                store.members()
+        with pytest.raises(InputError, match=message):
+            store.rows(["field0", f"field{field}"], ["s__0"])
+        sound = [image_id for image_id in IDS if image_id != f"field{field}"]
+        np.testing.assert_array_equal(store.rows(sound), np.delete(VALUES, field, axis=0))
+        with pytest.raises(InputError, match=message):
+            pickle.loads(pickle.dumps(store)).values()
+    with open_store(path, verify=False) as store:
+        assert (store.values()[3, 1] == 0.75) == (name == "values")
+        assert store.members().shape == MEMBERS.shape
+        assert len(pickle.loads(pickle.dumps(store)).values()) == 6
+
+
+def test_a_changed_header_is_not_read(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["kind"] = "label_free"
+    with pytest.raises(InputError, match="not those that were written .digest.*verify=False"):
+        open_store(path)
+    with open_store(path, verify=False) as store:
+        assert store.kind == "label_free"
 
 
 def test_numbers_that_are_none_are_told_by_id_and_column(path):

@@ -3,9 +3,8 @@ import numpy as np
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.fields import STAIN_INDEX, composite
-from hpastack.labels import HPA_2018
-from hpastack.synthetic import CELL_LINES, contact_sheet, draw_field
+from hpastack.fields import STAIN_INDEX
+from hpastack.synthetic import CELL_LINES, draw_field
 
 GREEN, BLUE = STAIN_INDEX["green"], STAIN_INDEX["blue"]
 
@@ -85,22 +84,6 @@ def test_wells_and_plates_give_fields_a_common_look():
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         draw_field(**arguments)
-
-
-def test_the_contact_sheet_has_a_tile_for_every_label():
-    sheet = contact_sheet(size=64, columns=4)
-    assert sheet.dtype == np.uint8
-    rows, columns = len(HPA_2018) // 4, 4
-    assert sheet.shape[2] == 3
-    tiles = sheet.reshape(rows, sheet.shape[0] // rows, columns, sheet.shape[1] // columns, 3)
-    assert (tiles.max(axis=(1, 3, 4)) > 100).all()
-
-
-def test_the_composite_mixes_yellow_into_red_and_green():
-    field = np.zeros((4, 1, 2), np.float32)
-    field[STAIN_INDEX["yellow"], 0, 0] = 1
-    field[STAIN_INDEX["blue"], 0, 1] = 1
-    assert composite(field).tolist() == [[[128, 128, 0], [0, 0, 255]]]
 
 
 def test_a_copy_can_be_shifted_far():

@@ -55,6 +55,11 @@ class JpegPicture(NamedTuple):
         """Return 0: the values of the format fill its range."""
         return 0
 
+    @property
+    def pixel_size(self) -> float:
+        """Return 0: what the format says of its resolution is meant for print."""
+        return 0.0
+
     def decode(self) -> np.ndarray:
         """Return uint8, (H, W) or (H, W, 3)."""
         try:

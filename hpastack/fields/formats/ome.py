@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,19 @@ from hpastack.fields.formats.planes import split_plane
 
 _MOST_XML = 2**24
 _SIGNIFICANT_BITS = re.compile(r"""\bSignificantBits\s*=\s*["'](\d{1,2})["']""")
+_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
+_SIZE = re.compile(r"""\bPhysicalSizeX\s*=\s*["']([^"']{1,30})["']""")
+_UNIT = re.compile(r"""\bPhysicalSizeXUnit\s*=\s*["']([^"']{1,30})["']""")
+# In micrometres; the letter mu has two code points. Units of pixels or of a stage say nothing.
+_MICROMETRES = {
+    "\u00b5m": 1.0,
+    "\u03bcm": 1.0,
+    "um": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+}
 _FILLING = "\0 \r\n\t"
 
 
@@ -40,6 +54,41 @@ def significant_bits(text: str) -> int:
     12
     """
     return max((int(bits) for bits in _SIGNIFICANT_BITS.findall(text)), default=0)
+
+
+def physical_size(text: str) -> float:
+    """Return the width of a pixel in micrometres, as OME-XML says it.
+
+    Parameters
+    ----------
+    text : str
+        As `is_ome` lets it pass.
+
+    Returns
+    -------
+    float
+        0 where it says nothing, no positive number below 1,000 micrometres,
+        a unit that is no length, or different things of several images.
+
+    Examples
+    --------
+    >>> physical_size('<Pixels PhysicalSizeX="80" PhysicalSizeXUnit="nm"/>')
+    0.08
+    """
+    sizes = {_micrometres(pixels) for pixels in _PIXELS.findall(text)}
+    return sizes.pop() if len(sizes) == 1 else 0.0
+
+
+def _micrometres(pixels: str) -> float:
+    size, unit = _SIZE.search(pixels), _UNIT.search(pixels)
+    if size is None:
+        return 0.0
+    factor = _MICROMETRES.get(unescape(unit[1]) if unit else "um", 0.0)
+    try:
+        micrometres = float(f"{float(size[1]) * factor:.6g}")
+    except ValueError:
+        return 0.0
+    return micrometres if 0 < micrometres < 1000 else 0.0
 
 
 def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ class Picture(Protocol):
         """Bits that the file says its values use; 0 where it says nothing."""
         ...
 
+    @property
+    def pixel_size(self) -> float:
+        """Micrometres per pixel, from left to right, as the file says; 0 where it says nothing."""
+        ...
+
     def decode(self) -> np.ndarray:
         """Return uint8 or uint16, (H, W) or (H, W, samples); a `FileFault` if it is corrupt."""
         ...

@@ -18,7 +18,7 @@ import tifffile
 
 from hpastack.errors import counted
 from hpastack.fields.formats.faults import MAX_PIXELS, FileFault, StrPath, check_size
-from hpastack.fields.formats.ome import channel_names, is_ome, significant_bits
+from hpastack.fields.formats.ome import channel_names, is_ome, physical_size, significant_bits
 from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -94,6 +94,7 @@ class TiffPicture(NamedTuple):
     data: bytes
     path: StrPath
     significant_bits: int = 0
+    pixel_size: float = 0.0  # by PhysicalSizeX of OME-XML
 
     @property
     def height(self) -> int:
@@ -183,8 +184,10 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
     else:
         page, sample = _find_plane(layout, plane, path)
     _check_page(page, sample, path)
-    bits = significant_bits(layout.description) if is_ome(layout.description) else 0
-    return TiffPicture(page, sample, data, path, bits)
+    if not is_ome(layout.description):
+        return TiffPicture(page, sample, data, path)
+    bits, size = significant_bits(layout.description), physical_size(layout.description)
+    return TiffPicture(page, sample, data, path, bits, size)
 
 
 def decode_page(page: TiffPage, sample: int | None, data: bytes, path: StrPath) -> np.ndarray:

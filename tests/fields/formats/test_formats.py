@@ -153,7 +153,7 @@ def test_one_line_adds_a_format(monkeypatch, tmp_path):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         return SimpleNamespace(
             height=len(pixels), width=pixels.shape[1], is_lossy=False, declared_bits=0,
-            decode=lambda: pixels, verify=lambda decoded: None,
+            pixel_size=0.0, decode=lambda: pixels, verify=lambda decoded: None,
         )  # fmt: skip
 
     bmp: Format = SimpleNamespace(MAGICS=(b"BM",), SUFFIXES=(".bmp",), open_picture=open_bmp)

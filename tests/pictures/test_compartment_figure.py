@@ -5,7 +5,7 @@ import pytest
 
 import hpastack as hs
 from hpastack.features import segment_cells
-from hpastack.report.compartment_figure import REGION_COLOURS, compartment_figure
+from hpastack.pictures.compartment_figure import REGION_COLOURS, compartment_figure
 
 pytestmark = pytest.mark.core
 

@@ -6,18 +6,29 @@ import cv2
 import numpy as np
 
 from hpastack.features import N_RINGS, REGIONS, cell_regions, field_levels, segment_cells
-from hpastack.fields import STAIN_INDEX, stretched, to_8_bit
+from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS, stretched
+from hpastack.pictures.colours import merged
+from hpastack.pictures.tiles import protein_in_grey
 
-#: Colour (RGB) of each region of `REGIONS`.
+#: Colour (RGB) of each region of `REGIONS`; all can be told apart by everyone.
 REGION_COLOURS = {
     "outside": (0, 0, 0),
-    "nucleus": (60, 80, 200),
-    "rim": (255, 90, 80),
-    "nucleoli": (255, 230, 60),
-    "perinuclear": (220, 80, 220),
-    "cytoplasm": (40, 120, 60),
-    "edge": (80, 220, 220),
+    "nucleus": (0, 60, 200),
+    "rim": (213, 94, 0),
+    "nucleoli": (255, 235, 90),
+    "perinuclear": (204, 121, 167),
+    "cytoplasm": (0, 100, 70),
+    "edge": (130, 215, 255),
 }
+
+#: What the four pictures side by side show.
+PANELS = (
+    "microtubules, nucleus and reticulum; outlines of nuclei white, of cells yellow",
+    "protein, with the same outlines",
+    "regions: nucleus blue, its rim orange, nucleoli yellow; perinuclear pink, cytoplasm green, "
+    "edge of the cell pale blue",
+    "rings, from the centre of the nucleus (white) to its rim (blue) and on to the edge (brown)",
+)
 
 _NUCLEUS_LINE = (255, 255, 255)
 _CELL_LINE = (255, 220, 0)
@@ -53,10 +64,10 @@ def compartment_figure(field: np.ndarray) -> np.ndarray:
     levels = {stain: of_stains[i] for stain, i in STAIN_INDEX.items()}
     # Levels go to 255; dark structures are raised a little.
     shown = {stain: stretched(image, darkest=1.0) ** 0.7 for stain, image in levels.items()}
-    yellow = shown["yellow"] / 2
-    references = np.stack([shown["red"] + yellow, yellow, shown["blue"]], axis=-1)
-    protein = np.stack([shown["green"]] * 3, axis=-1)
-    pictures = [to_8_bit(np.clip(picture, 0, 1)) for picture in (references, protein)]
+    pictures = [
+        merged(np.stack([shown[stain] * (stain != PROTEIN) for stain in STAINS])),
+        protein_in_grey(np.stack([shown[stain] for stain in STAINS])),
+    ]
     for picture in pictures:
         picture[_outline(maps.cells)] = _CELL_LINE
         picture[_outline(maps.nuclei)] = _NUCLEUS_LINE

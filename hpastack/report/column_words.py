@@ -1,0 +1,55 @@
+"""Columns of a stack in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpastack.errors import InputError
+from hpastack.features import describe_columns
+
+_CONSENSUS = "consensus of "
+
+
+def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) -> str:
+    """Return what a column of a stack is.
+
+    Parameters
+    ----------
+    column : str
+        As `hpastack.stack.column_importance` names it.
+    labels : sequence of str
+        Names of the labels.
+    stores : mapping
+        Of the record of the stack, by name.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> column_words("resnet50__1", ["Nucleoplasm", "Nuclear membrane"], {})
+    'resnet50 for Nuclear membrane'
+    >>> column_words("texture_contrast_d2__green", [], {})
+    'mean squared difference of green 2 px apart, in levels of 32'
+    """
+    if column.startswith(_CONSENSUS):
+        return f"consensus of the CNNs for {column.removeprefix(_CONSENSUS)}"
+    try:
+        return describe_columns([column])[column]
+    except InputError:
+        pass
+    match = re.fullmatch(r"(.+)__(\d+)", column)
+    if match and int(match[2]) < len(labels):
+        return f"{match[1]} for {labels[int(match[2])]}"
+    store, _, own = column.partition("__")
+    if own and store in stores:
+        try:
+            return f"{describe_columns([own])[own]} ({store})"
+        except InputError:
+            return f"{own.replace('_', ' ')} ({store})"
+    if column in stores:
+        return f"all components of the embedding {column}"
+    return column

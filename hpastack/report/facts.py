@@ -1,0 +1,198 @@
+"""All that the sections of a report need, gathered and checked once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from hpastack.errors import InputError, shorten
+from hpastack.files import take_rows
+from hpastack.metrics import cluster_draws, f1_scores, score_interval
+from hpastack.report.embedded import Pictures
+from hpastack.stack import StackClassifier, load_stack, read_manifest
+
+_Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A fitted stack, and what its workspace knows of its training fields.
+
+    Rows of all arrays are the training fields, in the order of `image_ids`; columns
+    are the labels, in the order of `names`.
+
+    Parameters
+    ----------
+    folder : Path
+        The stack.
+    manifest : dict
+        Of the stack, as `hpastack.stack.read_manifest` returns it.
+    stack : StackClassifier
+    y : ndarray of {0, 1}, shape (n, n_labels)
+        Annotated labels.
+    clusters : ndarray of str, shape (n,), or None
+        None where they are not known.
+    catalogue : DataFrame or None
+        All fields of the workspace, train and test, as `hpastack.read_catalogue`
+        returns it.
+    pictures : Pictures
+        Of fields; where there are no images it gives none.
+    importance : DataFrame or None
+        As `hpastack.stack.column_importance` returns it.
+    places : dict of str to Path
+        Files and folders of the workspace that are there, by the name of the
+        property of `hpastack.Workspace`.
+    rivals : sequence of Facts
+        Other stacks to compare with.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    stack: StackClassifier
+    y: np.ndarray
+    clusters: np.ndarray | None = None
+    catalogue: pd.DataFrame | None = None
+    pictures: Pictures = field(default_factory=Pictures)
+    importance: pd.DataFrame | None = None
+    places: Mapping[str, Path] = field(default_factory=dict)
+    rivals: Sequence[Facts] = ()
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the stack."""
+        return self.folder.resolve().name
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the labels."""
+        return self.stack.labels_
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Where the columns of the stack come from: recipe, stores, notes."""
+        return self.manifest["record"]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Scores by label."""
+        return self.stack.label_table_
+
+    @property
+    def start(self) -> str:
+        """What the members start from, ``consensus`` or ``prior``."""
+        return "consensus" if "consensus_f1" in self.table else "prior"
+
+    @property
+    def image_ids(self) -> pd.Index:
+        """Ids of the training fields."""
+        return self.stack.oof_probabilities_.index
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Predicted labels, out of fold."""
+        return self.stack.oof_labels_.to_numpy()
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Probabilities, out of fold."""
+        return self.stack.oof_probabilities_.to_numpy(dtype=float)
+
+    @cached_property
+    def draws(self) -> np.ndarray | None:
+        """How many times each field is drawn in each draw of a bootstrap of clusters."""
+        if self.clusters is None or not self.stack.n_bootstrap:
+            return None
+        return cluster_draws(
+            self.clusters, n_draws=self.stack.n_bootstrap, seed=int(self.stack.seed_)
+        )
+
+    @cached_property
+    def f1_interval(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ends of the interval of the stack's F1 of each label."""
+        if self.draws is None:
+            return None
+        low, high = score_interval(
+            f1_scores(self.y, self.labels), f1_scores(self.y, self.labels, self.draws)
+        )
+        return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+    @cached_property
+    def counts_labels(self) -> bool:
+        """Whether the macro scores are over the labels with positives, as of today."""
+        return "n_labels_scored" in self.stack.cv_results_
+
+
+def gather_facts(
+    stack_folder: str | os.PathLike[str],
+    targets: pd.DataFrame,
+    clusters: pd.Series | None = None,
+    **others: Any,
+) -> Facts:
+    """Read a stack, and check that labels and clusters are those it was fitted on.
+
+    Parameters
+    ----------
+    stack_folder : path-like
+    targets : DataFrame of {0, 1}
+        As `hpastack.write_report`.
+    clusters : Series, optional
+    **others
+        Of `Facts`.
+
+    Returns
+    -------
+    Facts
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stack, or a training field of it has other labels or
+        another cluster, or none.
+    """
+    folder = Path(stack_folder)
+    manifest, stack = read_manifest(folder), load_stack(folder)
+    y = _true_labels(folder, stack, targets)
+    cluster = None if clusters is None else _true_clusters(folder, stack, y, clusters)
+    return Facts(folder, manifest, stack, y, cluster, **others)
+
+
+def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) -> np.ndarray:
+    y = _of_stack(folder, stack, targets, "labels")
+    if list(targets.columns) != stack.labels_:
+        raise InputError(f"{folder} names other labels than this workspace's vocabulary")
+    # Figures of today's labels beside scores of other ones would contradict each other.
+    table = stack.label_table_
+    f1 = f1_scores(y, stack.oof_labels_.to_numpy())
+    same = np.isclose(f1, table["stack_f1"]) & (y.sum(axis=0) == table["positives"].to_numpy())
+    if not same.all():
+        raise InputError(
+            f"{folder} was fitted on other labels of these fields than this workspace has "
+            f"(differing in {shorten(table.index[~same])}); fit the stack again"
+        )
+    return y
+
+
+def _true_clusters(
+    folder: Path, stack: StackClassifier, y: np.ndarray, clusters: pd.Series
+) -> np.ndarray:
+    cluster = _of_stack(folder, stack, clusters, "clusters")
+    holders = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
+    if holders != stack.label_table_["clusters"].tolist():
+        raise InputError(
+            f"{folder} was fitted on other clusters than this workspace has; fit the stack again"
+        )
+    return cluster
+
+
+def _of_stack(folder: Path, stack: StackClassifier, table: _Rows, what: str) -> np.ndarray:
+    """Return what this workspace has for the training fields of a stack, in their order."""
+    name = f"{folder}: the {what} of this workspace"
+    rows = take_rows(table, stack.oof_labels_.index, name, "report it where it was fitted")
+    return rows.to_numpy()

@@ -1,0 +1,135 @@
+"""Numbers and values as the report writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+#: What stands where a score is not defined.
+MISSING = "–"
+
+
+def score_text(value: float | None, digits: int = 3) -> str:
+    """Return a score with a fixed number of decimals.
+
+    Parameters
+    ----------
+    value : float or None
+        None as a manifest has it where a score is not defined.
+    digits : int, default=3
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> score_text(0.5), score_text(float("nan"))
+    ('0.500', '–')
+    """
+    return MISSING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def signed_text(value: float | None, digits: int = 3) -> str:
+    """Return a difference with its sign; none where it rounds to 0.
+
+    Parameters
+    ----------
+    value : float or None
+    digits : int, default=3
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> signed_text(-0.25, 2), signed_text(0.25, 2), signed_text(0.0001, 2)
+    ('−0.25', '+0.25', '0.00')
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{value:+.{digits}f}".replace("-", "−")  # a true minus sign is as wide as a plus
+    return text if text.strip("+−0.") else text[1:]
+
+
+def sort_key(value: float | None) -> str:
+    """Return what the page sorts a number by; nothing where there is none.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> sort_key(0.12345678), sort_key(12885), sort_key(None)
+    ('0.123457', '12885', '')
+    """
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def seconds_text(value: float | None) -> str:
+    """Return a time with two digits that count.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> seconds_text(0.0123), seconds_text(4.26), seconds_text(321.4)
+    ('0.012 s', '4.3 s', '321 s')
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    digits = 3 if value < 0.1 else 2 if value < 1 else 1 if value < 10 else 0
+    return f"{value:.{digits}f} s"
+
+
+def value_text(value: object) -> str:
+    """Return a value of a recipe or a setting.
+
+    Parameters
+    ----------
+    value : object
+        What JSON holds.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> value_text(["a", 1]), value_text(None), value_text([])
+    ('a, 1', 'null', 'none')
+    """
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(value_text, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def joined(names: list[str]) -> str:
+    """Return names as a sentence lists them.
+
+    Parameters
+    ----------
+    names : list of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> joined(["a", "b", "c"]), joined(["a"])
+    ('a, b and c', 'a')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

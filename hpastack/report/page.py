@@ -1,0 +1,109 @@
+"""The page: sections in order, each from its template, in one file that needs no other."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from hpastack.parallel import progress_bar
+from hpastack.report._extra import jinja2
+from hpastack.report.facts import Facts
+from hpastack.report.numbers import score_text, seconds_text, signed_text, sort_key
+from hpastack.report.sections import cards, drawn, labels, leaderboard, made, verdict
+
+#: Title and function of each section, by its name, in order. A section whose function returns
+#: None is not shown.
+SECTIONS: dict[str, tuple[str, Callable[[Facts], dict[str, Any] | None]]] = {
+    "verdict": ("Verdict", verdict.context),
+    "leaderboard": ("Leaderboard", leaderboard.context),
+    "labels": ("Labels", labels.context),
+    "cards": ("Label by label", cards.context),
+    "drawn": ("Prevalence and confusions", drawn.context),
+    "made": ("How it was made", made.context),
+}
+
+
+def page_text(facts: Facts, *, progress: bool = True) -> str:
+    """Return the page of a stack.
+
+    Parameters
+    ----------
+    facts : Facts
+    progress : bool, default=True
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    str
+        HTML. The same facts give the same bytes.
+    """
+    environment = _environment()
+    sections = []
+    for name in progress_bar(SECTIONS, what="sections", unit="section", show=progress):
+        title, make = SECTIONS[name]
+        context = make(facts)
+        if context is not None:
+            body = environment.get_template(f"sections/{name}.html").render(**context)
+            sections.append({"name": name, "title": title, "body": Markup(body)})
+    style, script = (_resource(name) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
+        name=facts.name,
+        summary=_summary(facts),
+        sections=sections,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hpastack.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        score=score_text,
+        sort_key=sort_key,
+        signed=signed_text,
+        seconds=seconds_text,
+        count="{:,}".format,
+    )
+    return environment
+
+
+def _resource(name: str) -> str:
+    return files("hpastack.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return what the page may load: nothing but its own style, script and pictures."""
+    of_style, of_script = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{of_style}'; script-src 'sha256-{of_script}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _summary(facts: Facts) -> str:
+    stack = facts.stack
+    in_clusters = ""
+    if facts.clusters is not None:
+        in_clusters = f" in {len(np.unique(facts.clusters)):,} clusters"
+    n_features = len(stack.feature_names_in_) - len(stack.cnns) * len(stack.labels_)
+    return (
+        f"{len(stack.fold_):,} training fields{in_clusters}, {len(stack.labels_)} labels, "
+        f"{stack.fold_.max() + 1} folds; CNNs: {len(stack.cnns)}, columns of features: "
+        f"{n_features:,}; fitted with hpastack {facts.manifest['hpastack']}."
+    )

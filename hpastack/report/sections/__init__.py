@@ -1,0 +1,1 @@
+"""The sections of the report: each has one function ``context(facts)``, for its template."""

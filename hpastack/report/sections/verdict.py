@@ -1,0 +1,147 @@
+"""What the stack is worth, in one sentence, three numbers and one curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from hpastack.metrics import reliability_bins
+from hpastack.report.charts import reliability_chart
+from hpastack.report.facts import Facts
+from hpastack.report.numbers import joined, score_text, signed_text
+from hpastack.report.sections.warnings import remarks, warnings
+from hpastack.report.svg import interval_strip
+from hpastack.stack import SCORES
+
+#: Title, decimals and meaning of each score on a card.
+CARDS = {
+    "macro_f1": ("Macro F1", 3, "mean over labels with positives; 1 is best"),
+    "macro_ap": ("Macro average precision", 3, "mean over labels with positives; 1 is best"),
+    "ece": (
+        "Calibration error",
+        4,
+        "root mean square gap of probability and frequency, sampling noise subtracted; 0 is best",
+    ),
+}
+# What they meant in stacks that do not say how many labels were scored.
+_EARLIER_MEANINGS = {
+    "macro_f1": "mean of all labels' F1; 1 is best",
+    "ece": "mean gap of probability and frequency; 0 is best",
+}
+#: What the scores of a comparison are called in a sentence, and whether more is better.
+SCORE_NAMES = {
+    "macro_f1": ("macro F1", True),
+    "macro_ap": ("macro average precision", True),
+    "ece": ("calibration error", False),
+    "brier": ("Brier score", False),
+    "log_loss": ("log loss", False),
+}
+
+
+def context(facts: Facts) -> dict[str, Any]:
+    """Return the verdict, warnings, cards and the curve of all labels."""
+    scores = facts.stack.cv_results_
+    table = facts.stack.comparison_
+    return {
+        "sentence": verdict_sentence(table, facts.stack.members_, scores),
+        "gain": _gain(table, facts.start, scores),
+        "warnings": warnings(facts),
+        "remarks": remarks(facts),
+        "nested": facts.manifest["version"] > 1,
+        "pools_rare_labels": facts.counts_labels,
+        "cards": [_card(facts, name) for name in CARDS],
+        "reliability": reliability_chart(
+            reliability_bins(facts.y.ravel(), facts.probabilities.ravel(), n_bins=20),
+            "Reliability, all labels pooled",
+            unit="pairs of field and label",
+        ),
+    }
+
+
+def verdict_sentence(
+    comparison: pd.DataFrame, members: Sequence[str], scores: dict[str, Any]
+) -> str:
+    """Return the sentence that names the best predictor, and why where it is not the stack.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        `hpastack.StackClassifier.comparison_`.
+    members : list of str
+        Members of the stack.
+    scores : dict
+        `hpastack.StackClassifier.cv_results_`.
+
+    Returns
+    -------
+    str
+    """
+    f1 = comparison["macro_f1"]
+    if f1.isna().all():
+        return "No label has positives, so that nothing can be compared."
+    stack, best = float(f1["stack"]), str(f1.idxmax())
+    if stack >= f1.max():
+        interval = scores.get("macro_f1_interval")
+        how_sure = (
+            f" (95 % interval {score_text(interval[0])} to {score_text(interval[1])})"
+            if interval
+            else ""
+        )
+        return f"The stack is the best predictor, with macro F1 {score_text(stack)}{how_sure}."
+    ahead = [name for name, (_, more) in SCORE_NAMES.items()
+             if _better(comparison[name][best], comparison[name]["stack"], more)]  # fmt: skip
+    behind = [SCORE_NAMES[name][0] for name in SCORES if name not in ahead]
+    called = f"{best} alone" if best in members else f"the {best}" if best == "consensus" else best
+    sentence = (
+        f"The best predictor is {called}, with macro F1 {score_text(float(f1[best]))} against "
+        f"{score_text(stack)} of the stack ({signed_text(stack - float(f1[best]))}); it is ahead "
+        f"on {len(ahead)} of {len(SCORE_NAMES)} scores"
+    )
+    if behind:
+        sentence += f", the stack on {joined(behind)}"
+    reason = (
+        "The stack weighs its members by their log loss on other folds, not by macro F1, and the "
+        "best of several predictors looks better than it is, because it was picked after scoring."
+    )
+    return f"{sentence}. {reason}"
+
+
+def _better(a: float, b: float, more_is_better: bool) -> bool:
+    return a > b if more_is_better else a < b
+
+
+def _gain(comparison: pd.DataFrame, start: str, scores: dict[str, Any]) -> str:
+    parts = []
+    for name in CARDS:
+        change = float(comparison[name]["stack"] - comparison[name][start])
+        part = f"{SCORE_NAMES[name][0]} {signed_text(change, 4)}"
+        interval = scores.get(f"gain_{name}_interval")
+        if interval:
+            part += (
+                f" (95 % interval {signed_text(interval[0], 4)} to {signed_text(interval[1], 4)})"
+            )
+        parts.append(part)
+    return f"From {start} to stack: {', '.join(parts)}."
+
+
+def _card(facts: Facts, name: str) -> dict[str, Any]:
+    scores = facts.stack.cv_results_
+    title, digits, meaning = CARDS[name]
+    interval = scores.get(f"{name}_interval") or (None, None)
+    # Calibration errors are small: a strip over 0 to 1 would show nothing.
+    values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if v is not None]
+    end = 1.0 if name != "ece" else 1.15 * max(values, default=1.0)
+    return {
+        "title": title,
+        "digits": digits,
+        "meaning": meaning if facts.counts_labels else _EARLIER_MEANINGS.get(name, meaning),
+        "score": scores[name],
+        "interval": scores.get(f"{name}_interval"),
+        "naive": scores[f"naive_{name}"],
+        "strip": interval_strip(
+            scores[name], *interval, ends=(0, end or 1), other=scores[f"naive_{name}"], width=240,
+            css="strip wide",
+        ),
+    }  # fmt: skip

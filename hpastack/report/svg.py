@@ -1,0 +1,336 @@
+"""Small charts as SVG in the page, which takes its colours from the style sheet.
+
+Nothing here knows of labels or scores. Texts are escaped; coordinates have one
+decimal, so that the same numbers give the same bytes and the page stays small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup, escape
+
+#: Classes of the style sheet for series that must be told apart, each with a marker of its own.
+SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
+MARKERS = ("circle", "square", "triangle", "diamond", "cross", "plus", "down", "bar")
+
+_LEFT, _BOTTOM, _TOP, _RIGHT = 46, 40, 10, 12
+
+
+class Chart:
+    """A chart with two axes, to which marks are added one after the other.
+
+    Parameters
+    ----------
+    label : str
+        What the chart shows, for those who do not see it.
+    x, y : (float, float)
+        Ends of the axes.
+    x_title, y_title : str
+    width, height : float, default=320, 270
+        In units of the drawing; one is a pixel where the page has room.
+    x_ticks, y_ticks : sequence of float, optional
+        Five steps if omitted.
+    log_x, log_y : bool, default=False
+        Whether an axis is logarithmic.
+    left : float, default=46
+        Room for the numbers of the vertical axis.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        x: tuple[float, float] = (0, 1),
+        y: tuple[float, float] = (0, 1),
+        x_title: str = "",
+        y_title: str = "",
+        width: float = 320,
+        height: float = 270,
+        x_ticks: Sequence[float] | None = None,
+        y_ticks: Sequence[float] | None = None,
+        log_x: bool = False,
+        log_y: bool = False,
+        left: float = _LEFT,
+    ) -> None:
+        self.label = label
+        self._x, self._y = x, y
+        self._log_x, self._log_y = log_x, log_y
+        self.width, self.height = width, height
+        self._left = left
+        self._marks: list[str] = []
+        self._axes(
+            x_title,
+            y_title,
+            ticks(*x, log=log_x) if x_ticks is None else x_ticks,
+            ticks(*y, log=log_y) if y_ticks is None else y_ticks,
+        )
+
+    def px(self, value: float) -> float:
+        """Return the horizontal place of a value."""
+        share = _share(value, self._x, self._log_x)
+        return self._left + share * (self.width - self._left - _RIGHT)
+
+    def py(self, value: float) -> float:
+        """Return the vertical place of a value."""
+        share = _share(value, self._y, self._log_y)
+        return self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM)
+
+    def add(self, markup: str) -> None:
+        """Add marks as they are; what they say must have been escaped."""
+        self._marks.append(markup)
+
+    def line(self, xs: Iterable[float], ys: Iterable[float], css: str = "line") -> None:
+        """Join points by a line."""
+        points = [f"{number(self.px(a))} {number(self.py(b))}" for a, b in zip(xs, ys)]
+        if points:
+            self.add(f'<path class="{css}" d="M{"L".join(points)}"/>')
+
+    def rule(self, start: tuple[float, float], end: tuple[float, float], css: str = "rule") -> None:
+        """Draw a straight line, by default dashed."""
+        self.line((start[0], end[0]), (start[1], end[1]), css)
+
+    def point(
+        self,
+        x: float,
+        y: float,
+        *,
+        radius: float = 4,
+        css: str = "dot",
+        title: str = "",
+        marker: str = "circle",
+        data: str = "",
+    ) -> None:
+        """Draw one mark, with what it is as a tooltip."""
+        self.add(mark(self.px(x), self.py(y), radius, css=css, title=title, shape=marker,
+                      data=data))  # fmt: skip
+
+    def text(self, x: float, y: float, content: str, css: str = "note", dx: float = 0) -> None:
+        """Write at a place of the axes."""
+        place = f'x="{number(self.px(x) + dx)}" y="{number(self.py(y))}"'
+        self.add(f'<text class="{css}" {place}>{escape(content)}</text>')
+
+    def markup(self) -> Markup:
+        """Return the chart."""
+        return drawing("".join(self._marks), self.width, self.height, self.label)
+
+    def _axes(
+        self, x_title: str, y_title: str, x_ticks: Sequence[float], y_ticks: Sequence[float]
+    ) -> None:
+        left, right = self._left, self.width - _RIGHT
+        bottom, middle = self.height - _BOTTOM, (_TOP + self.height - _BOTTOM) / 2
+        for value in x_ticks:
+            at = number(self.px(value))
+            self.add(f'<path class="grid" d="M{at} {_TOP}V{number(bottom)}"/>')
+            self.add(f'<text class="tick mid" x="{at}" y="{number(bottom + 15)}">{plain(value)}'
+                     "</text>")  # fmt: skip
+        for value in y_ticks:
+            y = self.py(value)
+            self.add(f'<path class="grid" d="M{number(left)} {number(y)}H{number(right)}"/>')
+            self.add(f'<text class="tick end" x="{number(left - 6)}" y="{number(y + 4)}">'
+                     f"{plain(value)}</text>")  # fmt: skip
+        if x_title:
+            self.add(f'<text class="axis mid" x="{number((left + right) / 2)}" '
+                     f'y="{number(self.height - 6)}">{escape(x_title)}</text>')  # fmt: skip
+        if y_title:
+            self.add(f'<text class="axis mid" transform="translate(12 {number(middle)}) '
+                     f'rotate(-90)">{escape(y_title)}</text>')  # fmt: skip
+
+
+def drawing(marks: str, width: float, height: float, label: str, css: str = "chart") -> Markup:
+    """Return marks as a drawing.
+
+    Parameters
+    ----------
+    marks : str
+        SVG elements, escaped.
+    width, height : float
+    label : str
+        For those who do not see it; if empty, the drawing is hidden from them, because a
+        text beside it says the same.
+    css : str, default="chart"
+
+    Returns
+    -------
+    Markup
+    """
+    named = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    size = f'width="{number(width)}" height="{number(height)}"'
+    box = f"0 0 {number(width)} {number(height)}"
+    return Markup(f'<svg class="{css}" {size} viewBox="{box}" {named}>{marks}</svg>')
+
+
+def mark(
+    x: float,
+    y: float,
+    radius: float,
+    *,
+    css: str = "dot",
+    title: str = "",
+    shape: str = "circle",
+    data: str = "",
+) -> str:
+    """Return one mark of a shape of `MARKERS`, at a place of the drawing.
+
+    Parameters
+    ----------
+    x, y, radius : float
+    css : str, default="dot"
+    title : str, optional
+        A tooltip.
+    shape : str, default="circle"
+    data : str, optional
+        Attributes, escaped.
+
+    Returns
+    -------
+    str
+    """
+    r, inner = radius, f"<title>{escape(title)}</title>" if title else ""
+    head = f'class="{css}"' + (f" {data}" if data else "")
+    if shape == "circle":
+        return f'<circle {head} cx="{number(x)}" cy="{number(y)}" r="{number(r)}">{inner}</circle>'
+    paths = {
+        "square": f"m{-0.9 * r:.1f} {-0.9 * r:.1f}h{1.8 * r:.1f}v{1.8 * r:.1f}h{-1.8 * r:.1f}z",
+        "triangle": f"m0 {-1.2 * r:.1f}l{1.1 * r:.1f} {2 * r:.1f}h{-2.2 * r:.1f}z",
+        "down": f"m0 {1.2 * r:.1f}l{1.1 * r:.1f} {-2 * r:.1f}h{-2.2 * r:.1f}z",
+        "diamond": f"m0 {-1.3 * r:.1f}l{1.3 * r:.1f} {1.3 * r:.1f}l{-1.3 * r:.1f} {1.3 * r:.1f}"
+        f"l{-1.3 * r:.1f} {-1.3 * r:.1f}z",
+        "cross": f"m{-r:.1f} {-r:.1f}l{2 * r:.1f} {2 * r:.1f}"
+        f"m0 {-2 * r:.1f}l{-2 * r:.1f} {2 * r:.1f}",
+        "plus": f"m{-1.2 * r:.1f} 0h{2.4 * r:.1f}m{-1.2 * r:.1f} {-1.2 * r:.1f}v{2.4 * r:.1f}",
+        "bar": f"m{-1.2 * r:.1f} {-0.4 * r:.1f}h{2.4 * r:.1f}v{0.8 * r:.1f}h{-2.4 * r:.1f}z",
+    }
+    if shape in ("cross", "plus"):
+        head = head.replace('class="', 'class="stroked ', 1)
+    return f'<path {head} d="M{number(x)} {number(y)}{paths[shape]}">{inner}</path>'
+
+
+def interval_strip(
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    ends: tuple[float, float] = (0, 1),
+    other: float | None = None,
+    zero: float | None = None,
+    width: float = 96,
+    css: str = "strip",
+    label: str = "",
+) -> Markup:
+    """Return a value as a dot on its interval, small enough for a cell of a table.
+
+    Parameters
+    ----------
+    value, low, high : float or None
+        None or NaN where there is none.
+    ends : (float, float), default=(0, 1)
+        What the strip reaches over.
+    other : float, optional
+        Another value to compare with, drawn as a hollow diamond.
+    zero : float, optional
+        Where to draw a line, such as at no difference.
+    width : float, default=96
+    css : str, default="strip"
+    label : str, optional
+        If a text beside it does not say the same.
+
+    Returns
+    -------
+    Markup
+    """
+    height, edge = 16, 6
+
+    def place(at: float) -> float:
+        return edge + min(1.0, max(0.0, _share(at, ends, False))) * (width - 2 * edge)
+
+    marks = [f'<path class="track" d="M{edge} 8H{number(width - edge)}"/>']
+    if zero is not None:
+        marks.append(f'<path class="zero" d="M{number(place(zero))} 1V15"/>')
+    if known(low) and known(high):
+        ends_at = f"M{number(place(low))} 8H{number(place(high))}"  # type: ignore[arg-type]
+        marks.append(f'<path class="interval" d="{ends_at}"/>')
+    if known(other):
+        marks.append(mark(place(other), 8, 3.4, css="other", shape="diamond"))  # type: ignore[arg-type]
+    if known(value):
+        marks.append(mark(place(value), 8, 3.6))  # type: ignore[arg-type]
+    return drawing("".join(marks), width, height, label, css)
+
+
+def bar(share: float, *, width: float = 120, css: str = "bar", label: str = "") -> Markup:
+    """Return a share of 1 as a bar.
+
+    Parameters
+    ----------
+    share : float
+    width : float, default=120
+    css : str, default="bar"
+    label : str, optional
+
+    Returns
+    -------
+    Markup
+    """
+    filled = number(min(1.0, max(0.0, share if known(share) else 0.0)) * width)
+    marks = (
+        f'<rect class="track" width="{number(width)}" height="8" y="2" rx="2"/>'
+        f'<rect class="filled" width="{filled}" height="8" y="2" rx="2"/>'
+    )
+    return drawing(marks, width, 12, label, css)
+
+
+def ticks(low: float, high: float, *, log: bool = False, n: int = 5) -> list[float]:
+    """Return round values to write along an axis.
+
+    Parameters
+    ----------
+    low, high : float
+    log : bool, default=False
+        Powers of ten.
+    n : int, default=5
+        Steps, about.
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> ticks(0, 1), ticks(0, 37), ticks(0.003, 20, log=True)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 10.0, 20.0, 30.0], [0.01, 0.1, 1.0, 10.0])
+    """
+    if log:
+        powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+        return [10.0**power for power in powers]
+    if not high > low:
+        return [float(low)]
+    size = 10.0 ** math.floor(math.log10((high - low) / n))
+    step = next(size * f for f in (1, 2, 5, 10) if (high - low) / (size * f) <= n + 1e-9)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(k * step, 10) for k in range(first, last + 1)]
+
+
+def number(value: float) -> str:
+    """Return a coordinate with at most one decimal."""
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def plain(value: float) -> str:
+    """Return the number of a tick: no zeros at its end, no powers of ten."""
+    text = f"{value:,.4f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def known(value: float | None) -> bool:
+    """Return whether there is a value."""
+    return value is not None and not math.isnan(value)
+
+
+def _share(value: float, ends: tuple[float, float], log: bool) -> float:
+    low, high = ends
+    if log:
+        value, low, high = (math.log10(max(v, 1e-300)) for v in (value, low, high))
+    return (value - low) / ((high - low) or 1)

@@ -1,0 +1,168 @@
+"""Which annotations the out-of-fold predictions contradict most."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from hpastack.errors import InputError, shorten
+from hpastack.files import check_unique, take_rows
+
+#: Orders of suspicion.
+Order = Literal["normalised", "plain"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+def label_issues(
+    y: ArrayLike | pd.DataFrame,
+    probabilities: ArrayLike | pd.DataFrame,
+    *,
+    predicted: ArrayLike | pd.DataFrame | None = None,
+    order: Order = "normalised",
+    n_most: int | None = None,
+) -> pd.DataFrame:
+    """Annotations in the order in which out-of-fold predictions contradict them.
+
+    These are suspicions, not errors: a rare label, a dim stain or a weak model gives an annotated
+    label a low probability too. Look at the fields before changing anything.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame of {0, 1}, shape (n, n_labels)
+        Annotated labels, one row per field.
+    probabilities : array-like or DataFrame of float, shape (n, n_labels)
+        Probabilities of models that have not learned from the field, such as
+        ``stack.oof_probabilities_``. Where both are data frames, rows are joined by their index
+        and columns by their names; `y` may hold further rows.
+    predicted : array-like or DataFrame of {0, 1}, shape (n, n_labels), optional
+        Labels predicted by these models, such as ``stack.oof_labels_``, for the suggestion. If
+        omitted: those with a probability of at least 0.5.
+    order : {"normalised", "plain"}, default="normalised"
+        How suspicious a pair of field and label is. `plain`: the distance of annotation (0 or 1)
+        and probability. `normalised`: how far the probability is on the wrong side of the mean
+        probability that the fields annotated with the label get. A label that the models rarely
+        recognise then raises little suspicion where it is annotated.
+    n_most : int, optional
+        How many pairs to return, most suspicious first. If omitted, all.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair of field and label, most suspicious first: ``image_id`` (of the index of
+        `probabilities`; row numbers for arrays), ``label`` (of its columns), ``annotated`` (0 or
+        1), ``probability``, ``score`` (in [0, 1]; higher is more suspicious), ``rank`` (from 1),
+        ``suggestion`` (``add``, ``remove`` or ``keep`` the label).
+
+    Raises
+    ------
+    InputError
+        If shapes, ids or labels do not match, an id or label is duplicated, `y` or `predicted`
+        holds something other than 0 and 1, a probability is not in [0, 1], or an option is out
+        of range.
+
+    Notes
+    -----
+    The mean probability of the fields annotated with a label is the class threshold of confident
+    learning [1]_. The ranking is of pairs; for one of fields, take the first row of each:
+    ``issues.drop_duplicates("image_id")``. Ties are broken by the plain order, then by row and
+    column.
+
+    References
+    ----------
+    .. [1] C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident learning: estimating uncertainty
+       in dataset labels", J. Artif. Intell. Res. 70, 1373-1411, 2021. :doi:`10.1613/jair.1.12125`
+
+    Examples
+    --------
+    The models see the second label in the second field, which is annotated with the first:
+
+    >>> y = [[1, 0], [1, 0], [0, 1]]
+    >>> probabilities = [[0.9, 0.1], [0.2, 0.7], [0.1, 0.8]]
+    >>> issues = label_issues(y, probabilities, n_most=2)
+    >>> issues[["image_id", "label", "annotated", "score", "suggestion"]]
+       image_id  label  annotated  score suggestion
+    0         1      1          0   0.56        add
+    1         1      0          1   0.44     remove
+    """
+    if order not in ORDERS:
+        raise InputError(f"order is {order!r}; it is {' or '.join(ORDERS)}")
+    if n_most is not None and (isinstance(n_most, bool) or not n_most >= 1):
+        raise InputError(f"n_most is {n_most!r}; it must be at least 1")
+    table = _table(probabilities, "probabilities")
+    p = table.to_numpy()
+    outside = ~((p >= 0) & (p <= 1))
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise InputError(
+            f"probabilities: {p[row, column]} of field {table.index[row]}, label "
+            f"{table.columns[column]} is not in [0, 1]"
+        )
+    annotated = _indicator(y, table, "y")
+    if predicted is None:
+        suggested = p >= 0.5
+    else:
+        suggested = _indicator(predicted, table, "predicted") == 1
+    plain = np.abs(annotated - p)
+    score = plain if order == "plain" else plain * _recognised(annotated, p)
+    n_pairs = p.size if n_most is None else min(n_most, p.size)
+    # The sort is stable: equal pairs stay in the order of rows and columns.
+    ranked = np.lexsort((-plain.ravel(), -score.ravel()))[:n_pairs]
+    row, column = np.divmod(ranked, max(p.shape[1], 1))
+    given, wanted = annotated[row, column] == 1, suggested[row, column]
+    return pd.DataFrame(
+        {
+            "image_id": table.index.to_numpy()[row],
+            "label": table.columns.to_numpy()[column],
+            "annotated": given.astype(int),
+            "probability": p[row, column],
+            "score": score[row, column],
+            "rank": np.arange(1, n_pairs + 1),
+            "suggestion": np.select([wanted & ~given, given & ~wanted], ["add", "remove"], "keep"),
+        }
+    )
+
+
+def _recognised(annotated: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the mean probability of each label where it is annotated."""
+    n_annotated = annotated.sum(axis=0)
+    # Nothing is known of a label that no field is annotated with.
+    return np.divide(
+        (annotated * p).sum(axis=0), n_annotated, out=np.zeros(p.shape[1]), where=n_annotated > 0
+    )
+
+
+def _table(values: Any, what: str) -> pd.DataFrame:
+    try:
+        table = values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values))
+        table = table.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: not a table of numbers, shape (n, n_labels)") from None
+    check_unique(table.index, what)
+    check_unique(table.columns, f"{what}, labels")
+    return table
+
+
+def _indicator(values: Any, like: pd.DataFrame, what: str) -> np.ndarray:
+    """Return indicators in the order of a table of probabilities."""
+    table = _table(values, what)
+    if isinstance(values, pd.DataFrame):
+        missing = like.columns.difference(table.columns)
+        extra = table.columns.difference(like.columns)
+        if len(missing) or len(extra):
+            names = shorten([*map(str, missing), *map(str, extra)])
+            raise InputError(f"{what} and probabilities have other labels: {names}")
+        table = take_rows(table, like.index, f"{what}: rows")[like.columns.tolist()]
+    elif table.shape != like.shape:
+        raise InputError(f"{what} has shape {table.shape}, probabilities have {like.shape}")
+    indicator = table.to_numpy()
+    wrong = (indicator != 0) & (indicator != 1)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{what}: {indicator[row, column]} of field {table.index[row]}, label "
+            f"{table.columns[column]} is not 0 or 1"
+        )
+    return indicator
