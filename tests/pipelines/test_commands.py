@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import hpastack
+from hpastack.workspace import Workspace
 from pipelines import store
 from pipelines.__main__ import commands, main
 
@@ -164,6 +165,13 @@ def test_a_name_that_files_cannot_have_takes_one_line(command, name, tmp_path, c
     status, _, err = printed_by(capsys, *command, "--workspace", str(tmp_path), "--name", name)
     assert status == 2 and err.count("\n") == 1
     assert "a plain name without '/', '__' or line breaks" in err
+
+
+def test_a_name_of_a_store_has_no_ending(tmp_path, capsys):
+    ingest = ["ingest", "p.csv", "--kind", "label_free", "--workspace", str(tmp_path)]
+    status, _, err = printed_by(capsys, *ingest, "--name", "a.h5")
+    assert status == 2 and "--name a.h5: a name without .h5: a" in err
+    assert Workspace(tmp_path).store("a.h5") == Workspace(tmp_path).store("a")
 
 
 @pytest.mark.parametrize(
