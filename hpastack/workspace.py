@@ -10,7 +10,7 @@ import pandas as pd
 
 from hpastack.catalogue import read_catalogue, training_fields
 from hpastack.clusters import read_assignment
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files.notebook_html import html_facts
 from hpastack.files.sizes import size_text
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
@@ -130,8 +130,8 @@ class Workspace:
         return self.root / "reports"
 
     def store(self, name: str) -> Path:
-        """Return the path of a store."""
-        return self.features / f"{name}.h5"
+        """Return the path of a store, by its name with or without ``.h5``."""
+        return self.features / f"{name.removesuffix('.h5')}.h5"
 
     def stores(self) -> list[Path]:
         """Return the published stores, by name."""
@@ -231,7 +231,8 @@ class Workspace:
         missing = ids.difference(clusters.index)
         if len(missing):
             raise InputError(
-                f"{place} lacks {len(missing)} fields of the catalogue: {shorten(missing)}; "
+                f"{place} lacks {counted(len(missing), 'field')} of the catalogue: "
+                f"{shorten(missing)}; "
                 "run: python -m pipelines.cluster --overwrite"
             )
         return clusters.loc[ids]

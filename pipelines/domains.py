@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, package_versions, publish_text, refuse_existing
 from hpastack.similarity import (
     AdversarialCheck,
@@ -187,7 +187,7 @@ def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> Non
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
     table = pd.concat([counts, shares.add_suffix(" share")], axis=1)
-    print(f"{len(counts)} domains:\n{table.rename_axis(columns=None).to_string()}")
+    print(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
     for name, found in agreement.items():
         print(
             f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
@@ -208,7 +208,8 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     moved = int((frame["domain"] != domains.loc[frame.index]).sum())
     sizes = frame["fold"].value_counts()
     print(
-        f"{len(sizes)} folds of {sizes.min():,} to {sizes.max():,} fields leave out one domain "
+        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields leave out one "
+        "domain "
         f"each; {moved:,} fields go with the rest of their cluster"
     )
     return frame[["fold"]].to_csv(lineterminator="\n")

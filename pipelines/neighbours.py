@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
@@ -24,6 +25,7 @@ from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
 from pipelines._similar import captioned_tile, label_names, store_vectors
+from pipelines._steps import accepted_splits
 
 
 def make_parser() -> CommandParser:
@@ -93,11 +95,10 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     vocabulary = workspace.vocabulary()
     train = training_fields(catalogue)
     y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
-    if len(plan.split_clusters):
-        raise InputError(
-            f"{workspace.folds} splits {len(plan.split_clusters)} clusters, so that a near-"
-            "duplicate in another fold would give the labels away; make folds that do not: "
-            "python -m pipelines.cluster --overwrite"
+    if note := accepted_splits(plan, workspace.folds):
+        print(
+            f"warning: {note}: a near-duplicate in another fold gives its labels away",
+            file=sys.stderr,
         )
     made_from = catalogue_digest(catalogue)
     recipe = {
@@ -119,7 +120,7 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     shutil.rmtree(parts, ignore_errors=True)
     n_train = len(train)
     print(
-        f"wrote {outputs[0]} ({n_train} training fields out of fold, "
+        f"wrote {outputs[0]} ({counted(n_train, 'training field')} out of fold, "
         f"{len(catalogue) - n_train} others) "
         f"and {outputs[1]}"
     )

@@ -16,7 +16,7 @@ from hpastack.calibration.threshold_search import (
     ThresholdSearch,
     _logit,
 )
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.metrics import cluster_draws
 
 
@@ -151,7 +151,7 @@ def threshold_intervals(
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     clusters = np.asarray(clusters)
     if len(clusters) != search.n:
-        raise InputError(f"{len(clusters)} clusters given for {search.n} fields")
+        raise InputError(f"{counted(len(clusters), 'cluster')} given for {search.n} fields")
     if not 0 < coverage < 1:
         raise InputError(f"coverage is {coverage}; it lies between 0 and 1")
     draws = cluster_draws(clusters, n_draws=n_draws, seed=seed)
@@ -204,7 +204,7 @@ def apply_thresholds(
         )
     n_labels = probabilities.shape[1]
     if not 0 <= min_labels <= n_labels:
-        raise InputError(f"min_labels is {min_labels}; there are {n_labels} labels")
+        raise InputError(f"min_labels is {min_labels}; there are {counted(n_labels, 'label')}")
     given = (probabilities >= thresholds).astype(np.uint8)
     few = np.flatnonzero(given.sum(axis=1) < min_labels)
     if len(few):

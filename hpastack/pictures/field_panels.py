@@ -38,7 +38,7 @@ def field_panels(row: Row, size: int = 400, palette: str = DEFAULT_PALETTE) -> l
     """
     shown = shown_size(row, size)
     factor = max(1, size // shown)
-    field = read_field(row, shown)
+    field = read_field(row, shown, missing=0)
     bright = brightened(field)
     merge = _enlarged(merged(bright, palette), factor)
     pixel_size = shown_pixel_size(row, size)

@@ -195,7 +195,7 @@ class Thumbnails:
         size = shown_size(row, self.size)
         position = self._packed_rows.get(image_id)
         if self._packed is None or position is None:
-            return read_field(row, size)
+            return read_field(row, size, missing=0)
         field = self._packed.read(position).astype(np.float32) / 255
         # What was added to make it square lies at the right or at the bottom.
         rows, columns = _scaled(int(row["height"]), int(row["width"]), self._packed.size)

@@ -17,6 +17,7 @@ from hpastack.fields import (
     stretched,
     to_8_bit,
 )
+from hpastack.fields.stains import with_black_stains
 from hpastack.pictures.colours import DEFAULT_PALETTE, merged
 from hpastack.pictures.text import LINE, draw_lines, text_width
 
@@ -45,6 +46,7 @@ def brightened(field: np.ndarray) -> np.ndarray:
         In [0, 1]. A stain of which hardly a pixel is brighter than 8 of 255
         is brightened no further than that asks for.
     """
+    field = with_black_stains(field)
     return np.stack([stretched(stain, darkest=_DARKEST) for stain in field]).astype(np.float32)
 
 
@@ -118,7 +120,7 @@ def read_tile(row: Row, size: int, palette: str = DEFAULT_PALETTE) -> np.ndarray
     InputError
         As `hpastack.read_field`.
     """
-    field = read_field(row, shown_size(row, size))
+    field = read_field(row, shown_size(row, size), missing=0)
     return field_tile(field, pixel_size=shown_pixel_size(row, size), palette=palette)
 
 

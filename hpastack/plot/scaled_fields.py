@@ -19,6 +19,7 @@ def catalogue_row(catalogue: pd.DataFrame, image_id: str) -> pd.Series:
 def read_scaled(row: pd.Series, size: int | None) -> tuple[np.ndarray, float | None]:
     """Read a field, no larger than `size`, with the micrometres per pixel that it then has."""
     longer = max(int(row["height"]), int(row["width"]))
-    field = read_field(row, size if size is not None and size < longer else None)
+    smaller = size if size is not None and size < longer else None
+    field = read_field(row, smaller, missing=0)
     pixel_size = field_pixel_size(row)
     return field, None if pixel_size is None else pixel_size * longer / max(field.shape[1:])

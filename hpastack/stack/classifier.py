@@ -15,6 +15,7 @@ whole. Level by level:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -35,6 +36,7 @@ from hpastack.stack.files import SavedStack, read_stack, save_stack
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
+from hpastack.stack.label_like import PredictionWarning, label_like_names, targets_warning
 from hpastack.stack.labelling import Labelling
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
@@ -126,6 +128,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     n_features_in_ : int
     labels_ : list of str
         Names of the labels: the columns of `y`, or their numbers.
+    label_like_ : list of str
+        The CNNs and scores whose training values are (practically) all 0 or 1. Other values of
+        theirs for new fields are warned about.
     oof_probabilities_, oof_labels_ : DataFrame
         Out of fold, calibrated and thresholded out of fold; rows by id.
     oof_consensus_ : DataFrame
@@ -278,6 +283,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         """
         settings = StackSettings.of(self)
         inputs = check_inputs(X, y, groups, folds, settings)
+        if equal := targets_warning(inputs.blocks, settings, inputs.y):
+            warnings.warn(equal, PredictionWarning, stacklevel=2)
         cache = StackCache(settings.cache)
         workers = Workers(settings.n_jobs, bool(settings.verbose))
         # One thread: sums must not depend on the number of cores, and the workers have them all.
@@ -288,6 +295,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
             ]
             scores = score(inputs, runs, settings, cache, workers)
         self.labels_ = inputs.labels
+        self.label_like_ = label_like_names(inputs.blocks, settings)
         self.n_features_in_ = len(inputs.columns)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.array(inputs.columns, dtype=object)

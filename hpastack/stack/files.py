@@ -41,8 +41,8 @@ _REDUCTIONS = "reductions.npz"
 _TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
 #: Attributes of a fitted stack that are kept beside what predicts.
 LEARNED = (
-    "labels_", "n_features_in_", "feature_names_in_", "seed_", "fold_", "oof_probabilities_",
-    "oof_labels_", "cv_results_", "comparison_", "comparison_intervals_",
+    "labels_", "label_like_", "n_features_in_", "feature_names_in_", "seed_", "fold_",
+    "oof_probabilities_", "oof_labels_", "cv_results_", "comparison_", "comparison_intervals_",
     "label_table_", "tuning_",
 )  # fmt: skip
 # What the run was done with, not what the model is.
@@ -152,6 +152,7 @@ def save_stack(
             ),
             "parameters": parameters,
             "labels": labels,
+            **({"label_like": named} if (named := learned.get("label_like_")) else {}),
             "columns": columns,
             "fold_plan": plan,
             "sets": [set_record(fitted) for fitted in stack.fitted],
@@ -245,6 +246,7 @@ def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[st
     tuning = manifest.get("tuning")
     learned: dict[str, Any] = {
         "labels_": labels,
+        "label_like_": [str(name) for name in manifest.get("label_like", [])],
         "n_features_in_": len(manifest["columns"]),
         "seed_": int(manifest["parameters"]["random_state"]),
         "cv_results_": {

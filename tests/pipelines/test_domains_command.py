@@ -151,7 +151,7 @@ def test_clusters_must_cover_the_catalogue(workspace, capsys):
     path = workspace / "data" / "clusters.csv"
     pd.read_csv(path).iloc[1:].to_csv(path, index=False)
     assert run(workspace) == 2
-    assert "lacks 1 fields of the catalogue: f000" in capsys.readouterr().err
+    assert "lacks 1 field of the catalogue: f000" in capsys.readouterr().err
 
 
 def test_a_picture_is_drawn(workspace):

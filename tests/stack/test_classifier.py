@@ -350,7 +350,7 @@ def test_bad_input_is_named():
         quick(boosters=["randomforest"]).fit(X, y)
     with pytest.raises(InputError, match="good: 1.5 for label 1 of field field0007"):
         quick().fit(X.assign(good__1=np.where(X.index == "field0007", 1.5, 0.5)), y)
-    with pytest.raises(InputError, match="y lacks 1 fields of X: field0000"):
+    with pytest.raises(InputError, match="y lacks 1 field of X: field0000"):
         quick().fit(X, y.iloc[1:])
     with pytest.raises(InputError, match="ids stand twice in X"):
         quick().fit(pd.concat([X, X.iloc[:1]]), y)
@@ -362,7 +362,7 @@ def test_bad_input_is_named():
 
 def test_a_missing_column_is_named_when_predicting(fitted):
     X, _, _ = draw()
-    with pytest.raises(InputError, match="lacks 1 columns of the stack: clue"):
+    with pytest.raises(InputError, match="lacks 1 column of the stack: clue"):
         fitted.predict(X.drop(columns="clue"))
 
 
