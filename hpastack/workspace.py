@@ -105,11 +105,6 @@ class Workspace:
         return self.data / "domain_folds.csv"
 
     @property
-    def train_weights(self) -> Path:
-        """Weights that make the training fields look like the test fields."""
-        return self.data / "train_weights.csv"
-
-    @property
     def adversarial_columns(self) -> Path:
         """Columns that tell train from test."""
         return self.data / "adversarial_columns.csv"
@@ -270,7 +265,7 @@ def _contents(workspace: Workspace) -> dict[str, list[str]]:
     """Return what is there, by kind, each with its size."""
     data = (
         "catalogue", "vocabulary_file", "stain_statistics", "packed", "clusters", "leaks",
-        "disagreements", "folds", "domains", "train_weights",
+        "disagreements", "folds", "domains",
     )  # fmt: skip
     return {
         "data": _sizes(getattr(workspace, name) for name in data),

@@ -40,8 +40,7 @@ def make_parser() -> CommandParser:
     parser = command_parser(
         "domains",
         "Cluster the fields of train and test into domains of one look (cell lines look "
-        "different), see how well and by which columns train and test can be told apart, and "
-        "weigh the training fields so that they look like the test fields.",
+        "different), and see how well and by which columns train and test can be told apart.",
         "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
@@ -67,8 +66,8 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
-    tables = [workspace.domains, workspace.train_weights, workspace.adversarial_columns]
-    outputs = [*tables, workspace.domain_folds, record_path, plot]
+    tables = [workspace.domains, workspace.adversarial_columns, workspace.domain_folds]
+    outputs = [*tables, record_path, plot]
     for path in outputs:
         refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
@@ -107,8 +106,6 @@ def run(args: argparse.Namespace) -> None:
             features, is_test, clusters, random_state=args.seed,
         )  # fmt: skip
         _print_check(check)
-        weights = check.weights.to_frame()
-        texts[workspace.train_weights] = weights.to_csv(lineterminator="\n", float_format="%.6g")
         texts[workspace.adversarial_columns] = check.columns.to_csv(
             index=False, lineterminator="\n", float_format="%.6g"
         )

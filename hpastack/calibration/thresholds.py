@@ -93,7 +93,7 @@ def best_thresholds(
     """
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     if weights is None:
-        return search.thresholds(np.ones(search.n))
+        return search.thresholds()
     weights = np.asarray(weights, dtype=float)
     if weights.shape != (search.n,):
         raise InputError(f"weights of shape ({search.n},) wanted, got {weights.shape}")
@@ -159,36 +159,6 @@ def threshold_intervals(
     tail = 50 * (1 - coverage)
     low, high = np.percentile(chosen, [tail, 100 - tail], axis=0)
     return low, high
-
-
-def thresholds_without_folds(
-    y: ArrayLike, probabilities: ArrayLike, fold: np.ndarray, *, policy: str = "shrunk"
-) -> np.ndarray:
-    """Choose thresholds on the other folds, for each fold.
-
-    The same as `best_thresholds` on the rows of the other folds, but the
-    fields are sorted only once.
-
-    Parameters
-    ----------
-    y : array-like of {0, 1}, shape (n, n_labels)
-    probabilities : array-like of float in [0, 1], shape (n, n_labels)
-    fold : ndarray of int, shape (n,)
-        0 and up.
-    policy : str, default="shrunk"
-        As `best_thresholds`.
-
-    Returns
-    -------
-    ndarray of float, shape (n_folds, n_labels)
-
-    Raises
-    ------
-    InputError
-        As `best_thresholds`.
-    """
-    search = ThresholdSearch(y, probabilities, policy, SHRINKAGE, MAX_PREVALENCE_RATIO)
-    return np.stack([search.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
 
 def apply_thresholds(

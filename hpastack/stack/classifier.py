@@ -38,7 +38,6 @@ from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
 from hpastack.stack.label_like import PredictionWarning, label_like_names, targets_warning
 from hpastack.stack.labelling import Labelling
-from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
@@ -148,6 +147,10 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         The same five scores for each CNN, their mean, the consensus, each
         member (on the first set of folds) and the stack, thresholds chosen
         out of fold for all.
+    comparison_intervals_ : DataFrame or None
+        A row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by cluster,
+        and ``<score>_gain_low`` and ``<score>_gain_high``, that of the stack's score less its own.
+        None without draws, and of stacks saved by earlier versions.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
         precision of consensus, members and stack, weights of the members,
@@ -328,10 +331,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         return stack
 
     def boosted_labels(self) -> list[int]:
-        """Return the labels that have boosters of their own, ascending."""
+        """Return the labels that a member was fitted to, alone or with others, ascending."""
         check_is_fitted(self, "fitted_")
-        places = {label for fitted in self.fitted_ for _, _, label, _ in fitted.models}
-        return sorted(places - {ALL_LABELS})
+        return sorted({label for fitted in self.fitted_ for label in fitted.learned})
 
     def _html_repr(self) -> str:
         # What scikit-learn calls for its HTML, also of the mime bundle.

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
 
-from hpastack.calibration import POLICIES, apply_thresholds, best_thresholds, threshold_intervals
+from hpastack.calibration import (
+    POLICIES,
+    ThresholdSearch,
+    apply_thresholds,
+    best_thresholds,
+    threshold_intervals,
+)
 from hpastack.errors import InputError
 from hpastack.metrics import cluster_draws, macro_f1
 
@@ -148,6 +154,16 @@ def test_a_policy_keeps_to_its_fields_and_labels(policy):
 def test_the_documentation_names_it(policy):
     assert f'- ``"{policy}"``: ' in best_thresholds.__doc__
     assert f"`{policy}`" in METHOD.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_thresholds_of_a_fold_are_those_of_the_other_folds(policy):
+    y, p = draw(4, n=90)
+    fold = np.arange(90) % 3
+    found = ThresholdSearch(y, p, policy).without_folds(fold)
+    for k in range(3):
+        others = fold != k
+        assert found[k] == pytest.approx(best_thresholds(y[others], p[others], policy=policy))
 
 
 def test_prevalence_gives_a_label_as_often_as_it_is_carried():

@@ -275,6 +275,7 @@ def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_pa
     pd.testing.assert_frame_equal(stack.predict_proba(X), loaded.predict_proba(X))
     pd.testing.assert_frame_equal(stack.predict(X), loaded.predict(X))
     pd.testing.assert_frame_equal(stack.comparison_, loaded.comparison_)
+    pd.testing.assert_frame_equal(stack.comparison_intervals_, loaded.comparison_intervals_)
     assert loaded.boosted_labels() == stack.boosted_labels()
     for label, parts in stack.explain(X.iloc[:5]).items():
         pd.testing.assert_frame_equal(parts, loaded.explain(X.iloc[:5])[label])
