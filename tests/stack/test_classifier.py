@@ -215,7 +215,7 @@ def test_folds_keep_clusters_whole_or_are_refused(fitted):
     for code in well.unique():
         assert len(set(fitted.fold_[(well == code).to_numpy()])) == 1
     folds = pd.Series(np.arange(N) % 5, X.index)
-    with pytest.raises(InputError, match="splits .* clusters"):
+    with pytest.raises(InputError, match="split .* clusters"):
         quick().fit(X, y, groups=well, folds=folds)
 
 
