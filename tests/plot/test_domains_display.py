@@ -61,5 +61,5 @@ def test_from_features_joins_by_id():
     assert (
         shuffled._repr_png_() == DomainsDisplay.from_features(features, domains, SPLIT)._repr_png_()
     )
-    with pytest.raises(InputError, match="domains lack 1 fields"):
+    with pytest.raises(InputError, match="domains lack 1 field:"):
         DomainsDisplay.from_features(features, domains[1:], SPLIT)
