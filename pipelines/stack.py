@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
 from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
+from hpastack.report.seconds import write_seconds
 from hpastack.stack import (
     GatheredStores,
     PredictionWarning,
@@ -126,10 +128,12 @@ def run(args: argparse.Namespace) -> None:
             inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
-        labels = None
+        labels, seconds = None, {"fit": sum(stack.fit_seconds_.values())}
         if not test.empty:
             inputs.notes.extend(notes_on_means(inputs))
+            started = time.perf_counter()
             said = label_fields(stack, inputs, list(test.index), shifts[name])
+            seconds["predict"] = time.perf_counter() - started
             inputs.notes.extend(said.notes)
             labels = said.labels
             if twins is not None:
@@ -154,6 +158,8 @@ def run(args: argparse.Namespace) -> None:
             submission = workspace.submissions / f"{name}.csv"
             write_submission(submission, list(labels.index), labels, vocabulary)
             written += f" and {submission} ({counted(len(labels), 'field')})"
+        of_members = {member: {"fit": taken} for member, taken in stack.fit_seconds_.items()}
+        write_seconds(workspace.reports, name, {**of_members, "stack": seconds})
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")

@@ -16,6 +16,7 @@ from hpastack.errors import InputError, shorten
 from hpastack.files import take_rows
 from hpastack.metrics import cluster_draws, f1_scores, score_interval
 from hpastack.report.embedded import Pictures
+from hpastack.report.seconds import Seconds
 from hpastack.stack import StackClassifier, load_stack, read_manifest
 from hpastack.stack.score_tables import OutOfFold
 
@@ -52,6 +53,8 @@ class Facts:
         property of `hpastack.Workspace`.
     rivals : sequence of Facts
         Other stacks to compare with.
+    seconds : dict of str to dict of str to float
+        What ``fit`` and ``predict`` of each predictor took; empty where it is not known.
     """
 
     folder: Path
@@ -64,6 +67,7 @@ class Facts:
     importance: pd.DataFrame | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
     rivals: Sequence[Facts] = ()
+    seconds: Seconds = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:

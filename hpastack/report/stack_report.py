@@ -83,6 +83,7 @@ def write_report(
     from hpastack.report.facts import gather_facts
     from hpastack.report.importance import stored_importance
     from hpastack.report.page import page_text
+    from hpastack.report.seconds import read_seconds
 
     path = Path(path)
     refuse_existing(path, overwrite)
@@ -97,6 +98,8 @@ def write_report(
         rivals=[gather_facts(rival, targets) for rival in compare],
     )
     facts.pictures.measure([str(image_id) for image_id in facts.image_ids])
+    if "reports" in places:
+        facts = replace(facts, seconds=read_seconds(places["reports"], facts.name))
     if "features" in places:
         facts.stack.n_jobs = jobs or cpu_budget()
         stores = facts.record.get("stores", {})

@@ -156,6 +156,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         precision of consensus, members and stack, weights of the members,
         threshold with an interval, fields that got it.
     thresholds_ : ndarray of float, shape (n_labels,)
+    fit_seconds_ : dict of str to float
+        What fitting each member took on the clock, also where it was taken over from the cache.
+        Not kept by `save`, which writes the same bytes for the same fit.
     labels_by_consensus_ : bool
         Whether labels are given by the probabilities of the consensus, which is
         so where these score a better macro F1 out of fold than the stack's;
@@ -304,6 +307,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         self.members_ = settings.members
         self.seed_ = settings.random_state
         self.fold_ = runs[0].log_odds.fold
+        self.fit_seconds_ = {
+            name: sum(run.seconds[name] for run in runs) for name in settings.members
+        }
         self.tuning_ = tuning_table(runs) if settings.tune > 1 else None
         self._keep([run.fitted for run in runs])
         self._keep_scores(scores)

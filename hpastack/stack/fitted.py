@@ -95,12 +95,15 @@ class CrossFitted:
     meta_learners : list of MetaLearner
         One per fold, fitted on the other folds.
     fitted : Fitted
+    seconds : dict of str to float
+        What fitting each member took, also where it was taken over from an earlier fit.
     """
 
     log_odds: NestedLogOdds
     trials: dict[str, list[dict[str, Any]]]
     meta_learners: list[MetaLearner]
     fitted: Fitted
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -169,12 +172,15 @@ class NestedBoosters:
         The label is `ALL_LABELS` for those of all labels.
     trials : list of dict
         Settings of the trees that were tried, of `hpastack.stack.tuning`.
+    seconds : float, default=0.0
+        What fitting them took, on the clock.
     """
 
     added: np.ndarray
     rounds: np.ndarray
     models: dict[tuple[int, int, int], bytes]
     trials: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the models one after the other, where each ends, and whose they are."""
@@ -183,6 +189,7 @@ class NestedBoosters:
             "added": self.added,
             "rounds": self.rounds,
             "trials": json_to_array(self.trials),
+            "seconds": np.array(self.seconds),
             "model_keys": np.array(keys, dtype=np.int64).reshape(-1, 3),
             "model_ends": np.cumsum([len(self.models[key]) for key in keys], dtype=np.int64),
             "model_bytes": np.frombuffer(
@@ -198,7 +205,10 @@ class NestedBoosters:
         for key, start, end in zip(arrays["model_keys"].tolist(), [0, *ends], ends):
             fold, label, bag = key
             models[fold, label, bag] = content[start:end]
-        return cls(arrays["added"], arrays["rounds"], models, json_from_array(arrays["trials"]))
+        trials = json_from_array(arrays["trials"])
+        # What earlier versions kept has no time.
+        seconds = float(arrays.get("seconds", 0.0))
+        return cls(arrays["added"], arrays["rounds"], models, trials, seconds)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -160,7 +161,8 @@ def cross_fit(
     has_models = sorted({fold for _, fold, _, _ in models})
     learned = np.flatnonzero(learnable[has_models].any(axis=0)).tolist()
     fitted = Fitted(fitter.columns(consensus), models, meta_learners.whole, learned)
-    return CrossFitted(log_odds, trials, meta_learners.nested, fitted)
+    seconds = {name: of_library.seconds for name, of_library in boosters.items()}
+    return CrossFitted(log_odds, trials, meta_learners.nested, fitted, seconds)
 
 
 def fit_meta_learners(
@@ -265,6 +267,7 @@ def _fit_boosters(
     cache: StackCache,
 ) -> NestedBoosters:
     """Fit one member, with settings of the trees chosen for each fold."""
+    started = time.perf_counter()
     seeds = _seeds(settings)
     ignored = maker_of(name).ignores
     # The pooled booster has trees of its own.
@@ -291,4 +294,4 @@ def _fit_boosters(
     fitted = fitter.fit_without_one_fold(
         name, chosen.settings, chosen.leave_two_out, consensus, seeds=seeds
     )
-    return replace(fitted, trials=chosen.trials)
+    return replace(fitted, trials=chosen.trials, seconds=time.perf_counter() - started)

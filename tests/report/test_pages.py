@@ -1,6 +1,7 @@
 """Reports of workspaces as people have them: with images, without, without CNNs, with odd names."""
 
 import html
+import json
 import re
 import time
 
@@ -35,6 +36,9 @@ def test_fields_are_shown_as_pictures_with_names_and_probabilities(reported):
     assert all(re.match(r"Field \S+, .*Annotated: .*Predicted: ", alt) for alt in alts)
     assert text.count('<figure class="tile"') == len(alts)
     assert "What counts most" in text
+    seconds = json.loads(text_of(reported / "reports" / "stack_seconds.json"))
+    assert set(seconds) == {"lightgbm", "stack"} and seconds["stack"]["predict"] > 0
+    assert f'data-v="{seconds["lightgbm"]["fit"]:.6g}"' in text
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hpastack.report.charts import precision_recall_chart, reliability_chart
 from hpastack.report.column_words import column_words
 from hpastack.report.embedded import Pictures
 from hpastack.report.facts import gather_facts
+from hpastack.report.seconds import read_seconds, write_seconds
 from hpastack.report.sections.cards import groups_of_fields
 from hpastack.report.sections.labels import label_calibration_errors
 from hpastack.report.sections.verdict import verdict_sentence
@@ -170,3 +171,13 @@ def test_ids_of_hostile_fields_are_kept_whole(tmp_path):
     assert tile["image_id"] == "<i>field3</i>" and tile["src"] is None
     assert tile["annotated"] == [facts.names[k] for k in np.flatnonzero(facts.y[3])]
     assert tile["probability"] == facts.probabilities[3, 0]
+
+
+def test_seconds_are_read_as_written_and_nothing_else_is(tmp_path):
+    taken = {"lightgbm": {"fit": 1.25}, "stack": {"fit": 1.25, "predict": 0.5}}
+    path = write_seconds(tmp_path, "stack", taken)
+    assert path.name == "stack_seconds.json" and read_seconds(tmp_path, "stack") == taken
+    for damaged in ("", "[1]", '{"stack": 3}', '{"stack": {"fit": "<b>"}}'):
+        path.write_text(damaged)
+        assert read_seconds(tmp_path, "stack") == {}
+    assert read_seconds(tmp_path, "other") == {}

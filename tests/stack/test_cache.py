@@ -181,6 +181,7 @@ RESULTS = {
         np.array([[3, 4], [5, 6]]),
         {(0, 2, 0): b"x", (0, 2, 1): b"", (1, 0, 0): b"abc"},
         [{"loss": 0.5, "chosen_for": [0, 1]}],
+        12.5,
     ),
     "no boosters": NestedBoosters(np.ones((2, 4, 2), np.float32), np.ones((2, 2)), {}),
     "leave two out": LeaveTwoOut(np.ones((2, 4, 2)), np.ones((2, 2), int), np.zeros((2, 2))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -28,7 +27,7 @@ def context(facts: Facts) -> dict[str, Any]:
     scores, intervals = _table(facts)
     shown = [name for name in SCORES if name in scores]
     ends = {name: _ends(name, scores, intervals) for name in shown}
-    seconds: Mapping[str, Mapping[str, float]] = facts.record.get("seconds", {})
+    seconds = facts.seconds
     stores = facts.record.get("stores", {})
     order = scores["macro_f1"].sort_values(ascending=False, kind="stable").index
     rows = [
