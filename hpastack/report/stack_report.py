@@ -83,11 +83,17 @@ def write_report(
     from hpastack.report.facts import gather_facts
     from hpastack.report.importance import stored_importance
     from hpastack.report.page import page_text
-    from hpastack.report.seconds import read_seconds
+    from hpastack.report.seconds import Seconds, read_seconds
 
     path = Path(path)
     refuse_existing(path, overwrite)
     places = dict(places or {})
+
+    def seconds_of(folder: str | os.PathLike[str]) -> Seconds:
+        if "reports" not in places:
+            return {}
+        return read_seconds(places["reports"], Path(folder).resolve().name)
+
     facts = gather_facts(
         stack_folder,
         targets,
@@ -95,11 +101,10 @@ def write_report(
         catalogue=catalogue,
         pictures=Pictures(thumbnails, n_pictures, jobs),
         places=places,
-        rivals=[gather_facts(rival, targets) for rival in compare],
+        seconds=seconds_of(stack_folder),
+        rivals=[gather_facts(rival, targets, seconds=seconds_of(rival)) for rival in compare],
     )
     facts.pictures.measure([str(image_id) for image_id in facts.image_ids])
-    if "reports" in places:
-        facts = replace(facts, seconds=read_seconds(places["reports"], facts.name))
     if "features" in places:
         facts.stack.n_jobs = jobs or cpu_budget()
         stores = facts.record.get("stores", {})

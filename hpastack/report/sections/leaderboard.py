@@ -27,7 +27,9 @@ def context(facts: Facts) -> dict[str, Any]:
     scores, intervals = _table(facts)
     shown = [name for name in SCORES if name in scores]
     ends = {name: _ends(name, scores, intervals) for name in shown}
-    seconds = facts.seconds
+    seconds = dict(facts.seconds)
+    seconds |= {_rival_name(facts, of): of.seconds["stack"]
+                for of in facts.rivals if "stack" in of.seconds}  # fmt: skip
     stores = facts.record.get("stores", {})
     order = scores["macro_f1"].sort_values(ascending=False, kind="stable").index
     rows = [
