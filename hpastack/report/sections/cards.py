@@ -103,12 +103,15 @@ def _columns(facts: Facts, label: int) -> list[dict[str, Any]]:
     of_label = of_label[of_label["mean_absolute"] > 0].head(_N_COLUMNS)
     largest = of_label["mean_absolute"].max() if len(of_label) else 1.0
     stores = facts.record.get("stores", {})
+    words = [column_words(str(column), facts.names, stores) for column in of_label["column"]]
     return [
         {
-            "words": column_words(str(column), facts.names, stores),
+            "words": said,
+            # By which a table has it; parts of the stack itself are in none.
             "column": column,
+            "named": said != column and "__" in column,
             "size": size,
             "bar": bar(size / largest, width=160),
         }
-        for column, size in zip(of_label["column"], of_label["mean_absolute"])
+        for column, said, size in zip(of_label["column"], words, of_label["mean_absolute"])
     ]
