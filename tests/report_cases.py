@@ -54,7 +54,7 @@ def hostile_names(folder):
     rng = np.random.default_rng(1)
     ids = [f"<i>field{i}</i>" for i in range(90)]
     y = pd.DataFrame(rng.integers(0, 2, (90, 2)), ids, HOSTILE)
-    X = pd.DataFrame(0.5 * y.to_numpy() + 0.5 * rng.random((90, 2)), ids, ["net__0", "net__1"])
+    X = pd.DataFrame(0.45 * y.to_numpy() + 0.55 * rng.random((90, 2)), ids, ["net__0", "net__1"])
     clusters = pd.Series([f"well{i // 2}" for i in range(90)], ids)
     settings = {"boosters": ["lightgbm"], "rounds": 5, "n_bootstrap": 10, "n_jobs": 1}
     fitted = StackClassifier(cnns=["net"], **settings).fit(X, y, groups=clusters)

@@ -26,7 +26,7 @@ def workspace(tmp_path):
     train.to_csv(tmp_path / "train.csv", index=False)
     labels = str(tmp_path / "train.csv")
     assert prepare.main(["--labels", labels, "--workspace", str(tmp_path)]) == 0
-    X = pd.DataFrame(0.6 * y.to_numpy() + 0.4 * rng.random(y.shape), ids, ["net__0", "net__1"])
+    X = pd.DataFrame(0.45 * y.to_numpy() + 0.55 * rng.random(y.shape), ids, ["net__0", "net__1"])
     frame = pd.DataFrame({"cluster": ids, "fold": np.arange(N) % 3}, ids)
     write_fold_plan(tmp_path / "data" / "folds.csv", FoldPlan(frame))
     settings = {"boosters": ["lightgbm"], "rounds": 5, "n_bootstrap": 5, "n_jobs": 1}

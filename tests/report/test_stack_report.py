@@ -27,7 +27,7 @@ def fitted(folder, names, n=200, record=None, **parameters):
     y = pd.DataFrame((rng.random((n, len(names))) < share).astype(int), ids, names)
     if "none" in names:
         y["none"] = 0
-    values = np.clip(0.6 * y.to_numpy() + 0.4 * rng.random(y.shape), 0, 1)
+    values = 0.45 * y.to_numpy() + 0.55 * rng.random(y.shape)
     X = pd.DataFrame(values, ids, [f"net__{k}" for k in range(len(names))])
     clusters = pd.Series([f"cluster{i // 2}" for i in range(n)], ids)
     settings = {"boosters": ["lightgbm"], "rounds": 5, "n_bootstrap": 5, "n_jobs": 1, **parameters}
