@@ -227,6 +227,9 @@ def test_the_map_tells_fields_apart_by_what_is_known(made, tmp_path):
         assert sorted(map(int, numbers)) == list(range(122))
     field = shown["fields"][0]
     assert field["image_id"] == "field0" and field["words"].startswith("domain 0; split train; ")
+    names = [name for name, there in zip("abc", facts.y[0]) if there]
+    assert field["words"].endswith(f"; annotated {', '.join(names) or 'nothing'}")
+    assert shown["fields"][-1]["words"] == f"domain {121 % 12}; split test"
     assert 'class="map"' in page_text(facts, progress=False)
     points.iloc[1:].rename_axis("image_id").to_csv(tmp_path / "data" / "domain_map.csv")
     with pytest.raises(InputError, match=r"lack 1 fields: field0; run: .*domains --overwrite"):

@@ -59,12 +59,21 @@ def domain_map(facts: Facts, n_pictures: int) -> dict[str, Any] | None:
         "fields": [
             {
                 "image_id": str(ids[row]),
-                "words": "; ".join(f"{name} {values[k]}" for name, values in known.items()),
+                "words": _words(facts, str(ids[row]), {name: known[name][k] for name in known}),
             }
             for k, row in enumerate(rows)
         ],
         "pictures": [picture for picture in pictures if picture["src"]],
     }
+
+
+def _words(facts: Facts, image_id: str, known: dict[str, str]) -> str:
+    words = [f"{name} {value}" for name, value in known.items() if value and name != "label"]
+    if image_id in facts.image_ids:
+        annotated = np.flatnonzero(facts.y[facts.image_ids.get_loc(image_id)])
+        names = ", ".join(facts.names[k] for k in annotated)
+        words.append(f"annotated {names or 'nothing'}")
+    return "; ".join(words)
 
 
 def _read_map(path: Any) -> pd.DataFrame:
