@@ -232,7 +232,7 @@ def test_the_map_tells_fields_apart_by_what_is_known(made, tmp_path):
     assert shown["fields"][-1]["words"] == f"domain {121 % 12}; split test"
     assert 'class="map"' in page_text(facts, progress=False)
     points.iloc[1:].rename_axis("image_id").to_csv(tmp_path / "data" / "domain_map.csv")
-    with pytest.raises(InputError, match=r"lack 1 fields: field0; run: .*domains --overwrite"):
+    with pytest.raises(InputError, match=r"lack 1 field: field0; run: .*domains --overwrite"):
         domain_map(facts, 0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _leaks(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
     return {"n_fields": len(strongest), "n_test": n_test, "pairs": _shown(facts, pairs, n_pairs)}
 
 
-def _evidence(leak: dict[str, str]) -> str:
+def _evidence(leak: Mapping[Hashable, Any]) -> str:
     said = {name: leak[name] for name in ("evidence", "strength") if leak.get(name)}
     return "; ".join(f"{name}: {value}" for name, value in said.items())
 
@@ -65,7 +65,7 @@ def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
         return None
     table = read_text_table(facts.places["disagreements"])
     table = table[table["image_id"].isin(facts.catalogue.index)]
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     for cluster, fields in table.groupby("cluster", sort=True):
         if len(pairs) == (n_pairs or _ROWS):
             break

@@ -23,7 +23,7 @@ def context(facts: Facts) -> dict[str, Any] | None:
     issues = doubted_fields(facts, n_pictures or _ROWS)
     if issues.empty:
         return None
-    rows = facts.image_ids.get_indexer(issues["image_id"])
+    rows = facts.image_ids.get_indexer(pd.Index(issues["image_id"]))
     facts.pictures.prepare([str(image_id) for image_id in issues["image_id"]])
     tiles = field_tiles(facts, rows, pictures=n_pictures > 0)
     has_page = "reports" in facts.places and (facts.places["reports"] / REVIEW_PAGE).is_file()

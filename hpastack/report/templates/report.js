@@ -185,7 +185,10 @@ for (const map of all(".map")) {
   const pick = (number) => {
     current = number;
     for (const point of all(".picked", map)) point.classList.remove("picked");
-    for (const point of all(`[data-i="${number}"]`, map)) point.classList.add("picked");
+    for (const point of all(`[data-i="${number}"]`, map)) {
+      point.classList.add("picked");
+      if (!point.matches(":hover")) point.parentElement.append(point);  // above the others
+    }
     const field = fields[number], image = copyOf(field.textContent);
     box.replaceChildren(...(image ? [image] : []), element("p", field.dataset.words), element("code", field.textContent));
   };
