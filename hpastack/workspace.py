@@ -100,6 +100,11 @@ class Workspace:
         return self.data / "domains.csv"
 
     @property
+    def domain_map(self) -> Path:
+        """First two components of every field, to draw domains by."""
+        return self.data / "domain_map.csv"
+
+    @property
     def domain_folds(self) -> Path:
         """Folds that leave out one domain each."""
         return self.data / "domain_folds.csv"

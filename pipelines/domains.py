@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
@@ -66,7 +67,10 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
-    tables = [workspace.domains, workspace.adversarial_columns, workspace.domain_folds]
+    tables = [
+        workspace.domains, workspace.domain_map, workspace.adversarial_columns,
+        workspace.domain_folds,
+    ]  # fmt: skip
     outputs = [*tables, record_path, plot]
     for path in outputs:
         refuse_existing(path, args.overwrite)
@@ -87,7 +91,10 @@ def run(args: argparse.Namespace) -> None:
     is_test = catalogue["split"] == "test"
     agreement = {name: domain_agreement(domains, known) for name, known in compared.items()}
     _print_domains(domains, catalogue["split"], agreement)
-    texts = {workspace.domains: domains.to_frame().to_csv(lineterminator="\n")}
+    texts = {
+        workspace.domains: domains.to_frame().to_csv(lineterminator="\n"),
+        workspace.domain_map: _map_text(components),
+    }
     if args.leave_one_out:
         texts[workspace.domain_folds] = _leave_one_out(domains, clusters, train_ids)
 
@@ -181,6 +188,14 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
             chosen += [name for name in matching if name not in chosen]
     print(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
     return table[chosen]
+
+
+def _map_text(components: pd.DataFrame) -> str:
+    points = components.iloc[:, :2].to_numpy()
+    if points.shape[1] == 1:
+        points = np.column_stack([points, np.zeros(len(points))])
+    table = pd.DataFrame(points, components.index, ["component_1", "component_2"])
+    return table.rename_axis("image_id").to_csv(lineterminator="\n", float_format="%.4g")
 
 
 def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> None:

@@ -24,7 +24,7 @@ from pipelines._options import add_options
 
 #: Properties of a workspace whose files and folders the sections look at, where they are there.
 _PLACES = (
-    "clusters", "pairs", "disagreements", "leaks", "folds", "domains", "domain_folds", "features",
+    "clusters", "pairs", "disagreements", "leaks", "folds", "domains", "domain_map", "features",
     "models", "submissions", "reports",
 )  # fmt: skip
 

@@ -144,6 +144,13 @@ class Facts:
             )
         return OutOfFold(self.probabilities[rows], self.labels[rows])
 
+    @property
+    def submission(self) -> Path | None:
+        """The submission file of the stack, if it is there."""
+        folder = self.places.get("submissions")
+        path = None if folder is None else folder / f"{self.name}.csv"
+        return path if path is not None and path.is_file() else None
+
     @cached_property
     def counts_labels(self) -> bool:
         """Whether the macro scores are over the labels with positives, as of today."""

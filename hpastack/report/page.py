@@ -15,7 +15,17 @@ from hpastack.parallel import progress_bar
 from hpastack.report._extra import jinja2
 from hpastack.report.facts import Facts
 from hpastack.report.numbers import score_text, seconds_text, signed_text, sort_key
-from hpastack.report.sections import cards, drawn, labels, leaderboard, made, verdict
+from hpastack.report.sections import (
+    cards,
+    confusions,
+    data,
+    label_check,
+    labels,
+    leaderboard,
+    provenance,
+    training,
+    verdict,
+)
 
 #: Title and function of each section, by its name, in order. A section whose function returns
 #: None is not shown.
@@ -24,8 +34,11 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], dict[str, Any] | None]]] = {
     "leaderboard": ("Leaderboard", leaderboard.context),
     "labels": ("Labels", labels.context),
     "cards": ("Label by label", cards.context),
-    "drawn": ("Prevalence and confusions", drawn.context),
-    "made": ("How it was made", made.context),
+    "confusions": ("Confusions", confusions.context),
+    "label_check": ("Label check", label_check.context),
+    "data": ("Data", data.context),
+    "training": ("Training", training.context),
+    "provenance": ("Provenance", provenance.context),
 }
 
 

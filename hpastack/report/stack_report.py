@@ -75,7 +75,7 @@ def write_report(
         If the file exists and `overwrite` is false, the folder is no stack, a
         training field of it has no label or cluster, labels or clusters are
         not those it was fitted on, a stack to compare with was fitted on other fields,
-        or matplotlib or jinja2 is not installed.
+        or jinja2 is not installed.
     """
     # Here, so that the name can be imported without the extra.
     import hpastack.report._extra  # noqa: F401

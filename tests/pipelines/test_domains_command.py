@@ -59,6 +59,10 @@ def test_everything_is_written_and_recorded(workspace, capsys):
     found = read(workspace, "domains.csv")
     assert found["image_id"].tolist() == catalogue["image_id"].tolist()
     assert pd.crosstab(found["domain"], catalogue["cell_line"]).to_numpy().min(axis=1).max() == 0
+    points = read(workspace, "domain_map.csv")
+    assert points["image_id"].tolist() == catalogue["image_id"].tolist()
+    middle = points.groupby(catalogue["cell_line"])["component_1"].mean()
+    assert abs(middle["HeLa"] - middle["U-2 OS"]) > 1
     train = catalogue[catalogue["split"] == "train"].set_index("image_id")
     columns = read(workspace, "adversarial_columns.csv")
     assert columns["column"][0] == "intensity_mean__red"
@@ -70,7 +74,9 @@ def test_everything_is_written_and_recorded(workspace, capsys):
     assert record["columns"] == COLUMNS[:2]
     assert record["adversarial"]["auc"] > 0.7
     assert record["adversarial"]["effective_size"] < 0.9 * len(train)
-    assert set(record["files"]) == {"domains.csv", "domain_folds.csv", "adversarial_columns.csv"}
+    assert set(record["files"]) == {
+        "domains.csv", "domain_map.csv", "domain_folds.csv", "adversarial_columns.csv"
+    }  # fmt: skip
 
 
 def test_the_same_bytes_again_and_nothing_left_of_the_run_before(workspace, capsys):

@@ -15,7 +15,9 @@ from hpastack.stack import load_stack
 from hpastack.store import StoreHeader, open_store, write_store
 from pipelines import report, stack
 
-SECTIONS = ("verdict", "leaderboard", "labels", "cards")
+SECTIONS = (
+    "verdict", "leaderboard", "labels", "cards", "confusions", "label_check", "data", "provenance",
+)  # fmt: skip
 
 
 def text_of(path):
@@ -33,8 +35,11 @@ def test_fields_are_shown_as_pictures_with_names_and_probabilities(reported):
         assert f'<section id="{section}"' in text
     alts = pictures_of(text)
     assert 20 < len(alts) <= 400 and len(text) < 6_000_000
-    assert all(re.match(r"Field \S+, .*Annotated: .*Predicted: ", alt) for alt in alts)
-    assert text.count('<figure class="tile"') == len(alts)
+    cards = text.split('<section id="cards"')[1].split("</section>")[0]
+    on_cards = pictures_of(cards)
+    assert all(re.match(r"Field \S+, .*Annotated: .*Predicted: ", alt) for alt in on_cards)
+    assert cards.count('<figure class="tile"') == len(on_cards)
+    assert all(alt.startswith("Field ") for alt in alts)
     assert "What counts most" in text
     seconds = json.loads(text_of(reported / "reports" / "stack_seconds.json"))
     assert set(seconds) == {"lightgbm", "stack"} and seconds["stack"]["predict"] > 0

@@ -123,13 +123,9 @@ def test_an_earlier_stack_keeps_the_meaning_of_its_scores(made, tmp_path):
     assert "root mean square gap" not in text and "widened" not in text
 
 
-def test_the_same_stack_gives_the_same_bytes_whatever_the_users_settings(made, page, tmp_path):
-    import matplotlib
-
+def test_the_same_stack_gives_the_same_bytes(made, page, tmp_path):
     folder, y, clusters = made
-    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
-        path = write_report(folder, y, tmp_path / "tiny.html", clusters=clusters)
-        assert matplotlib.rcParams["font.size"] == 20
+    path = write_report(folder, y, tmp_path / "tiny.html", clusters=clusters)
     assert path.read_text(encoding="utf-8") == page
 
 
@@ -154,7 +150,7 @@ def test_labels_that_never_occur_break_nothing(tmp_path):
     text = write_report(tmp_path / "empty", y, tmp_path / "empty.html").read_text("utf-8")
     assert "0 of 2 labels had positives" in text and "No field has a, b" in text
     shown = re.sub(r"base64,[^\"]*|<script>.*</script>", "", text, flags=re.DOTALL)
-    assert "nan" not in shown.lower()
+    assert not re.search(r"\bnan\b", shown.lower())
 
 
 def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
@@ -186,14 +182,11 @@ def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
-def test_without_the_extra_the_remedy_is_named(made, tmp_path, monkeypatch, missing):
+def test_without_the_extra_the_remedy_is_named(made, tmp_path, monkeypatch):
     folder, y, _ = made
     for name in [*sys.modules]:
         if name.startswith(("hpastack.report.", "hpastack.plot", "hpastack.pictures.")):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(
-        InputError, match=rf"needs? {missing}, .* pip install 'hpastack\[report\]'$"
-    ):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match=r"needs jinja2, .* pip install 'hpastack\[report\]'$"):
         write_report(folder, y, tmp_path / "tiny.html")

@@ -110,6 +110,103 @@ document.addEventListener("click", (event) => {
   if (cell) showPictures(cell.dataset.missed, cell.dataset.instead);
 });
 
+// Cells of tables that list the fields behind them. One of each table is reached by tab, the others by arrow keys.
+for (const item of all(".keys[hidden], .map fieldset[hidden]")) item.hidden = false;
+const listed = all("#listed-fields li"), labelNames = all("#label-names li").map((item) => item.textContent);
+const namesOf = (numbers) => numbers.split(" ").filter(Boolean).map((k) => labelNames[k]).join(", ") || "nothing";
+const element = (tag, text, kind = "") => Object.assign(document.createElement(tag), { textContent: text, className: kind });
+const pictureOf = (id) => all("img[data-field]").find((image) => image.dataset.field === id && !image.closest(".listed, .map-shown"));
+const copyOf = (id) => {
+  const image = pictureOf(id)?.cloneNode();
+  if (image) delete image.dataset.field;
+  return image;
+};
+const listFields = (button, box) => {
+  const table = button.closest("table");
+  for (const other of all("button[aria-pressed]", table)) other.removeAttribute("aria-pressed");
+  button.setAttribute("aria-pressed", "true");
+  const tiles = element("div", "", "tiles");
+  for (const place of button.dataset.listed.split(" ")) {
+    const field = listed[place], id = field.textContent, tile = element("figure", "", "tile"), text = document.createElement("figcaption");
+    const image = copyOf(id);
+    for (const [word, numbers] of [["annotated", field.dataset.a], ["predicted", field.dataset.p]]) {
+      const line = document.createElement("span");
+      line.append(element("i", word), ` ${namesOf(numbers)}`);
+      text.append(line);
+    }
+    text.append(element("code", id));
+    tile.append(...(image ? [image] : []), text);
+    tiles.append(tile);
+  }
+  const [missed, instead] = (button.dataset.pair ?? "").split(" ");
+  const link = Object.assign(element("button", "Show only such fields on the card of the missed label"), { type: "button" });
+  Object.assign(link.dataset, { missed, instead });
+  box.replaceChildren(element("p", `${button.title}. The first of them:`), tiles, ...(instead ? [link] : []));
+};
+for (const table of all("table.heat")) {
+  const buttons = all("button[data-listed]", table), box = document.getElementById(table.dataset.box);
+  for (const button of buttons) button.tabIndex = button === buttons[0] ? 0 : -1;
+  const near = (cell, down, right) => {
+    let row = cell.parentElement, column = cell.cellIndex;
+    for (;;) {
+      column += right;
+      if (down) row = down > 0 ? row.nextElementSibling : row.previousElementSibling;
+      const button = row?.cells[column]?.querySelector("button");
+      if (button || !row?.cells[column]) return button;
+    }
+  };
+  table.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const cell = event.target.closest("td"), next = step && cell && near(cell, ...step);
+    if (!step || !cell) return;
+    event.preventDefault();
+    if (!next) return;
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+  table.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-listed]");
+    if (button) listFields(button, box);
+  });
+}
+
+// The map of domains: one way to tell fields apart at a time, and what the field under the pointer is.
+for (const map of all(".map")) {
+  const figures = all("figure", map), fields = all(".map-fields li", map), box = map.querySelector(".map-shown");
+  const shown = () => figures.find((figure) => !figure.hidden);
+  const choose = () => {
+    const chosen = map.querySelector("input:checked").value;
+    figures.forEach((figure, place) => { figure.hidden = String(place) !== chosen; });
+  };
+  map.addEventListener("change", choose);
+  choose();
+  let current = -1;
+  const pick = (number) => {
+    current = number;
+    for (const point of all(".picked", map)) point.classList.remove("picked");
+    for (const point of all(`[data-i="${number}"]`, map)) {
+      point.classList.add("picked");
+      if (!point.matches(":hover")) point.parentElement.append(point);  // above the others
+    }
+    const field = fields[number], image = copyOf(field.textContent);
+    box.replaceChildren(...(image ? [image] : []), element("p", field.dataset.words), element("code", field.textContent));
+  };
+  const pictured = fields.map((field, number) => number).filter((number) => pictureOf(fields[number].textContent));
+  const steps = pictured.length ? pictured : fields.map((field, number) => number);
+  map.addEventListener("pointerover", (event) => {
+    const point = event.target.closest("[data-i]");
+    if (point) pick(Number(point.dataset.i));
+  });
+  map.querySelector(".map-charts").addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step || !shown()) return;
+    event.preventDefault();
+    const place = steps.indexOf(current);
+    pick(steps[place < 0 ? 0 : (place + step + steps.length) % steps.length]);
+  });
+}
+
 const here = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
 if ("IntersectionObserver" in window) {
   const watch = new IntersectionObserver((entries) => {

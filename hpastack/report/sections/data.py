@@ -1,0 +1,121 @@
+"""What the scores rest on: duplicates, folds, domains and how often labels occur."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpastack.clusters import read_leaks
+from hpastack.files import read_text_table
+from hpastack.report.facts import Facts
+from hpastack.report.sections.balance import fold_balance, prevalence
+from hpastack.report.sections.domain_map import domain_map
+
+#: Pairs of pictures of each kind at most, and rows of a table where there are none.
+_PAIRS, _ROWS = 4, 12
+
+
+def context(facts: Facts) -> dict[str, Any]:
+    """Return the parts of the section; those that the workspace knows nothing of are None."""
+    allowed = facts.pictures.allowed("data")
+    n_pairs = min(_PAIRS, allowed // 8)
+    return {
+        "leaks": _leaks(facts, n_pairs),
+        "twins": _disagreeing(facts, n_pairs),
+        "folds": fold_balance(facts),
+        "map": domain_map(facts, n_pictures=allowed // 2),
+        "prevalence": prevalence(facts),
+    }
+
+
+def _leaks(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
+    """Return the test fields that have a twin among the training fields."""
+    if facts.catalogue is None or "leaks" not in facts.places:
+        return None
+    table = read_leaks(facts.places["leaks"], facts.catalogue)
+    strongest = table.drop_duplicates("image_id")
+    if "strength" in strongest:  # lists of earlier versions have none
+        order = np.argsort(-pd.to_numeric(strongest["strength"]).to_numpy(), kind="stable")
+        strongest = strongest.iloc[order]
+    shown = strongest.head(n_pairs or _ROWS)
+    predicted = _submitted(facts)
+    pairs = []
+    for leak in shown.to_dict("records"):
+        test = {"image_id": leak["image_id"], "role": "test", "target": None}
+        if predicted is not None and leak["image_id"] in predicted.index:
+            test |= {"target": predicted[leak["image_id"]], "verb": "predicted"}
+        twin = {"image_id": leak["twin"], "role": f"training, {leak['twin_source']}",
+                "target": leak["twin_target"], "verb": "annotated"}  # fmt: skip
+        pairs.append({"words": _evidence(leak), "fields": [test, twin]})
+    n_test = int((facts.catalogue["split"] == "test").sum())
+    return {"n_fields": len(strongest), "n_test": n_test, "pairs": _shown(facts, pairs, n_pairs)}
+
+
+def _evidence(leak: Mapping[Hashable, Any]) -> str:
+    said = {name: leak[name] for name in ("evidence", "strength") if leak.get(name)}
+    return "; ".join(f"{name}: {value}" for name, value in said.items())
+
+
+def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
+    """Return pairs of duplicates among the training fields that are annotated differently."""
+    if facts.catalogue is None or "disagreements" not in facts.places:
+        return None
+    table = read_text_table(facts.places["disagreements"])
+    table = table[table["image_id"].isin(facts.catalogue.index)]
+    pairs: list[dict[str, Any]] = []
+    for cluster, fields in table.groupby("cluster", sort=True):
+        if len(pairs) == (n_pairs or _ROWS):
+            break
+        kinds = fields.assign(kind=[_kind(target) for target in fields["target"]])
+        two = kinds.drop_duplicates("kind").head(2)
+        if len(two) < 2:
+            continue
+        shown = [
+            {"image_id": row["image_id"], "role": row["source"], "target": row["target"],
+             "verb": "annotated"}
+            for row in two.to_dict("records")
+        ]  # fmt: skip
+        pairs.append({"words": f"cluster {cluster}, {len(fields)} training fields",
+                      "fields": shown})  # fmt: skip
+    return {
+        "n_fields": len(table),
+        "n_clusters": table["cluster"].nunique(),
+        "pairs": _shown(facts, pairs, n_pairs),
+    }
+
+
+def _kind(target: str) -> str:
+    return " ".join(sorted(target.split()))
+
+
+def _submitted(facts: Facts) -> pd.Series | None:
+    """Return the labels predicted for the test fields, as numbers in text."""
+    path = facts.submission
+    if path is None:
+        return None
+    table = read_text_table(path)
+    return table.drop_duplicates("Id").set_index("Id")["Predicted"]
+
+
+def _shown(facts: Facts, pairs: list[dict[str, Any]], n_pairs: int) -> list[dict[str, Any]]:
+    """Add names and pictures to the fields of pairs."""
+    fields = [field for pair in pairs for field in pair["fields"]]
+    if n_pairs:
+        facts.pictures.prepare(field["image_id"] for field in fields)
+    for field in fields:
+        names = _names(facts, field["target"].split()) if field["target"] is not None else None
+        field["names"] = names
+        field["src"] = facts.pictures.uri(field["image_id"]) if n_pairs else None
+        said = f", {field['verb']}: {', '.join(names) or 'nothing'}" if names is not None else ""
+        field["alt"] = (
+            f"Field {field['image_id']} ({field['role']}), all stains beside the protein{said}."
+        )
+    return pairs
+
+
+def _names(facts: Facts, numbers: Iterable[str]) -> list[str]:
+    known = facts.names
+    return [known[int(k)] if k.isdigit() and int(k) < len(known) else k for k in numbers]
