@@ -321,5 +321,5 @@ def test_a_gpu_that_is_full_names_the_remedy(fields):
     model.forward = full
     with pytest.raises(InputError, match="with 7 fields a batch; set batch_size to 3"):
         embed_batch(model, fields)
-    with pytest.raises(InputError, match="with 1 fields a batch; set a smaller size"):
+    with pytest.raises(InputError, match="with 1 field a batch; set a smaller size"):
         embed_batch(model, fields[:1])

@@ -144,7 +144,7 @@ class TestReliability:
 
     def test_a_stack_and_labels_of_other_fields(self, stack, predictions):
         y, _, _ = predictions
-        with pytest.raises(InputError, match="y lack 1 fields"):
+        with pytest.raises(InputError, match="y lack 1 field:"):
             hs.plot.ReliabilityDisplay.from_stack(stack, y[1:])
         with pytest.raises(InputError, match="y lacks labels of the stack: Rods"):
             hs.plot.ReliabilityDisplay.from_stack(stack, y.drop(columns="Rods"))
