@@ -4,7 +4,7 @@
 a missing, doubled or unknown id is an error that names it.
 """
 
-from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text
+from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text, corrected_fields
 from hpastack.catalogue.collecting import (
     DEFAULT_SOURCE,
     NOT_ASKED_FOR,
@@ -45,6 +45,7 @@ __all__ = [
     "collect_fields",
     "combine_fields",
     "correct_targets",
+    "corrected_fields",
     "fill_groups",
     "fill_pixel_sizes",
     "join_groups",
