@@ -24,8 +24,8 @@ from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
 
 #: Pixels of a neighbour's picture.
-_SMALL = 96
-_N_NEIGHBOURS = 4
+_SMALL = 64
+_N_NEIGHBOURS = 3
 
 
 def make_parser() -> CommandParser:
