@@ -247,8 +247,8 @@ def _notes_on_corrections(
     )
     return [
         f"labels of {len(before)} training fields were corrected. Out of fold on the corrected "
-        f"labels: {on_corrected}; on the original ones: {on_original}. Corrections that a model chose "
-        "flatter it, also where they are wrong"
+        f"labels: {on_corrected}; on the original ones: {on_original}. Corrections that a model "
+        "chose flatter it, also where they are wrong"
     ]
 
 
