@@ -1,5 +1,6 @@
 """Public names of the library: the only list, read by type checkers, editors and at run time."""
 
+from . import plot as plot
 from .backbones.create import (
     create_backbone as create_backbone,
 )

@@ -11,6 +11,8 @@ import pandas as pd
 from hpastack.catalogue import read_catalogue, training_fields
 from hpastack.clusters import read_assignment
 from hpastack.errors import InputError, shorten
+from hpastack.files.notebook_html import html_facts
+from hpastack.files.sizes import size_text
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
 from hpastack.labels import HPA_2018, Vocabulary
 
@@ -29,6 +31,13 @@ class Workspace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
+
+    def _repr_html_(self) -> str:
+        splits = _splits(self)
+        facts = {"fields": ", ".join(f"{n:,} {split}" for split, n in splits.items())}
+        facts |= {kind: ", ".join(files) for kind, files in _contents(self).items()}
+        command = _next_command(self, n_train=int(splits.get("train", 0)))
+        return html_facts(f"Workspace {self.root}", facts, note=f"next: {command}")
 
     @property
     def data(self) -> Path:
@@ -259,3 +268,63 @@ class Workspace:
         if not path.exists():
             raise InputError(f"{path} is missing; run: {remedy}")
         return path
+
+
+def _contents(workspace: Workspace) -> dict[str, list[str]]:
+    """Return what is there, by kind, each with its size."""
+    data = (
+        "catalogue", "vocabulary_file", "stain_statistics", "packed", "clusters", "leaks",
+        "disagreements", "folds", "domains", "train_weights",
+    )  # fmt: skip
+    return {
+        "data": _sizes(getattr(workspace, name) for name in data),
+        "stores": _sizes(workspace.stores()),
+        "models": _sizes(_models(workspace)),
+        "submissions": _sizes(sorted(workspace.submissions.glob("*.csv"))),
+        "reports": _sizes(sorted(workspace.reports.glob("*.html"))),
+    }
+
+
+def _models(workspace: Workspace) -> list[Path]:
+    return sorted(
+        path for path in workspace.models.glob("*/") if path.name[0] != "." and path.is_dir()
+    )
+
+
+def _splits(workspace: Workspace) -> pd.Series:
+    """Return the number of fields of each split; empty without a catalogue that can be read."""
+    if not workspace.catalogue.is_file():
+        return pd.Series(dtype=int)
+    try:
+        splits = read_catalogue(workspace.catalogue)["split"].value_counts()
+    except InputError:
+        return pd.Series(dtype=int)
+    return splits.sort_index(ascending=False)
+
+
+def _sizes(paths: Iterable[Path]) -> list[str]:
+    return [f"{path.name} ({_size(path)})" for path in paths if path.exists()]
+
+
+def _size(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return size_text(sum(file.stat().st_size for file in files))
+
+
+def _next_command(workspace: Workspace, n_train: int) -> str:
+    """Return the command that makes what is missing first on the way to a report."""
+    stacks = [path for path in _models(workspace) if (path / "stack.json").is_file()]
+    steps = (
+        (workspace.catalogue.is_file(), "prepare IMAGES"),
+        (workspace.clusters.is_file(), "cluster"),
+        (bool(workspace.stores()), "extract features/handcrafted.yaml"),
+        (bool(stacks or n_train), "prepare IMAGES --labels CSV --overwrite"),
+        (bool(stacks), "stack"),
+    )
+    for is_there, command in steps:
+        if not is_there:
+            return f"python -m pipelines.{command}"
+    for stack in stacks:
+        if not (workspace.reports / f"{stack.name}.html").is_file():
+            return f"python -m pipelines.report {stack.name}"
+    return f"python -m pipelines.predict {stacks[0].name}"

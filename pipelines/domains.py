@@ -244,13 +244,12 @@ def _draw(
 ) -> bool:
     """Draw the figure if what draws it is installed; say so if it is not."""
     try:
-        from hpastack.report.domain_figure import domains_figure
-        from hpastack.report.figures import png, style
+        from hpastack.pictures.figures import figure_png
+        from hpastack.plot import DomainsDisplay
     except InputError as error:
         print(f"note: no picture of the domains: {error}")
         return False
-    with style():
-        image = png(domains_figure(components, domains, split, compared))
+    image = figure_png(DomainsDisplay(components, domains, split, compared).plot().figure_)
     with atomic_write(path) as draft:
         draft.write_bytes(image)
     return True

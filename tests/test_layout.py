@@ -15,15 +15,19 @@ LIBRARY = ROOT / "hpastack"
 #: A station imports only from those before it.
 STATIONS = (
     "errors", "settings", "files", "parallel", "labels", "fields", "catalogue", "download",
-    "synthetic", "store", "features", "backbones", "extraction", "clusters", "folds", "metrics",
-    "boosting", "calibration", "similarity", "cnn", "stack", "pictures", "review", "report",
+    "synthetic", "store", "features", "pictures", "backbones", "extraction", "clusters", "folds",
+    "metrics", "boosting", "calibration", "similarity", "cnn", "stack", "plot", "review", "report",
     "workspace", "recipes",
 )  # fmt: skip
 ROOT_MODULES = {"__init__", "errors", "settings", "workspace", "recipes"}
 #: Modules that are the only place to import an optional dependency; other stations use them.
-DOORS = {"hpastack.backbones._torch", "hpastack.cnn._lightning"}
+DOORS = {
+    "hpastack.backbones._torch",
+    "hpastack.cnn._lightning",
+    "hpastack.pictures._matplotlib",
+}
 #: What only they import, with the parts that one module needs alone and late.
-BEHIND_DOORS = {"lightning", "safetensors", "timm", "torch", "torchvision"}
+BEHIND_DOORS = {"lightning", "matplotlib", "safetensors", "timm", "torch", "torchvision"}
 LATE = {("hpastack.cnn.history", "torch.utils.tensorboard")}
 MAX_LINES = 450
 
@@ -155,7 +159,7 @@ def test_other_stations_use_public_names_only(module):
 
 
 @pytest.mark.parametrize("module", sorted(set(PATHS) - DOORS))
-def test_torch_and_lightning_come_through_their_doors(module):
+def test_optional_libraries_come_through_their_doors(module):
     found = set()
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):

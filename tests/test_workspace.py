@@ -52,3 +52,38 @@ def test_what_is_missing_names_the_command_that_makes_it(read, file, command, tm
     expected = f"{file} is missing; run: python -m pipelines.{command}$"
     with pytest.raises(InputError, match=expected):
         read(Workspace(tmp_path))
+
+
+def test_a_notebook_shows_what_is_there_and_the_next_command(shapes, tmp_path):
+    html = shapes._repr_html_()
+    assert "60 train, 12 test" in html and "catalogue.csv (" in html
+    assert "next: python -m pipelines.cluster" in html  # folds were written without clusters
+    assert "next: python -m pipelines.prepare IMAGES" in Workspace(tmp_path)._repr_html_()
+    damaged = Workspace(tmp_path / "<b>")
+    damaged.data.mkdir(parents=True)
+    damaged.catalogue.write_text("nothing\n")
+    assert "&lt;b&gt;" in damaged._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "files, split, command",
+    [
+        (["data/clusters.csv"], "train", "extract features/handcrafted.yaml"),
+        (["data/clusters.csv", "features/a.h5"], "train", "stack"),
+        (["data/clusters.csv", "features/a.h5"], "test", "prepare IMAGES --labels CSV --overwrite"),
+        (["data/clusters.csv", "features/a.h5", "models/s/stack.json"], "train", "report s"),
+        (["data/clusters.csv", "features/a.h5", "models/s/stack.json", "reports/s.html"], "train",
+         "predict s"),
+    ],
+)  # fmt: skip
+def test_the_next_command_is_that_of_what_is_missing(shapes, tmp_path, files, split, command):
+    workspace = Workspace(tmp_path)
+    workspace.data.mkdir()
+    catalogue = shapes.read_catalogue()
+    table.write_catalogue(workspace.catalogue, catalogue[catalogue["split"] == split])
+    for file in [*files, "models/.cache/kept"]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("x")
+    html = workspace._repr_html_()
+    assert f"next: python -m pipelines.{command}<" in html
+    assert "(1 bytes)" in html and ".cache" not in html

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import any_backend
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.folds.bounds import least_deviation
 from hpastack.folds.inputs import group_codes, indicator_of, label_names
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from hpastack.pictures.figures import ShownFigure
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,65 +41,46 @@ class FoldReport:
         return f"{self.labels}\n\n{self.measures}"
 
     def _repr_html_(self) -> str:
-        return self.labels.to_html() + self.measures.to_frame().to_html()
+        n_folds = self.labels.filter(regex=r"^fold_\d+$").shape[1]
+        measures = self.measures
+        facts = {
+            "labels": f"{len(self.labels):,}, {int((self.labels['positives'] > 0).sum()):,} occur",
+            "relative deviation": f"{measures['relative_deviation']:.2%} "
+            f"(no folds of these groups are below {measures['lower_bound']:.2%})",
+            "label-fold pairs without a positive": f"{int(measures['zero_label_folds']):,}",
+            "split groups": f"{int(measures['split_groups']):,}",
+        }
+        rows = [[str(name), *values] for name, *values in self.labels.itertuples()]
+        labels = html_table(["label", *self.labels.columns], rows)
+        others = html_table(["measure", "value"], list(measures.items()))
+        return (
+            html_facts(f"Balance of {n_folds} folds", facts, note="plot() draws it")
+            + html_details("by label", labels)
+            + html_details("all measures", others)
+        )
 
-    def plot(self) -> Figure:
+    def plot(self) -> ShownFigure:
         """Draw how far each fold is from an equal share of each label.
 
-        A row for each label, the most frequent one at the top, and a dot for
-        each fold. The band reaches as far as one positive too many or too
-        few, so a label whose dots keep within it cannot be spread much better.
+        One row per label, the commonest on top, and one symbol per fold. The
+        band reaches as far as one positive too many or too few, so a label
+        whose symbols lie within it cannot be spread much better.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Shown by a notebook; ``savefig`` writes it.
+            A notebook shows it where it is the last expression of a cell;
+            ``savefig`` writes it. `hpastack.plot.FoldBalanceDisplay` draws the
+            same into Axes of your own.
 
         Raises
         ------
         InputError
             If matplotlib is not installed.
         """
-        try:
-            with any_backend():
-                from matplotlib.figure import Figure
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"the plot needs {error.name}, which is not installed; "
-                "run: pip install 'hpastack[report]'"
-            ) from error
-        table = self.labels[self.labels["positives"] > 0]
-        table = table.sort_values("positives", kind="stable")
-        counts = table.filter(regex=r"^fold_\d+$")
-        share = table["positives"].to_numpy() / counts.shape[1]
-        height = np.arange(len(table))
-        figure = Figure(figsize=(8, 0.24 * len(table) + 1.4), layout="constrained")
-        axes = figure.add_subplot()
-        one = 100 / share
-        axes.barh(height, 2 * one, left=-one, height=0.7, color="0.9", label="one row")
-        for number, name in enumerate(counts.columns):
-            # Folds of a label that hold the same number stay apart by a hair's breadth.
-            offset = 0.5 * (number / (counts.shape[1] - 1) - 0.5)
-            axes.plot(
-                100 * (counts[name].to_numpy() / share - 1),
-                height + offset,
-                ".",
-                markersize=5,
-                color=f"C{number % 10}",
-                label=name.replace("_", " "),
-            )
-        axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-        axes.set_yticks(
-            height, [f"{label} ({n:,})" for label, n in zip(table.index, table["positives"])]
-        )
-        axes.set_ylim(-0.7, len(table) - 0.3)
-        # One label that misses from a fold must not squeeze all the others.
-        axes.set_xscale("symlog", linthresh=1)
-        axes.margins(x=0.04)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
-        axes.set_xlabel("positives in the fold, against an equal share")
-        figure.legend(loc="outside lower center", ncols=min(6, counts.shape[1] + 1), frameon=False)
-        return figure
+        from hpastack.folds.drawing import balance_figure
+
+        return balance_figure(self.labels)
 
 
 def fold_report(

@@ -14,6 +14,10 @@ from numpy.typing import ArrayLike
 
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_lines
+from hpastack.files.notebook_html import html_details, html_table
+
+# Labels that a notebook lists without a click.
+_MOST_SHOWN = 40
 
 
 class Vocabulary:
@@ -66,6 +70,10 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} labels: {shorten(self.names, 3)})"
+
+    def _repr_html_(self) -> str:
+        table = html_table(["id", "label"], enumerate(self.names))
+        return html_details(repr(self), table, is_open=len(self) <= _MOST_SHOWN)
 
     def parse(self, target: str, *, allow_empty: bool = False, where: str = "target") -> list[int]:
         """Read one target string.

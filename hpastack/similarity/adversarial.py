@@ -13,6 +13,7 @@ from hpastack.boosting import LightGBM, TreeSettings
 from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
 from hpastack.errors import InputError, shorten
 from hpastack.files import take_rows
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import cluster_bootstrap
 from hpastack.parallel import progress_bar
@@ -26,6 +27,9 @@ SETTINGS = TreeSettings(rounds=100, learning_rate=0.1, leaves=15, l2=5.0, column
 
 # Held-out fields of train, and of test, on which columns are permuted, a fold.
 _PERMUTED_FIELDS = 500
+
+# Columns that a notebook shows.
+_SHOWN_COLUMNS = 10
 
 # Up to which AUC which words are used.
 _WORDS = (
@@ -74,6 +78,19 @@ class AdversarialCheck:
     probability: pd.Series
     weights: pd.Series
     effective_size: float
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        facts = {
+            "AUC": f"{self.auc:.3f} (95 % interval {low:.3f} to {high:.3f})",
+            "verdict": self.verdict,
+            "AUC by fold": ", ".join(f"{auc:.3f}" for auc in self.fold_aucs),
+        }
+        telling = self.columns.head(_SHOWN_COLUMNS)
+        table = html_table(list(telling.columns), telling.itertuples(index=False))
+        return html_facts("Train against test", facts) + html_details(
+            "columns that tell them apart", table
+        )
 
     @property
     def verdict(self) -> str:

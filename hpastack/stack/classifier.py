@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from hpastack.errors import InputError, shorten
+from hpastack.files.notebook_html import html_details
 from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache
 from hpastack.stack.files import SavedStack, read_stack, save_stack
@@ -35,6 +37,7 @@ from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
 from hpastack.stack.labelling import Labelling
 from hpastack.stack.members import ALL_LABELS
+from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
 from hpastack.stack.settings import StackSettings
@@ -321,6 +324,16 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         check_is_fitted(self, "fitted_")
         places = {label for fitted in self.fitted_ for _, _, label, _ in fitted.models}
         return sorted(places - {ALL_LABELS})
+
+    def _html_repr(self) -> str:
+        # What scikit-learn calls for its HTML, also of the mime bundle.
+        diagram = estimator_html_repr(self)
+        if not hasattr(self, "fitted_"):
+            return diagram
+        summary = stack_html(
+            self, self.cv_results_, self.comparison_, self.label_table_, self.fold_
+        )
+        return summary + html_details("parameters", diagram)
 
     def _keep(self, fitted: list[Fitted]) -> None:
         """Take over what predicts, of `fit` or of a file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.store.checks import Contents, read_contents
 from hpastack.store.checksums import MemberRows, RowChecksums
 from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
@@ -124,6 +126,22 @@ class Store:
     def close(self) -> None:
         """Close it, as the end of a ``with`` block does."""
         self._file.close()
+
+    def _repr_html_(self) -> str:
+        n_labels = f", {len(self.vocabulary)} labels" if self.vocabulary else ""
+        facts = {
+            "holds": f"{self.content}, {self.kind}{n_labels}",
+            "rows x columns": f"{len(self):,} fields x {len(self.columns):,} columns, "
+            f"{self.storage}",
+            "columns": shorten(self.columns, 4),
+            "fold plan": self.fold_plan,
+            "made with": ", ".join(f"{name} {n}" for name, n in self.made_with.items()),
+            "made when": _written(self.path),
+            "file": f"{self.path} (format {self.version})",
+        }
+        recipe = [[name, json.dumps(value)] for name, value in sorted(self.recipe.items())]
+        table = html_table(["setting", "value"], recipe)
+        return html_facts(f"Store {self.name}", facts) + html_details("recipe", table)
 
     def values(self) -> np.ndarray:
         """Return the whole matrix, float32, shape (n, n_columns)."""
@@ -355,6 +373,15 @@ def is_current(
         same_recipe = store.recipe == json.loads(json.dumps(recipe))
         same_columns = columns is None or store.columns == list(columns)
         return same_recipe and same_columns and store.made_from == made_from
+
+
+def _written(path: Path) -> str:
+    """Return when a file was last written, in local time; empty where it is gone."""
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime)
+    except OSError:
+        return ""
+    return f"{written:%Y-%m-%d %H:%M}"
 
 
 def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, Contents]:

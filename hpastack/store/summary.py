@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import shorten
+from hpastack.files.sizes import size_text
 from hpastack.store.reading import Store
 from hpastack.store.verifying import is_of_catalogue, unfinished_rows
 
@@ -33,7 +34,7 @@ def store_summary(
     """
     facts = {
         "holds": f"{store.content}, {store.kind}",
-        "format": f"{store.version}, {store.storage}, {_size(store.path.stat().st_size)}",
+        "format": f"{store.version}, {store.storage}, {size_text(store.path.stat().st_size)}",
         "rows": f"{len(store):,} fields, such as {store.image_ids[0]}",
         "columns": f"{len(store.columns):,}: {_families(store.columns)}",
     }
@@ -67,14 +68,6 @@ def store_summary(
     if unfinished is not None:
         facts["being made again"] = f"{unfinished:,} fields are in {store.path.name}.parts"
     return facts
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.0f} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.1f} GiB"
 
 
 def _families(columns: list[str]) -> str:

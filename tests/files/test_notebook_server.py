@@ -36,7 +36,7 @@ def test_folds_are_plotted(tmp_path):
 @pytest.mark.parametrize(
     "door",
     [
-        "hpastack.report._extra",
+        "hpastack.pictures._matplotlib",
         pytest.param("hpastack.cnn._lightning", marks=pytest.mark.slow),
     ],
 )
@@ -47,5 +47,5 @@ def test_what_imports_matplotlib_is_imported(tmp_path, door):
 
 
 def test_a_backend_that_there_is_remains_in_force(tmp_path):
-    code = "import hpastack.report._extra as e; print(e.matplotlib.get_backend())"
+    code = "import hpastack.pictures._matplotlib as e; print(e.matplotlib.get_backend())"
     assert python(code, tmp_path, "svg").stdout.strip() == "svg"

@@ -1,5 +1,7 @@
 """What is said of folds: by label, as a whole, and as a plot."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,7 +88,9 @@ class TestMeasures:
     def test_shown_as_both_tables(self):
         report = fold_report([[1], [1]], [0, 1])
         assert "relative_deviation" in str(report) and "largest_group" in str(report)
-        assert report._repr_html_().count("<table") == 2
+        html = fold_report([[1], [1]], [0, 1], names=["<b>"])._repr_html_()
+        assert "Balance of 2 folds" in html and "largest_group" in html
+        assert "&lt;b&gt;" in html and "<b>" not in html
 
 
 class TestPlot:
@@ -96,11 +100,19 @@ class TestPlot:
         figure = fold_report(y, [0, 0, 1, 1]).plot()
         (axes,) = figure.axes
         assert [text.get_text() for text in axes.get_yticklabels()] == ["Rods (1)", "Golgi (4)"]
-        dots = [line.get_xdata() for line in axes.lines if line.get_marker() == "."]
-        assert np.transpose(dots).tolist() == [[100, -100], [0, 0]]
+        folds = [line for line in axes.lines if line.get_label().startswith("fold")]
+        assert np.transpose([line.get_xdata() for line in folds]).tolist() == [[100, -100], [0, 0]]
+        assert len({line.get_marker() for line in folds}) == 2
+
+    def test_a_notebook_shows_it(self):
+        pytest.importorskip("matplotlib")
+        assert fold_report([[1], [1]], [0, 1]).plot()._repr_png_()[:4] == b"\x89PNG"
 
     def test_says_what_is_missing(self, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+        for name in ("hpastack.folds.drawing", "hpastack.pictures.figures",
+                     "hpastack.pictures._matplotlib"):  # fmt: skip
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
         with pytest.raises(InputError, match=r"pip install 'hpastack\[report\]'"):
             fold_report([[1], [1]], [0, 1]).plot()
 

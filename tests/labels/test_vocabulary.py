@@ -60,3 +60,10 @@ def test_real_labels_pass(real_data):
     matrix = HPA_2018.indicator(table["Target"])
     assert matrix.shape == (31072, 28)
     assert matrix[:, 0].sum() == 12885 and matrix[:, 27].sum() == 11
+
+
+def test_a_notebook_shows_ids_and_names_of_any_spelling():
+    html = Vocabulary(["Golgi", "</td><script>x"])._repr_html_()
+    assert "<script" not in html and "&lt;script&gt;x" in html and ">1<" in html
+    assert "<details open>" in html
+    assert "<details>" in Vocabulary(map(str, range(41)))._repr_html_()

@@ -161,16 +161,15 @@ def test_clusters_must_cover_the_catalogue(workspace, capsys):
 
 def test_a_picture_is_drawn(workspace):
     pytest.importorskip("matplotlib")
-    pytest.importorskip("jinja2")
     assert run(workspace) == 0
     assert (workspace / PLOT).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_without_matplotlib_the_picture_is_left_out(workspace, capsys, monkeypatch):
-    for name in [n for n in sys.modules if n.startswith("hpastack.report.")]:
+    for name in [n for n in sys.modules if n.startswith(("hpastack.plot", "hpastack.pictures."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert run(workspace) == 0
     printed = capsys.readouterr().out
-    assert "note: no picture of the domains: the report needs matplotlib" in printed
+    assert "note: no picture of the domains: plots need matplotlib" in printed
     assert not (workspace / PLOT).exists()

@@ -161,3 +161,9 @@ def test_real_fields_differ_by_what_was_measured_on_them(real_data):
     check = adversarial_check(features, is_test)
     assert 0.58 < check.interval[0] < check.interval[1] < 0.7
     assert check.columns["column"][0] in ("blue_std", "red_std")
+
+
+def test_a_notebook_shows_the_verdict_and_the_columns(check):
+    html = check._repr_html_()
+    assert f"{check.auc:.3f} (95 % interval" in html and check.verdict in html
+    assert html.index(">c2<") < html.index(">c0<")

@@ -46,6 +46,18 @@ def fitted():
     return quick().fit(X, y, groups=well)
 
 
+def test_a_notebook_shows_scores_once_it_is_fitted(fitted):
+    scores = fitted.cv_results_
+    html = fitted._repr_html_()
+    assert fitted._repr_mimebundle_()["text/html"].startswith("<div><strong>Fitted stack")
+    for shown in (f"{scores['macro_f1']:.3f} (95 % interval", "good, weak", "by predictor"):
+        assert shown in html
+    # Below it, and before there is anything else, what scikit-learn shows of an estimator.
+    for shown in (html, clone(fitted)._repr_html_()):
+        assert "sk-top-container" in shown
+    assert "Fitted stack" not in clone(fitted)._repr_html_()
+
+
 def test_it_beats_the_consensus_where_a_feature_knows_more(fitted):
     table = fitted.label_table_
     assert table.loc["c", "stack_ap"] > table.loc["c", "consensus_ap"] + 0.3

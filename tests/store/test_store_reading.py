@@ -258,3 +258,14 @@ def test_a_store_is_opened_without_a_block_too(path):
         store.values()
     with open_store(path) as again:
         assert len(again) == N_ROWS
+
+
+def test_a_notebook_shows_what_a_store_holds(tmp_path):
+    header = StoreHeader("label_free", "features", COLUMNS, recipe={"size": "<b>"})
+    path = write_store(tmp_path / "set.h5", header, IDS, VALUES)
+    with open_store(path) as store:
+        html = store._repr_html_()
+        assert "300 fields x 7 columns, float32" in html and "features, label_free" in html
+        assert "size" in html and "&lt;b&gt;" in html and "<b>" not in html
+        path.unlink()
+        assert "made when" in html and "made when" not in store._repr_html_()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from hpastack.metrics import confusions
+from hpastack.pictures.figures import figure_png, style
+from hpastack.plot import ConfusionsDisplay
 from hpastack.report import figures
 from hpastack.report.facts import Facts
 
@@ -14,15 +17,14 @@ _PIXELS_PER_INCH = 106
 
 def context(facts: Facts) -> dict[str, Any]:
     """Return the figures."""
-    found = figures.ScoredFields(facts.names, facts.y, facts.labels, facts.probabilities)
-    images = {}
-    with figures.style():
-        for name, figure in (
-            ("prevalence", figures.prevalence_figure(facts.table, len(facts.y))),
-            ("confusions", figures.confusion_figure(found)),
-        ):
-            images[name] = {
-                "base64": base64.b64encode(figures.png(figure)).decode("ascii"),
-                "width": round(_PIXELS_PER_INCH * figure.get_figwidth()),
-            }
+    display = ConfusionsDisplay(facts.names, *confusions(facts.y, facts.labels)).plot()
+    with style():
+        prevalence = figures.prevalence_figure(facts.table, len(facts.y))
+    images = {
+        name: {
+            "base64": base64.b64encode(figure_png(figure)).decode("ascii"),
+            "width": round(_PIXELS_PER_INCH * figure.get_figwidth()),
+        }
+        for name, figure in (("prevalence", prevalence), ("confusions", display.figure_))
+    }
     return {"images": images}

@@ -1,0 +1,18 @@
+"""How large files are, in words."""
+
+from __future__ import annotations
+
+
+def size_text(n_bytes: float) -> str:
+    """Return a number of bytes in the unit that fits it.
+
+    Examples
+    --------
+    >>> size_text(10), size_text(1536), size_text(3 * 1024**3)
+    ('10 bytes', '2 KiB', '3.0 GiB')
+    """
+    for unit in ("bytes", "KiB", "MiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.1f} GiB"

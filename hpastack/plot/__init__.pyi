@@ -1,0 +1,9 @@
+from .confusions import ConfusionsDisplay as ConfusionsDisplay
+from .domains import DomainsDisplay as DomainsDisplay
+from .fields import FieldDisplay as FieldDisplay
+from .fields import FieldSheetDisplay as FieldSheetDisplay
+from .fold_balance import FoldBalanceDisplay as FoldBalanceDisplay
+from .label_scores import LabelScoresDisplay as LabelScoresDisplay
+from .precision_recall import PrecisionRecallDisplay as PrecisionRecallDisplay
+from .reliability import ReliabilityDisplay as ReliabilityDisplay
+from .threshold_stability import ThresholdStabilityDisplay as ThresholdStabilityDisplay
