@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     write_review(
         path, fields, list(vocabulary), name=model.resolve().name, order=args.order,
         thumbnails=large, small=small, sidecar=args.sidecar,
-        earlier=corrected["after"].to_dict(), overwrite=args.overwrite,
+        earlier=dict(zip(corrected.index, corrected["after"])), overwrite=args.overwrite,
     )  # fmt: skip
     print(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB")
     print("these are suspicions, not errors: look before you change a label")
@@ -128,7 +128,7 @@ def _neighbours(
         (store,) = inputs.stores.values()
         measured.append(store["recipe"].get("type") == "handcrafted")
     vectors = unit_vectors(tables, measured=measured)
-    asked = train.index.get_indexer(image_ids)
+    asked = train.index.get_indexer(pd.Index(image_ids))
     rows, cosines = nearest_fields(vectors[asked], vectors, _N_NEIGHBOURS + 1, progress=False)
     found = {}
     for image_id, own, others, of_others in zip(image_ids, asked, rows, cosines):

@@ -162,13 +162,18 @@ def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
     stains = thumbnails.stain_images(image_id)
     if stains is None:
         return None
-    rgb = cv2.imdecode(np.frombuffer(stains.rgb, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    if stains.yellow is None:
-        yellow = np.zeros(rgb.shape[:2], np.uint8)
-    else:
-        yellow = cv2.imdecode(np.frombuffer(stains.yellow, np.uint8), cv2.IMREAD_GRAYSCALE)
+    rgb = _decoded(stains.rgb, cv2.IMREAD_COLOR)[..., ::-1]
+    yellow = np.zeros(rgb.shape[:2], np.uint8)
+    if stains.yellow is not None:
+        yellow = _decoded(stains.yellow, cv2.IMREAD_GRAYSCALE)
     planes = [rgb[..., 0], rgb[..., 1], rgb[..., 2], yellow]
     return jpeg_bytes(np.block([planes[:2], planes[2:]]), _QUALITY)
+
+
+def _decoded(jpeg: bytes, how: int) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), how)
+    assert picture is not None  # it was encoded a moment ago
+    return picture
 
 
 def _inlined(environment: jinja2.Environment, file: str) -> str:
