@@ -12,6 +12,7 @@ from benchmarks import (
     REAL_DATA,
     decoding,
     degraded,
+    domain_weights,
     domains,
     duplicates,
     engine,
@@ -29,7 +30,6 @@ from benchmarks import (
     stack_speed,
     stores,
     synthetic,
-    without_cnns,
 )
 from hpastack.files import package_versions
 
@@ -59,13 +59,13 @@ def main() -> None:
     if REAL_DATA.is_dir():
         folds.main(REAL_DATA)
         real_predictions.main(REAL_DATA)
-        with tempfile.TemporaryDirectory() as folder:
-            stack.main(REAL_DATA, Path(folder))
         degraded.main(REAL_DATA)
         stack_speed.main(REAL_DATA)
+        domain_weights.main(REAL_DATA)
     else:
         print("no real data beside the checkout: what needs it is left out")
-    without_cnns.main(REAL_DATA if REAL_DATA.is_dir() else None)
+    with tempfile.TemporaryDirectory() as folder:
+        stack.main(REAL_DATA if REAL_DATA.is_dir() else None, Path(folder))
     honesty.main()
     members.main()
     leakage.main()

@@ -7,7 +7,11 @@ one thread.
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import lightgbm as lgb
 import numpy as np
@@ -21,6 +25,9 @@ from xgboost import XGBClassifier
 
 from benchmarks.stack_data import RealSet
 from hpastack.stack.consensus import clipped_logits
+
+#: Scores of a set, out of fold.
+System = Callable[[RealSet, np.ndarray], np.ndarray]
 
 #: The scheme of the eighth place as it is run here; see `eighth_place`.
 EIGHTH_PLACE = {
@@ -54,6 +61,37 @@ def lightgbm_on_all(real: RealSet, fold) -> np.ndarray:
 def xgboost_on_all(real: RealSet, fold) -> np.ndarray:
     """Fit XGBoost per label on every column, with the library's defaults and 100 trees."""
     return multi_output(real, fold, XGBClassifier(n_estimators=100, tree_method="hist", n_jobs=1))
+
+
+def autogluon(seconds: float) -> dict[str, System]:
+    """Return AutoGluon by name, if it gets seconds for each label and fold and is installed."""
+    if not seconds:
+        return {}
+    if not importlib.util.find_spec("autogluon"):
+        print("AutoGluon is not installed: no rows of it")
+        return {}
+    return {"AutoGluon": partial(_autogluon_on_all, seconds)}
+
+
+def _autogluon_on_all(seconds: float, real: RealSet, fold) -> np.ndarray:
+    from autogluon.tabular import TabularPredictor
+
+    table = real.X.set_axis([f"column{k}" for k in range(real.X.shape[1])], axis=1)
+    y = real.y.to_numpy()
+    scores = np.zeros(y.shape)
+    for held_out in _held_out(fold):
+        for label in range(y.shape[1]):
+            # Its bags are the other folds, so that clusters stay whole.
+            train = table[~held_out].assign(label=y[~held_out, label], fold=fold[~held_out])
+            if train.groupby("fold")["label"].nunique().min() < 2:
+                scores[held_out, label] = train["label"].mean()
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                predictor = TabularPredictor(
+                    "label", "binary", "log_loss", path=folder, groups="fold", verbosity=0
+                ).fit(train, time_limit=seconds, presets="good_quality", num_cpus=1)
+                scores[held_out, label] = predictor.predict_proba(table[held_out])[1]
+    return scores
 
 
 def stacking_classifier(real: RealSet, fold) -> np.ndarray:

@@ -23,8 +23,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from benchmarks.scores import SCORES, paired_scores, table_row
-from benchmarks.stack import command_line, fit_stack
 from benchmarks.stack_data import N_LABELS, SETS, RealSet
+from benchmarks.stack_fits import command_line, fit_stack
 from hpastack.metrics import macro_average_precision
 
 # Labels cut down, and what is left of each.

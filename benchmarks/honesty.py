@@ -54,8 +54,8 @@ from benchmarks.simulated_predictions import (
     simulate,
     stack_probabilities,
 )
-from benchmarks.stack import command_line, new_stack
 from benchmarks.stack_data import RealSet, oof_set
+from benchmarks.stack_fits import command_line, new_stack
 from hpastack.calibration import apply_thresholds, best_thresholds, fit_calibration
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.metrics import (

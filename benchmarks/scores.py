@@ -159,3 +159,8 @@ def verdict(results: dict[str, Result], scores, differences) -> str:
 def table_row(cells) -> str:
     """Write a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
+
+
+def difference_cell(triple) -> str:
+    """Write a difference and its interval."""
+    return "{:+.4f} ({:+.4f} to {:+.4f})".format(*triple)

@@ -1,27 +1,31 @@
-"""The stack beside what people use instead, on three real sets.
+"""The stack beside what people use instead, on three real sets and on sets without CNNs.
 
-    python -m benchmarks.stack --cache DIR [--data DIR] [--sets oof,holdout,silver]
-                               [--only NAME ...] [--again NAME ...]
+    python -m benchmarks.stack --cache DIR [--data DIR] [--sets NAME ...] [--only NAME ...]
+                               [--again NAME ...] [--autogluon SECONDS] [--jobs N]
 
-Every system of a set is judged on the same folds, which keep clusters whole.
+The real sets are oof, holdout and silver; `benchmarks.without_cnns` names the
+others. Every system of a set is judged on the same folds, which keep clusters whole.
 What is fitted is fitted on the other folds; thresholds of a fold are chosen on
 the out-of-fold scores of the other folds. Out-of-fold scores are kept in the
-cache, so that a rerun with ``--again stack`` fits the stack alone.
+cache, so that a rerun with ``--again stack`` fits the stack alone; those of the
+small sets without CNNs are made anew each time. AutoGluon is one of the systems
+if it gets seconds for each label and fold, and is installed.
 """
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-import hpastack as hs
-from benchmarks import REAL_DATA
+from benchmarks import without_cnns
 from benchmarks.alternatives import (
     EIGHTH_PLACE,
+    System,
+    autogluon,
     cnn_alone,
     eighth_place,
     lightgbm_on_all,
@@ -34,6 +38,7 @@ from benchmarks.scores import (
     SCORES,
     Result,
     cross_fitted_labels,
+    difference_cell,
     paired_scores,
     plain_scores,
     table_row,
@@ -41,6 +46,7 @@ from benchmarks.scores import (
     verdict,
 )
 from benchmarks.stack_data import SETS, RealSet
+from benchmarks.stack_fits import command_line, fit_stack
 from hpastack.metrics import macro_f1
 
 #: Name of a system: how its scores are made and how its thresholds are chosen. The CNNs alone
@@ -52,6 +58,11 @@ ALTERNATIVES = {
     "lightgbm": (lightgbm_on_all, "shrunk"),
     "xgboost": (xgboost_on_all, "shrunk"),
     "stacking": (stacking_classifier, "shrunk"),
+    **{
+        name: (system, "shrunk")
+        for name, system in without_cnns.ALTERNATIVES.items()
+        if name not in ("LightGBM", "XGBoost", "logistic regression")
+    },
     "eighth": (eighth_place(1), "per-label"),
     "eighth-5": (eighth_place(5), "per-label"),
 }
@@ -76,45 +87,20 @@ MEMBERS = tuple(f"member:{name}" for name in ("lightgbm", "xgboost", "pooled", "
 REFERENCES = ("mean", "stack")
 
 
-def systems_of(real: RealSet) -> dict:
+def systems_of(real: RealSet, further: Mapping[str, System]) -> dict:
     """List the systems of a set: scores and threshold policy, None for parts of the stack."""
     alone = {f"cnn:{cnn}": (cnn_alone(cnn), "shrunk") for cnn in real.cnns}
     first = {name: ALTERNATIVES[name] for name in ("mean", "mean-shrunk")}
     parts = dict.fromkeys(("consensus", *MEMBERS, "stack"))
-    return {**alone, **first, **parts, **ALTERNATIVES}
+    added = {name: (system, "shrunk") for name, system in further.items()}
+    return {**alone, **first, **parts, **ALTERNATIVES, **added}
 
 
-def new_stack(real: RealSet, jobs: int):
-    """Make the stack as it comes, without intervals of its own: they would cost time."""
-    return hs.StackClassifier(cnns=real.cnns, n_jobs=jobs, n_bootstrap=0)
-
-
-def fit_stack(real: RealSet, fold, jobs: int) -> tuple[dict[str, Result], object]:
-    """Fit the stack; return what it and its parts give out of fold, and the stack itself.
-
-    Each member stands as ``member:<name>``, with the consensus that it starts from.
-    """
-
-    def fitted():
-        stack = new_stack(real, jobs)
-        return stack.fit(real.X, real.y, groups=real.clusters, folds=fold)
-
-    stack, seconds = timed(fitted)
-    probabilities, labels = stack.oof_probabilities_.to_numpy(), stack.oof_labels_.to_numpy()
-    parts = {"consensus": stack.oof_consensus_} | {
-        f"member:{name}": values for name, values in stack.oof_members_.items()
-    }
-    y, policy = real.y.to_numpy(), stack.thresholds
-    results = {
-        name: Result(values.to_numpy(), cross_fitted_labels(y, values.to_numpy(), fold, policy))
-        for name, values in parts.items()
-    }
-    return results | {"stack": Result(probabilities, labels, *seconds, jobs)}, stack
-
-
-def results_of(real: RealSet, fold, names, cache: Path, *, again=(), jobs=2) -> dict[str, Result]:
-    """Fit the systems named, or take them from the cache."""
-    systems, digest = systems_of(real), real.digest(fold)
+def results_of(
+    real: RealSet, fold, systems: dict, cache: Path, *, again=(), jobs=2
+) -> dict[str, Result]:
+    """Fit systems of `systems_of`, or take them from the cache."""
+    names, digest = list(systems), real.digest(fold)
     y = real.y.to_numpy()
     if any(systems[name] is None and _matches(name, again) for name in names):
         again = (*again, "consensus", "member", "stack")  # one fit makes them all
@@ -214,10 +200,6 @@ def _with_interval(value, low, high) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def difference_cell(triple) -> str:
-    return "{:+.4f} ({:+.4f} to {:+.4f})".format(*triple)
-
-
 def calibration_check(y, results: dict[str, Result]) -> str:
     """Compare the probabilities of the stack with those of the raw mean of the CNNs."""
     stack, mean = (plain_scores(y, results[name]) for name in ("stack", "mean"))
@@ -231,53 +213,67 @@ def calibration_check(y, results: dict[str, Result]) -> str:
     )
 
 
-def main(data: Path, cache: Path, sets=tuple(SETS), only=(), again=(), jobs=2) -> None:
+def main(
+    data: Path | None, cache: Path, sets=(), only=(), again=(), jobs=2, autogluon_seconds=0.0
+) -> None:
+    further = autogluon(autogluon_seconds)
     cache.mkdir(parents=True, exist_ok=True)
-    for set_name in sets:
-        real = SETS[set_name](data)
+    for set_name, read in SETS.items():
+        if sets and set_name not in sets:
+            continue
+        if data is None:
+            print(f"no real data beside the checkout: {set_name} needs them")
+            continue
+        real = read(data)
         fold = real.folds()
-        names = [name for name in systems_of(real) if not only or _matches(name, only)]
-        results = results_of(real, fold, names, cache, again=again, jobs=jobs)
-        print(
-            f"\n## {set_name}: {len(real.X):,} fields, {real.clusters.nunique():,} clusters, "
-            f"{len(real.cnns)} CNNs, {len(real.features)} features\n"
-        )
-        print(table(real, fold, results))
-        threads = "; ".join(
-            f"{name} on {result.threads} threads"
-            for name, result in results.items()
-            if result.threads > 1
-        )
-        print(f"\nSeconds on one thread{'; ' + threads if threads else ''}.")
-        print(
-            "Thresholds: combined for the stack and its parts, one for all for the mean, each "
-            "label's own for the 8th place, shrunk for the others."
-        )
-        if {"eighth", "eighth-5"} & set(results):
-            settings = ", ".join(f"{key} {value}" for key, value in EIGHTH_PLACE.items())
-            print(f"The scheme of the 8th place was run with {settings}, outer folds once.")
-        if {"stack", "mean"} <= set(results):
-            print(calibration_check(real.y.to_numpy(), results), flush=True)
+        systems = systems_of(real, further)
+        chosen = {name: made for name, made in systems.items() if not only or _matches(name, only)}
+        results = results_of(real, fold, chosen, cache, again=again, jobs=jobs)
+        _print(set_name, real, fold, results)
+    words = tuple(word for word in sets if word not in SETS)
+    if words or not sets:
+        without_cnns.main(data, words, jobs, further)
 
 
-def command_line(description: str) -> argparse.ArgumentParser:
-    """Make the options that the benchmarks of the stack share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, default=REAL_DATA, help="the real data")
-    parser.add_argument("--jobs", type=int, default=2, help="threads of the stack")
-    return parser
+def _print(set_name: str, real: RealSet, fold, results: dict[str, Result]) -> None:
+    print(
+        f"\n## {set_name}: {len(real.X):,} fields, {real.clusters.nunique():,} clusters, "
+        f"{len(real.cnns)} CNNs, {len(real.features)} features\n"
+    )
+    print(table(real, fold, results))
+    threads = "; ".join(
+        f"{name} on {result.threads} threads"
+        for name, result in results.items()
+        if result.threads > 1
+    )
+    print(f"\nSeconds on one thread{'; ' + threads if threads else ''}.")
+    print(
+        "Thresholds: combined for the stack and its parts, one for all for the mean, each "
+        "label's own for the 8th place, shrunk for the others."
+    )
+    if {"eighth", "eighth-5"} & set(results):
+        settings = ", ".join(f"{key} {value}" for key, value in EIGHTH_PLACE.items())
+        print(f"The scheme of the 8th place was run with {settings}, outer folds once.")
+    if {"stack", "mean"} <= set(results):
+        print(calibration_check(real.y.to_numpy(), results), flush=True)
 
 
 if __name__ == "__main__":
     parser = command_line(__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="where scores are kept")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma separated")
-    parser.add_argument("--only", nargs="+", default=(), help="names of systems; cnn: all CNNs")
+    parser.add_argument("--sets", nargs="+", default=(), metavar="NAME",
+                        help=f"{', '.join(SETS)}, or words in the names of sets without CNNs "
+                        "(default: all)")  # fmt: skip
+    parser.add_argument("--only", nargs="+", default=(),
+                        help="names of systems, of the real sets; cnn: all CNNs")  # fmt: skip
     parser.add_argument("--again", nargs="+", default=(), help="fit these though they are kept")
+    parser.add_argument("--autogluon", type=float, default=0, metavar="SECONDS",
+                        help="that AutoGluon gets for each label and fold (default: 0, "
+                        "none of it)")  # fmt: skip
     options = parser.parse_args()
     # Labels with fewer positives than folds are the rule here.
     warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
     main(
-        options.data, options.cache, options.sets.split(","), options.only, options.again,
-        options.jobs,
+        options.data if options.data.is_dir() else None, options.cache, options.sets,
+        options.only, options.again, options.jobs, options.autogluon,
     )  # fmt: skip

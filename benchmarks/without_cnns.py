@@ -1,19 +1,19 @@
 """The stack where there are no CNNs, beside what people fit to features alone.
 
-    python -m benchmarks.without_cnns [--data DIR] [--only NAME ...] [--jobs N]
-
-Sets that come with scikit-learn, with one column per class, drawn multi-label
-sets of several shapes, hand-crafted features of drawn fields and, where real
-data lie beside the checkout, image features of training fields alone. Every
-system of a set is judged on the same folds; thresholds of a fold are chosen on
-the scores of the other folds. The differences to the stack have 95 % intervals
-over clusters. CatBoost is one of the systems where it is installed.
+Part of `benchmarks.stack`, which fits these sets after the real ones: sets that
+come with scikit-learn, with one column per class, drawn multi-label sets of
+several shapes, hand-crafted features of drawn fields and, where real data lie
+beside the checkout, image features of training fields alone. Every system of a
+set is judged on the same folds; thresholds of a fold are chosen on the scores
+of the other folds. The differences to the stack have 95 % intervals over
+clusters. CatBoost is one of the systems where it is installed.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,28 +25,29 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.alternatives import lightgbm_on_all, multi_output, xgboost_on_all
+from benchmarks.alternatives import System, lightgbm_on_all, multi_output, xgboost_on_all
 from benchmarks.scores import (
     SCORES,
     Result,
     cross_fitted_labels,
+    difference_cell,
     paired_scores,
     plain_scores,
     table_row,
     verdict,
 )
-from benchmarks.stack import command_line, difference_cell, fit_stack
 from benchmarks.stack_data import RealSet, oof_set
+from benchmarks.stack_fits import fit_stack
 from hpastack.features import field_features
 from hpastack.synthetic import draw_field
 
 
-def _on_all(*steps) -> Callable[[RealSet, np.ndarray], np.ndarray]:
+def _on_all(*steps) -> System:
     return lambda real, fold: multi_output(real, fold, make_pipeline(SimpleImputer(), *steps))
 
 
 #: Systems on all columns, one model a label; forests of as many trees as settle.
-ALTERNATIVES: dict[str, Callable[[RealSet, np.ndarray], np.ndarray]] = {
+ALTERNATIVES: dict[str, System] = {
     "LightGBM": lightgbm_on_all,
     "XGBoost": xgboost_on_all,
     "random forest": _on_all(RandomForestClassifier(300, n_jobs=1, random_state=0)),
@@ -103,39 +104,50 @@ def drawn_features(n_fields: int = 450, n_labels: int = 12) -> RealSet:
     return _set_of("drawn fields", pd.DataFrame(rows), y)
 
 
-def sets(data: Path | None) -> Iterator[RealSet]:
-    """Make the sets one after the other; the last one needs real data."""
+def sets(data: Path | None) -> Iterator[tuple[str, Callable[[], RealSet]]]:
+    """Name the sets, and how each is made; the last one needs real data."""
     for name, load in (
         ("digits", datasets.load_digits),
         ("wine", datasets.load_wine),
         ("breast cancer", datasets.load_breast_cancer),
     ):
-        yield _one_hot(name, *load(return_X_y=True))
-    yield _one_hot(
-        "eight classes",
-        *datasets.make_classification(
-            1500, 60, n_informative=15, n_redundant=10, n_classes=8, random_state=0
-        ),
-    )
+        yield name, partial(_loaded, name, load)
+    yield "eight classes", _eight_classes
     for seed, (n, d, n_classes, n_labels) in enumerate(
         ((2000, 20, 5, 2), (500, 50, 10, 2), (5000, 40, 12, 3))
     ):
-        drawn = datasets.make_multilabel_classification(
-            n, d, n_classes=n_classes, n_labels=n_labels, random_state=seed
-        )
-        yield _set_of(f"multi-label, {n:,} x {d}", *drawn)
-    yield drawn_features()
+        name = f"multi-label, {n:,} x {d}"
+        yield name, partial(_multi_label, name, n, d, n_classes, n_labels, seed)
+    yield "drawn fields", drawn_features
     if data is not None:
-        yield image_features(data)
+        yield "image features", partial(image_features, data)
 
 
-def results_of(chosen: RealSet, jobs: int) -> dict[str, Result]:
-    """Fit the stack and the alternatives on the same folds."""
+def _loaded(name: str, load: Callable[..., tuple]) -> RealSet:
+    return _one_hot(name, *load(return_X_y=True))
+
+
+def _eight_classes() -> RealSet:
+    drawn = datasets.make_classification(
+        1500, 60, n_informative=15, n_redundant=10, n_classes=8, random_state=0
+    )
+    return _one_hot("eight classes", *drawn)
+
+
+def _multi_label(name: str, n: int, d: int, n_classes: int, n_labels: int, seed: int) -> RealSet:
+    drawn = datasets.make_multilabel_classification(
+        n, d, n_classes=n_classes, n_labels=n_labels, random_state=seed
+    )
+    return _set_of(name, *drawn)
+
+
+def results_of(chosen: RealSet, systems: dict[str, System], jobs: int) -> dict[str, Result]:
+    """Fit the stack and other systems on the same folds."""
     fold, y = chosen.folds(), chosen.y.to_numpy()
     of_stack, _ = fit_stack(chosen, fold, jobs)
     # The consensus of no CNNs knows the prevalence alone.
     found = {name: result for name, result in of_stack.items() if name != "consensus"}
-    for name, system in ALTERNATIVES.items():
+    for name, system in systems.items():
         scores = system(chosen, fold)
         found[name] = Result(scores, cross_fitted_labels(y, scores, fold))
     return found
@@ -159,18 +171,19 @@ def table(chosen: RealSet, results: dict[str, Result]) -> str:
     return "\n".join([*lines, "", verdict(results, scores, differences)])
 
 
-def main(data: Path | None = None, only: tuple[str, ...] = (), jobs: int = 2) -> None:
-    for chosen in sets(data):
-        if only and not any(word in chosen.name for word in only):
+def main(
+    data: Path | None = None,
+    only: tuple[str, ...] = (),
+    jobs: int = 2,
+    further: Mapping[str, System] | None = None,
+) -> None:
+    """Print a table for each set, or for those with one of some words in their names."""
+    for name, make in sets(data):
+        if only and not any(word in name for word in only):
             continue
+        chosen = make()
         n, d = chosen.X.shape
         size = f"{n:,} samples, {d} features, {chosen.y.shape[1]} labels"
         print(f"\nwithout CNNs: {chosen.name}, {size}")
-        print(table(chosen, results_of(chosen, jobs)), flush=True)
-
-
-if __name__ == "__main__":
-    parser = command_line(__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=(), help="words in the names of sets")
-    options = parser.parse_args()
-    main(options.data if options.data.is_dir() else None, tuple(options.only), options.jobs)
+        systems = {**ALTERNATIVES, **(further or {})}
+        print(table(chosen, results_of(chosen, systems, jobs)), flush=True)

@@ -43,6 +43,29 @@ def shorten(names: Iterable[object], limit: int = 5) -> str:
     return head if len(texts) <= limit else f"{head} and {len(texts) - limit} more"
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with what it counts.
+
+    Parameters
+    ----------
+    number : int
+    noun : str
+        For one.
+    plural : str, optional
+        For any other number, if not `noun` and "s".
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> counted(1, "field"), counted(31072, "field"), counted(0, "copy", "copies")
+    ('1 field', '31,072 fields', '0 copies')
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def visible(name: object) -> str:
     """Write a name so that no other looks the same.
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hpastack.catalogue import read_catalogue, training_fields
 from hpastack.clusters import read_assignment
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files.notebook_html import html_facts
 from hpastack.files.sizes import size_text
 from hpastack.folds import FoldPlan, check_plan, read_fold_plan
@@ -110,11 +110,6 @@ class Workspace:
         return self.data / "domain_folds.csv"
 
     @property
-    def train_weights(self) -> Path:
-        """Weights that make the training fields look like the test fields."""
-        return self.data / "train_weights.csv"
-
-    @property
     def adversarial_columns(self) -> Path:
         """Columns that tell train from test."""
         return self.data / "adversarial_columns.csv"
@@ -140,8 +135,8 @@ class Workspace:
         return self.root / "reports"
 
     def store(self, name: str) -> Path:
-        """Return the path of a store."""
-        return self.features / f"{name}.h5"
+        """Return the path of a store, by its name with or without ``.h5``."""
+        return self.features / f"{name.removesuffix('.h5')}.h5"
 
     def stores(self) -> list[Path]:
         """Return the published stores, by name."""
@@ -241,7 +236,8 @@ class Workspace:
         missing = ids.difference(clusters.index)
         if len(missing):
             raise InputError(
-                f"{place} lacks {len(missing)} fields of the catalogue: {shorten(missing)}; "
+                f"{place} lacks {counted(len(missing), 'field')} of the catalogue: "
+                f"{shorten(missing)}; "
                 "run: python -m pipelines.cluster --overwrite"
             )
         return clusters.loc[ids]
@@ -274,7 +270,7 @@ def _contents(workspace: Workspace) -> dict[str, list[str]]:
     """Return what is there, by kind, each with its size."""
     data = (
         "catalogue", "vocabulary_file", "stain_statistics", "packed", "clusters", "leaks",
-        "disagreements", "folds", "domains", "train_weights",
+        "disagreements", "folds", "domains",
     )  # fmt: skip
     return {
         "data": _sizes(getattr(workspace, name) for name in data),

@@ -141,8 +141,10 @@ def check_name(name: str) -> None:
     ------
     InputError
         If it is empty, names a hidden file or one in another folder, begins or ends with a
-        blank, or holds two underscores or characters that are not printed.
+        blank, ends in ``.h5``, or holds two underscores or characters that are not printed.
     """
+    if name.endswith(".h5"):
+        raise InputError(f"--name {visible(name)}: a name without .h5: {visible(name[:-3])}")
     is_plain = Path(name).name == name and "\\" not in name and name.isprintable()
     if (
         not name

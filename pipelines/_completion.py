@@ -20,8 +20,8 @@ _FOUND = {"STORE": "stores", "MODEL": "stacks", "STACK": "recipes_stack", "CNN":
 # For both shells. Names are looked for when the key is pressed, in the workspace of the line.
 _FINDING = r"""
 _hpastack_recipes() {  # workspace, types
-  find "$1/features" "$1/models" SHIPPED -maxdepth 1 -name '*.yaml' \
-    -exec grep -lE "^type: *($2) *$" {} + 2>/dev/null | sed 's|.*/||; s|[.]yaml$||' | sort -u
+  find "$1/features" "$1/models" SHIPPED -maxdepth 1 \( -name '*.yaml' -o -name '*.yml' \) \
+    -exec grep -lE "^type: *($2) *$" {} + 2>/dev/null | sed 's|.*/||; s|[.]ya*ml$||' | sort -u
 }
 _hpastack_stores() { find "$1/features" -maxdepth 1 -name '*.h5' 2>/dev/null |
   sed 's|.*/||; s|[.]h5$||' | sort; }
@@ -125,7 +125,7 @@ def _complete(action: argparse.Action, parser: CommandParser, functions: dict[st
     else:
         return
     kind, _, types = found.partition("_")
-    pattern = {"recipes": "*.yaml", "stores": "", "stacks": ""}[kind]
+    pattern = {"recipes": "*.y*ml", "stores": "", "stacks": ""}[kind]
     # shtab takes what a function called _files gives for names of files.
     function = f"_hpastack_{found}_files"
     arguments = shlex.join([types.replace("_", "|")] if types else [])

@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted, shorten
+from hpastack.folds import FoldPlan
 from hpastack.recipes import TYPES
 
 
@@ -34,6 +36,41 @@ def kept_settings(record: Mapping[str, Any]) -> list[str]:
     """
     known = {field.name for field in fields(TYPES[record["type"]])}
     return [f"--set={key}={json.dumps(record[key])}" for key in record if key in known]
+
+
+def accepted_splits(plan: FoldPlan, place: Path) -> str:
+    """Return what a reader of a score must know of folds that split clusters.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+    place : Path
+        Its file.
+
+    Returns
+    -------
+    str
+        "" if they split none.
+
+    Raises
+    ------
+    InputError
+        If they split clusters, and were not made with ``cluster --accept-split-clusters``.
+    """
+    split = plan.split_clusters
+    if split.empty:
+        return ""
+    if plan.record.get("n_split_clusters") != len(split):
+        raise InputError(
+            f"{place} splits {counted(len(split), 'cluster')}: {shorten(split['cluster'])}; run: "
+            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
+            f"pipelines.cluster --folds {place} --accept-split-clusters --overwrite"
+        )
+    return (
+        f"the folds split {counted(len(split), 'cluster')} "
+        f"({counted(int(split['n_fields'].sum()), 'field')}), accepted by --accept-split-clusters; "
+        "scores may be too good"
+    )
 
 
 def run_step(command: str, *arguments: object) -> float:

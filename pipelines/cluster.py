@@ -25,7 +25,7 @@ from hpastack.clusters import (
     unknown_ids,
     weakest_links,
 )
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, publish_text, refuse_existing
 from hpastack.folds import (
     FoldPlan,
@@ -211,7 +211,7 @@ def _columns(catalogue: pd.DataFrame, workspace: Workspace, wanted: list[str]) -
         missing = catalogue.index.difference(domains.index)
         if len(missing):
             raise InputError(
-                f"{place}: no domain for {len(missing)} fields: {shorten(missing)}; run "
+                f"{place}: no domain for {counted(len(missing), 'field')}: {shorten(missing)}; run "
                 "python -m pipelines.domains again"
             )
         columns = catalogue.assign(**{_DOMAIN: domains.loc[catalogue.index]})
@@ -313,7 +313,10 @@ def _report(plan: FoldPlan, indicator: np.ndarray, vocabulary: Vocabulary) -> Fo
 def _warn_of_unknown(path: Path, unknown: pd.Series) -> None:
     if unknown.empty:
         return
-    print(f"{path}: {len(unknown)} ids are not in the catalogue: {shorten(unknown.index)}")
+    print(
+        f"{path}: {counted(len(unknown), 'id is', 'ids are')} not in the catalogue: "
+        f"{shorten(unknown.index)}"
+    )
     joined = unknown[unknown > 1]
     if len(joined):
         named = shorten(f"{printable(str(name))} ({count})" for name, count in joined.items())
@@ -341,12 +344,14 @@ def _imported_plan(
     split = audit_folds(fold, clusters)
     if len(split) and not args.accept_split_clusters:
         raise InputError(
-            f"{args.folds}: splits {len(split)} clusters: {shorten(split['cluster'])}; make folds "
+            f"{args.folds}: splits {counted(len(split), 'cluster')}: {shorten(split['cluster'])}; "
+            "make folds "
             "without --folds, or give --accept-split-clusters"
         )
     if len(split):
         print(
-            f"warning: {args.folds} splits {len(split)} clusters of {split['n_fields'].sum()} "
+            f"warning: {args.folds} splits {counted(len(split), 'cluster')} of "
+            f"{split['n_fields'].sum()} "
             "fields (data/split_clusters.csv); scores on these folds are too good",
             file=sys.stderr,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, package_versions, publish_text, refuse_existing
 from hpastack.similarity import (
     AdversarialCheck,
@@ -40,8 +40,7 @@ def make_parser() -> CommandParser:
     parser = command_parser(
         "domains",
         "Cluster the fields of train and test into domains of one look (cell lines look "
-        "different), see how well and by which columns train and test can be told apart, and "
-        "weigh the training fields so that they look like the test fields.",
+        "different), and see how well and by which columns train and test can be told apart.",
         "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
@@ -67,8 +66,8 @@ def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     record_path, plot = workspace.domains.with_suffix(".json"), workspace.reports / "domains.png"
-    tables = [workspace.domains, workspace.train_weights, workspace.adversarial_columns]
-    outputs = [*tables, workspace.domain_folds, record_path, plot]
+    tables = [workspace.domains, workspace.adversarial_columns, workspace.domain_folds]
+    outputs = [*tables, record_path, plot]
     for path in outputs:
         refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
@@ -107,8 +106,6 @@ def run(args: argparse.Namespace) -> None:
             features, is_test, clusters, random_state=args.seed,
         )  # fmt: skip
         _print_check(check)
-        weights = check.weights.to_frame()
-        texts[workspace.train_weights] = weights.to_csv(lineterminator="\n", float_format="%.6g")
         texts[workspace.adversarial_columns] = check.columns.to_csv(
             index=False, lineterminator="\n", float_format="%.6g"
         )
@@ -190,7 +187,7 @@ def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> Non
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
     table = pd.concat([counts, shares.add_suffix(" share")], axis=1)
-    print(f"{len(counts)} domains:\n{table.rename_axis(columns=None).to_string()}")
+    print(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
     for name, found in agreement.items():
         print(
             f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
@@ -211,7 +208,8 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     moved = int((frame["domain"] != domains.loc[frame.index]).sum())
     sizes = frame["fold"].value_counts()
     print(
-        f"{len(sizes)} folds of {sizes.min():,} to {sizes.max():,} fields leave out one domain "
+        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields leave out one "
+        "domain "
         f"each; {moved:,} fields go with the rest of their cluster"
     )
     return frame[["fold"]].to_csv(lineterminator="\n")

@@ -14,6 +14,7 @@ from hpastack.download import (
     read_field_ids,
     stain_files,
 )
+from hpastack.errors import counted
 from hpastack.fields import STAINS
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         first = next(stain_files(image_ids, folder, args.url, args.stains))
         print(
-            f"{len(image_ids) * len(args.stains):,} files of {len(image_ids):,} fields, "
+            f"{len(image_ids) * len(args.stains):,} files of {counted(len(image_ids), 'field')}, "
             f"the first {first.url} as {first.path}"
         )
         return 0
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         on_error=args.on_error,
     )  # fmt: skip
     if report.failures:
-        print(f"failed: {len(report.failures):,} files, listed in {folder / FAILED_TABLE}")
+        print(f"failed: {counted(len(report.failures), 'file')}, listed in {folder / FAILED_TABLE}")
     print(
         f"{folder}: {report.n_complete:,} of {report.n_fields:,} fields complete; fetched "
         f"{report.n_fetched:,} files ({report.n_bytes / 1e6:,.1f} MB), "

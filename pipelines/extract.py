@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.extraction import (
     EmbeddingSettings,
     Extraction,
@@ -22,7 +22,9 @@ from hpastack.extraction import (
     store_record,
     store_state,
 )
-from hpastack.fields import find_packed
+from hpastack.features import columns_of_stains
+from hpastack.fields import STAINS, find_packed
+from hpastack.fields.paths import require_stains, stains_of
 from hpastack.files import differing_settings
 from hpastack.parallel import BACKENDS, Shard, backend, environment_shard
 from hpastack.recipes import (
@@ -80,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     shard, source = _shard(args)
     catalogue = workspace.read_catalogue().head(args.limit)
     made_from = catalogue_digest(catalogue)
+    for recipe in recipes:
+        _check_stains(recipe, catalogue, named=bool(args.recipes))
     records = {
         recipe.name: store_record(recipe.record(), workspace.root, catalogue) for recipe in recipes
     }
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     for extraction in made:
         if extraction.skipped:
             print(
-                f"{extraction.path}: {len(extraction.skipped)} fields left out, "
+                f"{extraction.path}: {counted(len(extraction.skipped), 'field')} left out, "
                 + (
                     "to be listed when all shards are done"
                     if extraction.n_missing
@@ -118,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
                 )
             print(
                 f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
-                f"{len(catalogue)} fields are left to others; the last to finish publishes it{hint}"
+                f"{counted(len(catalogue), 'field is', 'fields are')} left to others; the last to "
+                f"finish publishes it{hint}"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
     for extraction in published:
@@ -176,6 +181,25 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
             print(f"{name} is left out: {other} measures all of it; name it to make it")
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingSettings))
+
+
+def _check_stains(recipe: Recipe, catalogue: pd.DataFrame, *, named: bool) -> None:
+    """Reject a recipe that needs a stain which fields lack, before anything is read or made."""
+    stains = stains_of(catalogue)
+    if stains == STAINS:
+        return
+    settings: Any = recipe.settings
+    try:
+        if isinstance(settings, HandcraftedSettings):
+            columns_of_stains(settings.families, stains)
+            return
+        from hpastack.backbones import expected_stains
+
+        seen = expected_stains(settings.backbone, settings.weights, settings.stains)
+        require_stains(catalogue, seen, f"backbone {settings.backbone}")
+    except InputError as error:
+        how = "say it with --set, or in the recipe" if named else "name the recipes to make"
+        raise InputError(f"{recipe.path}: {error} ({how})") from None
 
 
 def _is_wanted(

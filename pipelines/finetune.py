@@ -12,7 +12,7 @@ import pandas as pd
 
 from hpastack.catalogue import training_fields
 from hpastack.cnn import CnnSettings
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
@@ -164,7 +164,7 @@ def _write_scores(
 
     training = training_fields(catalogue)
     n_test = len(catalogue) - len(training)
-    done = f"{len(training)} training and {n_test} test fields"
+    done = f"{len(training)} training and {counted(n_test, 'test field')}"
     if len(training):
         with open_store(store_path) as store:
             logits = store.to_frame(training.index).to_numpy()

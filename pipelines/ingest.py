@@ -11,18 +11,22 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import read_catalogue, test_fields, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
     KINDS,
     StoreHeader,
     binarised,
+    binary,
     check_coverage,
     check_feature_columns,
     check_plausible,
     check_probabilities,
+    equal_targets,
     is_binary,
+    is_label_like,
+    is_unlike_labels,
     numbers,
     prediction_matrix,
     read_table,
@@ -151,6 +155,7 @@ def run(args: argparse.Namespace) -> None:
         mean = members.mean(axis=0, dtype=np.float64)
         whole = pd.concat([whole, pd.DataFrame(mean, of_members[0].index, whole.columns)])
     if catalogue is not None:
+        _warn_of_targets(args, whole, content, catalogue)
         whole = _covering(args, whole, catalogue)
     image_ids, columns = list(whole.index), list(whole.columns)
     values = whole.to_numpy(dtype=np.float32)
@@ -168,9 +173,10 @@ def run(args: argparse.Namespace) -> None:
     write_store(
         path, header, image_ids, values, fold=fold, members=members, overwrite=args.overwrite
     )
-    kept = f", {len(members)} members" if members is not None else ""
+    kept = f", {counted(len(members), 'member')}" if members is not None else ""
     print(
-        f"{path}: {content} of {len(image_ids):,} fields, {len(columns)} columns, {args.kind}{kept}"
+        f"{path}: {content} of {counted(len(image_ids), 'field')}, "
+        f"{counted(len(columns), 'column')}, {args.kind}{kept}"
     )
 
 
@@ -249,8 +255,9 @@ def _one_content(
         is_train = whole.index.isin(training_fields(catalogue).index)
         if (
             is_train.any() and not is_train.all()
-            and is_binary(values[is_train]) and not is_binary(values[~is_train])
+            and not is_binary(values[~is_train]) and _are_label_sets(values, is_train, args)
         ):  # fmt: skip
+            values[is_train] = binary(values[is_train])
             n_known = (~np.isnan(values[is_train])).sum(axis=0)
             prevalence = np.nansum(values[is_train], axis=0) / np.maximum(n_known, 1)
             values[~is_train] = binarised(values[~is_train], prevalence)
@@ -275,12 +282,54 @@ def _one_content(
     )
 
 
+def _are_label_sets(values: np.ndarray, is_train: np.ndarray, args) -> bool:
+    """Return whether training fields have label sets where test fields have other values."""
+    of_train, of_test = values[is_train], values[~is_train]
+    if is_binary(of_train):
+        return True
+    are_logits = args.content == "logits"
+    if not (
+        is_label_like(of_train, are_logits=are_logits)
+        and is_unlike_labels(of_test, are_logits=are_logits)
+    ):
+        return False
+    if not args.as_is and len(np.unique(of_train[~np.isnan(of_train)])) == 2:
+        return True
+    _warn(
+        f"{args.name}: training fields have practically only two values, test fields others: what "
+        "is learnt from the one does not hold for the other; bring both in as the same kind, or "
+        "turn both into label sets with --threshold VALUE"
+    )
+    return False
+
+
+def _warn_of_targets(args, whole: pd.DataFrame, content: str, catalogue: pd.DataFrame) -> None:
+    """Say so where predictions of training fields are their targets."""
+    if content == "features" or args.kind == "in_sample":
+        return
+    train = training_fields(catalogue)
+    train = train.loc[train.index.isin(whole.index) & (train["target"] != "")]
+    y = np.zeros((len(train), whole.shape[1]), dtype=bool)
+    for row, target in enumerate(train["target"]):
+        labels = [int(label) for label in target.split()]
+        if max(labels) >= whole.shape[1]:
+            return  # of another vocabulary, which the stack rejects
+        y[row, labels] = True
+    values = whole.loc[train.index].to_numpy(dtype=float)
+    if equal_targets(values, y, are_logits=content == "logits"):
+        _warn(
+            f"{args.name}: the values of training fields equal their targets, as out-of-fold "
+            "predictions never do; a stack on them scores far too well. Take predictions of models "
+            "that did not see the field"
+        )
+
+
 def _covering(args, whole: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     """Return the table with all fields that it must have, or say which it lacks."""
     where = shorten([*args.tables, *args.members], 3)
     missing = catalogue.index.difference(whole.index, sort=False)
     if args.allow_missing and len(missing):
-        print(f"NaN: {len(missing):,} fields of the catalogue that no table has")
+        print(f"NaN: {counted(len(missing), 'field')} of the catalogue that no table has")
         whole = whole.reindex([*whole.index, *missing])
     remedy = "--allow-missing leaves NaN for these" if args.content in _WITH_GAPS else ""
     check_coverage(list(whole.index), catalogue, where, remedy=remedy)
@@ -329,13 +378,14 @@ def _check_members(
         trained = _training_of(table.index, catalogue)
         if trained:
             raise InputError(
-                f"{path}: {len(trained)} training fields in a table of --members: "
+                f"{path}: {counted(len(trained), 'training field')} in a table of --members: "
                 f"{shorten(trained)}; members are tables of test fields"
             )
         doubled = table.index[table.index.isin(others)]
         if len(doubled):
             raise InputError(
-                f"{path}: {len(doubled)} ids stand in the other tables as well: "
+                f"{path}: {counted(len(doubled), 'id stands', 'ids stand')} in the other tables as "
+                "well: "
                 f"{shorten(doubled)}; give test fields with --members alone"
             )
 

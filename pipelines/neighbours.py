@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,22 +12,20 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
-from hpastack.pictures import Captioned, Section, picture_sheet, read_tile, stain_legend, write_png
-from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_scores, unit_vectors
-from hpastack.stack import gather_label_free
+from hpastack.pictures import Section, picture_sheet, stain_legend, write_png
+from hpastack.similarity import NeighbourScores, nearest_fields, neighbour_scores
 from hpastack.store import StoreHeader, write_store
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
-
-# Longer side of a field on the sheet, in pixels.
-_PICTURE = 200
+from pipelines._similar import captioned_tile, label_names, store_vectors
+from pipelines._steps import accepted_splits
 
 
 def make_parser() -> CommandParser:
@@ -87,19 +86,6 @@ def run(args: argparse.Namespace) -> None:
         _score(args, workspace, catalogue)
 
 
-def _vectors(
-    stores: list[str], workspace: Workspace, catalogue: pd.DataFrame, made_from: str
-) -> np.ndarray:
-    ids, vocabulary = list(catalogue.index), workspace.vocabulary()
-    tables, measured = [], []
-    for name in stores:
-        inputs = gather_label_free([workspace.store(name)], ids, vocabulary, made_from=made_from)
-        tables.append(inputs.table)
-        (store,) = inputs.stores.values()
-        measured.append(store["recipe"].get("type") == "handcrafted")
-    return unit_vectors(tables, measured=measured)
-
-
 def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame) -> None:
     name = args.name
     outputs = [workspace.store(name), workspace.store(f"{name}_similarity")]
@@ -109,11 +95,10 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     vocabulary = workspace.vocabulary()
     train = training_fields(catalogue)
     y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
-    if len(plan.split_clusters):
-        raise InputError(
-            f"{workspace.folds} splits {len(plan.split_clusters)} clusters, so that a near-"
-            "duplicate in another fold would give the labels away; make folds that do not: "
-            "python -m pipelines.cluster --overwrite"
+    if note := accepted_splits(plan, workspace.folds):
+        print(
+            f"warning: {note}: a near-duplicate in another fold gives its labels away",
+            file=sys.stderr,
         )
     made_from = catalogue_digest(catalogue)
     recipe = {
@@ -125,7 +110,7 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
         found, seen_by = _by_cnn(args, workspace, catalogue, plan, recipe, parts)
     else:
         found = neighbour_scores(
-            _vectors(args.stores, workspace, catalogue, made_from), y, plan.frame["fold"],
+            store_vectors(args.stores, workspace, catalogue), y, plan.frame["fold"],
             list(catalogue.index), n_neighbours=recipe["n_neighbours"],
             temperature=args.temperature,
         )  # fmt: skip
@@ -135,7 +120,7 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     shutil.rmtree(parts, ignore_errors=True)
     n_train = len(train)
     print(
-        f"wrote {outputs[0]} ({n_train} training fields out of fold, "
+        f"wrote {outputs[0]} ({counted(n_train, 'training field')} out of fold, "
         f"{len(catalogue) - n_train} others) "
         f"and {outputs[1]}"
     )
@@ -190,39 +175,26 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
     unknown = [image_id for image_id in args.show if image_id not in catalogue.index]
     if unknown:
         raise InputError(f"--show: the catalogue has no field {shorten(unknown)}")
-    vectors = _vectors(args.stores, workspace, catalogue, catalogue_digest(catalogue))
+    vectors = store_vectors(args.stores, workspace, catalogue)
     asked = catalogue.index.get_indexer(args.show)
     n_neighbours = args.n_neighbours or 7
     found, cosines = nearest_fields(vectors[asked], vectors, n_neighbours + 1)
-    names = list(workspace.vocabulary())
+    vocabulary = workspace.vocabulary()
     sections = []
     for own, others, of_others in zip(asked.tolist(), found.tolist(), cosines.tolist()):
         # Itself is among them, unless copies of it push it out.
         kept = [(place, cosine) for place, cosine in zip(others, of_others) if place != own]
         kept = kept[:n_neighbours]
-        pictures = [_tile(catalogue.iloc[own], names)]
-        print(f"{catalogue.index[own]} ({_labels(catalogue.iloc[own], names)}) looks like")
+        pictures = [captioned_tile(catalogue.iloc[own], vocabulary)]
+        print(f"{catalogue.index[own]} ({label_names(catalogue.iloc[own], vocabulary)}) looks like")
         for place, cosine in kept:
             row = catalogue.iloc[place]
-            pictures.append(_tile(row, names, cosine))
-            print(f"  {row.name} ({_labels(row, names)}), cosine {cosine:.3f}")
+            pictures.append(captioned_tile(row, vocabulary, cosine))
+            print(f"  {row.name} ({label_names(row, vocabulary)}), cosine {cosine:.3f}")
         heading = f"{catalogue.index[own]} and the fields most like it"
         sections.append(Section(heading, pictures))
     write_png(path, picture_sheet(sections, note=stain_legend()))
     print(f"wrote {path}")
-
-
-def _tile(row: pd.Series, names: list[str], cosine: float | None = None) -> Captioned:
-    lines = [str(row.name), _labels(row, names)]
-    if cosine is not None:
-        lines.append(f"cosine {cosine:.3f}")
-    return Captioned(read_tile(row, _PICTURE), tuple(lines))
-
-
-def _labels(row: pd.Series, names: list[str]) -> str:
-    if row["split"] != "train":
-        return "test field"
-    return ", ".join(names[int(label)] for label in row["target"].split()) or "no label"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

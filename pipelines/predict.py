@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.files import atomic_write, differing_settings, refuse_existing
 from hpastack.labels import Vocabulary, write_submission
 from hpastack.stack import (
     gather_stores,
     label_fields,
     load_stack,
+    notes_on_kinds,
     notes_on_labels,
     notes_on_means,
     read_manifest,
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace) -> None:
     )
     for store, made in record["stores"].items():
         _check_settings(workspace, model, store, inputs.stores[store], made)
+    for warning in notes_on_kinds(stack, inputs, list(fields.index)):
+        print(f"warning: {warning}", file=sys.stderr)
     said = label_fields(stack, inputs, list(fields.index), shift)
     write_submission(submission, list(fields.index), said.labels, vocabulary)
     with atomic_write(table) as temporary:
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         table_of.to_csv(temporary, float_format="%.6g", lineterminator="\n")
     for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
         print(f"note: {note}")
-    print(f"wrote {submission} and {table} ({len(said.labels):,} fields)")
+    print(f"wrote {submission} and {table} ({counted(len(said.labels), 'field')})")
 
 
 def _check_settings(

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,17 +34,18 @@ from hpastack.catalogue import (
     training_fields,
     write_catalogue,
 )
-from hpastack.catalogue.collecting import part_of_stains
+from hpastack.catalogue.collecting import has_paths
 from hpastack.catalogue.folders import all_files
-from hpastack.catalogue.patterns import SCHEMES, find_named_files
-from hpastack.catalogue.table import OPTIONAL_COLUMNS
-from hpastack.errors import InputError, shorten
+from hpastack.catalogue.patterns import SCHEMES, NamedFiles, find_named_files, fits_pattern
+from hpastack.catalogue.table import OPTIONAL_COLUMNS, part_of_stains
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import FORMATS, STAINS, BadField, pack_fields, parse_channels
 from hpastack.fields.checking import Inspection, inspect_fields
 from hpastack.fields.levels import parse_bits
+from hpastack.fields.multichannel import unknown_planes
 from hpastack.fields.paths import PIXEL_SIZE
 from hpastack.fields.stains import parse_stains
-from hpastack.files import publish_text, refuse_existing
+from hpastack.files import publish_text, read_id_table, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, printable, run_command
@@ -93,8 +94,9 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--keep-spellings", action="store_true",
-        help="values of groups that differ in case, in .0, in leading zeros or in HPA before the "
-        "number of an antibody are different; otherwise they are joined, and named",
+        help="values of groups that differ in case, separators, the form of a date, .0, leading "
+        "zeros or HPA before the number of an antibody are different; otherwise they are joined, "
+        "and named",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, metavar="CSV", help="Id,Target: labels to use instead"
@@ -117,9 +119,10 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--pattern", metavar="NAME",
-        help="what other names of the files of IMAGES mean, such as '{plate}_{well}_{field}_w"
-        f"{{channel}}.tif', where {{}} is anything, or {', '.join(SCHEMES)}; folders before it, "
-        "with /, count too. What is understood is shown for the first fields",
+        help="what other names of files mean, in IMAGES and in each --extra that has such, as in "
+        f"'{{plate}}_{{well}}_{{field}}_w{{channel}}.tif', where {{}} is anything, or "
+        f"{', '.join(SCHEMES)}; folders before it, with /, count too. What is understood is shown "
+        "for the first fields",
     )  # fmt: skip
     parser.add_argument(
         "--stains", metavar="STAIN", nargs="*", default=[],
@@ -180,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
     )  # fmt: skip
     print(
-        f"packed {len(packed)} fields at {packed.size} px: {packed.path} "
+        f"packed {counted(len(packed), 'field')} at {packed.size} px: {packed.path} "
         f"({packed.path.stat().st_size / 1e9:.3f} GB)"
     )
     return status
@@ -230,7 +233,7 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
     if bad:
         lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
-        print(f"set aside {len(bad)} of {len(fields)} fields because of bad files")
+        print(f"set aside {len(bad)} of {counted(len(fields), 'field')} because of bad files")
         if lost:
             print(f"test fields among them, which the submission will lack: {shorten(lost)}")
     changes = _final_changes(changes, bad, fields)
@@ -238,16 +241,16 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         publish_text(changes_file, changes_text(changes))
         n_dropped = sum(change.change == DROPPED for change in changes)
         print(
-            f"wrote {changes_file}: {n_dropped} fields dropped, "
-            f"{len(changes) - n_dropped} times other labels"
+            f"wrote {changes_file}: {counted(n_dropped, 'field')} dropped, "
+            f"{counted(len(changes) - n_dropped, 'time')} other labels"
         )
     else:
         changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
     n_train = len(training_fields(catalogue))
     print(
-        f"wrote {workspace.catalogue}: {n_train} training fields, "
-        f"{len(catalogue) - n_train} test fields"
+        f"wrote {workspace.catalogue}: {counted(n_train, 'training field')}, "
+        f"{counted(len(catalogue) - n_train, 'test field')}"
     )
     return SKIPPED if bad else 0
 
@@ -264,23 +267,18 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     changes: list[Change] = []
     stains = parse_stains(" ".join(args.stains)) if args.stains else STAINS
     channels = parse_channels(",".join(args.channels), stains) if args.channels else None
-    named = None
-    if args.pattern is not None:
-        folders = [Path(os.path.abspath(place)) for place in args.images if place.is_dir()]
-        if len(folders) < max(len(args.images), 1):
-            raise InputError("--pattern needs IMAGES that are folders")
-        named = find_named_files(all_files(folders), args.pattern, channels, stains)
-        for line in named.summary:
-            print(printable(line))
+    if args.pattern is not None and not all(place.is_dir() for place in args.images or [Path("")]):
+        raise InputError("--pattern needs IMAGES that are folders")
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
         if args.images:
+            named = _named(args, place, channels, stains)
             found = collect_fields(
                 place or args.images, None if is_extra else args.labels,
                 [] if is_extra else args.test, locations=locations, source=source,
                 training_only=is_extra, channels=channels, drop_unlabelled=args.drop_unlabelled,
-                by_pattern=None if is_extra else named,
+                by_pattern=named, stains=stains,
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
@@ -295,6 +293,8 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     if len(stains) < len(STAINS):
         parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
+    for warning in unknown_planes(fields[[*stains]].to_numpy()):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     changes = _first_changes(changes, fields)
     if unmapped:
         names = [f"{name} ({count})" for name, count in unmapped.most_common()]
@@ -305,12 +305,13 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
     for ids, why in ((unnamed, "no table names them"), (unlabelled, "no label is left of them")):
         if ids:
-            print(f"left out, because {why}: {len(ids)} fields ({shorten(ids, 3)})")
+            print(f"left out, because {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
     if args.corrections is not None:
         fields, corrected = correct_targets(fields, args.corrections, locations=locations)
         changes += corrected
         print(
-            f"corrected labels after {args.corrections}: {len(corrected)} of {len(fields)} fields"
+            f"corrected labels after {args.corrections}: {len(corrected)} of "
+            f"{counted(len(fields), 'field')}"
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
@@ -319,8 +320,31 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         print(printable(note))
     for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
-        print(f"group {printable(name)}: known for {n_known} of {len(fields)} fields")
+        print(f"group {printable(name)}: known for {n_known} of {counted(len(fields), 'field')}")
     return fields, changes
+
+
+def _named(
+    args: argparse.Namespace,
+    extra: Path | None,
+    channels: Mapping[str, int | str] | None,
+    stains: Sequence[str],
+) -> NamedFiles | None:
+    """Return the fields that --pattern finds in IMAGES, or in a folder of --extra that fits it."""
+    if args.pattern is None:
+        return None
+    places = args.images
+    if extra is not None:
+        if extra.is_file() and has_paths(read_id_table(extra)):
+            return None
+        places = [extra if extra.is_dir() else extra.parent]
+    files = all_files([Path(os.path.abspath(place)) for place in places if place.is_dir()])
+    if extra is not None and not fits_pattern(files, args.pattern):
+        return None
+    named = find_named_files(files, args.pattern, channels, stains)
+    for line in named.summary:
+        print(printable(line))
+    return named
 
 
 def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from hpastack.catalogue import training_fields
+from hpastack.errors import InputError, shorten
+from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
+from hpastack.pictures import Thumbnails
+from hpastack.report.embedded import PICTURE_QUALITY, PICTURE_SIZE
 from hpastack.report.stack_report import write_report
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
 
+#: Properties of a workspace whose files and folders the sections look at, where they are there.
+_PLACES = (
+    "clusters", "pairs", "disagreements", "leaks", "folds", "domains", "domain_folds", "features",
+    "models", "submissions", "reports",
+)  # fmt: skip
+
 
 def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "report",
-        "Write reports/NAME.html, one page that needs nothing else: scores, labels, "
-        "calibration and confusions of a fitted stack, and how it was made.",
-        "models/stack",
+        "Write reports/NAME.html, one page that needs nothing else: what a fitted stack is worth "
+        "beside its parts, each label with its curves and with fields that are right and wrong, "
+        "the data, and how it was made.",
+        "models/stack --compare models/without_features",
     )
     add_options(parser, "model")
+    parser.add_argument("--compare", nargs="+", type=Path, default=[], metavar="MODEL",
+                        help="other stacks of the same fields, for the leaderboard")  # fmt: skip
+    parser.add_argument("--pictures", type=int, metavar="N",
+                        help="pictures of fields at most; 0 for none "
+                        "(default: 400, or as many as fit in 4.5 MB)")  # fmt: skip
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if args.pictures is not None and args.pictures < 0:
+        raise InputError(f"--pictures is {args.pictures}; it must be at least 0")
     workspace = Workspace(args.workspace)
-    model = args.model if args.model.is_dir() else workspace.root / args.model
+    model, *rivals = (
+        given if given.is_dir() else workspace.root / given for given in (args.model, *args.compare)
+    )
     path = workspace.reports / f"{model.resolve().name}.html"
     refuse_existing(path, args.overwrite)
     catalogue = workspace.read_catalogue()
@@ -42,7 +64,30 @@ def run(args: argparse.Namespace) -> None:
     clusters = None
     if workspace.folds.is_file():
         clusters = read_fold_plan(workspace.folds).groups
-    write_report(model, y, path, clusters=clusters, overwrite=args.overwrite)
+    thumbnails = Thumbnails(
+        catalogue, packed=find_packed(workspace.packed), size=PICTURE_SIZE, quality=PICTURE_QUALITY
+    )
+    places = {name: getattr(workspace, name) for name in _PLACES}
+    write_report(
+        model,
+        y,
+        path,
+        clusters=clusters,
+        catalogue=catalogue,
+        compare=rivals,
+        thumbnails=thumbnails,
+        n_pictures=args.pictures,
+        places={name: place for name, place in places.items() if place.exists()},
+        jobs=args.jobs,
+        overwrite=args.overwrite,
+    )
+    if thumbnails.faults:
+        first = next(iter(thumbnails.faults.values()))
+        print(
+            f"warning: no picture of {len(thumbnails.faults)} fields, whose files cannot be read: "
+            f"{shorten(thumbnails.faults)} ({first})",
+            file=sys.stderr,
+        )
     print(f"wrote {path}")
 
 

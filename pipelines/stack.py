@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, corrected_fields, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted
 from hpastack.files import refuse_existing
 from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary, replace_labels, write_submission
@@ -18,6 +19,7 @@ from hpastack.recipes import read_recipe
 from hpastack.report.console import scores_text
 from hpastack.stack import (
     GatheredStores,
+    PredictionWarning,
     StackClassifier,
     StackRecipe,
     check_replaceable,
@@ -37,6 +39,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import LEAST_FOLDS, add_options
+from pipelines._steps import accepted_splits
 
 
 def make_parser() -> CommandParser:
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
             "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
             "--n-splits 5 --overwrite, and make out-of-fold stores again"
         )
-    notes_on_folds = _notes_on_folds(plan, workspace)
+    notes_on_folds = [note] if (note := accepted_splits(plan, workspace.folds)) else []
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     before = corrected_fields(workspace.changes, catalogue)["before"]
@@ -119,7 +122,8 @@ def run(args: argparse.Namespace) -> None:
         )
         inputs.notes.extend(notes_on_folds)
         inputs = without_columns(inputs, dropped)
-        for warning in notes_on_columns(inputs, list(train.index), list(test.index)):
+        targets = vocabulary.indicator(train["target"])
+        for warning in notes_on_columns(inputs, list(train.index), list(test.index), targets):
             print(f"warning: {warning}", file=sys.stderr)
             inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
@@ -152,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             submission = workspace.submissions / f"{name}.csv"
             write_submission(submission, list(labels.index), labels, vocabulary)
-            written += f" and {submission} ({len(labels):,} fields)"
+            written += f" and {submission} ({counted(len(labels), 'field')})"
         print(scores_text(stack))
         for note in inputs.notes:
             print(f"note: {note}")
@@ -187,23 +191,6 @@ def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, S
     return recipes
 
 
-def _notes_on_folds(plan: FoldPlan, workspace: Workspace) -> list[str]:
-    """Return what a reader of the score must know of the folds."""
-    split = plan.split_clusters
-    if split.empty:
-        return []
-    if plan.record.get("n_split_clusters") != len(split):
-        raise InputError(
-            f"{workspace.folds} splits {len(split)} clusters: {shorten(split['cluster'])}; run: "
-            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
-            f"pipelines.cluster --folds {workspace.folds} --accept-split-clusters --overwrite"
-        )
-    return [
-        f"the folds split {len(split)} clusters ({split['n_fields'].sum()} fields), accepted by "
-        "--accept-split-clusters; scores may be too good"
-    ]
-
-
 def _fit(
     settings: StackRecipe,
     inputs: GatheredStores,
@@ -226,7 +213,11 @@ def _fit(
         verbose=True,
         **settings.parameters(),
     )
-    return stack.fit(inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictionWarning)  # a note on columns says it
+        return stack.fit(
+            inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"]
+        )
 
 
 def _notes_on_corrections(
@@ -261,7 +252,8 @@ def _apply_leaks(
     n_changed = int((replaced != labels).any(axis=1).sum())
     sources = ", ".join(f"{n} {name}" for name, n in used["twin_source"].value_counts().items())
     inputs.notes.append(
-        f"--apply-leaks: {len(used)} test fields of the submission carry the labels of a "
+        f"--apply-leaks: {counted(len(used), 'test field')} of the submission "
+        f"{'carries' if len(used) == 1 else 'carry'} the labels of a "
         f"training twin ({sources or 'none'}); {n_changed} of them differ from what the stack "
         "predicts. The cross-validated scores know nothing of this."
     )

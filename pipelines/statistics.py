@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from hpastack.errors import counted
 from hpastack.fields import stain_statistics
 from hpastack.files import atomic_write, refuse_existing
 from hpastack.workspace import Workspace
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     with atomic_write(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")
     print(table.drop(columns="n_fields").round(5).to_string())
-    print(f"{path}: {len(catalogue):,} fields")
+    print(f"{path}: {counted(len(catalogue), 'field')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

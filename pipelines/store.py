@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.catalogue import read_catalogue
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.folds import read_fold_plan
 from hpastack.store import (
     EXPORTS,
@@ -88,9 +88,15 @@ def run(args: argparse.Namespace) -> int:
             _say(f"{path}: NOT SOUND")
             _say(f"  {error}")
     for path, n_rows in unpublished.items():
-        _say(f"{path}: not finished, {n_rows:,} fields are there; go on with what makes it")
+        _say(
+            f"{path}: not finished, {counted(n_rows, 'field is', 'fields are')} there; go on with "
+            "what makes it"
+        )
     if n_bad:
-        print(f"store: {n_bad} of {len(paths)} stores are not sound", file=sys.stderr)
+        print(
+            f"store: {n_bad} of {counted(len(paths), 'store is', 'stores are')} not sound",
+            file=sys.stderr,
+        )
     return USER_ERROR if n_bad else 0
 
 

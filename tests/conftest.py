@@ -111,3 +111,15 @@ def hpa_server(monkeypatch):
     server = HpaServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory):
+    """Workspace of few drawn fields with a stack and its report."""
+    from report_cases import few_fields
+
+    from pipelines import report
+
+    root = few_fields(tmp_path_factory.mktemp("reported"))
+    assert report.main(["models/stack", "--workspace", str(root)]) == 0
+    return root

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpastack.errors import shorten, visible
+from hpastack.errors import counted, shorten, visible
 
 pytestmark = pytest.mark.core
 
@@ -19,3 +19,11 @@ pytestmark = pytest.mark.core
 def test_what_looks_like_another_name_is_written_with_escapes(name, text):
     assert visible(name) == text
     assert shorten([name, "b"]) == f"{text}, b"
+
+
+def test_numbers_with_what_they_count():
+    assert [counted(n, "field") for n in (0, 1, 2, 1000)] == [
+        "0 fields", "1 field", "2 fields", "1,000 fields",
+    ]  # fmt: skip
+    assert counted(1, "id is", "ids are") == "1 id is"
+    assert counted(2, "id is", "ids are") == "2 ids are"

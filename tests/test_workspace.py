@@ -26,7 +26,7 @@ def test_fields_are_told_apart_in_their_order(shapes):
 
 
 def test_a_plan_of_other_fields_is_an_error(shapes):
-    with pytest.raises(InputError, match="differ in 1 fields: field_00; run: python -m pipelines"):
+    with pytest.raises(InputError, match="differ in 1 field: field_00; run: python -m pipelines"):
         shapes.read_folds(shapes.read_catalogue().drop(index="field_00"))
 
 
@@ -36,7 +36,7 @@ def test_clusters_come_in_the_order_of_the_fields(tmp_path):
     workspace.clusters.write_text("image_id,cluster\na,a\nb,a\nc,c\n")
     found = workspace.read_clusters(["c", "a"])
     assert found.to_dict() == {"c": "c", "a": "a"} and list(found.index) == ["c", "a"]
-    with pytest.raises(InputError, match="lacks 1 fields of the catalogue: x; run: .* --overwrite"):
+    with pytest.raises(InputError, match="lacks 1 field of the catalogue: x; run: .* --overwrite"):
         workspace.read_clusters(["a", "x"])
 
 

@@ -4,6 +4,9 @@ from .choices import (
 from .create import (
     create_backbone as create_backbone,
 )
+from .create import (
+    expected_stains as expected_stains,
+)
 from .device import (
     autocast as autocast,
 )

@@ -25,7 +25,7 @@ from hpastack.backbones.weights import (
     strip_prefixes,
     weight_file,
 )
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS
 
 
@@ -153,6 +153,35 @@ def create_backbone(
     return model
 
 
+def expected_stains(
+    name: str, weights: str | Path = "pretrained", stains: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the stains that a backbone sees, before its weights are read or downloaded.
+
+    Parameters
+    ----------
+    name, weights, stains
+        As `create_backbone`.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    InputError
+        If there is no such file of weights.
+    """
+    if stains is not None:
+        return tuple(stains)
+    path = None if weights in ("pretrained", "random") else weight_file(weights)
+    record = {} if path is None else read_weights_record(path)
+    if "preprocessing" in record:
+        return Preprocessing.from_record(record["preprocessing"]).stains
+    public = PUBLIC_MODELS.get(name)
+    return STAINS if public is None else public.preprocessing.stains
+
+
 def _check_choices(
     name: str, public: PublicModel | None, weights: str | Path, stem: str, pool: str | None
 ) -> None:
@@ -278,7 +307,8 @@ def _check_size(model: Network, name: str) -> None:
     except (AssertionError, RuntimeError) as error:
         n_stains, reason = len(model.preprocessing.stains), str(error) or "it needs another size"
         raise InputError(
-            f"backbone {name} cannot take fields of {side} px and {n_stains} stains: {reason}"
+            f"backbone {name} cannot take fields of {side} px and {counted(n_stains, 'stain')}: "
+            f"{reason}"
         ) from error
 
 

@@ -14,7 +14,7 @@ from hpastack.backbones._torch import safetensors, timm, torch
 from hpastack.backbones.network import Network
 from hpastack.backbones.pooling import gem_names
 from hpastack.backbones.stems import adapt_stem, is_other_width, stem_names
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS
 
 Value = TypeVar("Value")
@@ -75,7 +75,9 @@ def weight_file(path: str | Path) -> Path:
                 f"name one of {names}"
             )
         if len(found) > 1:
-            raise InputError(f"weights {path} holds {len(found)} files; name one of {names}")
+            raise InputError(
+                f"weights {path} holds {counted(len(found), 'file')}; name one of {names}"
+            )
         if found:
             return weight_file(found[0])
     raise InputError(f"weights {path} holds no .safetensors, .pth, .pt or .bin file")
@@ -314,13 +316,15 @@ def load_weights(
             if is_published:
                 raise InputError(
                     f"{source}: {key} is for {value.shape[1]} channels; this published network "
-                    f"sees {len(stains)} stains ({', '.join(stains)}), and filters for others are "
+                    f"sees {counted(len(stains), 'stain')} ({', '.join(stains)}), and filters for "
+                    "others are "
                     "not adapted: take the file for these stains"
                 )
             if value.shape[1] != 3:
                 raise InputError(
                     f"{source}: {key} is for {value.shape[1]} channels, and the backbone sees "
-                    f"{len(stains)} stains ({', '.join(stains)}); only three colours can be "
+                    f"{counted(len(stains), 'stain')} ({', '.join(stains)}); only three colours "
+                    "can be "
                     "adapted; stem: random draws it anew"
                 )
             loaded[key] = adapt_stem(value, stem, stains)
@@ -328,7 +332,7 @@ def load_weights(
             if stem != "random":
                 raise InputError(
                     f"{source}: {key} takes patches as rows of numbers, not by filters, and is not "
-                    f"adapted to {len(stains)} stains; stem: random draws it anew"
+                    f"adapted to {counted(len(stains), 'stain')}; stem: random draws it anew"
                 )
         elif key == "pos_embed" and _is_resampled(model, value, wanted):
             loaded[key] = timm.layers.resample_abs_pos_embed(

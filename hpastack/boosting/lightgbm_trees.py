@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,6 +98,9 @@ class LightGBM:
         return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
 
 
+# The booster of all labels is applied to one label after the other; reading its text takes longer
+# than to predict a few fields. One is enough, and holds no more memory than a stack has anyway.
+@lru_cache(maxsize=1)
 def _lightgbm_booster(content: bytes) -> Any:
     import lightgbm
 

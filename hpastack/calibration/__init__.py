@@ -4,12 +4,11 @@ from hpastack.calibration.calibrators import CALIBRATORS, Calibration, Calibrato
 from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, log_losses
 from hpastack.calibration.prior_shift import read_prevalences, saerens_priors, shift_priors
 from hpastack.calibration.sloped import MIN_POSITIVES
-from hpastack.calibration.threshold_search import POLICIES
+from hpastack.calibration.threshold_search import POLICIES, ThresholdSearch
 from hpastack.calibration.thresholds import (
     apply_thresholds,
     best_thresholds,
     threshold_intervals,
-    thresholds_without_folds,
 )
 
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "MIN_POSITIVES",
     "POLICIES",
     "STRENGTH",
+    "ThresholdSearch",
     "apply_thresholds",
     "best_thresholds",
     "fields_per_cluster",
@@ -29,5 +29,4 @@ __all__ = [
     "saerens_priors",
     "shift_priors",
     "threshold_intervals",
-    "thresholds_without_folds",
 ]

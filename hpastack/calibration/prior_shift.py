@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_text_table
 from hpastack.labels import Vocabulary
 
@@ -202,7 +202,9 @@ def read_prevalences(path: str | os.PathLike[str], vocabulary: Vocabulary) -> np
         prevalences[label] = _share(share, f"{path}: label {text.strip()}")
     missing = [name for label, name in enumerate(vocabulary) if label not in prevalences]
     if missing:
-        raise InputError(f"{path}: no prevalence for {len(missing)} labels: {shorten(missing)}")
+        raise InputError(
+            f"{path}: no prevalence for {counted(len(missing), 'label')}: {shorten(missing)}"
+        )
     return np.array([prevalences[label] for label in range(len(vocabulary))])
 
 
@@ -256,7 +258,8 @@ def _checked_prevalence(prevalence: ArrayLike, n_labels: int, what: str) -> np.n
     prevalence = np.asarray(prevalence, dtype=float)
     if prevalence.shape != (n_labels,):
         raise InputError(
-            f"{what} prevalences {prevalence.shape} do not match probabilities of {n_labels} labels"
+            f"{what} prevalences {prevalence.shape} do not match probabilities of "
+            f"{counted(n_labels, 'label')}"
         )
     wrong = np.flatnonzero(~((prevalence > 0) & (prevalence < 1)))
     if len(wrong):

@@ -26,7 +26,7 @@ class ThresholdSearch:
     Parameters
     ----------
     y, probabilities, policy, shrinkage, max_ratio
-        As `hpastack.best_thresholds`.
+        As `hpastack.best_thresholds`, and so are the errors.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class ThresholdSearch:
         y: ArrayLike,
         probabilities: ArrayLike,
         policy: str,
-        shrinkage: float,
-        max_ratio: float,
+        shrinkage: float = SHRINKAGE,
+        max_ratio: float = MAX_PREVALENCE_RATIO,
     ) -> None:
         y, probabilities = np.asarray(y), np.asarray(probabilities, dtype=float)
         if policy not in POLICIES:
@@ -63,8 +63,9 @@ class ThresholdSearch:
     def _summed(self) -> SummedF1:
         return SummedF1(self._labels)
 
-    def thresholds(self, weights: np.ndarray) -> np.ndarray:
-        """Return the thresholds of all labels for weights (n,)."""
+    def thresholds(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the thresholds of all labels for weights (n,); 1 if left out."""
+        weights = np.ones(self.n) if weights is None else weights
         weighted = [WeightedLabel(label, weights) for label in self._labels]
         return np.array(
             [
@@ -72,6 +73,20 @@ class ThresholdSearch:
                 for label, value in zip(weighted, self._choose(self, weighted))
             ]
         )
+
+    def without_folds(self, fold: np.ndarray) -> np.ndarray:
+        """Return for each fold the thresholds chosen on the others.
+
+        Parameters
+        ----------
+        fold : ndarray of int, shape (n,)
+            0 and up.
+
+        Returns
+        -------
+        ndarray of float, shape (n_folds, n_labels)
+        """
+        return np.stack([self.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
     def common(self, labels: list[WeightedLabel]) -> float:
         """Return the one threshold for all labels that has the highest sum of their F1."""

@@ -16,7 +16,7 @@ from hpastack.calibration.threshold_search import (
     ThresholdSearch,
     _logit,
 )
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.metrics import cluster_draws
 
 
@@ -93,7 +93,7 @@ def best_thresholds(
     """
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     if weights is None:
-        return search.thresholds(np.ones(search.n))
+        return search.thresholds()
     weights = np.asarray(weights, dtype=float)
     if weights.shape != (search.n,):
         raise InputError(f"weights of shape ({search.n},) wanted, got {weights.shape}")
@@ -151,7 +151,7 @@ def threshold_intervals(
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     clusters = np.asarray(clusters)
     if len(clusters) != search.n:
-        raise InputError(f"{len(clusters)} clusters given for {search.n} fields")
+        raise InputError(f"{counted(len(clusters), 'cluster')} given for {search.n} fields")
     if not 0 < coverage < 1:
         raise InputError(f"coverage is {coverage}; it lies between 0 and 1")
     draws = cluster_draws(clusters, n_draws=n_draws, seed=seed)
@@ -159,36 +159,6 @@ def threshold_intervals(
     tail = 50 * (1 - coverage)
     low, high = np.percentile(chosen, [tail, 100 - tail], axis=0)
     return low, high
-
-
-def thresholds_without_folds(
-    y: ArrayLike, probabilities: ArrayLike, fold: np.ndarray, *, policy: str = "shrunk"
-) -> np.ndarray:
-    """Choose thresholds on the other folds, for each fold.
-
-    The same as `best_thresholds` on the rows of the other folds, but the
-    fields are sorted only once.
-
-    Parameters
-    ----------
-    y : array-like of {0, 1}, shape (n, n_labels)
-    probabilities : array-like of float in [0, 1], shape (n, n_labels)
-    fold : ndarray of int, shape (n,)
-        0 and up.
-    policy : str, default="shrunk"
-        As `best_thresholds`.
-
-    Returns
-    -------
-    ndarray of float, shape (n_folds, n_labels)
-
-    Raises
-    ------
-    InputError
-        As `best_thresholds`.
-    """
-    search = ThresholdSearch(y, probabilities, policy, SHRINKAGE, MAX_PREVALENCE_RATIO)
-    return np.stack([search.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
 
 def apply_thresholds(
@@ -234,7 +204,7 @@ def apply_thresholds(
         )
     n_labels = probabilities.shape[1]
     if not 0 <= min_labels <= n_labels:
-        raise InputError(f"min_labels is {min_labels}; there are {n_labels} labels")
+        raise InputError(f"min_labels is {min_labels}; there are {counted(n_labels, 'label')}")
     given = (probabilities >= thresholds).astype(np.uint8)
     few = np.flatnonzero(given.sum(axis=1) < min_labels)
     if len(few):

@@ -1,7 +1,6 @@
 """The catalogue: one table of all fields, from folders, label tables and plain tables.
 
-`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id;
-a missing, doubled or unknown id is an error that names it.
+`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id; errors name it.
 """
 
 from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text, corrected_fields

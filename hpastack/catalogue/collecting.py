@@ -32,7 +32,7 @@ from hpastack.catalogue.targets import (
 )
 from hpastack.errors import InputError, shorten
 from hpastack.fields import FORMATS, STAINS
-from hpastack.fields.paths import PIXEL_SIZE, STAINS_OF_FIELD
+from hpastack.fields.paths import PIXEL_SIZE
 from hpastack.files import named_column, read_id_table
 from hpastack.labels import HPA_2018, Locations, Vocabulary
 
@@ -70,6 +70,7 @@ def collect_fields(
     channels: Mapping[str, int | str] | None = None,
     drop_unlabelled: bool = False,
     by_pattern: NamedFiles | None = None,
+    stains: Sequence[str] = STAINS,
 ) -> Collection:
     """Find the fields of folders or of a table with paths, and say which split each is in.
 
@@ -124,6 +125,8 @@ def collect_fields(
     by_pattern : NamedFiles, optional
         The fields of the folders where their files are named otherwise, from
         `hpastack.catalogue.patterns.find_named_files`.
+    stains : sequence of str, default=STAINS
+        Those that a TIFF with several planes has, where `channels` does not say it.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def collect_fields(
     locations = locations or Locations(vocabulary)
     if len(places) == 1 and places[0].is_file():
         table = read_id_table(places[0])
-        if _has_paths(table):
+        if has_paths(table):
             return _collect_table(
                 places[0], table, labels, tests, locations, source, training_only, drop_unlabelled
             )
@@ -158,7 +161,7 @@ def collect_fields(
     folders = [Path(os.path.abspath(place)) for place in places]
     return _collect_folders(
         folders, labels, tests, locations, source, training_only, channels, drop_unlabelled,
-        by_pattern,
+        by_pattern, stains,
     )  # fmt: skip
 
 
@@ -252,24 +255,6 @@ def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([fields[is_train], fields[~is_train]]).rename_axis("image_id")
 
 
-def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
-    """Return fields that have some of the stains only, as the catalogue keeps them.
-
-    Parameters
-    ----------
-    fields : DataFrame
-        Of a `Collection`.
-    stains : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        Without paths of the other stains, and with a column ``stains``.
-    """
-    others = {stain: "" for stain in STAINS if stain not in stains}
-    return fields.assign(**others, **{STAINS_OF_FIELD: " ".join(stains)})
-
-
 def _collect_folders(
     folders: list[Path],
     labels: StrPath | None,
@@ -280,8 +265,12 @@ def _collect_folders(
     channels: Mapping[str, int | str] | None,
     drop_unlabelled: bool,
     by_pattern: NamedFiles | None,
+    stains: Sequence[str],
 ) -> Collection:
-    files = find_stain_files(folders, channels) if by_pattern is None else by_pattern.files
+    if by_pattern is None:
+        files = find_stain_files(folders, channels, stains)
+    else:
+        files = by_pattern.files
     if not files:
         *endings, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
         raise InputError(
@@ -397,7 +386,8 @@ def _listed(places: StrPath | Sequence[StrPath]) -> list[StrPath]:
     return [places] if isinstance(places, (str, os.PathLike)) else list(places)
 
 
-def _has_paths(table: pd.DataFrame) -> bool:
+def has_paths(table: pd.DataFrame) -> bool:
+    """Return whether a table has columns of stains, that is paths of files."""
     names = {name.lower() for name in table.columns}
     return not names.isdisjoint(STAINS)
 

@@ -71,7 +71,9 @@ def own_table(folders: Sequence[Path], split: str, remedy: str) -> Path | None:
 
 
 def find_stain_files(
-    folders: Iterable[Path], channels: Mapping[str, int | str] | None = None
+    folders: Iterable[Path],
+    channels: Mapping[str, int | str] | None = None,
+    stains: Sequence[str] = STAINS,
 ) -> dict[str, dict[str, Path]]:
     """Find the stain files in folders and in the folders within them, by field.
 
@@ -79,6 +81,7 @@ def find_stain_files(
     ----------
     folders : iterable of Path
     channels : mapping of str to int or str, optional
+    stains : sequence of str, default=STAINS
         As `hpastack.fields.multichannel.plane_paths`.
 
     Returns
@@ -96,13 +99,13 @@ def find_stain_files(
     seen: set[Path] = set()
     for folder in folders:
         for path in _walk(folder, seen):
-            name, found = _stains_of(path, channels)
+            name, found = _stains_of(path, channels, stains)
             for stain, file in found.items():
                 image_id = file_id(path, name)
-                stains = files.setdefault(image_id, {})
-                if stain in stains:
-                    raise InputError(_twice(file, stains[stain], stain, image_id))
-                stains[stain] = file
+                of_field = files.setdefault(image_id, {})
+                if stain in of_field:
+                    raise InputError(_twice(file, of_field[stain], stain, image_id))
+                of_field[stain] = file
         check_ids(files, folder)
     return files
 
@@ -122,11 +125,13 @@ def all_files(folders: Iterable[Path]) -> list[Path]:
     return [path for folder in folders for path in _walk(folder, seen)]
 
 
-def _stains_of(path: Path, channels: Mapping[str, int | str] | None) -> tuple[str, dict[str, Path]]:
+def _stains_of(
+    path: Path, channels: Mapping[str, int | str] | None, stains: Sequence[str]
+) -> tuple[str, dict[str, Path]]:
     """Return which field a file belongs to, and which of its stains it holds; often none."""
     match = _STAIN_FILE.fullmatch(path.name)
     if match is None:
-        return plane_paths(path, channels) or ("", {})
+        return plane_paths(path, channels, stains) or ("", {})
     if is_composite(match["image_id"]):
         return "", {}
     return match["image_id"], {match["stain"].lower(): path}

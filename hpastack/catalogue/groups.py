@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from hpastack.catalogue.spellings import spelling_key
+from hpastack.catalogue.spellings import is_unknown, spelling_key
 from hpastack.catalogue.table import COLUMNS, OPTIONAL_COLUMNS
 from hpastack.errors import InputError, shorten
 from hpastack.files import read_id_table
@@ -32,9 +32,9 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     -------
     DataFrame
         Without the columns that are no groups (`COLUMNS`, and those without a
-        name, where row numbers stand); a cell of blanks is "", that is unknown. Plate, well,
-        antibody and cell line are called ``plate``, ``well``, ``antibody``,
-        ``cell_line`` however they are written.
+        name, where row numbers stand); a cell of blanks, ``NaN``, ``N/A`` or ``null`` is "", that
+        is unknown. Plate, well, antibody and cell line are called ``plate``, ``well``,
+        ``antibody``, ``cell_line`` however they are written.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     if not groups.columns.is_unique:
         doubled = [str(name) for name in names if list(names.values()).count(names[name]) > 1]
         raise InputError(f"{path}: columns {' and '.join(doubled)} mean the same; keep one")
-    return groups.apply(lambda column: column.where(column.str.strip() != "", ""))
+    return groups.apply(lambda column: column.mask(column.map(is_unknown).astype(bool), ""))
 
 
 def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, list[str]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from hpastack.catalogue.table import COLUMNS, OPTIONAL_COLUMNS
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS, plane_paths
 from hpastack.fields.multichannel import stains_meant
 from hpastack.files import check_ids
@@ -139,7 +139,7 @@ def find_named_files(
         raise InputError(_nothing_fits(paths, pattern))
     _check_stacks(places)
     if places[0].channel is None:
-        files = _multichannel(places, channels)
+        files = _multichannel(places, channels, stains)
         used: list[str] = []
     else:
         wanted = _wanted_channels(places, channels, stains)
@@ -151,6 +151,22 @@ def find_named_files(
         orient="index", dtype=object,
     ).rename_axis("image_id").fillna("")  # fmt: skip
     return NamedFiles(files, groups, _summary(files, groups, places, ignored, used))
+
+
+def fits_pattern(paths: Iterable[Path], pattern: str) -> bool:
+    """Return whether any file has a name as a pattern says.
+
+    Parameters
+    ----------
+    paths, pattern
+        As for `find_named_files`.
+
+    Returns
+    -------
+    bool
+    """
+    expressions = _expressions(pattern)
+    return any(_placed(path, expressions) is not None for path in paths)
 
 
 def fitting_schemes(paths: Iterable[Path]) -> list[str]:
@@ -304,16 +320,20 @@ def _wanted_channels(
             if stain in wanted:
                 raise InputError(
                     f"channels {wanted[stain]} and {name} could both be {stain}; say which with "
-                    "--channels red=A green=B blue=C yellow=D"
+                    f"--channels {_example(stains, 'ABCD')}"
                 )
             wanted[stain] = name
     missing = [stain for stain in stains if stain not in wanted]
     if missing:
         raise InputError(
             f"which channel is {shorten(missing)}? The files have {listed}; say it with "
-            "--channels red=1 green=2 blue=3 yellow=4"
+            f"--channels {_example(stains, '1234')}"
         )
     return wanted
+
+
+def _example(stains: Sequence[str], channels: str) -> str:
+    return " ".join(f"{stain}={channel}" for stain, channel in zip(stains, channels))
 
 
 def _by_channel(places: list[_Place], wanted: Mapping[str, str]) -> dict[str, dict[str, Path]]:
@@ -340,7 +360,7 @@ def _by_channel(places: list[_Place], wanted: Mapping[str, str]) -> dict[str, di
 
 
 def _multichannel(
-    places: list[_Place], channels: Mapping[str, int | str] | None
+    places: list[_Place], channels: Mapping[str, int | str] | None, stains: Sequence[str]
 ) -> dict[str, dict[str, Path]]:
     files: dict[str, dict[str, Path]] = {}
     first: dict[str, Path] = {}
@@ -348,11 +368,11 @@ def _multichannel(
         if place.image_id in first:
             raise InputError(_twice(place, first[place.image_id], "the field"))
         first[place.image_id] = place.path
-        found = plane_paths(place.path, channels)
+        found = plane_paths(place.path, channels, stains)
         if found is None:
             raise InputError(
-                f"{place.path}: not a TIFF with a channel for each stain; where each is a file of "
-                "its own the pattern has {channel}"
+                f"{place.path}: not a TIFF with a channel for each of {', '.join(stains)}; where "
+                "each is a file of its own the pattern has {channel}"
             )
         files[place.image_id] = found[1]
     return files
@@ -368,7 +388,9 @@ def _twice(place: _Place, other: Path, what: str) -> str:
 def _nothing_fits(paths: Sequence[Path], pattern: str) -> str:
     if not paths:
         return "no files there"
-    message = f"--pattern {pattern} fits none of {len(paths)} files, such as {paths[0].name}"
+    message = (
+        f"--pattern {pattern} fits none of {counted(len(paths), 'file')}, such as {paths[0].name}"
+    )
     schemes = [name for name in fitting_schemes(paths) if name != pattern.lower()]
     if schemes:
         return f"{message}; --pattern {schemes[0]} does"
@@ -382,7 +404,7 @@ def _summary(
     ignored: list[Path],
     used: list[str],
 ) -> list[str]:
-    lines = [f"pattern: {len(places)} files are {len(files)} fields"]
+    lines = [f"pattern: {counted(len(places), 'file')} are {counted(len(files), 'field')}"]
     unused = Counter(_key(place.channel) for place in places if place.channel is not None)
     for channel in used:
         del unused[channel]
@@ -390,7 +412,9 @@ def _summary(
         lines[0] += f"; channels without a stain: {shorten(sorted(unused), 12)}"
     if ignored:
         names = shorten((path.name for path in ignored), 3)
-        lines[0] += f"; {len(ignored)} other files are ignored: {names}"
+        lines[0] += (
+            f"; {counted(len(ignored), 'other file is', 'other files are')} ignored: {names}"
+        )
     for image_id, stains in list(files.items())[:_N_SHOWN]:
         said = [f"{name} {value}" for name, value in groups.loc[image_id].items() if value]
         said += [f"{stain} {stains[stain].name}" for stain in STAINS if stain in stains]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -117,6 +118,24 @@ def test_fields(catalogue: pd.DataFrame) -> pd.DataFrame:
         The rows whose ``split`` is "test", in their order.
     """
     return catalogue[catalogue["split"] == "test"]
+
+
+def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
+    """Return fields that have some of the stains only, as the catalogue keeps them.
+
+    Parameters
+    ----------
+    fields : DataFrame
+        Of a `hpastack.catalogue.Collection`.
+    stains : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Without paths of the other stains, and with a column ``stains``.
+    """
+    others = {stain: "" for stain in STAINS if stain not in stains}
+    return fields.assign(**others, **{STAINS_OF_FIELD: " ".join(stains)})
 
 
 def write_catalogue(

@@ -12,9 +12,16 @@ import pandas as pd
 from hpastack.catalogue.changes import CORRECTED, DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.table import COLUMNS
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import has_column, named_column, read_id_table
-from hpastack.labels import HPA_2018, Locations, UnknownName, Vocabulary
+from hpastack.labels import (
+    HPA_2018,
+    Locations,
+    UnknownName,
+    Vocabulary,
+    label_ids,
+    numbered_label,
+)
 
 StrPath = str | os.PathLike[str]
 
@@ -22,6 +29,12 @@ StrPath = str | os.PathLike[str]
 TARGET_NAMES = (("target",), ("label", "labels"))
 # Cells of a column for each label.
 _ONE_HOT = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "": 0, "false": 0, "true": 1}
+# Also those of other columns with two answers, so that the name must say that it is a label.
+_ANSWERS = _ONE_HOT | {"no": 0, "yes": 1, "n": 0, "y": 1, "f": 0, "t": 1, "x": 1}
+_ONE_ROW = (
+    "a row of the table is a field with all its labels: where each label has a row of its own, "
+    "join them first, table.groupby('Id')['Target'].agg('|'.join) in pandas"
+)
 
 
 class LabelTable(NamedTuple):
@@ -48,8 +61,8 @@ def read_label_table(
     ----------
     path : path-like
         Table with columns ``Id,Target`` or ``image_id,target``, in any case; without a column
-        ``target``, one called ``label`` or ``labels``, or a column of 0 and 1 for each label.
-        The others are groups.
+        ``target``, one called ``label`` or ``labels``, or a column of 0 and 1 (or yes and no) for
+        each label, called as the label, its id or ``label_<id>``. The others are groups.
     locations : Locations
         What names stand for.
     drop_unlabelled : bool, default=False
@@ -66,7 +79,7 @@ def read_label_table(
         unknown, its id is doubled, a field has no label, or no field has one that is
         in the vocabulary.
     """
-    frame = read_id_table(path)
+    frame = read_id_table(path, one_row=_ONE_ROW)
     if frame.empty:
         raise InputError(f"{path}: has no rows")
     texts = pop_targets(frame, locations, path)
@@ -108,7 +121,7 @@ def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.
         if has_column(frame, names):
             return frame.pop(named_column(frame, names, path)).rename("target")
     values = {
-        name: frame[name].str.strip().str.lower().map(_ONE_HOT)
+        name: frame[name].str.strip().str.lower().map(_ANSWERS)
         for name in frame.columns
         if name.lower() not in COLUMNS
     }
@@ -117,10 +130,14 @@ def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.
         for name, column in values.items()
         if name and column.notna().all() and (frame[name].str.strip() != "").any()
     ]
-    labels = [name for name in binary if locations.names_label(name)]
+    labels = [name for name in binary if locations.names_label(_own_name(name))]
     if len(labels) < 2:
         return None
-    others = [name for name in binary if name not in labels]
+    others = [
+        name
+        for name in binary
+        if name not in labels and frame[name].str.strip().str.lower().isin(list(_ONE_HOT)).all()
+    ]
     if others:
         raise InputError(
             f"{path}: columns {shorten(others)} hold 0 and 1 as those of labels do, and are called "
@@ -129,10 +146,21 @@ def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.
     hot = pd.DataFrame({name: values[name] for name in labels}).to_numpy(dtype=bool)
     for name in labels:
         frame.pop(name)
-    are_ids = all(name.isascii() and name.isdigit() for name in labels)
+    called = [_own_name(name) for name in labels]
+    doubled = sorted({name for name in called if called.count(name) > 1})
+    if doubled:
+        columns = [column for column, name in zip(labels, called) if name in doubled]
+        raise InputError(f"{path}: columns {shorten(columns)} mean one label; keep one")
+    are_ids = all(name.isascii() and name.isdigit() for name in called)
     mark = " " if are_ids else ";"
-    texts = [mark.join(name for name, is_set in zip(labels, row) if is_set) for row in hot]
+    texts = [mark.join(name for name, is_set in zip(called, row) if is_set) for row in hot]
     return pd.Series(texts, frame.index, dtype=object, name="target")
+
+
+def _own_name(column: str) -> str:
+    """Return the id of a column such as ``label_3``; another is called as its label."""
+    number = numbered_label(column)
+    return column if number is None else str(number)
 
 
 def map_targets(
@@ -193,7 +221,8 @@ def map_targets(
     if unlabelled and not drop_unlabelled:
         raise InputError(
             f"{path}: field {unlabelled[0]}: no label given; every training field needs one "
-            f"({len(unlabelled)} of {len(texts)} fields have none; prepare --drop-unlabelled "
+            f"({len(unlabelled)} of {counted(len(texts), 'field has', 'fields have')} none; "
+            "prepare --drop-unlabelled "
             "leaves them out)"
         )
     if unlabelled and not targets and not unmapped:
@@ -280,7 +309,7 @@ def correct_targets(
     changes = [
         Change(image_id, LABELS, reason, before=old, after=new)
         for image_id, old, new in zip(targets.index, before["target"], targets)
-        if set(old.split()) != set(new.split())
+        if set((label_ids(old) or old).split()) != set(new.split())
     ]
     fields = fields.copy()
     fields.loc[targets.index, "target"] = targets

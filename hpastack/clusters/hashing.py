@@ -16,6 +16,7 @@ from scipy import fft
 from hpastack.clusters.spectra import CODE_BYTES, THUMBNAIL_SIDE, WINDOWS, spectral_codes
 from hpastack.errors import InputError, shorten
 from hpastack.fields import STAINS, iter_fields
+from hpastack.fields.stains import with_black_stains
 from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
 from hpastack.store import StoreHeader, StoreWriter, open_store
@@ -183,6 +184,7 @@ def hash_fields(
     image_ids: list[str] = []
     found = []
     for image_id, field in _pairs(fields):
+        field = with_black_stains(np.asarray(field))
         image_ids.append(str(image_id))
         found.append((*field_hashes(field), field_thumbnail(field)))
     if not found:

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import (
 
 from hpastack.catalogue import training_fields
 from hpastack.clusters.pairs import pair_strength
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import check_unique, read_text_table, take_rows
 
 
@@ -130,7 +130,10 @@ def weakest_links(
     )
     n_parts = len(np.unique(connected_components(tree, directed=False)[1][: len(ids)]))
     if n_parts > 1:
-        raise InputError(f"{len(ids)} fields are {n_parts} clusters; give the fields of one")
+        raise InputError(
+            f"{counted(len(ids), 'field is', 'fields are')} {counted(n_parts, 'cluster')}; give "
+            "the fields of one"
+        )
     walk, parent = breadth_first_order(tree, 0, directed=False)
     below = np.zeros(n_nodes, dtype=np.int64)
     below[: len(ids)] = 1

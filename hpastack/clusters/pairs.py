@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS
 from hpastack.files import ID_NAMES, named_column, read_lines, read_text_table
 
@@ -114,7 +114,8 @@ def unknown_ids(
         )
     if 2 * n_strange > len(pairs):
         raise InputError(
-            f"{path}: {n_strange} of {len(pairs)} pairs hold no id of the catalogue: "
+            f"{path}: {n_strange} of {counted(len(pairs), 'pair holds', 'pairs hold')} no id of "
+            "the catalogue: "
             f"{shorten(strange)}; those of the catalogue are {shorten(image_ids, 3)}; correct "
             "the ids, or leave these lines out"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.backbones._torch import torch
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 # Keeps the angle's derivative finite where two directions agree.
 _NEARLY_ONE = 1 - 1e-6
@@ -110,7 +110,8 @@ def group_numbers(catalogue: pd.DataFrame, column: str, rows: np.ndarray) -> np.
     codes, names = pd.factorize(values, sort=True)
     if len(names) < 2:
         raise InputError(
-            f"metric_group: column {column!r} has {len(names)} values among the training fields; "
+            f"metric_group: column {column!r} has {counted(len(names), 'value')} among the "
+            "training fields; "
             "there is nothing to tell apart"
         )
     numbers = np.full(len(catalogue), -1, dtype=np.int64)

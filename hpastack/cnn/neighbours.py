@@ -23,7 +23,7 @@ from hpastack.cnn.checkpoint import CnnCheckpoint, folds_of, read_checkpoint
 from hpastack.cnn.distributed import Processes, process_group, worker_count
 from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import deterministic, predict_features
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.fields import PackedFields
 from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, digest_of
@@ -77,7 +77,8 @@ def cnn_neighbour_scores(
     missing = checkpoint.plan.frame.index.difference(catalogue.index)
     if len(missing):
         raise InputError(
-            f"{len(missing)} training fields of {folder} are not in the catalogue, such as "
+            f"{counted(len(missing), 'training field')} of {folder} are not in the catalogue, such "
+            "as "
             f"{missing[0]}; their labels are needed"
         )
     labels = np.zeros((len(catalogue), len(vocabulary)))

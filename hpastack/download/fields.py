@@ -15,7 +15,7 @@ import pandas as pd
 
 from hpastack.download.addresses import HPA_URL, check_field_ids, check_template, stain_files
 from hpastack.download.fetcher import Failure, Fetcher, Outcome
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.fields import STAINS
 from hpastack.files import atomic_write
 from hpastack.parallel import in_threads, progress_bar
@@ -188,7 +188,7 @@ class _Tally:
         n_failed = len(self.failures)
         if n_failed >= _MOST_FROM_START and not self._n_fetched and not self._n_there:
             raise InputError(
-                f"the first {n_failed} files all failed, the last one "
+                f"the first {counted(n_failed, 'file')} all failed, the last one "
                 f"{_describe(self.failures[-1])}; is --url right? If it is, leave these fields out"
             )
 

@@ -103,14 +103,15 @@ def extract_embeddings(
         embedding_columns,
         embedding_dimension,
         embedding_kind,
+        expected_stains,
     )
 
     place = choose_device(device)
+    require_stains(catalogue, expected_stains(backbone, weights, stains), f"backbone {backbone}")
     model = create_backbone(
         backbone, weights=weights, stem=stem, stains=stains, size=size, crop=crop,
         statistics=statistics, pool=pool, seed=seed,
     )  # fmt: skip
-    require_stains(catalogue, model.preprocessing.stains, f"backbone {backbone}")
     columns = embedding_columns(path.stem, embedding_dimension(model))
     model = model.to(place)
     if record is None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
+from hpastack.fields.stains import with_black_stains
 
 #: Grey levels over [0, 1].
 N_LEVELS = 256
@@ -83,6 +84,7 @@ def field_levels(field: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (4, H, W)
+        A stain that is missing, all NaN, is 0.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def field_levels(field: np.ndarray) -> np.ndarray:
         raise InputError("a field has stains of one shape, (4, H, W)") from None
     if field.ndim != 3 or len(field) != len(STAINS):
         raise InputError(f"a field has shape (4, H, W), not {field.shape}")
-    return np.stack([grey_levels(stain) for stain in field])
+    return np.stack([grey_levels(stain) for stain in with_black_stains(field)])
 
 
 def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:

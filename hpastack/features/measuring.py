@@ -9,7 +9,8 @@ import numpy as np
 
 from hpastack.features.grey_levels import field_levels
 from hpastack.features.orientation import canonical_position
-from hpastack.features.registry import FAMILIES, chosen_families
+from hpastack.features.registry import FAMILIES, chosen_families, columns_of_stains
+from hpastack.fields.stains import measured_stains
 
 
 def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> dict[str, float]:
@@ -26,21 +27,23 @@ def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> 
         256 grey levels over [0, 1], so a camera that uses a part of its range
         (12 of 16 bits) is to be scaled to all of it, as `read_field` does by
         the catalogue's ``bits``. A field of dtype uint8 holds grey levels
-        already.
+        already. A stain that is all NaN is missing, as `read_field` gives it.
     families : iterable of str, optional
         As `chosen_families`.
 
     Returns
     -------
     dict of str to float
-        The columns of `feature_columns`, in that order. NaN is a value of
-        the columns of `undefined_columns` only.
+        The columns of `feature_columns`, in that order; of a field that lacks
+        a stain, those of `columns_of_stains`. NaN is a value of the columns of
+        `undefined_columns` only.
 
     Raises
     ------
     InputError
         If `field` is not of that shape or range, or too small for a family,
-        or a family is unknown.
+        or a family is unknown or cannot be measured without a stain that is
+        missing.
     RuntimeError
         If a family breaks its word: other columns, infinity, or NaN in any other column.
 
@@ -52,7 +55,9 @@ def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> 
     (72, 0.0)
     """
     families = chosen_families(families)
-    levels = canonical_position(field_levels(field))
+    levels = field_levels(field)
+    wanted = columns_of_stains(families, measured_stains(np.asarray(field)))
+    levels = canonical_position(levels)
     values: dict[str, float] = {}
     for name in families:
         family = FAMILIES[name]
@@ -63,4 +68,4 @@ def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> 
             if not math.isfinite(value) and not (math.isnan(value) and column in family.undefined):
                 raise RuntimeError(f"{column} came out as {value}, which it never should be")
         values.update(measured)
-    return values
+    return {column: values[column] for column in wanted}

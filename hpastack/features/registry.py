@@ -214,12 +214,17 @@ def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> 
     """
     families, stains = chosen_families(families), list(stains)
     absent = [stain for stain in STAINS if stain not in stains]
+    lacking = {
+        name: [stain for stain in FAMILIES[name].needs if stain in absent] for name in families
+    }
     for name in families:
-        lacking = [stain for stain in FAMILIES[name].needs if stain in absent]
-        if lacking:
+        if lacking[name]:
+            others = [family for family in families if not lacking[family]]
+            remedy = f"take the others: families=[{', '.join(others)}]"
+            if not others:
+                remedy = "take other families"
             raise InputError(
-                f"family {name} needs the {lacking[0]} stain, which the fields lack; leave it out "
-                "of families"
+                f"family {name} needs the {lacking[name][0]} stain, which the fields lack; {remedy}"
             )
     columns = feature_columns(families)
     return [

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.fields.formats.decoding import MOST_CUT
 from hpastack.fields.formats.faults import FileFault, StrPath
 
@@ -170,11 +170,12 @@ def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
     if len(constant) == len(files):
         values = {file.low for file in files}
         value = f" ({values.pop()})" if len(values) == 1 else ""
-        return f"is constant{value} in all {len(files)} fields: it is missing, or another picture"
+        in_all = "the only field" if len(files) == 1 else f"all {len(files)} fields"
+        return f"is constant{value} in {in_all}: it is missing, or another picture"
     if max(file.bright / top for file, top in zip(files, tops)) < _BLACK:
         brightest = max(range(len(files)), key=lambda place: files[place].high / tops[place])
         return (
-            f"is nearly black in all {len(files)} fields: the greatest value is "
+            f"is nearly black in all {counted(len(files), 'field')}: the greatest value is "
             f"{files[brightest].high} of {tops[brightest]}"
         )
     n_saturated = sum(file.n_highest for file, top in zip(files, tops) if file.high == top)
@@ -182,7 +183,7 @@ def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
     if share > _SATURATED:
         return f"is saturated: {share:.0%} of its pixels have the greatest value"
     if len(constant) > max(1, _FEW * len(files)):
-        return f"is constant in {len(constant)} of {len(files)} fields"
+        return f"is constant in {len(constant)} of {counted(len(files), 'field')}"
     return ""
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.formats.ome import channel_names, is_ome
+from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.formats.tiff import MAGICS, RGB, TiffLayout, read_layout, refuse_stack
-from hpastack.fields.stains import STAINS
+from hpastack.fields.stains import PROTEIN, STAINS
 
 #: What each stain is called in files, in any case.
 SYNONYMS = {
@@ -28,17 +30,20 @@ SYNONYMS = {
 }
 
 _FILE = re.compile(r"(?P<image_id>.+?)(\.ome)?\.tiff?", re.IGNORECASE)
-_REMEDY = (
-    "say which is which with --channels red=0,green=1,blue=2,yellow=3 (counted from 0), "
-    "or keep it elsewhere"
+# What a name of a channel may carry of the position, depth or time it was taken at.
+_TAKEN_AT = re.compile(
+    r"\b(s|p|f|m|v|z|t|xy|pos|position|series|scene|site|fov|field|view|tile|slice|depth|frame|time)"
+    r"\s*\d+(\s*/\s*\d+|\s+of\s+\d+)?\b"
 )
+_COLOURS = 3
+_SAVE_EACH = "save each as a file of its own"
 
 
 class Channels(NamedTuple):
     """The planes of a TIFF: how many, and what they are called ("" if nothing is known)."""
 
     names: tuple[str, ...]
-    is_picture: bool = False  # in colour and see-through, which has four planes as well
+    is_picture: bool = False  # in colour, and perhaps see-through, which has four planes
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {name!r}" for number, name in enumerate(self.names))
@@ -76,7 +81,11 @@ def read_channels(path: StrPath) -> Channels:
         layout = read_layout(file, os.fstat(file.fileno()).st_size, path)
     refuse_stack(layout, path)
     first = layout.pages[0]
-    is_picture = len(layout.pages) == 1 and first.photometric == RGB and first.has_alpha
+    is_picture = (
+        len(layout.pages) == 1
+        and first.photometric == RGB
+        and (first.has_alpha or first.samples == _COLOURS)
+    )
     return Channels(_names(layout, path), is_picture)
 
 
@@ -131,7 +140,10 @@ def parse_channels(text: str, stains: Sequence[str] = STAINS) -> dict[str, int |
 
 
 def stain_planes(
-    channels: Channels, path: StrPath, chosen: Mapping[str, int | str] | None = None
+    channels: Channels,
+    path: StrPath,
+    chosen: Mapping[str, int | str] | None = None,
+    stains: Sequence[str] = STAINS,
 ) -> dict[str, int]:
     """Say which plane is which stain.
 
@@ -142,48 +154,63 @@ def stain_planes(
         Named in errors.
     chosen : mapping of str to int or str, optional
         From `parse_channels`. Left out: by the names of the channels.
+    stains : sequence of str, default=STAINS
+        Those that the fields have.
 
     Returns
     -------
     dict of str to int
-        The plane of each stain, of `chosen` or of all four.
+        The plane of each stain, of `chosen` or of `stains`.
 
     Raises
     ------
     InputError
-        If a plane that was chosen is not there, or the names leave a stain
-        out or mean it twice.
+        If a plane that was chosen is not there, the names leave a stain out or mean it
+        twice, or they say that there are several positions, depths or times.
     """
+    _refuse_positions(channels, path)
     if chosen is not None:
         return {stain: _chosen(channels, path, stain, choice) for stain, choice in chosen.items()}
+    remedy = _remedy(stains)
     if not any(channels.names):
-        raise FileFault(path, f"{len(channels.names)} channels without names; {_REMEDY}")
+        n_planes = len(channels.names)
+        if n_planes >= 2 * len(stains):
+            remedy += f"; if they are several positions, {_SAVE_EACH}"
+        raise FileFault(path, f"{counted(n_planes, 'channel')} without names; {remedy}")
     planes: dict[str, int] = {}
     for number, name in enumerate(channels.names):
-        meant = stains_meant(name)
+        meant = [stain for stain in stains_meant(name) if stain in stains]
         if len(meant) > 1:
             raise FileFault(
-                path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {_REMEDY}"
+                path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {remedy}"
             )
         for stain in meant:
             if stain in planes:
-                raise FileFault(path, f"two channels are {stain} (of {channels}); {_REMEDY}")
+                raise FileFault(
+                    path,
+                    f"two channels are {stain} (of {channels}); if they are of two positions, "
+                    f"depths or times, {_SAVE_EACH}; if not, {remedy}",
+                )
             planes[stain] = number
-    missing = [stain for stain in STAINS if stain not in planes]
+    missing = [stain for stain in stains if stain not in planes]
     if missing:
-        raise FileFault(path, f"no channel is {shorten(missing)} (of {channels}); {_REMEDY}")
-    return {stain: planes[stain] for stain in STAINS}
+        hint = ""
+        if list(stains) == list(STAINS) and PROTEIN in planes:
+            there = " ".join(stain for stain in STAINS if stain in planes)
+            hint = f". If the fields have no others: --stains {there}"
+        raise FileFault(path, f"no channel is {shorten(missing)} (of {channels}); {remedy}{hint}")
+    return {stain: planes[stain] for stain in stains}
 
 
 def plane_paths(
-    path: Path, chosen: Mapping[str, int | str] | None = None
+    path: Path, chosen: Mapping[str, int | str] | None = None, stains: Sequence[str] = STAINS
 ) -> tuple[str, dict[str, Path]] | None:
     """Find the field that one file of a folder holds.
 
     Parameters
     ----------
     path : Path
-    chosen : mapping of str to int or str, optional
+    chosen, stains
         As for `stain_planes`.
 
     Returns
@@ -194,8 +221,8 @@ def plane_paths(
         Path with the plane of each stain. Of a TIFF that is damaged they are
         its first planes, for `hpastack.fields.check_fields` to report.
 
-    None where the file has another ending or fewer than four planes, or is a
-    colour picture with transparency and nothing is chosen.
+    None where the file has another ending or fewer planes than stains, or is a
+    colour picture and nothing is chosen.
 
     Raises
     ------
@@ -205,17 +232,81 @@ def plane_paths(
     match = _FILE.fullmatch(path.name)
     if match is None:
         return None
+    stains = list(chosen or stains)
     try:
         channels = read_channels(path)
     except (FileFault, OSError):
-        planes = {stain: number for number, stain in enumerate(chosen or STAINS)}
+        planes = {stain: number for number, stain in enumerate(stains)}
     else:
         is_picture = channels.is_picture and chosen is None
-        if len(channels.names) < len(chosen or STAINS) or is_picture:
+        if len(channels.names) < len(stains) or is_picture:
             return None
-        planes = stain_planes(channels, path, chosen)
-    stains = {stain: path.with_name(f"{path.name}#{plane}") for stain, plane in planes.items()}
-    return match["image_id"], stains
+        planes = stain_planes(channels, path, chosen, stains)
+    paths = {stain: path.with_name(f"{path.name}#{plane}") for stain, plane in planes.items()}
+    return match["image_id"], paths
+
+
+def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
+    """Say which files may hold more than the one field that is taken from them.
+
+    Parameters
+    ----------
+    fields : iterable of sequence of path-like
+        The paths of the stains of each field.
+
+    Returns
+    -------
+    list of str
+        A warning for each number of planes without names, where at least as many are ignored as
+        are stains.
+    """
+    alike: dict[int, list[tuple[StrPath, list[int]]]] = {}
+    for paths in fields:
+        files, planes = zip(*map(split_plane, paths))
+        taken = sorted({plane for plane in planes if plane is not None})
+        if len(taken) < len(paths) or len(set(files)) > 1:
+            continue
+        try:
+            names = read_channels(files[0]).names
+        except (FileFault, OSError):  # reported by who reads its pixels
+            continue
+        if not any(names) and len(names) >= 2 * len(taken):
+            alike.setdefault(len(names), []).append((files[0], taken))
+    warnings = []
+    for n_planes, found in alike.items():
+        path, taken = found[0]
+        ignored = [number for number in range(n_planes) if number not in taken]
+        warnings.append(
+            f"{counted(len(found), 'file')} of {counted(n_planes, 'plane')} without names, such as "
+            f"{path}: "
+            f"planes {shorten(taken, 12)} are the stains, {shorten(ignored, 12)} are ignored; if "
+            f"these are another position, depth or time, {_SAVE_EACH}"
+        )
+    return warnings
+
+
+def _remedy(stains: Sequence[str]) -> str:
+    example = ",".join(f"{stain}={number}" for number, stain in enumerate(stains))
+    return f"say which is which with --channels {example} (counted from 0), or keep it elsewhere"
+
+
+def _refuse_positions(channels: Channels, path: StrPath) -> None:
+    """Reject a file whose channels have the same names again and again."""
+    names = [_words(name) for name in channels.names]
+    bare = [" ".join(re.findall(r"\w+", _TAKEN_AT.sub(" ", name))) for name in names]
+    counts = Counter(bare)
+    times = set(counts.values())
+    if "" in counts or len(counts) < 2 or len(times) > 1 or times == {1}:
+        return
+    (n_times,) = times
+    again = [number for number, name in enumerate(bare) if name == bare[0]]
+    shown = ", ".join(f"{number} {channels.names[number]!r}" for number in again)
+    raise FileFault(
+        path,
+        f"each of its {counted(len(counts), 'channel')} is there {n_times} times, such as {shown}: "
+        "TIFF of "
+        f"{n_times} positions, depths or times; {_SAVE_EACH}",
+    )
 
 
 def _chosen(channels: Channels, path: StrPath, stain: str, choice: int | str) -> int:

@@ -81,7 +81,9 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
     return stain_of(decode_picture(picture, path), stain, picture.is_lossy, path)
 
 
-def read_field(row: Row, size: int | None = None, square: bool = False) -> np.ndarray:
+def read_field(
+    row: Row, size: int | None = None, square: bool = False, *, missing: float = np.nan
+) -> np.ndarray:
     """Read the four stains of a field.
 
     Parameters
@@ -91,13 +93,15 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
         Under ``bits``, if it is there: how many bits the values of 16-bit
         files use; they are divided by ``2**bits - 1``. Under ``stains``, if it
-        is there: which stains the field has; the others are 0.
+        is there: which stains the field has.
     size : int, optional
         Length of the longer side after scaling, in pixels; the aspect is kept.
         Reduced by area averaging, enlarged by bilinear interpolation. Left
         out: the size of the files.
     square : bool, default=False
         Whether to pad with zeros at the right or at the bottom to a square.
+    missing : float, default=NaN
+        Value of all pixels of the stains that the field lacks.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
     field: np.ndarray | None = None
     shape: tuple[int, ...] = ()
     bits = field_bits(row)
-    new = np.empty if len(row_stains(row)) == len(STAINS) else np.zeros
+    is_whole = len(row_stains(row)) == len(STAINS)
     for file in stain_files(row):
         position = STAIN_INDEX[file.stain]
         picture = open_picture(file.data, file.plane, file.path)
@@ -124,17 +128,23 @@ def read_field(row: Row, size: int | None = None, square: bool = False) -> np.nd
         require_shape(pixels.shape[:2], shape, file.path)
         if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
             # Straight to its place: fresh memory costs more than the arithmetic.
-            field = new((len(STAINS), *shape), np.float32) if field is None else field
+            field = _new_field(shape, is_whole, missing) if field is None else field
             out = field[position]
             stain_of(pixels, file.stain, picture.is_lossy, file.path, out, bits=bits)
             continue
         # Scaled one by one, so that a large field never lies in memory whole.
         plane = stain_of(pixels, file.stain, picture.is_lossy, file.path, bits=bits)
         scaled = resize_field(plane[np.newaxis], size, square)[0]
-        field = new((len(STAINS), *scaled.shape), np.float32) if field is None else field
+        field = _new_field(scaled.shape, is_whole, missing) if field is None else field
         field[position] = scaled
     assert field is not None
     return field
+
+
+def _new_field(shape: tuple[int, ...], is_whole: bool, missing: float) -> np.ndarray:
+    if is_whole:
+        return np.empty((len(STAINS), *shape), np.float32)
+    return np.full((len(STAINS), *shape), missing, np.float32)
 
 
 def field_shape(row: Row) -> tuple[int, int]:
@@ -166,6 +176,8 @@ def iter_fields(
     square: bool = False,
     jobs: int | None = None,
     ahead: int | None = None,
+    *,
+    missing: float = np.nan,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Read the fields of a catalogue in its order, decoding ahead in threads.
 
@@ -173,7 +185,7 @@ def iter_fields(
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
-    size, square
+    size, square, missing
         As for `read_field`.
     jobs : int, optional
         Decoding threads. Left out: as many as this process may use processors.
@@ -193,7 +205,7 @@ def iter_fields(
     jobs = jobs or cpu_budget()
     ahead = ahead or 2 * jobs
     outcomes = in_threads(
-        lambda row: read_field(row, size, square), stain_rows(catalogue),
+        lambda row: read_field(row, size, square, missing=missing), stain_rows(catalogue),
         jobs=jobs, ahead=ahead,
     )  # fmt: skip
     # Closed by hand: left to the garbage collector, threads may be joined while one is started.
@@ -233,4 +245,4 @@ def read_square_image(row: Row, size: int) -> np.ndarray:
     InputError
         As `hpastack.read_field`.
     """
-    return to_8_bit(read_field(row, size, square=True))
+    return to_8_bit(read_field(row, size, square=True, missing=0))

@@ -4,6 +4,8 @@ The order is red, green, blue, yellow everywhere: in arrays, in column names
 and in model inputs. Nothing else in the package spells these out.
 """
 
+import numpy as np
+
 from hpastack.errors import InputError
 
 #: Stain names in the order of the first axis of a field.
@@ -54,3 +56,51 @@ def parse_stains(text: str) -> tuple[str, ...]:
             f"{', '.join(STAINS)}, each once"
         )
     return tuple(stain for stain in STAINS if stain in names)
+
+
+def measured_stains(field: np.ndarray) -> tuple[str, ...]:
+    """Return the stains of a field that are not missing, that is not all NaN.
+
+    Parameters
+    ----------
+    field : ndarray, shape (4, H, W)
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> field = np.zeros((4, 2, 2))
+    >>> field[3] = np.nan
+    >>> measured_stains(field)
+    ('red', 'green', 'blue')
+    """
+    if field.dtype.kind != "f":
+        return STAINS
+    # One pixel tells nearly always.
+    return tuple(
+        stain
+        for stain, image in zip(STAINS, field)
+        if not (image.size and np.isnan(image.flat[0]) and np.isnan(image).all())
+    )
+
+
+def with_black_stains(field: np.ndarray) -> np.ndarray:
+    """Return a field with 0 in place of the stains that are missing.
+
+    Parameters
+    ----------
+    field : ndarray, shape (4, H, W)
+
+    Returns
+    -------
+    ndarray
+        `field` itself if none is missing.
+    """
+    there = measured_stains(field)
+    if len(there) == len(STAINS):
+        return field
+    field = field.copy()
+    field[[STAIN_INDEX[stain] for stain in STAINS if stain not in there]] = 0
+    return field

@@ -65,7 +65,7 @@ def stain_statistics(
     if catalogue.empty:
         raise InputError("there are no fields to measure")
     counts = np.zeros((len(STAINS), _TOP + 1), dtype=np.int64)
-    fields = iter_fields(catalogue, size, jobs=jobs)
+    fields = iter_fields(catalogue, size, jobs=jobs, missing=0)
     bar = progress_bar(fields, total=len(catalogue), what="stains", unit="field", show=progress)
     for _, field in bar:
         levels = np.rint(field * np.float32(_TOP)).astype(np.int64)

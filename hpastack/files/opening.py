@@ -7,13 +7,14 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TextIO
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 
 StrPath = str | os.PathLike[str]
 
@@ -31,11 +32,18 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _PARQUET = b"PAR1"
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_TAR_MARK, _TAR_PLACE = b"ustar", 257
+_HTML = (b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<body")
 # Of what is no text, and what to do about it.
 _OTHER_FILES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or as CSV UTF-8"),
     (b"\x93NUMPY", "an array of NumPy; a table is wanted"),
     (b"\x89HDF", "an HDF5 file; a table is wanted"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (b"Rar!", "a RAR archive; unpack it"),
+    (b"%PDF", "a PDF; a table is wanted, saved as CSV UTF-8"),
+    (b"ARROW1", "an Arrow (Feather) file; save it as Parquet or CSV"),
 )
 
 
@@ -47,7 +55,8 @@ def opened_text(path: StrPath) -> Iterator[TextIO]:
     ----------
     path : path-like
         UTF-8 with or without a byte order mark, UTF-16 or UTF-32; as it is, or compressed
-        by gzip, bzip2 or xz, or the one file of a ZIP archive. A pipe will do, but not for ZIP.
+        by gzip, bzip2, xz or (with zstandard) zstd, or the one file of a ZIP or tar archive. A
+        pipe will do, but not for ZIP.
 
     Yields
     ------
@@ -146,22 +155,71 @@ def _decompressed(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
     for magic, kind in _COMPRESSED:
         if start.startswith(magic):
             stream: Any = kind(fileobj=file) if kind is gzip.GzipFile else kind(file)
-            return io.BufferedReader(stream)
+            return _unpacked(io.BufferedReader(stream), path)
+    if start.startswith(_ZSTANDARD):
+        return _unpacked(io.BufferedReader(_zstandard(file, path)), path)
     if not start.startswith(_ZIP):
-        return file
+        return _unpacked(file, path)
     archive = zipfile.ZipFile(io.BytesIO(file.read()))
     names = [
         name
         for name in archive.namelist()
         if not name.endswith("/") and not name.startswith("__MACOSX/")
     ]
-    if len(names) != 1:
-        raise InputError(
-            f"{path}: a ZIP archive of {len(names)} files ({shorten(names, 3)}); unpack it and "
-            "name the one that is wanted"
-        )
+    if _is_spreadsheet(archive):
+        raise InputError(f"{path}: an OpenDocument spreadsheet; save it as .xlsx or as CSV UTF-8")
+    _require_one(names, "ZIP", path)
     member: Any = archive.open(names[0])
     return io.BufferedReader(member)
+
+
+def _is_spreadsheet(archive: zipfile.ZipFile) -> bool:
+    return "mimetype" in archive.namelist() and b"opendocument" in archive.read("mimetype")
+
+
+def _unpacked(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
+    """Return the one file of a tar archive; any other file as it is."""
+    start = file.peek(512)
+    if start[_TAR_PLACE : _TAR_PLACE + len(_TAR_MARK)] != _TAR_MARK:
+        return file
+    try:
+        with tarfile.open(fileobj=io.BytesIO(file.read())) as archive:
+            # What begins with ._ is written by macOS beside each file.
+            members = [
+                member
+                for member in archive
+                if member.isfile() and not os.path.basename(member.name).startswith("._")
+            ]
+            _require_one([member.name for member in members], "tar", path)
+            content = archive.extractfile(members[0])
+            assert content is not None  # as it is a file
+            return io.BufferedReader(io.BytesIO(content.read()))
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: damaged: {error}") from None
+
+
+def _zstandard(file: io.BufferedReader, path: StrPath) -> Any:
+    try:
+        from compression import zstd  # of Python 3.14
+    except ImportError:
+        pass
+    else:
+        return zstd.ZstdFile(file)
+    try:
+        import zstandard
+    except ImportError:
+        raise InputError(
+            f"{path}: compressed by Zstandard; unpack it (unzstd), or pip install zstandard"
+        ) from None
+    return zstandard.ZstdDecompressor().stream_reader(file)
+
+
+def _require_one(names: list[str], kind: str, path: StrPath) -> None:
+    if len(names) != 1:
+        raise InputError(
+            f"{path}: a {kind} archive of {counted(len(names), 'file')} ({shorten(names, 3)}); "
+            "unpack it and name the one that is wanted"
+        )
 
 
 def _encoding(file: Any, path: StrPath) -> str:
@@ -169,6 +227,14 @@ def _encoding(file: Any, path: StrPath) -> str:
     for magic, what in _OTHER_FILES:
         if start.startswith(magic):
             raise InputError(f"{path}: {what}")
+    beginning = file.peek(256)[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if beginning.startswith(_HTML) or (
+        beginning.startswith(b"<?xml") and (b"spreadsheet" in beginning or b"html" in beginning)
+    ):
+        raise InputError(
+            f"{path}: a page of HTML or XML, which some programs call .xls; open it in a "
+            "spreadsheet and save it as .xlsx or as CSV UTF-8"
+        )
     for mark, encoding in _BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return encoding

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files.opening import is_parquet, is_workbook, opened_text
 
 StrPath = str | os.PathLike[str]
@@ -23,6 +23,8 @@ ID_NAMES = ("id", "image_id")
 _CELLS = 2**18
 # Longer than any line, as in tables of encoded masks; the module's own limit is 131,072.
 _LONGEST_CELL = 2**31 - 1
+# What spreadsheets take as the delimiter, before the names.
+_SEPARATOR = re.compile(r"sep=([,;|]|\t|\\t)?", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
@@ -30,7 +32,8 @@ _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 def read_text_table(path: StrPath) -> pd.DataFrame:
     """Read a table, every cell as the text that stands there.
 
-    The first line holds the names of the columns, and says what delimits them: a
+    The first line that is not empty, not ``sep=;`` and does not begin with ``#`` (but ``#Id``)
+    holds the names of the columns, and says what delimits them: a
     tab if it has one, else a comma, a semicolon (as spreadsheets write
     where the comma is the decimal point), ``|``, or, behind a name of ids, blanks. Quotes are those
     of CSV. Rows and unnamed columns without any value are left out. What the file is called
@@ -64,14 +67,11 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
     # the first column for no column where every row has a cell more than the first line.
     try:
         with opened_text(path) as file, _long_cells():
-            first = file.readline()  # and never again: a pipe cannot be read twice
+            n_before, mark, header = _header(file)
             reader = csv.reader(
-                chain([first], file),
-                delimiter=(mark := _delimiter(first)),
-                skipinitialspace=mark == " ",
-                strict=True,
+                chain([header], file), delimiter=mark, skipinitialspace=mark == " ", strict=True
             )
-            return _table(((reader.line_num, row) for row in reader), path)
+            return _table(((n_before + reader.line_num, row) for row in reader), path)
     except csv.Error as error:
         raise InputError(f"{path}: not a CSV table: {error}") from None
 
@@ -130,7 +130,14 @@ def _checked(
     for number, row in rows:
         if len(row) != n_cells:
             raise InputError(
-                f"{path}: line {number} has {len(row)} cells, and the first line {n_cells}"
+                f"{path}: line {number} has {counted(len(row), 'cell')}, and the first line "
+                f"{n_cells}"
+                + (
+                    "; remove lines before the one with the names of the columns, or begin each "
+                    "with #"
+                    if len(row) > n_cells
+                    else ""
+                )
             )
         yield row
 
@@ -142,6 +149,24 @@ def _long_cells() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
+
+
+def _header(file: TextIO) -> tuple[int, str, str]:
+    """Return how many lines lie before that with the names, the delimiter, and that line."""
+    n_before, mark = 0, ""
+    # Never again from the start: a pipe cannot be read twice.
+    while line := file.readline():
+        if match := _SEPARATOR.fullmatch(line.strip().strip('"')):
+            mark = "\t" if match[1].lower() == "\\t" else match[1]
+        elif line.lstrip().startswith("#"):
+            bare = line.lstrip()[1:]
+            words = re.split(r"[\t,;|\s]", bare.strip().replace('"', ""))
+            if len(words) > 1 and _plain(words[0]) in map(_plain, ID_NAMES):
+                return n_before, mark or _delimiter(bare), bare.lstrip(" ")
+        elif line.strip():
+            break
+        n_before += 1
+    return n_before, mark or _delimiter(line), line
 
 
 def _delimiter(header: str) -> str:
@@ -205,7 +230,7 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def read_id_table(path: StrPath) -> pd.DataFrame:
+def read_id_table(path: StrPath, *, one_row: str = "") -> pd.DataFrame:
     """Read a table with one row per field, indexed by image id.
 
     Parameters
@@ -213,6 +238,8 @@ def read_id_table(path: StrPath) -> pd.DataFrame:
     path : path-like
         As `read_text_table`; the ids stand in a column ``Id`` or ``image_id``,
         in any case.
+    one_row : str, optional
+        What to do where ids are there twice, for the message.
 
     Returns
     -------
@@ -228,7 +255,7 @@ def read_id_table(path: StrPath) -> pd.DataFrame:
     """
     frame = read_text_table(path)
     frame = frame.set_index(named_column(frame, ID_NAMES, path)).rename_axis("image_id")
-    check_ids(frame.index, path)
+    check_ids(frame.index, path, one_row)
     return frame
 
 
@@ -284,7 +311,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]", "", name.lower())
 
 
-def check_ids(image_ids: Iterable[str], place: object) -> None:
+def check_ids(image_ids: Iterable[str], place: object, remedy: str = "") -> None:
     """Reject duplicate ids, and ids that are empty, hold what cannot be printed, or begin or end
     with whitespace.
 
@@ -293,6 +320,8 @@ def check_ids(image_ids: Iterable[str], place: object) -> None:
     image_ids : iterable of str
     place : object
         Where they stand, for messages.
+    remedy : str, optional
+        What to do about duplicates, for the message.
 
     Raises
     ------
@@ -305,10 +334,10 @@ def check_ids(image_ids: Iterable[str], place: object) -> None:
                 f"{place}: {image_id!r} in row {row} is not an image id; it is printable, without "
                 "leading or trailing whitespace"
             )
-    check_unique(image_ids, place)
+    check_unique(image_ids, place, remedy)
 
 
-def check_unique(image_ids: Iterable[str], place: object) -> None:
+def check_unique(image_ids: Iterable[str], place: object, remedy: str = "") -> None:
     """Reject duplicate ids.
 
     Parameters
@@ -316,6 +345,8 @@ def check_unique(image_ids: Iterable[str], place: object) -> None:
     image_ids : iterable
     place : object
         Where they stand, for messages.
+    remedy : str, optional
+        What to do about duplicates, for the message.
 
     Raises
     ------
@@ -329,7 +360,8 @@ def check_unique(image_ids: Iterable[str], place: object) -> None:
     """
     ids = pd.Index(image_ids)
     if ids.has_duplicates:
-        raise InputError(f"{place}: duplicate ids: {shorten(ids[ids.duplicated()].unique())}")
+        hint = f"; {remedy}" if remedy else ""
+        raise InputError(f"{place}: duplicate ids: {shorten(ids[ids.duplicated()].unique())}{hint}")
 
 
 def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows:
@@ -359,5 +391,5 @@ def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows
     missing = ids.difference(table.index)
     if len(missing):
         hint = f"; {remedy}" if remedy else ""
-        raise InputError(f"{what} lack {len(missing)} fields: {shorten(missing)}{hint}")
+        raise InputError(f"{what} lack {counted(len(missing), 'field')}: {shorten(missing)}{hint}")
     return table.loc[ids]

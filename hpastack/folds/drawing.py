@@ -7,7 +7,7 @@ import pandas as pd
 
 from hpastack.pictures import group_styles
 from hpastack.pictures._matplotlib import Axes
-from hpastack.pictures.figures import ShownFigure, new_figure, style
+from hpastack.pictures.figures import ShownFigure, new_figure, shortened, style
 
 _FOLD = r"^fold_\d+$"
 
@@ -63,9 +63,8 @@ def draw_balance(axes: Axes, labels: pd.DataFrame) -> None:
             label=name.replace("_", " "),
         )
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    axes.set_yticks(
-        height, [f"{label} ({n:,})" for label, n in zip(table.index, table["positives"])]
-    )
+    names = [f"{shortened(str(k))} ({n:,})" for k, n in zip(table.index, table["positives"])]
+    axes.set_yticks(height, names)
     axes.set_ylim(-0.7, len(table) - 0.3)
     # One label that misses from a fold must not squeeze all the others.
     axes.set_xscale("symlog", linthresh=1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 
 # Beyond it labels would count for nothing beside the column.
 _MOST_WEIGHT = 1000
@@ -66,7 +66,9 @@ def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, 
         groups = np.empty(len(names), dtype=object)  # keeps tuples as they are
         groups[:] = names
     if len(groups) != n_rows:
-        raise InputError(f"{n_rows} rows of labels and {len(groups)} groups; they must fit")
+        raise InputError(
+            f"{counted(n_rows, 'row')} of labels and {counted(len(groups), 'group')}; they must fit"
+        )
     codes, names = pd.factorize(groups)
     if (codes < 0).any():
         raise InputError(f"row {int(np.argmax(codes < 0))} has no group; give every row one")
@@ -142,7 +144,10 @@ def balance_levels(
     if missing:
         raise InputError(f"no column {missing[0]!r} to balance; there are {shorten(frame.columns)}")
     if len(frame) != n_rows:
-        raise InputError(f"{n_rows} rows of labels and {len(frame)} rows to balance; they must fit")
+        raise InputError(
+            f"{counted(n_rows, 'row')} of labels and {counted(len(frame), 'row')} to balance; they "
+            "must fit"
+        )
     levels = []
     for name, weight in weights.items():
         column = frame[name]
@@ -154,7 +159,8 @@ def balance_levels(
         codes = pd.factorize(column, use_na_sentinel=False)[0]
         if codes.max(initial=0) >= 20 and 2 * codes.max() >= n_rows:
             raise InputError(
-                f"the column {name!r} has {codes.max() + 1:,} values in {n_rows:,} rows, too many "
+                f"the column {name!r} has {codes.max() + 1:,} values in {counted(n_rows, 'row')}, "
+                "too many "
                 "to spread evenly; balance one with few values"
             )
         levels.append((codes, float(weight)))

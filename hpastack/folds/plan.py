@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import (
     ID_NAMES,
     check_ids,
@@ -173,11 +173,14 @@ def read_fold_table(path: str | os.PathLike[str], image_ids: Iterable[str]) -> p
     wanted = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
     missing = wanted.difference(ids)
     if len(missing):
-        raise InputError(f"{path}: no fold for {len(missing)} fields: {shorten(missing)}")
+        raise InputError(
+            f"{path}: no fold for {counted(len(missing), 'field')}: {shorten(missing)}"
+        )
     unknown = ids.difference(wanted)
     if len(unknown):
         raise InputError(
-            f"{path}: {len(unknown)} ids are not training fields of the catalogue: "
+            f"{path}: {counted(len(unknown), 'id is', 'ids are')} not training fields of the "
+            "catalogue: "
             f"{shorten(unknown)}"
         )
     fold = pd.Series(_fold_numbers(table, ids, path), index=ids, name="fold").loc[wanted]
@@ -301,7 +304,10 @@ def make_fold_plan(
     _check_ids(ids, "the training fields")
     indicator = indicator_of(indicator)
     if len(indicator) != len(ids):
-        raise InputError(f"{len(ids)} fields and {len(indicator)} rows of labels; they must fit")
+        raise InputError(
+            f"{counted(len(ids), 'field')} and {counted(len(indicator), 'row')} of labels; they "
+            "must fit"
+        )
     own = take_rows(clusters, ids, "the clusters")
     if balance is None and balance_weights:
         raise InputError("balance_weights goes with balance, the data frame that holds the columns")
@@ -348,7 +354,7 @@ def check_plan(plan: FoldPlan, image_ids: Iterable[str], indicator: ArrayLike) -
     differing = plan.frame.index.symmetric_difference(ids)
     if len(differing):
         raise InputError(
-            f"the fold plan and the training fields differ in {len(differing)} fields: "
+            f"the fold plan and the training fields differ in {counted(len(differing), 'field')}: "
             f"{shorten(differing)}; run: python -m pipelines.cluster --overwrite"
         )
     if plan.record.get("labels", None) not in (None, labels_digest(ids, indicator)):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.folds.bounds import least_deviation
 from hpastack.folds.inputs import group_codes, indicator_of, label_names
@@ -171,12 +171,16 @@ def fold_report(
     indicator = indicator_of(y)
     names = label_names(y, indicator.shape[1]) if names is None else list(names)
     if len(names) != indicator.shape[1]:
-        raise InputError(f"{len(names)} names for {indicator.shape[1]} labels; they must fit")
+        raise InputError(
+            f"{counted(len(names), 'name')} for {indicator.shape[1]} labels; they must fit"
+        )
     folds = np.asarray(folds)
     if folds.dtype.kind not in "iu" or folds.size == 0:
         raise InputError("folds are whole numbers from 0, one for each row, and at least two rows")
     if folds.shape != (len(indicator),):
-        raise InputError(f"{len(indicator)} rows of labels and {folds.size} folds; they must fit")
+        raise InputError(
+            f"{counted(len(indicator), 'row')} of labels and {folds.size} folds; they must fit"
+        )
     check_fold_numbers(folds, "the folds")
     codes, n_groups = group_codes(groups, len(indicator), 0)
     sizes = np.bincount(folds)
@@ -250,7 +254,8 @@ def labels_missing_from_folds(
             name = label if names is None else names[label]
             clusters_text = "1 cluster" if lives_in == 1 else f"{lives_in} clusters"
             warnings.append(
-                f"label {name} lives in {clusters_text}, fewer than the {n_splits} folds: "
+                f"label {name} lives in {clusters_text}, fewer than the "
+                f"{counted(n_splits, 'fold')}: "
                 "it is missing from some folds"
             )
     if absent:

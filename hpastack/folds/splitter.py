@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.folds.assignment import assign
 from hpastack.folds.group_counts import group_counts
 from hpastack.folds.inputs import (
@@ -126,7 +126,8 @@ class _GroupSplitter(BaseCrossValidator):
         codes, n_groups = group_codes(groups, len(indicator), seed)
         if n_groups < len(parts):
             raise InputError(
-                f"{n_groups} groups cannot fill {len(parts)} folds; ask for fewer folds"
+                f"{counted(n_groups, 'group')} cannot fill {counted(len(parts), 'fold')}; ask for "
+                "fewer folds"
             )
         levels = balance_levels(X, check_balance(self.balance), len(indicator))
         counts = group_counts(indicator, codes, n_groups, levels, least_pair=len(parts))
@@ -140,7 +141,9 @@ class _GroupSplitter(BaseCrossValidator):
         n_labelled = y.shape[0] if hasattr(y, "shape") else len(y)
         n_rows = n_labelled if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
         if n_rows != n_labelled:
-            raise InputError(f"X has {n_rows} rows and y has {n_labelled}; they must be the same")
+            raise InputError(
+                f"X has {counted(n_rows, 'row')} and y has {n_labelled}; they must be the same"
+            )
 
     def _name_rare_labels(self, y: Any, groups: Any) -> None:
         indicator = indicator_of(y)

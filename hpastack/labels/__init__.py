@@ -1,6 +1,12 @@
 """Names of places in the cell, label ids and indicator matrices; submissions."""
 
-from hpastack.labels.locations import Locations, UnknownName, label_ids, read_locations
+from hpastack.labels.locations import (
+    Locations,
+    UnknownName,
+    label_ids,
+    numbered_label,
+    read_locations,
+)
 from hpastack.labels.submission import replace_labels, write_submission
 from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
@@ -10,6 +16,7 @@ __all__ = [
     "UnknownName",
     "Vocabulary",
     "label_ids",
+    "numbered_label",
     "read_locations",
     "replace_labels",
     "write_submission",

@@ -51,6 +51,7 @@ _ONTOLOGY = re.compile(r"\s*\((GO:[0-9]+)?\)\s*$", re.IGNORECASE)
 # As lists of Python, R and Julia are written: [16, 0], {16, 0}; and of names: ['Nucleoli'].
 _BRACKETS = re.compile(r"\s*([\[({])(.*)[\])}]\s*")
 _QUOTES = re.compile(r"""\s*(["'])(.*)\1\s*""")
+_NUMBERED = re.compile(r"(?:labels?|class|target|prob|proba|y)?[\s_-]*([0-9]+)", re.IGNORECASE)
 _ID = re.compile(r"([0-9]+)(?:\.0*)?")
 
 
@@ -202,7 +203,7 @@ def label_ids(text: str) -> str | None:
     ----------
     text : str
         Ids separated by blanks, commas, semicolons or ``|``, within brackets or not, in quotes or
-        not; ``1.0`` is 1.
+        not; ``1.0`` and ``01`` are 1.
 
     Returns
     -------
@@ -211,15 +212,35 @@ def label_ids(text: str) -> str | None:
 
     Examples
     --------
-    >>> [label_ids(text) for text in ("16 0", "16|0", "[16, 0]", "1.0", "['3']", "", "1.5")]
-    ['16 0', '16 0', '16 0', '1', '3', '', None]
+    >>> [label_ids(text) for text in ("16 0", "16|0", "[16, 0]", "1.0", "['3']", "05", "", "1.5")]
+    ['16 0', '16 0', '16 0', '1', '3', '5', '', None]
     """
     words = re.split(r"[\s,;|]+", _within(_BRACKETS, text).strip())
     words = [_within(_QUOTES, word) for word in words if word]
     matches = [_ID.fullmatch(word) for word in words]
     if not all(matches):
         return None
-    return " ".join(match[1] for match in matches if match)
+    return " ".join(match[1].lstrip("0") or "0" for match in matches if match)
+
+
+def numbered_label(column: str) -> int | None:
+    """Return the id of a label after which a column is called.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> [numbered_label(name) for name in ("3", "label_3", "Class 03", "Nucleoli", "well_3")]
+    [3, 3, 3, None, None]
+    """
+    match = _NUMBERED.fullmatch(column.strip())
+    return int(match[1]) if match else None
 
 
 def _within(marks: re.Pattern[str], text: str) -> str:

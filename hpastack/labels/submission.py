@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, check_unique
 from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
@@ -44,7 +44,9 @@ def write_submission(
     image_ids = [str(image_id) for image_id in image_ids]
     targets = vocabulary.targets(labels)
     if len(targets) != len(image_ids):
-        raise InputError(f"{path}: {len(targets)} rows of labels for {len(image_ids)} ids")
+        raise InputError(
+            f"{path}: {counted(len(targets), 'row')} of labels for {counted(len(image_ids), 'id')}"
+        )
     check_unique(image_ids, path)
     table = pd.DataFrame({"Id": image_ids, "Predicted": targets})
     with atomic_write(path) as temporary:

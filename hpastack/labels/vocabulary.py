@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_lines
 from hpastack.files.notebook_html import html_details, html_table
 
@@ -69,7 +69,7 @@ class Vocabulary:
         return hash(self.names)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} labels: {shorten(self.names, 3)})"
+        return f"Vocabulary({counted(len(self), 'label')}: {shorten(self.names, 3)})"
 
     def _repr_html_(self) -> str:
         table = html_table(["id", "label"], enumerate(self.names))
@@ -172,7 +172,7 @@ class Vocabulary:
         if indicator.ndim != 2 or indicator.shape[1] != len(self):
             raise InputError(
                 f"an indicator matrix of shape {indicator.shape} does not fit "
-                f"a vocabulary of {len(self)} labels"
+                f"a vocabulary of {counted(len(self), 'label')}"
             )
         if not np.isin(indicator, (0, 1)).all():
             raise InputError("an indicator matrix holds only 0 and 1")

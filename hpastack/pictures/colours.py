@@ -13,7 +13,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.fields import STAIN_INDEX, STAINS, to_8_bit
-from hpastack.fields.stains import STAIN_MEANINGS
+from hpastack.fields.stains import STAIN_MEANINGS, with_black_stains
 
 Colour = tuple[int, int, int]
 
@@ -87,7 +87,7 @@ def merged(field: np.ndarray, palette: str = DEFAULT_PALETTE) -> np.ndarray:
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1]; a stain that the field does not have is 0.
+        In [0, 1]; a stain that the field does not have is 0 or NaN.
     palette : {"safe", "hpa"}, default="safe"
 
     Returns
@@ -104,6 +104,7 @@ def merged(field: np.ndarray, palette: str = DEFAULT_PALETTE) -> np.ndarray:
     [[[0, 255, 0], [64, 64, 0]]]
     """
     colours = stain_colours(palette)
+    field = with_black_stains(field)
     mixed = np.zeros((*field.shape[1:], 3), np.float32)
     for stain in STAINS:
         mixed += field[STAIN_INDEX[stain]][..., None] * np.array(colours[stain], np.float32)

@@ -76,3 +76,8 @@ def figure_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
     with style():
         figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def shortened(name: str, limit: int = 34) -> str:
+    """Return a name that fits beside or above a plot."""
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"

@@ -12,6 +12,12 @@ from hpastack.pictures.tiles import BACKGROUND
 
 _GAP = 10
 _HEADING = 1.25
+_TEXT = 1.1
+# Pixels between two lines of text, beside those of one that was wrapped.
+_LEADING = 3
+# Of lines of text that begin with a blank, in pixels.
+_INDENT = 20
+_WHITE = (255, 255, 255)
 _GREY = (190, 190, 190)
 
 
@@ -23,10 +29,14 @@ class Captioned(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Pictures that belong together, and what is said above them ("" for nothing)."""
+    """Pictures that belong together, their heading ("" for none), and lines of text above them.
+
+    A line that begins with a blank is indented and grey.
+    """
 
     heading: str
-    pictures: Sequence[Captioned]
+    pictures: Sequence[Captioned] = ()
+    lines: tuple[str, ...] = ()
 
 
 def picture_sheet(sections: Sequence[Section], columns: int = 4, note: str = "") -> np.ndarray:
@@ -47,13 +57,15 @@ def picture_sheet(sections: Sequence[Section], columns: int = 4, note: str = "")
         RGB.
     """
     pictures = [picture for section in sections for picture in section.pictures]
-    width = max((captioned.picture.shape[1] for captioned in pictures), default=200)
+    width = max((captioned.picture.shape[1] for captioned in pictures), default=400)
     columns = min(columns, max((len(section.pictures) for section in sections), default=1) or 1)
     sheet_width = columns * width + (columns + 1) * _GAP
     bands = []
     for section in sections:
         if section.heading:
             bands.append(_heading(section.heading, sheet_width))
+        if section.lines:
+            bands.append(_text(section.lines, sheet_width))
         for first in range(0, len(section.pictures), columns):
             row = section.pictures[first : first + columns]
             bands.append(_row(row, width, sheet_width))
@@ -73,6 +85,20 @@ def _heading(text: str, width: int) -> np.ndarray:
     return band
 
 
+def _text(lines: Sequence[str], width: int) -> np.ndarray:
+    indents = [_INDENT if line.startswith(" ") else 0 for line in lines]
+    broken = [wrapped(line, width - 2 * _GAP - indent, _TEXT)
+              for line, indent in zip(lines, indents)]  # fmt: skip
+    height = round(LINE * _TEXT)
+    band = _ground(sum(map(len, broken)) * height + len(broken) * _LEADING + 4, width)
+    top = 4
+    for of_line, indent in zip(broken, indents):
+        colour = _GREY if indent else _WHITE
+        draw_lines(band, of_line, _GAP + indent, top, scale=_TEXT, colour=colour)
+        top += height * len(of_line) + _LEADING
+    return band
+
+
 def _row(row: Sequence[Captioned], width: int, sheet_width: int) -> np.ndarray:
     captions = [[wrapped(line, width) for line in captioned.lines] for captioned in row]
     n_lines = max(sum(map(len, caption)) for caption in captions)
@@ -84,7 +110,7 @@ def _row(row: Sequence[Captioned], width: int, sheet_width: int) -> np.ndarray:
         band[_GAP : _GAP + height, left : left + own_width] = captioned.picture
         top = _GAP + height + 2
         for number, lines in enumerate(caption):
-            colour = _GREY if number else (255, 255, 255)
+            colour = _GREY if number else _WHITE
             draw_lines(band, lines, left, top, colour=colour)
             top += LINE * len(lines)
     return band

@@ -21,7 +21,7 @@ from hpastack.fields import (
 from hpastack.parallel import cpu_budget, in_threads
 from hpastack.pictures.colours import DEFAULT_PALETTE, stain_colours
 from hpastack.pictures.encoding import JPEG_QUALITY, jpeg_bytes
-from hpastack.pictures.tiles import brightened, field_tile, shown_pixel_size, shown_size
+from hpastack.pictures.tiles import brightened, field_tile, has_files, shown_pixel_size, shown_size
 
 
 class StainImages(NamedTuple):
@@ -88,7 +88,7 @@ class Thumbnails:
 
     def __contains__(self, image_id: str) -> bool:
         """Return whether the catalogue names files of a field."""
-        return image_id in self._catalogue.index and _has_files(self._row(image_id))
+        return image_id in self._catalogue.index and has_files(self._row(image_id))
 
     @property
     def has_images(self) -> bool:
@@ -195,15 +195,11 @@ class Thumbnails:
         size = shown_size(row, self.size)
         position = self._packed_rows.get(image_id)
         if self._packed is None or position is None:
-            return read_field(row, size)
+            return read_field(row, size, missing=0)
         field = self._packed.read(position).astype(np.float32) / 255
         # What was added to make it square lies at the right or at the bottom.
         rows, columns = _scaled(int(row["height"]), int(row["width"]), self._packed.size)
         return resize_field(field[:, :rows, :columns], size)
-
-
-def _has_files(row: pd.Series) -> bool:
-    return any(isinstance(row[stain], str) and row[stain] for stain in row_stains(row))
 
 
 def _scaled(height: int, width: int, size: int) -> tuple[int, int]:

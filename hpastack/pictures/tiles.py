@@ -13,9 +13,11 @@ from hpastack.fields import (
     Row,
     field_pixel_size,
     read_field,
+    row_stains,
     stretched,
     to_8_bit,
 )
+from hpastack.fields.stains import with_black_stains
 from hpastack.pictures.colours import DEFAULT_PALETTE, merged
 from hpastack.pictures.text import LINE, draw_lines, text_width
 
@@ -44,6 +46,7 @@ def brightened(field: np.ndarray) -> np.ndarray:
         In [0, 1]. A stain of which hardly a pixel is brighter than 8 of 255
         is brightened no further than that asks for.
     """
+    field = with_black_stains(field)
     return np.stack([stretched(stain, darkest=_DARKEST) for stain in field]).astype(np.float32)
 
 
@@ -117,15 +120,19 @@ def read_tile(row: Row, size: int, palette: str = DEFAULT_PALETTE) -> np.ndarray
     InputError
         As `hpastack.read_field`.
     """
-    shown = shown_size(row, size)
-    return field_tile(
-        read_field(row, shown), pixel_size=shown_pixel_size(row, size), palette=palette
-    )
+    field = read_field(row, shown_size(row, size), missing=0)
+    return field_tile(field, pixel_size=shown_pixel_size(row, size), palette=palette)
+
+
+def has_files(row: Row) -> bool:
+    """Return whether the catalogue names image files of a field."""
+    return any(isinstance(row[stain], str) and row[stain] for stain in row_stains(row))
 
 
 def shown_size(row: Row, size: int) -> int:
     """Return the longer side at which a field is shown: `size`, or its own if that is less."""
-    return min(size, max(int(row["height"]), int(row["width"])))
+    longer = max(int(row["height"]), int(row["width"]))
+    return min(size, longer) if longer else size
 
 
 def shown_pixel_size(row: Row, size: int) -> float | None:

@@ -1,7 +1,7 @@
 from .confusions import ConfusionsDisplay as ConfusionsDisplay
 from .domains import DomainsDisplay as DomainsDisplay
+from .field_sheet import FieldSheetDisplay as FieldSheetDisplay
 from .fields import FieldDisplay as FieldDisplay
-from .fields import FieldSheetDisplay as FieldSheetDisplay
 from .fold_balance import FoldBalanceDisplay as FoldBalanceDisplay
 from .label_scores import LabelScoresDisplay as LabelScoresDisplay
 from .precision_recall import PrecisionRecallDisplay as PrecisionRecallDisplay

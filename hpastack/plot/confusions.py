@@ -10,8 +10,8 @@ import numpy as np
 
 from hpastack.metrics import confusions
 from hpastack.pictures._matplotlib import Axes, matplotlib
-from hpastack.pictures.figures import FAINT, INK
-from hpastack.plot.display import Display, shortened
+from hpastack.pictures.figures import FAINT, INK, shortened
+from hpastack.plot.display import Display
 from hpastack.plot.predictions import Annotated, as_labels
 from hpastack.stack import StackClassifier
 
@@ -109,7 +109,7 @@ class ConfusionsDisplay(Display):
 
     def _size(self) -> tuple[float, float]:
         side = min(10.0, 0.24 * len(self.names) + 3.5)
-        return max(side, 6.0), 0.9 * side
+        return max(side, 6.0), max(0.9 * side, 4.4)
 
     def _draw(self, panels: list[Axes]) -> None:
         (axes,) = panels
@@ -122,13 +122,13 @@ class ConfusionsDisplay(Display):
         grey = matplotlib.colormaps["Greys"].with_extremes(bad="#00000000")
         # Light grey and up, so that the row is seen to be one of few fields where it is empty.
         few = np.where((is_few & (n_missed > 0))[:, None], percent, np.nan)
-        axes.imshow(few, cmap=grey, vmin=-top / 2, vmax=4 * top, aspect="auto")
+        axes.imshow(few, cmap=grey, vmin=-30, vmax=500, aspect="auto")
         others = np.where(~is_few[:, None], percent, np.nan)
         image = axes.imshow(others, cmap=blue, vmin=0, vmax=top, aspect="auto")
         axes.set_facecolor("#eeeeee")
         for row, column in np.argwhere(percent >= 9.5):
             if is_few[row]:
-                colour = FAINT
+                colour = "#555555"
             else:
                 colour = "white" if percent[row, column] > 0.6 * top else INK
             axes.text(column, row, f"{percent[row, column]:.0f}", ha="center", va="center",
@@ -152,5 +152,5 @@ class ConfusionsDisplay(Display):
         axes.grid(which="minor", color="#f2f2f2", linewidth=0.5)
         axes.tick_params(which="minor", length=0)
         axes.set_xlabel("predicted instead, though not annotated")
-        few_text = f"; grey: fewer than {LEAST_MISSED}" if is_few.any() else ""
-        axes.set_ylabel(f"missed (in how many fields{few_text})")
+        few_text = f"\ngrey: fewer than {LEAST_MISSED}" if is_few.any() else ""
+        axes.set_ylabel(f"missed (in how many fields){few_text}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.pictures._matplotlib import Axes, Text
-from hpastack.pictures.figures import ShownFigure, new_figure, style
+from hpastack.pictures.figures import ShownFigure, new_figure, shortened, style
 
 #: The stack, what it is compared with, and further systems: told apart with any colour vision,
 #: and by their symbols.
@@ -126,11 +126,6 @@ def grid_of(n_panels: int, most_columns: int) -> tuple[int, int]:
     """
     n_rows = -(-n_panels // most_columns)
     return n_panels, -(-n_panels // n_rows)
-
-
-def shortened(name: str, limit: int = 34) -> str:
-    """Return a name that fits beside a plot."""
-    return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
 def name_rows(axes: Axes, names: Sequence[str], counts: np.ndarray) -> None:

@@ -12,8 +12,8 @@ import pandas as pd
 from hpastack.files import take_rows
 from hpastack.pictures import OTHER_STYLE, GroupStyle, group_styles
 from hpastack.pictures._matplotlib import Axes
-from hpastack.pictures.figures import INK
-from hpastack.plot.display import Display, shortened
+from hpastack.pictures.figures import INK, shortened
+from hpastack.plot.display import Display
 from hpastack.similarity import field_components
 
 # Points drawn at most: beyond, they only cover each other.

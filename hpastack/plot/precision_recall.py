@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from hpastack.errors import InputError
 from hpastack.metrics import average_precisions, precision_recall
 from hpastack.pictures._matplotlib import Axes
-from hpastack.pictures.figures import FAINT
-from hpastack.plot.display import STACK, START, Display, grid_of, shortened
+from hpastack.pictures.figures import FAINT, shortened
+from hpastack.plot.display import STACK, START, Display, grid_of
 from hpastack.plot.predictions import Annotated, Labels, as_labels
 from hpastack.stack import StackClassifier
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from hpastack.metrics import ReliabilityBins, reliability_bins
 from hpastack.pictures._matplotlib import Axes
-from hpastack.pictures.figures import FAINT
-from hpastack.plot.display import STACK, Display, grid_of, shortened
+from hpastack.pictures.figures import FAINT, shortened
+from hpastack.plot.display import STACK, Display, grid_of
 from hpastack.plot.predictions import Annotated, Labels
 from hpastack.stack import StackClassifier
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from hpastack.calibration import best_thresholds, threshold_intervals, thresholds_without_folds
+from hpastack.calibration import ThresholdSearch, threshold_intervals
 from hpastack.errors import InputError
 from hpastack.pictures._matplotlib import Axes
 from hpastack.pictures.figures import INK
@@ -105,11 +105,11 @@ class ThresholdStabilityDisplay(Display):
             annotated.y, values, annotated.groups(groups), policy=policy, n_draws=n_draws,
             seed=random_state,
         )  # fmt: skip
+        search = ThresholdSearch(annotated.y, values, policy)
         without = None
         if folds is not None:
-            fold = np.asarray(annotated.groups(folds), dtype=int)
-            without = thresholds_without_folds(annotated.y, values, fold, policy=policy)
-        thresholds = best_thresholds(annotated.y, values, policy=policy)
+            without = search.without_folds(np.asarray(annotated.groups(folds), dtype=int))
+        thresholds = search.thresholds()
         positives = annotated.y.sum(axis=0, dtype=int)
         return cls(annotated.names, positives, thresholds, np.array(interval), without).plot(ax=ax)
 

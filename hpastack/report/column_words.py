@@ -38,7 +38,7 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
     if column.startswith(_CONSENSUS):
         return f"consensus of the CNNs for {column.removeprefix(_CONSENSUS)}"
     try:
-        return describe_columns([column])[column]
+        return _meaning(column)
     except InputError:
         pass
     match = re.fullmatch(r"(.+)__(\d+)", column)
@@ -47,9 +47,13 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
     store, _, own = column.partition("__")
     if own and store in stores:
         try:
-            return f"{describe_columns([own])[own]} ({store})"
+            return f"{_meaning(own)} ({store})"
         except InputError:
             return f"{own.replace('_', ' ')} ({store})"
     if column in stores:
         return f"all components of the embedding {column}"
     return column
+
+
+def _meaning(column: str) -> str:
+    return re.sub(r" \(NaN [^)]*\)", "", describe_columns([column])[column])

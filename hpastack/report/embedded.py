@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+
+from hpastack.pictures import Thumbnails, data_uri
 
 #: How the pictures of a page are shared out among its sections.
-SHARES = {"cards": 0.75, "label_check": 0.1, "data": 0.15}
-#: Pictures of a page; about 10 kB each.
-N_PICTURES = 400
-
-
-class Thumbnails(Protocol):
-    """What draws small pictures of fields."""
-
-    def jpeg(self, image_id: str) -> bytes | None:
-        """Return a JPEG of a field: all stains merged, beside the protein; None without images."""
-        ...
+SHARES = {"cards": 0.84, "label_check": 0.08, "data": 0.08}
+#: Longer side of a field in a page, and quality of its JPEG.
+PICTURE_SIZE, PICTURE_QUALITY = 160, 66
+# Pictures of a page at most, and the bytes that they may take, if no number was chosen.
+_MOST, _MOST_BYTES = 400, 4_500_000
+# Pictures that tell how large the others will be.
+_N_MEASURED = 8
 
 
 class Pictures:
@@ -26,28 +23,43 @@ class Pictures:
     ----------
     thumbnails : Thumbnails, optional
         Where there are images.
-    limit : int, default=400
-        Pictures of the whole page.
+    limit : int, optional
+        Pictures of the whole page; 0 for none. If omitted, 400, or as many as fit in 4.5 MB.
+    jobs : int, optional
+        Threads that make them; as many as there are processors if omitted.
     """
 
-    def __init__(self, thumbnails: Thumbnails | None = None, limit: int = N_PICTURES) -> None:
-        self._thumbnails = thumbnails
+    def __init__(
+        self,
+        thumbnails: Thumbnails | None = None,
+        limit: int | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        has_images = thumbnails is not None and thumbnails.has_images
+        self._thumbnails = thumbnails if has_images and limit != 0 else None
         self._limit = limit
-        self._kept: dict[str, str | None] = {}
+        self._jobs = jobs
+
+    def measure(self, image_ids: Sequence[str]) -> None:
+        """Find how many pictures fit, by the first of some fields, if no number was chosen."""
+        if self._thumbnails is None or self._limit is not None:
+            return
+        some = self._thumbnails.tiles(image_ids[:_N_MEASURED], self._jobs)
+        sizes = [len(data_uri(jpeg)) for jpeg in some.values()]
+        fitting = int(_MOST_BYTES * len(sizes) / sum(sizes)) if sizes else _MOST
+        self._limit = min(_MOST, fitting)
 
     def allowed(self, section: str) -> int:
-        """Return how many pictures a section may show; 0 where there are no images."""
-        return 0 if self._thumbnails is None else int(self._limit * SHARES[section])
+        """Return how many pictures a section of `SHARES` may show; 0 where there are no images."""
+        limit = _MOST if self._limit is None else self._limit
+        return 0 if self._thumbnails is None else int(limit * SHARES[section])
+
+    def prepare(self, image_ids: Iterable[str]) -> None:
+        """Make the pictures of several fields at once, in threads."""
+        if self._thumbnails is not None:
+            self._thumbnails.tiles(image_ids, self._jobs)
 
     def uri(self, image_id: str) -> str | None:
         """Return the picture of a field as a ``data:`` address; None where there is none."""
-        if self._thumbnails is None:
-            return None
-        if image_id not in self._kept:
-            content = self._thumbnails.jpeg(image_id)
-            self._kept[image_id] = (
-                None
-                if content is None
-                else f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
-            )
-        return self._kept[image_id]
+        jpeg = None if self._thumbnails is None else self._thumbnails.tile(image_id)
+        return None if jpeg is None else data_uri(jpeg)

@@ -17,6 +17,7 @@ from hpastack.files import take_rows
 from hpastack.metrics import cluster_draws, f1_scores, score_interval
 from hpastack.report.embedded import Pictures
 from hpastack.stack import StackClassifier, load_stack, read_manifest
+from hpastack.stack.score_tables import OutOfFold
 
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
@@ -122,6 +123,22 @@ class Facts:
             f1_scores(self.y, self.labels), f1_scores(self.y, self.labels, self.draws)
         )
         return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+    def system(self, image_ids: pd.Index) -> OutOfFold:
+        """Return what the stack predicts of fields, in the order of their ids.
+
+        Raises
+        ------
+        InputError
+            If it was fitted on other fields.
+        """
+        rows = self.image_ids.get_indexer(image_ids)
+        if len(rows) != len(self.image_ids) or (rows < 0).any():
+            raise InputError(
+                f"{self.folder} was fitted on other fields; only stacks of the same fields can be "
+                "compared"
+            )
+        return OutOfFold(self.probabilities[rows], self.labels[rows])
 
     @cached_property
     def counts_labels(self) -> bool:

@@ -17,6 +17,7 @@ from hpastack.similarity.neighbours import (
     unit_vectors,
 )
 from hpastack.similarity.order import telling_columns
+from hpastack.similarity.unusual import unusual_features
 
 __all__ = [
     "AdversarialCheck",
@@ -34,4 +35,5 @@ __all__ = [
     "reference_columns",
     "telling_columns",
     "unit_vectors",
+    "unusual_features",
 ]

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from hpastack.boosting import LightGBM, TreeSettings
 from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import take_rows
 from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.folds import MultilabelStratifiedGroupKFold
@@ -99,7 +99,8 @@ class AdversarialCheck:
             return "train and test cannot be told apart; no weights are needed"
         words = next(text for limit, text in _WORDS if self.auc <= limit)
         return (
-            f"{words}; weighted, the {len(self.weights):,} training fields are worth "
+            f"{words}; weighted, the "
+            f"{counted(len(self.weights), 'training field is', 'training fields are')} worth "
             f"{self.effective_size:,.0f}"
         )
 
@@ -232,7 +233,8 @@ def _folds(test: np.ndarray, group: np.ndarray, n_splits: int, seed: int) -> np.
         if n_groups < n_splits:
             kind = "fields" if n_groups == members.sum() else "groups"
             raise InputError(
-                f"{n_groups} {kind} with {name} fields cannot fill {n_splits} folds of a check "
+                f"{n_groups} {kind} with {name} fields cannot fill {counted(n_splits, 'fold')} of "
+                "a check "
                 "of train against test"
             )
     splitter = MultilabelStratifiedGroupKFold(n_splits, random_state=seed)

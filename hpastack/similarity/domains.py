@@ -16,7 +16,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_components, field_matrix
 
@@ -67,7 +67,8 @@ def domains_of_components(
         raise InputError(f"n_domains is {n_domains!r}; it is a whole number of at least 2, or auto")
     if n_different < n_domains:
         raise InputError(
-            f"{n_different} different fields cannot make {n_domains} domains; ask for fewer"
+            f"{counted(n_different, 'different field')} cannot make "
+            f"{counted(n_domains, 'domain')}; ask for fewer"
         )
     label = _k_means(scores, n_domains, random_state)
     found, first, sizes = np.unique(label, return_index=True, return_counts=True)
@@ -218,7 +219,10 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     for name, column in (("domain", domains), ("cluster", clusters)):
         missing = ids.difference(column.index[column.notna()])
         if len(missing):
-            raise InputError(f"{len(missing)} training fields have no {name}: {shorten(missing)}")
+            raise InputError(
+                f"{counted(len(missing), 'training field has', 'training fields have')} no {name}: "
+                f"{shorten(missing)}"
+            )
     frame = pd.DataFrame(
         {"cluster": clusters.loc[ids].to_numpy(), "domain": domains.loc[ids].to_numpy()}, index=ids
     )

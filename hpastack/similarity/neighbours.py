@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_components, field_matrix
 
@@ -192,7 +192,7 @@ def neighbour_scores(
         raise InputError(f"temperature is {temperature}; it is above 0")
     ids = pd.Index(image_ids)
     if len(ids) != len(vectors) or ids.has_duplicates:
-        raise InputError(f"{len(ids)} ids, each once, for {len(vectors)} vectors")
+        raise InputError(f"{counted(len(ids), 'id')}, each once, for {len(vectors)} vectors")
     missing = y.index.difference(ids)
     if len(missing):
         raise InputError(f"training fields without a vector: {shorten(missing)}")

@@ -6,8 +6,10 @@ from .explaining import field_reasons as field_reasons
 from .explaining import write_explanations as write_explanations
 from .files import check_replaceable as check_replaceable
 from .files import read_manifest as read_manifest
+from .label_like import PredictionWarning as PredictionWarning
 from .loading import load_stack as load_stack
 from .new_fields import label_fields as label_fields
+from .new_fields import notes_on_kinds as notes_on_kinds
 from .new_fields import notes_on_labels as notes_on_labels
 from .new_fields import notes_on_means as notes_on_means
 from .new_fields import read_prior_shift as read_prior_shift

@@ -15,6 +15,7 @@ whole. Level by level:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -35,8 +36,8 @@ from hpastack.stack.files import SavedStack, read_stack, save_stack
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
+from hpastack.stack.label_like import PredictionWarning, label_like_names, targets_warning
 from hpastack.stack.labelling import Labelling
-from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
@@ -127,6 +128,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     n_features_in_ : int
     labels_ : list of str
         Names of the labels: the columns of `y`, or their numbers.
+    label_like_ : list of str
+        The CNNs and scores whose training values are (practically) all 0 or 1. Other values of
+        theirs for new fields are warned about.
     oof_probabilities_, oof_labels_ : DataFrame
         Out of fold, calibrated and thresholded out of fold; rows by id.
     oof_consensus_ : DataFrame
@@ -143,6 +147,10 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         The same five scores for each CNN, their mean, the consensus, each
         member (on the first set of folds) and the stack, thresholds chosen
         out of fold for all.
+    comparison_intervals_ : DataFrame or None
+        A row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by cluster,
+        and ``<score>_gain_low`` and ``<score>_gain_high``, that of the stack's score less its own.
+        None without draws, and of stacks saved by earlier versions.
     label_table_ : DataFrame
         A row a label: positives, clusters that hold one, F1 and average
         precision of consensus, members and stack, weights of the members,
@@ -275,6 +283,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         """
         settings = StackSettings.of(self)
         inputs = check_inputs(X, y, groups, folds, settings)
+        if equal := targets_warning(inputs.blocks, settings, inputs.y):
+            warnings.warn(equal, PredictionWarning, stacklevel=2)
         cache = StackCache(settings.cache)
         workers = Workers(settings.n_jobs, bool(settings.verbose))
         # One thread: sums must not depend on the number of cores, and the workers have them all.
@@ -285,6 +295,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
             ]
             scores = score(inputs, runs, settings, cache, workers)
         self.labels_ = inputs.labels
+        self.label_like_ = label_like_names(inputs.blocks, settings)
         self.n_features_in_ = len(inputs.columns)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.array(inputs.columns, dtype=object)
@@ -320,10 +331,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         return stack
 
     def boosted_labels(self) -> list[int]:
-        """Return the labels that have boosters of their own, ascending."""
+        """Return the labels that a member was fitted to, alone or with others, ascending."""
         check_is_fitted(self, "fitted_")
-        places = {label for fitted in self.fitted_ for _, _, label, _ in fitted.models}
-        return sorted(places - {ALL_LABELS})
+        return sorted({label for fitted in self.fitted_ for label in fitted.learned})
 
     def _html_repr(self) -> str:
         # What scikit-learn calls for its HTML, also of the mime bundle.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
 from hpastack.similarity import telling_columns
+from hpastack.stack.label_like import EQUAL
 from hpastack.stack.stores import GatheredStores
-from hpastack.store import is_binary
+from hpastack.store import equal_targets, is_binary, is_label_like, is_unlike_labels
 
 
 def without_columns(inputs: GatheredStores, columns: Sequence[str]) -> GatheredStores:
@@ -51,7 +53,10 @@ def without_columns(inputs: GatheredStores, columns: Sequence[str]) -> GatheredS
 
 
 def notes_on_columns(
-    inputs: GatheredStores, train: Sequence[str], test: Sequence[str]
+    inputs: GatheredStores,
+    train: Sequence[str],
+    test: Sequence[str],
+    targets: np.ndarray | None = None,
 ) -> list[str]:
     """Say what makes scores out of fold promise more than test fields will deliver.
 
@@ -60,13 +65,15 @@ def notes_on_columns(
     inputs : GatheredStores
     train, test : sequence of str
         Ids of the training and the test fields, in the order of the catalogue.
+    targets : ndarray of {0, 1}, shape (n_train, n_labels), optional
+        Of the training fields.
 
     Returns
     -------
     list of str
         A note on features that tell the order of the training fields, one on those that tell train
-        from test, and one on each store whose predictions are all 0 or 1 for one of both
-        alone.
+        from test, one on each store whose predictions equal the targets, and one on each whose
+        predictions are (practically) all 0 or 1 for one of train and test alone.
     """
     by_label = _columns_by_label(inputs)
     of_stores = set().union(*by_label.values())
@@ -87,21 +94,29 @@ def notes_on_columns(
                 "good; see what it is, and fit without it: --drop-columns "
                 + shorten([repr(str(name)) for name in named["column"]]).replace(", ", " ")
             )
-    for name, columns in by_label.items() if len(test) else ():
+    for name, columns in by_label.items():
+        are_logits = name in inputs.logits
+        of_train = inputs.table.loc[list(train), columns].to_numpy(dtype=float)
+        if targets is not None and equal_targets(of_train, targets, are_logits=are_logits):
+            notes.append(f"{name}: {EQUAL}")
+        if not len(test):
+            continue
         of_test = inputs.table.loc[list(test), columns].to_numpy(dtype=float)
         if name in inputs.members:  # the stack is applied to each, and their mean is not one
             of_test = inputs.members[name].values
-        of_train = inputs.table.loc[list(train), columns].to_numpy(dtype=float)
-        kinds = [
-            "only 0 and 1" if is_binary(values) else "other values"
-            for values in (of_train, of_test)
-        ]
-        if kinds[0] != kinds[1]:
-            notes.append(
-                f"{name}: training fields have {kinds[0]}, test fields {kinds[1]}: what is "
-                "learnt from the one does not hold for the other; ingest the tables of both "
-                "together, which makes label sets of both (or with --threshold)"
-            )
+        for values, others, said in (
+            (of_train, of_test, ("{}", "other values")), (of_test, of_train, ("other values", "{}"))
+        ):  # fmt: skip
+            if is_label_like(values, are_logits=are_logits) and is_unlike_labels(
+                others, are_logits=are_logits
+            ):
+                only = "only 0 and 1" if is_binary(values) else "practically only 0 and 1"
+                of_kind = [text.format(only) for text in said]
+                notes.append(
+                    f"{name}: training fields have {of_kind[0]}, test fields {of_kind[1]}: what is "
+                    "learnt from the one does not hold for the other; ingest the tables of both "
+                    "together, which makes label sets of both (or with --threshold)"
+                )
     return notes
 
 

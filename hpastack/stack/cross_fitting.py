@@ -290,10 +290,10 @@ class CrossFitter:
                     shared = columns.shared(self._inputs, margin)
                 if name == POOLED:
                     pairs = Pairs(columns.pairs, self._inputs, margin, shared)
-                    yield held_out, AllPairs(labels, pairs, self._y, margin)
+                    yield held_out, AllPairs(labels, self._y, margin, pairs)
                     continue
                 if name in OF_ALL_LABELS:
-                    yield held_out, AllFields(labels, shared, self._y, margin)
+                    yield held_out, AllFields(labels, self._y, margin, shared)
                     continue
                 (label,) = labels
                 yield (

@@ -41,8 +41,9 @@ _REDUCTIONS = "reductions.npz"
 _TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
 #: Attributes of a fitted stack that are kept beside what predicts.
 LEARNED = (
-    "labels_", "n_features_in_", "feature_names_in_", "seed_", "fold_", "oof_probabilities_",
-    "oof_labels_", "cv_results_", "comparison_", "label_table_", "tuning_",
+    "labels_", "label_like_", "n_features_in_", "feature_names_in_", "seed_", "fold_",
+    "oof_probabilities_", "oof_labels_", "cv_results_", "comparison_", "comparison_intervals_",
+    "label_table_", "tuning_",
 )  # fmt: skip
 # What the run was done with, not what the model is.
 _NOT_KEPT = ("n_jobs", "verbose", "cache")
@@ -151,6 +152,7 @@ def save_stack(
             ),
             "parameters": parameters,
             "labels": labels,
+            **({"label_like": named} if (named := learned.get("label_like_")) else {}),
             "columns": columns,
             "fold_plan": plan,
             "sets": [set_record(fitted) for fitted in stack.fitted],
@@ -159,6 +161,7 @@ def save_stack(
             ).thresholds.tolist(),
             "cv_results": {k: _plain(v) for k, v in learned["cv_results_"].items()},
             "comparison": learned["comparison_"].to_dict(orient="index"),
+            "comparison_intervals": _rows_of(learned.get("comparison_intervals_")),
             "tuning": None
             if learned["tuning_"] is None
             else learned["tuning_"].to_dict(orient="list"),
@@ -243,15 +246,22 @@ def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[st
     tuning = manifest.get("tuning")
     learned: dict[str, Any] = {
         "labels_": labels,
+        "label_like_": [str(name) for name in manifest.get("label_like", [])],
         "n_features_in_": len(manifest["columns"]),
         "seed_": int(manifest["parameters"]["random_state"]),
         "cv_results_": {
             k: tuple(v) if isinstance(v, list) else v for k, v in manifest["cv_results"].items()
         },
         "comparison_": pd.DataFrame(manifest["comparison"]).T.astype(float),
+        "comparison_intervals_": None,
         "label_table_": pd.DataFrame(manifest["label_table"]).set_index("label"),
         "tuning_": None if tuning is None else pd.DataFrame(tuning),
     }
+    # Earlier stacks have none.
+    if manifest.get("comparison_intervals"):
+        learned["comparison_intervals_"] = pd.DataFrame(manifest["comparison_intervals"]).T.astype(
+            float
+        )
     if all(isinstance(name, str) for name in manifest["columns"]):
         learned["feature_names_in_"] = np.array(manifest["columns"], dtype=object)
     with open_store(path / _OUT_OF_FOLD) as store:
@@ -288,6 +298,7 @@ def _check_shapes(
             "calibration": (len(meta_learner.calibration), n_labels),
             "thresholds": (meta_learner.labelling.of_stack.shape, (n_labels,)),
             "consensus_thresholds": (meta_learner.labelling.of_consensus.shape, (n_labels,)),
+            "learned": ([k for k in fitted.learned if not 0 <= k < n_labels], []),
         }
         for fold, columns in enumerate(fitted.columns):
             shapes[f"consensus of fold {fold}"] = (len(columns.consensus.coefficients), n_labels)
@@ -383,6 +394,10 @@ def _write_reductions(path: Path, fitted: list[Fitted]) -> None:
                 arrays[f"set{number}_fold{fold}_{name}_mean"] = reduction.mean
                 arrays[f"set{number}_fold{fold}_{name}_components"] = reduction.components
     np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def _rows_of(table: pd.DataFrame | None) -> dict[Any, Any] | None:
+    return None if table is None else table.to_dict(orient="index")
 
 
 def _without_nan(value: Any) -> Any:

@@ -31,11 +31,15 @@ class Fitted:
         of all labels.
     meta_learner : MetaLearner
         Fitted on all out-of-fold rows.
+    learned : list of int
+        Labels that a member was fitted to, ascending. The models of all labels
+        do not say which these were.
     """
 
     columns: list[FoldColumns]
     models: dict[tuple[str, int, int, int], bytes]
     meta_learner: MetaLearner
+    learned: list[int]
 
     def models_of(self, member: str, fold: int, label: int) -> list[bytes]:
         """Return the models of a label without a fold, one a bag; none if it has none."""

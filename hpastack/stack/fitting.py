@@ -156,7 +156,10 @@ def cross_fit(
         for place, model in of_library.models.items()
     }
     trials = {name: of_library.trials for name, of_library in boosters.items()}
-    fitted = Fitted(fitter.columns(consensus), models, meta_learners.whole)
+    # A fold has models of all labels that can be learned without it, or of none.
+    has_models = sorted({fold for _, fold, _, _ in models})
+    learned = np.flatnonzero(learnable[has_models].any(axis=0)).tolist()
+    fitted = Fitted(fitter.columns(consensus), models, meta_learners.whole, learned)
     return CrossFitted(log_odds, trials, meta_learners.nested, fitted)
 
 

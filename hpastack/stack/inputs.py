@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
 from hpastack.stack.label_sets import indicator_table
 from hpastack.stack.settings import StackSettings
@@ -112,7 +112,7 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     if not X.columns.is_unique:
         raise InputError(f"columns stand twice in X: {shorten(X.columns[X.columns.duplicated()])}")
     if X.empty:
-        raise InputError(f"X is empty: it has {len(X)} rows and {X.shape[1]} columns")
+        raise InputError(f"X is empty: it has {counted(len(X), 'row')} and {X.shape[1]} columns")
     return X
 
 
@@ -158,7 +158,12 @@ def indicator(
         y = np.asarray(y)
         names = [str(label) for label in range(y.shape[1])] if y.ndim == 2 else []
     if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
+        try:
+            assert_all_finite(y, input_name="y")
+        except ValueError as error:
+            raise InputError(f"{error}; {_unknown_labels(~np.isfinite(y), image_ids)}") from None
+    if y.dtype == object and pd.isna(y).any():
+        raise InputError(f"y holds missing values; {_unknown_labels(pd.isna(y), image_ids)}")
     if not np.isin(y, (0, 1)).all():
         kind = type_of_target(y)
         if kind == "multiclass":
@@ -169,11 +174,21 @@ def indicator(
         raise InputError(f"Unknown label type: {kind}; y holds only 0 and 1, a column a label")
     if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:
         raise InputError(
-            f"y of shape {y.shape} does not fit {len(image_ids)} fields; it has a column a label"
+            f"y of shape {y.shape} does not fit {counted(len(image_ids), 'field')}; it has a "
+            "column a label"
         )
     if labels is not None:
         y = label_columns(y, labels, "y")
     return y.astype(np.uint8), names
+
+
+def _unknown_labels(is_unknown: np.ndarray, image_ids: pd.Index) -> str:
+    """Say of which fields labels are not known, and what to do."""
+    remedy = "drop these fields, or write 0 where a field does not have the label"
+    if len(is_unknown) != len(image_ids):
+        return remedy
+    bad = np.flatnonzero(is_unknown.reshape(len(image_ids), -1).any(axis=1))
+    return f"fields {shorten(image_ids[bad])}: {remedy}"
 
 
 def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np.ndarray:
@@ -203,11 +218,13 @@ def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np
     unknown = pd.isna(np.asarray(values, dtype=object))
     values = np.asarray(values)
     if values.shape != (len(image_ids),):
-        raise InputError(f"{what} of shape {values.shape} do not fit {len(image_ids)} fields")
+        raise InputError(
+            f"{what} of shape {values.shape} do not fit {counted(len(image_ids), 'field')}"
+        )
     if unknown.any():
         own = " (of its own, where nothing is known)" if what == "groups" else ""
         raise InputError(
-            f"{what} of {unknown.sum()} fields are missing (NaN or None): "
+            f"{what} of {counted(int(unknown.sum()), 'field')} are missing (NaN or None): "
             f"{shorten(image_ids[unknown])}; give each a value{own}, or drop these fields"
         )
     return values
@@ -239,7 +256,8 @@ def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) ->
     at_fault = np.flatnonzero(~np.isfinite(numbers))
     if len(at_fault):
         raise InputError(
-            f"folds of {len(at_fault)} fields are no numbers: {shorten(image_ids[at_fault])}; "
+            f"folds of {counted(len(at_fault), 'field')} are no numbers: "
+            f"{shorten(image_ids[at_fault])}; "
             "give each a fold, or drop these fields"
         )
     fold = numbers.astype(np.int64)
@@ -255,7 +273,8 @@ def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) ->
     if len(at_fault):
         n_split = len(np.unique(clusters[at_fault]))
         raise InputError(
-            f"the folds splits {n_split} clusters, such as that of {image_ids[at_fault[0]]}; "
+            f"the folds split {counted(n_split, 'cluster')}, such as that of "
+            f"{image_ids[at_fault[0]]}; "
             "make folds that keep clusters whole"
         )
     return fold
@@ -310,7 +329,9 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
     if isinstance(X, pd.DataFrame) and names is not None:
         missing = [name for name in names if name not in table.columns]
         if missing:
-            raise InputError(f"X lacks {len(missing)} columns of the stack: {shorten(missing)}")
+            raise InputError(
+                f"X lacks {counted(len(missing), 'column')} of the stack: {shorten(missing)}"
+            )
         return table[list(names)]
     if table.shape[1] != n_columns:
         raise InputError(
@@ -344,7 +365,7 @@ def label_columns(table: Any, labels: list[str], what: str) -> np.ndarray:
         values = np.asarray(table)
         if values.ndim != 2 or values.shape[1] != len(labels):
             raise InputError(
-                f"{what} of shape {values.shape} do not fit {len(labels)} labels; "
+                f"{what} of shape {values.shape} do not fit {counted(len(labels), 'label')}; "
                 "there is a column a label"
             )
         return values
@@ -376,7 +397,15 @@ def _numbered(groups: np.ndarray) -> np.ndarray:
 def _by_id(table: Any, image_ids: pd.Index, what: str) -> Any:
     missing = image_ids[~image_ids.isin(table.index)]
     if len(missing):
-        raise InputError(f"{what} lacks {len(missing)} fields of X: {shorten(missing)}")
+        remedy = ""
+        if isinstance(image_ids, pd.RangeIndex) and len(missing) == len(image_ids):
+            remedy = (
+                f"; X is a matrix without ids, which {what} has: pass X as a data frame with these "
+                f"ids, or {what}.to_numpy() in the order of X"
+            )
+        raise InputError(
+            f"{what} lacks {counted(len(missing), 'field')} of X: {shorten(missing)}{remedy}"
+        )
     if not table.index.is_unique:
         raise InputError(
             f"{what}: ids stand twice: {shorten(table.index[table.index.duplicated()])}"

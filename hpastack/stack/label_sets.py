@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 
 _SETS = (list, tuple, set, frozenset, np.ndarray)
 
@@ -49,7 +49,9 @@ def indicator_table(
     if values is None:
         return y
     if len(values) != len(image_ids) and not isinstance(y, (pd.Series, pd.DataFrame)):
-        raise InputError(f"y holds the labels of {len(values)} fields, and X has {len(image_ids)}")
+        raise InputError(
+            f"y holds the labels of {counted(len(values), 'field')}, and X has {len(image_ids)}"
+        )
     ids = values.index if isinstance(y, (pd.Series, pd.DataFrame)) else image_ids
     values = pd.Series(values.to_numpy(dtype=object), index=ids).infer_objects()
     if pd.api.types.is_numeric_dtype(values):
@@ -103,7 +105,8 @@ def _names_of_fields(values: pd.Series) -> list[set[str]]:
     for at_fault in (missing, blank):
         if len(at_fault):
             raise InputError(
-                f"the labels of {len(at_fault)} fields are missing: {shorten(at_fault)}; name "
+                f"the labels of {counted(len(at_fault), 'field')} are missing: "
+                f"{shorten(at_fault)}; name "
                 "their labels (an empty list: none), or drop these fields"
             )
     names = [_names(value, image_id) for image_id, value in values.items()]

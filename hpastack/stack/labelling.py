@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from hpastack.calibration import apply_thresholds, best_thresholds, thresholds_without_folds
+from hpastack.calibration import ThresholdSearch, apply_thresholds
 from hpastack.metrics import macro_f1
 
 # Thresholds are averaged as log-odds, which 0 and 1 have none of.
@@ -69,15 +69,15 @@ class Labelling:
         -------
         Labelling
         """
-        of_stack, of_consensus = (
-            best_thresholds(y, values, policy=policy) for values in (probabilities, consensus)
-        )
-        if not compare:
-            return cls(of_stack, of_consensus)
-        scored = [
-            _cross_fitted_f1(y, values, fold, policy) for values in (probabilities, consensus)
-        ]
-        return cls(of_stack, of_consensus, scored[1] > scored[0])
+        chosen, scored = [], []
+        for values in (probabilities, consensus):
+            search = ThresholdSearch(y, values, policy)
+            chosen.append(search.thresholds())
+            if compare:
+                of_others = search.without_folds(fold)[fold]
+                scored.append(macro_f1(y, apply_thresholds(values, of_others), absent="skip"))
+        of_stack, of_consensus = chosen
+        return cls(of_stack, of_consensus, compare and scored[1] > scored[0])
 
     @classmethod
     def at_one_half(cls, n_labels: int) -> Labelling:
@@ -140,10 +140,3 @@ def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
     if len(thresholds) == 1:
         return thresholds[0]
     return expit(np.mean([logit(np.clip(t, _EDGE, 1 - _EDGE)) for t in thresholds], axis=0))
-
-
-def _cross_fitted_f1(
-    y: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, policy: str
-) -> float:
-    chosen = thresholds_without_folds(y, probabilities, fold, policy=policy)
-    return macro_f1(y, apply_thresholds(probabilities, chosen[fold]), absent="skip")

@@ -234,30 +234,42 @@ class OneLabel:
 
 
 @dataclass(frozen=True)
-class AllPairs:
-    """What the pooled booster sees.
+class _OfAllLabels:
+    """What a member that is fitted to all labels together is told of them.
 
     Parameters
     ----------
     labels : list of int
-    pairs : Pairs
     y : ndarray of {0, 1}, shape (n, n_labels)
         Of all labels, as `margin`.
     margin : ndarray of float32, shape (n, n_labels)
     """
 
     labels: list[int]
-    pairs: Pairs
     y: np.ndarray
     margin: np.ndarray
-
-    def columns(self, rows: np.ndarray) -> np.ndarray:
-        """Return the columns of all pairs, shape (n_labels * n_rows, n_columns)."""
-        return np.concatenate([self.pairs.of_label(label, rows) for label in self.labels])
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return targets and margin of `labels`, each of shape (n_rows, n_labels)."""
         return self.y[rows][:, self.labels], self.margin[rows][:, self.labels]
+
+
+@dataclass(frozen=True)
+class AllPairs(_OfAllLabels):
+    """What the pooled booster sees.
+
+    Parameters
+    ----------
+    labels, y, margin
+        As every member of all labels has them.
+    pairs : Pairs
+    """
+
+    pairs: Pairs
+
+    def columns(self, rows: np.ndarray) -> np.ndarray:
+        """Return the columns of all pairs, shape (n_labels * n_rows, n_columns)."""
+        return np.concatenate([self.pairs.of_label(label, rows) for label in self.labels])
 
     def fit(
         self,
@@ -311,30 +323,21 @@ class SharedAndMargin(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AllFields:
+class AllFields(_OfAllLabels):
     """What the forest sees.
 
     Parameters
     ----------
-    labels : list of int
+    labels, y, margin
+        As every member of all labels has them.
     shared : ndarray of float32, shape (n, n_shared)
-    y : ndarray of {0, 1}, shape (n, n_labels)
-        Of all labels, as `margin`.
-    margin : ndarray of float32, shape (n, n_labels)
     """
 
-    labels: list[int]
     shared: np.ndarray
-    y: np.ndarray
-    margin: np.ndarray
 
     def columns(self, rows: np.ndarray) -> SharedAndMargin:
         """Return the shared columns, and the margin of `labels`."""
         return SharedAndMargin(self.shared[rows], self.margin[rows][:, self.labels])
-
-    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return targets and margin of `labels`, each of shape (n_rows, n_labels)."""
-        return self.y[rows][:, self.labels], self.margin[rows][:, self.labels]
 
     def fit(
         self,

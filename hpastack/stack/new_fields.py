@@ -13,9 +13,10 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from hpastack.calibration import MIN_POSITIVES, read_prevalences, saerens_priors, shift_priors
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.labels import Vocabulary
 from hpastack.stack.classifier import StackClassifier
+from hpastack.stack.label_like import PredictionWarning, kinds_warning
 from hpastack.stack.stores import GatheredStores
 
 
@@ -61,6 +62,43 @@ def label_fields(
     -------
     NewFields
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictionWarning)
+        return _label_fields(stack, inputs, image_ids, prior_shift)
+
+
+def notes_on_kinds(
+    stack: StackClassifier, inputs: GatheredStores, image_ids: Sequence[str]
+) -> list[str]:
+    """Say where predictions of new fields are of another kind than those of training fields.
+
+    Parameters
+    ----------
+    stack : StackClassifier
+        Fitted.
+    inputs : GatheredStores
+    image_ids : sequence of str
+        Fields of its table.
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+    """
+    table = inputs.member_table(0) if inputs.n_members else inputs.table
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictionWarning)
+        blocks = stack.sorted_inputs(table.loc[table.index.isin(image_ids)])
+    note = kinds_warning(blocks, stack, stack.label_like_)
+    return [note] if note else []
+
+
+def _label_fields(
+    stack: StackClassifier,
+    inputs: GatheredStores,
+    image_ids: Sequence[str],
+    prior_shift: str | np.ndarray,
+) -> NewFields:
     probabilities, notes = shifted_probabilities(
         stack, _mean_over_members(stack.predict_proba, inputs, image_ids), prior_shift
     )
@@ -223,7 +261,8 @@ def shifted_probabilities(
     most = np.argsort(-np.abs(np.log(ratio)), kind="stable")[:3]
     changes = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
     notes.append(
-        f"prior shift: prevalences of {int(known.sum())} labels; most changed: {changes}. "
+        f"prior shift: prevalences of {counted(int(known.sum()), 'label')}; most changed: "
+        f"{changes}. "
         "The cross-validated scores know nothing of this."
     )
     return pd.DataFrame(values, index=probabilities.index, columns=probabilities.columns), notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from hpastack.stack.inputs import (
     member_tables,
     own_columns,
 )
+from hpastack.stack.label_like import PredictionWarning, kinds_warning
 from hpastack.stack.predicting import consensus_probabilities, predict_probabilities
 
 
@@ -176,7 +178,10 @@ class PredictionMixin:
         """Sort the columns of new fields into what they are; errors as `predict_proba`."""
         check_is_fitted(self, "fitted_")
         table = own_columns(X, getattr(self, "feature_names_in_", None), self.n_features_in_)
-        return sorted_columns(table, len(self.labels_), self)
+        blocks = sorted_columns(table, len(self.labels_), self)
+        if unlike := kinds_warning(blocks, self, getattr(self, "label_like_", ())):
+            warnings.warn(unlike, PredictionWarning, stacklevel=4)
+        return blocks
 
     def _mean_over_members(self, X: Any, predict: Callable[[ColumnBlocks], np.ndarray]) -> Any:
         """Predict each table of a list, or the only one, and average."""

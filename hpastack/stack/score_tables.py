@@ -197,6 +197,70 @@ def summary(
     return scores
 
 
+def comparison_intervals(
+    y: np.ndarray,
+    clusters: np.ndarray,
+    systems: dict[str, OutOfFold],
+    scored: dict[str, ProbabilityScores],
+    draws: np.ndarray,
+) -> pd.DataFrame:
+    """Return how sure the scores of each system are, and the stack's lead over it.
+
+    Parameters
+    ----------
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    clusters : ndarray of int, shape (n,)
+    systems, scored
+        As `score_rows`, ``stack`` among them; each scored with the draws.
+    draws : ndarray of int, shape (n_draws, n)
+
+    Returns
+    -------
+    DataFrame
+        One row per system; ``<score>_low`` and ``<score>_high``, and
+        ``<score>_gain_low`` and ``<score>_gain_high`` of the score of the stack less that
+        of the system on the same draws, for each of `SCORES`. Intervals of the
+        macro scores as `macro_interval`.
+    """
+    holders = label_clusters(y, clusters)
+
+    def macros(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        labels = systems[name].labels
+        f1, f1_drawn = (f1_scores(y, labels, weights, absent="skip") for weights in (None, draws))
+        return [(f1, f1_drawn), (scored[name].ap, scored[name].ap_drawn)]
+
+    def wholes(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        return list(zip(scored[name].whole, scored[name].drawn))
+
+    def rooted(of: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        (error, drawn), *others = of
+        return [(np.sqrt(np.maximum(error, 0)), np.sqrt(np.maximum(drawn, 0))), *others]
+
+    ours = macros("stack"), rooted(wholes("stack"))
+    rows = {}
+    for name in systems:
+        of_macros, of_wholes = macros(name), wholes(name)
+        intervals = [macro_interval(*of, holders) for of in of_macros]
+        intervals = [(max(0.0, low), min(1.0, high)) for low, high in intervals]
+        squared, *others = (score_interval(*of) for of in of_wholes)
+        low, high = np.sqrt(np.maximum(squared, 0)).tolist()
+        intervals += [(low, high), *others]
+        gains = [
+            macro_interval(a - b, drawn_a - drawn_b, holders)
+            for (a, drawn_a), (b, drawn_b) in zip(ours[0], of_macros)
+        ]
+        gains += [
+            score_interval(a - b, drawn_a - drawn_b)
+            for (a, drawn_a), (b, drawn_b) in zip(ours[1], rooted(of_wholes))
+        ]
+        rows[name] = {
+            f"{score}_{what}": value
+            for score, interval, gain in zip(SCORES, intervals, gains)
+            for what, value in zip(("low", "high", "gain_low", "gain_high"), (*interval, *gain))
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def label_clusters(y: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Return in how many clusters each label occurs.
 

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy.special import expit
 
 from hpastack.calibration import (
+    ThresholdSearch,
     apply_thresholds,
     best_thresholds,
     threshold_intervals,
-    thresholds_without_folds,
 )
 from hpastack.metrics import cluster_draws
 from hpastack.parallel import Workers
@@ -27,6 +27,7 @@ from hpastack.stack.labelling import Labelling
 from hpastack.stack.score_tables import (
     OutOfFold,
     ProbabilityScores,
+    comparison_intervals,
     label_table,
     probability_scores,
     score_rows,
@@ -86,6 +87,7 @@ class Scores:
     oof_members: dict[str, pd.DataFrame]
     cv_results: dict[str, Any]
     comparison: pd.DataFrame
+    comparison_intervals: pd.DataFrame | None
     label_table: pd.DataFrame
 
 
@@ -139,8 +141,10 @@ def score(
     draws = None
     if settings.n_bootstrap:
         draws = cluster_draws(clusters, n_draws=settings.n_bootstrap, seed=settings.random_state)
+    # What would flatter is scored without draws.
+    shown = {name: system for name, system in systems.items() if name != "naive"}
     scored = _probability_scores(
-        y, clusters, log_odds.fold, systems, draws, (start, "stack"), cache, quiet
+        y, clusters, log_odds.fold, systems, draws, tuple(shown), cache, quiet
     )
     rows = score_rows(y, systems, scored)
     table = label_table(
@@ -164,7 +168,10 @@ def score(
         oof_consensus=by_id(systems[start].probabilities),
         oof_members={name: by_id(systems[name].probabilities) for name in settings.members},
         cv_results=summary(y, clusters, systems, rows, scored, draws, start=start),
-        comparison=pd.DataFrame({name: row for name, row in rows.items() if name != "naive"}).T,
+        comparison=pd.DataFrame({name: rows[name] for name in shown}).T,
+        comparison_intervals=(
+            None if draws is None else comparison_intervals(y, clusters, shown, scored, draws)
+        ),
         label_table=table,
     )
 
@@ -188,7 +195,7 @@ def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -
     OutOfFold
     """
     if not callable(nested):
-        chosen = thresholds_without_folds(y, nested, fold, policy=policy)
+        chosen = ThresholdSearch(y, nested, policy).without_folds(fold)
         return OutOfFold(nested, apply_thresholds(nested, chosen[fold]))
     probabilities, labels = np.zeros(y.shape), np.zeros(y.shape, dtype=np.uint8)
     for k in range(fold.max() + 1):

@@ -11,6 +11,7 @@ from hpastack.stack.columns import FoldColumns, Reduction
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.labelling import Labelling
+from hpastack.stack.members import ALL_LABELS
 from hpastack.stack.meta_learner import MetaLearner
 from hpastack.stack.pairs import PairColumns
 
@@ -26,6 +27,7 @@ def set_record(fitted: Fitted) -> dict[str, Any]:
         "thresholds": fitted.meta_learner.labelling.of_stack.tolist(),
         "consensus_thresholds": fitted.meta_learner.labelling.of_consensus.tolist(),
         "labels_by_consensus": bool(fitted.meta_learner.labelling.by_consensus),
+        "learned": fitted.learned,
     }
 
 
@@ -65,4 +67,13 @@ def fitted_of_record(
             bool(record["labels_by_consensus"]),
         ),
     )
-    return Fitted(columns, models, meta_learner)
+    learned = record.get("learned")
+    if learned is None:
+        learned = _learned(models, meta_learner.weights)
+    return Fitted(columns, models, meta_learner, [int(label) for label in learned])
+
+
+def _learned(models: dict[tuple[str, int, int, int], bytes], weights: np.ndarray) -> list[int]:
+    """Return what stacks did not say at first: the labels with models or weights."""
+    own = {label for _, _, label, _ in models} - {ALL_LABELS}
+    return sorted(own | set(np.flatnonzero(weights.any(axis=0)).tolist()))

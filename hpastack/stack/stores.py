@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.folds import FoldPlan, audit_folds, fold_digest
 from hpastack.labels import Vocabulary
 from hpastack.store import PREDICTIONS, Store, open_store
@@ -144,7 +144,7 @@ def choose_stores(
         if names == "auto":
             chosen += of_folder
         else:
-            chosen += [Path(folder) / f"{name}.h5" for name in names]
+            chosen += [Path(folder) / f"{name.removesuffix('.h5')}.h5" for name in names]
     if not chosen:
         raise InputError(f"no stores in {folder}; make some with extract, finetune or ingest")
     return chosen
@@ -239,7 +239,8 @@ def gather_stores(
             shared = frame.columns.intersection(other.columns)
             if len(shared):
                 raise InputError(
-                    f"{path} and {other_path} have {len(shared)} columns in common, such as "
+                    f"{path} and {other_path} have {counted(len(shared), 'column')} in common, "
+                    "such as "
                     f"{shared[0]}; name the stores to take, as in --set features=[{path.stem}], "
                     "or move one away"
                 )
@@ -323,7 +324,8 @@ def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> st
     missing = clusters.index.difference(known.index)
     if len(missing):
         raise InputError(
-            f"{store.path}: {len(missing)} training fields have no fold: {shorten(missing)}; "
+            f"{store.path}: {counted(len(missing), 'training field has', 'training fields have')} "
+            f"no fold: {shorten(missing)}; "
             "make it again with this workspace's folds"
         )
     split = audit_folds(known.loc[clusters.index], clusters)
@@ -331,11 +333,11 @@ def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> st
         return f"{store.name}: out of fold by a plan of its own, which keeps clusters whole"
     if accepted:
         return (
-            f"{store.name}: its fold plan splits {len(split)} clusters "
-            f"({int(split['n_fields'].sum())} fields), accepted; scores may be too good"
+            f"{store.name}: its fold plan splits {counted(len(split), 'cluster')} "
+            f"({counted(int(split['n_fields'].sum()), 'field')}), accepted; scores may be too good"
         )
     raise InputError(
-        f"{store.path}: its fold plan splits {len(split)} clusters, such as that of "
+        f"{store.path}: its fold plan splits {counted(len(split), 'cluster')}, such as that of "
         f"{split['cluster'].iloc[0]}; {remedy}"
     )
 

@@ -16,9 +16,13 @@ from .ingest import read_table as read_table
 from .ingest import stacked_members as stacked_members
 from .ingest import table_digest as table_digest
 from .prediction_values import binarised as binarised
+from .prediction_values import binary as binary
 from .prediction_values import check_plausible as check_plausible
 from .prediction_values import check_probabilities as check_probabilities
+from .prediction_values import equal_targets as equal_targets
 from .prediction_values import is_binary as is_binary
+from .prediction_values import is_label_like as is_label_like
+from .prediction_values import is_unlike_labels as is_unlike_labels
 from .reading import Store as Store
 from .reading import is_current as is_current
 from .reading import open_store as open_store

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 
 FORMAT = "hpastack-store"
 #: The format that is written; older ones are read.
@@ -106,7 +106,9 @@ class StoreHeader:
             n_labels = len(list(self.vocabulary))
             if n_labels != len(columns):
                 what = "scores" if self.content == "scores" else "predictions"
-                raise InputError(f"{len(columns)} columns of {what} for {n_labels} labels")
+                raise InputError(
+                    f"{counted(len(columns), 'column')} of {what} for {counted(n_labels, 'label')}"
+                )
 
     def attributes(self) -> dict[str, Any]:
         """Return the header as the attributes of the HDF5 file."""

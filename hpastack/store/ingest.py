@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import (
     ID_NAMES,
     check_ids,
@@ -26,10 +26,13 @@ from hpastack.files import (
     read_parquet,
     read_text_table,
 )
-from hpastack.labels import Vocabulary, label_ids
+from hpastack.labels import Vocabulary, label_ids, numbered_label
 
 # A spreadsheet writes so where the comma is the decimal point.
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?\s*")
+_ANSWERS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+# 1,234 is one number or the other.
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 _LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
@@ -77,7 +80,10 @@ def read_table(
         if own_ids is None:
             raise InputError(f"{path} has no ids; name the file that lists them with --ids")
         if len(own_ids) != len(matrix):
-            raise InputError(f"{path} has {len(matrix)} rows, but there are {len(own_ids)} ids")
+            raise InputError(
+                f"{path} has {counted(len(matrix), 'row')}, but there are "
+                f"{counted(len(own_ids), 'id')}"
+            )
         table = pd.DataFrame(matrix, index=own_ids, columns=_column_names(path, matrix.shape[1]))
     elif is_parquet(path):
         table = _with_ids(read_parquet(path), path)
@@ -197,9 +203,14 @@ def numbers(
         If a value is not a number, infinite, or NaN where that is not
         allowed.
     """
+    table = _with_decimal_points(table)
     values = np.empty(table.shape)
     for position, column in enumerate(table.columns):
-        numeric = pd.to_numeric(table.iloc[:, position], errors="coerce").to_numpy(dtype=float)
+        cells = table.iloc[:, position]
+        if cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype):
+            answers = cells.astype(str).str.strip().str.lower().map(_ANSWERS)
+            cells = answers if answers.notna().all() else cells
+        numeric = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
         is_bad = ~np.isfinite(numeric)
         if allow_nan:
             text = table.iloc[:, position].fillna("nan").astype(str).str.strip().str.lower()
@@ -210,10 +221,40 @@ def numbers(
             comma = isinstance(found, str) and _DECIMAL_COMMA.fullmatch(found)
             raise InputError(
                 f"{where}: {found!r} in column {str(column)!r} of field {table.index[bad[0]]} "
-                "is not a finite number" + (", for want of a decimal point" if comma else "")
+                "is not a finite number"
+                + ("; write decimal points instead of commas" if comma else "")
             )
         values[:, position] = numeric
     return values
+
+
+def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of texts with points for decimal commas, where the commas are such."""
+    texts = [
+        k for k in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[k])
+    ]
+    with_comma: list[int] = []
+    may_be_thousands = True
+    for position in texts:
+        column = table.iloc[:, position].dropna().astype(str)
+        has_comma = column.str.contains(",", regex=False)
+        if column[~has_comma].str.contains(".", regex=False).any():
+            return table
+        if not has_comma.any():
+            continue
+        held = column[has_comma]
+        if not held.str.fullmatch(_DECIMAL_COMMA).all():
+            return table
+        may_be_thousands &= bool(held.str.fullmatch(_THOUSANDS).all())
+        with_comma.append(position)
+    if not with_comma or may_be_thousands:
+        return table
+    table = table.copy()
+    for position in with_comma:
+        column = table.iloc[:, position]
+        points = column.astype(str).str.replace(",", ".", regex=False)
+        table.isetitem(position, np.where(column.isna(), column, points))
+    return table
 
 
 def check_coverage(
@@ -244,7 +285,8 @@ def check_coverage(
     unknown = given[~given.isin(catalogue.index)]
     if len(unknown):
         raise InputError(
-            f"{where}: {len(unknown)} ids are not in the catalogue: {shorten(unknown)}"
+            f"{where}: {counted(len(unknown), 'id is', 'ids are')} not in the catalogue: "
+            f"{shorten(unknown)}"
         )
     for split in ("train", "test"):
         fields = catalogue.index[catalogue["split"] == split]
@@ -286,7 +328,8 @@ def stacked_members(
         ):
             if len(lacking):
                 raise InputError(
-                    f"{place} lacks {len(lacking)} fields of {other}: {shorten(lacking)}; members "
+                    f"{place} lacks {counted(len(lacking), 'field')} of {other}: "
+                    f"{shorten(lacking)}; members "
                     "predict the same fields"
                 )
     return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
@@ -316,9 +359,10 @@ def table_digest(
 
 
 def _label_of(column: str, vocabulary: Vocabulary) -> int | None:
-    text = column.rsplit("__", 1)[-1]
-    if text.isascii() and text.isdigit():
-        return int(text) if int(text) < len(vocabulary) else None
+    if column not in vocabulary.names:
+        label = numbered_label(column.rsplit("__", 1)[-1])
+        if label is not None:
+            return label if label < len(vocabulary) else None
     return vocabulary.names.index(column) if column in vocabulary.names else None
 
 
@@ -360,7 +404,9 @@ def _column_names(path: Path, n_columns: int) -> list[str] | None:
         return None
     names = _lines(beside)
     if len(names) != n_columns:
-        raise InputError(f"{path} has {n_columns} columns, but {beside} names {len(names)}")
+        raise InputError(
+            f"{path} has {counted(n_columns, 'column')}, but {beside} names {len(names)}"
+        )
     return names
 
 

@@ -11,6 +11,12 @@ from hpastack.errors import InputError
 
 # The sigmoid of values from 0 to 1 lies between these.
 _SIGMOID_OF_PROBABILITIES = (0.5, 0.7311)
+# As close to 0 or 1 a prediction is hardly told from a label; the consensus clips here, too.
+_END = 0.01
+_END_OF_LOGITS = 4.59
+# Networks that are sure of rare labels leave a few hundredths of their values in between.
+_ALL_AT_ENDS, _NOT_ALL_AT_ENDS = 0.999, 0.99
+_SAME_FIELDS, _LEAST_FIELDS, _LEAST_POSITIVES = 0.99, 50, 5
 # In fewer values a range says little.
 _LEAST_VALUES = 20
 
@@ -88,6 +94,115 @@ def is_binary(values: np.ndarray) -> bool:
     bool
     """
     return bool(((values == 0) | (values == 1) | np.isnan(values)).all())
+
+
+def is_label_like(values: np.ndarray, *, are_logits: bool = False) -> bool:
+    """Return whether values are as good as label sets: two numbers, or nearly all close to 0 or 1.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Missing values (NaN) are ignored.
+    are_logits : bool, default=False
+
+    Returns
+    -------
+    bool
+        False for fewer than 20 values, unless these are all 0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_label_like(np.tile([0.0005, 0.9995], 10)), is_label_like(np.linspace(0, 1, 20))
+    (True, False)
+    """
+    if not are_logits and is_binary(values):
+        return True
+    return _share_at_ends(values, are_logits) >= _ALL_AT_ENDS
+
+
+def is_unlike_labels(values: np.ndarray, *, are_logits: bool = False) -> bool:
+    """Return whether values are no label sets: clearly less than `is_label_like` says of others.
+
+    Parameters
+    ----------
+    values : ndarray of float
+    are_logits : bool, default=False
+
+    Returns
+    -------
+    bool
+        False for fewer than 20 values.
+    """
+    return 0 <= _share_at_ends(values, are_logits) <= _NOT_ALL_AT_ENDS
+
+
+def equal_targets(values: np.ndarray, y: np.ndarray, *, are_logits: bool = False) -> bool:
+    """Return whether predictions tell the targets themselves, as no model does out of fold.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, n_labels)
+    y : ndarray of {0, 1}, shape (n, n_labels)
+    are_logits : bool, default=False
+
+    Returns
+    -------
+    bool
+        Whether values that are as good as label sets are those of 99 % of the fields, or, of each
+        label that 5 fields have, other values are larger with the label than without. False for
+        fewer than 50 fields.
+    """
+    if len(values) < _LEAST_FIELDS:
+        return False
+    known = ~np.isnan(values).any(axis=1)
+    values, truth = values[known], np.asarray(y, dtype=bool)[known]
+    if is_label_like(values, are_logits=are_logits):
+        same = (binary(values) == truth).all(axis=1)
+        return bool(truth.any()) and bool(same.mean() >= _SAME_FIELDS)
+    learnt = np.flatnonzero(
+        (truth.sum(axis=0) >= _LEAST_POSITIVES) & ((~truth).sum(axis=0) >= _LEAST_POSITIVES)
+    )
+    return len(learnt) > 0 and all(
+        values[truth[:, label], label].min() > values[~truth[:, label], label].max()
+        for label in learnt
+    )
+
+
+def _share_at_ends(values: np.ndarray, are_logits: bool) -> float:
+    """Return the share of values close to 0 or 1; 1 for two numbers of any size; -1 of too few."""
+    values = values[~np.isnan(values)]
+    if values.size < _LEAST_VALUES:
+        return -1.0
+    least, most = float(values.min()), float(values.max())
+    are_any = not are_logits and (least < 0 or most > 1)
+    middle = 0.0 if are_logits else 0.5
+    if len(np.unique(values)) == 2 and (are_any or least < middle < most):
+        return 1.0
+    if are_logits:
+        return float((np.abs(values) >= _END_OF_LOGITS).mean())
+    if are_any:
+        return 0.0
+    return float((np.abs(values - 0.5) >= 0.5 - _END).mean())
+
+
+def binary(values: np.ndarray) -> np.ndarray:
+    """Return values that are practically label sets as 0 and 1.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        As `is_label_like` says; those that are all 0 or 1 stay.
+
+    Returns
+    -------
+    ndarray of {0, 1}
+        1 above the middle between the least and the largest; NaN stays.
+    """
+    if is_binary(values):
+        return values
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    return np.where(np.isnan(values), np.nan, (values > middle).astype(float))
 
 
 def binarised(values: np.ndarray, prevalence: np.ndarray | float) -> np.ndarray:

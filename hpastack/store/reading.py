@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.store.checks import Contents, read_contents
 from hpastack.store.checksums import MemberRows, RowChecksums
@@ -253,7 +253,8 @@ class Store:
         if (rows < 0).any():
             missing = [image_ids[i] for i in np.flatnonzero(rows < 0)]
             raise InputError(
-                f"{self.path} lacks {len(missing)} of {len(image_ids)} fields: {shorten(missing)}"
+                f"{self.path} lacks {len(missing)} of {counted(len(image_ids), 'field')}: "
+                f"{shorten(missing)}"
             )
         return rows
 

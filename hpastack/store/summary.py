@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import shorten
+from hpastack.errors import counted, shorten
 from hpastack.files.sizes import size_text
 from hpastack.store.reading import Store
 from hpastack.store.verifying import is_of_catalogue, unfinished_rows
@@ -35,7 +35,7 @@ def store_summary(
     facts = {
         "holds": f"{store.content}, {store.kind}",
         "format": f"{store.version}, {store.storage}, {size_text(store.path.stat().st_size)}",
-        "rows": f"{len(store):,} fields, such as {store.image_ids[0]}",
+        "rows": f"{counted(len(store), 'field')}, such as {store.image_ids[0]}",
         "columns": f"{len(store.columns):,}: {_families(store.columns)}",
     }
     if store.allow_nan:

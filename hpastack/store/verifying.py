@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest
-from hpastack.errors import shorten
+from hpastack.errors import counted, shorten
 from hpastack.parallel import progress_bar
 from hpastack.store.checksums import MemberRows, RowChecksums
 from hpastack.store.placement import read_rows
@@ -206,7 +206,8 @@ def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
             check.damaged.extend(store.image_ids[row] for row in changed.tolist())
     if check.damaged:
         check.problems.append(
-            f"{len(check.damaged):,} of {len(store):,} fields are damaged (checksum): "
+            f"{len(check.damaged):,} of {counted(len(store), 'field is', 'fields are')} damaged "
+            "(checksum): "
             f"{shorten(check.damaged)}"
         )
     check.problems.extend(findings.lines())

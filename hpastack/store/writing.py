@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.files import (
     check_unique,
     disk_guard,
@@ -84,7 +84,8 @@ class StoreWriter:
         self.fold = None if fold is None else np.asarray(fold, dtype=np.int64)
         if self.fold is not None and self.fold.shape != (len(self.image_ids),):
             raise InputError(
-                f"{self.path}: {len(self.fold)} fold numbers for {len(self.image_ids)} fields"
+                f"{self.path}: {len(self.fold)} fold numbers for "
+                f"{counted(len(self.image_ids), 'field')}"
             )
         self._is_test = np.zeros(len(self.image_ids), dtype=bool)
         if self.fold is not None:
@@ -287,9 +288,13 @@ class StoreWriter:
         is_finished, faults = self._state()
         n_missing = _n_missing(is_finished, faults)
         if n_missing:
-            raise ValueError(f"{self.path}: {n_missing} rows are not finished")
+            raise ValueError(
+                f"{self.path}: {counted(n_missing, 'row is', 'rows are')} not finished"
+            )
         if not is_finished.any():
-            raise ValueError(f"{self.path}: all {len(faults)} fields are set aside")
+            raise ValueError(
+                f"{self.path}: all {counted(len(faults), 'field is', 'fields are')} set aside"
+            )
         return np.flatnonzero(is_finished).tolist()
 
     def _join(self, temporary: Path, kept: list[int]) -> None:
@@ -405,7 +410,8 @@ def write_store(
     try:
         if values.ndim != 2 or len(values) != len(writer.image_ids):
             raise InputError(
-                f"{path}: values of shape {values.shape} for {len(writer.image_ids)} fields"
+                f"{path}: values of shape {values.shape} for "
+                f"{counted(len(writer.image_ids), 'field')}"
             )
         if members is not None:
             wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])

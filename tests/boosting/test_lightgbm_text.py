@@ -68,7 +68,7 @@ def test_a_booster_without_a_tree_and_one_of_a_single_leaf_pass():
         (r"^decision_type=\d+", "decision_type=1", "a split by category"),
         (r"^is_linear=0", "is_linear=1", "linear leaves"),
         (r"^num_class=1", "num_class=3", "num_class is 3"),
-        (r"^max_feature_idx=3", "max_feature_idx=0", "split_feature is not among 1 columns"),
+        (r"^max_feature_idx=3", "max_feature_idx=0", "split_feature is not among 1 column"),
         (r"^shrinkage=\S+", "shrinkage=0.1\nnum_leaves=9", "a line stands twice"),
         (r"^left_child=.*\n", "", "left_child is missing"),
         (r"^Tree=0", "Tree=7", "tree 0 has not"),

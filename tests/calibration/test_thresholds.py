@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from reference.thresholds import best_f1, best_macro_f1, slow_thresholds
 
-from hpastack.calibration import POLICIES, apply_thresholds, best_thresholds, threshold_intervals
+from hpastack.calibration import (
+    POLICIES,
+    ThresholdSearch,
+    apply_thresholds,
+    best_thresholds,
+    threshold_intervals,
+)
 from hpastack.errors import InputError
 from hpastack.metrics import cluster_draws, macro_f1
 
@@ -150,6 +156,16 @@ def test_the_documentation_names_it(policy):
     assert f"`{policy}`" in METHOD.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_thresholds_of_a_fold_are_those_of_the_other_folds(policy):
+    y, p = draw(4, n=90)
+    fold = np.arange(90) % 3
+    found = ThresholdSearch(y, p, policy).without_folds(fold)
+    for k in range(3):
+        others = fold != k
+        assert found[k] == pytest.approx(best_thresholds(y[others], p[others], policy=policy))
+
+
 def test_prevalence_gives_a_label_as_often_as_it_is_carried():
     y, p = draw(0, n=500, decimals=9)
     given = apply_thresholds(p, best_thresholds(y, p, policy="prevalence"))
@@ -227,7 +243,7 @@ def test_bad_arguments():
     for weights in ([0, 0], [-1, 2], [np.nan, 1]):
         with pytest.raises(InputError, match="weights are at least 0"):
             best_thresholds([[1], [0]], [[0.5], [0.2]], weights=weights)
-    with pytest.raises(InputError, match="1 clusters given for 2 fields"):
+    with pytest.raises(InputError, match="1 cluster given for 2 fields"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0])
     with pytest.raises(InputError, match="between 0 and 1"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0, 1], coverage=95)

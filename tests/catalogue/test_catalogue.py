@@ -174,7 +174,7 @@ BAD_TABLES = {
     "no column of ids": ("Name,Target\na,1\n", "no column id or image_id; it has Name, Target"),
     "two columns of ids": ("Id,image_id,Target\na,a,1\n", "Id and image_id mean the same"),
     "doubled column": ("Id,Target,Target\na,1,2\n", "column Target stands twice"),
-    "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cells, and the first line 2"),
+    "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cell, and the first line 2"),
     "long row": ("Id,Target\na,1\nb,1,2,3\n", "line 3 has 4 cells, and the first line 2"),
     "quote left open": ('Id,Target\na,1\n"b,1\n', "not a CSV table"),
     "empty": ("", "not a CSV table: it is empty"),

@@ -74,7 +74,7 @@ def test_what_names_say(pattern, name, image_id, groups):
     }
     assert list(found.files) == [image_id]
     assert found.groups.loc[image_id].to_dict() == groups
-    assert found.summary[0].startswith("pattern: 4 files are 1 fields; 2 other files are ignored: ")
+    assert found.summary[0].startswith("pattern: 4 files are 1 field; 2 other files are ignored: ")
     assert f"red {Path(names[0]).name}, green" in found.summary[1]
 
 
@@ -95,7 +95,7 @@ def test_thumbnails_of_imagexpress_are_ignored():
 )
 def test_a_scheme_is_recognised_by_its_files(name, file):
     assert name in fitting_schemes([Path("/data", file)])
-    with pytest.raises(InputError, match=rf"fits none of 1 files.*; --pattern (harmony|{name}) do"):
+    with pytest.raises(InputError, match=rf"fits none of 1 file.*; --pattern (harmony|{name}) do"):
         named([file])
     assert fitting_schemes([Path("/data/a_red.png")]) == []
     assert name in SCHEMES
@@ -185,7 +185,7 @@ def test_prepare_with_a_pattern(plates, capsys):
     assert prepare(plates, plates, "--pattern", PATTERN, *WORDS) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == (
-        "pattern: 20 files are 4 fields; channels without a stain: 5; 1 other files are ignored: "
+        "pattern: 20 files are 4 fields; channels without a stain: 5; 1 other file is ignored: "
         "labels.csv"
     )
     assert out[1] == (
@@ -225,7 +225,7 @@ def test_one_file_for_each_field(tmp_path, capsys):
     assert catalogue.loc["A01_2", "red"] == str(folder / "scan_A01_2.ome.tif#2")
     cv2.imwrite(str(folder / "scan_A02_1.ome.tif"), pixels[0])
     assert prepare(folder, folder, "--overwrite", "--pattern", "scan_{well}_{field}.ome.tif") == 2
-    assert "not a TIFF with a channel for each stain" in capsys.readouterr().err
+    assert "not a TIFF with a channel for each of red, green, blue" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".czi", ".nd2", ".LIF"])
@@ -256,3 +256,38 @@ def test_files_of_a_known_scheme_are_told_its_name(plates, capsys):
 def test_a_pattern_is_of_folders(plates, capsys):
     assert prepare(plates, plates / "labels.csv", "--pattern", PATTERN, *WORDS) == 2
     assert "--pattern needs IMAGES that are folders" in capsys.readouterr().err
+
+
+def test_examples_name_the_stains_that_there_are(tmp_path):
+    names = [f"B03_f2_w{channel}.tif" for channel in (1, 2, 3)]
+    paths = [Path("/data", name) for name in names]
+    with pytest.raises(InputError, match="--channels red=1 green=2 blue=3$"):
+        find_named_files(paths, "{well}_f{field}_w{channel}.tif", None, STAINS[:3])
+    paths = [Path("/data", f"B03_f2_{name}.tif") for name in ("DAPI", "Hoechst", "FITC")]
+    with pytest.raises(InputError, match="--channels red=A green=B blue=C$"):
+        find_named_files(paths, "{well}_f{field}_{channel}.tif", None, STAINS[:3])
+
+
+def test_a_pattern_holds_for_extra_folders_whose_files_fit(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for folder, name in (("one", "p1_B03_f1_w{}.tif"), ("two", "p2_B03_f1_w{}.tif")):
+        (tmp_path / folder).mkdir()
+        for number in (1, 2, 3, 4):
+            pixels = rng.integers(0, 255, (32, 32), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / folder / name.format(number)), pixels)
+    (tmp_path / "three").mkdir()
+    for stain in STAINS:
+        pixels = rng.integers(0, 255, (32, 32), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "three" / f"x_{stain}.png"), pixels)
+    (tmp_path / "labels.csv").write_text("Id,Target\np1_B03_1,0\n")
+    (tmp_path / "two" / "labels.csv").write_text("Id,Target\np2_B03_1,1\n")
+    (tmp_path / "three" / "labels.csv").write_text("Id,Target\nx,2\n")
+    words = ["--workspace", str(tmp_path), "--labels", str(tmp_path / "labels.csv")]
+    words += ["--pattern", PATTERN, *WORDS, "--jobs", "1"]
+    for name in ("two", "three"):
+        words += ["--extra", str(tmp_path / name)]
+    assert main([str(tmp_path / "one"), *words]) == 0
+    assert capsys.readouterr().out.count("pattern: 4 files are 1 field") == 2
+    catalogue = Workspace(tmp_path).read_catalogue()
+    assert list(catalogue.index) == ["p1_B03_1", "p2_B03_1", "x"]
+    assert list(catalogue["plate"]) == ["p1", "p2", ""]

@@ -47,6 +47,20 @@ def test_unicode_forms_make_no_difference_and_can_be_told_apart_in_the_message()
         ("plate", "3.0", "3"),
         ("plate", "007", "7"),
         ("well", "57_F01", "57_F1"),
+        ("antibody", "HPA-000123", "HPA000123"),
+        ("antibody", "hpa 000123", "HPA000123"),
+        ("cell_line", "\uff28\uff45\uff2c\uff41", "HeLa"),
+        ("cell_line", "U\u20112 OS", "U-2 OS"),
+        ("cell_line", "U2OS", "U-2 OS"),
+        ("cell_line", "MCF\u22127", "mcf7"),
+        ("plate", "HeLa_Kyoto", "HeLa Kyoto"),
+        ("well", "A 1", "A1"),
+        ("well", "A-01", "A1"),
+        ("day", "04.03.2021", "2021-03-04"),
+        ("day", "4 March 2021", "2021/3/4"),
+        ("day", "2021-03-04 00:00:00", "20210304"),
+        ("day", "13/3/2021", "3/13/2021"),
+        ("day", "04/03/2021", "4-3-2021"),
     ],
 )
 def test_visible_differences_are_joined_and_named_or_kept(column, rare, often):
@@ -61,10 +75,34 @@ def test_visible_differences_are_joined_and_named_or_kept(column, rare, often):
 
 
 def test_what_differs_stays_apart_without_a_word():
-    values = ["HPA1", "HPA10", "CAB1", "1.5", "15", "A-B", "AB", "10", ""]
+    values = ["HPA1", "HPA10", "CAB1", "1.5", "15", "1-1", "11", "1e-5", "1e5", "-1", "1", "10",
+              "A1_1", "A11", "NA", "None", ""]  # fmt: skip
     joined, notes = join_spellings(fields(values, "plate"))
     assert joined["plate"].tolist() == values and notes == []
     assert join_spellings(fields(["HPA010", "10"], "plate"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HeLa Kyoto", "HeLaKyoto"), ("1-1", "1_1"), ("A-B", "AB"), ("04/03/2021", "2021-04-03"),
+        ("1 - 2", "1-2"),
+    ],
+)  # fmt: skip
+def test_what_may_be_one_is_named_and_stays_apart(one, other):
+    joined, (note,) = join_spellings(fields([one, other, other, "x"], "plate"))
+    assert joined["plate"].tolist() == [one, other, other, "x"]
+    assert f"{one!r} ? {other!r}" in note or f"{other!r} ? {one!r}" in note
+    assert "1 value differs little, and are taken as different" in note
+    assert join_spellings(fields([one, other], "plate"), visible=False)[1] == []
+
+
+def test_cells_that_say_unknown_are_no_group(tmp_path):
+    values = ["nan", "NaN", "N/A", "<NA>", "null", " ", "NA", "None", "HPA1", "HPA1"] * 4
+    assert clusters(tmp_path, fields(values)).nunique() == 6 * 4 + 3
+    known = fields(["HPA010", ""]).assign(split="train", target="0")
+    (tmp_path / "g.csv").write_text("Id,antibody\nf0,nan\nf1,NaN\n")
+    assert join_groups(known, tmp_path / "g.csv")[0]["antibody"].tolist() == ["HPA010", ""]
 
 
 def test_two_tables_may_spell_a_value_differently(tmp_path):

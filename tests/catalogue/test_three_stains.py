@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from hpastack.catalogue import read_catalogue, write_catalogue
+from hpastack.clusters import hash_fields
 from hpastack.errors import InputError
-from hpastack.extraction import extract_features
-from hpastack.features import columns_of_stains, feature_columns
-from hpastack.fields import STAINS, read_field, stain_statistics
+from hpastack.extraction import extract_embeddings, extract_features
+from hpastack.features import columns_of_stains, feature_columns, field_features
+from hpastack.fields import STAINS, iter_fields, read_field, stain_statistics
 from hpastack.fields.paths import require_stains, stains_of
+from hpastack.pictures.colours import merged
+from hpastack.pictures.tiles import brightened
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines.extract import main as extract
@@ -45,7 +48,8 @@ def test_the_catalogue_says_which_stains_fields_have(catalogue, folder, capsys):
     assert (catalogue["yellow"] == "").all()
     assert stains_of(catalogue) == THREE
     field = read_field(catalogue.loc["f1"])
-    assert field.shape == (4, 40, 40) and not field[3].any()
+    assert field.shape == (4, 40, 40) and np.isnan(field[3]).all()
+    assert not read_field(catalogue.loc["f1"], missing=0)[3].any()
     pixels = cv2.imread(str(folder / "f1_blue.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(field[2], pixels / np.float32(255))
     assert list(stain_statistics(catalogue, progress=False).index) == list(THREE)
@@ -89,6 +93,42 @@ def test_features_leave_out_what_needs_the_stain(catalogue, tmp_path, capsys):
     assert frame["intensity_mean__blue"].between(0.3, 0.7).all()
     capsys.readouterr()
     assert extract(["--overwrite", *words]) == 0
+
+
+def test_features_of_one_field_are_those_that_extract_makes(catalogue, tmp_path):
+    field = read_field(catalogue.loc["f1"])
+    values = field_features(field)
+    assert list(values) == columns_of_stains(None, THREE)
+    extract_features(tmp_path / "f.h5", catalogue, jobs=1, size=None, progress=False)
+    with open_store(tmp_path / "f.h5") as store:
+        kept = store.to_frame(["f1"]).loc["f1"]
+    np.testing.assert_array_equal(kept.to_numpy(), np.float32(list(values.values())))
+    for function in (brightened, merged, lambda field: hash_fields({"f1": field}).hashes):
+        np.testing.assert_array_equal(
+            function(field), function(read_field(catalogue.loc["f1"], missing=0))
+        )
+    for image_id, other in iter_fields(catalogue.loc[["f1"]]):
+        np.testing.assert_array_equal(other, field)
+        assert image_id == "f1"
+    field[2] = np.nan
+    assert "compartments_nuclei_number__field" not in field_features(field, ["intensity"])
+    with pytest.raises(InputError, match=r"families=\[intensity, texture, granularity, spots, "):
+        field_features(field)
+
+
+def test_stains_are_checked_before_anything_is_made_or_downloaded(
+    catalogue, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("torch")
+    monkeypatch.setattr("hpastack.backbones.create._pretrained_state", None)  # no network
+    words = ["--workspace", str(tmp_path), "--jobs", "1"]
+    assert extract(words) == 2
+    error = capsys.readouterr().err
+    assert "embedding_resnet18.yaml: backbone resnet18 needs the yellow stain" in error
+    assert "stains: [red, green, blue]" in error and "name the recipes to make" in error
+    assert not list((tmp_path / "features").glob("*.h5"))
+    with pytest.raises(InputError, match="needs the yellow stain"):
+        extract_embeddings(tmp_path / "e.h5", catalogue, "resnet18", progress=False)
 
 
 def test_a_family_that_needs_the_stain_says_so(catalogue, tmp_path):

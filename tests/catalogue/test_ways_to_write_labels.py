@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from hpastack.catalogue import collect_fields, list_fields, read_targets
+from hpastack.catalogue import collect_fields, correct_targets, list_fields, read_targets
+from hpastack.catalogue.targets import read_label_table
 from hpastack.errors import InputError
 from hpastack.labels import Locations, Vocabulary, label_ids
 from hpastack.store import prediction_matrix, read_table
@@ -24,6 +25,8 @@ WAYS = [
     "2.0 0.0",
     " [ 2 0 ] ",
     '"2"|"0"',
+    "02 00",
+    "002,0",
 ]
 
 
@@ -53,7 +56,13 @@ def test_what_are_no_ids_is_not_read_as_such(text):
     assert label_ids(text) is None
 
 
-@pytest.mark.parametrize("cells", [("0", "1"), ("0.0", "1.0"), ("False", "True"), ("", "1")])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("0", "1"), ("0.0", "1.0"), ("False", "True"), ("", "1"), ("no", "Yes"), ("", "x"),
+        ("f", "t"),
+    ],
+)  # fmt: skip
 def test_a_column_for_each_label(tmp_path, cells):
     no, yes = cells
     text = f"Id,Golgi,nucleus,well\na,{yes},{yes},A1\nb,{no},{yes},A2\n"
@@ -114,3 +123,23 @@ def test_labels_of_the_competition_of_2021(tmp_path):
     assert prepare.main(list(map(str, arguments))) == 0
     table = pd.read_csv(tmp_path / "data" / "catalogue.csv", dtype=str, keep_default_na=False)
     assert table["target"].tolist() == ["8 5 0", "14 0", "18", ""]
+
+
+@pytest.mark.parametrize("names", [("label_2", "label_0"), ("Label 02", "Label 00"), ("y2", "y0")])
+def test_columns_called_after_the_numbers_of_labels(tmp_path, names):
+    text = f"Id,{names[0]},{names[1]},treated\na,1,1,yes\nb,0,1,no\n"
+    table = read_label_table(write(tmp_path / "t.csv", text), Locations(PLACES))
+    assert table.targets.tolist() == ["2 0", "0"]
+    assert table.groups["treated"].tolist() == ["yes", "no"]
+    text = text.replace("treated", "2").replace("yes", "1").replace("no", "1")
+    with pytest.raises(InputError, match="mean one label; keep one"):
+        read_label_table(write(tmp_path / "t.csv", text), Locations(PLACES))
+
+
+def test_ids_with_zeros_in_front_are_no_changes(tmp_path):
+    fields = list_fields(write(tmp_path / "t.csv", "Id,Target\na,02 00\nb,1\n")).fields
+    assert fields["target"].tolist() == ["2 0", "1"]
+    corrections = write(tmp_path / "c.csv", "Id,Target\na,0 02\nb,01\n")
+    for known in (fields, fields.assign(target=["02 00", "01"])):  # as older versions kept them
+        corrected, changes = correct_targets(known, corrections)
+        assert changes == [] and corrected["target"].tolist() == ["0 2", "1"]

@@ -54,7 +54,7 @@ class TestClusters:
     def test_bad_ids_are_named(self):
         with pytest.raises(InputError, match="duplicate ids: a"):
             clusters_from_keys(["a", "a"])
-        with pytest.raises(InputError, match="lack 1 fields: b"):
+        with pytest.raises(InputError, match="lack 1 field: b"):
             clusters_from_keys(["a", "b"], None, pd.DataFrame({"well": ["1"]}, index=["a"]))
         doubled = pd.DataFrame({"well": list("1233")}, index=list("aabc"))
         with pytest.raises(InputError, match="the groups: duplicate ids: a"):

@@ -272,6 +272,77 @@ def test_positions_of_the_cases(real_data, tmp_path, capsys):
         assert "a1.ome.tif#0: TIFF of 2 positions (Image elements)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["s1 DAPI", "s1 FITC", "s1 tubulin", "s2 DAPI", "s2 FITC", "s2 tubulin"], "3 's2 DAPI'"),
+        (["DAPI", "DAPI", "FITC", "FITC", "tubulin", "tubulin"], "1 'DAPI'"),
+        (["c:1/2 t:1/2 - DAPI", "c:2/2 t:1/2 - FITC", "c:1/2 t:2/2 - DAPI", "c:2/2 t:2/2 - FITC"],
+         "2 'c:1/2 t:2/2 - DAPI'"),
+        (["Position 1 - ER", "Position 1 - DNA", "Position 2 - ER", "Position 2 - DNA"],
+         "2 'Position 2 - ER'"),
+    ],
+)  # fmt: skip
+def test_names_that_are_there_again_are_several_positions(tmp_path, capsys, names, shown):
+    (tmp_path / "images").mkdir()
+    pixels = stack("u1", n=len(names))
+    metadata = {"Labels": names}
+    tifffile.imwrite(tmp_path / "images" / "a.tif", pixels, imagej=True, metadata=metadata)
+    words = [str(tmp_path / "images"), "--workspace", str(tmp_path)]
+    three = ["--channels", "red=2,green=1,blue=0", "--stains", "red", "green", "blue"]
+    for more in ([], three, ["--pattern", "{field}.tif", *three]):
+        assert prepare.main([*words, *more]) == 2
+        error = capsys.readouterr().err
+        assert f"{shown}: TIFF of 2 positions, depths or times; save each" in error
+        assert "a.tif" in error and "--channels" not in error
+
+
+def test_channels_of_one_dye_or_round_are_no_positions():
+    stain_planes(Channels(("Alexa 488", "Alexa 568", "Alexa 647", "ch1")), "f.tif", PLANES)
+    stain_planes(Channels(("s1", "s2", "s3", "s4")), "f.tif", PLANES)
+    stain_planes(Channels(("DAPI", "CD3", "DAPI", "CD4")), "f.tif", PLANES)
+
+
+def test_planes_without_names_that_may_be_another_position_are_warned_about(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", stack("u1", n=6, seed=ord(name)),
+                         photometric="minisblack")  # fmt: skip
+    words = [str(tmp_path / "images"), "--workspace", str(tmp_path), "--overwrite"]
+    three = ["--stains", "red", "green", "blue"]
+    assert prepare.main([*words, *three]) == 2
+    error = capsys.readouterr().err
+    assert "--channels red=0,green=1,blue=2 (counted" in error and "yellow" not in error
+    assert "if they are several positions, save each as a file of its own" in error
+    chosen = ["--channels", "red=0,green=1,blue=2"]
+    for more in ([], ["--pattern", "{field}.tif"]):
+        assert prepare.main([*words, *three, *chosen, *more]) == 0
+        error = capsys.readouterr().err
+        assert "warning: 2 files of 6 planes without names, such as " in error
+        assert "a.tif: planes 0, 1, 2 are the stains" in error
+        assert "3, 4, 5 are ignored; if these are another position" in error
+    # Five cannot be two positions of three stains.
+    for name in "ab":
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", stack("u1", n=5, seed=ord(name)),
+                         photometric="minisblack")  # fmt: skip
+    assert prepare.main([*words, *three, *chosen]) == 0
+    assert "without names" not in capsys.readouterr().err
+
+
+def test_three_channels_with_names_need_no_more_than_their_stains(tmp_path, capsys):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_ome(folder / "a.ome.tif", stack("u1", n=3), ["tubulin", "antibody", "DAPI"])
+    tifffile.imwrite(folder / "map.tif", np.moveaxis(stack("u1", n=3), 0, -1), photometric="rgb")
+    words = [str(folder), "--workspace", str(tmp_path), "--stains", "red", "green", "blue"]
+    assert prepare.main(words) == 0
+    catalogue = read_catalogue(tmp_path / "data" / "catalogue.csv")
+    assert list(catalogue.index) == ["a"] and catalogue.loc["a", "blue"].endswith("a.ome.tif#2")
+    write_ome(folder / "a.ome.tif", stack("u1"), ["tubulin", "antibody", "DAPI", "bright field"])
+    assert prepare.main([*words[:-4], "--overwrite"]) == 2
+    assert "If the fields have no others: --stains red green blue" in capsys.readouterr().err
+
+
 def test_of_a_set_that_describes_all_of_it_the_own_position_is_read(tmp_path):
     other = ["w", "x", "y", "z"]
     xml = f"<OME>{channels_xml(other, 'g.tif')}{channels_xml(NAMES, 'f.tif')}</OME>"

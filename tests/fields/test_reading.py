@@ -366,9 +366,9 @@ def test_no_more_than_asked_is_decoded_ahead(catalogue, monkeypatch):
     started = []
     read = reading.read_field
 
-    def counted(row, *args):
+    def counted(row, *args, **options):
         started.append(row)
-        return read(row, *args)
+        return read(row, *args, **options)
 
     monkeypatch.setattr(reading, "read_field", counted)
     for done, _ in enumerate(iter_fields(catalogue, jobs=2, ahead=3), start=1):

@@ -3,7 +3,11 @@
 import bz2
 import codecs
 import gzip
+import io
 import lzma
+import sys
+import tarfile
+import types
 import zipfile
 
 import numpy as np
@@ -45,6 +49,23 @@ FORMS = {
     "blank": b'Id "Target"\n"a" "16 0"\n"b" 1\n',
     "old line breaks": TEXT.replace("\n", "\r\n").encode(),
     "cells of a spreadsheet": b"Id,Target,,\na,16 0,,\n,,,\nb,1,,\n,,,\n",
+}
+
+
+def tarred(*names, text=TEXT):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+FORMS |= {
+    "tar": tarred("t.csv"),
+    "tar.gz": gzip.compress(tarred("folder/t.csv", "folder/._t.csv")),
+    "tar.xz": lzma.compress(tarred("t.csv")),
 }
 
 
@@ -137,3 +158,46 @@ def test_what_one_command_takes_all_take(tmp_path):
     assert read_fold_table(packed("ImageId\tFold\na\t1\nb\t0\n"), ["a", "b"]).tolist() == [1, 0]
     assert Vocabulary.read(packed("disc\nring\n")).names == ("disc", "ring")
     assert read_lines(packed("a\nb\n")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html><table><tr><td>Id</td></tr></table></html>", "a page of HTML .* save it as .xlsx"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<p>", "a page of HTML"),
+        (b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
+         "a page of HTML or XML, which some programs call .xls"),
+        (gzip.compress(tarred("a.csv", "b.csv")), r"a tar archive of 2 files \(a.csv, b.csv\)"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+        (b"%PDF-1.4", "a PDF; a table is wanted"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_told_what_to_do(tmp_path, content, message):
+    (tmp_path / "t.xls").write_bytes(content)
+    with pytest.raises(InputError, match=rf"t\.xls: {message}"):
+        read_text_table(tmp_path / "t.xls")
+
+
+def test_an_open_document_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.ods", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", "<x/>")
+    with pytest.raises(InputError, match="an OpenDocument spreadsheet; save it as .xlsx"):
+        read_text_table(tmp_path / "t.ods")
+
+
+def test_zstandard_is_read_or_named(tmp_path, monkeypatch):
+    (tmp_path / "t.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd" + b"content")
+
+    class Decompressor:
+        def stream_reader(self, file):
+            return io.BytesIO(TEXT.encode())
+
+    module = types.ModuleType("zstandard")
+    module.ZstdDecompressor = Decompressor
+    monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.setitem(sys.modules, "zstandard", module)
+    assert read_text_table(tmp_path / "t.csv.zst").values.tolist() == ROWS
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(InputError, match=r"Zstandard; unpack it \(unzstd\), or pip install"):
+        read_text_table(tmp_path / "t.csv.zst")

@@ -3,8 +3,9 @@ import os
 import pandas as pd
 import pytest
 
+from hpastack.catalogue import read_targets
 from hpastack.errors import InputError
-from hpastack.files import check_ids, check_unique, read_text_table, take_rows
+from hpastack.files import check_ids, check_unique, read_id_table, read_text_table, take_rows
 
 pytestmark = pytest.mark.core
 
@@ -39,7 +40,7 @@ def test_cells_may_hold_the_other_marks(tmp_path):
 def test_rows_are_taken_by_id():
     column = pd.Series([1, 2, 3], index=list("abc"))
     assert take_rows(column, pd.Index(["c", "a"]), "the columns").tolist() == [3, 1]
-    with pytest.raises(InputError, match="the columns lack 1 fields: d"):
+    with pytest.raises(InputError, match="the columns lack 1 field: d"):
         take_rows(column, pd.Index(["a", "d"]), "the columns")
     with pytest.raises(InputError, match="the columns: duplicate ids: a"):
         take_rows(pd.Series([1, 2], index=["a", "a"]), pd.Index(["a"]), "the columns")
@@ -67,8 +68,38 @@ def test_a_table_read_in_blocks_is_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr("hpastack.files.tables._CELLS", 4)
     pd.testing.assert_frame_equal(read_text_table(path), whole)
     path.write_text("Id,x\na,1\nb,2\n\nc\n")
-    with pytest.raises(InputError, match="line 5 has 1 cells, and the first line 2"):
+    with pytest.raises(InputError, match="line 5 has 1 cell, and the first line 2"):
         read_text_table(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nId;x\na;1\nb;2\n",
+        '"sep=\t"\nId\tx\na\t1\nb\t2\n',
+        "\n\n# made today, by me\n  # and you\nId,x\na,1\nb,2\n",
+        "#Id,x\na,1\nb,2\n",
+        "# image_id\tx\na\t1\nb\t2\n",
+    ],
+)
+def test_lines_before_the_names_of_columns(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table = read_id_table(path)
+    assert table.to_dict() == {"x": {"a": "1", "b": "2"}}
+    path.write_text(f"{text}c\n")
+    line = text.count("\n") + 1
+    with pytest.raises(InputError, match=f"line {line} has 1 cell, and the first line 2$"):
+        read_id_table(path)
+    path.write_text("Plate 7\nId,x\na,1\n")
+    with pytest.raises(InputError, match="line 2 has 2 cells.*remove lines before the one with"):
+        read_id_table(path)
+
+
+def test_a_long_table_of_labels_is_told_how_to_go_on(tmp_path):
+    (tmp_path / "t.csv").write_text("Id,Target\na,0\na,5\nb,1\n")
+    with pytest.raises(InputError, match="duplicate ids: a; a row .*groupby"):
+        read_targets(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("image_id", ["", " ", "a ", "\ta", "a\nb", "a\0b", "\u200b"])
@@ -88,7 +119,7 @@ def test_duplicate_ids_are_named_once():
 def test_a_missing_row_may_have_a_remedy():
     table = pd.Series([1, 2], index=["a", "b"])
     assert take_rows(table, pd.Index(["b"]), "the rows", "make them").tolist() == [2]
-    with pytest.raises(InputError, match="^the rows lack 1 fields: c; make them$"):
+    with pytest.raises(InputError, match="^the rows lack 1 field: c; make them$"):
         take_rows(table, pd.Index(["a", "c"]), "the rows", "make them")
-    with pytest.raises(InputError, match="^the rows lack 1 fields: c$"):
+    with pytest.raises(InputError, match="^the rows lack 1 field: c$"):
         take_rows(table, pd.Index(["a", "c"]), "the rows")

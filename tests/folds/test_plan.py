@@ -133,15 +133,15 @@ class TestPlan:
         ids = ["a", "b"]
         clusters = pd.Series(ids, index=ids)
         lines = pd.DataFrame({"line": ["x"]}, index=["a"])
-        with pytest.raises(InputError, match="the columns to balance lack 1 fields: b"):
+        with pytest.raises(InputError, match="the columns to balance lack 1 field: b"):
             make_fold_plan(ids, [[1], [1]], clusters, 2, balance=lines)
         with pytest.raises(InputError, match="balance_weights goes with balance"):
             make_fold_plan(ids, [[1], [1]], clusters, 2, balance_weights={"line": 1})
 
     def test_needs_a_cluster_for_every_field(self):
-        with pytest.raises(InputError, match="the clusters lack 1 fields: b"):
+        with pytest.raises(InputError, match="the clusters lack 1 field: b"):
             make_fold_plan(["a", "b"], [[1], [1]], pd.Series({"a": "a"}), 2)
-        with pytest.raises(InputError, match="2 fields and 1 rows of labels"):
+        with pytest.raises(InputError, match="2 fields and 1 row of labels"):
             make_fold_plan(["a", "b"], [[1]], pd.Series({"a": "a", "b": "b"}), 2)
 
 
@@ -155,8 +155,8 @@ class TestForeignFolds:
         ("text", "message"),
         [
             ("Id,split\na,0\nb,1\n", "no column fold"),
-            ("Id,fold\na,0\n", "no fold for 1 fields: b"),
-            ("Id,fold\na,0\nb,1\nc,1\n", "1 ids are not training fields of the catalogue: c"),
+            ("Id,fold\na,0\n", "no fold for 1 field: b"),
+            ("Id,fold\na,0\nb,1\nc,1\n", "1 id is not training fields of the catalogue: c"),
             ("Id,fold\na,0\nb,1\nb,1\n", "duplicate ids: b"),
             ("Id,fold\na,0\nb,1.5\n", "fold '1.5' of b"),
             ("Id,fold\na,0\nb,\n", "fold '' of b"),
@@ -191,7 +191,7 @@ class TestCheckPlan:
         ids, y = list("abcd"), np.array([[1], [1], [0], [0]])
         plan = make_fold_plan(ids, y, pd.Series(ids, ids), 2)
         check_plan(plan, ids[::-1], y[::-1])
-        with pytest.raises(InputError, match="differ in 1 fields: d"):
+        with pytest.raises(InputError, match="differ in 1 field: d"):
             check_plan(plan, ids[:3], y[:3])
         with pytest.raises(InputError, match="labels have changed .*--folds data/folds.csv"):
             check_plan(plan, ids, 1 - y)

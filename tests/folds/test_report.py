@@ -43,7 +43,7 @@ class TestLabels:
             fold_report([[1], [1]], [0, 1, 1])
         with pytest.raises(InputError, match="fold 0 is empty"):
             fold_report([[1], [1]], [1, 1])
-        with pytest.raises(InputError, match="2 rows of labels and 1 groups"):
+        with pytest.raises(InputError, match="2 rows of labels and 1 group"):
             fold_report([[1], [1]], [0, 1], groups=["a"])
 
 

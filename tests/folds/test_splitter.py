@@ -92,7 +92,7 @@ class TestSplitter:
     @pytest.mark.parametrize(
         ("y", "groups", "message"),
         [
-            ([[1], [1]], ["a", "a"], "1 groups cannot fill 2 folds"),
+            ([[1], [1]], ["a", "a"], "1 group cannot fill 2 folds"),
             ([[1], [2]], None, "row 1, column 0 holds 2"),
             ([[1], [np.nan]], None, "row 1, column 0 holds nan"),
             ([[1], [1]], ["a", None], "row 1 has no group"),
@@ -319,7 +319,7 @@ class TestShuffleSplit:
             MultilabelStratifiedGroupShuffleSplit(test_size=test_size)
 
     def test_one_group_cannot_be_split(self):
-        with pytest.raises(InputError, match="1 groups cannot fill 2 folds"):
+        with pytest.raises(InputError, match="1 group cannot fill 2 folds"):
             next(MultilabelStratifiedGroupShuffleSplit(1).split([[1], [1]], [[1], [1]], ["a", "a"]))
 
 

@@ -227,7 +227,7 @@ class TestBalance:
         assert clusters.tolist() == [ids[2 * (k // 2)] for k in range(21)]
         domains.iloc[:-1].to_csv(place, index=False)
         assert run(unpictured, "--group-by", "domain", "--overwrite") == 2
-        assert "no domain for 1 fields: x0" in capsys.readouterr().err
+        assert "no domain for 1 field: x0" in capsys.readouterr().err
 
     def test_mistakes_are_named(self, unpictured, capsys):
         assert run(unpictured, "--balance", "slide") == 2
@@ -298,7 +298,7 @@ def test_group_by_names_the_columns(unpictured, capsys):
     assert run(unpictured, "--group-by", "slide", "--overwrite") == 2
     assert "no column 'slide'" in capsys.readouterr().err
     assert run(unpictured, "--group-by", "plate", "--overwrite") == 2
-    assert "1 groups cannot fill 5 folds" in capsys.readouterr().err
+    assert "1 group cannot fill 5 folds" in capsys.readouterr().err
 
 
 class TestImportedFolds:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import hpastack
+from hpastack.workspace import Workspace
 from pipelines import store
 from pipelines.__main__ import commands, main
 
@@ -166,6 +167,13 @@ def test_a_name_that_files_cannot_have_takes_one_line(command, name, tmp_path, c
     assert "a plain name without '/', '__' or line breaks" in err
 
 
+def test_a_name_of_a_store_has_no_ending(tmp_path, capsys):
+    ingest = ["ingest", "p.csv", "--kind", "label_free", "--workspace", str(tmp_path)]
+    status, _, err = printed_by(capsys, *ingest, "--name", "a.h5")
+    assert status == 2 and "--name a.h5: a name without .h5: a" in err
+    assert Workspace(tmp_path).store("a.h5") == Workspace(tmp_path).store("a")
+
+
 @pytest.mark.parametrize(
     "command, output",
     [
@@ -205,6 +213,7 @@ def completion(tmp_path_factory):
     for empty in ("features/mine.h5", "models/mine/stack.json"):
         (folder / "work" / empty).touch()
     (folder / "work" / "models" / "own.yaml").write_text("type: stack\n")
+    (folder / "work" / "models" / "short.yml").write_text("type: stack\n")
     (folder / "ids.csv").touch()
     script = folder / "hpastack.bash"
     made = subprocess.run(
@@ -233,8 +242,10 @@ def completion(tmp_path_factory):
         ("hpastack extract --on-error ", ["raise", "skip"]),
         ("hpastack extract te", ["texture"]),
         ("hpastack finetune c", ["cnn_densenet121", "cnn_small"]),
-        ("hpastack stack --workspace work s", ["stack", "stack_global"]),
+        ("hpastack stack --workspace work st", ["stack", "stack_global"]),
         ("hpastack stack --workspace work o", ["own"]),
+        ("hpastack stack --workspace work sh", ["short"]),
+        ("hpastack stack work/models/sh", ["work/models/short.yml"]),
         ("hpastack domains --workspace work ", ["mine"]),
         ("hpastack domains --workspace = work ", ["mine"]),  # as bash parts --workspace=work
         ("hpastack predict --workspace work m", ["models/mine"]),

@@ -48,7 +48,7 @@ def test_what_cannot_be_had_is_listed_with_status_3(ids, hpa_server, capsys):
     assert main(arguments(ids, hpa_server)) == 3
     out = capsys.readouterr().out.splitlines()
     failed = ids.parent / "hpa" / "failed.csv"
-    assert out[-2] == f"failed: 1 files, listed in {failed}"
+    assert out[-2] == f"failed: 1 file, listed in {failed}"
     assert "1 of 2 fields complete; fetched 7 files" in out[-1]
     assert failed.read_text().splitlines() == [
         "image_id,stain,url,reason",

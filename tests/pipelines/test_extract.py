@@ -158,7 +158,7 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
     assert run(workspace, "plain", "--on-error", "skip") == 3
     captured = capsys.readouterr()
     assert "plain.h5 (4 fields, 72 columns)" in captured.out
-    assert "1 fields left out, listed in" in captured.err
+    assert "1 field left out, listed in" in captured.err
     listed = pd.read_csv(workspace / "features" / "plain.skipped.csv")
     assert listed.image_id.tolist() == ["field3"]
 

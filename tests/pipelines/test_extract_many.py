@@ -129,7 +129,7 @@ def test_a_skipped_field_of_a_shard_is_said_and_listed_at_the_end(workspace, cap
     file.write_bytes(good[:50])
     try:
         assert extract(workspace, "--shard", "1/2", "--on-error", "skip") == 3
-        assert "1 fields left out, to be listed when all shards are done" in capsys.readouterr().err
+        assert "1 field left out, to be listed when all shards are done" in capsys.readouterr().err
         assert extract(workspace, "--shard", "0/2", "--on-error", "skip") == 3
     finally:
         file.write_bytes(good)

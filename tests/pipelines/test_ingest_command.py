@@ -6,7 +6,7 @@ import pytest
 
 from hpastack.catalogue import read_catalogue
 from hpastack.labels import Vocabulary
-from hpastack.store import open_store
+from hpastack.store import is_binary, open_store
 from pipelines import prepare
 from pipelines.ingest import main
 
@@ -93,6 +93,45 @@ def test_label_sets_beside_other_values_mean_the_same_in_all_ways(way, work, cap
     held, recipe, test = stored(work, TEST)
     assert recipe["threshold"] == 0.7
     np.testing.assert_array_equal(test, values >= 0.7)
+
+
+@pytest.mark.parametrize("content", ["probabilities", "logits"])
+def test_clipped_label_sets_are_label_sets_beside_other_values(work, capsys, content):
+    logits = np.log(PROBABILITIES / (1 - PROBABILITIES))
+    ends, values = ((-7.6, 7.6), logits) if content == "logits" else ((5e-4, 0.9995), PROBABILITIES)
+    write(work, "train_sets.csv", np.where(LABELS == 1, *ends[::-1]), TRAIN)
+    write(work, "test_values.csv", values, TEST)
+    assert bring(work, "train_sets.csv", "test_values.csv", content=content) == 0
+    assert "label sets: training fields have labels and no other values" in capsys.readouterr().out
+    held, recipe, train = stored(work, TRAIN)
+    assert (held, recipe["threshold"]) == ("label_sets", "prevalence")
+    np.testing.assert_array_equal(train, LABELS)
+    assert is_binary(stored(work, TEST)[2])
+    assert bring(work, "train_sets.csv", "test_values.csv", "--as-is", "--overwrite",
+                 content=content) == 0  # fmt: skip
+    assert "training fields have practically only two values" in capsys.readouterr().err
+    assert stored(work, TEST)[0] == content
+    blurred = np.where(LABELS == 1, *ends[::-1]) * RNG.uniform(0.9995, 1, LABELS.shape)
+    write(work, "train_sets.csv", blurred, TRAIN)
+    assert bring(work, "train_sets.csv", "test_values.csv", "--overwrite", content=content) == 0
+    assert "training fields have practically only two values" in capsys.readouterr().err
+
+
+def test_predictions_that_equal_the_targets_are_named(tmp_path, capsys):
+    ids = [f"t{number}" for number in range(60)]
+    sets = [f"{number % 3} {(number + 1) % 3}" for number in range(60)]
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+    pd.DataFrame({"Id": ids, "Target": sets}).to_csv(tmp_path / "train.csv", index=False)
+    labels, names = str(tmp_path / "train.csv"), str(tmp_path / "names.txt")
+    words = ["--labels", labels, "--vocabulary", names, "--workspace", str(tmp_path)]
+    assert prepare.main(words) == 0
+    y = Vocabulary("abc").indicator(sets)
+    write(tmp_path, "p.csv", np.clip(y, 0.02, 0.98) - RNG.uniform(0, 0.02, y.shape), ids)
+    assert bring(tmp_path, "p.csv", kind="out_of_fold") == 0
+    assert "net: the values of training fields equal their targets" in capsys.readouterr().err
+    write(tmp_path, "p.csv", np.clip(y[::-1], 0.02, 0.98), ids)
+    assert bring(tmp_path, "p.csv", "--overwrite", kind="out_of_fold") == 0
+    assert "equal their targets" not in capsys.readouterr().err
 
 
 def test_values_of_training_fields_beside_label_sets_of_test_fields_are_an_error(work, capsys):

@@ -91,7 +91,13 @@ def test_what_would_give_labels_away_is_refused(workspace, capsys):
     frame["fold"] = np.arange(len(frame)) % 3
     write_fold_plan(workspace.folds, FoldPlan(frame))
     assert neighbours.main(at(workspace, "intensity")) == 2
-    assert "splits 30 clusters" in capsys.readouterr().err
+    assert "splits 30 clusters" in (error := capsys.readouterr().err)
+    assert "--accept-split-clusters" in error
+    write_fold_plan(workspace.folds, FoldPlan(frame, {"n_split_clusters": 30}))
+    assert neighbours.main(at(workspace, "intensity", "--name", "split")) == 0
+    error = capsys.readouterr().err
+    assert "warning: the folds split 30 clusters" in error and "gives its labels away" in error
+    workspace.store("split").unlink()
     write_fold_plan(workspace.folds, plan)
     catalogue = read_catalogue(workspace.catalogue)
     header = StoreHeader("in_sample", "features", ["seen__0"])

@@ -137,7 +137,7 @@ def test_skip_sets_bad_fields_aside(folder, run, workspace):
     assert "set aside 2 of 5 fields because of bad files" in out
     assert f"wrote {workspace.data / 'changes.csv'}: 2 fields dropped, 0 times other" in out
     assert "test fields among them, which the submission will lack: x" in out
-    assert out.splitlines()[-1].endswith("2 training fields, 1 test fields")
+    assert out.splitlines()[-1].endswith("2 training fields, 1 test field")
     assert list(read_catalogue(workspace.catalogue).index) == ["c", "a", "y"]
     assert changes_of(workspace) == [
         ["b", "dropped", "the file is empty", str(folder / "train" / "b_green.png"), "25", ""],
@@ -218,7 +218,7 @@ def test_downloads_of_hpa_with_names_of_places(folder, run, workspace, tmp_path)
     assert lines[:4] == [
         "names of places that are no label, and how many fields have them: Midbody (2); "
         "Vesicles (2)",
-        "left out, because no table names them: 1 fields (10580_1610_C1_2)",
+        "left out, because no table names them: 1 field (10580_1610_C1_2)",
         "left out, because no label is left of them: 2 fields (10580_1610_C2_1, 10580_1610_C3_1)",
         f"corrected labels after {tmp_path / 'fix.csv'}: 1 of 6 fields",
     ]
@@ -272,7 +272,7 @@ def test_a_field_of_two_places_in_one_folder_is_not_left_out(folder, run, worksp
     (folder / "sample_submission.csv").write_text("Id\ny\n")
     status, out, _ = run(folder, "--extra", folder / "external")
     assert status == 0
-    assert "left out, because no table names them: 1 fields (x)" in out
+    assert "left out, because no table names them: 1 field (x)" in out
     assert [row[0] for row in changes_of(workspace)] == ["x"]
 
 
@@ -322,7 +322,7 @@ def test_a_folder_alone(folder, run, workspace):
 
 def test_fields_that_no_table_names_are_mentioned(folder, run):
     (folder / "sample_submission.csv").write_text("Id\ny\n")
-    assert "left out, because no table names them: 1 fields (x)" in run(folder)[1]
+    assert "left out, because no table names them: 1 field (x)" in run(folder)[1]
 
 
 def test_images_inside_the_workspace_are_kept_relative(run, workspace):

@@ -70,7 +70,7 @@ def test_a_catalogue_of_other_fields_is_refused(workspace, capsys):
     path.write_text(path.read_text().replace("field007", "other"))
     assert call(workspace, "models/stack") == 2
     error = capsys.readouterr().err
-    assert "the labels of this workspace lack 1 fields: field007" in error
+    assert "the labels of this workspace lack 1 field: field007" in error
     assert error.count("\n") == 1
     assert not (workspace / "reports").exists()
 

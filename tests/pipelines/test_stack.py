@@ -193,9 +193,9 @@ def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, 
     assert call(cluster, workspace, "--no-images", "--pairs", workspace / "twins.txt",
                 "--overwrite") == 0  # fmt: skip
     assert call(stack, workspace, *QUICK) == 2
-    one_line(capsys, "net.h5", "splits 1 clusters")
+    one_line(capsys, "net.h5", "splits 1 cluster")
     assert call(stack, workspace, *QUICK, "--set", "accept_fold_plans=[net]") == 0
-    assert "splits 1 clusters (5 fields), accepted" in capsys.readouterr().out
+    assert "splits 1 cluster (5 fields), accepted" in capsys.readouterr().out
     submission = (workspace / "submissions" / "stack.csv").read_bytes()
     # The same by the shortest way, in one command.
     fast = ("--route", "fast", "--accept", "all", "--overwrite", "--jobs", "1",
@@ -239,12 +239,12 @@ def test_folds_that_split_clusters_are_used_once_they_are_accepted(workspace, ca
     theirs = ("--no-images", "--pairs", workspace / "twins.txt", "--overwrite",
               "--folds", workspace / "my_folds.csv")  # fmt: skip
     assert call(cluster, workspace, *theirs) == 2
-    one_line(capsys, "splits 1 clusters", "--accept-split-clusters")
+    one_line(capsys, "splits 1 cluster", "--accept-split-clusters")
     assert call(cluster, workspace, *theirs, "--accept-split-clusters") == 0
     table = pd.read_csv(workspace / "data" / "split_clusters.csv")
     assert table[["n_fields", "folds"]].values.tolist() == [[5, "0 1 2 3 4"]]
     assert call(stack, workspace, *QUICK) == 0
-    note = "the folds split 1 clusters (5 fields), accepted by --accept-split-clusters"
+    note = "the folds split 1 cluster (5 fields), accepted by --accept-split-clusters"
     assert f"note: {note}" in capsys.readouterr().out
     assert call(report, workspace, "models/stack") == 0
     assert note in (workspace / "reports" / "stack.html").read_text()
@@ -255,7 +255,7 @@ def test_folds_that_split_clusters_are_used_once_they_are_accepted(workspace, ca
     # Without the record nobody has accepted them.
     (workspace / "data" / "folds.json").unlink()
     assert call(stack, workspace, *QUICK, "--overwrite", "--accept", "all") == 2
-    one_line(capsys, "folds.csv splits 1 clusters", "--accept-split-clusters --overwrite")
+    one_line(capsys, "folds.csv splits 1 cluster", "--accept-split-clusters --overwrite")
 
 
 def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys):
@@ -397,7 +397,7 @@ def test_member_tables_of_every_kind(workspace):
     [
         ({"tables": ["oof.csv", "test.csv"]}, ["fold0.csv", "30 ids stand in the other tables"]),
         ({"names": ["fold0.csv", "oof.csv"]}, ["oof.csv", "240 training fields", "test fields"]),
-        ({"names": ["fold0.csv", "part.csv"]}, ["part.csv lacks 1 fields of", "fold0.csv"]),
+        ({"names": ["fold0.csv", "part.csv"]}, ["part.csv lacks 1 field of", "fold0.csv"]),
         ({"names": ["part.csv"]}, ["lacks 1 of 30 test fields of the catalogue"]),
         ({"names": ["fold0.csv", "sets.csv"]}, ["label_sets and probabilities", "alike"]),
         ({"options": ["--kind", "label_free"]}, ["--kind out_of_fold"]),

@@ -37,6 +37,7 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
 
 
+@pytest.mark.long
 def test_all_are_drawn_and_show_themselves(stack, predictions):
     for name, display in made(stack, predictions).items():
         assert display._repr_png_()[:4] == PNG, name
@@ -58,6 +59,7 @@ def test_names_are_shown_as_they_are(stack, predictions):
     figure.draw_without_rendering()
 
 
+@pytest.mark.long
 def test_the_users_settings_are_neither_used_nor_changed(predictions):
     y, probabilities, _ = predictions
     plain = hs.plot.ReliabilityDisplay.from_predictions(y, probabilities)._repr_png_()

@@ -8,6 +8,7 @@ pytest.importorskip("matplotlib")
 
 import hpastack as hs  # noqa: E402
 from hpastack.errors import InputError  # noqa: E402
+from hpastack.metrics.examples import telling_fields  # noqa: E402
 
 pytestmark = pytest.mark.core
 
@@ -76,3 +77,19 @@ def test_faults_are_named(noise_fields):
         hs.plot.FieldSheetDisplay.from_pictures({})
     with pytest.raises(InputError, match=r"shape \(4, H, W\)"):
         hs.plot.FieldDisplay(np.zeros((3, 8, 8))).plot()
+
+
+def test_what_a_stack_gets_right_and_wrong(stack, predictions, noise_fields):
+    y, _, clusters = predictions
+    wanted = telling_fields(
+        y["Golgi"].to_numpy(), stack.oof_labels_["Golgi"].to_numpy(),
+        stack.oof_probabilities_["Golgi"].to_numpy(), 2, clusters.to_numpy(),
+    )  # fmt: skip
+    ids = [y.index[row] for rows in wanted.values() for row in rows]
+    # Only the fields that are to be shown are there.
+    catalogue = noise_fields(len(ids)).set_axis(ids)
+    make = hs.plot.FieldSheetDisplay.from_stack
+    display = make(stack, y, catalogue, "Golgi", groups=clusters, n_fields=2)
+    assert display._repr_png_()[:4] == b"\x89PNG"
+    with pytest.raises(InputError, match=f"no field {ids[0]}"):
+        make(stack, y, catalogue[1:], "Golgi", groups=clusters, n_fields=2)

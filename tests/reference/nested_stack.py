@@ -24,14 +24,14 @@ def values(member, inputs, y, margin, rows, held, labels, settings, stages):
     shared = np.concatenate([margin, inputs.features], axis=1).astype(np.float32)
     own = [np.concatenate([inputs.own(label), shared], axis=1) for label in labels]
     if member == FOREST:
-        every = AllFields(labels, shared, y, margin)
+        every = AllFields(labels, y, margin, shared)
         # Grown to the last stage: which of them is kept changes nothing but the file.
         model = every.fit(rows, settings, seed=0, stages=stages)
         log_odds = [model.log_odds(shared[held], PULLS[stage - 1]) for stage in stages]
         return np.stack(log_odds) - margin[np.ix_(held, labels)]
     if member == POOLED:
         known = PairColumns.fit(y[rows], np.zeros((inputs.features.shape[1], y.shape[1])))
-        every = AllPairs(labels, Pairs(known, inputs, margin, shared), y, margin)
+        every = AllPairs(labels, y, margin, Pairs(known, inputs, margin, shared))
         model = every.fit(rows, settings, seed=0, stages=stages)
         found = staged(library_of(member), model, every.columns(held), stages)
         return found.reshape(len(stages), len(labels), len(held)).transpose(0, 2, 1)

@@ -169,7 +169,7 @@ def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
 def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
     folder, y, clusters = made
     path = tmp_path / "tiny.html"
-    with pytest.raises(InputError, match="the labels of .* lack 1 fields: field0; report"):
+    with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; report"):
         write_report(folder, y.iloc[1:], path)
     with pytest.raises(InputError, match="names other labels"):
         write_report(folder, y.rename(columns={"none": "some"}), path)
@@ -178,7 +178,7 @@ def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
     swapped = y.set_axis(y.index[::-1])
     with pytest.raises(InputError, match="fitted on other labels .*fit the stack again"):
         write_report(folder, swapped, path)
-    with pytest.raises(InputError, match="the clusters of .* lack 1 fields: field0; report"):
+    with pytest.raises(InputError, match="the clusters of .* lack 1 field: field0; report"):
         write_report(folder, y, path, clusters=clusters.iloc[1:])
     alone = pd.Series(clusters.index, clusters.index)
     with pytest.raises(InputError, match="fitted on other clusters"):

@@ -141,7 +141,7 @@ def test_what_cannot_be_checked_is_said(shifted):
     with pytest.raises(InputError, match="2 groups with test fields cannot fill 5 folds"):
         groups = pd.Series(np.arange(1000) % 2, features.index).where(is_test, range(1000))
         adversarial_check(features, is_test, groups)
-    with pytest.raises(InputError, match="is_test lack 1 fields: f0000"):
+    with pytest.raises(InputError, match="is_test lack 1 field: f0000"):
         adversarial_check(features, is_test.iloc[1:])
     with pytest.raises(InputError, match="the groups lack 1000 fields"):
         adversarial_check(features, is_test, is_test.iloc[:0])

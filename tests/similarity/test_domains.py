@@ -89,7 +89,7 @@ def test_what_cannot_be_clustered_is_named():
     features = table(np.random.default_rng(0).normal(size=(10, 2)))
     bad = features.copy()
     bad.iloc[4, 1] = np.nan
-    with pytest.raises(InputError, match="nan in column 'c1' of field f0004; 1 fields"):
+    with pytest.raises(InputError, match="nan in column 'c1' of field f0004; 1 field"):
         domain_clusters(bad, 2)
     bad.iloc[4, 1] = 1e300
     with pytest.raises(InputError, match="inf in column 'c1'"):
@@ -162,9 +162,9 @@ def test_folds_leave_out_domains_and_keep_clusters(rows):
 
 def test_folds_need_a_domain_and_a_cluster_of_every_training_field():
     domains, clusters = pd.Series({"a": 0, "b": 1}), pd.Series({"a": "a", "c": "c"})
-    with pytest.raises(InputError, match="1 training fields have no domain: c"):
+    with pytest.raises(InputError, match="1 training field has no domain: c"):
         domain_folds(domains, clusters, ["a", "c"])
-    with pytest.raises(InputError, match="1 training fields have no cluster: b"):
+    with pytest.raises(InputError, match="1 training field has no cluster: b"):
         domain_folds(domains, clusters, ["a", "b"])
     with pytest.raises(InputError, match="all training fields go to domain 0"):
         domain_folds(domains, clusters, ["a"])

@@ -126,7 +126,7 @@ def test_measured_columns_of_any_unit_and_with_nan_are_taken():
         ({"temperature": 0}, "temperature is 0"),
         ({"n_neighbours": 0}, "0 neighbours; take 1 or more"),
         ({"fold": 0}, "at least two folds"),
-        ({"image_ids": ["f000"]}, "1 ids, each once, for 120 vectors"),
+        ({"image_ids": ["f000"]}, "1 id, each once, for 120 vectors"),
         ({"y": pd.DataFrame([[1]], ["other"])}, "training fields without a vector: other"),
     ],
 )

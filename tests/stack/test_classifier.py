@@ -215,7 +215,7 @@ def test_folds_keep_clusters_whole_or_are_refused(fitted):
     for code in well.unique():
         assert len(set(fitted.fold_[(well == code).to_numpy()])) == 1
     folds = pd.Series(np.arange(N) % 5, X.index)
-    with pytest.raises(InputError, match="splits .* clusters"):
+    with pytest.raises(InputError, match="split .* clusters"):
         quick().fit(X, y, groups=well, folds=folds)
 
 
@@ -275,6 +275,7 @@ def test_every_kind_of_stack_predicts_the_same_after_it_was_kept(options, tmp_pa
     pd.testing.assert_frame_equal(stack.predict_proba(X), loaded.predict_proba(X))
     pd.testing.assert_frame_equal(stack.predict(X), loaded.predict(X))
     pd.testing.assert_frame_equal(stack.comparison_, loaded.comparison_)
+    pd.testing.assert_frame_equal(stack.comparison_intervals_, loaded.comparison_intervals_)
     assert loaded.boosted_labels() == stack.boosted_labels()
     for label, parts in stack.explain(X.iloc[:5]).items():
         pd.testing.assert_frame_equal(parts, loaded.explain(X.iloc[:5])[label])
@@ -349,7 +350,7 @@ def test_bad_input_is_named():
         quick(boosters=["randomforest"]).fit(X, y)
     with pytest.raises(InputError, match="good: 1.5 for label 1 of field field0007"):
         quick().fit(X.assign(good__1=np.where(X.index == "field0007", 1.5, 0.5)), y)
-    with pytest.raises(InputError, match="y lacks 1 fields of X: field0000"):
+    with pytest.raises(InputError, match="y lacks 1 field of X: field0000"):
         quick().fit(X, y.iloc[1:])
     with pytest.raises(InputError, match="ids stand twice in X"):
         quick().fit(pd.concat([X, X.iloc[:1]]), y)
@@ -361,7 +362,7 @@ def test_bad_input_is_named():
 
 def test_a_missing_column_is_named_when_predicting(fitted):
     X, _, _ = draw()
-    with pytest.raises(InputError, match="lacks 1 columns of the stack: clue"):
+    with pytest.raises(InputError, match="lacks 1 column of the stack: clue"):
         fitted.predict(X.drop(columns="clue"))
 
 

@@ -46,6 +46,18 @@ def test_labels_of_one_split_beside_values_of_the_other_are_named(cnns):
     assert notes_on_columns(gathered(LABELS, LABELS[:40], cnns), TRAIN, TEST) == []
 
 
+def test_values_that_are_practically_labels_and_those_that_are_the_targets_are_named():
+    clipped = np.clip(LABELS, 0.0005, 0.9995)
+    (note,) = notes_on_columns(gathered(clipped, TEST_VALUES), TRAIN, TEST)
+    assert "net: training fields have practically only 0 and 1, test fields other values" in note
+    assert notes_on_columns(gathered(clipped, LABELS[:40]), TRAIN, TEST, 1 - LABELS) == []
+    notes = notes_on_columns(gathered(clipped, LABELS[:40]), TRAIN, TEST, LABELS)
+    assert len(notes) == 1 and "net: the values of training fields equal their targets" in notes[0]
+    inputs = gathered(10 * LABELS - 5, np.log(TEST_VALUES / (1 - TEST_VALUES)))
+    inputs.logits.append("net")
+    assert len(notes_on_columns(inputs, TRAIN, TEST, LABELS)) == 2
+
+
 def test_a_mean_of_label_sets_is_judged_by_its_members():
     inputs = gathered(LABELS, TEST_VALUES)
     members = RNG.integers(2, size=(3, 40, 2)).astype(np.float32)

@@ -63,5 +63,5 @@ def test_without_folds_there_are_as_many_as_the_settings_say():
     assert inputs.fold is None
     (fold,) = folds_of(inputs, settings)
     assert np.unique(fold).tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(InputError, match="lacks 1 fields"):
+    with pytest.raises(InputError, match="lacks 1 field"):
         check_inputs(X, y, groups.iloc[1:], None, settings)

@@ -3,9 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from hpastack.errors import InputError
-from hpastack.stack.inputs import member_tables, own_columns
+from hpastack.stack.inputs import (
+    aligned,
+    checked_table,
+    indicator,
+    member_tables,
+    own_columns,
+)
 
 pytestmark = pytest.mark.core
 
@@ -34,7 +41,26 @@ def test_columns_are_taken_by_name_or_by_number():
     by_number = own_columns(X.to_numpy(), names, 2)
     assert list(by_number.columns) == ["b", "a"] and by_number["b"].tolist() == [1.0, 2.0]
     assert list(own_columns(X.to_numpy(), None, 2).columns) == [0, 1]
-    with pytest.raises(InputError, match="X lacks 1 columns of the stack: b"):
+    with pytest.raises(InputError, match="X lacks 1 column of the stack: b"):
         own_columns(X[["a"]], names, 2)
     with pytest.raises(InputError, match="X has 1 features, but StackClassifier is expecting 2"):
         own_columns(X[["a"]].to_numpy(), names, 2)
+
+
+@pytest.mark.parametrize("dtype", [float, object])
+def test_unknown_labels_are_named_with_the_remedy(dtype):
+    y = pd.DataFrame({"a": [0, np.nan, 1], "b": [1, 0, 1]}, ["f0", "f1", "f2"], dtype=dtype)
+    with pytest.raises(InputError, match="fields f1: drop these fields, or write 0 where"):
+        indicator(y, y.index)
+    with pytest.raises(InputError, match="fields f1: drop these fields"):
+        indicator(y.to_numpy(), y.index)
+
+
+def test_labels_with_ids_beside_a_matrix_without():
+    X = checked_table(sparse.csr_matrix(np.eye(3)))
+    y = pd.Series([0, 1, 1], ["f0", "f1", "f2"])
+    for values in (y, y.to_frame("a")):
+        with pytest.raises(InputError, match=r"X is a matrix without ids, .*y.to_numpy\(\)"):
+            indicator(values, X.index)
+    with pytest.raises(InputError, match=r"groups.to_numpy\(\) in the order of X"):
+        aligned(y, X.index, "groups")

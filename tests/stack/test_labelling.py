@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from hpastack.calibration import apply_thresholds, best_thresholds
+from hpastack.calibration import ThresholdSearch, apply_thresholds, best_thresholds
 from hpastack.errors import InputError
 from hpastack.metrics import macro_f1
 from hpastack.stack import StackClassifier, label_fields, load_stack, notes_on_labels
@@ -44,6 +44,19 @@ def test_the_better_labels_are_taken(drawn):
     # Not where the two say the same, and not where there is no CNN to agree with.
     assert not chosen(y, good, good).by_consensus
     assert not chosen(y, poor, good, compare=False).by_consensus
+
+
+def test_each_label_is_sorted_once(drawn, monkeypatch):
+    y, good, poor = drawn
+    made, search = [], ThresholdSearch.__init__
+
+    def counted(self, *arguments):
+        made.append(arguments)
+        search(self, *arguments)
+
+    monkeypatch.setattr(ThresholdSearch, "__init__", counted)
+    chosen(y, good, poor)
+    assert len(made) == 2
 
 
 def test_it_is_decided_on_folds_that_thresholds_were_not_chosen_on():

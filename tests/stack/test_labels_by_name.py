@@ -74,7 +74,7 @@ def test_weights_of_a_series_are_joined_by_id(fitted, data):
     [
         (lambda y: y.rename(columns={"b": "B"}), "columns of y lack the labels b;"),
         (lambda y: y.assign(z=0), "no labels of the stack: z;"),
-        (lambda y: y.iloc[1:], "y lacks 1 fields of X: field0"),
+        (lambda y: y.iloc[1:], "y lacks 1 field of X: field0"),
     ],
 )
 def test_true_labels_that_do_not_fit_are_named(fitted, data, change, message):

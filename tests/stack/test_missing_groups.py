@@ -40,7 +40,7 @@ def test_fields_without_a_group_are_named(missing, kind):
 @pytest.mark.parametrize("dtype", ["float64", "Float64", "Int64"])
 def test_numbers_of_groups_may_be_missing_too(dtype):
     groups = pd.Series([0, 0, None, 1, 1, 1, 2, 2, 2], IDS, dtype=dtype)
-    with pytest.raises(InputError, match="groups of 1 fields are missing.*: field2;"):
+    with pytest.raises(InputError, match="groups of 1 field are missing.*: field2;"):
         check(groups)
 
 
@@ -58,9 +58,9 @@ def test_groups_of_several_types_are_named():
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        ([0, 0, np.nan, 1, 1, 1, 2, 2, 2], "folds of 1 fields are missing.*: field2; give each"),
-        ([0, 0, None, 1, 1, 1, 2, 2, 2], "folds of 1 fields are missing.*: field2; give each"),
-        ([0, 0, np.inf, 1, 1, 1, 2, 2, 2], "folds of 1 fields are no numbers: field2; give each"),
+        ([0, 0, np.nan, 1, 1, 1, 2, 2, 2], "folds of 1 field are missing.*: field2; give each"),
+        ([0, 0, None, 1, 1, 1, 2, 2, 2], "folds of 1 field are missing.*: field2; give each"),
+        ([0, 0, np.inf, 1, 1, 1, 2, 2, 2], "folds of 1 field are no numbers: field2; give each"),
         (list("aaabbbccc"), "folds are numbers 0, 1, "),
     ],
 )
@@ -79,5 +79,5 @@ def test_whole_groups_and_folds_of_any_kind_are_taken():
 
 
 def test_a_missing_weight_is_named():
-    with pytest.raises(InputError, match="sample_weight of 1 fields are missing.*field1;"):
+    with pytest.raises(InputError, match="sample_weight of 1 field are missing.*field1;"):
         aligned([1.0, np.nan], pd.Index(["field0", "field1"]), "sample_weight")

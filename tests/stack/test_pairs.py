@@ -132,7 +132,7 @@ def pooled(n=300, seed=0):
     margin = (rng.normal(size=(n, 3)) - [0, 3, 6]).astype(np.float32)
     y = (rng.random((n, 3)) < expit(margin)).astype(int)
     pairs = Pairs(NOTHING, inputs, margin, shared_of(inputs, margin))
-    return AllPairs([0, 1, 2], pairs, y, margin)
+    return AllPairs([0, 1, 2], y, margin, pairs)
 
 
 def test_fields_of_one_label_come_after_those_of_the_other():

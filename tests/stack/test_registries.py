@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import fields
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +89,45 @@ def test_the_pooled_member_is_kept_once_for_all_labels(tmp_path):
         (path / "stack.json").write_text(json.dumps(manifest | {"files": files}))
         with pytest.raises(InputError, match=f"{new.split('_')[0]} has a model of {what}"):
             load_stack(path)
+
+
+@pytest.mark.parametrize("name", ["pooled", "forest"])
+def test_a_member_of_all_labels_says_which_it_learned(name, tmp_path):
+    X, y = draw()
+    X["net__2"], y["c"] = 0.1, (np.arange(N) < 3).astype(int)
+    fitted = stack(boosters=[name], n_splits=3).fit(X, y)
+    # Whatever the guard makes of it, and not the label that is too rare.
+    assert fitted.boosted_labels() == [0, 1]
+    assert np.flatnonzero(fitted.weights_).tolist() == [1]
+    path = fitted.save(tmp_path / "stack")
+    assert load_stack(path).boosted_labels() == [0, 1]
+    manifest = json.loads((path / "stack.json").read_text())
+    manifest["sets"][0]["learned"] = [0, 7]
+    (path / "stack.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"learned of set 0 has \[7\]"):
+        load_stack(path)
+    # An earlier stack says only what counts.
+    del manifest["sets"][0]["learned"]
+    (path / "stack.json").write_text(json.dumps(manifest))
+    assert load_stack(path).boosted_labels() == [1]
+
+
+def test_the_booster_of_all_labels_is_read_once_a_fold(monkeypatch):
+    X, y = draw()
+    X["other clue"] = y["a"] + 0.5 * np.random.default_rng(1).normal(size=N)
+    fitted = stack(boosters=["pooled"], n_splits=3).fit(X, y)
+    assert (fitted.weights_ > 0).all()
+    read, booster = [], lightgbm.Booster
+
+    def counted(*arguments, model_str=None, **options):
+        read.append(model_str)
+        return booster(*arguments, model_str=model_str, **options)
+
+    monkeypatch.setattr(lightgbm, "Booster", counted)
+    wanted = fitted.predict_proba(X)
+    assert len(read) == 3 and len(set(read)) == 3
+    # Threads share what was read.
+    pd.testing.assert_frame_equal(fitted.set_params(n_jobs=2).predict_proba(X), wanted)
 
 
 def test_the_forest_is_kept_once_for_all_labels_and_the_same_for_any_number_of_workers(tmp_path):

@@ -18,6 +18,7 @@ from hpastack.metrics import (
 from hpastack.stack.score_tables import (
     SCORES,
     OutOfFold,
+    comparison_intervals,
     probability_scores,
     score_rows,
     summary,
@@ -107,3 +108,26 @@ def test_fields_without_any_label():
     assert found["n_labels_scored"] == 0 and found["macro_f1_all_labels"] == 0
     assert np.isnan([found["macro_f1"], found["macro_ap"], found["ece"]]).all()
     assert np.isnan(found["gain_macro_f1_interval"]).all()
+
+
+def test_every_system_has_intervals_and_a_paired_difference_to_the_stack():
+    shown = {name: SYSTEMS[name] for name in ("consensus", "stack")}
+    scored = {
+        name: probability_scores(Y, one.probabilities, CLUSTERS, FOLD, DRAWS)
+        for name, one in shown.items()
+    }
+    table = comparison_intervals(Y, CLUSTERS, shown, scored, DRAWS)
+    rows, found = summarised(DRAWS)
+    assert list(table.index) == ["consensus", "stack"]
+    for score in SCORES:
+        of_stack = table.loc["stack", [f"{score}_low", f"{score}_high"]]
+        np.testing.assert_allclose(of_stack, found[f"{score}_interval"])
+        assert not table.loc["stack", [f"{score}_gain_low", f"{score}_gain_high"]].any()
+        low, high = table.loc["consensus", [f"{score}_low", f"{score}_high"]]
+        assert low <= rows["consensus"][score] <= high and low < high
+        gain = rows["stack"][score] - rows["consensus"][score]
+        low, high = table.loc["consensus", [f"{score}_gain_low", f"{score}_gain_high"]]
+        assert low <= gain <= high and low < high
+    for score in ("macro_f1", "macro_ap"):
+        paired = table.loc["consensus", [f"{score}_gain_low", f"{score}_gain_high"]]
+        np.testing.assert_allclose(paired, found[f"gain_{score}_interval"])

@@ -50,9 +50,9 @@ def draw(member, seed=0, labels=None):
     if member == POOLED:
         known = PairColumns(np.zeros(LABELS), np.zeros((LABELS, LABELS)), np.arange(4))
         inputs = ColumnBlocks(logits, none, features)
-        return AllPairs([0, 1], Pairs(known, inputs, margin, shared), y, margin), y, margin
+        return AllPairs([0, 1], y, margin, Pairs(known, inputs, margin, shared)), y, margin
     if member == FOREST:
-        return AllFields([0, 1], shared, y, margin), y, margin
+        return AllFields([0, 1], y, margin, shared), y, margin
     bins = SharedBins(shared[TRAIN], 1, 5.0, none[:, TRAIN])
     rows = OneLabel(member, 1, bins, logits[0, :, 1:], shared, columns, y[:, 1], margin[:, 1])
     return rows, y, margin

@@ -74,7 +74,7 @@ def test_stores_that_share_columns_are_refused_with_the_remedy(tmp_path):
     texture, _ = features(tmp_path)
     header = StoreHeader("label_free", "features", ["texture__b", "spots__c"])
     wide = write_store(tmp_path / "wide.h5", header, IDS, np.ones((6, 2)))
-    with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 columns .* texture__b"):
+    with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 column .* texture__b"):
         gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide], IDS, NAMES)
 
 

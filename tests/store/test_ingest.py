@@ -71,7 +71,8 @@ def test_label_sets(tmp_path):
         ("Id,0,1\n,0.1,0.2\n", "'' in row 1 is not an image id"),
         ("Id,0,1\na,0.1,\n", "'' in column '1' of field a is not a finite number"),
         ("Id,0,1\na,0.1,nan\n", "'nan' in column '1' of field a"),
-        ("Id;0;1\na;0,1;0,2\n", "'0,1' in column '0' .* for want of a decimal point"),
+        ("Id;0;1\na;0,1;0.2\n", "'0,1' in column '0' .*; write decimal points instead of commas"),
+        ("Id;0;1\na;1,234;2,345\n", "'1,234' in column '0' .* decimal points instead of commas"),
         ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
         ("Id,0\na,0.1\n", "no column for label 1"),
         ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are no labels"),
@@ -85,6 +86,27 @@ def test_bad_tables_are_refused_by_name(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         matrix(tmp_path / "t.csv")
     assert "t.csv" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Id;0;1\na;0,25;1\nb;1,5e-1;0,125\n",
+        'Id,0,1\na,"0,25",1\nb,"0,15","0,125"\n',
+        "Id\t0\t1\na\t0,250\t1,000\nb\t0,150\t0,125\n",
+        "sep=;\nId;0;1\na;0,25;1\nb;0,15;0,125\n",
+        "# from a plate reader\n\n#\nId,label_0,label_1\na,0.25,1\nb,0.15,0.125\n",
+        "#Id,prob_00,prob_01\na,0.25,1\nb,0.15,0.125\n",
+    ],
+)
+def test_decimal_commas_and_lines_before_the_names(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    assert matrix(tmp_path / "t.csv")[0].tolist() == [[0.25, 1], [0.15, 0.125]]
+
+
+def test_columns_of_yes_and_no(tmp_path):
+    (tmp_path / "t.csv").write_text("Id,class 0,class 1\na,True,no\nb,False,Yes\n")
+    assert matrix(tmp_path / "t.csv")[0].tolist() == [[1, 0], [0, 1]]
 
 
 def test_bad_matrices(tmp_path):
@@ -120,7 +142,7 @@ def test_a_split_is_covered_whole_or_not_at_all():
     check_coverage(["c"], catalogue, "t.csv")
     with pytest.raises(InputError, match="lacks 1 of 2 train fields.*: b"):
         check_coverage(["a", "c"], catalogue, "t.csv")
-    with pytest.raises(InputError, match="1 ids are not in the catalogue: z"):
+    with pytest.raises(InputError, match="1 id is not in the catalogue: z"):
         check_coverage(["a", "b", "z"], catalogue, "t.csv")
 
 
@@ -130,9 +152,9 @@ def test_members_are_put_on_each_other_by_id():
     members = stacked_members([one, other], ["m0.csv", "m1.csv"])
     assert members.dtype == np.float32
     np.testing.assert_allclose(members, [VALUES, VALUES + 1], rtol=1e-6)
-    with pytest.raises(InputError, match="m1.csv lacks 1 fields of m0.csv: b; members predict"):
+    with pytest.raises(InputError, match="m1.csv lacks 1 field of m0.csv: b; members predict"):
         stacked_members([one, other.drop("b")], ["m0.csv", "m1.csv"])
-    with pytest.raises(InputError, match="m0.csv lacks 1 fields of m1.csv: z"):
+    with pytest.raises(InputError, match="m0.csv lacks 1 field of m1.csv: z"):
         stacked_members([one, pd.concat([other, other.rename({"a": "z"}).loc[["z"]]])],
                         ["m0.csv", "m1.csv"])  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import imagecodecs
 import numpy as np
 
+from hpastack.errors import counted
 from hpastack.fields.formats.faults import FileFault, StrPath, check_size
 from hpastack.fields.formats.planes import reject_plane
 
@@ -185,7 +186,7 @@ def _open_frame(marker: int, body: bytes, path: StrPath) -> _Frame:
         raise FileFault(path, f"{kind} JPEG; save it as an ordinary one")
     if bits != 8 or n_planes not in (1, 3):
         raise FileFault(
-            path, f"JPEG of {bits} bits and {n_planes} planes; 8-bit grey or RGB is read"
+            path, f"JPEG of {bits} bits and {counted(n_planes, 'plane')}; 8-bit grey or RGB is read"
         )
     if len(body) != 6 + 3 * n_planes:
         raise FileFault(path, "damaged JPEG")

@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
+from hpastack.errors import counted
 from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.formats.planes import split_plane
 
@@ -145,7 +146,9 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
             plane = first_of_page[page]
         if plane + n_samples > n_planes:
             raise FileFault(
-                path, f"OME-XML of {len(channels)} channels; the file has {n_planes} planes"
+                path,
+                f"OME-XML of {counted(len(channels), 'channel')}; the file has "
+                f"{counted(n_planes, 'plane')}",
             )
         if n_samples == 1:
             names[plane] = (channel.get("Name") or "").strip()

@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
+from hpastack.errors import counted
 from hpastack.fields.formats.faults import MAX_PIXELS, FileFault, StrPath, check_size
 from hpastack.fields.formats.ome import channel_names, is_ome, physical_size, significant_bits
 from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
@@ -298,11 +299,13 @@ def _is_full(page: Any) -> bool:
 def _imagej_pages(page: TiffPage, n_images: int, n_bytes: int, path: StrPath) -> list[TiffPage]:
     # ImageJ may write all planes one after the other, and a directory for the first only.
     if n_images > MAX_PLANES:
-        raise FileFault(path, f"TIFF of {n_images} planes; up to {MAX_PLANES} are read")
+        raise FileFault(path, f"TIFF of {counted(n_images, 'plane')}; up to {MAX_PLANES} are read")
     start = page.extents[0][0] if page.extents else 0
     length = page.height * page.width * page.samples * page.bits // 8
     if page.packing != 1 or page.is_tiled or start + n_images * length > n_bytes:
-        raise FileFault(path, f"truncated TIFF: it has one of the {n_images} images it speaks of")
+        raise FileFault(
+            path, f"truncated TIFF: it has one of the {counted(n_images, 'image')} it speaks of"
+        )
     whole = page._replace(chunk=(page.height, page.width))
     return [
         whole._replace(extents=((start + number * length, length),)) for number in range(n_images)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpastack.metrics import reliability_bins
+from hpastack.metrics.examples import telling_fields
 from hpastack.report.charts import precision_recall_chart, reliability_chart
 from hpastack.report.column_words import column_words
 from hpastack.report.facts import Facts
@@ -20,14 +21,25 @@ _N_COLUMNS = 5
 
 def context(facts: Facts) -> dict[str, Any]:
     """Return the cards, in the order of the vocabulary."""
-    allowed = facts.pictures.allowed("cards")
-    n_shown = min(_MOST_PICTURES, allowed // (3 * len(facts.names))) if allowed else 0
+    groups = [groups_of_fields(facts, k, _ROWS) for k in range(len(facts.names))]
+    n_shown = _pictures_of_a_group(groups, facts.pictures.allowed("cards"))
+    if n_shown:
+        groups = [{name: of[:n_shown] for name, of in of_label.items()} for of_label in groups]
+        rows = np.concatenate([rows for of_label in groups for rows in of_label.values()])
+        facts.pictures.prepare(str(facts.image_ids[row]) for row in rows)
     return {
-        "cards": [_card(facts, k, n_shown) for k in range(len(facts.names))],
+        "cards": [_card(facts, k, of_label, n_shown) for k, of_label in enumerate(groups)],
         "has_pictures": n_shown > 0,
         "start": facts.start,
         "has_importance": facts.importance is not None,
     }
+
+
+def _pictures_of_a_group(groups: list[dict[str, np.ndarray]], allowed: int) -> int:
+    """Return how many pictures each group may have, all together no more than allowed."""
+    sizes = np.array([len(rows) for of_label in groups for rows in of_label.values()])
+    fitting = [n for n in range(1, _MOST_PICTURES + 1) if np.minimum(sizes, n).sum() <= allowed]
+    return max(fitting, default=0)
 
 
 def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.ndarray]:
@@ -43,33 +55,17 @@ def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.nd
     Returns
     -------
     dict of str to ndarray of int
-        Positions among the training fields, at most one per cluster: ``right``, predicted and
-        annotated, the most probable first; ``extra``, predicted but not annotated, the
-        most probable first; ``missed``, annotated but not predicted, the least probable
-        first.
+        Positions among the training fields, as `hpastack.metrics.examples.telling_fields`.
     """
-    y, labels = facts.y[:, label] == 1, facts.labels[:, label] == 1
-    probability = facts.probabilities[:, label]
-    chosen = {"right": (y & labels, -1), "extra": (~y & labels, -1), "missed": (y & ~labels, 1)}
-    return {
-        name: _one_per_cluster(facts, np.flatnonzero(rows), sign * probability, n_fields)
-        for name, (rows, sign) in chosen.items()
-    }
+    return telling_fields(
+        facts.y[:, label], facts.labels[:, label], facts.probabilities[:, label], n_fields,
+        facts.clusters,
+    )  # fmt: skip
 
 
-def _one_per_cluster(facts: Facts, rows: np.ndarray, rank: np.ndarray, n_fields: int) -> np.ndarray:
-    """Return the first rows by rank, near-duplicates of earlier ones passed over."""
-    ordered = rows[np.argsort(rank[rows], kind="stable")]
-    if facts.clusters is not None:
-        _, first = np.unique(facts.clusters[ordered], return_index=True)
-        ordered = ordered[np.sort(first)]
-    return ordered[:n_fields]
-
-
-def _card(facts: Facts, label: int, n_shown: int) -> dict[str, Any]:
+def _card(facts: Facts, label: int, groups: dict[str, np.ndarray], n_shown: int) -> dict[str, Any]:
     name, row = facts.names[label], facts.table.iloc[label]
     y, probability = facts.y[:, label], facts.probabilities[:, label]
-    groups = groups_of_fields(facts, label, n_shown or _ROWS)
     card = {
         "number": label,
         "name": name,
@@ -112,7 +108,7 @@ def _columns(facts: Facts, label: int) -> list[dict[str, Any]]:
             "words": column_words(str(column), facts.names, stores),
             "column": column,
             "size": size,
-            "bar": bar(size / largest),
+            "bar": bar(size / largest, width=160),
         }
         for column, size in zip(of_label["column"], of_label["mean_absolute"])
     ]

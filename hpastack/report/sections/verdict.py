@@ -12,8 +12,7 @@ from hpastack.report.charts import reliability_chart
 from hpastack.report.facts import Facts
 from hpastack.report.numbers import joined, score_text, signed_text
 from hpastack.report.sections.warnings import remarks, warnings
-from hpastack.report.svg import interval_strip
-from hpastack.stack import SCORES
+from hpastack.report.svg import interval_strip, known
 
 #: Title, decimals and meaning of each score on a card.
 CARDS = {
@@ -44,8 +43,9 @@ def context(facts: Facts) -> dict[str, Any]:
     """Return the verdict, warnings, cards and the curve of all labels."""
     scores = facts.stack.cv_results_
     table = facts.stack.comparison_
+    intervals = getattr(facts.stack, "comparison_intervals_", None)
     return {
-        "sentence": verdict_sentence(table, facts.stack.members_, scores),
+        "sentence": verdict_sentence(table, facts.stack.members_, scores, intervals),
         "gain": _gain(table, facts.start, scores),
         "warnings": warnings(facts),
         "remarks": remarks(facts),
@@ -61,9 +61,12 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def verdict_sentence(
-    comparison: pd.DataFrame, members: Sequence[str], scores: dict[str, Any]
+    comparison: pd.DataFrame,
+    members: Sequence[str],
+    scores: dict[str, Any],
+    intervals: pd.DataFrame | None = None,
 ) -> str:
-    """Return the sentence that names the best predictor, and why where it is not the stack.
+    """Return what names the best predictor, and why where it is not the stack.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def verdict_sentence(
         Members of the stack.
     scores : dict
         `hpastack.StackClassifier.cv_results_`.
+    intervals : DataFrame, optional
+        `hpastack.StackClassifier.comparison_intervals_`.
 
     Returns
     -------
@@ -84,28 +89,35 @@ def verdict_sentence(
     stack, best = float(f1["stack"]), str(f1.idxmax())
     if stack >= f1.max():
         interval = scores.get("macro_f1_interval")
-        how_sure = (
-            f" (95 % interval {score_text(interval[0])} to {score_text(interval[1])})"
-            if interval
-            else ""
-        )
+        how_sure = ""
+        if interval:
+            how_sure = f" (95 % interval {score_text(interval[0])} to {score_text(interval[1])})"
         return f"The stack is the best predictor, with macro F1 {score_text(stack)}{how_sure}."
-    ahead = [name for name, (_, more) in SCORE_NAMES.items()
-             if _better(comparison[name][best], comparison[name]["stack"], more)]  # fmt: skip
-    behind = [SCORE_NAMES[name][0] for name in SCORES if name not in ahead]
     called = f"{best} alone" if best in members else f"the {best}" if best == "consensus" else best
-    sentence = (
-        f"The best predictor is {called}, with macro F1 {score_text(float(f1[best]))} against "
-        f"{score_text(stack)} of the stack ({signed_text(stack - float(f1[best]))}); it is ahead "
-        f"on {len(ahead)} of {len(SCORE_NAMES)} scores"
-    )
-    if behind:
-        sentence += f", the stack on {joined(behind)}"
-    reason = (
+    lead = signed_text(float(f1[best]) - stack)
+    why = (
         "The stack weighs its members by their log loss on other folds, not by macro F1, and the "
         "best of several predictors looks better than it is, because it was picked after scoring."
     )
-    return f"{sentence}. {reason}"
+    if intervals is not None and best in intervals.index:
+        gain_low, gain_high = (
+            float(intervals[f"macro_f1_gain_{end}"][best]) for end in ("low", "high")
+        )
+        lead += f", 95 % interval {signed_text(-gain_high)} to {signed_text(-gain_low)}"
+        if gain_low <= 0 <= gain_high:
+            why = f"The lead is within sampling variation: its interval includes 0. {why}"
+    ahead = [name for name, (_, more) in SCORE_NAMES.items()
+             if _better(comparison[name][best], comparison[name]["stack"], more)]  # fmt: skip
+    behind = [text for name, (text, more) in SCORE_NAMES.items()
+              if _better(comparison[name]["stack"], comparison[name][best], more)]  # fmt: skip
+    sentence = (
+        f"The best predictor is {called}, with macro F1 {score_text(float(f1[best]))} against "
+        f"{score_text(stack)} of the stack ({lead}); it is ahead on {len(ahead)} of "
+        f"{len(SCORE_NAMES)} scores"
+    )
+    if behind:
+        sentence += f", the stack on {joined(behind)}"
+    return f"{sentence}. {why}"
 
 
 def _better(a: float, b: float, more_is_better: bool) -> bool:
@@ -130,9 +142,10 @@ def _card(facts: Facts, name: str) -> dict[str, Any]:
     scores = facts.stack.cv_results_
     title, digits, meaning = CARDS[name]
     interval = scores.get(f"{name}_interval") or (None, None)
-    # Calibration errors are small: a strip over 0 to 1 would show nothing.
-    values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if v is not None]
-    end = 1.0 if name != "ece" else 1.15 * max(values, default=1.0)
+    # Enough to tell the naive score from the other; over all of 0 to 1 they would be one dot.
+    values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if known(v)]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = 0.4 * (high - low) or 0.1
     return {
         "title": title,
         "digits": digits,
@@ -141,7 +154,7 @@ def _card(facts: Facts, name: str) -> dict[str, Any]:
         "interval": scores.get(f"{name}_interval"),
         "naive": scores[f"naive_{name}"],
         "strip": interval_strip(
-            scores[name], *interval, ends=(0, end or 1), other=scores[f"naive_{name}"], width=240,
-            css="strip wide",
+            scores[name], *interval, other=scores[f"naive_{name}"],
+            ends=(max(0.0, low - margin), high + margin), width=240, css="strip wide",
         ),
     }  # fmt: skip

@@ -1,0 +1,61 @@
+"""Dates as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = rf"(?P<name>{'|'.join(_MONTHS)})[a-z]*\.?"
+_MIDNIGHT = re.compile(r"[ t]00:00(:00(\.0+)?)?z?$")
+_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        r"(?P<year>\d{4})([-/. ])(?P<month>\d{1,2})\2(?P<day>\d{1,2})",
+        r"(?P<year>(19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)",
+        r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
+        rf"(?P<day>\d{{1,2}})(\.|st|nd|rd|th)?[ -]{_MONTH}[ -,]+(?P<year>\d{{4}})",
+        rf"{_MONTH} (?P<day>\d{{1,2}})(st|nd|rd|th)?,? (?P<year>\d{{4}})",
+        rf"(?P<year>\d{{4}})[ -]{_MONTH}[ -](?P<day>\d{{1,2}})",
+    )
+)
+# The day comes first in most countries, and the month in some.
+_EITHER = re.compile(r"(?P<first>\d{1,2})([-/])(?P<second>\d{1,2})\2(?P<year>\d{4})")
+
+
+def possible_dates(text: str) -> set[str]:
+    """Return the dates that a text may mean.
+
+    Parameters
+    ----------
+    text : str
+        In lower case.
+
+    Returns
+    -------
+    set of str
+        As ``2021-03-04``; of ``04/03/2021`` there are two. Eight digits in a row are a date from
+        1900 on. Empty if it is no date.
+
+    Examples
+    --------
+    >>> possible_dates("4 march 2021"), sorted(possible_dates("04/03/2021"))
+    ({'2021-03-04'}, ['2021-03-04', '2021-04-03'])
+    """
+    text = _MIDNIGHT.sub("", text.strip())
+    for form in _FORMS:
+        if match := form.fullmatch(text):
+            parts = match.groupdict()
+            month = parts.get("month") or 1 + _MONTHS.index(parts["name"])
+            return _valid(parts["year"], month, parts["day"])
+    if match := _EITHER.fullmatch(text):
+        year, first, second = match["year"], match["first"], match["second"]
+        return _valid(year, second, first) | _valid(year, first, second)
+    return set()
+
+
+def _valid(year: str, month: str | int, day: str) -> set[str]:
+    try:
+        return {date(int(year), int(month), int(day)).isoformat()}
+    except ValueError:
+        return set()

@@ -1,0 +1,59 @@
+"""What the commands that compare fields by stores share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hpastack.catalogue import catalogue_digest
+from hpastack.labels import Vocabulary
+from hpastack.pictures import Captioned, read_tile
+from hpastack.similarity import unit_vectors
+from hpastack.stack import gather_label_free
+from hpastack.workspace import Workspace
+
+# Longer side of a field on a sheet, in pixels.
+_TILE = 200
+
+
+def store_vectors(stores: list[str], workspace: Workspace, catalogue: pd.DataFrame) -> np.ndarray:
+    """Return the fields of a catalogue as vectors whose products say how alike they look.
+
+    Parameters
+    ----------
+    stores : list of str
+        Names of stores that have seen no labels.
+    workspace : Workspace
+    catalogue : DataFrame
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+    """
+    ids, vocabulary = list(catalogue.index), workspace.vocabulary()
+    made_from = catalogue_digest(catalogue)
+    tables, measured = [], []
+    for name in stores:
+        inputs = gather_label_free([workspace.store(name)], ids, vocabulary, made_from=made_from)
+        tables.append(inputs.table)
+        (store,) = inputs.stores.values()
+        measured.append(store["recipe"].get("type") == "handcrafted")
+    return unit_vectors(tables, measured=measured)
+
+
+def label_names(row: pd.Series, vocabulary: Vocabulary) -> str:
+    """Return the names of the annotated labels of a field, for people."""
+    if row["split"] != "train":
+        return "test field"
+    names = [vocabulary.names[int(label)] for label in row["target"].split()]
+    return ", ".join(names) or "no label"
+
+
+def captioned_tile(
+    row: pd.Series, vocabulary: Vocabulary, cosine: float | None = None
+) -> Captioned:
+    """Draw a field with its id, its labels and how alike it is to another one."""
+    lines = [str(row.name), label_names(row, vocabulary)]
+    if cosine is not None:
+        lines.append(f"cosine {cosine:.3f}")
+    return Captioned(read_tile(row, _TILE), tuple(lines))
