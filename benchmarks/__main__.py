@@ -22,6 +22,7 @@ from benchmarks import (
     finetuning,
     folds,
     honesty,
+    label_check,
     leakage,
     members,
     real_predictions,
@@ -68,6 +69,7 @@ def main() -> None:
     honesty.main()
     members.main()
     leakage.main()
+    label_check.main(REAL_DATA if REAL_DATA.is_dir() else None)
     finetuning.main()
 
 

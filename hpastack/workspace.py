@@ -50,6 +50,11 @@ class Workspace:
         return self.data / "catalogue.csv"
 
     @property
+    def changes(self) -> Path:
+        """Fields that were dropped or got other labels, and why."""
+        return self.data / "changes.csv"
+
+    @property
     def stain_statistics(self) -> Path:
         """How bright each stain is."""
         return self.data / "stains.csv"

@@ -190,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
-    changes_file = workspace.data / "changes.csv"
+    changes_file = workspace.changes
     # Not for the changes alone: a run killed before its catalogue was written leaves them.
     refuse_existing(workspace.catalogue, args.overwrite)
     vocabulary = workspace.vocabulary()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hpastack.catalogue import catalogue_digest, test_fields, training_fields
+from hpastack.catalogue import catalogue_digest, corrected_fields, test_fields, training_fields
 from hpastack.clusters import read_leaks, strongest_twins
 from hpastack.errors import InputError, counted
 from hpastack.files import refuse_existing
@@ -32,6 +32,7 @@ from hpastack.stack import (
     notes_on_columns,
     notes_on_labels,
     notes_on_means,
+    original_label_scores,
     read_prior_shift,
     without_columns,
     write_explanations,
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
     notes_on_folds = [note] if (note := accepted_splits(plan, workspace.folds)) else []
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
+    before = corrected_fields(workspace.changes, catalogue)["before"]
     if args.no_submission:
         test = test.iloc[:0]
     elif test.empty:
@@ -128,6 +130,7 @@ def run(args: argparse.Namespace) -> None:
             inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
+        inputs.notes.extend(_notes_on_corrections(stack, train, before, vocabulary))
         labels, seconds = None, {"fit": sum(stack.fit_seconds_.values())}
         if not test.empty:
             inputs.notes.extend(notes_on_means(inputs))
@@ -221,6 +224,29 @@ def _fit(
         return stack.fit(
             inputs.table.loc[train.index], y, groups=plan.groups, folds=plan.frame["fold"]
         )
+
+
+def _notes_on_corrections(
+    stack: StackClassifier, train: pd.DataFrame, before: pd.Series, vocabulary: Vocabulary
+) -> list[str]:
+    """Return the scores on corrected and on original labels, where labels were corrected."""
+    if before.empty:
+        return []
+    targets = train["target"].copy()
+    targets[before.index] = before
+    original, corrected = (
+        pd.DataFrame(vocabulary.indicator(t, allow_empty=True), train.index, list(vocabulary))
+        for t in (targets, train["target"])
+    )
+    on_corrected, on_original = (
+        f"macro F1 {row.macro_f1:.4f}, macro AP {row.macro_ap:.4f}, Brier {row.brier:.4f}"
+        for row in original_label_scores(stack, corrected, original).itertuples()
+    )
+    return [
+        f"labels of {len(before)} training fields were corrected. Out of fold on the corrected "
+        f"labels: {on_corrected}; on the original ones: {on_original}. Corrections that a model "
+        "chose flatter it, also where they are wrong"
+    ]
 
 
 def _apply_leaks(

@@ -1,10 +1,9 @@
 """The catalogue: one table of all fields, from folders, label tables and plain tables.
 
-`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id;
-a missing, doubled or unknown id is an error that names it.
+`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id; errors name it.
 """
 
-from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text
+from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text, corrected_fields
 from hpastack.catalogue.collecting import (
     DEFAULT_SOURCE,
     NOT_ASKED_FOR,
@@ -45,6 +44,7 @@ __all__ = [
     "collect_fields",
     "combine_fields",
     "correct_targets",
+    "corrected_fields",
     "fill_groups",
     "fill_pixel_sizes",
     "join_groups",

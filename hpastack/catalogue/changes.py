@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+
+from hpastack.errors import InputError
 
 #: A field that is not in the catalogue.
 DROPPED = "dropped"
 
 #: A training field whose labels are not those its table gives it.
 LABELS = "labels"
+
+#: How the reason of labels that ``prepare --corrections`` replaced begins.
+CORRECTED = "corrected after"
 
 
 class Change(NamedTuple):
@@ -43,3 +49,40 @@ def changes_text(changes: Iterable[Change]) -> str:
     """
     table = pd.DataFrame(list(changes), columns=list(Change._fields), dtype=str)
     return table.to_csv(index=False, lineterminator="\n")
+
+
+def corrected_fields(path: Path, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the training fields whose labels were corrected, with those before and after.
+
+    Parameters
+    ----------
+    path : Path
+        ``data/changes.csv`` of the workspace; it is missing where nothing was changed.
+    catalogue : DataFrame
+        The catalogue that was written with it.
+
+    Returns
+    -------
+    DataFrame of str
+        ``before`` and ``after`` (label ids), indexed by image id.
+
+    Raises
+    ------
+    InputError
+        If the file is not one of `changes_text`, or of another catalogue.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=["before", "after"], index=pd.Index([], name="image_id"))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) != list(Change._fields):
+        raise InputError(f"{path}: the columns are not {', '.join(Change._fields)}")
+    corrected = table[(table["change"] == LABELS) & table["reason"].str.startswith(CORRECTED)]
+    corrected = corrected.set_index("image_id")[["before", "after"]]
+    now = catalogue["target"].reindex(corrected.index)
+    other = corrected.index[now.to_numpy() != corrected["after"].to_numpy()]
+    if len(other):
+        raise InputError(
+            f"{path} and the catalogue have other labels of {other[0]}; run: python -m "
+            "pipelines.prepare IMAGES --corrections CSV --overwrite"
+        )
+    return corrected

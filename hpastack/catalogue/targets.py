@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hpastack.catalogue.changes import DROPPED, LABELS, Change
+from hpastack.catalogue.changes import CORRECTED, DROPPED, LABELS, Change
 from hpastack.catalogue.groups import group_columns
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import InputError, counted, shorten
@@ -305,7 +305,7 @@ def correct_targets(
     if (before["split"] != "train").any():
         wrong = before.index[before["split"] != "train"]
         raise InputError(f"{corrections}: test fields have no labels: {shorten(wrong)}")
-    reason = f"corrected after {os.fspath(corrections)}"
+    reason = f"{CORRECTED} {os.fspath(corrections)}"
     changes = [
         Change(image_id, LABELS, reason, before=old, after=new)
         for image_id, old, new in zip(targets.index, before["target"], targets)

@@ -1,5 +1,7 @@
 """Suspected label errors: their ranking, and a page on which people review them."""
 
+from hpastack.review.gathering import review_fields
 from hpastack.review.issues import ORDERS, Order, label_issues
+from hpastack.review.page import write_review
 
-__all__ = ["ORDERS", "Order", "label_issues"]
+__all__ = ["ORDERS", "Order", "label_issues", "review_fields", "write_review"]

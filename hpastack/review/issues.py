@@ -82,10 +82,10 @@ def label_issues(
     >>> y = [[1, 0], [1, 0], [0, 1]]
     >>> probabilities = [[0.9, 0.1], [0.2, 0.7], [0.1, 0.8]]
     >>> issues = label_issues(y, probabilities, n_most=2)
-    >>> issues[["image_id", "label", "annotated", "score", "suggestion"]]
+    >>> issues[["image_id", "label", "annotated", "score", "suggestion"]].round(2)
        image_id  label  annotated  score suggestion
-    0         1      1          0   0.56        add
-    1         1      0          1   0.44     remove
+    0         1      1          0   0.63        add
+    1         1      0          1   0.59     remove
     """
     if order not in ORDERS:
         raise InputError(f"order is {order!r}; it is {' or '.join(ORDERS)}")
@@ -106,7 +106,7 @@ def label_issues(
     else:
         suggested = _indicator(predicted, table, "predicted") == 1
     plain = np.abs(annotated - p)
-    score = plain if order == "plain" else plain * _recognised(annotated, p)
+    score = issue_scores(annotated, p, order)
     n_pairs = p.size if n_most is None else min(n_most, p.size)
     # The sort is stable: equal pairs stay in the order of rows and columns.
     ranked = np.lexsort((-plain.ravel(), -score.ravel()))[:n_pairs]
@@ -123,6 +123,24 @@ def label_issues(
             "suggestion": np.select([wanted & ~given, given & ~wanted], ["add", "remove"], "keep"),
         }
     )
+
+
+def issue_scores(annotated: np.ndarray, p: np.ndarray, order: Order) -> np.ndarray:
+    """Return how suspicious each pair of field and label is.
+
+    Parameters
+    ----------
+    annotated : ndarray of {0, 1}, shape (n, n_labels)
+    p : ndarray of float, shape (n, n_labels)
+    order : {"normalised", "plain"}
+        As for `label_issues`.
+
+    Returns
+    -------
+    ndarray of float, shape (n, n_labels)
+    """
+    plain = np.abs(annotated - p)
+    return plain if order == "plain" else plain * np.sqrt(_recognised(annotated, p))
 
 
 def _recognised(annotated: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from hpastack.labels import HPA_2018
+from hpastack.metrics import macro_f1
 from hpastack.stack import load_stack, read_manifest
 from hpastack.store import open_store
 from pipelines import cluster, ingest, predict, prepare, report, run, stack
@@ -592,3 +593,38 @@ def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monk
     assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
     assert call(stack, workspace) == 2
     one_line(capsys, "folds.csv: 2 folds", "pipelines.cluster --n-splits 5 --overwrite")
+
+
+def test_scores_on_corrected_labels_stand_beside_those_on_the_original_ones(workspace, capsys):
+    shared = ["--workspace", str(workspace)]
+    train = pd.read_csv(workspace / "train.csv", dtype=str)
+    changed = train.iloc[:40].assign(Target="3")
+    changed.to_csv(workspace / "corrections.csv", index=False)
+    n_changed = int((train["Target"].iloc[:40] != "3").sum())
+    assert prepare.main(["--labels", str(workspace / "train.csv"),
+                         "--test", str(workspace / "sample_submission.csv"),
+                         "--corrections", str(workspace / "corrections.csv"), "--overwrite",
+                         *shared]) == 0  # fmt: skip
+    folds = ["--folds", str(workspace / "my_folds.csv")]
+    assert cluster.main(["--no-images", *folds, "--overwrite", *shared]) == 0
+    tables = [str(workspace / "oof.csv"), str(workspace / "test.csv")]
+    assert ingest.main([*tables, "--name", "net", "--kind", "out_of_fold", *folds, "--overwrite",
+                        *shared]) == 0  # fmt: skip
+    few = ["--set", "rounds=5", "--set", "n_bootstrap=0", "--no-submission", "--overwrite"]
+    assert stack.main([*few, *shared]) == 0
+    note = next(
+        line for line in capsys.readouterr().out.splitlines() if "fields were corrected" in line
+    )
+    assert f"labels of {n_changed} training fields" in note
+    fitted = load_stack(workspace / "models" / "stack")
+    y = HPA_2018.indicator(train["Target"])
+    y = pd.DataFrame(y, train["Id"]).loc[fitted.oof_labels_.index].to_numpy()
+    on_original = macro_f1(y, fitted.oof_labels_.to_numpy(), absent="skip")
+    on_corrected = fitted.cv_results_["macro_f1"]
+    assert f"on the corrected labels: macro F1 {on_corrected:.4f}" in note
+    assert f"on the original ones: macro F1 {on_original:.4f}" in note
+    assert f"{on_original:.4f}" != f"{on_corrected:.4f}"
+    assert (
+        note.removeprefix("note: ")
+        in read_manifest(workspace / "models" / "stack")["record"]["notes"]
+    )

@@ -1,0 +1,208 @@
+"""The page on which people review suspected label errors: one HTML file, or one with pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from hpastack.errors import InputError
+from hpastack.fields import STAINS
+from hpastack.files import atomic_write, refuse_existing
+from hpastack.pictures import DEFAULT_PALETTE, STAIN_COLOURS, Thumbnails, data_uri, jpeg_bytes
+from hpastack.review.issues import ORDERS
+
+if TYPE_CHECKING:
+    import jinja2
+
+#: What the stains show, in the order of their keys.
+STAIN_NAMES = {"red": "Microtubules", "green": "Protein", "blue": "Nucleus", "yellow": "ER"}
+# Less would show blocks where contrast is raised; more doubles the size of the page.
+_QUALITY = 78
+
+
+def write_review(
+    path: str | os.PathLike[str],
+    fields: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    *,
+    name: str = "",
+    order: str = "normalised",
+    thumbnails: Thumbnails | None = None,
+    small: Thumbnails | None = None,
+    sidecar: bool = False,
+    earlier: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a page on which the labels of fields are reviewed.
+
+    Parameters
+    ----------
+    path : path-like
+        The HTML file. It needs no network and no server.
+    fields : sequence of dict
+        As `review_fields` returns them.
+    labels : sequence of str
+    name : str, optional
+        Of the stack, for the title.
+    order : {"normalised", "plain"}, default="normalised"
+        The order that the page starts with.
+    thumbnails, small : Thumbnails, optional
+        Pictures of the fields, and of their neighbours. If omitted, the page has none.
+    sidecar : bool, default=False
+        Whether pictures lie in a folder beside the page, ``<stem>_pictures``, and not in it.
+    earlier : mapping of str to str, optional
+        Targets of fields whose labels were corrected before, by image id: the exported
+        corrections keep them.
+    overwrite : bool, default=False
+
+    Returns
+    -------
+    Path
+        The page. The same input gives the same bytes.
+
+    Raises
+    ------
+    InputError
+        If the page or its folder exists and `overwrite` is false, or jinja2 is not installed.
+    """
+    try:
+        import jinja2
+        from markupsafe import Markup
+    except ModuleNotFoundError:
+        raise InputError(
+            "the review page needs jinja2, which is not installed; "
+            "run: pip install 'hpastack[report]'"
+        ) from None
+    path = Path(path)
+    folder = path.with_name(f"{path.stem}_pictures")
+    refuse_existing(path, overwrite)
+    if folder.exists():
+        refuse_existing(folder, overwrite)
+        shutil.rmtree(folder)
+    data: dict[str, Any] = {
+        "name": name,
+        "labels": list(labels),
+        "orders": list(ORDERS),
+        "order": order,
+        "fields": list(fields),
+        "earlier": dict(sorted((earlier or {}).items())),
+        "stains": [[stain, STAIN_NAMES[stain]] for stain in STAINS],
+        "palettes": {
+            palette: [list(colours[stain]) for stain in STAINS]
+            for palette, colours in STAIN_COLOURS.items()
+        },
+        "palette": DEFAULT_PALETTE,
+    }
+    # Decisions kept in a browser belong to these fields, labels and probabilities.
+    data["digest"] = hashlib.sha256(_json(data).encode()).hexdigest()[:16]
+    data["pictures"], data["small"] = {}, {}
+    if thumbnails is not None:
+        if sidecar:
+            folder.mkdir(parents=True)
+        pictures = _Pictures(folder if sidecar else None)
+        for field in fields:
+            jpeg = stain_sheet(thumbnails, field["id"])
+            if jpeg is None:
+                continue
+            height, width = thumbnails.shape(field["id"]) or (0, 0)
+            data["pictures"][field["id"]] = {
+                "src": pictures.place(jpeg),
+                "height": height,
+                "width": width,
+                "pixel": thumbnails.pixel_size(field["id"]),
+            }
+        if small is not None:
+            shown = {
+                row[0] for field in fields for row in [*field["neighbours"], *field["twins"][:6]]
+            }
+            tiles = small.tiles(sorted(shown))
+            data["small"] = {image_id: pictures.place(jpeg) for image_id, jpeg in tiles.items()}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hpastack.review"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    style, script = (_inlined(environment, file) for file in ("review.css", "review.js"))
+    text = environment.get_template("review.html").render(
+        name=name, sidecar=sidecar, style=Markup(style), script=Markup(script),
+        style_hash=Markup(_source_hash(style)), script_hash=Markup(_source_hash(script)),
+        json=Markup(_json(data)),
+    )  # fmt: skip
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
+    """Return the four stains of a field as one grey JPEG, red and green above blue and yellow.
+
+    A browser colours and adds grey pictures without reading pixels, which it must not where
+    pictures lie in files beside a page.
+
+    Parameters
+    ----------
+    thumbnails : Thumbnails
+    image_id : str
+
+    Returns
+    -------
+    bytes or None
+        None where the field has no picture.
+    """
+    stains = thumbnails.stain_images(image_id)
+    if stains is None:
+        return None
+    rgb = _decoded(stains.rgb, cv2.IMREAD_COLOR)[..., ::-1]
+    yellow = np.zeros(rgb.shape[:2], np.uint8)
+    if stains.yellow is not None:
+        yellow = _decoded(stains.yellow, cv2.IMREAD_GRAYSCALE)
+    planes = [rgb[..., 0], rgb[..., 1], rgb[..., 2], yellow]
+    return jpeg_bytes(np.block([planes[:2], planes[2:]]), _QUALITY)
+
+
+def _decoded(jpeg: bytes, how: int) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), how)
+    assert picture is not None  # it was encoded a moment ago
+    return picture
+
+
+def _inlined(environment: jinja2.Environment, file: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, file)[0]
+
+
+def _source_hash(source: str) -> str:
+    """Return the one source that a Content-Security-Policy lets run."""
+    return f"sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}"
+
+
+class _Pictures:
+    """Puts pictures into the page, or into files numbered in their order."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.n_placed = 0
+
+    def place(self, jpeg: bytes) -> str:
+        if self.folder is None:
+            return data_uri(jpeg)
+        self.n_placed += 1
+        name = f"{self.n_placed:05d}.jpg"
+        (self.folder / name).write_bytes(jpeg)
+        return f"{self.folder.name}/{name}"
+
+
+def _json(values: Any) -> str:
+    """Return JSON that can stand in a script element, whatever texts it holds."""
+    text = json.dumps(values, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
