@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import shorten
+from hpastack.errors import counted, shorten
 from hpastack.folds import FoldReport
 from hpastack.stack import SCORES, StackClassifier
 
@@ -96,13 +96,13 @@ def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.Da
     """
     sizes = clusters.value_counts()
     text = (
-        f"{len(pairs)} pairs of near-duplicates; {len(sizes)} clusters of {len(clusters)} fields, "
-        f"the largest ({sizes.index[0]}) with {sizes.iloc[0]}"
+        f"{counted(len(pairs), 'pair')} of near-duplicates; {counted(len(sizes), 'cluster')} of "
+        f"{counted(len(clusters), 'field')}, the largest ({sizes.index[0]}) with {sizes.iloc[0]}"
     )
     if len(disagreements):
         n_clusters = disagreements["cluster"].nunique()
         text += (
-            f"\nin {n_clusters} clusters the labels of training fields disagree: "
+            f"\nin {counted(n_clusters, 'cluster')} the labels of training fields disagree: "
             f"{shorten(disagreements['cluster'].unique())} (data/disagreements.csv)"
         )
     return text

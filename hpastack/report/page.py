@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from hpastack.errors import counted
 from hpastack.parallel import progress_bar
 from hpastack.report._extra import jinja2
 from hpastack.report.facts import Facts
@@ -89,6 +90,7 @@ def _environment() -> jinja2.Environment:
         signed=signed_text,
         seconds=seconds_text,
         count="{:,}".format,
+        counted=counted,
     )
     return environment
 
@@ -113,7 +115,7 @@ def _summary(facts: Facts) -> str:
     stack = facts.stack
     in_clusters = ""
     if facts.clusters is not None:
-        in_clusters = f" in {len(np.unique(facts.clusters)):,} clusters"
+        in_clusters = f" in {counted(len(np.unique(facts.clusters)), 'cluster')}"
     n_features = len(stack.feature_names_in_) - len(stack.cnns) * len(stack.labels_)
     return (
         f"{len(stack.fold_):,} training fields{in_clusters}, {len(stack.labels_)} labels, "

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.core
 def test_clusters_and_the_labels_that_disagree():
     clusters = pd.Series({"a": "a", "b": "a", "c": "c"})
     pairs = pd.DataFrame({"image_id": ["a"], "twin": ["b"]})
-    line = "1 pairs of near-duplicates; 2 clusters of 3 fields, the largest (a) with 2"
+    line = "1 pair of near-duplicates; 2 clusters of 3 fields, the largest (a) with 2"
     nothing = pd.DataFrame({"cluster": []})
     assert clusters_text(clusters, pairs, nothing) == line
     disagreements = pd.DataFrame({"image_id": ["a", "b"], "cluster": ["a", "a"]})
     assert clusters_text(clusters, pairs, disagreements) == (
-        f"{line}\nin 1 clusters the labels of training fields disagree: a (data/disagreements.csv)"
+        f"{line}\nin 1 cluster the labels of training fields disagree: a (data/disagreements.csv)"
     )
 
 

@@ -182,7 +182,7 @@ def test_leaks_and_duplicates_are_pairs(made, tmp_path):
     assert twins["pairs"][0]["fields"][0]["names"] == ["a", "b"]
     text = page_text(facts, progress=False)
     assert "2 of 2 test fields show the same cells" in text and "strength: 0.99" in text
-    assert "3 training fields in 1 clusters" in text
+    assert "3 training fields in 1 cluster of duplicates" in text
 
 
 def test_folds_are_compared_to_all_fields(facts):
