@@ -31,6 +31,7 @@ from hpastack.stack import (
     StackClassifier,
     gather_label_free,
     gather_stores,
+    label_fields,
     load_stack,
     read_manifest,
 )
@@ -156,25 +157,28 @@ def _probabilities(
     heading = f"Probabilities of {model.name}"
     if chosen is None and not (model / "stack.json").is_file():
         return Section(heading, (), ("no stack in models/stack: python -m pipelines.stack",))
-    stack = load_stack(model)
+    stack, vocabulary = load_stack(model), workspace.vocabulary()
+    if list(stack.labels_) != list(vocabulary):
+        raise InputError(f"{model} names other labels than this workspace's vocabulary")
     stack.n_jobs = 1  # one field is no work for many
     stores = read_manifest(model)["record"].get("stores", {})
     row = _row(image_id, catalogue)
     is_train = image_id in stack.oof_probabilities_.index
     try:
-        table = gather_stores(
-            [workspace.store(name) for name in stores], [image_id], workspace.vocabulary(),
+        inputs = gather_stores(
+            [workspace.store(name) for name in stores], [image_id], vocabulary,
             made_from=catalogue_digest(catalogue),
-        ).table  # fmt: skip
+        )  # fmt: skip
     except InputError as error:
-        table, fault = None, str(error)
+        inputs, fault = None, str(error)
     if is_train:
         heading += ", out of fold"
         probabilities = stack.oof_probabilities_.loc[image_id]
         predicted = stack.oof_labels_.loc[image_id].to_numpy() == 1
-    elif table is not None:
-        probabilities = stack.predict_proba(table).iloc[0]
-        predicted = stack.predict(table).iloc[0].to_numpy() == 1
+    elif inputs is not None:
+        new = label_fields(stack, inputs, [image_id])
+        probabilities = new.probabilities.iloc[0]
+        predicted = new.labels.iloc[0].to_numpy() == 1
     else:
         return Section(heading, (), (f"not shown: {fault}",))
     annotated = np.zeros(len(stack.labels_), bool)
@@ -187,7 +191,7 @@ def _probabilities(
         or annotated[number]
         or (rank < _N_LABELS and probabilities.iloc[number] >= _LEAST)
     ]
-    reasons = {} if table is None else _reasons(stack, table, shown)
+    reasons = {} if inputs is None else _reasons(stack, inputs.table, shown)
     lines = []
     for number in shown:
         label = stack.labels_[number]
@@ -202,7 +206,7 @@ def _probabilities(
             lines.append(f"    log-odds: {reasons[label]}")
     if not shown:
         lines.append(f"no label is predicted, and none has a probability of {_LEAST} or more")
-    if table is None:
+    if inputs is None:
         lines.append(f"no reasons: {fault}")
     elif is_train:
         lines.append(

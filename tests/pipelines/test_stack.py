@@ -1,6 +1,7 @@
 """From tables made elsewhere to a submission: ingest, stack, predict, run, and every refusal."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ from hpastack.labels import HPA_2018
 from hpastack.metrics import macro_f1
 from hpastack.stack import load_stack, read_manifest
 from hpastack.store import open_store
-from pipelines import cluster, ingest, predict, prepare, report, run, stack
+from pipelines import cluster, ingest, predict, prepare, report, run, stack, view
 
 N_TRAIN, N_TEST = 240, 30
 
@@ -369,6 +370,17 @@ def test_members_are_kept_and_their_mean_stands_for_the_test_fields(workspace, c
     # As before, a stack is fitted and applied.
     assert call(stack, workspace, *QUICK) == 0
     assert call(predict, workspace, "models/stack", "--name", "again") == 0
+    # One field is shown with the probabilities of its row, which are not those of the mean.
+    table = pd.read_csv(workspace / "submissions" / "again_probabilities.csv", index_col="Id")
+    of_mean = load_stack(workspace / "models" / "stack").predict_proba(after.loc[table.index])
+    image_id = (table - of_mean.to_numpy()).abs().max(axis=1).idxmax()
+    capsys.readouterr()
+    assert call(view, workspace, image_id) == 0
+    out = capsys.readouterr().out
+    shown = dict(re.findall(r"^  (\S.*) (\d\.\d\d) \(threshold", out, flags=re.M))
+    assert shown
+    for name, value in shown.items():
+        assert float(value) == pytest.approx(table.at[image_id, name], abs=0.006)
 
 
 def test_member_tables_of_every_kind(workspace):

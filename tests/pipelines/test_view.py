@@ -115,3 +115,7 @@ def test_mistakes_are_one_line(workspace, capsys):
     assert "models/none" in capsys.readouterr().err
     assert view.main(at(workspace, "field_00", "--stores", "nothing")) == 2
     assert "nothing" in capsys.readouterr().err
+    lines = workspace.vocabulary_file.read_text().splitlines()
+    workspace.vocabulary_file.write_text("\n".join(["another", *lines[1:]]) + "\n")
+    assert view.main(at(workspace, "field_00")) == 2
+    assert "names other labels than this workspace's vocabulary" in capsys.readouterr().err
