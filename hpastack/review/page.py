@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -199,7 +200,7 @@ class _Pictures:
         self.n_placed += 1
         name = f"{self.n_placed:05d}.jpg"
         (self.folder / name).write_bytes(jpeg)
-        return f"{self.folder.name}/{name}"
+        return f"{quote(self.folder.name, safe='')}/{name}"
 
 
 def _json(values: Any) -> str:
