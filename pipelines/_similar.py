@@ -16,8 +16,13 @@ from hpastack.workspace import Workspace
 _TILE = 200
 
 
-def store_vectors(stores: list[str], workspace: Workspace, catalogue: pd.DataFrame) -> np.ndarray:
-    """Return the fields of a catalogue as vectors whose products say how alike they look.
+def store_vectors(
+    stores: list[str],
+    workspace: Workspace,
+    catalogue: pd.DataFrame,
+    image_ids: list[str] | None = None,
+) -> np.ndarray:
+    """Return fields of a catalogue as vectors whose products say how alike they look.
 
     Parameters
     ----------
@@ -25,12 +30,15 @@ def store_vectors(stores: list[str], workspace: Workspace, catalogue: pd.DataFra
         Names of stores that have seen no labels.
     workspace : Workspace
     catalogue : DataFrame
+    image_ids : list of str, optional
+        Which of its fields. If omitted, all.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
     """
-    ids, vocabulary = list(catalogue.index), workspace.vocabulary()
+    ids = list(catalogue.index) if image_ids is None else image_ids
+    vocabulary = workspace.vocabulary()
     made_from = catalogue_digest(catalogue)
     tables, measured = [], []
     for name in stores:

@@ -10,18 +10,19 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from hpastack.catalogue import catalogue_digest, corrected_fields, training_fields
+from hpastack.catalogue import corrected_fields, training_fields
 from hpastack.errors import InputError
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.pictures import Thumbnails
 from hpastack.review import ORDERS, review_fields, write_review
-from hpastack.similarity import nearest_fields, unit_vectors
-from hpastack.stack import StackClassifier, gather_label_free, load_stack
+from hpastack.similarity import nearest_fields
+from hpastack.stack import StackClassifier, load_stack
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._similar import store_vectors
 
 #: Pixels of a neighbour's picture.
 _SMALL = 64
@@ -118,16 +119,7 @@ def _neighbours(
     if not names:
         return {}
     train = training_fields(catalogue)
-    tables, measured = [], []
-    for name in names:
-        inputs = gather_label_free(
-            [workspace.store(name)], list(catalogue.index), workspace.vocabulary(),
-            made_from=catalogue_digest(catalogue),
-        )  # fmt: skip
-        tables.append(inputs.table.loc[train.index])
-        (store,) = inputs.stores.values()
-        measured.append(store["recipe"].get("type") == "handcrafted")
-    vectors = unit_vectors(tables, measured=measured)
+    vectors = store_vectors(names, workspace, catalogue, list(train.index))
     asked = train.index.get_indexer(pd.Index(image_ids))
     rows, cosines = nearest_fields(vectors[asked], vectors, _N_NEIGHBOURS + 1, progress=False)
     found = {}
