@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
-#: Classes of the style sheet for series that must be told apart, each with a marker of its own.
-SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
-MARKERS = ("circle", "square", "triangle", "diamond", "cross", "plus", "down", "bar")
+from hpastack.pictures import OTHER_STYLE, SYMBOLS
+
+# Symbols are the same as in figures; a circle of this path has a radius of 0.8.
+_PATHS = {symbol.name: symbol.path for symbol in (*SYMBOLS, OTHER_STYLE.symbol)}
+_SCALE = 1 / 0.8
 
 _LEFT, _BOTTOM, _TOP, _RIGHT = 46, 40, 10, 12
 
@@ -171,7 +173,7 @@ def mark(
     shape: str = "circle",
     data: str = "",
 ) -> str:
-    """Return one mark of a shape of `MARKERS`, at a place of the drawing.
+    """Return one mark, at a place of the drawing.
 
     Parameters
     ----------
@@ -180,6 +182,7 @@ def mark(
     title : str, optional
         A tooltip.
     shape : str, default="circle"
+        Name of a symbol of `hpastack.pictures`.
     data : str, optional
         Attributes, escaped.
 
@@ -191,20 +194,8 @@ def mark(
     head = f'class="{css}"' + (f" {data}" if data else "")
     if shape == "circle":
         return f'<circle {head} cx="{number(x)}" cy="{number(y)}" r="{number(r)}">{inner}</circle>'
-    paths = {
-        "square": f"m{-0.9 * r:.1f} {-0.9 * r:.1f}h{1.8 * r:.1f}v{1.8 * r:.1f}h{-1.8 * r:.1f}z",
-        "triangle": f"m0 {-1.2 * r:.1f}l{1.1 * r:.1f} {2 * r:.1f}h{-2.2 * r:.1f}z",
-        "down": f"m0 {1.2 * r:.1f}l{1.1 * r:.1f} {-2 * r:.1f}h{-2.2 * r:.1f}z",
-        "diamond": f"m0 {-1.3 * r:.1f}l{1.3 * r:.1f} {1.3 * r:.1f}l{-1.3 * r:.1f} {1.3 * r:.1f}"
-        f"l{-1.3 * r:.1f} {-1.3 * r:.1f}z",
-        "cross": f"m{-r:.1f} {-r:.1f}l{2 * r:.1f} {2 * r:.1f}"
-        f"m0 {-2 * r:.1f}l{-2 * r:.1f} {2 * r:.1f}",
-        "plus": f"m{-1.2 * r:.1f} 0h{2.4 * r:.1f}m{-1.2 * r:.1f} {-1.2 * r:.1f}v{2.4 * r:.1f}",
-        "bar": f"m{-1.2 * r:.1f} {-0.4 * r:.1f}h{2.4 * r:.1f}v{0.8 * r:.1f}h{-2.4 * r:.1f}z",
-    }
-    if shape in ("cross", "plus"):
-        head = head.replace('class="', 'class="stroked ', 1)
-    return f'<path {head} d="M{number(x)} {number(y)}{paths[shape]}">{inner}</path>'
+    place = f"translate({number(x)} {number(y)}) scale({_SCALE * r:.3g})"
+    return f'<path {head} transform="{place}" d="{_PATHS[shape]}">{inner}</path>'
 
 
 def interval_strip(

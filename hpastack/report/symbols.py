@@ -6,16 +6,20 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from hpastack.report.svg import MARKERS, SERIES, drawing, mark
+from hpastack.pictures import SYMBOLS
+from hpastack.report.svg import drawing, mark
+
+#: Classes of the style sheet whose colours can be told apart.
+SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
 
 
 def symbol(number: int) -> tuple[str, str]:
-    """Return the class of the colour and the marker of a group.
+    """Return the class of the colour and the name of the symbol of a group.
 
     Parameters
     ----------
     number : int
-        Of the group, from 0. The first 64 differ, in colour or marker; the first eight in both.
+        Of the group, from 0. The first 88 differ, in colour or symbol; the first eight in both.
 
     Returns
     -------
@@ -24,10 +28,10 @@ def symbol(number: int) -> tuple[str, str]:
     Examples
     --------
     >>> symbol(1), symbol(9)
-    (('s2', 'square'), ('s2', 'triangle'))
+    (('s2', 'triangle'), ('s2', 'hexagon'))
     """
-    n = len(SERIES)
-    return SERIES[number % n], MARKERS[(number + number // n) % len(MARKERS)]
+    # 8 colours and 11 symbols: no pair of them comes twice among 88.
+    return SERIES[number % len(SERIES)], SYMBOLS[number % len(SYMBOLS)].name
 
 
 def legend(names: Sequence[str], *, lines: bool = False) -> Markup:

@@ -1,6 +1,5 @@
 """What the sections are made of: words, numbers, charts, chosen fields, the verdict."""
 
-import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -10,6 +9,7 @@ from report_cases import hostile_names, without_cnns
 
 from hpastack.errors import InputError
 from hpastack.metrics import reliability_bins
+from hpastack.pictures import OTHER_STYLE, SYMBOLS
 from hpastack.report.charts import precision_recall_chart, reliability_chart
 from hpastack.report.column_words import column_words
 from hpastack.report.embedded import Pictures
@@ -19,7 +19,7 @@ from hpastack.report.sections.cards import groups_of_fields
 from hpastack.report.sections.labels import label_calibration_errors
 from hpastack.report.sections.verdict import verdict_sentence
 from hpastack.report.sections.warnings import merged
-from hpastack.report.svg import MARKERS, SERIES, Chart, interval_strip, mark, ticks
+from hpastack.report.svg import Chart, interval_strip, mark, ticks
 
 pytestmark = pytest.mark.core
 
@@ -143,10 +143,11 @@ def test_charts_are_well_formed_name_themselves_and_escape():
 
 
 def test_marks_differ_in_shape_as_well_as_colour():
-    shapes = {re.sub(r'class="[^"]*"', "", mark(5, 5, 4, shape=shape)) for shape in MARKERS}
-    assert len(shapes) == len(MARKERS) == len(SERIES)
-    for shape in MARKERS:
-        parsed(mark(5, 5, 4, shape=shape))
+    names = [symbol.name for symbol in (*SYMBOLS, OTHER_STYLE.symbol)]
+    marks = {mark(5, 5, 4, shape=name) for name in names}
+    assert len(marks) == len(names)
+    for drawn in marks:
+        parsed(drawn)
 
 
 def test_strips_stay_within_their_ends():

@@ -10,12 +10,12 @@ import yaml
 from report_cases import hostile_names, without_cnns
 
 from hpastack.errors import InputError
+from hpastack.pictures import group_styles
 from hpastack.report.facts import gather_facts
 from hpastack.report.page import page_text
 from hpastack.report.sections import confusions, data, label_check, provenance, training
 from hpastack.report.sections.balance import fold_balance, prevalence
 from hpastack.report.sections.domain_map import domain_map
-from hpastack.report.svg import MARKERS
 from hpastack.report.symbols import legend, symbol
 from hpastack.stack import StackClassifier, StackRecipe
 
@@ -52,8 +52,11 @@ def facts(made, tmp_path):
 
 
 def test_symbols_differ_without_colours_and_without_shapes():
-    assert len({symbol(k) for k in range(64)}) == 64
-    assert len({marker for _, marker in map(symbol, range(8))}) == len(MARKERS) == 8
+    assert len({symbol(k) for k in range(88)}) == 88
+    assert len({name for _, name in map(symbol, range(8))}) == 8
+    # A fold has the symbol that it has in figures.
+    styles = group_styles([f"fold_{k}" for k in range(10)], "fold").values()
+    assert [symbol(k)[1] for k in range(10)] == [style.symbol.name for style in styles]
     assert len({css for css, _ in map(symbol, range(8))}) == 8
     assert "<b>" not in legend(["<b>"]) and "&lt;b&gt;" in legend(["<b>"])
 

@@ -10,6 +10,7 @@ import pandas as pd
 from hpastack.clusters import read_assignment
 from hpastack.errors import InputError
 from hpastack.files import read_text_table, take_rows
+from hpastack.pictures import OTHER_STYLE
 from hpastack.report.facts import Facts
 from hpastack.report.svg import Chart
 from hpastack.report.symbols import legend, symbol
@@ -144,9 +145,11 @@ def _map(xy: np.ndarray, name: str, values: list[str], of_all: pd.Series) -> dic
     others = 0
     # Those without a symbol of their own lie below the others.
     for k in sorted(range(len(values)), key=lambda k: values[k] in place):
-        css, marker = symbol(place[values[k]]) if values[k] in place else ("unknown", "circle")
+        css, marker, radius = "unknown", OTHER_STYLE.symbol.name, 5.0
+        if values[k] in place:
+            (css, marker), radius = symbol(place[values[k]]), 3.6
         others += values[k] not in place
-        chart.point(*xy[k], radius=3.6, css=css, marker=marker, data=f'data-i="{k}"')
+        chart.point(*xy[k], radius=radius, css=css, marker=marker, data=f'data-i="{k}"')
     return {
         "name": name,
         "chart": chart.markup(),
