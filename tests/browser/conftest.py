@@ -90,7 +90,7 @@ def open_page(chromium):
     """
     contexts = []
 
-    def open_it(path, width=WIDE, scheme="light", height=900):
+    def open_it(path, width=WIDE, scheme="light", height=900, fragment=""):
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,
@@ -101,7 +101,7 @@ def open_page(chromium):
         opened.page.on("console", opened.hear)
         opened.page.on("pageerror", lambda error: opened.console.append(str(error)))
         opened.page.on("request", opened.see)
-        opened.page.goto(Path(path).resolve().as_uri())
+        opened.page.goto(f"{Path(path).resolve().as_uri()}#{fragment}")
         return opened
 
     yield open_it

@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -236,6 +237,19 @@ def test_hostile_names_and_ids_are_shown_and_not_run(open_page, tmp_path):
     log = csv.DictReader(io.StringIO(_saved(page, "#save-log")))
     assert sorted(row["image_id"] for row in log) == sorted(ids)
     assert opened.console == [] and opened.requests == []
+
+
+def test_a_link_of_the_report_opens_its_field(open_page, tmp_path):
+    ids = ["a", "50% #1 <b>", "c"]
+    _write(tmp_path / "review.html", ids=ids, n_fields=3)
+    for image_id in ids:
+        opened = open_page(tmp_path / "review.html", fragment=quote(image_id, safe=""))
+        assert _current(opened.page) == image_id and opened.console == []
+    opened.page.evaluate("location.hash = 'a'")
+    opened.page.wait_for_function("document.getElementById('image-id').textContent === 'a'")
+    for unknown in ("none", "%E0"):
+        opened = open_page(tmp_path / "review.html", fragment=unknown)
+        assert _current(opened.page) in ids and opened.console == []
 
 
 def test_without_pictures_it_is_text(open_page, tmp_path, width):

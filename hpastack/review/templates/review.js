@@ -461,9 +461,16 @@
     event.preventDefault();
   });
 
+  // The report links to single fields.
+  function linked() {
+    try { return byId.get(decodeURIComponent(location.hash.slice(1))); } catch { return undefined; }
+  }
+  window.addEventListener("hashchange", () => { const field = linked(); if (field) { select(field); list(); } });
+
   controls();
   list();
-  if (shown.length) current = shown.find((field) => decisionOf(field.id) === null) || shown[0];
+  if (linked()) { current = linked(); list(); }
+  else if (shown.length) current = shown.find((field) => decisionOf(field.id) === null) || shown[0];
   mark(); details(); load();
   if (!Object.keys(data.pictures).length) at("no-picture").textContent = "This page was made without pictures.";
 })();
