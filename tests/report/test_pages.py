@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 import time
 
 import pandas as pd
@@ -82,6 +83,13 @@ def test_other_stacks_stand_beside_it(reported, tmp_path):
     write_report(folders[0], y, path, compare=[folders[1]], n_pictures=0, progress=False)
     board = text_of(path).split('<section id="leaderboard"')[1].split("</section>")[0]
     assert "plain<small>other stack</small>" in board
+    # Stacks of one name from different places are two.
+    namesake = tmp_path / "plain"
+    shutil.copytree(folders[1], namesake)
+    write_report(folders[0], y, tmp_path / "three.html", compare=[folders[1], namesake],
+                 n_pictures=0, progress=False)  # fmt: skip
+    three = text_of(tmp_path / "three.html")
+    assert three.count("<small>other stack</small>") == 2 and f"{namesake}<small>" in three
     score = load_stack(folders[1]).cv_results_["macro_f1"]
     assert f'data-v="{score:.6g}"' in board
     with pytest.raises(InputError, match="plain: the labels of this workspace lack 160 fields"):

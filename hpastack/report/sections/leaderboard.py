@@ -28,8 +28,8 @@ def context(facts: Facts) -> dict[str, Any]:
     shown = [name for name in SCORES if name in scores]
     ends = {name: _ends(name, scores, intervals) for name in shown}
     seconds = dict(facts.seconds)
-    seconds |= {_rival_name(facts, of): of.seconds["stack"]
-                for of in facts.rivals if "stack" in of.seconds}  # fmt: skip
+    seconds |= {name: rival.seconds["stack"] for name, rival in _rivals(facts).items()
+                if "stack" in rival.seconds}  # fmt: skip
     stores = facts.record.get("stores", {})
     order = scores["macro_f1"].sort_values(ascending=False, kind="stable").index
     rows = [
@@ -64,7 +64,7 @@ def _table(facts: Facts) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not facts.rivals:
         return scores, intervals
     systems = {"stack": OutOfFold(facts.probabilities, facts.labels)}
-    systems |= {_rival_name(facts, rival): rival.system(facts.image_ids) for rival in facts.rivals}
+    systems |= {name: rival.system(facts.image_ids) for name, rival in _rivals(facts).items()}
     clusters = facts.image_ids.to_numpy() if facts.clusters is None else facts.clusters
     scored = {
         name: probability_scores(
@@ -80,9 +80,14 @@ def _table(facts: Facts) -> tuple[pd.DataFrame, pd.DataFrame]:
     return scores, intervals
 
 
-def _rival_name(facts: Facts, rival: Facts) -> str:
+def _rivals(facts: Facts) -> dict[str, Facts]:
+    """Return the other stacks by names that no two predictors share."""
     taken = {str(name) for name in facts.stack.comparison_.index}
-    return f"stack {rival.name}" if rival.name in taken else rival.name
+    rivals: dict[str, Facts] = {}
+    for rival in facts.rivals:
+        name = f"stack {rival.name}" if rival.name in taken else rival.name
+        rivals[str(rival.folder) if name in rivals else name] = rival
+    return rivals
 
 
 def _ends(name: str, scores: pd.DataFrame, intervals: pd.DataFrame) -> tuple[float, float]:
