@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
-from hpastack.files import take_rows
+from hpastack.files import check_unique, read_text_table, take_rows
+from hpastack.labels import Vocabulary
 from hpastack.metrics import cluster_draws, f1_scores, score_interval
 from hpastack.report.embedded import Pictures
 from hpastack.report.seconds import Seconds
@@ -144,12 +145,24 @@ class Facts:
             )
         return OutOfFold(self.probabilities[rows], self.labels[rows])
 
-    @property
-    def submission(self) -> Path | None:
-        """The submission file of the stack, if it is there."""
+    @cached_property
+    def submitted(self) -> pd.DataFrame | None:
+        """Predicted labels of the test fields, 0 or 1, by id, if there is a submission."""
         folder = self.places.get("submissions")
         path = None if folder is None else folder / f"{self.name}.csv"
-        return path if path is not None and path.is_file() else None
+        if path is None or not path.is_file():
+            return None
+        table = read_text_table(path)
+        missing = [name for name in ("Id", "Predicted") if name not in table]
+        if missing:
+            raise InputError(f"{path}: no column {missing[0]}; it is not a submission")
+        check_unique(table["Id"], str(path))
+        targets = table.set_index("Id")["Predicted"]
+        try:
+            indicator = Vocabulary(self.names).indicator(targets, allow_empty=True)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        return pd.DataFrame(indicator, targets.index, self.names)
 
     @cached_property
     def counts_labels(self) -> bool:

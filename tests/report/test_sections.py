@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -161,6 +162,20 @@ def test_what_the_workspace_does_not_have_is_not_shown(made):
     assert provenance.context(facts)["commands"] == []
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("Id,Target\nt0,0\n", "no column Predicted; it is not a submission"),
+        ("Id,Predicted\nt0,²\n", "field t0"),
+        ("Id,Predicted\nt0,0\nt0,1\n", "t0"),
+    ],
+)
+def test_a_file_that_is_no_submission_is_an_error(facts, text, words):
+    (facts.places["submissions"] / "plain.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"plain.csv.*{words}"):
+        page_text(facts, progress=False)
+
+
 def test_leaks_and_duplicates_are_pairs(made, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "leaks.csv").write_text(
@@ -202,7 +217,7 @@ def test_folds_are_compared_to_all_fields(facts):
 def test_prevalence_of_test_fields_is_that_of_the_submission(facts):
     assert prevalence(facts)["groups"] == ["training, annotated", "training, predicted"]
     (facts.places["submissions"] / "plain.csv").write_text("Id,Predicted\nt0,0 2\nt1,\n")
-    shown = prevalence(facts)
+    shown = prevalence(replace(facts))
     assert shown["n_test"] == 2 and shown["groups"][2] == "test, predicted"
     by_name = {row["name"]: row for row in shown["rows"]}
     assert [by_name[name]["percents"][2] for name in "abc"] == [50, 0, 50]

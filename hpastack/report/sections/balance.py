@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from hpastack.files import read_text_table
-from hpastack.labels import Vocabulary
 from hpastack.report.facts import Facts
 from hpastack.report.svg import drawing, mark, number
 from hpastack.report.symbols import legend, symbol
@@ -89,14 +87,10 @@ def prevalence(facts: Facts) -> dict[str, Any]:
     groups = ["training, annotated", "training, predicted"]
     columns = [facts.y.mean(axis=0), facts.labels.mean(axis=0)]
     n_test = 0
-    if facts.submission is not None:
-        table = read_text_table(facts.submission)
-        named = Vocabulary(facts.names)
-        predicted = named.indicator(table["Predicted"], allow_empty=True)
-        n_test = len(predicted)
-        if n_test:
-            groups.append("test, predicted")
-            columns.append(predicted.mean(axis=0))
+    if facts.submitted is not None and len(facts.submitted):
+        n_test = len(facts.submitted)
+        groups.append("test, predicted")
+        columns.append(facts.submitted.to_numpy().mean(axis=0))
     shares = np.column_stack(columns)
     positive = shares[shares > 0]
     ends = (float(positive.min()), float(positive.max())) if positive.size else (0.1, 1.0)

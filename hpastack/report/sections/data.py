@@ -41,12 +41,13 @@ def _leaks(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
         order = np.argsort(-pd.to_numeric(strongest["strength"]).to_numpy(), kind="stable")
         strongest = strongest.iloc[order]
     shown = strongest.head(n_pairs or _ROWS)
-    predicted = _submitted(facts)
+    predicted = facts.submitted
     pairs = []
     for leak in shown.to_dict("records"):
         test = {"image_id": leak["image_id"], "role": "test", "target": None}
         if predicted is not None and leak["image_id"] in predicted.index:
-            test |= {"target": predicted[leak["image_id"]], "verb": "predicted"}
+            numbers = np.flatnonzero(predicted.loc[leak["image_id"]])
+            test |= {"target": " ".join(map(str, numbers)), "verb": "predicted"}
         twin = {"image_id": leak["twin"], "role": f"training, {leak['twin_source']}",
                 "target": leak["twin_target"], "verb": "annotated"}  # fmt: skip
         pairs.append({"words": _evidence(leak), "fields": [test, twin]})
@@ -91,15 +92,6 @@ def _kind(target: str) -> str:
     return " ".join(sorted(target.split()))
 
 
-def _submitted(facts: Facts) -> pd.Series | None:
-    """Return the labels predicted for the test fields, as numbers in text."""
-    path = facts.submission
-    if path is None:
-        return None
-    table = read_text_table(path)
-    return table.drop_duplicates("Id").set_index("Id")["Predicted"]
-
-
 def _shown(facts: Facts, pairs: list[dict[str, Any]], n_pairs: int) -> list[dict[str, Any]]:
     """Add names and pictures to the fields of pairs."""
     fields = [field for pair in pairs for field in pair["fields"]]
@@ -118,4 +110,4 @@ def _shown(facts: Facts, pairs: list[dict[str, Any]], n_pairs: int) -> list[dict
 
 def _names(facts: Facts, numbers: Iterable[str]) -> list[str]:
     known = facts.names
-    return [known[int(k)] if k.isdigit() and int(k) < len(known) else k for k in numbers]
+    return [known[int(k)] if k.isdecimal() and int(k) < len(known) else k for k in numbers]
