@@ -16,7 +16,7 @@ from hpastack.pictures.compartment_figure import compartment_figure
 from hpastack.pictures.contact_sheet import contact_sheet
 from hpastack.pictures.encoding import data_uri, jpeg_bytes, png_bytes, write_png
 from hpastack.pictures.sheets import Captioned, Section, picture_sheet
-from hpastack.pictures.thumbnails import StainImages, Thumbnails
+from hpastack.pictures.thumbnails import Thumbnails
 from hpastack.pictures.tiles import (
     brightened,
     draw_scale_bar,
@@ -36,7 +36,6 @@ __all__ = [
     "STAIN_COLOURS",
     "SYMBOLS",
     "Section",
-    "StainImages",
     "Thumbnails",
     "brightened",
     "compartment_figure",

@@ -15,9 +15,7 @@ from hpastack.files import atomic_write
 JPEG_QUALITY = 82
 
 
-def jpeg_bytes(
-    picture: np.ndarray, quality: int = JPEG_QUALITY, *, sharp_colours: bool = False
-) -> bytes:
+def jpeg_bytes(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     """Return a picture as JPEG.
 
     Parameters
@@ -25,20 +23,15 @@ def jpeg_bytes(
     picture : ndarray of uint8, shape (H, W, 3) or (H, W)
         RGB or grey.
     quality : int, default=82
-    sharp_colours : bool, default=False
-        Whether colours are kept at the full resolution and not at half of it,
-        as they should where each plane is an image of its own. Takes a fifth
-        more room.
 
     Returns
     -------
     bytes
     """
-    sampling = "444" if sharp_colours else "420"
     options = [
         cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1,
         cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}"),
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     ]  # fmt: skip
     return _encoded(".jpg", picture, options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,24 +14,12 @@ from hpastack.fields import (
     PackedFields,
     read_field,
     resize_field,
-    row_stains,
     to_8_bit,
 )
 from hpastack.parallel import cpu_budget, in_threads
 from hpastack.pictures.colours import DEFAULT_PALETTE, stain_colours
 from hpastack.pictures.encoding import JPEG_QUALITY, jpeg_bytes
 from hpastack.pictures.tiles import brightened, field_tile, has_files, shown_pixel_size, shown_size
-
-
-class StainImages(NamedTuple):
-    """The stains of a field as JPEG: three as the planes of one in colour, the fourth in grey.
-
-    `rgb` holds microtubules, protein and nucleus as its red, green and blue;
-    `yellow` the endoplasmic reticulum, None where the field does not have it.
-    """
-
-    rgb: bytes
-    yellow: bytes | None
 
 
 class Thumbnails:
@@ -135,7 +122,7 @@ class Thumbnails:
             made = [(image_id, outcome.result()) for image_id, outcome in zip(wanted, outcomes)]
         return {image_id: jpeg for image_id, jpeg in made if jpeg is not None}
 
-    def stain_images(self, image_id: str) -> StainImages | None:
+    def stain_levels(self, image_id: str) -> np.ndarray | None:
         """Return the four stains of a field, for a browser that mixes them itself.
 
         Parameters
@@ -144,16 +131,12 @@ class Thumbnails:
 
         Returns
         -------
-        StainImages or None
-            Each stain stretched to its brightest thousandth. None as `tile`.
+        ndarray of uint8, shape (4, H, W), or None
+            Each stain stretched to its brightest thousandth; 0 where the field does not have it.
+            None as `tile`.
         """
         field = self._field(image_id)
-        if field is None:
-            return None
-        levels = to_8_bit(brightened(field))
-        rgb = jpeg_bytes(np.moveaxis(levels[:3], 0, -1), self.quality, sharp_colours=True)
-        has_fourth = "yellow" in row_stains(self._row(image_id))
-        return StainImages(rgb, jpeg_bytes(levels[3], self.quality) if has_fourth else None)
+        return None if field is None else to_8_bit(brightened(field))
 
     def shape(self, image_id: str) -> tuple[int, int] | None:
         """Return the height and width of a field in its picture, in pixels; None as `tile`."""

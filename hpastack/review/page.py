@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import cv2
 import numpy as np
 
 from hpastack.errors import InputError
@@ -160,21 +159,11 @@ def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
     bytes or None
         None where the field has no picture.
     """
-    stains = thumbnails.stain_images(image_id)
-    if stains is None:
+    levels = thumbnails.stain_levels(image_id)
+    if levels is None:
         return None
-    rgb = _decoded(stains.rgb, cv2.IMREAD_COLOR)[..., ::-1]
-    yellow = np.zeros(rgb.shape[:2], np.uint8)
-    if stains.yellow is not None:
-        yellow = _decoded(stains.yellow, cv2.IMREAD_GRAYSCALE)
-    planes = [rgb[..., 0], rgb[..., 1], rgb[..., 2], yellow]
-    return jpeg_bytes(np.block([planes[:2], planes[2:]]), _QUALITY)
-
-
-def _decoded(jpeg: bytes, how: int) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), how)
-    assert picture is not None  # it was encoded a moment ago
-    return picture
+    red, green, blue, yellow = levels
+    return jpeg_bytes(np.block([[red, green], [blue, yellow]]), _QUALITY)
 
 
 def _inlined(environment: jinja2.Environment, file: str) -> str:
