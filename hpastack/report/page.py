@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from hpastack.errors import counted
+from hpastack.files.page_policy import page_policy
 from hpastack.parallel import progress_bar
 from hpastack.report._extra import jinja2
 from hpastack.report.facts import Facts
@@ -72,7 +71,7 @@ def page_text(facts: Facts, *, progress: bool = True) -> str:
         sections=sections,
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
+        policy=page_policy(style, script),
     )
 
 
@@ -97,18 +96,6 @@ def _environment() -> jinja2.Environment:
 
 def _resource(name: str) -> str:
     return files("hpastack.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Return what the page may load: nothing but its own style, script and pictures."""
-    of_style, of_script = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{of_style}'; script-src 'sha256-{of_script}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _summary(facts: Facts) -> str:

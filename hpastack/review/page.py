@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
 from hpastack.files import atomic_write, refuse_existing
+from hpastack.files.page_policy import page_policy
 from hpastack.pictures import DEFAULT_PALETTE, STAIN_COLOURS, Thumbnails, data_uri, jpeg_bytes
 from hpastack.review.issues import ORDERS
 
@@ -134,8 +134,8 @@ def write_review(
     )
     style, script = (_inlined(environment, file) for file in ("review.css", "review.js"))
     text = environment.get_template("review.html").render(
-        name=name, sidecar=sidecar, style=Markup(style), script=Markup(script),
-        style_hash=Markup(_source_hash(style)), script_hash=Markup(_source_hash(script)),
+        name=name, style=Markup(style), script=Markup(script),
+        policy=page_policy(style, script, images="data: file: 'self'" if sidecar else "data:"),
         json=Markup(_json(data)),
     )  # fmt: skip
     with atomic_write(path) as temporary:
@@ -169,11 +169,6 @@ def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
 def _inlined(environment: jinja2.Environment, file: str) -> str:
     assert environment.loader is not None
     return environment.loader.get_source(environment, file)[0]
-
-
-def _source_hash(source: str) -> str:
-    """Return the one source that a Content-Security-Policy lets run."""
-    return f"sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}"
 
 
 class _Pictures:
