@@ -92,7 +92,7 @@ def test_no_fields_and_labels_without_positives_are_no_problem():
         ({"probabilities": [["x", "y"]] * 3}, "probabilities: not a table of numbers"),
         ({"y": [[1, 0]] * 3, "probabilities": [0.5, 0.5]}, "y has shape"),
         ({"y": Y * 2}, "y: 2.0 of field a, label cilia is not 0 or 1"),
-        ({"y": Y.drop("b")}, "y: rows lack 1 fields: b"),
+        ({"y": Y.drop("b")}, "y: rows lack 1 field: b"),
         ({"y": Y.rename(columns={"cilia": "actin"})}, "other labels: cilia, actin"),
         ({"y": [[1, 0]]}, r"y has shape \(1, 2\), probabilities have \(3, 2\)"),
         ({"y": Y.set_axis(["a", "b", "b"])}, "duplicate ids: b"),
