@@ -15,11 +15,12 @@ from hpastack.parallel.backends import backend
 from hpastack.parallel.cpu_budget import cpu_budget
 from hpastack.parallel.workers import Result, spread
 
-# Processors that threads keep busy while features are measured, however many there are: the
-# rest of the time they wait for Python's lock (`python -m benchmarks.engine`).
-_BUSY_IN_THREADS = 1.6
+# How many times one worker's rate threads reach at most while features are measured, however many
+# there are: they wait for Python's lock, the more the smaller the fields
+# (`python -m benchmarks.engine`).
+_BEST_OF_THREADS = 1.6
 # Until processes have imported the library.
-_START_SECONDS = 4.0
+_START_SECONDS = 3.0
 # Tasks done first to see how long one takes; the first also prepares what later ones share.
 _N_TIMED = 2
 
@@ -92,7 +93,7 @@ def processes_win(seconds: float, jobs: int) -> bool:
     >>> processes_win(10, jobs=2), processes_win(100, jobs=2), processes_win(10, jobs=16)
     (False, True, True)
     """
-    in_threads = seconds / min(jobs, _BUSY_IN_THREADS)
+    in_threads = seconds / min(jobs, _BEST_OF_THREADS)
     return _START_SECONDS + seconds / jobs < in_threads
 
 
