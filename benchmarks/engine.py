@@ -4,8 +4,9 @@
 
 The rate of a whole extraction of a trivial feature (the mean of each stain), from files to the
 published store, over that of decoding alone with as many threads; in turns in one run, medians
-over the rounds. Then hand-crafted features in threads and in processes, and the peak memory of
-processes that extract from 500 and from 2,000 fields. The fields are drawn.
+over the rounds. Then hand-crafted features of three sizes by one worker, in threads and in
+processes, and the peak memory of processes that extract from 500 and from 2,000 fields. The fields
+are drawn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from hpastack.parallel import backend, cpu_budget, in_threads, one_thread_each, 
 
 def main(
     size: int = 512, n_fields: int = 480, rounds: int = 7, n_measured: int = 48,
-    n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
+    sizes_measured: Sequence[int] = (128, 256, 512), n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
 ) -> None:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         fields = write_drawn_fields(Path(folder), size, n_fields)
@@ -45,19 +46,31 @@ def main(
             "the whole engine": lambda: trivial(Path(folder), fields, size, jobs),
         }
         _show(f"a trivial feature at {size} px, {jobs} threads", ways, n_fields, rounds)
-        few = fields.head(n_measured)
+    for small in sizes_measured:
+        backends(small, n_measured * max(sizes_measured) // small, rounds)
+    _memory(n_in_memory, n_columns)
 
-        def measure(where: str) -> None:
+
+def backends(size: int, n_fields: int, rounds: int) -> None:
+    """Measure hand-crafted features by one worker, by threads and by processes."""
+    jobs = cpu_budget()
+    with tempfile.TemporaryDirectory() as folder:
+        fields = write_drawn_fields(Path(folder), size, n_fields)
+
+        def measure(where: str, jobs: int) -> None:
             with backend(where):
                 extract_features(
-                    Path(folder) / "made.h5", few, size=size, jobs=jobs, overwrite=True,
+                    Path(folder) / "made.h5", fields, size=size, jobs=jobs, overwrite=True,
                     progress=False,
                 )  # fmt: skip
 
-        ways = {"threads": lambda: measure("threads"), "processes": lambda: measure("loky")}
-        measure("loky")  # the processes start once
-        _show(f"all hand-crafted features at {size} px, {jobs} workers", ways, n_measured, rounds)
-    _memory(n_in_memory, n_columns)
+        ways: dict[str, Callable[[], object]] = {
+            "one worker": lambda: measure("threads", 1),
+            "threads": lambda: measure("threads", jobs),
+            "processes": lambda: measure("loky", jobs),
+        }
+        measure("loky", jobs)  # the processes start once
+        _show(f"all hand-crafted features at {size} px, {jobs} workers", ways, n_fields, rounds)
 
 
 def decode(fields: pd.DataFrame, size: int, threads: int) -> None:

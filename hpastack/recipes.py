@@ -24,6 +24,9 @@ from hpastack.workspace import Workspace
 
 _PACKAGE = Path(__file__).resolve().parent
 _SUFFIXES = (".yaml", ".yml")
+# A recipe may come from a stranger: more of either takes PyYAML minutes.
+_MAX_CHARACTERS = 200_000
+_MAX_DEPTH = 20
 
 Settings = HandcraftedSettings | EmbeddingSettings | CnnSettings | DuplicateSettings | StackRecipe
 
@@ -98,7 +101,7 @@ def read_recipe(
         except (yaml.YAMLError, ValueError):
             raise InputError(f"--set {override}: the value is not valid YAML") from None
     kind = values.pop("type", None)
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise InputError(f"{path}: type {kind!r} is unknown; it is one of {', '.join(TYPES)}")
     try:
         settings = TYPES[kind](**{str(key): value for key, value in values.items()})
@@ -231,4 +234,16 @@ for _tag in _NUMBERS:
 
 
 def _load(text: str) -> Any:
+    """Read YAML; raise `yaml.YAMLError` or `ValueError` for what is none, or no recipe."""
+    if len(text) > _MAX_CHARACTERS:
+        raise yaml.YAMLError(f"longer than {_MAX_CHARACTERS:,} characters, which no recipe is")
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        # A few lines of aliases of aliases stand for more values than fit in memory.
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*NAME) are not allowed in a recipe; write the value")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"lists within more than {_MAX_DEPTH} lists; a recipe has none")
     return yaml.load(text, _Loader)

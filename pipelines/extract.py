@@ -65,7 +65,8 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--backend", choices=BACKENDS, metavar="WHERE",
         help="where hand-crafted features are measured: threads, loky (processes), or on a "
-        "cluster of dask or ray; embeddings are spread with --shard (default: threads)",
+        "cluster of dask or ray; embeddings are spread with --shard (default: threads, or "
+        "processes where there is enough work for them to be faster)",
     )  # fmt: skip
     parser.add_argument(
         "--address", metavar="PLACE",

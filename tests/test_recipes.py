@@ -1,5 +1,6 @@
 """Recipes: found by name, checked key by key; every shipped one is valid."""
 
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -133,8 +134,9 @@ def test_every_problem_of_a_recipe_is_listed(tmp_path):
         read_recipe("mine", Workspace(tmp_path), folder="models", overrides=["epocs=3"])
     assert str(error.value) == (
         f"{tmp_path / 'models' / 'mine.yaml'}: 4 problems: "
-        "(1) backbone is missing; it must be text (2) size is 3; it must be at least 16 "
-        "(3) epochs is 0; it must be at least 1 (4) unknown key 'epocs'; did you mean 'epochs'?"
+        "(1) backbone is missing; it must be text (2) size is 3; it must be from 16 to 16384 "
+        "(3) epochs is 0; it must be from 1 to 10000 "
+        "(4) unknown key 'epocs'; did you mean 'epochs'?"
     )
 
 
@@ -169,3 +171,27 @@ def test_own_recipes_stand_before_the_shipped(tmp_path):
     }
     write(tmp_path / "features", "type: handcrafted\nfamilies: [texture]\n")
     assert [p.stem for p in workspace_recipes(Workspace(tmp_path), folder="features")] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type: stack\ncnns: " + "[" * 100_000, "lists within more than 20 lists"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases .* are not allowed"),
+        ("type: stack\n# " + "x" * 200_000, "longer than 200,000 characters"),
+        ("type: stack\nrounds: 2024-99-99", "is not valid YAML: month"),
+        ("type: [stack]", "type .'stack'. is unknown; it is one of handcrafted"),
+        ("type: {a: stack}", "type .'a': 'stack'. is unknown"),
+        ("type: stack\nrounds: " + "9" * 5000, "is not valid YAML"),
+        ("type: stack\nbags: 1000000000", "bags is 1000000000; it must be from 1 to 100"),
+        ("type: stack\nseed: 18446744073709551616", "it must be from 0 to 2147483647"),
+        ("type: !!python/object/apply:os.system ['ls']", "is not valid YAML"),
+    ],
+    ids=["deep", "aliases", "long", "date", "list", "dict", "digits", "bags", "seed", "python"],
+)
+def test_a_strangers_recipe_is_rejected_at_once(tmp_path, text, message):
+    write(tmp_path / "models", text)
+    started = time.perf_counter()
+    with pytest.raises(InputError, match=message):
+        read_recipe("mine", Workspace(tmp_path), folder="models")
+    assert time.perf_counter() - started < 20

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpastack.backbones._torch import torch
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -99,5 +99,5 @@ def gpu_memory_guard(batch_size: int) -> Iterator[None]:
             else "set a smaller size, or use a smaller backbone"
         )
         raise InputError(
-            f"the GPU is out of memory with {batch_size} fields a batch; {remedy}"
+            f"the GPU is out of memory with {counted(batch_size, 'field')} per batch; {remedy}"
         ) from None

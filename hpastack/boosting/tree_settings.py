@@ -13,18 +13,19 @@ from hpastack.settings import Field, settings
 AtStage = Callable[[Any, int], bool]
 
 # Whoever fits trees takes over these annotations, and the defaults below.
-Rounds = Annotated[int, Field(ge=1, description="Most trees.")]
-LearningRate = Annotated[float, Field(gt=0, description="Share of each tree that is added.")]
+Rounds = Annotated[int, Field(ge=1, le=10_000, description="Most trees.")]
+LearningRate = Annotated[float, Field(gt=0, le=10, description="Share of each tree that is added.")]
 Leaves = Annotated[
     int,
     Field(
         ge=2,
+        le=4096,
         description="Leaves per tree. Others than LightGBM get the depth for as many.",
     ),
 ]
 MinLeaf = Annotated[
     int,
-    Field(ge=1, description="Fewest fields per leaf (LightGBM alone)."),
+    Field(ge=1, le=10**9, description="Fewest fields per leaf (LightGBM alone)."),
 ]
 L2 = Annotated[float, Field(ge=0, description="L2 regularisation of the leaf values.")]
 ColumnShare = Annotated[
@@ -52,7 +53,7 @@ class TreeSettings:
     column_share: ColumnShare = 0.8
     monotone: Monotone = False
     extra_trees: ExtraTrees = False
-    bins: Annotated[int, Field(ge=2)] = 63
+    bins: Annotated[int, Field(ge=2, le=4096)] = 63
     """Histogram bins per column."""
 
     def record(self) -> dict[str, Any]:

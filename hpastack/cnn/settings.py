@@ -48,7 +48,7 @@ class CnnSettings:
     """Declare that weights trained on labels have seen none of these fields. Nor near-duplicates of
     them: predictions would not be out of fold. Such weights are rejected otherwise.
     """
-    size: Annotated[int, Field(ge=16)] = 512
+    size: Annotated[int, Field(ge=16, le=16_384)] = 512
     """Side of the fields, in pixels."""
     crop: int | None = None
     """Side of the square that the network sees of a field; null for all of it. In training it lies
@@ -58,7 +58,7 @@ class CnnSettings:
     """How stains are scaled: as the weights expect, or by the training fields. `fields` takes their
     mean and standard deviation, and so do random weights, which expect nothing.
     """
-    epochs: Annotated[int, Field(ge=1)] = 20
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
     """Passes over the training fields. Without `patience` the last weights are kept."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better validation score before training stops; 0 trains to the end. The
@@ -70,9 +70,9 @@ class CnnSettings:
     """Share of the training fields used for validation, with `patience`. In whole clusters; they
     are not learned from.
     """
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Fields that pass through the network together, on all GPUs taken together."""
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1
     """Batches whose gradients are added up to one step."""
     clip_norm: _NotNegative = 0.0
     """Longest gradient; longer ones are scaled down to it; 0 for any."""
@@ -148,7 +148,7 @@ class CnnSettings:
     """Squares of a field that are averaged in prediction. 1 is the middle; 5 are the middle and the
     corners, and need `crop`.
     """
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of everything that is drawn at random."""
 
     def __post_init__(self) -> None:

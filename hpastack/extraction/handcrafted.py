@@ -16,7 +16,7 @@ from hpastack.extraction.settings import HandcraftedSettings
 from hpastack.features import chosen_families, columns_of_stains, field_features, undefined_columns
 from hpastack.fields import STAINS, Outcome, Outcomes, field_fault, read_field, stain_rows
 from hpastack.fields.paths import stains_of
-from hpastack.parallel import Shard, spread
+from hpastack.parallel import Shard, spread_on_this_machine
 from hpastack.store import open_store
 
 #: The column of the family `compartments` that is 1 for a field without a nucleus.
@@ -38,9 +38,10 @@ def extract_features(
 ) -> Extraction:
     """Measure the hand-crafted features of every field of a catalogue, into a store.
 
-    Works in threads of this process. An active `joblib.parallel_config` is
-    honoured, so that the fields can be spread over processes or machines that see
-    the same files. The result does not depend on either.
+    Works in threads of this process, or in processes of this machine where there is
+    enough work for them to be faster. An active `joblib.parallel_config` is honoured,
+    so that the fields can be spread over machines that see the same files. The result
+    does not depend on any of this.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def extract_features(
     record : mapping, optional
         Settings to keep in the store as its recipe; those above if left out.
     jobs : int, optional
-        Workers; as `hpastack.parallel.workers.spread` if left out.
+        Workers; `hpastack.parallel.cpu_budget` on this machine, or all of a cluster, if left out.
     shard : Shard, default=Shard(0, 1)
         Measure a share of the fields only. Several processes, on machines that
         share the folder, fill one store; the last to finish publishes it.
@@ -90,7 +91,7 @@ def extract_features(
             (image_id, row, families, columns, size)
             for image_id, row in zip(rows.index, stain_rows(rows))
         )
-        return spread(_measure_field, tasks, jobs)
+        return spread_on_this_machine(_measure_field, tasks, len(rows), jobs)
 
     return extract(
         Path(path), catalogue, measure,

@@ -12,7 +12,7 @@ from hpastack.features import FAMILIES
 from hpastack.fields import STAINS
 from hpastack.settings import Field, distinct, one_of, settings
 
-_Pixels = Annotated[int, Field(ge=16)]
+_Pixels = Annotated[int, Field(ge=16, le=16_384)]
 
 
 @settings
@@ -62,7 +62,7 @@ class EmbeddingSettings:
     """How the last map is pooled, if not as the backbone does. timm's `global_pool`, or `gem`, a
     generalised mean with a learned exponent, for networks with maps (not vision transformers).
     """
-    batch_size: Annotated[int, Field(ge=1)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Fields that pass through the backbone together on a GPU."""
     seed: int = 0
     """Seed of everything that is drawn at random."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
-from hpastack.fields.stains import with_black_stains
+from hpastack.fields.stains import measured_stains, with_black_stains
 
 #: Grey levels over [0, 1].
 N_LEVELS = 256
@@ -97,6 +97,8 @@ def field_levels(field: np.ndarray) -> np.ndarray:
         raise InputError("a field has stains of one shape, (4, H, W)") from None
     if field.ndim != 3 or len(field) != len(STAINS):
         raise InputError(f"a field has shape (4, H, W), not {field.shape}")
+    if not measured_stains(field):
+        raise InputError("a field holds NaN alone, in every stain")
     return np.stack([grey_levels(stain) for stain in with_black_stains(field)])
 
 

@@ -5,6 +5,7 @@ from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
 from hpastack.parallel.progress import Workers, progress_bar
 from hpastack.parallel.read_ahead import in_threads, read_ahead
 from hpastack.parallel.shards import Shard, environment_shard
+from hpastack.parallel.threads_or_processes import spread_on_this_machine
 from hpastack.parallel.workers import spread
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "progress_bar",
     "read_ahead",
     "spread",
+    "spread_on_this_machine",
 ]

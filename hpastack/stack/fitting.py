@@ -245,7 +245,8 @@ def _trees_of(name: str, settings: StackSettings) -> TreeSettings:
 
 
 def _seeds(settings: StackSettings) -> list[int]:
-    return [settings.random_state + 1000 * bag for bag in range(settings.bags)]
+    # Libraries take 31 bits.
+    return [(settings.random_state + 1000 * bag) % 2**31 for bag in range(settings.bags)]
 
 
 def _booster_parts(

@@ -79,9 +79,9 @@ class FitSettings:
     column_share: ColumnShare = TreeSettings.column_share
     monotone: Monotone = TreeSettings.monotone
     extra_trees: ExtraTrees = True
-    bags: _Count = 1
+    bags: Annotated[int, Field(ge=1, le=100)] = 1
     """Boosters with different seeds that are averaged."""
-    tune: _NotNegative = 0
+    tune: Annotated[int, Field(ge=0, le=1000)] = 0
     """Settings of the trees to try, chosen for each fold on the others. The ones of the recipe, and
     others drawn around them; 0 or 1: only the ones of the recipe. Needs the extra `tune`.
     """
@@ -103,9 +103,9 @@ class FitSettings:
     """Threshold policy. See `hpastack.best_thresholds`."""
     min_labels: _NotNegative = 0
     """Fewest labels of a field."""
-    repeats: _Count = 1
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
     """Sets of folds that are averaged. Those after the first are made anew from the clusters."""
-    n_bootstrap: _NotNegative = 200
+    n_bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 200
     """Draws behind the intervals; 0 for none."""
 
 
@@ -165,8 +165,8 @@ def _drawn(random_state: Any) -> Any:
 
 
 _SEED = Must(
-    lambda seed: seed >= 0,
-    "a whole number of at least 0, None, or a RandomState or Generator of NumPy",
+    lambda seed: 0 <= seed <= _MAX_SEED,
+    f"a whole number from 0 to {_MAX_SEED}, None, or a RandomState or Generator of NumPy",
 )
 
 

@@ -319,7 +319,7 @@ def test_a_gpu_that_is_full_names_the_remedy(fields):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     model.forward = full
-    with pytest.raises(InputError, match="with 7 fields a batch; set batch_size to 3"):
+    with pytest.raises(InputError, match="with 7 fields per batch; set batch_size to 3"):
         embed_batch(model, fields)
-    with pytest.raises(InputError, match="with 1 field a batch; set a smaller size"):
+    with pytest.raises(InputError, match="with 1 field per batch; set a smaller size"):
         embed_batch(model, fields[:1])

@@ -221,6 +221,23 @@ def test_order_and_filter_choose_the_list(open_page, page_file):
     assert all(text.startswith(label.split(" (")[0]) for text in questions)
 
 
+def test_a_link_leads_to_its_field_whatever_was_listed(open_page, page_file):
+    page = open_page(page_file).page
+    ids = page.eval_on_selector_all("#list button", "all => all.map(one => one.dataset.id)")
+    page.locator("#show").select_option("done")
+    for image_id in (ids[3], ids[5]):
+        page.evaluate("id => { location.hash = encodeURIComponent(id) }", image_id)
+        page.wait_for_function(
+            "id => document.querySelector('#list [aria-current=true]')?.dataset.id === id",
+            arg=image_id,
+        )
+    page.reload()
+    current = page.locator("#list [aria-current=true]").get_attribute("data-id")
+    assert current == ids[5]
+    page.evaluate("location.hash = '%'")
+    assert page.locator("#list [aria-current=true]").get_attribute("data-id") == ids[5]
+
+
 def test_hostile_names_and_ids_are_shown_and_not_run(open_page, tmp_path):
     ids = ["</script><img src=x onerror=\"document.title='run'\">", "__proto__", 'a"b,c', "d", "e"]
     _write(tmp_path / "review.html", ids=ids, n_fields=5)

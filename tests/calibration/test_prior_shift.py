@@ -140,7 +140,7 @@ def test_bad_arguments():
         shift_priors([[1.5]], [0.5], [0.5])
     with pytest.raises(InputError, match="within 0 and 1"):
         saerens_priors([[np.nan]], [0.5])
-    with pytest.raises(InputError, match="do not match probabilities of 1 labels"):
+    with pytest.raises(InputError, match="do not match probabilities of 1 label"):
         saerens_priors([[0.5]], [0.5, 0.5])
     with pytest.raises(InputError, match="training prevalence of labels 1 is not above 0"):
         saerens_priors([[0.5, 0.5]], [0.5, 0.0])

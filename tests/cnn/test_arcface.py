@@ -87,7 +87,7 @@ def test_numbers_are_of_the_fields_learned_from():
     ]
     with pytest.raises(InputError, match="no column 'antibody'"):
         group_numbers(catalogue, "antibody", np.arange(6))
-    with pytest.raises(InputError, match="1 values among the training fields"):
+    with pytest.raises(InputError, match="1 value among the training fields"):
         group_numbers(catalogue, "well", np.array([0, 3]))
 
 

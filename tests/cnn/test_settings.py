@@ -15,9 +15,9 @@ SETTINGS = CnnSettings("test_resnet", size=32)
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
-        ({"epochs": "3"}, "epochs is '3'; it must be a whole number of at least 1"),
-        ({"size": 350.5}, "size is 350.5; it must be a whole number of at least 16"),
+        ({"epochs": 0}, "epochs is 0; it must be from 1 to 10000"),
+        ({"epochs": "3"}, "epochs is '3'; it must be a whole number from 1 to 10000"),
+        ({"size": 350.5}, "size is 350.5; it must be a whole number from 16 to 16384"),
         ({"shift": 0.9}, "shift is 0.9; it must be from 0 to 0.5"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
@@ -29,7 +29,7 @@ SETTINGS = CnnSettings("test_resnet", size=32)
         ({"crop": 33}, "crop is 33; it must be from 16 to size, 32"),
         ({"crops": 5}, "there is no crop"),
         ({"precision": "float16"}, "precision is 'float16'"),
-        ({"seed": -1}, "seed is -1; it must be at least 0"),
+        ({"seed": -1}, "seed is -1; it must be from 0 to 2147483647"),
         ({"views": 4}, "views is 4; it must be one of 1, 8"),
     ],
 )

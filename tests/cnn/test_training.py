@@ -218,7 +218,7 @@ def test_memory_that_runs_out_names_a_smaller_batch(fold_fields, alone, tmp_path
 
     model.forward = full
     state = StateFile(tmp_path / "fold.state", "mine", 0)
-    with pytest.raises(InputError, match="8 fields a batch; set batch_size to 4"):
+    with pytest.raises(InputError, match="8 fields per batch; set batch_size to 4"):
         train_model(model, fold_fields, QUICK, alone, state=state)
     assert list(tmp_path.iterdir()) == []
 

@@ -31,7 +31,7 @@ def test_defaults_are_those_of_the_functions():
         ({"families": ["textur"]}, "families has 'textur'; it must be a list of one or more of"),
         ({"families": []}, "it must be a list of one or more of intensity, texture"),
         ({"families": ["texture", "texture"]}, "name each once"),
-        ({"size": 3}, "size is 3; it must be a whole number of at least 16, or original"),
+        ({"size": 3}, "size is 3; it must be a whole number from 16 to 16384, or original"),
     ],
 )
 def test_wrong_handcrafted_settings(options, message):
@@ -43,7 +43,7 @@ def test_wrong_handcrafted_settings(options, message):
     ("options", "message"),
     [
         ({"stem": "thick"}, "stem is 'thick'; it must be one of average, copy"),
-        ({"batch_size": "8"}, "batch_size is '8'; it must be a whole number of at least 1"),
+        ({"batch_size": "8"}, "batch_size is '8'; it must be a whole number from 1 to 65536"),
         ({"storage": "float64"}, "storage is 'float64'; it must be one of float32, float16"),
         ({"compile": "no"}, "compile is 'no'; it must be true or false"),
     ],

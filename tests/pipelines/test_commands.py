@@ -18,7 +18,7 @@ from pipelines.__main__ import commands, main
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(commands())
 # Options that mean something else in each command that has them.
-HOMONYMS = {"--cnn", "--folds", "--jobs", "--name", "--size", "--stains", "--test"}
+HOMONYMS = {"--cnn", "--compare", "--folds", "--jobs", "--name", "--size", "--stains", "--test"}
 
 
 def parser_of(command):

@@ -273,7 +273,7 @@ def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys)
         (["--set", "round=3"], ["unknown key 'round'", "'rounds'"]),
         (["nothing"], ["unknown recipe nothing"]),
         (["--set", "cnns=[other]"], ["other.h5", "no such store"]),
-        (["--set", "rounds=many"], ["rounds is 'many'; it must be a whole number of at least 1"]),
+        (["--set", "rounds=many"], ["rounds is 'many'; it must be a whole number from 1 to 10000"]),
         (["--accept", "nobody"], ["nobody", "is no store"]),
     ],
 )

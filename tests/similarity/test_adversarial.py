@@ -143,7 +143,7 @@ def test_what_cannot_be_checked_is_said(shifted):
         adversarial_check(features, is_test, groups)
     with pytest.raises(InputError, match="is_test lack 1 field: f0000"):
         adversarial_check(features, is_test.iloc[1:])
-    with pytest.raises(InputError, match="the groups lack 1000 fields"):
+    with pytest.raises(InputError, match="the groups lack 1,000 fields"):
         adversarial_check(features, is_test, is_test.iloc[:0])
     with pytest.raises(InputError, match="clipped below and above 1"):
         adversarial_check(features, is_test, clip=(2, 10))

@@ -80,17 +80,20 @@ def test_the_documentation_of_settings_says_what_auto_stands_for(key):
 
 
 WRONG = [
-    ({"rounds": "5"}, "rounds is '5'; it must be a whole number of at least 1"),
-    ({"rounds": 0}, "rounds is 0; it must be a whole number of at least 1, or auto"),
-    ({"leaves": 1}, "leaves is 1; it must be a whole number of at least 2, or auto"),
+    ({"rounds": "5"}, "rounds is '5'; it must be a whole number from 1 to 10000"),
+    ({"rounds": 0}, "rounds is 0; it must be a whole number from 1 to 10000, or auto"),
+    ({"leaves": 1}, "leaves is 1; it must be a whole number from 2 to 4096, or auto"),
     ({"l2": float("nan")}, "l2 is nan; it must be a finite number of at least 0"),
-    ({"leaves": "many"}, "leaves is 'many'; it must be a whole number of at least 2, or auto"),
-    ({"bags": "auto"}, "bags is 'auto'; it must be a whole number of at least 1"),
+    ({"leaves": "many"}, "leaves is 'many'; it must be a whole number from 2 to 4096, or auto"),
+    ({"bags": "auto"}, "bags is 'auto'; it must be a whole number from 1 to 100"),
     ({"min_labels": -1}, "min_labels is -1; it must be at least 0"),
     ({"monotone": "no"}, "monotone is 'no'; it must be true or false"),
-    ({"n_bootstrap": 1.5}, "n_bootstrap is 1.5; it must be a whole number of at least 0"),
-    ({"n_bootstrap": -5}, "n_bootstrap is -5; it must be at least 0"),
-    ({"learning_rate": -0.1}, "learning_rate is -0.1; it must be a number above 0, or auto"),
+    ({"n_bootstrap": 1.5}, "n_bootstrap is 1.5; it must be a whole number from 0 to 10000"),
+    ({"n_bootstrap": -5}, "n_bootstrap is -5; it must be from 0 to 10000"),
+    (
+        {"learning_rate": -0.1},
+        "learning_rate is -0.1; it must be a number above 0 and at most 10, or auto",
+    ),
     ({"column_share": 1.5}, "column_share is 1.5; it must be above 0 and at most 1"),
     (
         {"max_columns": 0},
@@ -117,7 +120,10 @@ def test_wrong_settings_are_named_alike_for_both(cls, options, message):
         ({"cnns": "good"}, r"cnns is 'good'; it must be a list of names, such as \['good'\]"),
         ({"n_splits": 2}, "n_splits is 2; it must be at least 3"),
         ({"random_state": "x"}, "random_state is 'x'; .* None, or a RandomState or Generator"),
-        ({"random_state": -1}, "random_state is -1; it must be a whole number of at least 0"),
+        (
+            {"random_state": -1},
+            "random_state is -1; it must be a whole number from 0 to 2147",
+        ),
     ],
 )
 def test_wrong_parameters_of_the_estimator_are_named(options, message):
@@ -129,7 +135,7 @@ def test_every_wrong_parameter_is_named_before_any_work():
     with pytest.raises(InputError) as error:
         StackClassifier(rounds="5", monotone="no").fit(np.zeros((4, 1)), np.zeros((4, 1)))
     assert str(error.value) == (
-        "2 problems: (1) rounds is '5'; it must be a whole number of at least 1, or auto "
+        "2 problems: (1) rounds is '5'; it must be a whole number from 1 to 10000, or auto "
         "(2) monotone is 'no'; it must be true or false"
     )
 

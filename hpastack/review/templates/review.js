@@ -461,16 +461,26 @@
     event.preventDefault();
   });
 
-  // The report links to single fields.
+  // A report links to a field by its id, whatever list was left here.
   function linked() {
-    try { return byId.get(decodeURIComponent(location.hash.slice(1))); } catch { return undefined; }
+    let id = "";
+    try { id = decodeURIComponent(location.hash.slice(1)); } catch { return null; }
+    return byId.get(id) || null;
   }
-  window.addEventListener("hashchange", () => { const field = linked(); if (field) { select(field); list(); } });
+  function follow() {
+    const field = linked();
+    if (!field) return;
+    view.label = at("filter").value = "";
+    view.show = at("show").value = "all";
+    list();
+    select(field);
+  }
+  window.addEventListener("hashchange", follow);
 
   controls();
   list();
-  if (linked()) { current = linked(); list(); }
-  else if (shown.length) current = shown.find((field) => decisionOf(field.id) === null) || shown[0];
+  if (shown.length) current = shown.find((field) => decisionOf(field.id) === null) || shown[0];
   mark(); details(); load();
+  follow();
   if (!Object.keys(data.pictures).length) at("no-picture").textContent = "This page was made without pictures.";
 })();
