@@ -34,7 +34,8 @@ from hpastack.parallel import backend, cpu_budget, in_threads, one_thread_each, 
 
 def main(
     size: int = 512, n_fields: int = 480, rounds: int = 7, n_measured: int = 48,
-    sizes_measured: Sequence[int] = (128, 256, 512), n_in_memory: Sequence[int] = (500, 2000), n_columns: int = 1000,
+    sizes_measured: Sequence[int] = (128, 256, 512), n_in_memory: Sequence[int] = (500, 2000),
+    n_columns: int = 1000,
 ) -> None:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         fields = write_drawn_fields(Path(folder), size, n_fields)
