@@ -93,16 +93,19 @@ def run(args: argparse.Namespace) -> None:
     name = re.sub(r"[^\w.-]", "_", image_id)
     path = args.output or workspace.reports / f"view_{name}.png"
     refuse_existing(path, args.overwrite)
+    neighbours = _neighbours(image_id, workspace, catalogue, args.stores)
     sections = [
         _field(image_id, workspace, catalogue, args.colours),
         _probabilities(image_id, workspace, catalogue, args.model),
         _unusual(image_id, workspace, catalogue),
-        _neighbours(image_id, workspace, catalogue, args.stores),
+        neighbours,
     ]
     for section in sections:
         print(printable(section.heading))
         for line in section.lines:
             print(f"  {printable(line)}")
+    for tile in neighbours.pictures:
+        print(f"  {printable(', '.join(tile.lines))}")
     write_png(path, picture_sheet(sections, _COLUMNS, stain_legend(args.colours)))
     print(f"wrote {path}")
 
@@ -161,12 +164,12 @@ def _probabilities(
     if list(stack.labels_) != list(vocabulary):
         raise InputError(f"{model} names other labels than this workspace's vocabulary")
     stack.n_jobs = 1  # one field is no work for many
-    stores = read_manifest(model)["record"].get("stores", {})
+    record = read_manifest(model)["record"]
     row = _row(image_id, catalogue)
     is_train = image_id in stack.oof_probabilities_.index
     try:
         inputs = gather_stores(
-            [workspace.store(name) for name in stores], [image_id], vocabulary,
+            [workspace.store(name) for name in record.get("stores", {})], [image_id], vocabulary,
             made_from=catalogue_digest(catalogue),
         )  # fmt: skip
     except InputError as error:
@@ -206,6 +209,9 @@ def _probabilities(
             lines.append(f"    log-odds: {reasons[label]}")
     if not shown:
         lines.append(f"no label is predicted, and none has a probability of {_LEAST} or more")
+    shift = record.get("recipe", {}).get("prior_shift", "none")
+    if not is_train and shift != "none":
+        lines.append(f"Without the shift of prevalences of the submission (prior_shift: {shift}).")
     if inputs is None:
         lines.append(f"no reasons: {fault}")
     elif is_train:
