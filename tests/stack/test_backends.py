@@ -31,6 +31,7 @@ def fit(X, y):
     return stack.fit(X, y)
 
 
+@pytest.mark.slow
 # Spawned by fork after threads have used the libraries, as in a notebook.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_processes_of_multiprocessing_give_the_bytes_of_threads():

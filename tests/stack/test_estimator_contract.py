@@ -72,7 +72,7 @@ def test_it_ends_a_pipeline():
     assert model.predict(X).shape == y.shape
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_can_be_searched_and_cross_validated_with_its_groups():
     X, y, wells = draw(400)
     splitter = MultilabelStratifiedGroupKFold(n_splits=2)
