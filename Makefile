@@ -60,8 +60,10 @@ check-core: $(CORE_READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "core and not long and not slow" \
 		$$(grep -rl --include='test_*.py' mark.core tests | LC_ALL=C sort)
 
+# Pages in a process of their own: what drives the browser stays in the process that starts it.
 test: check
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m "slow and not browser"
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
