@@ -146,10 +146,10 @@ def find_named_files(
         used = list(wanted.values())
         files = _by_channel(places, wanted)
     check_ids(files, f"--pattern {pattern}")
-    groups = pd.DataFrame.from_dict(
-        {place.image_id: place.groups for place in places if place.image_id in files},
-        orient="index", dtype=object,
-    ).rename_axis("image_id").fillna("")  # fmt: skip
+    by_id = {place.image_id: place.groups for place in places if place.image_id in files}
+    # With rows also where no pattern names a group.
+    index = pd.Index(list(by_id), name="image_id", dtype=object)
+    groups = pd.DataFrame(list(by_id.values()), index, dtype=object).fillna("")
     return NamedFiles(files, groups, _summary(files, groups, places, ignored, used))
 
 
