@@ -36,7 +36,7 @@ STAIN_COLOURS: dict[str, dict[str, Colour]] = {
     },
 }
 
-#: The palette of every picture that is not asked for in another one.
+#: The palette of every picture for which no other one is named.
 DEFAULT_PALETTE = "safe"
 
 #: What the colours of `STAIN_COLOURS` are called.
