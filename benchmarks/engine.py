@@ -92,7 +92,7 @@ def trivial(folder: Path, fields: pd.DataFrame, size: int, jobs: int, n_columns:
 
     made = engine.extract(
         folder / "trivial.h5", fields, measure,
-        columns=[f"mean_{number}" for number in range(n_columns)], kind="label_free", record={},
+        columns=[f"mean_{number}" for number in range(n_columns)], kind="target_free", record={},
         shard=engine.WHOLE, on_error="raise",
         overwrite=True, progress=False,
     )  # fmt: skip

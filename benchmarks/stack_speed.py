@@ -151,7 +151,7 @@ def _workspace(real: RealSet, work: Path) -> None:
         )  # fmt: skip
     X[real.features].to_csv(work / "table.csv")
     _run(
-        "ingest", work / "table.csv", "--name", "stats", "--kind", "label_free",
+        "ingest", work / "table.csv", "--name", "stats", "--kind", "target_free",
         "--content", "features", work=work,
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ def main() -> None:
         halves = Path(folder, "halves.h5")
         chunked = Path(folder, "chunked.h5")
         for path, storage in ((singles, "float32"), (halves, "float16")):
-            header = StoreHeader("label_free", "features", columns, storage=storage)
+            header = StoreHeader("target_free", "features", columns, storage=storage)
             write_store(path, header, image_ids, values)
         with h5py.File(chunked, "w") as file:
             file.create_dataset("values", data=values, chunks=(256, N_COLUMNS))

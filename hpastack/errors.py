@@ -1,4 +1,4 @@
-"""The one exception that means "what you gave is wrong, and here is the remedy"."""
+"""The exception for invalid input, and how messages write names and numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Say that something the user supplied is wrong.
+    """Invalid input: the message names the file, id, column or key at fault and the remedy.
 
-    The message is one line that names the file, id, column or key at fault and
-    the remedy. Commands print it and leave with exit status 2; every other
-    exception is a bug and keeps its traceback.
+    Commands print it on one line and exit with status 2; every other exception is a bug and
+    keeps its traceback. A message of the library names parameters, as a notebook's user knows
+    them; a command adds its options for those in `parameters`.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    *parameters : str
+        Names of the parameters that the remedy changes, in the order to show them.
+
+    Examples
+    --------
+    >>> InputError("a.h5 exists; pass overwrite=True", "overwrite").parameters
+    ('overwrite',)
     """
+
+    def __init__(self, message: str, *parameters: str) -> None:
+        super().__init__(message)
+        self.parameters = parameters
 
 
 def shorten(names: Iterable[object], limit: int = 5) -> str:

@@ -79,7 +79,7 @@ def run_command(
         with _stopped_by_schedulers():
             return run(args) or 0
     except InputError as error:
-        message = str(error)
+        message = f"{error}{_options_for(error.parameters, parser)}"
     except OSError as error:
         place = error.filename if error.filename2 is None else error.filename2
         if place is None and error.errno is None:
@@ -90,6 +90,15 @@ def run_command(
         return 130
     print(f"{parser.prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return USER_ERROR
+
+
+def _options_for(parameters: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Name the options by which the command sets parameters of the library."""
+    option_of = {action.dest: action.option_strings[-1:] for action in parser._actions}
+    if isinstance(parser, CommandParser):
+        option_of |= {name: [option] for name, option in parser.parameter_options.items()}
+    options = [option for name in parameters for option in option_of.get(name, [])]
+    return f" (on the command line: {', '.join(options)})" if options else ""
 
 
 def printable(text: str) -> str:

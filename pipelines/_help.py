@@ -50,6 +50,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str, **options):
         self.recipe_types: tuple[str, ...] = ()
+        #: Options for parameters of the library whose names differ, for messages.
+        self.parameter_options: dict[str, str] = {}
         super().__init__(
             prog=prog, description=description, formatter_class=HelpFormatter,
             allow_abbrev=False, **options,

@@ -9,7 +9,7 @@ from hpastack.catalogue import catalogue_digest
 from hpastack.labels import Vocabulary
 from hpastack.pictures import Captioned, read_tile
 from hpastack.similarity import unit_vectors
-from hpastack.stack import gather_label_free
+from hpastack.stack import gather_target_free
 from hpastack.workspace import Workspace
 
 # Longer side of a field on a sheet, in pixels.
@@ -42,7 +42,7 @@ def store_vectors(
     made_from = catalogue_digest(catalogue)
     tables, measured = [], []
     for name in stores:
-        inputs = gather_label_free([workspace.store(name)], ids, vocabulary, made_from=made_from)
+        inputs = gather_target_free([workspace.store(name)], ids, vocabulary, made_from=made_from)
         tables.append(inputs.table)
         (store,) = inputs.stores.values()
         measured.append(store["recipe"].get("type") == "handcrafted")

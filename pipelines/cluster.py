@@ -42,7 +42,7 @@ from hpastack.folds import (
 from hpastack.labels import Vocabulary
 from hpastack.recipes import read_recipe
 from hpastack.report.console import clusters_text, folds_text
-from hpastack.stack import gather_label_free
+from hpastack.stack import gather_target_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, printable, run_command
 from pipelines._help import CommandParser
@@ -229,7 +229,7 @@ def _embeddings(
 ) -> pd.DataFrame | None:
     if settings.embedding is None:
         return None
-    return gather_label_free(
+    return gather_target_free(
         [workspace.store(settings.embedding)], list(catalogue.index), workspace.vocabulary(),
         made_from=catalogue_digest(catalogue),
     ).table  # fmt: skip

@@ -24,7 +24,7 @@ from hpastack.similarity import (
     field_components,
     reference_columns,
 )
-from hpastack.stack import gather_label_free
+from hpastack.stack import gather_target_free
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -45,7 +45,7 @@ def make_parser() -> CommandParser:
         "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
-                        help="label-free features: names of stores in features/")  # fmt: skip
+                        help="target-free features: names of stores in features/")  # fmt: skip
     parser.add_argument("--n-domains", type=_number, default=8, metavar="N|auto",
                         help="how many; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
     parser.add_argument(
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     train_ids = training_fields(catalogue).index
     clusters = _clusters(workspace, catalogue, needed=args.leave_one_out)
     compared = _compared(catalogue, args.compare)
-    inputs = gather_label_free(
+    inputs = gather_target_free(
         [workspace.store(name) for name in args.stores],
         list(catalogue.index),
         workspace.vocabulary(),

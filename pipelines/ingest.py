@@ -15,6 +15,7 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.files import refuse_existing
 from hpastack.folds import fold_digest, read_fold_table
 from hpastack.store import (
+    FORMER_KINDS,
     KINDS,
     StoreHeader,
     binarised,
@@ -58,7 +59,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add("--name", required=True, help="name of the store")
     add(
-        "--kind", required=True, choices=KINDS, metavar="KIND",
+        "--kind", required=True, type=_kind, choices=KINDS, metavar="KIND",
         help="what the values know of the labels: %(choices)s",
     )  # fmt: skip
     add(
@@ -113,6 +114,13 @@ def make_parser() -> CommandParser:
     return parser
 
 
+def _kind(text: str) -> str:
+    """Accept a kind under its former name too, with a note."""
+    if text in FORMER_KINDS:
+        print(f"note: --kind {text} is now --kind {FORMER_KINDS[text]}", file=sys.stderr)
+    return FORMER_KINDS.get(text, text)
+
+
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
@@ -136,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             "features of kind out_of_fold would put vectors of the encoders of different folds "
             "side by side; bring in their predictions (--content logits), or features of one "
-            "encoder that saw no labels of these fields (--kind label_free)"
+            "encoder that saw no labels of these fields (--kind target_free)"
         )
 
     tables, contents = _read(args, workspace)

@@ -40,7 +40,7 @@ def make_parser() -> CommandParser:
     add = parser.add_argument
     add(
         "stores", nargs="*", metavar="STORE",
-        help="label-free features or embeddings: names of stores in features/",
+        help="target-free features or embeddings: names of stores in features/",
     )  # fmt: skip
     add(
         "--cnn", metavar="CNN",
@@ -158,7 +158,7 @@ def _write(
     )  # fmt: skip
     # How alike two fields look is seen without labels, but not by a CNN that learned from them.
     similarity = StoreHeader(
-        "out_of_fold" if by_cnn else "label_free", "features",
+        "out_of_fold" if by_cnn else "target_free", "features",
         [f"{name}_similarity__{column}" for column in found.similarity.columns],
         recipe=recipe, made_from=made_from, fold_plan=plan.digest if by_cnn else "",
     )  # fmt: skip

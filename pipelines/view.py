@@ -29,8 +29,8 @@ from hpastack.pictures.tiles import has_files
 from hpastack.similarity import nearest_fields, unusual_features
 from hpastack.stack import (
     StackClassifier,
-    gather_label_free,
     gather_stores,
+    gather_target_free,
     label_fields,
     load_stack,
     read_manifest,
@@ -69,7 +69,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add(
         "--stores", nargs="+", default=[], metavar="STORE",
-        help="label-free stores to find neighbours by (default: all embeddings, or all "
+        help="target-free stores to find neighbours by (default: all embeddings, or all "
         "hand-crafted features)",
     )  # fmt: skip
     add(
@@ -133,7 +133,7 @@ def _unusual(image_id: str, workspace: Workspace, catalogue: pd.DataFrame) -> Se
     if not stores:
         return Section(heading, (), ("no hand-crafted features: python -m pipelines.extract",))
     try:
-        table = gather_label_free(
+        table = gather_target_free(
             [workspace.store(name) for name in stores], [image_id, *others],
             workspace.vocabulary(), made_from=catalogue_digest(catalogue),
         ).table  # fmt: skip
@@ -276,7 +276,7 @@ def _stores_of(workspace: Workspace, kind: str) -> list[str]:
     names = []
     for path in workspace.stores():
         with open_store(path) as store:
-            if store.recipe.get("type") == kind and store.kind == "label_free":
+            if store.recipe.get("type") == kind and store.kind == "target_free":
                 names.append(path.stem)
     return names
 

@@ -76,7 +76,7 @@ def without_cnns(folder):
     settings = {"boosters": ["lightgbm", "linear"], "rounds": 5, "n_bootstrap": 10, "n_jobs": 1}
     fitted = StackClassifier(**settings).fit(X, y, groups=clusters)
     store = folder.parent / "features" / "cells.h5"
-    write_store(store, StoreHeader("label_free", "features", list(X)), ids, X)
+    write_store(store, StoreHeader("target_free", "features", list(X)), ids, X)
     with open_store(store) as opened:
         made = {"made_from": opened.made_from, "recipe": opened.recipe, "kind": opened.kind}
     fitted.save(folder, record={"notes": [], "stores": {"cells": made}})

@@ -14,14 +14,14 @@ from hpastack.files import read_text_table, sha256
 
 def embedding_kind(
     backbone: str, weights: str | Path, image_ids: Iterable[str]
-) -> Literal["label_free", "in_sample"]:
+) -> Literal["target_free", "in_sample"]:
     """Say what embeddings of some fields know of labels.
 
     Weights that were trained on labels make embeddings that are ``in_sample``: whether the labels
     were those of these very fields is not known. Where the weights lie in the folder that
     fine-tuning left, it is: if the network started from weights that had seen none of these
     labels, and none of these fields is in its fold plan (held out or not: settings may have been
-    chosen by any), the embeddings are ``label_free``.
+    chosen by any), the embeddings are ``target_free``.
     Near-duplicates of the fields that it was trained on are for the caller to keep apart.
 
     Parameters
@@ -34,18 +34,18 @@ def embedding_kind(
 
     Returns
     -------
-    {"label_free", "in_sample"}
+    {"target_free", "in_sample"}
     """
     public = PUBLIC_MODELS.get(backbone)
     if weights != "random" and public is not None and public.trained_on:
         return "in_sample"
     if weights in ("pretrained", "random"):
-        return "label_free"
+        return "target_free"
     path = weight_file(weights)
     if "trained_on" not in read_weights_record(path):
-        return "label_free"
+        return "target_free"
     seen = _fields_seen(path)
-    return "in_sample" if seen is None or seen & set(image_ids) else "label_free"
+    return "in_sample" if seen is None or seen & set(image_ids) else "target_free"
 
 
 def _fields_seen(path: Path) -> set[str] | None:

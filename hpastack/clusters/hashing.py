@@ -262,7 +262,7 @@ def hash_catalogue(
                 return _unpack(image_ids, store.blocks())
     n_columns = _RECORD_BYTES // 3
     header = StoreHeader(
-        kind="label_free",
+        kind="target_free",
         content="features",
         columns=[f"bytes_{column:04d}" for column in range(n_columns)],
         recipe=_RECIPE,

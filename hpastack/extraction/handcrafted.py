@@ -95,7 +95,7 @@ def extract_features(
 
     return extract(
         Path(path), catalogue, measure,
-        columns=columns, kind="label_free", record=record,
+        columns=columns, kind="target_free", record=record,
         allow_nan=bool(undefined_columns(families)),
         shard=shard, on_error=on_error, overwrite=overwrite, progress=progress,
     )  # fmt: skip

@@ -75,7 +75,7 @@ def refuse_existing(path: str | os.PathLike[str], overwrite: bool, note: str = "
     """
     if not overwrite and Path(path).exists():
         what = f"exists, {note}" if note else "exists"
-        raise InputError(f"{path} {what}; pass overwrite=True (on the command line: --overwrite)")
+        raise InputError(f"{path} {what}; pass overwrite=True", "overwrite")
 
 
 def put_in_place(finished: Path, path: Path) -> None:

@@ -1,6 +1,6 @@
 """Domains: coarse clusters of fields that look alike, such as those of one cell line.
 
-Fields of train and test are clustered together on label-free features. A
+Fields of train and test are clustered together on target-free features. A
 domain is a group to leave out as a whole, a column to balance folds by, and a
 way to see where train and test differ.
 """

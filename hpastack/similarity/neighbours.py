@@ -39,7 +39,7 @@ class NeighbourScores:
 
 
 def unit_vectors(tables: Sequence[pd.DataFrame], *, measured: Sequence[bool] = ()) -> np.ndarray:
-    """Turn sets of label-free columns into vectors whose cosines say how alike fields look.
+    """Turn sets of target-free columns into vectors whose cosines say how alike fields look.
 
     Parameters
     ----------

@@ -20,6 +20,6 @@ from .settings import StackRecipe as StackRecipe
 from .settings import StackSettings as StackSettings
 from .stores import GatheredStores as GatheredStores
 from .stores import choose_stores as choose_stores
-from .stores import gather_label_free as gather_label_free
 from .stores import gather_stores as gather_stores
+from .stores import gather_target_free as gather_target_free
 from .tuning import check_tuning as check_tuning

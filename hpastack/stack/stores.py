@@ -251,7 +251,7 @@ def gather_stores(
     return replace(inputs, table=pd.concat(frames, axis=1))
 
 
-def gather_label_free(
+def gather_target_free(
     paths: Sequence[Path],
     image_ids: Sequence[str],
     vocabulary: Vocabulary,
@@ -276,11 +276,11 @@ def gather_label_free(
     """
     inputs = gather_stores(paths, image_ids, vocabulary, made_from=made_from)
     for path, store in zip(paths, inputs.stores.values()):
-        if store["content"] != "features" or store["kind"] != "label_free":
+        if store["content"] != "features" or store["kind"] != "target_free":
             raise InputError(
                 f"{path} has seen labels (it holds {store['content']} of kind {store['kind']}), so "
                 "that training fields would be told from test fields by that alone; name stores "
-                "of label-free features"
+                "of target-free features"
             )
     return inputs
 
@@ -300,7 +300,7 @@ def _remaker(recipe: Mapping[str, Any], name: str) -> str:
 
 
 def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> str:
-    if store.kind == "label_free":
+    if store.kind == "target_free":
         return ""
     if store.kind == "in_sample":
         raise InputError(

@@ -3,6 +3,7 @@ from .exporting import export_store as export_store
 from .feature_columns import check_feature_columns as check_feature_columns
 from .header import CONTENTS as CONTENTS
 from .header import FORMAT as FORMAT
+from .header import FORMER_KINDS as FORMER_KINDS
 from .header import KINDS as KINDS
 from .header import MAX_MEMBERS as MAX_MEMBERS
 from .header import PREDICTIONS as PREDICTIONS

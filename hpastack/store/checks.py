@@ -26,6 +26,7 @@ from hpastack.store.header import (
     CONTENTS,
     DATASETS,
     FORMAT,
+    FORMER_KINDS,
     KINDS,
     MAX_MEMBERS,
     PREDICTIONS,
@@ -38,6 +39,8 @@ from hpastack.store.placement import DatasetLayout, SharedFile, read_whole
 # single precision only, format 3 in half precision only.
 _WHOLE_VERSION = 4
 _HALVES_VERSION = 3
+# Since this format a store that uses no labels is of kind target_free.
+_TARGET_FREE_VERSION = 5
 # Texts of the header are read whole and parsed.
 _MAX_TEXT = 4 * 1024**2
 # Of one dataset; more are no sign of anything sensible.
@@ -311,7 +314,9 @@ def _read_lists(
 ) -> Contents:
     """Read ids, columns and folds, and hold all that the header says against each other."""
     path = source.path
-    for name, known in (("kind", KINDS), ("content", CONTENTS)):
+    former = FORMER_KINDS if attributes["version"] < _TARGET_FREE_VERSION else ()
+    kinds = (*KINDS, *former)
+    for name, known in (("kind", kinds), ("content", CONTENTS)):
         if attributes[name] not in known:
             found = attributes[name][:40]
             raise InputError(f"{path}: unknown {name} {found!r} of a store; it is one of {known}")

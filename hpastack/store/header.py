@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,12 @@ from hpastack.errors import InputError, counted, shorten
 
 FORMAT = "hpastack-store"
 #: The format that is written; older ones are read.
-VERSION = 4
+VERSION = 5
 
 #: What a feature set knows of the labels.
-KINDS = ("label_free", "out_of_fold", "in_sample")
+KINDS = ("target_free", "out_of_fold", "in_sample")
+#: Kinds of formats before 5, and their names since.
+FORMER_KINDS = {"label_free": "target_free"}
 #: Contents that are the predictions of a classifier.
 PREDICTIONS = ("probabilities", "logits", "label_sets")
 #: What its values are: features, predictions, or any other numbers with a column a label.
@@ -46,7 +49,7 @@ class StoreHeader:
 
     Parameters
     ----------
-    kind : {"label_free", "out_of_fold", "in_sample"}
+    kind : {"target_free", "out_of_fold", "in_sample"}
         What the values know of the labels of the training fields.
     content : {"features", "probabilities", "logits", "label_sets", "scores"}
         What the values are. Everything but features has a column a label;
@@ -86,6 +89,7 @@ class StoreHeader:
     storage: str = "float32"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", current_kind(self.kind))
         if self.kind not in KINDS:
             raise InputError(f"unknown kind {self.kind!r} of a store; it is one of {KINDS}")
         if self.content not in CONTENTS:
@@ -123,6 +127,26 @@ class StoreHeader:
             "vocabulary": json.dumps(list(self.vocabulary)) if self.vocabulary else "",
             "allow_nan": int(self.allow_nan),
         }
+
+
+def current_kind(kind: str) -> str:
+    """Return the name of a kind since format 5, with a `FutureWarning` for a former one.
+
+    Parameters
+    ----------
+    kind : str
+        Known or not.
+
+    Returns
+    -------
+    str
+    """
+    if kind not in FORMER_KINDS:
+        return kind
+    warnings.warn(
+        f"the kind {kind!r} is now called {FORMER_KINDS[kind]!r}", FutureWarning, stacklevel=4
+    )
+    return FORMER_KINDS[kind]
 
 
 def content_digest(

@@ -17,6 +17,7 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.files.notebook_html import html_details, html_facts, html_table
 from hpastack.store.checks import Contents, read_contents
 from hpastack.store.checksums import MemberRows, RowChecksums
+from hpastack.store.header import FORMER_KINDS
 from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_whole
 
 _BLOCK_BYTES = 8 * 1024**2
@@ -87,7 +88,7 @@ class Store:
         attributes = contents.attributes
         self.name = self.path.name.removesuffix(".h5")
         self.version: int = attributes["version"]
-        self.kind: str = attributes["kind"]
+        self.kind: str = FORMER_KINDS.get(attributes["kind"], attributes["kind"])
         self.content: str = attributes["content"]
         self.made_from: str = attributes["made_from"]
         self.fold_plan: str = attributes["fold_plan"]

@@ -29,17 +29,17 @@ def describe(path, weights="pretrained", digest=None):
 
 @pytest.mark.parametrize("weights", ["pretrained", "random"])
 def test_weights_known_by_name_saw_no_labels_of_these_fields(weights):
-    assert embedding_kind("resnet18", weights, TRAINED_ON) == "label_free"
+    assert embedding_kind("resnet18", weights, TRAINED_ON) == "target_free"
 
 
-def test_weights_saved_without_labels_are_label_free(tmp_path):
+def test_weights_saved_without_labels_are_target_free(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, create_backbone("test_resnet", weights="random", size=32), {})
-    assert embedding_kind("test_resnet", path, TRAINED_ON) == "label_free"
+    assert embedding_kind("test_resnet", path, TRAINED_ON) == "target_free"
 
 
-def test_fine_tuned_weights_are_label_free_for_fields_they_never_saw(fine_tuned):
-    assert embedding_kind("test_resnet", fine_tuned, ["d", "e"]) == "label_free"
+def test_fine_tuned_weights_are_target_free_for_fields_they_never_saw(fine_tuned):
+    assert embedding_kind("test_resnet", fine_tuned, ["d", "e"]) == "target_free"
     # One is enough, held out from this very model or not.
     for known in TRAINED_ON:
         assert embedding_kind("test_resnet", fine_tuned, ["d", known]) == "in_sample"
@@ -65,12 +65,12 @@ def test_where_it_is_not_known_what_they_saw_they_are_in_sample(fine_tuned):
     "backbone, kind",
     [
         ("hpa_bestfitting_densenet121", "in_sample"),
-        ("hpa_dino4cells_vit_base_patch16", "label_free"),
-        ("hpa_subcell_vit_base", "label_free"),
+        ("hpa_dino4cells_vit_base_patch16", "target_free"),
+        ("hpa_subcell_vit_base", "target_free"),
     ],
 )
 def test_published_weights_know_what_their_training_saw(backbone, kind, tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not looked into")
     assert embedding_kind(backbone, path, ["d"]) == kind
-    assert embedding_kind(backbone, "random", ["d"]) == "label_free"
+    assert embedding_kind(backbone, "random", ["d"]) == "target_free"

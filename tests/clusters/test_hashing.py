@@ -130,7 +130,7 @@ class TestHashCatalogue:
     def test_those_of_an_older_version_are_made_again(self, tmp_path):
         catalogue = pd.DataFrame(index=["a"])
         header = StoreHeader(
-            "label_free", "features", ["bytes_0000"], {"features": "field_hashes", "version": 1},
+            "target_free", "features", ["bytes_0000"], {"features": "field_hashes", "version": 1},
             "digest",
         )  # fmt: skip
         write_store(tmp_path / "hashes.h5", header, ["a"], [[1.0]])

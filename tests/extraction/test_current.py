@@ -13,7 +13,7 @@ RECIPE = {"name": "vectors", "type": "embedding", "backbone": "net", "weights": 
 def test_the_state_of_a_store(tmp_path):
     path, record = tmp_path / "vectors.h5", store_record(RECIPE)
     assert store_state(path, record, "digest") == "missing"
-    header = StoreHeader("label_free", "features", ["v__0"], recipe=record, made_from="digest")
+    header = StoreHeader("target_free", "features", ["v__0"], recipe=record, made_from="digest")
     write_store(path, header, ["a"], np.zeros((1, 1), np.float32))
     assert store_state(path, record, "digest") == "current"
     assert store_state(path, record, "of other fields") == "outdated"
@@ -25,7 +25,7 @@ def test_the_state_of_a_store(tmp_path):
 def test_columns_of_another_version_make_a_store_outdated(tmp_path):
     record = store_record({"name": "m", "type": "handcrafted", "families": ["minimal"]})
     path = tmp_path / "m.h5"
-    header = StoreHeader("label_free", "features", ["old"], recipe=record, made_from="digest")
+    header = StoreHeader("target_free", "features", ["old"], recipe=record, made_from="digest")
     write_store(path, header, ["a"], np.zeros((1, 1), np.float32))
     assert store_state(path, record, "digest") == "outdated"
 

@@ -63,7 +63,7 @@ def test_a_store_holds_the_features_of_each_field_under_its_id(catalogue, tmp_pa
     assert (made.n_fields, made.n_columns, made.skipped) == (9, 72 + 54, {})
     with open_store(made.path) as store:
         frame = store.to_frame()
-        assert (store.kind, store.content, store.allow_nan) == ("label_free", "features", False)
+        assert (store.kind, store.content, store.allow_nan) == ("target_free", "features", False)
         assert store.recipe == {"type": "handcrafted", "families": FAMILIES, "size": 24}
     assert frame.index.tolist() == catalogue.index.tolist()
     assert frame.columns.tolist() == feature_columns(FAMILIES)
@@ -384,7 +384,7 @@ class TestEmbeddings:
         model = create_backbone("test_resnet", weights="random", size=32)
         with open_store(made.path) as store:
             frame = store.to_frame()
-            assert store.kind == "label_free"
+            assert store.kind == "target_free"
             assert store.recipe == {
                 "type": "embedding", "backbone": "test_resnet", "weights": "random",
                 "stem": "average", "size": 32, "batch_size": 2, "seed": 0, "compile": False,
@@ -497,7 +497,7 @@ class TestEmbeddings:
                 kinds.append(store.kind)
                 digests.append(store.recipe["weights_sha256"])
             assert weights_record(weights) == {"weights_sha256": digests[-1]}
-        assert kinds == ["label_free", "in_sample"]
+        assert kinds == ["target_free", "in_sample"]
         assert digests[0] != digests[1]
 
     def test_what_the_network_sees_is_kept_with_the_store(self, catalogue, tmp_path):

@@ -116,7 +116,7 @@ def test_embeddings_in_shards(catalogue, tmp_path):
 
 
 class TestPublishing:
-    HEADER = StoreHeader("label_free", "features", ["a"])
+    HEADER = StoreHeader("target_free", "features", ["a"])
     IDS = ["x", "y", "z"]
 
     def writer(self, tmp_path):

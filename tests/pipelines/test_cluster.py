@@ -188,7 +188,7 @@ def test_an_embedding_joins_what_it_takes_for_the_same(unpictured, capsys):
     place = unpictured / "features" / "net.h5"
     place.parent.mkdir()
     header = {"content": "features", "columns": [f"net__{k}" for k in range(16)]}
-    write_store(place, StoreHeader(kind="label_free", **header), ids, values)
+    write_store(place, StoreHeader(kind="target_free", **header), ids, values)
     embedding = ("--group-by", "--set", "embedding=net")
     assert run(unpictured, *embedding) == 0
     pairs = read(unpictured, "pairs.csv")

@@ -155,7 +155,7 @@ def test_an_option_has_one_meaning():
 @pytest.mark.parametrize(
     "command",
     [
-        ("ingest", "p.csv", "--kind", "label_free"),
+        ("ingest", "p.csv", "--kind", "target_free"),
         ("neighbours", "texture"),
         ("predict", "models/stack"),
         ("stack",),
@@ -168,7 +168,7 @@ def test_a_name_that_files_cannot_have_takes_one_line(command, name, tmp_path, c
 
 
 def test_a_name_of_a_store_has_no_ending(tmp_path, capsys):
-    ingest = ["ingest", "p.csv", "--kind", "label_free", "--workspace", str(tmp_path)]
+    ingest = ["ingest", "p.csv", "--kind", "target_free", "--workspace", str(tmp_path)]
     status, _, err = printed_by(capsys, *ingest, "--name", "a.h5")
     assert status == 2 and "--name a.h5: a name without .h5: a" in err
     assert Workspace(tmp_path).store("a.h5") == Workspace(tmp_path).store("a")

@@ -35,7 +35,7 @@ def workspace(tmp_path):
     pd.DataFrame({"image_id": ids, "cluster": np.repeat(ids[::2], 2)}).to_csv(
         tmp_path / "data" / "clusters.csv", index=False
     )
-    header = StoreHeader(kind="label_free", content="features", columns=COLUMNS)
+    header = StoreHeader(kind="target_free", content="features", columns=COLUMNS)
     # Out of the order of the catalogue, as rows join by id.
     write_store(tmp_path / "features" / "measured.h5", header, ids[::-1], values[::-1])
     return tmp_path
@@ -138,12 +138,12 @@ def test_a_store_that_knows_labels_is_refused(workspace, capsys):
     fold = [0, 1] * 30 + [-1] * 40
     write_store(workspace / "features" / "net.h5", header, ids, np.ones((100, 1)), fold=fold)
     assert domains.main(["net", "--workspace", str(workspace)]) == 2
-    assert "name stores of label-free features" in capsys.readouterr().err
+    assert "name stores of target-free features" in capsys.readouterr().err
 
 
 def test_columns_without_stains_are_all_taken(workspace, capsys):
     ids = read(workspace, "catalogue.csv")["image_id"].tolist()
-    header = StoreHeader(kind="label_free", content="features", columns=["net__0", "net__1"])
+    header = StoreHeader(kind="target_free", content="features", columns=["net__0", "net__1"])
     values = np.random.default_rng(0).normal(size=(100, 2))
     write_store(workspace / "features" / "net.h5", header, ids, values)
     command = ["net", "--workspace", str(workspace)]

@@ -114,7 +114,7 @@ def test_changed_pixels_put_a_store_out_of_date(workspace, capsys):
 
 def test_a_store_made_otherwise_is_not_replaced(workspace, capsys):
     path = workspace / "features" / "plain.h5"
-    header = StoreHeader(kind="label_free", content="features", columns=["a"], recipe={"x": 1})
+    header = StoreHeader(kind="target_free", content="features", columns=["a"], recipe={"x": 1})
     write_store(path, header, ["field0"], [[1.0]])
     assert run(workspace) == 2
     refused(capsys, "plain.h5 was not made by", "plain.yaml (x is 1 in the store and not set in the"

@@ -27,11 +27,11 @@ def test_vectors_of_the_encoders_of_folds_are_refused_with_the_remedy(vectors, t
     assert main([*bring, "--kind", "out_of_fold"]) == 2
     message = capsys.readouterr().err
     assert "encoders of different folds" in message
-    assert "--content logits" in message and "--kind label_free" in message
+    assert "--content logits" in message and "--kind target_free" in message
     assert not (tmp_path / "features").exists()
-    assert main([*bring, "--kind", "label_free"]) == 0
+    assert main([*bring, "--kind", "target_free"]) == 0
     with open_store(tmp_path / "features" / "net.h5") as store:
-        assert (store.kind, store.columns) == ("label_free", ["net__first"])
+        assert (store.kind, store.columns) == ("target_free", ["net__first"])
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def work(tmp_path):
     return tmp_path
 
 
-def bring(work, *files, content="probabilities", kind="label_free", name="net"):
+def bring(work, *files, content="probabilities", kind="target_free", name="net"):
     words = [str(work / word) if str(word).endswith(".csv") else str(word) for word in files]
     return main([*words, "--name", name, "--kind", kind, "--content", content,
                  "--workspace", str(work)])  # fmt: skip

@@ -45,7 +45,7 @@ def test_scores_are_out_of_fold_and_the_stack_takes_them(workspace, capsys):
         scores = store.to_frame()
     assert ((scores >= 0) & (scores <= 1)).all().all()
     with open_store(workspace.store("neighbours_similarity")) as store:
-        assert (store.kind, store.content) == ("label_free", "features")
+        assert (store.kind, store.content) == ("target_free", "features")
         assert store.columns == ["neighbours_similarity__nearest", "neighbours_similarity__mean"]
     catalogue = read_catalogue(workspace.catalogue)
     train = catalogue[catalogue["split"] == "train"]

@@ -260,7 +260,7 @@ def test_folds_that_split_clusters_are_used_once_they_are_accepted(workspace, ca
 
 
 def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys):
-    assert again(workspace, "half", "--kind", "label_free", tables=["oof.csv"]) == 0
+    assert again(workspace, "half", "--kind", "target_free", tables=["oof.csv"]) == 0
     assert call(stack, workspace, *QUICK) == 2
     one_line(capsys, "half.h5", f"lacks {N_TEST} of {N_TRAIN + N_TEST} fields")
     assert call(stack, workspace, *QUICK, "--no-submission") == 0
@@ -305,11 +305,11 @@ def test_a_path_that_cannot_be_written(workspace, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--kind", "label_free", "--name", "net"], ["net.h5 exists", "--overwrite"]),
-        (["--kind", "label_free", "--name", "a/b"], ["plain name"]),
-        (["--kind", "label_free", "--name", "x", "--folds", "f.csv"], ["--kind out_of_fold"]),
+        (["--kind", "target_free", "--name", "net"], ["net.h5 exists", "--overwrite"]),
+        (["--kind", "target_free", "--name", "a/b"], ["plain name"]),
+        (["--kind", "target_free", "--name", "x", "--folds", "f.csv"], ["--kind out_of_fold"]),
         (["--kind", "out_of_fold", "--name", "x", "--folds", "none.csv"], ["none.csv"]),
-        (["--kind", "label_free", "--name", "x", "--ids", "ids.txt"], ["no matrix"]),
+        (["--kind", "target_free", "--name", "x", "--ids", "ids.txt"], ["no matrix"]),
     ],
 )
 def test_ingest_mistakes(workspace, capsys, arguments, words):
@@ -322,11 +322,11 @@ def test_ingest_mistakes(workspace, capsys, arguments, words):
 def test_votes_and_features(workspace):
     votes = pd.DataFrame(np.arange(28 * N_TRAIN).reshape(N_TRAIN, 28) % 6)
     np.save(workspace / "votes.npy", votes)
-    assert again(workspace, "votes", "--kind", "label_free", "--max", "5", "--ids",
+    assert again(workspace, "votes", "--kind", "target_free", "--max", "5", "--ids",
                  workspace / "train.csv", tables=["votes.npy"]) == 0  # fmt: skip
     with open_store(workspace / "features" / "votes.h5") as store:
         assert store.values().max() == 1 and store.content == "probabilities"
-    assert again(workspace, "stats", "--kind", "label_free", "--content", "features") == 0
+    assert again(workspace, "stats", "--kind", "target_free", "--content", "features") == 0
     with open_store(workspace / "features" / "stats.h5") as store:
         assert store.columns[0] == "stats__0" and store.content == "features"
         assert len(store.image_ids) == N_TRAIN + N_TEST
@@ -412,7 +412,7 @@ def test_member_tables_of_every_kind(workspace):
         ({"names": ["fold0.csv", "part.csv"]}, ["part.csv lacks 1 field of", "fold0.csv"]),
         ({"names": ["part.csv"]}, ["lacks 1 of 30 test fields of the catalogue"]),
         ({"names": ["fold0.csv", "sets.csv"]}, ["label_sets and probabilities", "alike"]),
-        ({"options": ["--kind", "label_free"]}, ["--kind out_of_fold"]),
+        ({"options": ["--kind", "target_free"]}, ["--kind out_of_fold"]),
         ({"options": ["--content", "features"]}, ["not with --content features"]),
         ({"options": ["--content", "scores"]}, ["not with --content scores"]),
         ({"names": ["none.csv"]}, ["none.csv: there is no such file"]),
@@ -446,7 +446,7 @@ def test_scores_are_brought_in_and_boosters_see_them(workspace):
     ids = [*pd.read_csv(workspace / "oof.csv")["Id"], *pd.read_csv(workspace / "test.csv")["Id"]]
     scores = pd.DataFrame(rng.normal(size=(len(ids), 28)) * 9, ids, range(28)).rename_axis("Id")
     scores.to_csv(workspace / "scores.csv")
-    assert again(workspace, "near", "--kind", "label_free", "--content", "scores",
+    assert again(workspace, "near", "--kind", "target_free", "--content", "scores",
                  tables=["scores.csv"]) == 0  # fmt: skip
     with open_store(workspace / "features" / "near.h5") as store:
         assert store.content == "scores" and store.vocabulary == list(HPA_2018)
@@ -457,7 +457,7 @@ def test_scores_are_brought_in_and_boosters_see_them(workspace):
 
 def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert call(stack, workspace, *QUICK) == 0
-    assert again(workspace, "net", "--kind", "label_free", "--content", "logits",
+    assert again(workspace, "net", "--kind", "target_free", "--content", "logits",
                  "--as-is", "--overwrite") == 0  # fmt: skip
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
     # No route makes again what was brought in from elsewhere.
@@ -560,10 +560,10 @@ def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(wo
     table = catalogue[["image_id"]].assign(number=range(len(catalogue)), area=0.5)
     table["area"] += np.random.default_rng(0).normal(size=len(table))
     table.to_csv(workspace / "f.csv", index=False)
-    label_free = ("--name", "f", "--kind", "label_free", "--content", "features")
-    assert call(ingest, workspace, workspace / "f.csv", *label_free) == 2
+    target_free = ("--name", "f", "--kind", "target_free", "--content", "features")
+    assert call(ingest, workspace, workspace / "f.csv", *target_free) == 2
     one_line(capsys, "'number' (rises or falls from row to row)", "--drop 'number'")
-    assert call(ingest, workspace, workspace / "f.csv", *label_free, "--keep", "number") == 0
+    assert call(ingest, workspace, workspace / "f.csv", *target_free, "--keep", "number") == 0
     assert call(stack, workspace, *QUICK) == 0
     said = capsys.readouterr()
     warning = "f__number (1.000) tells the order of the training fields almost surely"

@@ -16,7 +16,7 @@ VALUES = np.array([[0.1, 1 / 3], [1e-45, 3.4028235e38], [-0.0, 16777217], [2e-8,
 
 @pytest.fixture
 def workspace(tmp_path):
-    header = StoreHeader("label_free", "features", ["s__x", "s__y"], recipe={"type": "other"})
+    header = StoreHeader("target_free", "features", ["s__x", "s__y"], recipe={"type": "other"})
     write_store(tmp_path / "features" / "s.h5", header, IDS, VALUES)
     return tmp_path
 
@@ -26,12 +26,12 @@ def run(workspace, *arguments):
 
 
 def test_info_of_all_stores_and_of_those_that_are_being_made(workspace, capsys):
-    header = StoreHeader("label_free", "features", ["x"])
+    header = StoreHeader("target_free", "features", ["x"])
     writer = StoreWriter(workspace / "features" / "half.h5", header, IDS)
     writer.write([1, 2], np.zeros((2, 1)))
     assert run(workspace) == 0
     out = capsys.readouterr().out
-    assert "features, label_free" in out and "4 fields, such as a,b" in out
+    assert "features, target_free" in out and "4 fields, such as a,b" in out
     assert "half.h5: not finished, 2 fields are there" in out
 
 
@@ -57,7 +57,7 @@ def test_a_store_is_named_or_a_file(workspace, capsys):
 
 
 def test_what_a_stranger_wrote_does_not_steer_the_terminal(workspace, capsys):
-    header = StoreHeader("label_free", "features", ["\x1b[2Jx"], recipe={"a": "x" * 10_000})
+    header = StoreHeader("target_free", "features", ["\x1b[2Jx"], recipe={"a": "x" * 10_000})
     write_store(workspace / "features" / "s.h5", header, ["\x1b[31m\n"], [[1]], overwrite=True)
     assert run(workspace, "s") == 0
     out = capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_an_exported_store_is_brought_in_again_bit_by_bit(workspace, kind):
     assert run(workspace, "s", "--export", kind) == 0
     table = workspace / "features" / f"s.{kind}"
     again = workspace / "again"
-    arguments = ["--kind", "label_free", "--content", "features", "--workspace", str(again)]
+    arguments = ["--kind", "target_free", "--content", "features", "--workspace", str(again)]
     assert ingest.main([str(table), "--name", "s", *arguments]) == 0
     with open_store(again / "features" / "s.h5") as store:
         assert store.image_ids == IDS and store.columns == ["s__x", "s__y"]
@@ -120,7 +120,7 @@ def test_only_the_mean_of_members_is_exported(workspace, capsys):
 def test_nan_that_ingest_will_not_take_back_is_said(workspace, capsys):
     for content, is_said in (("features", True), ("scores", False)):
         labels = ["a"] if content == "scores" else None
-        header = StoreHeader("label_free", content, ["n__0"], vocabulary=labels, allow_nan=True)
+        header = StoreHeader("target_free", content, ["n__0"], vocabulary=labels, allow_nan=True)
         write_store(workspace / "features" / "n.h5", header, ["a"], [[np.nan]], overwrite=True)
         assert run(workspace, "n", "--export", "csv", "--overwrite") == 0
         assert ("may hold NaN, which ingest" in capsys.readouterr().out) == is_said
@@ -141,7 +141,7 @@ def test_what_goes_together(workspace, capsys):
     ):
         assert run(workspace, *arguments) == 2
         assert message in capsys.readouterr().err
-    header = StoreHeader("label_free", "features", ["s__x"])
+    header = StoreHeader("target_free", "features", ["s__x"])
     write_store(workspace / "features" / "t.h5", header, ["a\nb"], [[1]])
     assert run(workspace, "t", "--export", "npy") == 2
     assert "does not stand on a line; use csv" in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_ids_of_a_matrix_stand_a_line_each(tmp_path, capsys):
     np.save(tmp_path / "m.npy", np.eye(2))
     (tmp_path / "m.ids.txt").write_text("field one\nfield two\n")
     (tmp_path / "m.columns.txt").write_text("x\ny\nz\n")
-    arguments = [str(tmp_path / "m.npy"), "--name", "m", "--kind", "label_free"]
+    arguments = [str(tmp_path / "m.npy"), "--name", "m", "--kind", "target_free"]
     arguments += ["--content", "features", "--workspace", str(tmp_path)]
     assert ingest.main(arguments) == 2
     assert "has 2 columns, but" in capsys.readouterr().err

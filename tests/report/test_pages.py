@@ -146,7 +146,7 @@ def test_what_counts_for_a_label_is_named_while_the_stores_are_as_they_were(tmp_
     of_a, of_b = reasons()
     assert (of_a[0], of_b[0]) == ("area", "texture")
     with open_store(features / "cells.h5") as store:
-        header = StoreHeader("label_free", "features", store.columns, recipe={"type": "other"})
+        header = StoreHeader("target_free", "features", store.columns, recipe={"type": "other"})
         write_store(
             features / "cells.h5", header, store.image_ids, 0 * store.values(), overwrite=True
         )

@@ -72,6 +72,14 @@ def test_a_store_of_version_4_is_read_and_is_what_was_written():
     assert check.has_checksums and check.problems == []
 
 
+@pytest.mark.parametrize("name", ["store_version_3", "store_version_4_label_free"])
+def test_stores_before_format_5_call_target_free_label_free(name):
+    path = ARCHIVES / f"{name}.h5"
+    with open_store(path) as store:
+        assert store.kind == "target_free"
+    assert verify_store(path).problems == []
+
+
 def test_a_fine_tuned_cnn_of_version_1_predicts(tmp_path):
     from hpastack.cnn import read_checkpoint
 

@@ -6,7 +6,7 @@ import pytest
 
 from hpastack.errors import InputError
 from hpastack.labels import Vocabulary
-from hpastack.stack import choose_stores, gather_label_free, gather_stores
+from hpastack.stack import choose_stores, gather_stores, gather_target_free
 from hpastack.store import StoreHeader, write_store
 
 NAMES = Vocabulary(["nucleus", "cytosol"])
@@ -30,7 +30,7 @@ def predictions(folder, name, n_members, *, ids=IDS, fold=FOLD, **changes):
 
 def features(folder):
     values = np.arange(12, dtype=np.float32).reshape(6, 2)
-    header = StoreHeader("label_free", "features", ["texture__a", "texture__b"])
+    header = StoreHeader("target_free", "features", ["texture__a", "texture__b"])
     return write_store(folder / "texture.h5", header, IDS, values), values
 
 
@@ -72,7 +72,7 @@ def test_member_tables_worked_by_hand(tmp_path):
 
 def test_stores_that_share_columns_are_refused_with_the_remedy(tmp_path):
     texture, _ = features(tmp_path)
-    header = StoreHeader("label_free", "features", ["texture__b", "spots__c"])
+    header = StoreHeader("target_free", "features", ["texture__b", "spots__c"])
     wide = write_store(tmp_path / "wide.h5", header, IDS, np.ones((6, 2)))
     with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 column .* texture__b"):
         gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide], IDS, NAMES)
@@ -137,7 +137,7 @@ def test_scores_are_columns_but_no_cnn(tmp_path):
     with pytest.raises(InputError, match="columns are not moved__0 .* a store of scores keeps"):
         gather_stores([moved], IDS, NAMES)
     with pytest.raises(InputError, match="holds scores of kind out_of_fold"):
-        gather_label_free([moved.rename(near)], IDS, NAMES, made_from="x")
+        gather_target_free([moved.rename(near)], IDS, NAMES, made_from="x")
 
 
 def test_predictions_without_label_names_are_taken_at_their_word(tmp_path):
@@ -156,9 +156,9 @@ def test_predictions_without_label_names_are_taken_at_their_word(tmp_path):
 )
 def test_a_stale_store_of_a_stranger_names_the_command_as_well_as_it_can(tmp_path, recipe, remedy):
     header = StoreHeader(
-        "label_free", "features", ["texture__a"], recipe={"type": "neighbours", **recipe},
+        "target_free", "features", ["texture__a"], recipe={"type": "neighbours", **recipe},
         made_from="old",
     )  # fmt: skip
     path = write_store(tmp_path / "texture.h5", header, IDS, np.ones((6, 1)))
     with pytest.raises(InputError, match=f"pipelines.{remedy} --overwrite"):
-        gather_label_free([path], IDS, NAMES, made_from="new")
+        gather_target_free([path], IDS, NAMES, made_from="new")

@@ -185,7 +185,7 @@ def test_shapes_and_folds_are_checked(path):
         ("kind", "oof", "unknown kind 'oof'"),
         ("content", "x" * 500, "unknown content 'x+' of a store"),
         ("kind", 3, "'kind' is of another type"),
-        ("kind", ["label_free"] * 9, "'kind' is of another type"),
+        ("kind", ["target_free"] * 9, "'kind' is of another type"),
         ("version", "4", "'version' is of another type"),
         ("allow_nan", 0.5, "'allow_nan' is of another type"),
         ("recipe", "[" * 100_000, "its recipe is not the JSON"),
@@ -264,7 +264,7 @@ def test_trees_without_leaves_are_refused(path, tmp_path):
 
 def test_many_chunks_in_a_tree_of_two_levels_are_read(tmp_path):
     values = np.arange(3000, dtype=np.float32).reshape(1500, 2)
-    header = StoreHeader("label_free", "features", ["a", "b"])
+    header = StoreHeader("target_free", "features", ["a", "b"])
     path = write_store(tmp_path / "s.h5", header, [f"f{i}" for i in range(1500)], values)
     older(path)
     replace(path, "values", data=values, chunks=(4, 2))

@@ -23,7 +23,7 @@ VALUES = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS)).astype(np.flo
 
 def write(path, storage="float32", values=VALUES):
     columns = [f"c{i}" for i in range(values.shape[1])]
-    header = StoreHeader("label_free", "features", columns, storage=storage)
+    header = StoreHeader("target_free", "features", columns, storage=storage)
     return write_store(path, header, IDS, values, overwrite=True)
 
 
@@ -261,11 +261,11 @@ def test_a_store_is_opened_without_a_block_too(path):
 
 
 def test_a_notebook_shows_what_a_store_holds(tmp_path):
-    header = StoreHeader("label_free", "features", COLUMNS, recipe={"size": "<b>"})
+    header = StoreHeader("target_free", "features", COLUMNS, recipe={"size": "<b>"})
     path = write_store(tmp_path / "set.h5", header, IDS, VALUES)
     with open_store(path) as store:
         html = store._repr_html_()
-        assert "300 fields x 7 columns, float32" in html and "features, label_free" in html
+        assert "300 fields x 7 columns, float32" in html and "features, target_free" in html
         assert "size" in html and "&lt;b&gt;" in html and "<b>" not in html
         path.unlink()
         assert "made when" in html and "made when" not in store._repr_html_()

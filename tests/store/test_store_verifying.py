@@ -53,7 +53,7 @@ def test_a_sound_store(path):
 
 @pytest.mark.parametrize("storage", ["float32", "float16"])
 def test_a_changed_number_is_told_by_the_id_of_its_field(tmp_path, storage):
-    given = header(kind="label_free", content="features", storage=storage)
+    given = header(kind="target_free", content="features", storage=storage)
     path = write_store(tmp_path / "s.h5", given, IDS, VALUES)
     assert problems(path) == []
     change(path, "values", (3, 1), 0.75)
@@ -82,7 +82,7 @@ def test_changed_texts_and_folds_are_found_by_the_digest(tmp_path, name, data):
 
 def test_a_changed_header_is_found_by_the_digest(path):
     with h5py.File(path, "r+") as file:
-        file.attrs["kind"] = "label_free"
+        file.attrs["kind"] = "target_free"
     assert "(digest)" in problems(path)[0]
 
 
@@ -111,11 +111,11 @@ def test_changed_numbers_are_not_read(path, name, place, field):
 
 def test_a_changed_header_is_not_read(path):
     with h5py.File(path, "r+") as file:
-        file.attrs["kind"] = "label_free"
+        file.attrs["kind"] = "target_free"
     with pytest.raises(InputError, match="not those that were written .digest.*verify=False"):
         open_store(path)
     with open_store(path, verify=False) as store:
-        assert store.kind == "label_free"
+        assert store.kind == "target_free"
 
 
 def test_numbers_that_are_none_are_told_by_id_and_column(path):
@@ -130,7 +130,7 @@ def test_numbers_that_are_none_are_told_by_id_and_column(path):
 def test_documented_nan_is_sound(tmp_path):
     values = VALUES.copy()
     values[2, 1] = np.nan
-    given = header(kind="label_free", content="features", allow_nan=True)
+    given = header(kind="target_free", content="features", allow_nan=True)
     path = write_store(tmp_path / "s.h5", given, IDS, values)
     assert problems(path) == []
     change(path, "values", (0, 0), np.inf)
@@ -181,7 +181,7 @@ def catalogue(ids):
 def test_other_fields_than_those_of_the_catalogue(tmp_path):
     fields = catalogue(IDS)
     given = header(
-        kind="label_free",
+        kind="target_free",
         content="features",
         recipe={"type": "handcrafted"},
         made_from=catalogue_digest(fields),

@@ -16,16 +16,22 @@ def rows(blocks):
 
 
 HEADER = StoreHeader(
-    kind="label_free", content="features", columns=["a", "b"], recipe={"size": 8}, made_from="x"
+    kind="target_free", content="features", columns=["a", "b"], recipe={"size": 8}, made_from="x"
 )
 IDS = [f"field{i}" for i in range(10)]
 VALUES = np.arange(20, dtype=np.float32).reshape(10, 2)
 
 
+def test_the_former_name_of_a_kind_is_accepted_with_a_warning():
+    with pytest.warns(FutureWarning, match="'label_free' is now called 'target_free'"):
+        former = StoreHeader("label_free", "features", ["a"])
+    assert former == StoreHeader("target_free", "features", ["a"])
+
+
 def test_round_trip(tmp_path):
     path = write_store(tmp_path / "set.h5", HEADER, IDS, VALUES)
     with open_store(path) as store:
-        assert (store.name, store.kind, store.content) == ("set", "label_free", "features")
+        assert (store.name, store.kind, store.content) == ("set", "target_free", "features")
         assert store.image_ids == IDS
         assert store.columns == ["a", "b"]
         assert store.recipe == {"size": 8}
@@ -61,7 +67,7 @@ def test_plain_h5py_reads_it(tmp_path):
 
 @pytest.mark.parametrize("n_columns", [1, 2, 31])
 def test_numbers_lie_in_one_piece_at_a_multiple_of_64_bytes(tmp_path, n_columns):
-    header = StoreHeader("label_free", "features", [f"c{n}" for n in range(n_columns)])
+    header = StoreHeader("target_free", "features", [f"c{n}" for n in range(n_columns)])
     path = write_store(tmp_path / "set.h5", header, IDS, np.ones((10, n_columns)))
     with h5py.File(path) as file:
         assert file["values"].chunks is None
@@ -91,7 +97,7 @@ def test_finished_blocks_are_kept_and_foreign_ones_dropped(tmp_path):
     assert rows(again.pending()) == [[0, 1, 2, 3], [8, 9]]
     with pytest.raises(ValueError, match="6 rows are not finished"):
         again.publish()
-    other = StoreHeader("label_free", "features", ["a", "b"], recipe={"size": 9}, made_from="x")
+    other = StoreHeader("target_free", "features", ["a", "b"], recipe={"size": 9}, made_from="x")
     assert len(StoreWriter(path, other, IDS, block_size=4).pending()) == 3
     assert not path.exists()
 
@@ -131,7 +137,7 @@ def test_values_that_are_not_finite_are_named(tmp_path, bad):
 def test_nan_is_kept_where_the_header_allows_it(tmp_path):
     values = VALUES.copy()
     values[3, 1] = np.nan
-    header = StoreHeader("label_free", "features", ["a", "b"], allow_nan=True)
+    header = StoreHeader("target_free", "features", ["a", "b"], allow_nan=True)
     with open_store(write_store(tmp_path / "set.h5", header, IDS, values)) as store:
         np.testing.assert_array_equal(store.values(), values)
 
@@ -171,7 +177,7 @@ def test_header_is_checked():
     with pytest.raises(InputError, match="unknown kind 'oof'"):
         StoreHeader("oof", "features", ["a"])
     with pytest.raises(InputError, match="columns stand twice: a"):
-        StoreHeader("label_free", "features", ["a", "a"])
+        StoreHeader("target_free", "features", ["a", "a"])
     with pytest.raises(InputError, match="2 columns of predictions for 3 labels"):
         StoreHeader("in_sample", "logits", ["a", "b"], vocabulary=["x", "y", "z"])
 
@@ -219,7 +225,7 @@ def test_members_come_back_beside_their_mean(tmp_path):
         np.testing.assert_array_equal(store.values(), VALUES)
         np.testing.assert_allclose(store.to_frame(["field1"]).iloc[0], MEMBERS[:, 0].mean(axis=0))
     with h5py.File(path) as file:
-        assert file.attrs["version"] == 4 and file["members"].dtype == np.float32
+        assert file.attrs["version"] == 5 and file["members"].dtype == np.float32
     bare = write_store(tmp_path / "bare.h5", PREDICTED, IDS, VALUES, fold=FOLD)
     with open_store(bare) as store:
         assert store.n_members == 0 and store.members() is None
@@ -333,13 +339,13 @@ def test_scores_are_any_number_with_a_column_a_label(tmp_path):
 
 
 class TestHalfPrecision:
-    HALVES = StoreHeader("label_free", "features", ["a", "b"], storage="float16")
+    HALVES = StoreHeader("target_free", "features", ["a", "b"], storage="float16")
 
     def test_values_are_rounded_kept_in_half_the_room_and_read_as_singles(self, tmp_path):
         values = VALUES / 3
         path = write_store(tmp_path / "set.h5", self.HALVES, IDS, values)
         with h5py.File(path) as file:
-            assert file["values"].dtype == np.float16 and file.attrs["version"] == 4
+            assert file["values"].dtype == np.float16 and file.attrs["version"] == 5
         wanted = values.astype(np.float16).astype(np.float32)
         with open_store(path) as store:
             found = store.values()
@@ -364,27 +370,27 @@ class TestHalfPrecision:
         values = VALUES.copy()
         values[3, 1] = np.nan
         header = StoreHeader(
-            "label_free", "features", ["a", "b"], allow_nan=True, storage="float16"
+            "target_free", "features", ["a", "b"], allow_nan=True, storage="float16"
         )
         with open_store(write_store(tmp_path / "set.h5", header, IDS, values)) as store:
             np.testing.assert_array_equal(store.values(), values)
 
     def test_parts_of_another_precision_are_dropped(self, tmp_path):
         path = tmp_path / "set.h5"
-        single = StoreHeader("label_free", "features", ["a", "b"])
+        single = StoreHeader("target_free", "features", ["a", "b"])
         writer = StoreWriter(path, single, IDS, block_size=4)
         writer.write(writer.pending()[0], VALUES[:4])
         assert len(StoreWriter(path, self.HALVES, IDS, block_size=4).pending()) == 3
 
     def test_it_is_for_features(self):
         with pytest.raises(InputError, match="unknown storage 'bfloat16'"):
-            StoreHeader("label_free", "features", ["a"], storage="bfloat16")
+            StoreHeader("target_free", "features", ["a"], storage="bfloat16")
         with pytest.raises(InputError, match="logits are kept in float32; float16 is for features"):
             StoreHeader("out_of_fold", "logits", ["a"], storage="float16")
 
     @pytest.mark.parametrize("version, storage", [(2, "float16"), (3, "float32")])
     def test_a_precision_that_is_not_of_the_format_is_refused(self, tmp_path, version, storage):
-        header = StoreHeader("label_free", "features", ["a", "b"], storage=storage)
+        header = StoreHeader("target_free", "features", ["a", "b"], storage=storage)
         path = write_store(tmp_path / "set.h5", header, IDS, VALUES)
         with h5py.File(path, "r+") as file:
             file.attrs["version"] = version
