@@ -50,6 +50,7 @@ def test_overrides_win(tmp_path):
         "type": "handcrafted",
         "families": ["intensity"],
         "size": 128,
+        "enlarge": False,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from hpastack.extraction.embeddings import weights_record
-from hpastack.extraction.handcrafted import handcrafted_columns, stains_record
+from hpastack.extraction.handcrafted import handcrafted_columns, handcrafted_record
 from hpastack.fields import read_stain_statistics
 from hpastack.store import is_current, open_store
 
@@ -30,8 +30,7 @@ def store_record(
     root : path-like, default="."
         Folder from which its table of stain statistics is looked for.
     catalogue : DataFrame, optional
-        The fields; where they lack a stain, hand-crafted features are of the
-        others.
+        The fields; hand-crafted features depend on their stains and sizes.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def store_record(
     """
     record = dict(recipe)
     if record["type"] == "handcrafted" and catalogue is not None:
-        record |= stains_record(catalogue)
+        record = handcrafted_record(record, catalogue)
     if record["type"] == "embedding":
         record |= weights_record(record["weights"])
         if record.get("statistics") is not None:

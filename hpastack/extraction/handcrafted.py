@@ -29,6 +29,7 @@ def extract_features(
     families: Iterable[str] | None = None,
     *,
     size: int | None = 512,
+    enlarge: bool = False,
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     shard: Shard = WHOLE,
@@ -53,6 +54,9 @@ def extract_features(
         As `hpastack.field_features`.
     size : int or None, default=512
         Longer side of the fields when measured, in pixels; None for fields as they are.
+    enlarge : bool, default=False
+        Whether fields smaller than `size` are enlarged to it, by bilinear interpolation;
+        otherwise they are measured as they are.
     record : mapping, optional
         Settings to keep in the store as its recipe; those above if left out.
     jobs : int, optional
@@ -82,14 +86,14 @@ def extract_features(
     families = chosen_families(families)
     stains = stains_of(catalogue)
     columns = columns_of_stains(families, stains)
-    settings = HandcraftedSettings(families, "original" if size is None else size)
+    settings = HandcraftedSettings(families, "original" if size is None else size, enlarge)
     if record is None:
-        record = {"type": "handcrafted", **settings.record(), **stains_record(catalogue)}
+        record = handcrafted_record({"type": "handcrafted", **settings.record()}, catalogue)
 
     def measure(rows: pd.DataFrame) -> Outcomes:
         tasks = (
-            (image_id, row, families, columns, size)
-            for image_id, row in zip(rows.index, stain_rows(rows))
+            (image_id, row, families, columns, side)
+            for image_id, row, side in zip(rows.index, stain_rows(rows), _sides(rows, settings))
         )
         return spread_on_this_machine(_measure_field, tasks, len(rows), jobs)
 
@@ -123,20 +127,57 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
         return None
 
 
-def stains_record(catalogue: pd.DataFrame) -> dict[str, Any]:
-    """Say what a store of hand-crafted features keeps of the stains of its fields.
+def handcrafted_record(recipe: Mapping[str, Any], catalogue: pd.DataFrame) -> dict[str, Any]:
+    """Return the record that a store of hand-crafted features keeps of its recipe.
 
     Parameters
     ----------
+    recipe : mapping
+        Name, type and settings.
     catalogue : DataFrame
+        The fields.
 
     Returns
     -------
     dict
-        ``stains``, where fields lack one; else empty.
+        The recipe with ``stains`` where the fields lack one, and with ``enlarge`` only where
+        fields are smaller than ``size``: elsewhere it makes no difference, and stores made
+        before there was this setting stay up to date.
     """
+    record = dict(recipe)
     stains = stains_of(catalogue)
-    return {} if stains == STAINS else {"stains": list(stains)}
+    if stains != STAINS:
+        record["stains"] = list(stains)
+    enlarge = record.pop("enlarge", False)
+    if n_smaller(catalogue, recipe["size"]):
+        record["enlarge"] = enlarge
+    return record
+
+
+def n_smaller(catalogue: pd.DataFrame, size: int | str) -> int:
+    """Return the number of fields whose longer side is below the size of a recipe.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+    size : int or "original"
+
+    Returns
+    -------
+    int
+    """
+    return 0 if size == "original" else int((_longer_sides(catalogue) < size).sum())
+
+
+def _longer_sides(catalogue: pd.DataFrame) -> pd.Series:
+    return catalogue[["height", "width"]].max(axis=1)
+
+
+def _sides(catalogue: pd.DataFrame, settings: HandcraftedSettings) -> Iterable[int | None]:
+    """Return the longer side at which each field is measured; None: as it is."""
+    if settings.pixels is None or settings.enlarge:
+        return [settings.pixels] * len(catalogue)
+    return _longer_sides(catalogue).clip(upper=settings.pixels).tolist()
 
 
 def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
@@ -159,11 +200,11 @@ def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
 
 
 def _measure_field(
-    image_id: str, row: dict[str, Any], families: list[str], columns: list[str], size: int | None
+    image_id: str, row: dict[str, Any], families: list[str], columns: list[str], side: int | None
 ) -> Outcome:
     """Read and measure one field; top level, so that it can be sent to other processes."""
     try:
-        values = field_features(read_field(row, size), families)
+        values = field_features(read_field(row, side), families)
     except (InputError, OSError) as error:
         return field_fault(image_id, error)
     except Exception as error:

@@ -25,6 +25,10 @@ class HandcraftedSettings:
     """Families of features to measure."""
     size: _Pixels | Literal["original"] = 512
     """Longer side of a field, in pixels; `original` for fields as they are."""
+    enlarge: bool = False
+    """Enlarge fields that are smaller than `size`. It adds no detail, but brings fields of mixed
+    sizes to the same scale.
+    """
 
     @property
     def pixels(self) -> int | None:
