@@ -97,7 +97,7 @@ def test_further_names(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=rf"names\.csv: {reason}"):
             read_locations(path)
-    for label, reason in (("Nukleus", "unknown label"), ("1 2", "is one label")):
+    for label, reason in (("Nukleus", "unknown label"), ("1 2", "is more than one label")):
         with pytest.raises(InputError, match=f"location 'a': .*{reason}"):
             Locations(HPA_2018, {"a": label})
 
