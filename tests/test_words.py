@@ -46,6 +46,7 @@ ALLOWED: dict[str, list[str]] = {
     "hpastack/store/header.py": ["label_free"],
     "docs/formats.md": ["label_free"],
     "CHANGELOG.md": ["label_free"],
+    "hpastack/files/__init__.py": ["refuse_existing"],
 }
 
 FIRST_WORDS = re.compile(r"^(Say|Give|Put|Tell|Bring|Hold|Look|Ask)\b", re.IGNORECASE)

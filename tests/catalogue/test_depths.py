@@ -56,7 +56,7 @@ def test_planted_duplicates_are_found_in_the_files_of_a_camera(
     prepare(as_camera(drawn, tmp_path / "camera", highest), tmp_path / "work")
     said = capsys.readouterr()
     assert f"values of 16-bit files use {bits} bits (" in said.out
-    assert f"the greatest is {highest}); they are divided by {2**bits - 1}" in said.out
+    assert f"the maximum is {highest}); they are divided by {2**bits - 1}" in said.out
     assert "warning" not in said.err
     prepare(drawn, tmp_path / "plain")
     assert "bits" not in capsys.readouterr().out
@@ -160,5 +160,5 @@ def test_bits_in_the_file_of_the_catalogue(folder, tmp_path):
     write_catalogue(path, catalogue)
     assert path.read_text() == text
     path.write_text(text.replace(",12\n", ",red\n"))
-    with pytest.raises(InputError, match="field f0 has bits 'red'; .*a group needs another name"):
+    with pytest.raises(InputError, match="field f0 has bits 'red', .*if this column is a group"):
         read_catalogue(path)

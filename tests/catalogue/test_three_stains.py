@@ -150,5 +150,5 @@ def test_a_network_that_sees_the_stain_says_so(catalogue):
 def test_files_and_stains_must_agree(catalogue, tmp_path):
     path = tmp_path / "catalogue.csv"
     write_catalogue(path, catalogue.assign(yellow=catalogue["blue"]))
-    with pytest.raises(InputError, match="field f0 has stains 'red green blue', and files of red"):
+    with pytest.raises(InputError, match="field f0 has stains 'red green blue', but files of red"):
         read_catalogue(path)

@@ -122,7 +122,7 @@ def test_bad_matrices(tmp_path):
     np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
     with pytest.raises(InputError, match="choose one with --key"):
         read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
-    with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is wanted"):
+    with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is needed"):
         (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
         read_table(tmp_path / "t.h5")
     with pytest.raises(InputError, match="no such file"):
@@ -183,9 +183,9 @@ def matrix_of_scores(path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, and the first line 3"),
+        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, but the first line has 3"),
         ("Id,f,g\na,1,2\nb,3\n", "line 3 has 2 cells"),
-        ("Id,f,f\na,1,2\n", "column f stands twice"),
+        ("Id,f,f\na,1,2\n", "duplicate column f"),
         ("Id,f\na,1\nb,2,3\n", "line 3 has 3 cells"),
     ],
 )

@@ -75,8 +75,8 @@ def test_wells_and_plates_give_fields_a_common_look():
     ("arguments", "message"),
     [
         ({"targets": "28"}, "unknown label '28'"),
-        ({"targets": "3 3"}, "stands twice"),
-        ({"targets": ""}, "no label given"),
+        ({"targets": "3 3"}, "duplicate label 3"),
+        ({"targets": ""}, "no label; every"),
         ({"targets": "0", "cell_line": "U-2"}, "unknown cell line 'U-2'"),
         ({"targets": "0", "size": 31}, "too small"),
     ],
