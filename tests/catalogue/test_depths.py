@@ -76,7 +76,7 @@ def test_two_dim_fields_of_a_camera(real_data, tmp_path, capsys):
     # Whoever says that they are not gets told what that means.
     prepare(folder, tmp_path / "dark", "--bits", 16)
     warned = capsys.readouterr().err
-    assert "the red stain is nearly black in all 2 fields: the greatest value is" in warned
+    assert "the red stain is nearly black in all 2 fields: the maximum value is" in warned
     assert duplicates(tmp_path / "dark") == set()
 
 
@@ -143,11 +143,12 @@ def test_a_black_picture_for_a_missing_stain_is_named(folder, tmp_path, capsys, 
 
 def test_a_value_too_great_for_the_bits_is_named(folder, tmp_path, capsys):
     assert prepare(folder, tmp_path / "work", "--bits", 10) == 2
-    assert ".tif: has the value 3000, more than the 1023 of 10 bits; --bits 12, or auto" in (
-        capsys.readouterr().err
+    assert (
+        ".tif: has the value 3000, above the maximum of 10 bits, 1023; set bits to 12 or auto"
+        in (capsys.readouterr().err)
     )
     assert prepare(folder, tmp_path / "work", "--bits", "many") == 2
-    assert "--bits many: it is auto or a whole number from 8 to 16" in capsys.readouterr().err
+    assert "bits: 'many' is not auto or a whole number from 8 to 16" in capsys.readouterr().err
 
 
 def test_bits_in_the_file_of_the_catalogue(folder, tmp_path):

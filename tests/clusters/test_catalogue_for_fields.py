@@ -54,5 +54,5 @@ def test_what_is_no_fields_is_named(wrong, message):
 def test_a_field_without_images_is_named(noise_fields):
     catalogue = noise_fields(2)
     catalogue.loc["field1", "blue"] = ""
-    with pytest.raises(InputError, match="field field1: no path to the blue stain"):
+    with pytest.raises(InputError, match="field field1: no path for the blue stain"):
         hs.hash_fields(catalogue)

@@ -95,8 +95,8 @@ def test_what_does_not_pass_is_asked_for_once_and_listed(hpa_server, download, t
         ("57_12_F11_1", "red"): (answers.status(404), "HTTP 404 Not Found"),
         ("57_12_F11_1", "green"): (answers.web_page, "not a JPEG image but a web page"),
         ("57_12_F11_1", "yellow"): (answers.empty, "not a JPEG image but an empty file"),
-        ("57_12_F11_2", "red"): (answers.wrong_colour, "its colour is not that of the red stain"),
-        ("57_12_F11_2", "blue"): (answers.wrong_colour, "its colour is not that of the blue"),
+        ("57_12_F11_2", "red"): (answers.wrong_colour, "its colour does not match the red stain"),
+        ("57_12_F11_2", "blue"): (answers.wrong_colour, "its colour does not match the blue"),
         ("57_12_F11_2", "yellow"): (answers.cut_by_length, "truncated JPEG"),
     }
     for (image_id, stain), (step, _) in cases.items():
