@@ -126,7 +126,7 @@ def granularity_features(
     levels = grey_levels(image)
     reduced = _rounded(block_means(levels, reduction) * _PARTS)
     signal = cv2.subtract(reduced, _background(reduced, background_reduction, radius))
-    left = [int(signal.sum()), *_left_at_each_scale(signal, n_scales)]
+    left = [int(signal.sum()), *_remaining_at_each_scale(signal, n_scales)]
     lost = -np.diff(left) * 100.0 / max(left[0], 1)
     return {f"granularity_g{scale}": value for scale, value in enumerate(lost.tolist(), start=1)}
 
@@ -155,7 +155,7 @@ def _enlarged(values: np.ndarray, n_after: int, factor: int) -> np.ndarray:
     return values[above] * (whole - part)[:, None] + values[below] * part[:, None]
 
 
-def _left_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:
+def _remaining_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:
     forest = _join_brightest(signal)
     left, eroded = [], signal
     for _ in range(n_scales):

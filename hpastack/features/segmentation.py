@@ -161,7 +161,7 @@ def segment_nuclei(image: np.ndarray) -> np.ndarray:
     mask = _nuclear_mask(levels, unit)
     if not mask.any():
         return np.zeros(levels.shape, np.int32)
-    nuclei = _parted(mask, unit)
+    nuclei = _split_at_necks(mask, unit)
     areas = np.bincount(nuclei.ravel())[1:]
     smallest = max(_smallest_area(unit), _SMALLEST_SHARE * float(np.median(areas)))
     return _numbered(nuclei, np.concatenate([[False], areas >= smallest]))
@@ -299,7 +299,7 @@ def remove_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
     return kept[parts].astype(np.uint8)
 
 
-def _parted(mask: np.ndarray, unit: float) -> np.ndarray:
+def _split_at_necks(mask: np.ndarray, unit: float) -> np.ndarray:
     """Split the nuclei of a mask (uint8) at their necks, and number them."""
     depth = cv2.GaussianBlur(distance_inside(mask), (0, 0), max(1.5 * unit, 0.5)) * mask
     reach = 2 * max(1, round(3 * unit)) + 1
@@ -311,10 +311,10 @@ def _parted(mask: np.ndarray, unit: float) -> np.ndarray:
     without_seed = ((mask > 0) & (parts == 0)).astype(np.uint8)
     _, others = cv2.connectedComponents(without_seed, connectivity=8)
     parts[others > 0] = others[others > 0] + parts.max()
-    return _joined(parts, depth)
+    return _merged(parts, depth)
 
 
-def _joined(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _merged(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Merge the parts of a nucleus: those whose neck is nearly as wide as the smaller part."""
     n_parts = int(parts.max()) + 1
     peaks = np.zeros(n_parts, np.float32)

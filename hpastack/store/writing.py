@@ -201,7 +201,7 @@ class StoreWriter:
                 self._folder.write(Part(rows, stored, kept, dict(faults or {})))
         except FileNotFoundError:
             raise InputError(
-                f"{self.parts} does not exist any more: another process has published the store or "
+                f"{self.parts} is gone: another process has published the store or "
                 "removed the folder; run it again"
             ) from None
 

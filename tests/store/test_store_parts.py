@@ -167,7 +167,7 @@ class TestTogether:
     def test_who_writes_after_another_has_published_is_told(self, tmp_path):
         late = begin(tmp_path)
         finished(tmp_path).publish()
-        with pytest.raises(InputError, match="s.h5.parts does not exist any more: another process"):
+        with pytest.raises(InputError, match="s.h5.parts is gone: another process"):
             late.write([0], VALUES[:1])
         assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
 
