@@ -1,4 +1,4 @@
-"""A catalogue of fields -> a store of features or embeddings."""
+"""Extraction of features or embeddings from a catalogue of fields into a store."""
 
 from hpastack.extraction.current import store_record, store_state
 from hpastack.extraction.embeddings import extract_embeddings, weights_record

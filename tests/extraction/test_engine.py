@@ -372,7 +372,7 @@ def test_existing_store_is_refused_before_work_starts(catalogue, tmp_path, monke
 def test_wrong_arguments_are_refused(catalogue, tmp_path):
     with pytest.raises(InputError, match="on_error is 'ignore'"):
         extract_features(tmp_path / "s.h5", catalogue, FAMILIES, on_error="ignore", **OPTIONS)
-    with pytest.raises(InputError, match="unknown family 'colour'"):
+    with pytest.raises(InputError, match="unknown family of features 'colour'"):
         extract_features(tmp_path / "s.h5", catalogue, ["colour"], **OPTIONS)
     with pytest.raises(InputError, match="no fields"):
         extract_features(tmp_path / "s.h5", catalogue.iloc[:0], FAMILIES, **OPTIONS)
