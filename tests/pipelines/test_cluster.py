@@ -360,7 +360,7 @@ class TestImportedFolds:
         (["--n-splits", "1"], "n_splits is 1"),
         (["--n-splits", "21"], "20 groups cannot fill 21 folds"),
         (["--pairs", "missing.txt"], "missing.txt: No such file"),
-        (["--pairs", "strangers.txt"], "strangers.txt: holds no id of the catalogue"),
+        (["--pairs", "strangers.txt"], "strangers.txt: none of the ids is in the catalogue"),
         (["--folds", "missing.csv"], "missing.csv: No such file"),
         (["--accept-split-clusters"], "goes with --folds"),
     ],
