@@ -228,9 +228,7 @@ def test_an_interval_over_labels_covers_where_most_are_rare():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"both must be \(n, n_labels\)"):
         macro_f1([[1, 0]], [[1]])
-    with pytest.raises(
-        InputError, match=r"weights has .* must be \(2,\) or \(n_draws, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"weights has .* must be \(2,\) or \(n_draws, 2\)"):
         macro_f1([[1], [0]], [[1], [0]], [1, 1, 1])
     with pytest.raises(InputError, match="draws needs one more axis"):
         score_interval(0.5, [[0.1, 0.2]])
