@@ -33,9 +33,7 @@ ColumnShare = Annotated[
 ]
 Monotone = Annotated[
     bool,
-    Field(
-        description="Constrain the log-odds of a label to be non-decreasing in its own predictions."
-    ),
+    Field(description="Make the log-odds of a label non-decreasing in its own predictions."),
 ]
 ExtraTrees = Annotated[
     bool,

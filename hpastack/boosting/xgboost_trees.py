@@ -23,8 +23,8 @@ class XGBoost:
 
     package = "xgboost"
     suffix = ".ubj"
-    # XGBoost bounds the Hessian sum of a leaf, not its number of fields. A bound of `min_leaf` times
-    # the mean Hessian of a field was worse where the margin is undecided (see docs/method.md).
+    # XGBoost bounds the Hessian sum of a leaf, not its number of fields. A bound of `min_leaf`
+    # times the mean Hessian of a field was worse where the margin is undecided (docs/method.md).
     ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
 
     @staticmethod
