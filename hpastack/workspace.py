@@ -219,7 +219,7 @@ class Workspace:
             )
 
     def read_clusters(self, image_ids: Iterable[str]) -> pd.Series:
-        """Read the clusters of the given fields.
+        """Read the clusters of a list of fields.
 
         Parameters
         ----------

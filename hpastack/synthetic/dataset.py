@@ -393,7 +393,7 @@ class _LabelSampler:
             self.weight /= self.weight.sum()
 
     def _expected(self) -> np.ndarray:
-        """Return the expected occurrences of each label in a set; those beyond 3 count as third."""
+        """Return the expected occurrences of each label; labels after the third count as third."""
         first = self.weight
         second = first[:, None] * _shares(self.weight * self.lift)
         third = second[:, :, None] * _shares(
