@@ -24,6 +24,21 @@ _FOLD = re.compile(r"(?<![a-z0-9])fold[ _.-]?\d+(?![a-z0-9])", re.IGNORECASE)
 _RESERVED = ("--name", "--kind", "--folds", "--members", "--workspace", "--overwrite", "--help")
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with the files, and the remedy.
+
+    Parameters
+    ----------
+    text : str
+    of_set : str, default=""
+        Name of the set that could be skipped because of it; "" if that would not help.
+    """
+
+    text: str
+    of_set: str = ""
+
+
 @dataclass
 class FileSet:
     """The files of one store, and how they are brought in.
@@ -59,7 +74,7 @@ def read_file_sets(
     is_features: bool,
     apart: Collection[Path],
     workspace: Path,
-) -> tuple[list[FileSet], list[str]]:
+) -> tuple[list[FileSet], list[Problem]]:
     """Return the sets that words of the command line name.
 
     Parameters
@@ -77,10 +92,10 @@ def read_file_sets(
     -------
     sets : list of FileSet
         In the order of the words; files of a folder by name.
-    problems : list of str
+    problems : list of Problem
     """
     sets: dict[str, FileSet] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     others = {path.resolve() for path in apart}
     loose: list[Path] = []
     for word in words:
@@ -89,48 +104,52 @@ def read_file_sets(
         if path.is_dir():
             in_folder = _files_of(path, others, workspace.resolve())
             if not in_folder:
-                problems.append(
-                    f"{path}: no file of predictions; it is searched for "
-                    f"{', '.join(_SUFFIXES)} (compressed ones too)"
-                )
+                text = f"{path}: no file of predictions; it is searched for {', '.join(_SUFFIXES)}"
+                problems.append(Problem(f"{text} (compressed ones too)"))
             loose += in_folder
         elif equals and not path.is_file():
             if name.casefold() in sets:
-                problems.append(
-                    f"{name}: the name is used twice ({word}, {sets[name.casefold()]}); give each "
-                    "set a name of its own, and all files of a set in one NAME=FILE,FILE"
+                other = sets[name.casefold()]
+                text = (
+                    f"{name}: the name is used twice ({word}; {other}); give each set a name of "
+                    "its own, and all files of a set in one NAME=FILE,FILE"
                 )
+                problems.append(Problem(text))
                 continue
             of_set = [Path(files)] if Path(files).is_file() else list(map(Path, files.split(",")))
             sets[name.casefold()] = FileSet(name, of_set, is_features)
         else:
             loose.append(path)
     paired, unnamed = _paired(loose, is_features)
-    problems += unnamed
+    problems += map(Problem, unnamed)
     for key, file_set in paired.items():
         if key in sets:
-            problems.append(
+            text = (
                 f"{file_set.name}: the name is used twice ({sets[key]}; {file_set}); give each "
                 "set a name of its own as NAME=FILE,FILE"
             )
+            problems.append(Problem(text))
         else:
             sets[key] = file_set
     for file_set in sets.values():
         try:
             check_name(file_set.name)
         except InputError as error:
-            problems.append(str(error).removeprefix("--name "))
+            text = str(error).removeprefix("--name ")
+            problems.append(Problem(text, file_set.name))
         if len(file_set.files) > 1 and any(path.suffix == ".h5" for path in file_set.files):
-            problems.append(
+            text = (
                 f"{file_set}: a store (.h5) holds training and test fields; name it alone, as "
                 "NAME=FILE.h5"
             )
+            problems.append(Problem(text, file_set.name))
         if len(set(file_set.files)) < len(file_set.files):
-            problems.append(f"{file_set}: a file is named twice; name each file once")
+            text = f"{file_set}: a file is named twice; name each file once"
+            problems.append(Problem(text, file_set.name))
     return list(sets.values()), problems
 
 
-def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[str]:
+def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[Problem]:
     """Give sets their options of ``ingest``.
 
     Parameters
@@ -142,8 +161,7 @@ def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Problems.
+    list of Problem
     """
     problems = []
     for text in texts:
@@ -172,7 +190,7 @@ def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[str]:
             continue
         for file_set in chosen:
             file_set.options += words
-    return problems
+    return [Problem(text) for text in problems]
 
 
 def _files_of(folder: Path, others: set[Path], workspace: Path) -> list[Path]:

@@ -27,7 +27,7 @@ from hpastack.stack import gather_stores
 from hpastack.store import equal_targets, open_store, prediction_matrix, read_table
 from hpastack.workspace import Workspace
 from pipelines import ingest
-from pipelines._file_sets import FileSet
+from pipelines._file_sets import FileSet, Problem
 from pipelines._options import LEAST_FOLDS
 from pipelines.cluster import DEFAULT_GROUPS
 
@@ -36,26 +36,22 @@ _MATRICES = (".npy", ".npz")
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is wrong with the files, and the remedy.
+class Step:
+    """A command that was run in the staging folder.
 
     Parameters
     ----------
+    line : str
+        Its command line in the workspace.
     text : str
-    of_set : str, default=""
-        Name of the set that could be skipped because of it; "" if that would not help.
+        What it printed.
+    outputs : tuple of Path
+        The files that it makes in the workspace, those that depend on nothing else.
     """
-
-    text: str
-    of_set: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command that was run: its command line in the workspace, and what it printed."""
 
     line: str
     text: str
+    outputs: tuple[Path, ...]
 
 
 @dataclass
@@ -83,13 +79,15 @@ class Rehearsal:
         Where everything is written.
     workspace : Workspace
         What messages name instead; its recipes and vocabulary are used.
+    problems : list of Problem
+        Those of the options; what is wrong with the files is added.
     """
 
     args: Namespace
     sets: list[FileSet]
     staged: Workspace
     workspace: Workspace
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem]
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     #: Sets of predictions whose folds are unknown.
@@ -97,13 +95,19 @@ class Rehearsal:
     #: What the stack will keep of each store.
     stores: dict[str, dict[str, Any]] = field(default_factory=dict)
     _catalogue: pd.DataFrame | None = None
+    #: The set whose column fold gives the folds.
+    _fold_source: str = ""
     _tables: dict[str, list[_Table]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run the commands as far as the files allow; `problems` has what is wrong."""
         self._prepare()
         self._catalogue = self.staged.read_catalogue() if self.staged.catalogue.is_file() else None
+        unusable = {problem.of_set for problem in self.problems}
         for file_set in self.sets:
+            self._tables[file_set.name] = []
+            if file_set.name in unusable:
+                continue
             n_problems = len(self.problems)
             self._tables[file_set.name] = self._read(file_set)
             if self._catalogue is not None:
@@ -121,14 +125,37 @@ class Rehearsal:
             if has_folds:
                 self._check_stores(self._catalogue)
 
+    def skip_failed(self) -> list[Problem]:
+        """Leave out the sets with problems of their own, and return these problems.
+
+        Without any other set of predictions, or where a failed set names the folds, nothing is
+        left out.
+        """
+        failed = {problem.of_set for problem in self.problems} - {""}
+        kept = [file_set for file_set in self.sets if file_set.name not in failed]
+        if self._fold_source in failed or all(file_set.is_features for file_set in kept):
+            return []
+        for name in failed:
+            self.staged.store(name).unlink(missing_ok=True)
+            self.stores.pop(name, None)
+        self.sets = kept
+        self.unknown_folds = [name for name in self.unknown_folds if name not in failed]
+        self.steps = [
+            step for step in self.steps
+            if not {self.workspace.store(name) for name in failed} & set(step.outputs)
+        ]  # fmt: skip
+        return [problem for problem in self.problems if problem.of_set]
+
     def _add(self, text: str, of_set: str = "") -> None:
         text = " ".join(text.replace(str(self.staged.root), str(self.workspace.root)).split())
         problem = Problem(text, of_set)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def _step(self, command: str, words: Sequence[object], of_set: str = "") -> bool:
-        """Run a command in the folder; return whether it succeeded."""
+    def _step(
+        self, command: str, words: Sequence[object], *outputs: Path, of_set: str = ""
+    ) -> bool:
+        """Run a command in the staging folder; return whether it succeeded."""
         texts = [str(word) for word in words]
         texts += ["--jobs", str(self.args.jobs)] if self.args.jobs else []
         module = importlib.import_module(f"pipelines.{command}")
@@ -152,6 +179,7 @@ class Rehearsal:
             Step(
                 f"python -m pipelines.{command} {line}",
                 text.replace(str(self.staged.root), str(self.workspace.root)),
+                outputs,
             )
         )
         return True
@@ -168,7 +196,8 @@ class Rehearsal:
         elif self.workspace.vocabulary_file.is_file():
             self.staged.data.mkdir(parents=True)
             shutil.copyfile(self.workspace.vocabulary_file, self.staged.vocabulary_file)
-        if not self._step("prepare", words) and args.vocabulary is not None:
+        outputs = (self.workspace.catalogue, self.workspace.vocabulary_file)
+        if not self._step("prepare", words, *outputs) and args.vocabulary is not None:
             # The other files can be checked all the same, if the names can be read.
             try:
                 names = Vocabulary.read(args.vocabulary).names
@@ -235,7 +264,8 @@ class Rehearsal:
             facts.fold = table[facts.fold_column].astype(str)
             table = table.drop(columns=facts.fold_column)
         if table.shape[1] == 0:
-            self._add(f"{name}: {path} has no column besides the ids", name)
+            remedy = "; if these are the folds, give --folds" if facts.fold_column else ""
+            self._add(f"{name}: {path} has no column of predictions{remedy}", name)
             return facts
         dropped = [str(column) in options.drop for column in table.columns]
         table = table.loc[:, [not is_dropped for is_dropped in dropped]]
@@ -396,7 +426,7 @@ class Rehearsal:
                 self._add(_message(error, folds))
                 reference = None
         elif with_column:
-            table = next(iter(with_column.values()))
+            self._fold_source, table = next(iter(with_column.items()))
             folds, reference = table.path, table.fold
         else:
             reference = None
@@ -422,7 +452,8 @@ class Rehearsal:
                 "no --folds, and no column fold in their tables. So nobody can check that the "
                 "model of each prediction was trained without the duplicates of its field, and the "
                 "score of the stack may be too good. Name the folds with --folds CSV (Id,fold), or "
-                "give --accept-unknown-folds; then the output and the report say so"
+                "give --accept-unknown-folds; then the output and the report say so",
+                self.unknown_folds[0] if len(self.unknown_folds) == 1 else "",
             )
         for file_set in predictions:
             n_members = len(self._members_of(file_set))
@@ -464,7 +495,9 @@ class Rehearsal:
             self.notes.append(
                 f"columns that keep no fields together: {shorten(unused, 20)} (--group-by COLUMN)"
             )
-        if not self._step("cluster", words):
+        outputs = (self.workspace.clusters, self.workspace.pairs, self.workspace.folds)
+        if not self._step("cluster", words, *outputs):
+            self._explain_split_clusters()
             return False
         plan = self.staged.read_folds()
         if plan.n_folds < LEAST_FOLDS:
@@ -475,13 +508,25 @@ class Rehearsal:
             return False
         return True
 
+    def _explain_split_clusters(self) -> None:
+        """Name the remedy for folds that split clusters where they cannot be made anew."""
+        text = self.problems[-1].text
+        if folds_split := text.partition("; make folds without --folds")[1]:
+            self.problems[-1] = Problem(
+                f"{text.partition(folds_split)[0]}. The models of one fold were trained on "
+                "duplicates of fields of another one, so scores are too good; take predictions of "
+                "models trained on folds that keep clusters whole, or give "
+                "--accept-split-clusters, and the output says so"
+            )
+
     def _bring_in(self, file_set: FileSet, folds: Path | None) -> None:
         path = self.staged.store(file_set.name)
         if file_set.is_store:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file_set.files[0], path)
             target = self.workspace.store(file_set.name)
-            self.steps.append(Step(shlex.join(["cp", str(file_set.files[0]), str(target)]), ""))
+            line = shlex.join(["cp", str(file_set.files[0]), str(target)])
+            self.steps.append(Step(line, "", (target,)))
             return
         members = self._members_of(file_set)
         words: list[object] = [path for path in file_set.files if path not in members]
@@ -496,11 +541,12 @@ class Rehearsal:
                 options += ["--drop", table.fold_column]
         words += options
         words += ["--members", *members] if members else []
-        if self._step("ingest", words, file_set.name):
+        target = self.workspace.store(file_set.name)
+        if self._step("ingest", words, target, of_set=file_set.name):
             # It tells of --accept, which quickstack gives.
             step = self.steps[-1]
             lines = [line for line in step.text.splitlines() if "of unknown folds" not in line]
-            self.steps[-1] = Step(step.line, "\n".join(lines))
+            self.steps[-1] = Step(step.line, "\n".join(lines), step.outputs)
 
     def _check_copies(self) -> None:
         """Name sets that are copies of another one."""

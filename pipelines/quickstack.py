@@ -31,10 +31,10 @@ from hpastack.workspace import Workspace
 from pipelines import cluster, ingest, prepare
 from pipelines import run as routes
 from pipelines._command import command_parser, printable, run_command
-from pipelines._file_sets import FileSet, read_file_sets, set_options
+from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options
-from pipelines._rehearsal import Problem, Rehearsal
+from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
 # Within the workspace, so that finished files are renamed and not copied.
@@ -115,38 +115,33 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     workspace = Workspace(args.workspace)
     recipes = _recipes(args, workspace)
-    sets, named = _file_sets(args, workspace)
-    problems = [Problem(text) for text in named]
+    sets, problems = _file_sets(args, workspace)
     for file_set in sets:
         print(printable(f"{'features' if file_set.is_features else 'predictions'} {file_set}"))
-    skipped: list[Problem] = []
-    while True:
-        with _staged(workspace) as staged:
-            rehearsal = Rehearsal(args, sets, staged, workspace)
-            rehearsal.run()
-            problems += rehearsal.problems
-            failed = {problem.of_set for problem in problems}
-            kept = [file_set for file_set in sets if file_set.name not in failed]
-            # Each look without the sets that are skipped, as they may have named the folds.
-            if args.on_error == "skip" and failed - {""} and any(not s.is_features for s in kept):
-                skipped += [problem for problem in problems if problem.of_set]
-                sets, problems = kept, [Problem(text) for text in named]
-                continue
-            problems += _conflicts(args, rehearsal, staged, workspace, recipes)
-            if problems:
-                _fail(problems + skipped, workspace)
-            for problem in skipped:
-                print(f"skipped: {printable(problem.text)}", file=sys.stderr)
-            if args.check_only:
-                print(f"{counted(len(sets), 'set')} without problems; nothing was written")
-                return SKIPPED if skipped else 0
-            changed = _publish(staged, workspace)
-        break
+    n_files = sum(len(file_set.files) for file_set in sets)
+    print(f"checking {counted(n_files, 'file')}", flush=True)
+    with _staged(workspace) as staged:
+        rehearsal = Rehearsal(args, sets, staged, workspace, problems)
+        rehearsal.run()
+        skipped = rehearsal.skip_failed() if args.on_error == "skip" else []
+        problems = [problem for problem in rehearsal.problems if problem not in skipped]
+        problems += _conflicts(args, rehearsal, staged, workspace, recipes)
+        if problems:
+            _fail(problems + skipped, workspace)
+        for problem in skipped:
+            print(f"skipped: {printable(problem.text)}", file=sys.stderr)
+        if args.check_only:
+            n_sets = counted(len(rehearsal.sets), "set")
+            print(f"{n_sets} without problems; nothing was written")
+            return SKIPPED if skipped else 0
+        changed = _publish(staged, workspace)
     for step in rehearsal.steps:
         print(f"\n$ {printable(step.line)}")
+        if not changed & set(step.outputs):
+            print(f"up to date: {step.outputs[0]}")
+            continue
         for line in step.text.splitlines():
             print(printable(line))
-    print("" if changed else "\nthese files are up to date and stay")
     fitted = _fit(args, rehearsal, workspace, recipes)
     reports = [] if args.no_report else _report(args, workspace, recipes, fitted)
     _summarise(rehearsal, workspace, recipes, reports, time.perf_counter() - started)
@@ -164,7 +159,9 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     return recipes
 
 
-def _file_sets(args: argparse.Namespace, workspace: Workspace) -> tuple[list[FileSet], list[str]]:
+def _file_sets(
+    args: argparse.Namespace, workspace: Workspace
+) -> tuple[list[FileSet], list[Problem]]:
     apart = [args.labels, *args.test, args.folds, args.groups, args.vocabulary, *args.pairs]
     places = [path for path in apart if path is not None]
     predictions, problems = read_file_sets(
@@ -178,10 +175,11 @@ def _file_sets(args: argparse.Namespace, workspace: Workspace) -> tuple[list[Fil
     names = {file_set.name.casefold() for file_set in predictions}
     for file_set in features:
         if file_set.name.casefold() in names:
-            problems.append(
+            text = (
                 f"{file_set.name}: the name of predictions and of features; give the features "
                 "another one, as in --features NAME=FILE"
             )
+            problems.append(Problem(text))
     sets = [*predictions, *features]
     return sets, problems + set_options(args.options, sets)
 
@@ -275,19 +273,18 @@ def _conflicts(
     return [Problem(text) for text in conflicts]
 
 
-def _publish(staged: Workspace, workspace: Workspace) -> bool:
-    """Move what is new into the workspace; return whether there was any."""
-    changed = _changed(staged, workspace)
-    stale = _stale_files(staged, workspace)
-    if any(place == workspace.folds for _, place in changed):
-        # Never beside the record of other folds.
-        workspace.folds.with_suffix(".json").unlink(missing_ok=True)
-    for path in stale:
+def _publish(staged: Workspace, workspace: Workspace) -> set[Path]:
+    """Move what is new into the workspace; return the places."""
+    for path in _stale_files(staged, workspace):
         path.unlink()
-    for path, place in _changed(staged, workspace):
+    record = workspace.folds.with_suffix(".json")
+    if any(place == workspace.folds for _, place in _changed(staged, workspace)):
+        record.unlink(missing_ok=True)  # never beside other folds
+    changed = _changed(staged, workspace)
+    for path, place in changed:
         place.parent.mkdir(parents=True, exist_ok=True)
         path.replace(place)
-    return bool(changed or stale)
+    return {place for _, place in changed}
 
 
 def _chosen(rehearsal: Rehearsal, workspace: Workspace, recipe: Recipe) -> list[str]:
@@ -350,7 +347,7 @@ def _fit(
     fitted = []
     for source, recipe in zip(args.stack or ["stack"], recipes):
         if _is_fitted(rehearsal, workspace, recipe):
-            print(f"up to date: {workspace.models / recipe.name}")
+            print(f"\nup to date: {workspace.models / recipe.name}/")
             continue
         overrides = [*args.overrides, *_chosen(rehearsal, workspace, recipe)]
         words: list[object] = [source, *(f"--set={override}" for override in overrides)]
