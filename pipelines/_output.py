@@ -85,14 +85,13 @@ class Output:
         """Return where text for people goes."""
         return sys.stderr if self.as_json else sys.stdout
 
-    def print(self, text: str, stream: TextIO, *, show: bool = True) -> None:
+    def print(self, text: str, stream: TextIO, *, show: bool = True, wrapped: bool = True) -> None:
         """Print text, wrapped on a terminal, and log it; only log it if it is not to be shown."""
         text = "\n".join(printable(line) for line in text.split("\n"))
         self.log_lines(text)
         if show:
-            width = columns_of(stream)
-            wrapped = text if width is None else wrap(text, width)
-            print(wrapped, file=stream, flush=True)
+            width = columns_of(stream) if wrapped else None
+            print(text if width is None else wrap(text, width), file=stream, flush=True)
 
     def log_lines(self, text: str) -> None:
         """Append lines to the log, each with the time."""
@@ -162,9 +161,10 @@ def output_of(output: Output) -> Iterator[Output]:
         _current = before
 
 
-def show(text: object) -> None:
+def show(text: object, *, wrapped: bool = True) -> None:
     """Print a result that is also in a file, or what is going on; nothing with ``--quiet``."""
-    _current.print(str(text), _current.text_stream(), show=not _current.quiet)
+    stream = _current.text_stream()
+    _current.print(str(text), stream, show=not _current.quiet, wrapped=wrapped)
 
 
 def wrote(text: str, *paths: str | os.PathLike[str]) -> None:

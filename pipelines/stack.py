@@ -167,7 +167,8 @@ def run(args: argparse.Namespace) -> None:
             written += f" and {submission} ({counted(len(labels), 'field')})"
         of_members = {member: {"fit": taken} for member, taken in stack.fit_seconds_.items()}
         write_seconds(workspace.reports, name, {**of_members, "stack": seconds})
-        show(scores_text(stack, wide=args.wide, width=table_width()))
+        scores = scores_text(stack, wide=args.wide, width=table_width())
+        show(scores, wrapped=not args.wide)
         for text in inputs.notes:
             note(text)
         if args.explain:
