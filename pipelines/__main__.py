@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from pipelines._command import run_command
-from pipelines._help import USER_ERROR, CommandParser, nearest
+from pipelines._help import CommandParser, nearest
+from pipelines._output import error_before_start, printable
 
 
 def commands() -> dict[str, str]:
@@ -84,8 +85,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "hpastack") -> int:
     known = commands()
     if name not in known:
         hint = nearest(name, list(known)) or f"; there are {', '.join(known)}"
-        print(f"{prog}: error: unknown command {name}{hint}", file=sys.stderr)
-        return USER_ERROR
+        message = f"unknown command {name}{hint}"
+        print(f"{prog}: error: {printable(message)}", file=sys.stderr)
+        return error_before_start(name, message, rest)
     command = importlib.import_module(f"pipelines.{name}")
     parser = command.make_parser()
     parser.prog = f"{prog} {name}"

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from hpastack.errors import InputError, visible
 from pipelines._help import USER_ERROR, CommandParser
 from pipelines._options import add_options_of_all
+from pipelines._output import Output, error_before_start, fail, output_of, printable
+
+# Exit status of Python after an exception.
+BUG = 1
 
 
 def command_parser(
@@ -46,6 +52,7 @@ def command_parser(
     parser = CommandParser(
         f"python -m pipelines.{name}", description, epilog=f"example:\n  $ %(prog)s {example}"
     )
+    parser.command = name
     parser.recipe_types = tuple(recipes)
     add_options_of_all(parser, jobs=jobs)
     return parser
@@ -74,7 +81,50 @@ def run_command(
         exceptions are bugs and are not caught.
     """
     _print_any_character()
-    args = parser.parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = getattr(parser, "command", parser.prog)
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as ended:
+        if ended.code:
+            error_before_start(command, getattr(parser, "failure", ""), arguments)
+        raise
+    try:
+        output = Output(
+            command, quiet=getattr(args, "quiet", False), as_json=getattr(args, "json", False),
+            log=getattr(args, "log", None),
+        )  # fmt: skip
+    except InputError as error:
+        print(f"{parser.prog}: error: {printable(str(error))}", file=sys.stderr)
+        return error_before_start(command, str(error), arguments)
+    output.log_lines(f"$ {parser.prog} {shlex.join(arguments)}")
+    status = BUG
+    with output_of(output), _progress_of(output, args):
+        try:
+            status = _status_of(parser, run, args)
+        except BaseException as error:
+            output.error = f"{type(error).__name__}: {error}"
+            output.log_lines(traceback.format_exc())
+            raise
+        finally:
+            output.finish(status)
+    return status
+
+
+def _progress_of(output: Output, args: argparse.Namespace) -> AbstractContextManager[None]:
+    if not hasattr(args, "quiet"):  # the list of commands, which is quick
+        return nullcontext()
+    from hpastack.parallel import progress_output
+
+    log = None if output.log is None else output.log_lines
+    return progress_output(show=not output.quiet, log=log)
+
+
+def _status_of(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int | None],
+    args: argparse.Namespace,
+) -> int:
     try:
         with _stopped_by_schedulers():
             return run(args) or 0
@@ -86,9 +136,9 @@ def run_command(
             raise  # not about a path or the disk: a bug
         message = f"{place}: {error.strerror}" if place else str(error.strerror)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; run it again to go on", file=sys.stderr)
+        fail(f"{parser.prog}: stopped; run it again to go on")
         return 130
-    print(f"{parser.prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    fail(" ".join(message.split()), prefix=f"{parser.prog}: error: ")
     return USER_ERROR
 
 
@@ -99,22 +149,6 @@ def _options_for(parameters: Sequence[str], parser: argparse.ArgumentParser) -> 
         option_of |= {name: [option] for name, option in parser.parameter_options.items()}
     options = [option for name in parameters for option in option_of.get(name, [])]
     return f" (on the command line: {', '.join(options)})" if options else ""
-
-
-def printable(text: str) -> str:
-    """Return a stranger's text for the terminal, which it must not steer.
-
-    Parameters
-    ----------
-    text : str
-        May hold anything: names of columns and files, attributes of a store.
-
-    Returns
-    -------
-    str
-        With ``?`` for each character that is not printable.
-    """
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _print_any_character() -> None:

@@ -49,6 +49,10 @@ class CommandParser(argparse.ArgumentParser):
     """A parser with ``--version`` whose errors take one line and name the nearest option."""
 
     def __init__(self, prog: str, description: str, **options):
+        #: Name of the command, as programs know it.
+        self.command = prog
+        #: Error in the arguments that ended the process.
+        self.failure = ""
         self.recipe_types: tuple[str, ...] = ()
         #: Options for parameters of the library whose names differ, for messages.
         self.parameter_options: dict[str, str] = {}
@@ -74,6 +78,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and end the process with status 2."""
+        self.failure = message
         self.exit(USER_ERROR, f"{self.prog}: error: {message} (options: {self.prog} --help)\n")
 
 

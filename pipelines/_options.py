@@ -50,6 +50,21 @@ _EVERYWHERE: dict[str, dict[str, Any]] = {
         "action": "store_true", "help": "replace existing output (an error otherwise)"
     },
     "--jobs": {"type": positive, "metavar": "N"},
+    "--quiet": {
+        "action": "store_true",
+        "help": "print no progress, notes and results; only warnings, errors, and what a command "
+        "writes nowhere else",
+    },
+    "--json": {
+        "action": "store_true",
+        "help": "print one JSON object as the last line on stdout: command, status, seconds, "
+        "written, warnings, notes, results and, if it failed, error; text goes to stderr",
+    },
+    "--log": {
+        "type": Path, "metavar": "FILE",
+        "help": "append everything that is printed to FILE, with the time, progress and what "
+        "--quiet suppresses included",
+    },
 }  # fmt: skip
 _SOME: dict[str, dict[str, Any]] = {
     "--set": {
@@ -84,6 +99,9 @@ _SOME: dict[str, dict[str, Any]] = {
     },
     "--size": {
         "type": int, "metavar": "PIXELS", "help": "side of synthetic fields (default: %(default)s)"
+    },
+    "--wide": {
+        "action": "store_true", "help": "print tables with all columns, however wide they get"
     },
     "model": {
         "type": Path, "metavar": "MODEL", "help": "folder of a stack, here or in the workspace"

@@ -19,6 +19,7 @@ from typing import Any
 from hpastack.errors import InputError, counted, shorten
 from hpastack.folds import FoldPlan
 from hpastack.recipes import TYPES
+from pipelines._output import current, report, show
 
 
 def kept_settings(record: Mapping[str, Any]) -> list[str]:
@@ -94,9 +95,31 @@ def run_step(command: str, *arguments: object) -> float:
         If it ends with an error; its own message stands above.
     """
     words = [str(argument) for argument in arguments]
-    print(f"\n$ python -m pipelines.{command} {shlex.join(words)}", flush=True)
+    output = current()
+    show(f"\n$ python -m pipelines.{command} {shlex.join(words)}")
+    words += ["--quiet"] if output.quiet else []
+    words += ["--log", str(output.log)] if output.log is not None else []
+    words += ["--json"] if output.as_json else []
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", f"pipelines.{command}", *words])
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipelines.{command}", *words],
+        stdout=subprocess.PIPE if output.as_json else None, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    if output.as_json:
+        _take_over(done.stdout)
     if done.returncode:
         raise InputError(f"the step {command} ended with status {done.returncode}; see above")
     return time.perf_counter() - start
+
+
+def _take_over(stdout: str) -> None:
+    """Add the JSON object that a step has printed to that of the command."""
+    try:
+        step = json.loads(stdout.splitlines()[-1])
+    except (IndexError, ValueError):  # it was killed
+        return
+    output = current()
+    output.written += step["written"]
+    output.warnings += [text for text in step["warnings"] if text not in output.warnings]
+    output.notes += step["notes"]
+    report(steps=[*output.results.get("steps", []), step])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,9 +43,10 @@ from hpastack.recipes import read_recipe
 from hpastack.report.console import clusters_text, folds_text
 from hpastack.stack import gather_target_free
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import LEAST_FOLDS, add_options
+from pipelines._output import report, show, warn, wrote
 
 DEFAULT_GROUPS = ("well", "antibody")
 # A cluster with more of the fields than this makes folds uneven, and is rarely meant.
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> None:
     for path, table in zip(args.pairs, listed):
         _warn_of_unknown(path, unknown_ids(table, catalogue.index, path))
 
-    print(f"groups kept together: {', '.join(grouped) or 'none'}")
+    show(f"groups kept together: {', '.join(grouped) or 'none'}")
     found = _found_pairs(args, workspace, catalogue, settings, embeddings)
     pairs = _with_listed(found, pd.concat([found.iloc[:0], *_as_pairs(listed, catalogue)]))
     links = pd.concat([pairs, *(table.assign(evidence="listed") for table in listed)])
@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
     if alike != grouped:
         labelled_alike = clusters_from_keys(catalogue.index, links, columns[alike])
     disagreements = label_disagreements(labelled_alike, catalogue)
-    print(clusters_text(clusters, pairs, disagreements))
+    show(clusters_text(clusters, pairs, disagreements))
     _warn_of_giants(clusters, links, columns[grouped])
     plan: FoldPlan | None = None
     if imported is not None:
@@ -163,9 +163,10 @@ def run(args: argparse.Namespace) -> None:
             train.index, indicator, clusters, n_splits, args.seed or 0,
             balance=columns[list(weights)] if weights else None, balance_weights=weights or None,
         )  # fmt: skip
-    report = None if plan is None else _report(plan, indicator, vocabulary)
+    evenness = None if plan is None else _fold_report(plan, indicator, vocabulary)
     twins = leaks(pairs, catalogue)
-    print(f"{twins['image_id'].nunique()} test fields have a twin with known labels")
+    n_twins = twins["image_id"].nunique()
+    show(f"{n_twins} test fields have a twin with known labels")
 
     # What an earlier run left would belong to other clusters.
     for path in (*outputs, workspace.folds.with_suffix(".json")):
@@ -174,7 +175,7 @@ def run(args: argparse.Namespace) -> None:
     for path, table in zip(tables, written):
         publish_text(path, table.to_csv(index=False, lineterminator="\n"))
     outcome = "no folds, as there are no training fields"
-    if plan is not None and report is not None:
+    if plan is not None and evenness is not None:
         split = plan.split_clusters
         if len(split):
             text = split.to_csv(index=False, lineterminator="\n")
@@ -182,9 +183,16 @@ def run(args: argparse.Namespace) -> None:
             tables.append(workspace.split_clusters)
         write_fold_plan(workspace.folds, plan)
         tables.append(workspace.folds)
-        outcome = _write_plot(report, plot)
+        outcome = _write_plot(evenness, plot)
     names = ", ".join(path.name for path in tables)
-    print(f"wrote {names} to {workspace.data}; {outcome}")
+    plots = [plot] if plot.is_file() else []
+    wrote(f"wrote {names} to {workspace.data}; {outcome}", *tables, *plots)
+    report(
+        n_fields=len(catalogue), n_pairs=len(pairs), n_clusters=clusters.nunique(),
+        n_folds=0 if plan is None else plan.n_folds,
+        n_split_clusters=0 if plan is None else len(plan.split_clusters),
+        n_test_fields_with_duplicate=n_twins,
+    )  # fmt: skip
 
 
 def _column_and_weight(text: str) -> tuple[str, float]:
@@ -245,7 +253,7 @@ def _found_pairs(
     pictured = catalogue[catalogue["content"] != ""]
     hashes = None
     if args.no_images or pictured.empty:
-        print("near-duplicates: no image looked at")
+        show("near-duplicates: no image looked at")
     else:
         hashes = hash_catalogue(
             pictured, workspace.data / "hashes.h5", catalogue_digest(pictured), jobs=args.jobs
@@ -280,56 +288,52 @@ def _with_listed(found: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
 def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFrame) -> None:
     sizes = clusters.value_counts()
     for cluster, size in sizes[sizes > max(1, _GIANT_SHARE * len(clusters))].items():
-        print(
-            f"warning: cluster {cluster} holds {size / len(clusters):.0%} of the fields; "
-            "what holds it together:",
-            file=sys.stderr,
-        )
+        lines = [
+            f"cluster {cluster} holds {size / len(clusters):.0%} of the fields; "
+            "what holds it together:"
+        ]
         weakest = weakest_links(clusters.index[clusters == cluster], links, groups)
         for link in weakest.itertuples():
             name = f"{link.link} {link.value}"
             if link.link == "pair":
                 name = f"pair {link.image_id} {link.twin} (strength {link.strength:.2f})"
-            print(f"  {name}: without it {link.n_split_off} fields fall off", file=sys.stderr)
+            lines.append(f"  {name}: without it {link.n_split_off} fields fall off")
         if weakest.empty:
-            print("  many links; no single one", file=sys.stderr)
+            lines.append("  many links; no single one")
+        warn("\n".join(lines))
 
 
-def _report(plan: FoldPlan, indicator: np.ndarray, vocabulary: Vocabulary) -> FoldReport:
+def _fold_report(plan: FoldPlan, indicator: np.ndarray, vocabulary: Vocabulary) -> FoldReport:
     """Print how even the folds are, and warn of labels that some of them lack."""
     if plan.n_folds < LEAST_FOLDS:
-        print(
-            f"warning: {plan.n_folds} folds; a stack needs at least three (--n-splits 3)",
-            file=sys.stderr,
-        )
+        warn(f"{plan.n_folds} folds; a stack needs at least three (--n-splits 3)")
     own, fold = (plan.frame[name].to_numpy() for name in ("cluster", "fold"))
     for warning in labels_missing_from_folds(indicator, own, plan.n_folds, vocabulary.names):
-        print(f"warning: {warning}", file=sys.stderr)
-    report = fold_report(indicator, fold, groups=own, names=vocabulary.names)
-    print(folds_text(report, fold))
-    return report
+        warn(warning)
+    evenness = fold_report(indicator, fold, groups=own, names=vocabulary.names)
+    show(folds_text(evenness, fold))
+    return evenness
 
 
 def _warn_of_unknown(path: Path, unknown: pd.Series) -> None:
     if unknown.empty:
         return
-    print(
+    show(
         f"{path}: {counted(len(unknown), 'id is', 'ids are')} not in the catalogue: "
         f"{shorten(unknown.index)}"
     )
     joined = unknown[unknown > 1]
     if len(joined):
-        named = shorten(f"{printable(str(name))} ({count})" for name, count in joined.items())
-        print(
-            f"warning: {path}: ids that are not in the catalogue join fields that are (and how "
-            f"many each): {named}; leave these lines out if they do not show the same cells",
-            file=sys.stderr,
+        named = shorten(f"{name} ({count})" for name, count in joined.items())
+        warn(
+            f"{path}: ids that are not in the catalogue join fields that are (and how "
+            f"many each): {named}; leave these lines out if they do not show the same cells"
         )
 
 
-def _write_plot(report: FoldReport, path: Path) -> str:
+def _write_plot(evenness: FoldReport, path: Path) -> str:
     try:
-        figure = report.plot()
+        figure = evenness.plot()
     except InputError as error:
         return f"no plot of the folds: {error}"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -349,11 +353,9 @@ def _imported_plan(
             "without --folds, or give --accept-split-clusters"
         )
     if len(split):
-        print(
-            f"warning: {args.folds} splits {counted(len(split), 'cluster')} of "
-            f"{split['n_fields'].sum()} "
-            "fields (data/split_clusters.csv); scores on these folds are too good",
-            file=sys.stderr,
+        warn(
+            f"{args.folds} splits {counted(len(split), 'cluster')} of {split['n_fields'].sum()} "
+            "fields (data/split_clusters.csv); scores on these folds are too good"
         )
     record: dict[str, object] = {
         "algorithm_version": None,

@@ -15,6 +15,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, package_versions, publish_text, refuse_existing
+from hpastack.files.text_table import text_table
 from hpastack.similarity import (
     AdversarialCheck,
     adversarial_check,
@@ -29,6 +30,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import note, report, show, table_width, wrote
 
 # Columns of the catalogue that domains are compared with where it has them.
 _COMPARED = ("cell_line", "source")
@@ -100,11 +102,11 @@ def run(args: argparse.Namespace) -> None:
 
     check = None
     if is_test.all() or not is_test.any():
-        print("train against test: the catalogue has only one of them")
+        show("train against test: the catalogue has only one of them")
     elif clusters is None:
         # Fields of a well look alike, and lie in train or in test: on synthetic fields without any
         # shift that alone gives an AUC of 0.65.
-        print(
+        show(
             "train against test: not looked at without data/clusters.csv, as fields of one well "
             "would tell them apart; run: python -m pipelines.cluster, then this with --overwrite"
         )
@@ -138,7 +140,14 @@ def run(args: argparse.Namespace) -> None:
     publish_text(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
     drawn = _draw(plot, components, domains, catalogue["split"], compared)
     written = [path.name for path in (*texts, record_path)]
-    print(f"wrote {', '.join(written)} to {workspace.data}" + (f", and {plot}" if drawn else ""))
+    wrote(
+        f"wrote {', '.join(written)} to {workspace.data}" + (f", and {plot}" if drawn else ""),
+        *texts, record_path, *([plot] if drawn else []),
+    )  # fmt: skip
+    report(
+        n_fields=len(catalogue), n_domains=domains.nunique(), agreement=agreement,
+        adversarial=record["adversarial"],
+    )  # fmt: skip
 
 
 def _number(text: str) -> int | str:
@@ -186,7 +195,7 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
                 raise InputError(f"--columns: no column is named {pattern!r}; "
                                  f"there are {shorten(table.columns)}")  # fmt: skip
             chosen += [name for name in matching if name not in chosen]
-    print(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
+    show(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
     return table[chosen]
 
 
@@ -202,9 +211,9 @@ def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> Non
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
     table = pd.concat([counts, shares.add_suffix(" share")], axis=1)
-    print(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
+    show(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
     for name, found in agreement.items():
-        print(
+        show(
             f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
             f"{found['n_fields']:,} fields have the commonest value of their domain "
             f"(of all: {found['commonest']:.1%})"
@@ -216,13 +225,13 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     frame = domain_folds(domains, clusters, list(train_ids))
     without = sorted(set(domains) - set(frame["domain"]))
     if without:
-        print(
-            f"note: no fold leaves out domain {shorten(without)}: it holds most of the training "
+        note(
+            f"no fold leaves out domain {shorten(without)}: it holds most of the training "
             "fields of no cluster"
         )
     moved = int((frame["domain"] != domains.loc[frame.index]).sum())
     sizes = frame["fold"].value_counts()
-    print(
+    show(
         f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields leave out one "
         "domain "
         f"each; {moved:,} fields go with the rest of their cluster"
@@ -232,10 +241,13 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
 
 def _print_check(check: AdversarialCheck) -> None:
     low, high = check.interval
-    print(f"train against test: AUC {check.auc:.3f} [{low:.3f}, {high:.3f}]: {check.verdict}")
+    show(f"train against test: AUC {check.auc:.3f} [{low:.3f}, {high:.3f}]: {check.verdict}")
     if low > 0.5:
-        with pd.option_context("display.width", 120, "display.max_columns", None):
-            print(check.columns.head(_SHOWN_COLUMNS).to_string(index=False, float_format="%.4g"))
+        table = check.columns.head(_SHOWN_COLUMNS)
+        numbers = {
+            name: [f"{value:.4g}" for value in table[name]] for name in table.columns.drop("column")
+        }
+        show(text_table(list(table["column"]), numbers, table_width(), "column"))
 
 
 def _check_record(check: AdversarialCheck) -> dict:
@@ -260,7 +272,7 @@ def _draw(
         from hpastack.pictures.figures import figure_png
         from hpastack.plot import DomainsDisplay
     except InputError as error:
-        print(f"note: no picture of the domains: {error}")
+        note(f"no picture of the domains: {error}")
         return False
     image = figure_png(DomainsDisplay(components, domains, split, compared).plot().figure_)
     with atomic_write(path) as draft:

@@ -19,6 +19,7 @@ from hpastack.fields import STAINS
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options
+from pipelines._output import answer, report, warn, wrote
 
 
 def make_parser() -> CommandParser:
@@ -76,24 +77,30 @@ def run(args: argparse.Namespace) -> int:
     folder = args.workspace / args.folder
     if args.dry_run:
         first = next(stain_files(image_ids, folder, args.url, args.stains))
-        print(
+        answer(
             f"{len(image_ids) * len(args.stains):,} files of {counted(len(image_ids), 'field')}, "
             f"the first {first.url} as {first.path}"
         )
         return 0
-    report = download_fields(
+    download = download_fields(
         image_ids, folder, url=args.url, stains=args.stains, jobs=args.jobs, rate=args.rate,
         retries=args.retries, timeout=args.timeout, overwrite=args.overwrite,
         on_error=args.on_error,
     )  # fmt: skip
-    if report.failures:
-        print(f"failed: {counted(len(report.failures), 'file')}, listed in {folder / FAILED_TABLE}")
-    print(
-        f"{folder}: {report.n_complete:,} of {report.n_fields:,} fields complete; fetched "
-        f"{report.n_fetched:,} files ({report.n_bytes / 1e6:,.1f} MB), "
-        f"{report.n_there:,} there already"
+    if download.failures:
+        failed = folder / FAILED_TABLE
+        warn(f"failed: {counted(len(download.failures), 'file')}, listed in {failed}")
+    wrote(
+        f"{folder}: {download.n_complete:,} of {download.n_fields:,} fields complete; fetched "
+        f"{download.n_fetched:,} files ({download.n_bytes / 1e6:,.1f} MB), "
+        f"{download.n_there:,} there already",
+        *([folder] if download.n_fetched else []),
     )
-    return SKIPPED if report.failures else 0
+    report(
+        n_fields=download.n_fields, n_complete=download.n_complete, n_fetched=download.n_fetched,
+        n_there=download.n_there, n_failed=len(download.failures), n_bytes=download.n_bytes,
+    )  # fmt: skip
+    return SKIPPED if download.failures else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -39,6 +38,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options
+from pipelines._output import note, report, show, warn, wrote
 
 
 def make_parser() -> CommandParser:
@@ -108,14 +108,13 @@ def run(args: argparse.Namespace) -> int:
         ]
     for extraction in made:
         if extraction.skipped:
-            print(
+            warn(
                 f"{extraction.path}: {counted(len(extraction.skipped), 'field')} left out, "
                 + (
                     "to be listed when all shards are done"
                     if extraction.n_missing
                     else f"listed in {extraction.skipped_path}"
-                ),
-                file=sys.stderr,
+                )
             )
         if extraction.n_missing:
             hint = ""
@@ -124,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
                     f". The shard is from {source}: where each task of the array makes another "
                     "recipe, run it again with --shard 0/1"
                 )
-            print(
+            show(
                 f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
                 f"{counted(len(catalogue), 'field is', 'fields are')} left to others; the last to "
                 f"finish publishes it{hint}"
@@ -133,21 +132,31 @@ def run(args: argparse.Namespace) -> int:
     for extraction in published:
         n_bare = fields_without_nuclei(extraction.path)
         if n_bare:
-            print(
-                f"warning: {extraction.path}: no nucleus was found in {n_bare} of "
+            warn(
+                f"{extraction.path}: no nucleus was found in {n_bare} of "
                 f"{extraction.n_fields} fields; features of cells are NaN there. Is blue the stain "
-                "of the nucleus, and in focus?",
-                file=sys.stderr,
+                "of the nucleus, and in focus?"
             )
     if published:
-        print(
+        wrote(
             "wrote "
             + ", ".join(
                 f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in published
-            )
+            ),
+            *(one.path for one in published),
         )
     elif not made:
-        print(f"nothing to do: every feature set of {workspace.features} is up to date")
+        show(f"nothing to do: every feature set of {workspace.features} is up to date")
+    report(
+        shard=str(shard),
+        stores=[
+            {
+                "path": one.path, "n_fields": one.n_fields, "n_columns": one.n_columns,
+                "n_missing": one.n_missing, "n_skipped": len(one.skipped),
+            }
+            for one in made
+        ],
+    )  # fmt: skip
     return SKIPPED if any(extraction.skipped for extraction in made) else 0
 
 
@@ -157,7 +166,7 @@ def _shard(args: argparse.Namespace) -> tuple[Shard, str]:
         return Shard.parse(args.shard), ""
     shard, source = environment_shard()
     if source:
-        print(f"shard {shard}, from {source}; --shard 0/1 takes all fields")
+        show(f"shard {shard}, from {source}; --shard 0/1 takes all fields")
     return shard, source
 
 
@@ -182,7 +191,7 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     if not args.recipes:
         contained = contained_recipes(recipes)
         for name, other in contained.items():
-            print(f"{name} is left out: {other} measures all of it; name it to make it")
+            show(f"{name} is left out: {other} measures all of it; name it to make it")
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingSettings))
 
@@ -213,8 +222,8 @@ def _note_small_fields(recipe: Recipe, catalogue: pd.DataFrame) -> None:
         return
     n_small = n_smaller(catalogue, settings.size)
     if 0 < n_small < len(catalogue):
-        print(
-            f"note: {recipe.name}: {n_small:,} of {counted(len(catalogue), 'field')} are smaller "
+        note(
+            f"{recipe.name}: {n_small:,} of {counted(len(catalogue), 'field')} are smaller "
             f"than {settings.size} px and measured as they are; --set enlarge=true brings all to "
             "the same scale"
         )
@@ -229,7 +238,7 @@ def _is_wanted(
     if state == "missing":
         return True
     if state == "current" and not named:
-        print(f"{path} is up to date")
+        show(f"{path} is up to date")
         return False
     if named and state == "current":
         raise InputError(f"{path} is up to date; give --overwrite to make it again")
@@ -243,7 +252,7 @@ def _is_wanted(
             found = f"was not made by {recipe.path}"
             remedy = "rename one of them, or give --overwrite"
         raise InputError(f"{path} {found} ({differing}); {remedy}")
-    print(f"{path} is out of date and is made again")
+    show(f"{path} is out of date and is made again")
     return True
 
 

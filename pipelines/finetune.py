@@ -23,6 +23,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import mute, report, show, wrote
 
 if TYPE_CHECKING:
     from hpastack.cnn import Processes
@@ -73,6 +74,8 @@ def run(args: argparse.Namespace) -> None:
     from hpastack.cnn import process_group
 
     with process_group(args.device) as processes:
+        if not processes.is_first:
+            mute()
         _finetune(args, workspace, recipe.name, settings, processes)
 
 
@@ -110,7 +113,7 @@ def _finetune(
         )  # fmt: skip
         if trained is None:
             if processes.is_first:
-                print(f"{folder}.parts: trained; other folds are still to be done, with --fold")
+                show(f"{folder}.parts: trained; other folds are still to be done, with --fold")
             return
     else:
         _check_overrides(args.overrides)
@@ -164,6 +167,7 @@ def _write_scores(
 
     training = training_fields(catalogue)
     n_test = len(catalogue) - len(training)
+    macro = None
     done = f"{len(training)} training and {counted(n_test, 'test field')}"
     if len(training):
         with open_store(store_path) as store:
@@ -177,7 +181,13 @@ def _write_scores(
             f", out-of-fold macro average precision {macro.average_precision:.3f} "
             f"[{macro.low:.3f}, {macro.high:.3f}]"
         )
-    print(f"{store_path}: predictions of {done} (weights and scores by label: {folder})")
+    wrote(
+        f"{store_path}: predictions of {done} (weights and scores by label: {folder})", store_path,
+        folder,
+    )  # fmt: skip
+    report(n_train=len(training), n_test=n_test)
+    if macro is not None:
+        report(macro_ap=macro.average_precision, macro_ap_interval=[macro.low, macro.high])
 
 
 def _located(settings: CnnSettings, workspace: Workspace) -> CnnSettings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from hpastack.store import (
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import note, report, show, warn, wrote
 
 # What may be missing for a field: a model of predictions has always been asked.
 _WITH_GAPS = ("features", "scores")
@@ -59,7 +59,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add("--name", required=True, help="name of the store")
     add(
-        "--kind", required=True, type=_kind, choices=KINDS, metavar="KIND",
+        "--kind", required=True, choices=_Kinds(KINDS), metavar="KIND",
         help="what the values know of the labels: %(choices)s",
     )  # fmt: skip
     add(
@@ -114,15 +114,18 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def _kind(text: str) -> str:
-    """Accept a kind under its former name too, with a note."""
-    if text in FORMER_KINDS:
-        print(f"note: --kind {text} is now --kind {FORMER_KINDS[text]}", file=sys.stderr)
-    return FORMER_KINDS.get(text, text)
+class _Kinds(tuple[str, ...]):
+    """The kinds; former names are accepted too, but not listed."""
+
+    def __contains__(self, kind: object) -> bool:
+        return super().__contains__(kind) or kind in FORMER_KINDS
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if args.kind in FORMER_KINDS:
+        note(f"--kind {args.kind} is now --kind {FORMER_KINDS[args.kind]}")
+        args.kind = FORMER_KINDS[args.kind]
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
     check_name(args.name)
@@ -149,7 +152,7 @@ def run(args: argparse.Namespace) -> None:
 
     tables, contents = _read(args, workspace)
     if args.kind == "out_of_fold" and args.folds is None:
-        _warn(
+        warn(
             "out of fold, but of unknown folds: a stack takes it only with --accept "
             f"{args.name}; name the folds with --folds CSV"
         )
@@ -182,10 +185,15 @@ def run(args: argparse.Namespace) -> None:
         path, header, image_ids, values, fold=fold, members=members, overwrite=args.overwrite
     )
     kept = f", {counted(len(members), 'member')}" if members is not None else ""
-    print(
+    wrote(
         f"{path}: {content} of {counted(len(image_ids), 'field')}, "
-        f"{counted(len(columns), 'column')}, {args.kind}{kept}"
+        f"{counted(len(columns), 'column')}, {args.kind}{kept}",
+        path,
     )
+    report(
+        content=content, kind=args.kind, n_fields=len(image_ids), n_columns=len(columns),
+        n_members=0 if members is None else len(members), n_missing=int(np.isnan(values).sum()),
+    )  # fmt: skip
 
 
 def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
@@ -256,7 +264,7 @@ def _one_content(
     content = "scores" if args.content == "scores" else "label_sets"
     if args.threshold is not None:
         values = (whole >= args.threshold).astype(float).where(whole.notna())
-        print(f"label sets: the labels of a field are those of at least {args.threshold:g}")
+        show(f"label sets: the labels of a field are those of at least {args.threshold:g}")
         return values, content, {"threshold": args.threshold}
     values = whole.to_numpy(copy=True)
     if args.content != "features" and not args.members and catalogue is not None:
@@ -269,7 +277,7 @@ def _one_content(
             n_known = (~np.isnan(values[is_train])).sum(axis=0)
             prevalence = np.nansum(values[is_train], axis=0) / np.maximum(n_known, 1)
             values[~is_train] = binarised(values[~is_train], prevalence)
-            print(
+            show(
                 "label sets: training fields have labels and no other values, so that test fields "
                 "get as many: of each label the share that it has among training fields, those "
                 "with the largest values (--threshold VALUE instead)"
@@ -303,7 +311,7 @@ def _are_label_sets(values: np.ndarray, is_train: np.ndarray, args) -> bool:
         return False
     if not args.as_is and len(np.unique(of_train[~np.isnan(of_train)])) == 2:
         return True
-    _warn(
+    warn(
         f"{args.name}: training fields have practically only two values, test fields others: what "
         "is learnt from the one does not hold for the other; bring both in as the same kind, or "
         "turn both into label sets with --threshold VALUE"
@@ -325,7 +333,7 @@ def _warn_of_targets(args, whole: pd.DataFrame, content: str, catalogue: pd.Data
         y[row, labels] = True
     values = whole.loc[train.index].to_numpy(dtype=float)
     if equal_targets(values, y, are_logits=content == "logits"):
-        _warn(
+        warn(
             f"{args.name}: the values of training fields equal their targets, as out-of-fold "
             "predictions never do; a stack on them scores far too well. Take predictions of models "
             "that did not see the field"
@@ -337,21 +345,17 @@ def _covering(args, whole: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFram
     where = shorten([*args.tables, *args.members], 3)
     missing = catalogue.index.difference(whole.index, sort=False)
     if args.allow_missing and len(missing):
-        print(f"NaN: {counted(len(missing), 'field')} of the catalogue that no table has")
+        show(f"NaN: {counted(len(missing), 'field')} of the catalogue that no table has")
         whole = whole.reindex([*whole.index, *missing])
     remedy = "--allow-missing leaves NaN for these" if args.content in _WITH_GAPS else ""
     check_coverage(list(whole.index), catalogue, where, remedy=remedy)
     tests = test_fields(catalogue).index
     if args.kind == "out_of_fold" and len(tests) and not whole.index.isin(tests).any():
-        _warn(
+        warn(
             f"{where} holds no test field, so that a stack can only be fitted without a "
             "submission (stack --no-submission); add the table of the test fields"
         )
     return whole
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

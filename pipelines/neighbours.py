@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._output import answer, report, warn, wrote
 from pipelines._similar import captioned_tile, label_names, store_vectors
 from pipelines._steps import accepted_splits
 
@@ -95,11 +95,8 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     vocabulary = workspace.vocabulary()
     train = training_fields(catalogue)
     y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
-    if note := accepted_splits(plan, workspace.folds):
-        print(
-            f"warning: {note}: a near-duplicate in another fold gives its labels away",
-            file=sys.stderr,
-        )
+    if text := accepted_splits(plan, workspace.folds):
+        warn(f"{text}: a near-duplicate in another fold gives its labels away")
     made_from = catalogue_digest(catalogue)
     recipe = {
         "type": "neighbours", "name": name, "n_neighbours": args.n_neighbours or 32,
@@ -119,11 +116,12 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     _write(outputs, recipe, found, catalogue, plan, vocabulary, made_from, by_cnn=bool(args.cnn))
     shutil.rmtree(parts, ignore_errors=True)
     n_train = len(train)
-    print(
+    wrote(
         f"wrote {outputs[0]} ({counted(n_train, 'training field')} out of fold, "
-        f"{len(catalogue) - n_train} others) "
-        f"and {outputs[1]}"
+        f"{len(catalogue) - n_train} others) and {outputs[1]}",
+        *outputs,
     )
+    report(n_train=n_train, n_others=len(catalogue) - n_train)
 
 
 def _by_cnn(
@@ -186,15 +184,17 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
         kept = [(place, cosine) for place, cosine in zip(others, of_others) if place != own]
         kept = kept[:n_neighbours]
         pictures = [captioned_tile(catalogue.iloc[own], vocabulary)]
-        print(f"{catalogue.index[own]} ({label_names(catalogue.iloc[own], vocabulary)}) looks like")
+        answer(
+            f"{catalogue.index[own]} ({label_names(catalogue.iloc[own], vocabulary)}) looks like"
+        )
         for place, cosine in kept:
             row = catalogue.iloc[place]
             pictures.append(captioned_tile(row, vocabulary, cosine))
-            print(f"  {row.name} ({label_names(row, vocabulary)}), cosine {cosine:.3f}")
+            answer(f"  {row.name} ({label_names(row, vocabulary)}), cosine {cosine:.3f}")
         heading = f"{catalogue.index[own]} and the fields most like it"
         sections.append(Section(heading, pictures))
     write_png(path, picture_sheet(sections, note=stain_legend()))
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import note, report, warn, wrote
 from pipelines._steps import kept_settings
 
 
@@ -79,15 +79,18 @@ def run(args: argparse.Namespace) -> None:
     for store, made in record["stores"].items():
         _check_settings(workspace, model, store, inputs.stores[store], made)
     for warning in notes_on_kinds(stack, inputs, list(fields.index)):
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(warning)
     said = label_fields(stack, inputs, list(fields.index), shift)
     write_submission(submission, list(fields.index), said.labels, vocabulary)
     with atomic_write(table) as temporary:
         table_of = said.probabilities.rename_axis("Id")
         table_of.to_csv(temporary, float_format="%.6g", lineterminator="\n")
-    for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
-        print(f"note: {note}")
-    print(f"wrote {submission} and {table} ({counted(len(said.labels), 'field')})")
+    for text in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
+        note(text)
+    n_fields = counted(len(said.labels), "field")
+    wrote(f"wrote {submission} and {table} ({n_fields})", submission, table)
+    counts = dict(zip(vocabulary.names, said.labels.to_numpy().sum(axis=0)))
+    report(n_fields=len(said.labels), split=args.split, predicted=counts)
 
 
 def _check_settings(
@@ -98,10 +101,9 @@ def _check_settings(
     # A store keeps this only where fields are smaller than the size of its recipe.
     if ("enlarge" in of_stack) != ("enlarge" in of_store):
         smaller = "these" if "enlarge" in of_store else "those that the stack was fitted on"
-        print(
-            f"warning: {workspace.store(store)}: only {smaller} include fields smaller than "
-            f"{of_store['size']} px, whose features may not be comparable",
-            file=sys.stderr,
+        warn(
+            f"{workspace.store(store)}: only {smaller} include fields smaller than "
+            f"{of_store['size']} px, whose features may not be comparable"
         )
         del (of_store if "enlarge" in of_store else of_stack)["enlarge"]
     differing = differing_settings(of_store, of_stack, "this store", "that of the stack")

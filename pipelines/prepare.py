@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -48,9 +47,10 @@ from hpastack.fields.stains import parse_stains
 from hpastack.files import publish_text, read_id_table, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options, positive
+from pipelines._output import report, show, warn, wrote
 
 
 def make_parser() -> CommandParser:
@@ -182,9 +182,10 @@ def run(args: argparse.Namespace) -> int:
         workspace.packed, workspace.read_catalogue(), args.pack, jobs=args.jobs,
         overwrite=args.overwrite,
     )  # fmt: skip
-    print(
+    wrote(
         f"packed {counted(len(packed), 'field')} at {packed.size} px: {packed.path} "
-        f"({packed.path.stat().st_size / 1e9:.3f} GB)"
+        f"({packed.path.stat().st_size / 1e9:.3f} GB)",
+        packed.path,
     )
     return status
 
@@ -219,39 +220,44 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         depths = scale_by_depth(catalogue, found.levels, bits)
         catalogue = depths.catalogue
         for message in depths.messages:
-            print(printable(message))
+            show(message)
         for warning in depths.warnings:
-            print(f"warning: {printable(warning)}", file=sys.stderr)
+            warn(warning)
 
     catalogue = fill_pixel_sizes(catalogue, found.pixel_sizes, size)
     if PIXEL_SIZE in catalogue:
         known = catalogue[PIXEL_SIZE].dropna()
         sizes = " to ".join(f"{size:g}" for size in sorted({known.min(), known.max()}))
-        print(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
+        show(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
     if bad:
         lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
-        print(f"set aside {len(bad)} of {counted(len(fields), 'field')} because of bad files")
+        show(f"set aside {len(bad)} of {counted(len(fields), 'field')} because of bad files")
         if lost:
-            print(f"test fields among them, which the submission will lack: {shorten(lost)}")
+            show(f"test fields among them, which the submission will lack: {shorten(lost)}")
     changes = _final_changes(changes, bad, fields)
     if changes:
         publish_text(changes_file, changes_text(changes))
         n_dropped = sum(change.change == DROPPED for change in changes)
-        print(
+        wrote(
             f"wrote {changes_file}: {counted(n_dropped, 'field')} dropped, "
-            f"{counted(len(changes) - n_dropped, 'time')} other labels"
+            f"{counted(len(changes) - n_dropped, 'time')} other labels",
+            changes_file,
         )
     else:
         changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
     n_train = len(training_fields(catalogue))
-    print(
+    wrote(
         f"wrote {workspace.catalogue}: {counted(n_train, 'training field')}, "
-        f"{counted(len(catalogue) - n_train, 'test field')}"
+        f"{counted(len(catalogue) - n_train, 'test field')}",
+        workspace.catalogue,
     )
+    report(
+        n_train=n_train, n_test=len(catalogue) - n_train, n_bad=len(bad), n_changes=len(changes),
+    )  # fmt: skip
     return SKIPPED if bad else 0
 
 
@@ -294,33 +300,33 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
     for warning in unknown_planes(fields[[*stains]].to_numpy()):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        warn(warning)
     changes = _first_changes(changes, fields)
     if unmapped:
         names = [f"{name} ({count})" for name, count in unmapped.most_common()]
-        shown = printable("; ".join(names))
-        print(f"names of places that are no label, and how many fields have them: {shown}")
+        shown = "; ".join(names)
+        show(f"names of places that are no label, and how many fields have them: {shown}")
     dropped = [change for change in changes if change.change == DROPPED]
     unnamed = [change.image_id for change in dropped if change.reason == NOT_ASKED_FOR]
     unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
     for ids, why in ((unnamed, "no table names them"), (unlabelled, "no label is left of them")):
         if ids:
-            print(f"left out, because {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
+            show(f"left out, because {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
     if args.corrections is not None:
         fields, corrected = correct_targets(fields, args.corrections, locations=locations)
         changes += corrected
-        print(
+        show(
             f"corrected labels after {args.corrections}: {len(corrected)} of "
             f"{counted(len(fields), 'field')}"
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
     fields, notes = join_spellings(fill_groups(fields), visible=not args.keep_spellings)
-    for note in notes:
-        print(printable(note))
+    for text in notes:
+        show(text)
     for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
-        print(f"group {printable(name)}: known for {n_known} of {counted(len(fields), 'field')}")
+        show(f"group {name}: known for {n_known} of {counted(len(fields), 'field')}")
     return fields, changes
 
 
@@ -343,7 +349,7 @@ def _named(
         return None
     named = find_named_files(files, args.pattern, channels, stains)
     for line in named.summary:
-        print(printable(line))
+        show(line)
     return named
 
 

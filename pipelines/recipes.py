@@ -14,6 +14,7 @@ from hpastack.recipes import Recipe, own_recipes, read_recipe, shipped_recipes
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import answer, wrote
 
 _FOLDERS: tuple[Literal["features", "models"], ...] = ("features", "models")
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     first = first.replace(f"{folder}/{recipe.path.name}", f"{folder}/{target.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     publish_text(target, first + line_break + rest)
-    print(f"wrote {target}, a copy of {recipe.path}")
+    wrote(f"wrote {target}, a copy of {recipe.path}", target)
 
 
 def _read(source: str, workspace: Workspace) -> Recipe:
@@ -90,7 +91,7 @@ def _list(workspace: Workspace, folder: Literal["features", "models"]) -> None:
             kind = read_recipe(path, workspace, folder=folder).type
         except InputError as error:
             kind, place = "not valid", str(error)
-        print(f"{folder + '/' + path.stem:<28} {kind:<12} {place}")
+        answer(f"{folder + '/' + path.stem:<28} {kind:<12} {place}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import warn, wrote
 
 #: Properties of a workspace whose files and folders the sections look at, where they are there.
 _PLACES = (
@@ -83,12 +83,11 @@ def run(args: argparse.Namespace) -> None:
     )
     if thumbnails.faults:
         first = next(iter(thumbnails.faults.values()))
-        print(
-            f"warning: no picture of {len(thumbnails.faults)} fields, whose files cannot be read: "
-            f"{shorten(thumbnails.faults)} ({first})",
-            file=sys.stderr,
+        warn(
+            f"no picture of {len(thumbnails.faults)} fields, whose files cannot be read: "
+            f"{shorten(thumbnails.faults)} ({first})"
         )
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

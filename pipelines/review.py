@@ -22,6 +22,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._output import show, wrote
 from pipelines._similar import store_vectors
 
 #: Pixels of a neighbour's picture.
@@ -86,14 +87,14 @@ def run(args: argparse.Namespace) -> None:
         thumbnails=large, small=small, sidecar=args.sidecar,
         earlier=dict(zip(corrected.index, corrected["after"])), overwrite=args.overwrite,
     )  # fmt: skip
-    print(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB")
-    print("these are suspicions, not errors: look before you change a label")
-    print(
+    wrote(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB", path)
+    show("these are suspicions, not errors: look before you change a label")
+    show(
         "then: python -m pipelines.prepare IMAGES --corrections corrections.csv --overwrite "
         f"--workspace {shlex.quote(str(workspace.root))}"
     )
     for image_id, fault in sorted({} if large is None else large.faults.items()):
-        print(f"no picture of {image_id}: {fault}")
+        show(f"no picture of {image_id}: {fault}")
 
 
 def _require_same(stack: StackClassifier, y: pd.DataFrame, model: object) -> None:

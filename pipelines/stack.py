@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import catalogue_digest, corrected_fields, test_fields, training_fields
@@ -41,6 +41,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import LEAST_FOLDS, add_options
+from pipelines._output import note, report, show, table_width, warn, wrote
 from pipelines._steps import accepted_splits
 
 
@@ -76,6 +77,7 @@ def make_parser() -> CommandParser:
                         "the recipe key drop_columns")  # fmt: skip
     parser.add_argument("--no-cache", action="store_true",
                         help="fit everything anew, and keep nothing for the next time")  # fmt: skip
+    add_options(parser, "--wide")
     return parser
 
 
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
             "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
             "--n-splits 5 --overwrite, and make out-of-fold stores again"
         )
-    notes_on_folds = [note] if (note := accepted_splits(plan, workspace.folds)) else []
+    notes_on_folds = [text] if (text := accepted_splits(plan, workspace.folds)) else []
     vocabulary = workspace.vocabulary()
     train, test = training_fields(catalogue), test_fields(catalogue)
     before = corrected_fields(workspace.changes, catalogue)["before"]
@@ -109,9 +111,10 @@ def run(args: argparse.Namespace) -> None:
         name: read_prior_shift(settings.prior_shift, vocabulary, workspace.root)
         for name, settings in recipes.items()
     }
+    figures: list[dict[str, object]] = []
     for name, settings in recipes.items():
         if len(recipes) > 1:
-            print(f"\n{name}:")
+            show(f"\n{name}:")
         accepted = [*settings.accept_fold_plans, *args.accept]
         dropped = [*settings.drop_columns, *args.drop_columns]
         inputs = gather_stores(
@@ -126,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         inputs = without_columns(inputs, dropped)
         targets = vocabulary.indicator(train["target"])
         for warning in notes_on_columns(inputs, list(train.index), list(test.index), targets):
-            print(f"warning: {warning}", file=sys.stderr)
+            warn(warning)
             inputs.notes.append(warning)
         stack = _fit(settings, inputs, train, plan, vocabulary, workspace, args)
         inputs.notes.extend(notes_on_labels(stack))
@@ -154,23 +157,38 @@ def run(args: argparse.Namespace) -> None:
         }
         folder = workspace.models / name
         stack.save(folder, record=record, overwrite=args.overwrite)
-        written = f"{folder}/ (the stack)"
+        written, paths = f"{folder}/ (the stack)", [folder]
         if labels is None:
             written += "; no submission, as requested"
         else:
             submission = workspace.submissions / f"{name}.csv"
             write_submission(submission, list(labels.index), labels, vocabulary)
+            paths.append(submission)
             written += f" and {submission} ({counted(len(labels), 'field')})"
         of_members = {member: {"fit": taken} for member, taken in stack.fit_seconds_.items()}
         write_seconds(workspace.reports, name, {**of_members, "stack": seconds})
-        print(scores_text(stack))
-        for note in inputs.notes:
-            print(f"note: {note}")
+        scores = scores_text(stack, wide=args.wide, width=table_width())
+        show(scores, wrapped=not args.wide)
+        for text in inputs.notes:
+            note(text)
         if args.explain:
             seen, new = inputs.table.loc[train.index], inputs.table.loc[test.index]
             for path in write_explanations(stack, seen, new, workspace.reports / name):
-                print(f"wrote {path}")
-        print(f"wrote {written}")
+                wrote(f"wrote {path}", path)
+        wrote(f"wrote {written}", *paths)
+        figures.append(_figures(name, stack, 0 if labels is None else len(labels)))
+        report(stacks=figures)
+
+
+def _figures(name: str, stack: StackClassifier, n_test: int) -> dict[str, object]:
+    """Return the scores of a stack for programs."""
+    start = "consensus" if stack.cnns else "prior"
+    scores = {key: value for key, value in stack.cv_results_.items() if np.size(value) <= 2}
+    table = stack.label_table_[["positives", f"{start}_f1", "stack_f1", "stack_ap", "threshold"]]
+    return {
+        "name": name, "n_test": n_test, **scores,
+        "labels": {label: row.to_dict() for label, row in table.iterrows()},
+    }  # fmt: skip
 
 
 def _read_recipes(args: argparse.Namespace, workspace: Workspace) -> dict[str, StackRecipe]:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from hpastack.errors import counted
 from hpastack.fields import stain_statistics
 from hpastack.files import atomic_write, refuse_existing
+from hpastack.files.text_table import text_table
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._output import report, show, table_width, wrote
 
 
 def make_parser() -> CommandParser:
@@ -39,8 +41,12 @@ def run(args: argparse.Namespace) -> None:
     table = stain_statistics(catalogue, args.size, jobs=args.jobs)
     with atomic_write(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")
-    print(table.drop(columns="n_fields").round(5).to_string())
-    print(f"{path}: {counted(len(catalogue), 'field')}")
+    columns = {
+        name: [f"{value:.4f}" for value in table[name]] for name in table.drop(columns="n_fields")
+    }
+    show(text_table(list(table.index), columns, table_width(), "stain"))
+    wrote(f"{path}: {counted(len(catalogue), 'field')}", path)
+    report(n_fields=len(catalogue), stains=table.T.to_dict())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

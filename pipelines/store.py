@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from hpastack.store import (
     verify_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import USER_ERROR, CommandParser
+from pipelines._output import answer, fail, note, wrote
 
 _LONGEST = 2000
 # Shown after a second.
@@ -93,9 +93,9 @@ def run(args: argparse.Namespace) -> int:
             "what makes it"
         )
     if n_bad:
-        print(
-            f"store: {n_bad} of {counted(len(paths), 'store is', 'stores are')} not sound",
-            file=sys.stderr,
+        fail(
+            f"{n_bad} of {counted(len(paths), 'store is', 'stores are')} not sound",
+            prefix="store: ",
         )
     return USER_ERROR if n_bad else 0
 
@@ -148,15 +148,14 @@ def _export(path: Path, args: argparse.Namespace) -> None:
     files = export_store(path, target, overwrite=args.overwrite)
     with open_store(path) as store:
         if store.n_members:
-            print(f"of the {store.n_members} members of {path} only the mean is in the table")
+            note(f"of the {store.n_members} members of {path} only the mean is in the table")
         if store.allow_nan and store.content != "scores":
-            print(f"{path} may hold NaN, which ingest takes back in scores only")
-    print(f"wrote {', '.join(map(str, files))}")
+            note(f"{path} may hold NaN, which ingest takes back in scores only")
+    wrote(f"wrote {', '.join(map(str, files))}", *files)
 
 
 def _say(text: str) -> None:
-    text = printable(text)
-    print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
+    answer(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

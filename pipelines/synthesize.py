@@ -12,6 +12,7 @@ from hpastack.synthetic import check_folder, synthetic_dataset, write_dataset
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import report, wrote
 
 
 def make_parser() -> CommandParser:
@@ -74,9 +75,10 @@ def run(args: argparse.Namespace) -> None:
         write_dataset(folder, dataset, overwrite=args.overwrite, jobs=args.jobs)
     if sheet is not None:
         write_png(sheet, contact_sheet(size=args.size, seed=args.seed))
-        print(f"wrote a contact sheet of all labels to {sheet}")
+        wrote(f"wrote a contact sheet of all labels to {sheet}", sheet)
     if args.folder is not None:
-        print(f"wrote {args.train} training and {args.test} test fields to {folder}")
+        wrote(f"wrote {args.train} training and {args.test} test fields to {folder}", folder)
+        report(n_train=args.train, n_test=args.test)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -37,8 +37,9 @@ from hpastack.stack import (
 )
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import answer, wrote
 from pipelines._similar import captioned_tile, label_names, store_vectors
 
 # Longer side of a stain on the sheet, in pixels; the tiles of neighbours are as wide.
@@ -101,13 +102,13 @@ def run(args: argparse.Namespace) -> None:
         neighbours,
     ]
     for section in sections:
-        print(printable(section.heading))
+        answer(section.heading)
         for line in section.lines:
-            print(f"  {printable(line)}")
+            answer(f"  {line}")
     for tile in neighbours.pictures:
-        print(f"  {printable(', '.join(tile.lines))}")
+        answer(f"  {', '.join(tile.lines)}")
     write_png(path, picture_sheet(sections, _COLUMNS, stain_legend(args.colours)))
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def _field(image_id: str, workspace: Workspace, catalogue: pd.DataFrame, palette: str) -> Section:

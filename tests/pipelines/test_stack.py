@@ -465,14 +465,15 @@ def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
              "pipelines.ingest ... --name net")  # fmt: skip
 
 
-def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, capsys):
+def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, monkeypatch, capsys):
+    monkeypatch.setattr("hpastack.parallel.progress._LINE_SECONDS", 0)
     (workspace / "models").mkdir(exist_ok=True)
     (workspace / "models" / "bold.yaml").write_text("type: stack\nthresholds: per-label\n")
     assert call(stack, workspace, "stack", "bold", *QUICK) == 0
     said = capsys.readouterr()
     assert "\nbold:" in said.out and "bold.csv" in said.out
     # The second takes over the boosters of the first.
-    assert said.err.count("lightgbm, nested:   0%") == 1
+    assert said.err.count("lightgbm, nested: 1 of ") == 1
     files = [workspace / "submissions" / f"{name}.csv" for name in ("stack", "bold")]
     assert files[0].read_bytes() != files[1].read_bytes()
     assert list(pd.read_csv(files[0])["Id"]) == list(pd.read_csv(files[1])["Id"])
