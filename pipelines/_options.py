@@ -108,6 +108,7 @@ def add_options_of_all(parser: CommandParser, *, jobs: int | None) -> None:
         shared.add_argument(name, **settings)
     if parser.recipe_types:
         shared.add_argument("--set", **_SOME["--set"])
+        parser.parameter_options["overrides"] = "--set"
     parser.add_version(shared)
 
 

@@ -19,6 +19,7 @@ from hpastack.extraction import (
     extract_embeddings,
     extract_features,
     fields_without_nuclei,
+    n_smaller,
     store_record,
     store_state,
 )
@@ -98,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
                 bool(args.recipes) and shard.count == 1,
             )
         ]  # fmt: skip
+    for recipe in recipes:
+        _note_small_fields(recipe, catalogue)
     with backend(args.backend, args.address, args.jobs):
         made = [
             _make(recipe, records[recipe.name], catalogue, workspace, shard, args)
@@ -203,6 +206,20 @@ def _check_stains(recipe: Recipe, catalogue: pd.DataFrame, *, named: bool) -> No
         raise InputError(f"{recipe.path}: {error} ({how})") from None
 
 
+def _note_small_fields(recipe: Recipe, catalogue: pd.DataFrame) -> None:
+    """Print which fields a recipe measures as they are, where sizes are mixed."""
+    settings: Any = recipe.settings
+    if not isinstance(settings, HandcraftedSettings) or settings.enlarge:
+        return
+    n_small = n_smaller(catalogue, settings.size)
+    if 0 < n_small < len(catalogue):
+        print(
+            f"note: {recipe.name}: {n_small:,} of {counted(len(catalogue), 'field')} are smaller "
+            f"than {settings.size} px and measured as they are; --set enlarge=true brings all to "
+            "the same scale"
+        )
+
+
 def _is_wanted(
     recipe: Recipe, record: dict[str, Any], made_from: str, workspace: Workspace, named: bool
 ) -> bool:
@@ -249,7 +266,10 @@ def _make(
         "overwrite": True,
     }
     if isinstance(settings, HandcraftedSettings):
-        return extract_features(path, catalogue, settings.families, size=settings.pixels, **shared)
+        return extract_features(
+            path, catalogue, settings.families, size=settings.pixels, enlarge=settings.enlarge,
+            **shared,
+        )  # fmt: skip
     options = asdict(settings)
     if settings.statistics is not None:
         options["statistics"] = {

@@ -94,11 +94,17 @@ def _check_settings(
     workspace: Workspace, model: Path, store: str, now: dict[str, Any], made: dict[str, Any]
 ) -> None:
     """Reject a store that was made in another way than the one the stack was fitted on."""
-    differing = differing_settings(
-        {"content": now["content"], **now["recipe"]},
-        {"content": made["content"], **made["recipe"]},
-        "this store", "that of the stack",
-    )  # fmt: skip
+    of_stack, of_store = ({"content": facts["content"], **facts["recipe"]} for facts in (made, now))
+    # A store keeps this only where fields are smaller than the size of its recipe.
+    if ("enlarge" in of_stack) != ("enlarge" in of_store):
+        smaller = "these" if "enlarge" in of_store else "those that the stack was fitted on"
+        print(
+            f"warning: {workspace.store(store)}: only {smaller} include fields smaller than "
+            f"{of_store['size']} px, whose features may not be comparable",
+            file=sys.stderr,
+        )
+        del (of_store if "enlarge" in of_store else of_stack)["enlarge"]
+    differing = differing_settings(of_store, of_stack, "this store", "that of the stack")
     if not differing:
         return
     place = shlex.join(["--workspace", str(workspace.root), "--overwrite"])

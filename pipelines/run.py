@@ -10,7 +10,12 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest
 from hpastack.cnn import CnnSettings
 from hpastack.errors import InputError
-from hpastack.extraction import HandcraftedSettings, store_record, store_state
+from hpastack.extraction import (
+    HandcraftedSettings,
+    handcrafted_record,
+    store_record,
+    store_state,
+)
 from hpastack.files import refuse_existing
 from hpastack.recipes import contained_recipes, own_recipes, read_recipe, workspace_recipes
 from hpastack.stack import read_manifest
@@ -103,6 +108,8 @@ def _apply(
                 "finetune", name, "--predict-only", "--overwrite", "--device", args.device, *shared
             )
         elif recipe.get("type") in ("handcrafted", "embedding"):
+            if recipe["type"] == "handcrafted":
+                recipe = handcrafted_record(recipe, catalogue)
             if store_state(path, recipe, digest) != "current":
                 run_step(
                     "extract", name, *kept_settings(recipe), "--overwrite",

@@ -25,6 +25,7 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("folder", nargs="?", metavar="DIR", help="folder to make")
     add_options(parser, "--train", "--test", "--size", "--seed", train=800, test=200, size=256)
+    parser.parameter_options |= {"n_train": "--train", "n_test": "--test"}
     parser.add_argument(
         "--tail", type=float, default=1.0, metavar="X",
         help="how uneven labels are: 1 the real long tail (default), 0 all alike",

@@ -1,4 +1,4 @@
-"""Work on many processors, processes and machines, and how far it is."""
+"""Parallel work over threads, processes and machines, with progress bars."""
 
 from hpastack.parallel.backends import BACKENDS, backend
 from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each

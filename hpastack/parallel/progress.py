@@ -1,4 +1,4 @@
-"""How far long work is: the one progress bar, and work on tasks that shows one."""
+"""Progress bars, and parallel work that shows one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def progress_bar(
     Parameters
     ----------
     iterable : iterable, optional
-        What to go through; if omitted, the bar moves by its ``update``.
+        The iterable to wrap; if omitted, call the bar's ``update``.
     what : str
-        Stands before the bar.
+        Text before the bar.
     show : bool
         Whether there is a bar at all.
     total : int, optional
-        How much there is to do, where `iterable` has no length.
+        Number of items, if `iterable` has no length.
     unit : str, default="it"
-        What is counted.
+        Name of an item.
     delay : float, default=1
         Seconds until it appears; work that ends before shows none.
     **options

@@ -152,8 +152,11 @@ def test_without_images_wells_are_kept_together(unpictured, capsys):
     assert "the largest (f00) with 6" in printed.out
     assert "warning: cluster f00 holds 29% of the fields" in printed.err
     # Labels 0 to 2 live in many wells; the other 25 in none.
-    assert "warning: no row holds Nucleoli fibrillar center, Nuclear speckles," in printed.err
-    assert "label Nucleoplasm lives" not in printed.err
+    assert (
+        "warning: labels without positives, missing from all folds: Nucleoli fibrillar"
+        in printed.err
+    )
+    assert "label Nucleoplasm occurs" not in printed.err
     assert outputs(unpictured) == [
         "clusters.csv", "disagreements.csv", "folds.csv", "folds.json", "leaks.csv", "pairs.csv"
     ]  # fmt: skip
@@ -360,7 +363,7 @@ class TestImportedFolds:
         (["--n-splits", "1"], "n_splits is 1"),
         (["--n-splits", "21"], "20 groups cannot fill 21 folds"),
         (["--pairs", "missing.txt"], "missing.txt: No such file"),
-        (["--pairs", "strangers.txt"], "strangers.txt: holds no id of the catalogue"),
+        (["--pairs", "strangers.txt"], "strangers.txt: none of the ids is in the catalogue"),
         (["--folds", "missing.csv"], "missing.csv: No such file"),
         (["--accept-split-clusters"], "goes with --folds"),
     ],

@@ -94,10 +94,10 @@ def test_a_dry_run_asks_for_nothing(ids, hpa_server, capsys):
     "rows, options, message",
     [
         ("57_12_F11_1\n57_12_F11_1", [], "duplicate ids: 57_12_F11_1"),
-        ("../../etc_1_A1_1", [], "no id of the Human Protein Atlas"),
-        ("57_12_F11_1", ["--url", "file:///{antibody}"], "no address of the form http"),
+        ("../../etc_1_A1_1", [], "not an id of the Human Protein Atlas"),
+        ("57_12_F11_1", ["--url", "file:///{antibody}"], "is not of the form http"),
         ("57_12_F11_1", ["--rate", "0"], "rate is 0"),
-        ("57_12_F11_1", ["--stains", "red", "red"], "each once"),
+        ("57_12_F11_1", ["--stains", "red", "red"], "without duplicates"),
     ],
 )
 def test_mistakes_are_one_line(ids, hpa_server, capsys, rows, options, message):

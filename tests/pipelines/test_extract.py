@@ -227,7 +227,7 @@ def test_embeddings_are_made_from_packed_fields_where_there_are_any(workspace, c
     packed.write_bytes(packed.read_bytes()[:1000])
     capsys.readouterr()
     assert run(workspace, "eyes", "--device", "cpu", "--overwrite") == 2
-    refused(capsys, "fields.h5 is not an HDF5 file, or is damaged; make it again")
+    refused(capsys, "fields.h5 is not an HDF5 file, or is damaged; run: python -m")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

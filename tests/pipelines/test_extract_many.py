@@ -117,7 +117,7 @@ def test_mistakes(workspace, capsys):
     assert extract(workspace, "--shard", "2/2") == 2
     assert "shard '2/2' is not I/N" in capsys.readouterr().err
     assert extract(workspace, "--address", "tcp://nowhere:1") == 2
-    assert "of no use without the backend dask or ray" in capsys.readouterr().err
+    assert "needs the backend dask or ray" in capsys.readouterr().err
     assert not store(workspace).exists()
 
 
@@ -243,7 +243,7 @@ class TestClusters:
 
         monkeypatch.setattr(distributed, "Client", nowhere)
         assert extract(workspace, "--backend", "dask", "--address", "tcp://127.0.0.1:1") == 2
-        message = "no Dask scheduler answers at tcp://127.0.0.1:1: Timed out"
+        message = "no Dask scheduler responds at tcp://127.0.0.1:1: Timed out"
         assert message in capsys.readouterr().err
 
     def command(self, workspace, *args):

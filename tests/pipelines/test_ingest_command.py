@@ -146,7 +146,7 @@ def test_values_of_training_fields_beside_label_sets_of_test_fields_are_an_error
 def test_probabilities_called_logits_are_asked_about(work, capsys):
     write(work, "p.csv", PROBABILITIES, TEST)
     assert bring(work, "p.csv", content="logits") == 2
-    assert "--content probabilities" in capsys.readouterr().err
+    assert "content='probabilities'" in capsys.readouterr().err
     assert bring(work, "p.csv", "--as-is", content="logits") == 0
     assert stored(work, TEST)[0] == "logits"
 
@@ -171,7 +171,7 @@ def test_row_numbers_are_dropped_or_kept_by_name(work, capsys):
     columns = {"Unnamed: 0": range(50), "Metadata_Row": range(50), "area": RNG.random(50)}
     write(work, "f.csv", columns, IDS, list(columns))
     assert bring(work, "f.csv", content="features") == 2
-    assert "--drop 'Unnamed: 0' 'Metadata_Row'" in capsys.readouterr().err
+    assert "drop the columns 'Unnamed: 0', 'Metadata_Row'" in capsys.readouterr().err
     options = ["--drop", "Unnamed: 0", "--keep", "Metadata_Row"]
     assert bring(work, "f.csv", *options, content="features") == 0
     with open_store(work / "features" / "net.h5") as store:

@@ -125,7 +125,7 @@ def test_a_fine_tuned_cnn_finds_neighbours_out_of_fold(workspace, capsys):
     }  # fmt: skip
     (workspace.models / "tiny.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     assert neighbours.main(at(workspace, "--cnn", "tiny")) == 2
-    assert "holds no fine-tuned CNN" in capsys.readouterr().err
+    assert "does not contain a fine-tuned CNN" in capsys.readouterr().err
     assert finetune.main(at(workspace, "tiny", "--device", "cpu")) == 0
     given = at(workspace, "--cnn", "tiny", "--n-neighbours", "5", "--device", "cpu")
     assert neighbours.main(given) == 0

@@ -164,7 +164,7 @@ def test_nothing_good_is_an_error(tmp_path, run):
     [
         ("c,16 0\na,28\nb,25", "train.csv: field a: unknown label '28'"),
         ("c,16 0\na,1\na,25", "train.csv: duplicate ids: a"),
-        ("c,16 0\na,\nb,25", "train.csv: field a: no label given"),
+        ("c,16 0\na,\nb,25", "train.csv: field a: no label; every"),
     ],
 )
 def test_bad_labels_stop_it_before_any_image_is_read(folder, run, workspace, labels, reason):

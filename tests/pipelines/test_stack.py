@@ -562,7 +562,7 @@ def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(wo
     table.to_csv(workspace / "f.csv", index=False)
     target_free = ("--name", "f", "--kind", "target_free", "--content", "features")
     assert call(ingest, workspace, workspace / "f.csv", *target_free) == 2
-    one_line(capsys, "'number' (rises or falls from row to row)", "--drop 'number'")
+    one_line(capsys, "'number' (increases or decreases from row to row)", "--drop, --keep")
     assert call(ingest, workspace, workspace / "f.csv", *target_free, "--keep", "number") == 0
     assert call(stack, workspace, *QUICK) == 0
     said = capsys.readouterr()

@@ -144,7 +144,7 @@ def test_what_goes_together(workspace, capsys):
     header = StoreHeader("target_free", "features", ["s__x"])
     write_store(workspace / "features" / "t.h5", header, ["a\nb"], [[1]])
     assert run(workspace, "t", "--export", "npy") == 2
-    assert "does not stand on a line; use csv" in capsys.readouterr().err
+    assert "cannot be written on one line; export to csv" in capsys.readouterr().err
 
 
 def test_ids_of_a_matrix_stand_a_line_each(tmp_path, capsys):

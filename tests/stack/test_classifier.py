@@ -141,7 +141,7 @@ def test_a_booster_that_would_lead_the_library_astray_is_refused(fitted, tmp_pat
     path.write_text(crafted)
     manifest["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
     place.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="no booster of LightGBM"):
+    with pytest.raises(InputError, match="not a LightGBM booster"):
         load_stack(tmp_path / "stack")
 
 

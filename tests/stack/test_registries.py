@@ -151,7 +151,7 @@ def test_the_forest_is_kept_once_for_all_labels_and_the_same_for_any_number_of_w
     manifest = json.loads((tmp_path / "stack" / "stack.json").read_text())
     manifest["files"][f"boosters/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
     (tmp_path / "stack" / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=rf"{file.name}: not a booster of forest"):
+    with pytest.raises(InputError, match=rf"{file.name}: not a forest"):
         load_stack(tmp_path / "stack")
 
 
