@@ -167,7 +167,7 @@ def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
     path = tmp_path / "tiny.html"
     with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; report"):
         write_report(folder, y.iloc[1:], path)
-    with pytest.raises(InputError, match="names other labels"):
+    with pytest.raises(InputError, match="only in the stack: none; only in the vocabulary: some"):
         write_report(folder, y.rename(columns={"none": "some"}), path)
     with pytest.raises(InputError, match="the labels of this workspace: duplicate ids: field3$"):
         write_report(folder, pd.concat([y, y.loc[["field3"]]]), path)
