@@ -15,6 +15,7 @@ from .new_fields import notes_on_labels as notes_on_labels
 from .new_fields import notes_on_means as notes_on_means
 from .new_fields import read_prior_shift as read_prior_shift
 from .new_fields import shifted_probabilities as shifted_probabilities
+from .notes import merge_notes as merge_notes
 from .original_labels import original_label_scores as original_label_scores
 from .score_tables import SCORES as SCORES
 from .settings import StackRecipe as StackRecipe
