@@ -126,10 +126,10 @@ class Rehearsal:
                 self._check_stores(self._catalogue)
 
     def skip_failed(self) -> list[Problem]:
-        """Leave out the sets with problems of their own, and return these problems.
+        """Skip the sets with problems of their own, and return these problems.
 
-        Without any other set of predictions, or where a failed set names the folds, nothing is
-        left out.
+        Where no other predictions are left, or a failed set has the folds of all, no set is
+        skipped.
         """
         failed = {problem.of_set for problem in self.problems} - {""}
         kept = [file_set for file_set in self.sets if file_set.name not in failed]

@@ -57,14 +57,14 @@ def make_parser() -> CommandParser:
     files = parser.add_argument_group("files")
     _borrow(files, prepare, "--labels", "--test", required=True)
     files.add_argument(
-        "--predictions", nargs="+", required=True, metavar="NAME=FILES",
+        "--predictions", nargs="+", required=True, metavar="FILE",
         help="predictions of each CNN: NAME=FILE,FILE with the files of the training fields (out "
         "of fold) and of the test fields in any order; or folders and files, which are paired by "
         "their names (resnet50_oof.csv, resnet50_test.npz). All formats of ingest, and stores "
         "(.h5); several tables of the same test fields are the models of the folds",
     )  # fmt: skip
     files.add_argument(
-        "--features", nargs="+", default=[], metavar="NAME=FILES",
+        "--features", nargs="+", default=[], metavar="FILE",
         help="tables of features that use no labels, written like --predictions",
     )  # fmt: skip
     files.add_argument(
@@ -76,7 +76,7 @@ def make_parser() -> CommandParser:
     _borrow(files, cluster, "--pairs")
     how = parser.add_argument_group("how they are read")
     how.add_argument(
-        "--options", action="append", default=[], metavar="NAME='OPTIONS'",
+        "--options", action="append", default=[], metavar="SET=OPTIONS",
         help="further options of ingest for the files of one set, or of all predictions (all), as "
         "in --options densenet='--content logits'; may be given several times",
     )  # fmt: skip
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
             print(printable(line))
     fitted = _fit(args, rehearsal, workspace, recipes)
     reports = [] if args.no_report else _report(args, workspace, recipes, fitted)
-    _summarise(rehearsal, workspace, recipes, reports, time.perf_counter() - started)
+    _summarise(rehearsal, workspace, recipes, fitted, reports, time.perf_counter() - started)
     return SKIPPED if skipped else 0
 
 
@@ -385,6 +385,7 @@ def _summarise(
     rehearsal: Rehearsal,
     workspace: Workspace,
     recipes: list[Recipe],
+    fitted: list[str],
     reports: list[Path],
     seconds: float,
 ) -> None:
@@ -408,7 +409,7 @@ def _summarise(
                 f"{_interval(scores, f'gain_{name}')}"
             )
         notes = read_manifest(workspace.models / recipe.name)["record"].get("notes", [])
-        for note in notes:
+        for note in [] if recipe.name in fitted else notes:  # those of a new one are shown above
             print(f"  note: {printable(str(note))}")
         submission = workspace.submissions / f"{recipe.name}.csv"
         print(f"  submission  {submission} ({counted(n_test, 'field')})")
@@ -425,8 +426,8 @@ def _summarise(
     print(
         "  try other settings: python -m pipelines.stack "
         f"{shlex.quote(name)} --set thresholds=global --name other --workspace {root}\n"
-        "  add a CNN: this command again, with one more NAME=FILES and --overwrite; what did not "
-        "change is reused"
+        "  add a CNN: this command again, with one more NAME=FILE,FILE and --overwrite; what did "
+        "not change is reused"
     )
 
 
