@@ -55,7 +55,7 @@ def options_of(command):
 
 def _bare(word):
     """Return an option without its value and without the comma of a sentence around it."""
-    return word.partition("=")[0].rstrip(",;.")
+    return re.split(r"[=)]", word, maxsplit=1)[0]
 
 
 def commands_of(page):
