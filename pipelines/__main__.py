@@ -16,7 +16,7 @@ from pipelines._output import error_before_start, printable
 
 
 def commands() -> dict[str, str]:
-    """List the commands without loading them.
+    """Return the commands without importing them.
 
     Returns
     -------
@@ -32,12 +32,12 @@ def commands() -> dict[str, str]:
 
 
 def make_parser(prog: str = "hpastack") -> CommandParser:
-    """Make the parser of what stands before a command.
+    """Return the parser of the arguments before a command.
 
     Parameters
     ----------
     prog : str, default="hpastack"
-        How the program was called.
+        Name that the program was called by.
 
     Returns
     -------
@@ -57,20 +57,20 @@ def make_parser(prog: str = "hpastack") -> CommandParser:
     parser.add_version(parser)
     parser.add_argument(
         "--print-completion", choices=("bash", "zsh"), metavar="SHELL",
-        help="print the script by which bash or zsh completes hpastack",
+        help="print the completion script of hpastack for bash or zsh",
     )  # fmt: skip
     return parser
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "hpastack") -> int:
-    """Run a command by its name; list them if none is named.
+    """Run a command by its name, or list the commands if none is named.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments; those of the process if omitted.
+        Arguments. If omitted, those of the process.
     prog : str, default="hpastack"
-        How the program was called.
+        Name that the program was called by.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def _list_or_complete(parser: CommandParser, args: argparse.Namespace) -> None:
     if args.print_completion is None:
         parser.print_help()
         return
-    # Here, as it loads every command.
+    # Imported here, as it imports every command.
     from pipelines._completion import completion_script
 
     print(completion_script(args.print_completion, parser, commands()))

@@ -11,16 +11,16 @@ from typing import NoReturn
 import hpastack
 
 USER_ERROR = 2
-# Below this width, options stand on a line of their own and their help below them.
+# Below this width, each option gets a line of its own, with its help below.
 _NARROW = 60
 
 
 class HelpFormatter(argparse.HelpFormatter):
     """Wraps descriptions, options and examples to the terminal (or ``COLUMNS``).
 
-    A line break of a description stays, and a line that begins with spaces goes
-    on indented. Examples are continued with a backslash, so that they can be
-    copied at any width. Words are never broken.
+    Line breaks of a description are kept, and an indented line stays indented where it is
+    wrapped. Examples are continued with a backslash, so that they can be copied at any
+    width. Words are never broken.
     """
 
     def __init__(self, prog: str, **options):
@@ -83,7 +83,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return ``; did you mean ...?`` for a name that resembles a known one, else nothing."""
+    """Return ``; did you mean ...?`` if a name resembles a known one, else an empty string."""
     found = difflib.get_close_matches(name.partition("=")[0], known, n=1)
     return f"; did you mean {found[0]}?" if found else ""
 

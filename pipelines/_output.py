@@ -1,21 +1,22 @@
-"""What commands print: text for people, or one JSON object for programs, and a log of it.
+"""What commands print: text for people, one JSON object for programs, and a log of both.
 
-A command says what it does through the functions of this module, and never prints by itself:
+Commands print through the functions of this module only:
 
-========= ====================================================== ========= ================
-function  for                                                    stream    with ``--quiet``
-========= ====================================================== ========= ================
-show      results that are also in a file, and what is going on  stdout    nothing
-wrote     what was written, and where                            stdout    nothing
-note      what a reader of the results should know               stdout    nothing
-answer    what a command was run to print, and nothing else has  stdout    the same
-warn      what may be wrong                                      stderr    the same
-fail      errors                                                 stderr    the same
-report    figures for ``--json``                                 (none)    the same
-========= ====================================================== ========= ================
+========= ========================================= ======== ================
+function  prints                                    stream   with ``--quiet``
+========= ========================================= ======== ================
+show      results that are also in a file; status   stdout   nothing
+wrote     what was written, and where               stdout   nothing
+note      caveats of the results                    stdout   nothing
+answer    results that are written to no file       stdout   the same
+warn      warnings                                  stderr   the same
+fail      errors                                    stderr   the same
+report    nothing; figures for ``--json``           none     the same
+========= ========================================= ======== ================
 
 With ``--json``, all text goes to stderr. On a terminal, long lines are wrapped; in a pipe each
-message stays on one line, for ``grep``. Nothing is coloured.
+message stays on one line, for ``grep``. Nothing is coloured, so there is nothing for
+``NO_COLOR`` to turn off.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ import hpastack
 from hpastack.errors import InputError
 from pipelines._help import USER_ERROR
 
-# Columns of a terminal that does not say how many it has.
+# Columns of a terminal whose width is unknown.
 _COLUMNS = 80
 
 
@@ -50,11 +51,12 @@ class Output:
     command : str, default=""
         Name of the command.
     quiet : bool, default=False
-        Whether to print only answers, warnings and errors.
+        Whether to print only warnings, errors and results that are written to no file.
     as_json : bool, default=False
         Whether the last line on stdout is a JSON object.
     log : Path, optional
-        File to append everything to, with time stamps; what `quiet` suppresses too.
+        File to which everything is appended with time stamps, including what `quiet`
+        suppresses.
 
     Raises
     ------
@@ -82,11 +84,11 @@ class Output:
                 raise InputError(f"--log {log} cannot be written: {error.strerror}") from None
 
     def text_stream(self) -> TextIO:
-        """Return where text for people goes."""
+        """Return the stream that text for people goes to."""
         return sys.stderr if self.as_json else sys.stdout
 
     def print(self, text: str, stream: TextIO, *, show: bool = True, wrapped: bool = True) -> None:
-        """Print text, wrapped on a terminal, and log it; only log it if it is not to be shown."""
+        """Log text and, unless `show` is False, print it, wrapped on a terminal."""
         text = "\n".join(printable(line) for line in text.split("\n"))
         self.log_lines(text)
         if show:
@@ -102,9 +104,9 @@ class Output:
         try:
             self._log.write("".join(lines))
             self._log.flush()
-        except OSError as error:  # a full disk must not end the work
+        except OSError as error:  # a full disk should not end the work
             self._log = None
-            self.warn(f"the log {self.log} cannot be written any more: {error.strerror}")
+            self.warn(f"the log {self.log} can no longer be written: {error.strerror}")
 
     def warn(self, text: str) -> None:
         """Print a warning, once."""
@@ -117,7 +119,7 @@ class Output:
         return time.perf_counter() - self._started
 
     def finish(self, status: int) -> None:
-        """Print the JSON object, if it was requested, and close the log."""
+        """Print the JSON object if it was requested, and close the log."""
         if self.as_json and not self.is_muted:
             summary = {
                 "command": self.command,
@@ -143,13 +145,13 @@ _current = Output()
 
 
 def current() -> Output:
-    """Return the output of the command that runs."""
+    """Return the output of the running command."""
     return _current
 
 
 @contextmanager
 def output_of(output: Output) -> Iterator[Output]:
-    """Let the functions of this module, and warnings of the library, use an output."""
+    """Send the functions of this module and Python warnings to an output, within the block."""
     global _current
     before, _current = _current, output
     shown_before = warnings.showwarning
@@ -162,21 +164,21 @@ def output_of(output: Output) -> Iterator[Output]:
 
 
 def show(text: object, *, wrapped: bool = True) -> None:
-    """Print a result that is also in a file, or what is going on; nothing with ``--quiet``."""
+    """Print a result that is also in a file, or the status; nothing with ``--quiet``."""
     stream = _current.text_stream()
     _current.print(str(text), stream, show=not _current.quiet, wrapped=wrapped)
 
 
 def wrote(text: str, *paths: str | os.PathLike[str]) -> None:
-    """Print what was written, and note the paths for ``--json``."""
+    """Print what was written, and keep the paths for ``--json``; no text with ``--quiet``."""
     _current.written += [os.fspath(path) for path in paths]
     show(text)
 
 
 def note(text: str) -> None:
-    """Print what a reader of the results should know; nothing with ``--quiet``.
+    """Print a caveat of the results; nothing with ``--quiet``.
 
-    On a terminal, a text that was a warning before is not printed again.
+    A text that was printed as a warning is not repeated on a terminal.
     """
     _current.notes.append(text)
     stream = _current.text_stream()
@@ -185,38 +187,38 @@ def note(text: str) -> None:
 
 
 def answer(text: object) -> None:
-    """Print what the command was run to print, and nothing else has."""
+    """Print a result that is written to no file."""
     _current.print(str(text), _current.text_stream())
 
 
 def warn(text: str) -> None:
-    """Print a warning on stderr, once however often it comes."""
+    """Print a warning on stderr, only once however often it occurs."""
     _current.warn(text)
 
 
 def fail(text: str, prefix: str = "") -> None:
-    """Print an error on stderr after a prefix, and note it for ``--json``."""
+    """Print an error on stderr after a prefix, and keep it for ``--json``."""
     _current.error = text
     _current.print(prefix + text, sys.stderr)
 
 
 def report(**figures: Any) -> None:
-    """Note figures for ``--json``."""
+    """Keep figures for ``--json``."""
     _current.results.update(figures)
 
 
 def mute() -> None:
-    """Leave the JSON object to another process that runs the same command."""
+    """Print no JSON object, as another process of the same command does."""
     _current.is_muted = True
 
 
 def table_width() -> int | None:
-    """Return the columns for tables: those of the terminal, None for any number in a pipe."""
+    """Return the width of the terminal that tables go to, None in a pipe."""
     return columns_of(_current.text_stream())
 
 
 def columns_of(stream: TextIO | None) -> int | None:
-    """Return the columns of the terminal that a stream is, None if it is none.
+    """Return the width of a stream in columns, None if it is not a terminal.
 
     Parameters
     ----------
@@ -225,7 +227,7 @@ def columns_of(stream: TextIO | None) -> int | None:
     Returns
     -------
     int or None
-        ``COLUMNS`` of the environment, if set.
+        The environment variable ``COLUMNS``, if set, else the width of the terminal.
     """
     if stream is None or not stream.isatty():
         return None
@@ -240,7 +242,7 @@ def columns_of(stream: TextIO | None) -> int | None:
 
 
 def wrap(text: str, width: int) -> str:
-    """Wrap the lines of a text that are too long; words, such as paths, stay whole.
+    """Wrap long lines between words, so that paths can be copied.
 
     Parameters
     ----------
@@ -250,7 +252,7 @@ def wrap(text: str, width: int) -> str:
     Returns
     -------
     str
-        Continued lines are indented.
+        Continuation lines are indented.
     """
     lines: list[str] = []
     for line in text.split("\n"):
@@ -272,23 +274,23 @@ def wrap(text: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return untrusted text for the terminal, which it must not control.
+    """Return untrusted text without characters that control the terminal.
 
     Parameters
     ----------
     text : str
-        May contain anything: names of columns and files, attributes of a store.
+        Names of columns and files, attributes of a store, and the like.
 
     Returns
     -------
     str
-        With ``?`` for each character that is not printable.
+        The text with ``?`` for each unprintable character.
     """
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def error_before_start(command: str, message: str, arguments: Sequence[str]) -> int:
-    """Print the JSON object of an error in the arguments, if requested; return the status."""
+    """Print the JSON object of an error in the arguments if requested; return the status."""
     output = Output(command, as_json="--json" in arguments)
     output.error = message
     output.finish(USER_ERROR)
@@ -299,7 +301,7 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,
     file: TextIO | None = None, line: str | None = None,
 ) -> None:  # fmt: skip
-    """Print a Python warning like those of the commands; of other packages, with its place."""
+    """Print a Python warning like the others; one of another package with its place."""
     ours = [Path(module).parent for module in (hpastack.__file__, __file__)]
     if category.__module__.startswith("hpastack") or Path(filename).is_relative_to(ours[0]) or (
         Path(filename).is_relative_to(ours[1])
@@ -310,7 +312,7 @@ def _show_warning(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: numbers of NumPy as Python's, NaN and infinities as null."""
+    """Return a value that JSON can represent: NumPy numbers as Python's, NaN as None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, str | bool) or value is None:

@@ -1,4 +1,4 @@
-"""Cluster fields that look alike into domains, and see how far train and test differ."""
+"""Cluster fields of similar appearance into domains, and measure how train and test differ."""
 
 from __future__ import annotations
 
@@ -32,34 +32,35 @@ from pipelines._help import CommandParser
 from pipelines._options import add_options
 from pipelines._output import note, report, show, table_width, wrote
 
-# Columns of the catalogue that domains are compared with where it has them.
+# Columns of the catalogue that domains are compared with, if it has them.
 _COMPARED = ("cell_line", "source")
-# Columns that are printed; the file has all.
+# Number of columns that are printed; the file has all.
 _SHOWN_COLUMNS = 8
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "domains",
-        "Cluster the fields of train and test into domains of one look (cell lines look "
-        "different), and see how well and by which columns train and test can be told apart.",
+        "Cluster the fields of train and test into domains of similar appearance (such as cell "
+        "lines), and measure how well, and by which features, a classifier separates train from "
+        "test.",
         "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
                         help="target-free features: names of stores in features/")  # fmt: skip
     parser.add_argument("--n-domains", type=_number, default=8, metavar="N|auto",
-                        help="how many; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
+                        help="number of domains; auto chooses 2 to 16 (default: 8)")  # fmt: skip
     parser.add_argument(
         "--columns", nargs="+", metavar="WHICH",
-        help="reference (those of red, blue and yellow), all, or names with * and ? "
-        "(default: reference where columns are named by their stain, else all)",
+        help="features to use: reference (of red, blue and yellow), all, or names with * and ? "
+        "(default: reference if columns are named by their stain, else all)",
     )  # fmt: skip
     parser.add_argument("--compare", nargs="*", metavar="COLUMN",
                         help="columns of the catalogue to compare the domains with "
-                        "(default: cell_line and source where they vary)")  # fmt: skip
+                        "(default: cell_line and source, if they vary)")  # fmt: skip
     parser.add_argument("--leave-one-out", action="store_true",
-                        help="also write folds that leave out one domain each, for "
+                        help="also write folds that each hold one domain out, for "
                         "pipelines.cluster --folds")  # fmt: skip
     add_options(parser, "--seed")
     return parser
@@ -102,13 +103,13 @@ def run(args: argparse.Namespace) -> None:
 
     check = None
     if is_test.all() or not is_test.any():
-        show("train against test: the catalogue has only one of them")
+        show("train against test: the catalogue has only one of the two")
     elif clusters is None:
-        # Fields of a well look alike, and lie in train or in test: on synthetic fields without any
-        # shift that alone gives an AUC of 0.65.
+        # Fields of a well look similar, and are all in train or all in test: on synthetic fields
+        # without any shift, that alone gives an AUC of 0.65.
         show(
-            "train against test: not looked at without data/clusters.csv, as fields of one well "
-            "would tell them apart; run: python -m pipelines.cluster, then this with --overwrite"
+            "train against test: not compared without data/clusters.csv, as fields of one well "
+            "would separate them; run: python -m pipelines.cluster, then this with --overwrite"
         )
     else:
         check = adversarial_check(
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
             index=False, lineterminator="\n", float_format="%.6g"
         )
 
-    # What an earlier run left would belong to other domains.
+    # Files of an earlier run would belong to other domains.
     for path in outputs:
         path.unlink(missing_ok=True)
     for path, text in texts.items():
@@ -184,7 +185,7 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
     elif wanted is None or wanted == ["reference"]:
         if not reference:
             raise InputError(
-                "--columns reference: no column is named by its stain; give --columns all, or names"
+                "--columns reference: no column is named by its stain; pass --columns all, or names"
             )
         chosen = reference
     else:
@@ -215,7 +216,7 @@ def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> Non
     for name, found in agreement.items():
         show(
             f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
-            f"{found['n_fields']:,} fields have the commonest value of their domain "
+            f"{found['n_fields']:,} fields have the most common value of their domain "
             f"(of all: {found['commonest']:.1%})"
         )
 
@@ -226,15 +227,14 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     without = sorted(set(domains) - set(frame["domain"]))
     if without:
         note(
-            f"no fold leaves out domain {shorten(without)}: it holds most of the training "
-            "fields of no cluster"
+            f"no fold holds out domain {shorten(without)}: no cluster has most of its training "
+            "fields in it"
         )
     moved = int((frame["domain"] != domains.loc[frame.index]).sum())
     sizes = frame["fold"].value_counts()
     show(
-        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields leave out one "
-        "domain "
-        f"each; {moved:,} fields go with the rest of their cluster"
+        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields hold out one "
+        f"domain each; {moved:,} fields stay with the rest of their cluster"
     )
     return frame[["fold"]].to_csv(lineterminator="\n")
 
@@ -267,12 +267,12 @@ def _draw(
     split: pd.Series,
     compared: dict[str, pd.Series],
 ) -> bool:
-    """Draw the figure if what draws it is installed; say so if it is not."""
+    """Draw the figure if matplotlib is installed; return whether it is."""
     try:
         from hpastack.pictures.figures import figure_png
         from hpastack.plot import DomainsDisplay
     except InputError as error:
-        note(f"no picture of the domains: {error}")
+        note(f"no figure of the domains: {error}")
         return False
     image = figure_png(DomainsDisplay(components, domains, split, compared).plot().figure_)
     with atomic_write(path) as draft:

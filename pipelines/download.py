@@ -23,49 +23,54 @@ from pipelines._output import answer, report, warn, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "download",
-        "Download the stains of fields of the Human Protein Atlas, those listed and no others, "
-        "to FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. Each file is decoded and its "
-        "colour compared with its stain before it gets its name; one that is there and whole is "
-        "not requested again (--overwrite: it is). Files that cannot be had are listed in "
-        f"FOLDER/{FAILED_TABLE}.",
+        "Download the listed fields of the Human Protein Atlas, one file per stain, to "
+        "FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. A file is kept only if it is "
+        "complete, decodable and has its stain's colour; existing complete files are not "
+        "downloaded again, except with --overwrite. Files that could not be downloaded are listed "
+        f"in FOLDER/{FAILED_TABLE}.",
         "ids.csv hpa --workspace work",
         jobs=4,
     )
     parser.add_argument(
         "ids", type=Path, metavar="IDS",
-        help="CSV with a column Id or image_id: <antibody>_<plate>_<well>_<field>",
+        help="CSV with the ids in a column Id or image_id: <antibody>_<plate>_<well>_<field>",
     )  # fmt: skip
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="where the files go, from the workspace on"
-    )
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the files, relative to the workspace",
+    )  # fmt: skip
     parser.add_argument(
         "--url", default=HPA_URL, metavar="TEMPLATE",
-        help="address of a stain, with places for antibody, plate, well, field and stain "
+        help="address of a file, with placeholders for antibody, plate, well, field and stain "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--stains", nargs="+", choices=STAINS, default=list(STAINS), metavar="STAIN",
-        help=f"those wanted, of {', '.join(STAINS)} (default: all)",
+        help=f"stains to download, of {', '.join(STAINS)} (default: all)",
     )  # fmt: skip
     add_options(parser, "--limit", "--on-error", on_error="skip")
     parser.add_argument(
         "--rate", type=float, default=5.0, metavar="N",
-        help="most requests a second, of all jobs together (default: %(default)g)",
+        help="maximum number of requests per second, all jobs together (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--retries", type=int, default=5, metavar="N",
-        help="how often a file is asked for again after a failure that may pass "
+        help="number of further requests for a file after a temporary failure "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="SECONDS",
-        help="without a byte, after which a request has failed (default: %(default)g)",
+        help="time without any data after which a request fails (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--dry-run", action="store_true", help="ask for nothing; say what would be asked for"
+        "--dry-run",
+        action="store_true",
+        help="download nothing; only print what would be downloaded",
     )
     return parser
 

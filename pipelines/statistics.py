@@ -1,4 +1,4 @@
-"""Measure how bright each stain of the fields is."""
+"""Measure the intensity statistics of each stain."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from pipelines._output import report, show, table_width, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "statistics",
-        "Measure mean, sd, percentiles and saturated pixels of each stain over every field, into "
-        "data/stains.csv. A recipe of embeddings takes it as its statistics.",
+        "Measure mean, standard deviation, percentiles and the share of saturated pixels of each "
+        "stain over all fields, and write them to data/stains.csv, which a recipe of embeddings "
+        "can use as its statistics.",
         "--size 512",
     )
     parser.add_argument(
         "--size", type=positive, metavar="PIXELS",
-        help="longer side of the fields when measured (default: as they are)",
+        help="longer side to which fields are resized first (default: not resized)",
     )  # fmt: skip
     add_options(parser, "--limit")
     return parser

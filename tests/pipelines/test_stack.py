@@ -136,7 +136,7 @@ def test_leaks_are_applied_when_asked_for_and_said_so(workspace, capsys):
     assert "--apply-leaks: 2 test fields" in (workspace / "reports" / "stack.html").read_text()
 
     assert call(stack, workspace, *QUICK, "--apply-leaks", "--no-submission", "--overwrite") == 2
-    one_line(capsys, "leave out --no-submission")
+    one_line(capsys, "omit --no-submission")
     (workspace / "data" / "leaks.csv").unlink()
     assert call(stack, workspace, *QUICK, *accept, "--apply-leaks", "--overwrite") == 2
     one_line(capsys, "leaks.csv is missing", "pipelines.cluster")
@@ -207,7 +207,7 @@ def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, 
     assert kept["record"]["recipe"]["accept_fold_plans"] == ["all"]
     for option in ("--accept=net", "--set=rounds=20"):
         assert call(run, workspace, "--route", "ordinary", "--overwrite", option) == 2
-        one_line(capsys, option.partition("=")[0], "this route does not fit")
+        one_line(capsys, option.partition("=")[0], "which fits no stack")
 
 
 def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
@@ -222,7 +222,7 @@ def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
     assert call(stack, workspace, *QUICK, *other) == 2
     one_line(capsys, "plain", "--overwrite")
     assert call(stack, workspace, "stack", "stack_global", "--name", "two") == 2
-    one_line(capsys, "--name is of one recipe")
+    one_line(capsys, "--name needs a single recipe")
 
 
 def test_an_accepted_store_need_not_be_used(workspace, capsys):
@@ -309,7 +309,7 @@ def test_a_path_that_cannot_be_written(workspace, capsys):
         (["--kind", "target_free", "--name", "a/b"], ["plain name"]),
         (["--kind", "target_free", "--name", "x", "--folds", "f.csv"], ["--kind out_of_fold"]),
         (["--kind", "out_of_fold", "--name", "x", "--folds", "none.csv"], ["none.csv"]),
-        (["--kind", "target_free", "--name", "x", "--ids", "ids.txt"], ["no matrix"]),
+        (["--kind", "target_free", "--name", "x", "--ids", "ids.txt"], ["more files of ids"]),
     ],
 )
 def test_ingest_mistakes(workspace, capsys, arguments, words):
