@@ -101,6 +101,8 @@ class Rehearsal:
 
     def run(self) -> None:
         """Run the commands as far as the files allow; `problems` has what is wrong."""
+        if self.args.vocabulary is not None and not self.args.vocabulary.is_file():
+            return  # columns cannot be told without the names
         self._prepare()
         self._catalogue = self.staged.read_catalogue() if self.staged.catalogue.is_file() else None
         unusable = {problem.of_set for problem in self.problems}
@@ -114,7 +116,8 @@ class Rehearsal:
                 self._check_ids(file_set, self._catalogue)
             self._check_mix(file_set, n_problems)
         folds = self._folds_file()
-        has_folds = self._catalogue is not None and self._cluster(folds)
+        can_fold = folds is not None or self.args.folds is None
+        has_folds = self._catalogue is not None and can_fold and self._cluster(folds)
         failed = {problem.of_set for problem in self.problems}
         for file_set in self.sets:
             if file_set.name not in failed:
@@ -189,13 +192,16 @@ class Rehearsal:
         words: list[object] = ["--labels", args.labels]
         for path in args.test:
             words += ["--test", path]
-        if args.groups is not None:
+        if args.groups is not None and args.groups.is_file():
             words += ["--groups", args.groups]
         if args.vocabulary is not None:
             words += ["--vocabulary", args.vocabulary]
         elif self.workspace.vocabulary_file.is_file():
             self.staged.data.mkdir(parents=True)
             shutil.copyfile(self.workspace.vocabulary_file, self.staged.vocabulary_file)
+        needed = [args.labels, *args.test, *([args.vocabulary] if args.vocabulary else [])]
+        if not all(path.is_file() for path in needed):
+            return  # which is a problem already
         outputs = (self.workspace.catalogue, self.workspace.vocabulary_file)
         if not self._step("prepare", words, *outputs) and args.vocabulary is not None:
             # The other files can be checked all the same, if the names can be read.
@@ -418,6 +424,8 @@ class Rehearsal:
             if table.fold is not None and (train is None or table.ids.isin(train).any())
         }
         folds, known = self.args.folds, set(with_column)
+        if folds is not None and not folds.is_file():
+            return None
         if folds is not None:
             known = {file_set.name for file_set in predictions}
             try:
@@ -433,7 +441,7 @@ class Rehearsal:
         if reference is not None:
             wanted = pd.to_numeric(reference, errors="coerce")
             for name, table in with_column.items():
-                own = pd.to_numeric(table.fold, errors="coerce").reindex(wanted.index)
+                own = pd.to_numeric(pd.Series(table.fold), errors="coerce").reindex(wanted.index)
                 other = wanted.index[(own.notna() & (own != wanted)).to_numpy()]
                 if len(other):
                     self._add(
@@ -478,7 +486,7 @@ class Rehearsal:
         words += ["--folds", folds] if folds is not None else []
         words += ["--accept-split-clusters"] if args.accept_split_clusters else []
         words += ["--group-by", *args.group_by] if args.group_by is not None else []
-        for path in args.pairs:
+        for path in filter(Path.is_file, args.pairs):
             words += ["--pairs", path]
         assert self._catalogue is not None
         known = (*COLUMNS, *OPTIONAL_COLUMNS)
