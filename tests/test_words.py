@@ -54,12 +54,8 @@ ALLOWED: dict[str, list[str]] = {
     "hpastack/clusters/unshifted.py": _COLUMN_TWIN,
     "pipelines/cluster.py": ["image_id, twin"],
     "hpastack/store/header.py": ["label_free"],
-<<<<<<< HEAD
-    "docs/formats.md": ["label_free"],
-    "docs/guide.md": ["`twin`"],
-=======
     "docs/formats.md": ["label_free", "`twin`"],
->>>>>>> d2
+    "docs/guide.md": ["`twin`"],
     "CHANGELOG.md": ["label_free"],
     "hpastack/files/__init__.py": ["refuse_existing"],
 }
