@@ -1,15 +1,16 @@
-"""The stack beside what people use instead, on three real sets and on sets without CNNs.
+"""The stack beside what people use instead: real sets, a workspace, sets without CNNs.
 
     python -m benchmarks.stack --cache DIR [--data DIR] [--sets NAME ...] [--only NAME ...]
-                               [--again NAME ...] [--autogluon SECONDS] [--jobs N]
+                               [--again NAME ...] [--autogluon SECONDS] [--workspace DIR]
+                               [--jobs N]
 
-The real sets are oof, holdout and silver; `benchmarks.without_cnns` names the
-others. Every system of a set is judged on the same folds, which keep clusters whole.
-What is fitted is fitted on the other folds; thresholds of a fold are chosen on
-the out-of-fold scores of the other folds. Out-of-fold scores are kept in the
-cache, so that a rerun with ``--again stack`` fits the stack alone; those of the
-small sets without CNNs are made anew each time. AutoGluon is one of the systems
-if it gets seconds for each label and fold, and is installed.
+The real sets are oof, holdout and silver; ``--workspace`` adds the stores of a workspace, such
+as the demo's; `benchmarks.without_cnns` names the others. Every system of a set is judged on the
+same folds, which keep clusters whole. What is fitted is fitted on the other folds; thresholds of
+a fold are chosen on the out-of-fold scores of the other folds. Out-of-fold scores are kept in the
+cache, so that a rerun with ``--again stack`` fits the stack alone; those of the small sets
+without CNNs are made anew each time. AutoGluon is one of the systems if it gets seconds for each
+label and fold, and is installed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from benchmarks.scores import (
     timed,
     verdict,
 )
-from benchmarks.stack_data import SETS, RealSet
+from benchmarks.stack_data import SETS, RealSet, workspace_set
 from benchmarks.stack_fits import command_line, fit_stack
 from hpastack.metrics import macro_f1
 
@@ -214,23 +215,27 @@ def calibration_check(y, results: dict[str, Result]) -> str:
 
 
 def main(
-    data: Path | None, cache: Path, sets=(), only=(), again=(), jobs=2, autogluon_seconds=0.0
-) -> None:
+    data: Path | None, cache: Path, sets=(), only=(), again=(), jobs=2, autogluon_seconds=0.0,
+    workspace: Path | None = None,
+) -> None:  # fmt: skip
     further = autogluon(autogluon_seconds)
     cache.mkdir(parents=True, exist_ok=True)
-    for set_name, read in SETS.items():
+    known = [(name, data, read) for name, read in SETS.items()]
+    if workspace is not None:
+        known.append(("workspace", workspace, workspace_set))
+    for set_name, place, read in known:
         if sets and set_name not in sets:
             continue
-        if data is None:
+        if place is None:
             print(f"no real data beside the checkout: {set_name} needs them")
             continue
-        real = read(data)
+        real = read(place)
         fold = real.folds()
         systems = systems_of(real, further)
         chosen = {name: made for name, made in systems.items() if not only or _matches(name, only)}
         results = results_of(real, fold, chosen, cache, again=again, jobs=jobs)
         _print(set_name, real, fold, results)
-    words = tuple(word for word in sets if word not in SETS)
+    words = tuple(word for word in sets if word not in (*SETS, "workspace"))
     if words or not sets:
         without_cnns.main(data, words, jobs, further)
 
@@ -263,17 +268,19 @@ if __name__ == "__main__":
     parser.add_argument("--cache", type=Path, required=True, help="where scores are kept")
     parser.add_argument("--sets", nargs="+", default=(), metavar="NAME",
                         help=f"{', '.join(SETS)}, or words in the names of sets without CNNs "
-                        "(default: all)")  # fmt: skip
+                        "(default: all); workspace: that of --workspace")  # fmt: skip
     parser.add_argument("--only", nargs="+", default=(),
                         help="names of systems, of the real sets; cnn: all CNNs")  # fmt: skip
     parser.add_argument("--again", nargs="+", default=(), help="fit these though they are kept")
     parser.add_argument("--autogluon", type=float, default=0, metavar="SECONDS",
                         help="that AutoGluon gets for each label and fold (default: 0, "
                         "none of it)")  # fmt: skip
+    parser.add_argument("--workspace", type=Path, metavar="DIR",
+                        help="also the stores of a workspace, such as the demo's")  # fmt: skip
     options = parser.parse_args()
     # Labels with fewer positives than folds are the rule here.
     warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
     main(
         options.data if options.data.is_dir() else None, options.cache, options.sets,
-        options.only, options.again, options.jobs, options.autogluon,
+        options.only, options.again, options.jobs, options.autogluon, options.workspace,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Three sets of real predictions to stack: out-of-fold label sets, a small holdout, a test set.
+"""Sets of predictions to stack: three real ones, and the stores of a workspace.
 
-What each holds is said at the function that reads it. The labels of the third
-are another team's submission, not truth.
+The real ones are out-of-fold label sets, a small holdout and a test set, whose labels are
+another team's submission, not truth.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 import hpastack as hs
 from benchmarks.real_predictions import CNNS
+from hpastack.catalogue import training_fields
 from hpastack.clusters import clusters_from_keys, read_duplicate_lists
+from hpastack.errors import InputError
 from hpastack.stack.consensus import clipped_logits
+from hpastack.store import open_store
+from hpastack.workspace import Workspace
 
 N_FOLDS = 5
 N_LABELS = len(hs.HPA_2018)
@@ -158,6 +163,36 @@ def silver_set(data: Path) -> RealSet:
         data / "duplicates" / "omallo_test_duplicates.txt",
         features,
     )
+
+
+def workspace_set(root: Path) -> RealSet:
+    """Read the training fields of a workspace, such as the demo's, from its stores."""
+    workspace = Workspace(root)
+    training = training_fields(workspace.read_catalogue())
+    vocabulary = workspace.vocabulary()
+    y = pd.DataFrame(
+        vocabulary.indicator(training["target"]), training.index, range(len(vocabulary))
+    )
+    predictions, features = [], []
+    for path in sorted(workspace.features.glob("*.h5")):
+        with open_store(path) as store:
+            if store.kind == "in_sample" or store.content == "scores":
+                continue
+            values = store.to_frame(training.index)
+            if store.content == "features":
+                features.append(values)
+                continue
+            if store.content == "logits":
+                values = expit(values)
+            values.columns = [f"{store.name}__{label}" for label in range(len(vocabulary))]
+            predictions.append((store.name, values))
+    tables = [values for _, values in predictions] + features
+    if not tables:
+        raise InputError(f"{workspace.features} has no store to stack")
+    clusters = workspace.read_folds().frame.loc[training.index, "cluster"]
+    names = [column for table in features for column in table]
+    cnns = [name for name, _ in predictions]
+    return RealSet("workspace", pd.concat(tables, axis=1), y, clusters, cnns, names)
 
 
 #: How each set is read.

@@ -114,7 +114,7 @@ def sets(data: Path | None) -> Iterator[tuple[str, Callable[[], RealSet]]]:
         yield name, partial(_loaded, name, load)
     yield "eight classes", _eight_classes
     for seed, (n, d, n_classes, n_labels) in enumerate(
-        ((2000, 20, 5, 2), (500, 50, 10, 2), (5000, 40, 12, 3))
+        ((2000, 20, 5, 2), (500, 50, 10, 2), (5000, 40, 12, 3), (1000, 400, 10, 2))
     ):
         name = f"multi-label, {n:,} x {d}"
         yield name, partial(_multi_label, name, n, d, n_classes, n_labels, seed)

@@ -1,8 +1,8 @@
-"""hpastack: name where a protein sits in a human cell.
+"""hpastack: predict the subcellular location of a protein from microscope images.
 
-Names load when first used, so that importing the package stays quick and
-pulls in no torch, lightgbm, xgboost or matplotlib. They are listed in
-``__init__.pyi``, which type checkers and editors read too.
+Public names are imported on first use, so that importing the package is fast
+and does not import torch, lightgbm, xgboost or matplotlib. They are listed in
+``__init__.pyi``, which is also read by type checkers and editors.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Public names of the library: the only list, read by type checkers, editors and at run time."""
+"""Public names of the library, read by type checkers, by editors and at run time."""
 
 from . import plot as plot
 from .backbones.create import (

@@ -1,24 +1,24 @@
-"""The exception for invalid input, and how messages write names and numbers."""
+"""The exception for invalid input, and functions that format names and numbers in messages."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
     """Invalid input: the message names the file, id, column or key at fault and the remedy.
 
-    Commands print it on one line and exit with status 2; every other exception is a bug and
-    keeps its traceback. A message of the library names parameters, as a notebook's user knows
-    them; a command adds its options for those in `parameters`.
+    Commands print it on one line and exit with status 2; any other exception is a bug and
+    keeps its traceback. Messages of the library name the parameters of Python; a command adds
+    its options for those in `parameters`.
 
     Parameters
     ----------
     message : str
         One line.
     *parameters : str
-        Names of the parameters that the remedy changes, in the order to show them.
+        Names of the parameters that the remedy changes, in display order.
 
     Examples
     --------
@@ -32,20 +32,20 @@ class InputError(ValueError):
 
 
 def shorten(names: Iterable[object], limit: int = 5) -> str:
-    r"""Write a list of names on one line, cut after `limit` of them.
+    r"""Format a list of names on one line, shortened after `limit` names.
 
     Parameters
     ----------
     names : iterable of object
-        What to list, in the order to show it.
+        The names, in display order.
     limit : int, default=5
-        How many to spell out.
+        Maximum number of names to write out.
 
     Returns
     -------
     str
-        ``"a, b, c and 4 more"``. What would look like another name (blanks at the ends,
-        characters that are not printed, decomposed accents) is written with escapes.
+        Such as ``"a, b, c and 4 more"``. A name that would look like another one (leading or
+        trailing whitespace, unprintable characters, decomposed accents) is escaped.
 
     Examples
     --------
@@ -59,16 +59,36 @@ def shorten(names: Iterable[object], limit: int = 5) -> str:
     return head if len(texts) <= limit else f"{head} and {len(texts) - limit} more"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Format names as an enumeration in a sentence.
+
+    Parameters
+    ----------
+    names : sequence of str
+        At least one.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number with what it counts.
+    """Format a number with its noun.
 
     Parameters
     ----------
     number : int
     noun : str
-        For one.
+        In the singular.
     plural : str, optional
-        For any other number, if not `noun` and "s".
+        Default: `noun` and "s".
 
     Returns
     -------
@@ -83,7 +103,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def visible(name: object) -> str:
-    """Write a name so that no other looks the same.
+    """Format a name so that different names look different.
 
     Parameters
     ----------
@@ -92,8 +112,8 @@ def visible(name: object) -> str:
     Returns
     -------
     str
-        Its text. With escapes, as in a Python string, where it holds characters that are not
-        printed, or accents that are characters of their own; in quotes with blanks at an end.
+        Its text. Escaped as in a Python string if it contains unprintable characters or
+        decomposed accents; in quotes if it has leading or trailing whitespace.
     """
     text = str(name)
     if not text.isprintable() or not unicodedata.is_normalized("NFC", text):

@@ -1,8 +1,8 @@
-"""Recipes: YAML files that say how a feature set, a CNN or a stack is made.
+"""Recipes: YAML files with the settings of a feature set, a CNN, a clustering or a stack.
 
 A recipe is found by path or by name: in the workspace first, then among those
-that come with the package. Every key is checked; a misspelt one is an error
-that names the nearest key.
+shipped with the package. Every key is checked; an unknown key raises an error
+that suggests the nearest one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from hpastack.workspace import Workspace
 
 _PACKAGE = Path(__file__).resolve().parent
 _SUFFIXES = (".yaml", ".yml")
-# A recipe may come from a stranger: more of either takes PyYAML minutes.
+# Recipes are untrusted input: larger or deeper ones take PyYAML minutes.
 _MAX_CHARACTERS = 200_000
 _MAX_DEPTH = 20
 
 Settings = HandcraftedSettings | EmbeddingSettings | CnnSettings | DuplicateSettings | StackRecipe
 
-#: The settings that a recipe of each type holds.
+#: Settings class of each type of recipe.
 TYPES: dict[str, type[Settings]] = {
     "handcrafted": HandcraftedSettings,
     "embedding": EmbeddingSettings,
@@ -42,7 +42,7 @@ TYPES: dict[str, type[Settings]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as read: its name, where it stood, its type and its checked settings."""
+    """A recipe as read: its name, path, type and checked settings."""
 
     name: str
     path: Path
@@ -50,7 +50,7 @@ class Recipe:
     settings: Settings
 
     def record(self) -> dict[str, Any]:
-        """Return what is kept of it with what it makes: its name, type and settings."""
+        """Return its name, type and settings, to be saved with the result."""
         return {"name": self.name, "type": self.type, **self.settings.record()}
 
 
@@ -67,12 +67,13 @@ def read_recipe(
     ----------
     source : str or path-like
         A path, or a name such as ``stack`` or ``models/stack.yaml``. A name is
-        looked for in the workspace first, then among the package's own.
+        searched in the workspace first, then among the recipes shipped with the
+        package.
     workspace : Workspace
     folder : {"features", "models"}
-        Which of the two folders a bare name refers to.
+        Folder of a bare name.
     overrides : sequence of str
-        ``key=value``, the value in YAML; they win over the file.
+        ``key=value``, the value in YAML; they take precedence over the file.
 
     Returns
     -------
@@ -82,27 +83,29 @@ def read_recipe(
     Raises
     ------
     InputError
-        If no such recipe is found, it is not valid YAML, or a key or value is not one of its type.
+        If no such recipe is found, it is not valid YAML, or a key or value is invalid for its type.
     """
     path = _find(Path(source), workspace, folder)
     try:
-        # utf-8-sig: editors on Windows put a byte-order mark in front.
+        # utf-8-sig: editors on Windows may write a byte-order mark.
         values = _load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} holds no keys; a recipe starts with 'type: ...'")
+        raise InputError(f"{path} has no keys; a recipe starts with 'type: ...'")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise InputError(f"--set {override}: write KEY=VALUE")
+            raise InputError(f"overrides: {override!r} is not KEY=VALUE", "overrides")
         try:
             values[key] = _load(text)
         except (yaml.YAMLError, ValueError):
-            raise InputError(f"--set {override}: the value is not valid YAML") from None
+            raise InputError(
+                f"overrides: the value of {override!r} is not valid YAML", "overrides"
+            ) from None
     kind = values.pop("type", None)
     if not isinstance(kind, str) or kind not in TYPES:
-        raise InputError(f"{path}: type {kind!r} is unknown; it is one of {', '.join(TYPES)}")
+        raise InputError(f"{path}: unknown type {kind!r}; it must be one of {', '.join(TYPES)}")
     try:
         settings = TYPES[kind](**{str(key): value for key, value in values.items()})
     except InputError as error:
@@ -121,14 +124,14 @@ def workspace_recipes(workspace: Workspace, *, folder: Literal["features", "mode
     Returns
     -------
     list of Path
-        The workspace's own recipes by name; those that come with the package
-        if it has none.
+        The recipes of the workspace, sorted by name; if it has none, those
+        shipped with the package.
     """
     return own_recipes(workspace, folder) or sorted(shipped_recipes(folder).glob("*.yaml"))
 
 
 def own_recipes(workspace: Workspace, folder: str) -> list[Path]:
-    """List a workspace's own recipes by name.
+    """List the recipes in a workspace itself, sorted by name.
 
     Parameters
     ----------
@@ -145,7 +148,7 @@ def own_recipes(workspace: Workspace, folder: str) -> list[Path]:
 
 
 def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
-    """Say which recipes of hand-crafted features others make superfluous.
+    """Find recipes of hand-crafted features whose features another recipe includes.
 
     Parameters
     ----------
@@ -154,24 +157,29 @@ def contained_recipes(recipes: Sequence[Recipe]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Name of a recipe to the name of one that measures all its families at
-        the same size: a wider one, or an earlier one with the same families.
+        Name of a redundant recipe to the name of one that measures all its
+        families at the same size: a recipe with more families, or an earlier
+        one with the same families.
     """
-    made = [(r.name, r.settings) for r in recipes if isinstance(r.settings, HandcraftedSettings)]
+    handcrafted = [
+        (recipe.name, recipe.settings)
+        for recipe in recipes
+        if isinstance(recipe.settings, HandcraftedSettings)
+    ]
     contained = {}
-    for place, (name, settings) in enumerate(made):
+    for position, (name, settings) in enumerate(handcrafted):
         own = set(settings.families)
-        for other_place, (other, wider) in enumerate(made):
+        for other_position, (other, wider) in enumerate(handcrafted):
             families = set(wider.families)
             if settings.size == wider.size and (
-                own < families or (own == families and other_place < place)
+                own < families or (own == families and other_position < position)
             ):
                 contained[name] = other
     return contained
 
 
 def shipped_recipes(folder: str) -> Path:
-    """Return the folder of the recipes that come with the package: features or models."""
+    """Return the folder of the recipes shipped with the package, features or models."""
     installed = _PACKAGE / "_recipes" / folder
     return installed if installed.is_dir() else _PACKAGE.parent / folder
 
@@ -183,21 +191,23 @@ def _find(source: Path, workspace: Workspace, folder: str) -> Path:
     if source.parent in (Path(), Path(folder)):
         places += [workspace.root / folder, shipped_recipes(folder)]
     for place in places:
-        found = [place / name for name in names if (place / name).is_file()]
-        if len(found) > 1:
-            raise InputError(f"{found[0]} and {found[1]} make the same; remove or rename one")
-        if found:
-            return found[0]
+        paths = [place / name for name in names if (place / name).is_file()]
+        if len(paths) > 1:
+            raise InputError(
+                f"{paths[0]} and {paths[1]} have the same name; remove or rename one of them"
+            )
+        if paths:
+            return paths[0]
     known = {path.stem for path in own_recipes(workspace, folder)}
     known |= {path.stem for path in shipped_recipes(folder).glob("*.yaml")}
-    raise InputError(f"unknown recipe {source}; there is {shorten(sorted(known), 12)}")
+    raise InputError(f"unknown recipe {source}; available: {shorten(sorted(known), 12)}")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are read as people write them, and whose keys are unique."""
+    """YAML loader that accepts common notations of numbers and requires unique keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Reject a duplicate key, of which the last value would be taken."""
+        """Reject duplicate keys, of which PyYAML would keep the last."""
         lines: dict[str, int] = {}
         for key_node, _ in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
@@ -216,7 +226,7 @@ def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-# PyYAML follows YAML 1.1, in which 2e-1 is text, 012 is 10 and 1:30 is 90.
+# PyYAML implements YAML 1.1, in which 2e-1 is text, 012 is 10 and 1:30 is 90.
 _Loader.yaml_implicit_resolvers = {
     first: [pair for pair in resolvers if pair[0] not in _NUMBERS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -234,16 +244,16 @@ for _tag in _NUMBERS:
 
 
 def _load(text: str) -> Any:
-    """Read YAML; raise `yaml.YAMLError` or `ValueError` for what is none, or no recipe."""
+    """Load YAML; raise `yaml.YAMLError` or `ValueError` if it is invalid or not a recipe."""
     if len(text) > _MAX_CHARACTERS:
-        raise yaml.YAMLError(f"longer than {_MAX_CHARACTERS:,} characters, which no recipe is")
+        raise yaml.YAMLError(f"a recipe must not have more than {_MAX_CHARACTERS:,} characters")
     depth = 0
     for event in yaml.parse(text, _Loader):
-        # A few lines of aliases of aliases stand for more values than fit in memory.
+        # A few lines of nested aliases can expand to more values than fit in memory.
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*NAME) are not allowed in a recipe; write the value")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
-            raise yaml.YAMLError(f"lists within more than {_MAX_DEPTH} lists; a recipe has none")
+            raise yaml.YAMLError(f"a recipe must not have more than {_MAX_DEPTH} nested levels")
     return yaml.load(text, _Loader)

@@ -1,8 +1,8 @@
-"""Settings: frozen dataclasses that are checked by the annotations of their fields.
+"""Settings: frozen dataclasses that are validated by the annotations of their fields.
 
-Type, bounds and choices of a key are written once, in its annotation, and its meaning below it.
-The checks and their messages, the class's list of parameters, the comments in recipes and the
-page of all settings are made from them.
+The annotation of a key defines its type, bounds and choices; the string below it describes its
+meaning. The validation and its messages, the parameters in the docstring of the class, the
+comments in recipes and the documentation of all settings are generated from them.
 """
 
 from __future__ import annotations
@@ -53,23 +53,25 @@ _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_e
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def settings(cls: type[_T]) -> type[_T]:
-    """Make a frozen dataclass that checks what it is made of.
+    """Make a frozen dataclass that validates its values.
 
-    Values must be of the annotated type. Whole numbers count as numbers, and what NumPy holds,
-    tuples and paths become plain numbers, lists and text; nothing else is converted. Numbers are
-    finite. What is wrong raises one `InputError` that lists every problem; a `ValueError` of
-    ``__post_init__`` becomes one too. The meanings of the keys are added to the docstring.
+    Values must be of the annotated type. Whole numbers are accepted as numbers; NumPy values,
+    tuples and paths are converted to plain numbers, lists and text; nothing else is converted.
+    Numbers must be finite. Invalid values raise a single `InputError` that lists every problem; a
+    `ValueError` of ``__post_init__`` is converted to an `InputError` too. The meanings of the keys
+    are added to the docstring.
 
     Parameters
     ----------
     cls : type
-        With a docstring, and below each field its meaning as a string; the first sentence
-        says what it is.
+        With a docstring, and below each field a string with its meaning, whose first sentence
+        is a short description.
 
     Returns
     -------
     type
-        The class; `dataclasses.replace` checks again, `dataclasses.asdict` gives plain values.
+        The class; `dataclasses.replace` validates again, `dataclasses.asdict` returns plain
+        values.
 
     Examples
     --------
@@ -103,14 +105,14 @@ def settings(cls: type[_T]) -> type[_T]:
 
 
 class Must:
-    """A condition in an annotation, with the words that say what is allowed.
+    """A condition in an annotation, with a description of the allowed values.
 
     Parameters
     ----------
     accepts : callable
-        Whether a value is allowed.
+        Returns whether a value is allowed.
     be : str or callable
-        The words after "it must be"; a callable is asked when they are needed.
+        The text after "it must be", or a callable that returns it when needed.
     """
 
     def __init__(self, accepts: Callable[[Any], bool], be: str | Callable[[], str]) -> None:
@@ -118,7 +120,7 @@ class Must:
         self._be = be
 
     def words(self) -> str:
-        """Return what is allowed."""
+        """Return the description of the allowed values."""
         return self._be if isinstance(self._be, str) else self._be()
 
     def __get_pydantic_core_schema__(
@@ -134,12 +136,12 @@ class Must:
 
 
 def one_of(registry: Collection[str]) -> Must:
-    """Allow the names of a registry, as it is when a value is checked.
+    """Allow the names in a registry at the time of validation.
 
     Parameters
     ----------
     registry : collection of str
-        Such as a dict by name.
+        Such as a dict with the names as keys.
 
     Returns
     -------
@@ -149,25 +151,25 @@ def one_of(registry: Collection[str]) -> Must:
 
 
 def distinct(names: list[Any]) -> list[Any]:
-    """Reject a list that names something twice; for ``AfterValidator``."""
+    """Reject a list with duplicates; for ``AfterValidator``."""
     if len(set(names)) < len(names):
-        raise ValueError("name each once")
+        raise ValueError("it must not have duplicates")
     return names
 
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """A key of a settings class, as a reader needs it.
+    """A key of a settings class, for documentation.
 
     Attributes
     ----------
     name : str
     meaning : str
-        Sentences; the first says what it is.
+        Sentences, of which the first is a short description.
     default : object
         `dataclasses.MISSING` if there is none.
     allowed : str
-        What it must be.
+        Description of the allowed values.
     """
 
     name: str
@@ -203,13 +205,13 @@ def _fields(cls: Any) -> Iterable[tuple[str, str, Any]]:
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        # An annotation that several classes share holds the meaning itself.
+        # An annotation shared by several classes contains the meaning itself.
         described = cls.__pydantic_fields__[field.name].description or ""
         yield field.name, written.get(field.name, described), default
 
 
 def _meanings(cls: type) -> dict[str, str]:
-    """Read the strings below the fields of a class; none where its source is not at hand."""
+    """Read the strings below the fields of a class; empty if its source is not available."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError):
@@ -232,7 +234,7 @@ def _documented(cls: Any) -> str:
     for name, meaning, default in _fields(cls):
         lines.append(name if default is dataclasses.MISSING else f"{name} : default={default!r}")
         lines += textwrap.wrap(meaning, 84, initial_indent="    ", subsequent_indent="    ")
-    lines += ["", "Raises", "------", "InputError", "    If values are not allowed; all are named."]
+    lines += ["", "Raises", "------", "InputError", "    If values are invalid; all are named."]
     return "\n".join([*lines, ""])
 
 
@@ -246,14 +248,14 @@ def _message(problems: list[str]) -> str:
 def _problems(error: ValidationError, cls: Any) -> list[str]:
     hints = get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]
-    found: dict[Any, str] = {}
-    for one in error.errors(include_url=False):
-        key = one["loc"][0] if one["loc"] else ""
-        if isinstance(key, int) and key < len(names):  # given by position
+    problems: dict[Any, str] = {}
+    for detail in error.errors(include_url=False):
+        key = detail["loc"][0] if detail["loc"] else ""
+        if isinstance(key, int) and key < len(names):  # a positional argument
             key = names[key]
-        if key not in found:  # each alternative of a union has an error of its own
-            found[key] = _problem(key, one, hints)
-    return list(found.values())
+        if key not in problems:  # each alternative of a union has its own error
+            problems[key] = _problem(key, detail, hints)
+    return list(problems.values())
 
 
 def _problem(key: Any, error: Mapping[str, Any], hints: dict[str, Any]) -> str:
@@ -265,7 +267,7 @@ def _problem(key: Any, error: Mapping[str, Any], hints: dict[str, Any]) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(hints)}"
         return f"unknown key {key!r}; {hint}"
     if kind == "unexpected_positional_argument":
-        return f"{value!r} is one value too many; keys: {', '.join(hints)}"
+        return f"unexpected value {value!r}; keys: {', '.join(hints)}"
     allowed = _words(hints[key])
     if kind == "missing":
         return f"{key} is missing; it must be {allowed}"
@@ -284,7 +286,7 @@ def _problem(key: Any, error: Mapping[str, Any], hints: dict[str, Any]) -> str:
 
 
 def _words(hint: Any) -> str:
-    """Say in words what an annotation allows."""
+    """Describe the values that an annotation allows."""
     marks, hint = _marks(hint), _bare(hint)
     for mark in marks:
         if isinstance(mark, Must):
@@ -306,7 +308,7 @@ def _words(hint: Any) -> str:
 
 
 def _limits(marks: list[Any]) -> str:
-    """Say in words between what a number must lie."""
+    """Describe the bounds of a number."""
     bounds = {
         name: getattr(mark, name)
         for mark in marks
@@ -320,7 +322,7 @@ def _limits(marks: list[Any]) -> str:
 
 
 def _marks(hint: Any) -> list[Any]:
-    """Return what an annotation says besides the type."""
+    """Return the metadata of an annotation."""
     if get_origin(hint) is not Annotated:
         return []
     return [part for mark in get_args(hint)[1:] for part in getattr(mark, "metadata", [mark])]
@@ -331,7 +333,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    # Numbers, arrays and indexes of NumPy and pandas know their plain values.
+    # Scalars, arrays and indexes of NumPy and pandas have this method.
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, os.PathLike):

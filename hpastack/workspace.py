@@ -1,4 +1,4 @@
-"""Where things lie: a folder with data/, features/, models/, submissions/ and reports/."""
+"""The workspace: a folder with data/, features/, models/, submissions/ and reports/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpastack.labels import HPA_2018, Vocabulary
 
 @dataclass(frozen=True)
 class Workspace:
-    """The places of a workspace, and what is read from them.
+    """Paths of the files in a workspace, and methods that read them.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Folder of the catalogue, clusters and folds."""
+        """Folder of the catalogue, the clusters and the folds."""
         return self.root / "data"
 
     @property
@@ -51,22 +51,22 @@ class Workspace:
 
     @property
     def changes(self) -> Path:
-        """Fields that were dropped or got other labels, and why."""
+        """Fields that were dropped or relabelled, with the reason."""
         return self.data / "changes.csv"
 
     @property
     def stain_statistics(self) -> Path:
-        """How bright each stain is."""
+        """Intensity statistics of each stain."""
         return self.data / "stains.csv"
 
     @property
     def packed(self) -> Path:
-        """Fields decoded once for networks, if they were packed."""
+        """The packed file: fields decoded once, for networks."""
         return self.data / "fields.h5"
 
     @property
     def vocabulary_file(self) -> Path:
-        """Label names, one a line, where they are not those of HPA 2018."""
+        """Label names, one per line, if they differ from those of HPA 2018."""
         return self.data / "vocabulary.txt"
 
     @property
@@ -81,17 +81,17 @@ class Workspace:
 
     @property
     def disagreements(self) -> Path:
-        """Training fields of clusters whose labels disagree."""
+        """Training fields in clusters whose labels disagree."""
         return self.data / "disagreements.csv"
 
     @property
     def split_clusters(self) -> Path:
-        """Clusters that accepted folds split."""
+        """Clusters that are split by an accepted fold plan."""
         return self.data / "split_clusters.csv"
 
     @property
     def leaks(self) -> Path:
-        """Test fields with a twin among the training fields."""
+        """Test fields with a near-duplicate among the training fields."""
         return self.data / "leaks.csv"
 
     @property
@@ -106,49 +106,49 @@ class Workspace:
 
     @property
     def domain_map(self) -> Path:
-        """First two components of every field, to draw domains by."""
+        """First two principal components of every field, for plots of the domains."""
         return self.data / "domain_map.csv"
 
     @property
     def domain_folds(self) -> Path:
-        """Folds that leave out one domain each."""
+        """Folds that each hold out one domain."""
         return self.data / "domain_folds.csv"
 
     @property
     def adversarial_columns(self) -> Path:
-        """Columns that tell train from test."""
+        """Columns that distinguish training from test fields."""
         return self.data / "adversarial_columns.csv"
 
     @property
     def features(self) -> Path:
-        """Recipes of feature sets, and their stores."""
+        """Folder of the recipes of feature sets and their stores."""
         return self.root / "features"
 
     @property
     def models(self) -> Path:
-        """Recipes of CNNs and stacks, and what they make."""
+        """Folder of the recipes of CNNs and stacks and their results."""
         return self.root / "models"
 
     @property
     def submissions(self) -> Path:
-        """Submission files."""
+        """Folder of the submission files."""
         return self.root / "submissions"
 
     @property
     def reports(self) -> Path:
-        """HTML reports."""
+        """Folder of the HTML reports."""
         return self.root / "reports"
 
     def store(self, name: str) -> Path:
-        """Return the path of a store, by its name with or without ``.h5``."""
+        """Return the path of a store from its name, with or without ``.h5``."""
         return self.features / f"{name.removesuffix('.h5')}.h5"
 
     def stores(self) -> list[Path]:
-        """Return the published stores, by name."""
+        """Return the paths of the published stores, sorted by name."""
         return sorted(self.features.glob("*.h5"))
 
     def vocabulary(self) -> Vocabulary:
-        """Read the workspace's label names; those of HPA 2018 if it has none of its own."""
+        """Read the vocabulary of the workspace; that of HPA 2018 if it has none."""
         if self.vocabulary_file.is_file():
             return Vocabulary.read(self.vocabulary_file)
         return HPA_2018
@@ -159,13 +159,13 @@ class Workspace:
         Returns
         -------
         DataFrame
-            As `hpastack.read_catalogue` returns it.
+            From `hpastack.read_catalogue`.
 
         Raises
         ------
         InputError
-            If there is none, or it is not a catalogue; the command that makes
-            it is named.
+            If it is missing or not a catalogue; the message names the command
+            that makes it.
         """
         return read_catalogue(self.require(self.catalogue, "python -m pipelines.prepare IMAGES"))
 
@@ -175,8 +175,8 @@ class Workspace:
         Parameters
         ----------
         catalogue : DataFrame, optional
-            As `read_catalogue` returns it: the plan must be one of its training
-            fields and of their labels. If omitted, that is not checked.
+            From `read_catalogue`. If passed, the plan must have been made for its
+            training fields and their labels. Default: not checked.
 
         Returns
         -------
@@ -185,8 +185,8 @@ class Workspace:
         Raises
         ------
         InputError
-            If there is none, it was made for other fields or labels, or no field
-            has labels; the command that makes it is named.
+            If it is missing, was made for other fields or labels, or no field has
+            labels; the message names the command that makes it.
         """
         if catalogue is not None:
             self.require_training_fields(catalogue)
@@ -198,7 +198,7 @@ class Workspace:
         return plan
 
     def require_training_fields(self, catalogue: pd.DataFrame) -> None:
-        """Reject a catalogue without labels where something is to be learned from them.
+        """Check that a catalogue has labelled fields, from which models can be trained.
 
         Parameters
         ----------
@@ -207,17 +207,19 @@ class Workspace:
         Raises
         ------
         InputError
-            If it has no training fields; the command that adds labels is named.
+            If it has no training fields; the message names the command that adds
+            labels.
         """
         if training_fields(catalogue).empty:
             raise InputError(
-                f"{self.catalogue}: no training fields, and folds, CNNs and stacks learn from "
-                "their labels; run: python -m pipelines.prepare IMAGES --labels CSV --overwrite "
-                "(duplicates, domains and --show of neighbours need none; predict applies a stack)"
+                f"{self.catalogue}: no training fields, but folds, CNNs and stacks need their "
+                "labels; run: python -m pipelines.prepare IMAGES --labels CSV --overwrite "
+                "(near-duplicates, domains and nearest fields need no labels, nor does predict "
+                "with a fitted stack)"
             )
 
     def read_clusters(self, image_ids: Iterable[str]) -> pd.Series:
-        """Read the cluster of each of some fields.
+        """Read the clusters of a list of fields.
 
         Parameters
         ----------
@@ -227,13 +229,13 @@ class Workspace:
         Returns
         -------
         Series of str
-            In the order of `image_ids`, which are its index.
+            Indexed by `image_ids`, in their order.
 
         Raises
         ------
         InputError
-            If there is no file of clusters, or it lacks a field; the command
-            that makes it is named.
+            If the file of clusters is missing or lacks a field; the message names
+            the command that makes it.
         """
         place = self.require(self.clusters, "python -m pipelines.cluster")
         clusters = read_assignment(place, "cluster")
@@ -248,14 +250,14 @@ class Workspace:
         return clusters.loc[ids]
 
     def require(self, path: Path, remedy: str) -> Path:
-        """Return `path` if it is there.
+        """Return `path` if it exists.
 
         Parameters
         ----------
         path : Path
-            A file of the workspace that an earlier command makes.
+            A file of the workspace.
         remedy : str
-            That command.
+            The command that makes it.
 
         Returns
         -------
@@ -264,7 +266,7 @@ class Workspace:
         Raises
         ------
         InputError
-            If it is not there; the remedy is named.
+            If it does not exist; the message names `remedy`.
         """
         if not path.exists():
             raise InputError(f"{path} is missing; run: {remedy}")
@@ -272,7 +274,7 @@ class Workspace:
 
 
 def _contents(workspace: Workspace) -> dict[str, list[str]]:
-    """Return what is there, by kind, each with its size."""
+    """Return the existing files and folders with their sizes, grouped by folder."""
     data = (
         "catalogue", "vocabulary_file", "stain_statistics", "packed", "clusters", "leaks",
         "disagreements", "folds", "domains",
@@ -293,7 +295,7 @@ def _models(workspace: Workspace) -> list[Path]:
 
 
 def _splits(workspace: Workspace) -> pd.Series:
-    """Return the number of fields of each split; empty without a catalogue that can be read."""
+    """Return the number of fields of each split; empty without a readable catalogue."""
     if not workspace.catalogue.is_file():
         return pd.Series(dtype=int)
     try:
@@ -313,7 +315,7 @@ def _size(path: Path) -> str:
 
 
 def _next_command(workspace: Workspace, n_train: int) -> str:
-    """Return the command that makes what is missing first on the way to a report."""
+    """Return the command that makes the first missing file on the way to a report."""
     stacks = [path for path in _models(workspace) if (path / "stack.json").is_file()]
     steps = (
         (workspace.catalogue.is_file(), "prepare IMAGES"),

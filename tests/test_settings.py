@@ -73,7 +73,7 @@ class Training:
         ({"stains": ["red", "blue"]}, "stains has 'blue'; it must be a list of one or more of "
                                       "red, green, or None (null in a recipe)"),
         ({"names": "net"}, "names is 'net'; it must be a list of names, such as ['net']"),
-        ({"names": ["a", "a"]}, "names is ['a', 'a']; name each once"),
+        ({"names": ["a", "a"]}, "names is ['a', 'a']; it must not have duplicates"),
         ({"bits": {"red": 1.5}}, "bits is {'red': 1.5}; it must be a whole number, or a whole "
                                  "number for each of red, green"),
         ({"even": 3}, "even is 3; it must be an even number"),
@@ -104,7 +104,7 @@ def test_a_value_given_by_position_is_named():
 
 
 def test_too_many_values_are_an_error():
-    with pytest.raises(InputError, match="99 is one value too many"):
+    with pytest.raises(InputError, match="unexpected value 99"):
         Training("net", 20, 0.0, 0.5, 0.1, "bce", 1, False, 512, None, None, [], 48, 2, 99)
 
 

@@ -1,4 +1,4 @@
-"""Models that start from a margin, one per label and library, and a forest of all labels."""
+"""Boosters that start from a margin, one per label and library, and a multi-label forest."""
 
 from hpastack.boosting.forest import PULLS, Forest, Trees
 from hpastack.boosting.libraries import LIBRARIES, BoostingLibrary, library

@@ -1,9 +1,9 @@
 """Check the file of a CatBoost booster before the library reads it.
 
-CatBoost verifies that the offsets in its file (a FlatBuffer) stay within it, and then takes
-the numbers for what they say: the split of a column that is not there makes it read memory
-that is not its own. A stack may come from someone else. Only what our own boosters hold is
-accepted: symmetric trees of numeric columns, for one margin.
+A stack is untrusted input. CatBoost verifies that the offsets in its file (a FlatBuffer) stay
+within the file, but trusts every other number: a split on a column that does not exist makes it
+read out of bounds. Only the kind of model that this package fits is accepted: symmetric trees
+of numeric columns with a single margin.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from hpastack.errors import InputError
 _MAGIC = b"CBM1"
 _FORMAT = b"FlabuffersModel_v1"
 _MAX_DEPTH = 16
-#: CatBoost splits a column with more borders in two, which the check does not follow.
+#: CatBoost splits a column with more borders in two, which the check does not support.
 MAX_BORDERS = 254
 
-# Fields of the tables, by their number in CatBoost's schema.
+# Field numbers of the tables in CatBoost's schema.
 _CORE = {"format": 0, "trees": 1, "information": 2, "parts": 3}
 _TREES = {
     "dimension": 0, "splits": 1, "sizes": 2, "starts": 3, "floats": 5, "values": 8, "weights": 9,
     "scale": 14, "bias": 15, "biases": 16, "bins": 17,
 }  # fmt: skip
 _FLOAT = {"index": 1, "flat_index": 2, "borders": 3}
-# Vectors that hold kinds of columns and trees that none of ours has.
+# Vectors for types of columns and trees that our boosters never use.
 _EMPTY = {
     "categories": 4, "one-hot columns": 6, "counters": 7, "asymmetric trees": 10,
     "asymmetric leaves": 11, "texts": 12, "estimated columns": 13, "embeddings": 18,
@@ -36,7 +36,7 @@ _EMPTY = {
 
 
 def check_catboost_file(content: bytes) -> None:
-    """Reject a file that is not a CatBoost booster as written here.
+    """Check that a file is a CatBoost booster as written by this package.
 
     Parameters
     ----------
@@ -46,60 +46,60 @@ def check_catboost_file(content: bytes) -> None:
     Raises
     ------
     InputError
-        If a part is missing, out of range or of a kind that no booster here
-        has; the message says which.
+        If a part is missing, out of range or of a type that this package never
+        writes; the message names it.
     """
     try:
         if content[:4] != _MAGIC or len(content) != 8 + struct.unpack_from("<I", content, 4)[0]:
-            raise ValueError("it is incomplete")
+            raise ValueError("the file is incomplete")
         core = _Table.root(memoryview(content)[8:])
         if core.text(_CORE["format"]) != _FORMAT:
             raise ValueError("unknown format")
         for name in ("information", "parts"):
             if core.count(_CORE[name]):
-                raise ValueError(f"it holds {name}")
+                raise ValueError(f"unexpected {name}")
         _check_trees(core.table(_CORE["trees"]))
     except (ValueError, struct.error) as error:
-        raise InputError(f"not a booster of CatBoost: {error}") from None
+        raise InputError(f"not a CatBoost booster: {error}") from None
 
 
 def _check_trees(trees: _Table) -> None:
     for name, number in _EMPTY.items():
         if trees.count(number):
-            raise ValueError(f"it holds {name}")
+            raise ValueError(f"unexpected {name}")
     if trees.fields - {*_TREES.values(), *_EMPTY.values()}:
-        raise ValueError("it holds parts of a newer format")
+        raise ValueError("the file has fields of a newer format")
     scalars = [trees.number(_TREES[name], "<d", of) for name, of in (("scale", 1.0), ("bias", 0.0))]
     biases = trees.numbers(_TREES["biases"], "<f8")
     if trees.number(_TREES["dimension"], "<i", 0) != 1 or scalars != [1, 0] or biases.any():
-        raise ValueError("margins are scaled, shifted or several")
+        raise ValueError("margins are scaled, shifted or multi-dimensional")
     n_borders = [_check_column(*column) for column in enumerate(trees.tables(_TREES["floats"]))]
     splits, sizes, starts = (
         trees.numbers(_TREES[name], "<i4").astype(np.int64)
         for name in ("splits", "sizes", "starts")
     )
     if not (len(sizes) and ((sizes >= 0) & (sizes <= _MAX_DEPTH)).all()):
-        raise ValueError(f"its trees are not of depth 0 to {_MAX_DEPTH}")
+        raise ValueError(f"tree depths are not between 0 and {_MAX_DEPTH}")
     if starts.tolist() != (np.cumsum(sizes) - sizes).tolist() or len(splits) != sizes.sum():
-        raise ValueError("its trees do not follow each other")
+        raise ValueError("the trees are not contiguous")
     if not ((splits >= 0) & (splits < sum(n_borders))).all():
-        raise ValueError("a split is not among its borders")
+        raise ValueError("a split has no border")
     for name in ("values", "weights"):
         if len(trees.numbers(_TREES[name], "<f8")) != (1 << sizes).sum():
-            raise ValueError(f"it has not one of leaf {name} for each leaf")
-    # The same splits once more, as used column and border (from 1): what predictions are made by.
+            raise ValueError(f"the number of leaf {name} differs from the number of leaves")
+    # The same splits packed as column and border (from 1); CatBoost predicts from this form.
     used = [count for count in n_borders if count]
     column = np.repeat(np.arange(len(used)), used)
     border = np.concatenate([np.arange(1, count + 1) for count in used] or [np.arange(0)])
     bins = trees.numbers(_TREES["bins"], "<u4")
     if bins.tolist() != (column | border << 24)[splits].tolist():
-        raise ValueError("its splits differ from their packed form")
+        raise ValueError("the splits differ from their packed form")
 
 
 def _check_column(number: int, column: _Table) -> int:
-    """Return how many borders a column has."""
+    """Return the number of borders of a column."""
     if any(column.number(_FLOAT[name], "<i", -1) != number for name in ("index", "flat_index")):
-        raise ValueError("its columns are not numbered from 0")
+        raise ValueError("the columns are not numbered from 0")
     n_borders = len(column.numbers(_FLOAT["borders"], "<f4"))
     if n_borders > MAX_BORDERS:
         raise ValueError(f"column {number} has {n_borders} borders")
@@ -107,7 +107,7 @@ def _check_column(number: int, column: _Table) -> int:
 
 
 class _Table:
-    """A table of a FlatBuffer: numbers, and offsets to what lies further behind."""
+    """A table of a FlatBuffer: numbers, and offsets to vectors and tables further on."""
 
     def __init__(self, buffer: memoryview, position: int) -> None:
         self._buffer, self._position = buffer, position
@@ -126,7 +126,7 @@ class _Table:
 
     def _read(self, kind: str, position: int) -> Any:
         if position < 0:
-            raise ValueError("an offset leads nowhere")
+            raise ValueError("an offset is out of range")
         return struct.unpack_from(kind, self._buffer, position)[0]
 
     def _target(self, number: int) -> int:
@@ -134,7 +134,7 @@ class _Table:
         return place + self._read("<I", place)
 
     def number(self, number: int, kind: str, default: float) -> Any:
-        """Return a number, the default where it is left out."""
+        """Return a number, or the default if it is absent."""
         if number not in self._places:
             return default
         return self._read(kind, self._position + self._places[number])

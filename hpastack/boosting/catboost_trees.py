@@ -1,7 +1,7 @@
-"""CatBoost: symmetric trees of a label that start from a margin.
+"""CatBoost: symmetric trees for one label that start from a margin.
 
-All nodes of a level split by the same column, which regularises in a way of its own: a
-useful third opinion beside trees that grow node by node.
+All nodes of a level split on the same column. This regularises differently from trees that
+grow node by node, so the errors of the two are less correlated.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _MAX_DEPTH = 16
 
 
 class CatBoost:
-    """Fit, apply and keep CatBoost boosters."""
+    """Fit, apply and save CatBoost boosters."""
 
     package = "catboost"
     suffix = ".cbm"
-    # Its symmetric trees do not count the fields of a leaf.
+    # Symmetric trees have no minimum number of fields per leaf.
     ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return numbers of trees, each about twice the one before."""
+        """Return numbers of trees, each about twice the previous one."""
         return doubled_rounds(rounds, min_rounds)
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> None:
-        """Return nothing: CatBoost takes bins of others from files only, and makes its own."""
+        """Return None: CatBoost reads shared bins from files only, so each fit bins anew."""
 
     @staticmethod
     def fit(
@@ -59,7 +59,7 @@ class CatBoost:
         import catboost
 
         parameters = {
-            # As Logloss, but takes fractions, and labels that are all the same.
+            # As Logloss, but accepts fractional and constant labels.
             "loss_function": "CrossEntropy",
             "allow_const_label": True,
             "iterations": stages[-1],
@@ -72,7 +72,7 @@ class CatBoost:
             "leaf_estimation_iterations": 1,
             "boost_from_average": False,
             "boosting_type": "Plain",
-            # The seed chooses columns, nothing else, as in the other libraries.
+            # The seed only selects columns, as in the other libraries.
             "bootstrap_type": "No",
             "random_strength": 0,
             "random_seed": seed,
@@ -82,10 +82,10 @@ class CatBoost:
         }
         if n_monotone:
             constraints = monotone_constraints(n_monotone, x.shape[1])
-            # Shrinkage, the default with constraints, can not start from a margin.
+            # Shrinkage, the default with constraints, cannot start from a margin.
             parameters |= {"monotone_constraints": constraints, "model_shrink_rate": 0}
         if not _varies(x):
-            # It needs something to split; of half a positive at margin 0 its leaves are 0.
+            # CatBoost needs a column to split on; with y = 0.5 at margin 0 all leaves are 0.
             x = np.repeat(np.array([[0], [1]], dtype=np.float32), x.shape[1], axis=1)
             y, margin = np.full(2, 0.5), np.zeros(2)
         booster = catboost.CatBoost(parameters)
@@ -94,7 +94,7 @@ class CatBoost:
 
     @staticmethod
     def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        """Return the sum of the trees `start` to `stop` (log-odds), shape (n,)."""
         stop = min(stop, model.tree_count_)
         if start >= stop or not len(x):
             return np.zeros(len(x))
@@ -110,7 +110,7 @@ class CatBoost:
 
     @staticmethod
     def to_bytes(model: Any) -> bytes:
-        """Return a booster in the library's own format, without when and how it was made."""
+        """Return a booster in the library's own format, without its metadata (date, settings)."""
         information = model.get_metadata()
         for key in list(information.keys()):
             del information[key]
@@ -121,24 +121,24 @@ class CatBoost:
 
     @staticmethod
     def check(content: bytes) -> None:
-        """Raise `InputError` unless this is the file of a booster; see `check_catboost_file`."""
+        """Raise `InputError` if this is not a booster's file; see `check_catboost_file`."""
         import catboost
 
         check_catboost_file(content)
         try:
             _catboost_booster(content)
         except catboost.CatBoostError as error:
-            raise InputError(f"not a booster of CatBoost: {error}") from None
+            raise InputError(f"not a CatBoost booster: {error}") from None
 
     @staticmethod
     def predict(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        """Return the sum of all trees of a saved booster (log-odds), shape (n,)."""
         booster = _catboost_booster(content)
         return CatBoost.added(booster, x, 0, booster.tree_count_)
 
     @staticmethod
     def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the expected value."""
         import catboost
 
         if not len(x):
@@ -150,7 +150,7 @@ class CatBoost:
 
 
 def _varies(x: np.ndarray) -> bool:
-    """Say whether a column holds two values, NaN among them."""
+    """Return whether any column has two distinct values (NaN counts as one)."""
     return bool(((x != x[:1]) & ~(np.isnan(x) & np.isnan(x[:1]))).any())
 
 

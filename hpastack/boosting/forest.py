@@ -1,9 +1,10 @@
-"""Extremely randomised trees: one forest for all labels, which starts from no margin.
+"""Extremely randomised trees: one forest for all labels, without a starting margin.
 
-scikit-learn grows the trees; what is kept are plain arrays, and they are applied here. The share
-of a label in a leaf is shrunk towards those of the nodes above it (hierarchical shrinkage), the
-more the fewer fields these hold. The size of a model is a number of `PULLS`, from the strongest
-to the weakest, as that of a booster is its number of trees: all are read off the same trees.
+scikit-learn grows the trees; they are saved as plain arrays and applied here. The share of a
+label in a leaf is shrunk towards the shares of its ancestors (hierarchical shrinkage), more
+strongly the fewer fields they contain. A stage of the model is one of the shrinkage strengths
+`PULLS`, from the strongest to the weakest, as the stage of a booster is its number of trees; all
+stages use the same trees.
 
 References
 ----------
@@ -24,36 +25,36 @@ from scipy.special import logit
 
 from hpastack.boosting.forest_file import ForestArrays, read_forest, write_forest
 from hpastack.boosting.tree_settings import TreeSettings
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
-#: Fields at which what a node adds to the one above it counts half.
+#: Shrinkage strengths: a node with this many fields halves the changes of its children.
 PULLS = (64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0)
 
 N_TREES = 100
 
-#: Fields that a tree is grown on at most, drawn with replacement where there are more.
+#: Largest number of fields per tree; larger training sets are bootstrapped to this size.
 MAX_ROWS = 4000
 
-#: Nodes of fewer fields than this part of those of a tree are not split.
+#: Nodes with less than this share of a tree's fields are not split.
 _LEAST_PART = 1 / 500
-#: Splits one below the other; a file with more is not ours.
+#: Maximum depth; deeper trees in a file are rejected.
 MAX_DEPTH = 60
-# Pairs of tree and field that are followed at a time.
+# Pairs of tree and field processed at a time.
 _CHUNK = 500_000
-# Below this a change of shares is that of rounding.
+# Smaller changes of a share are rounding errors.
 _LEAST_MOVE = 1e-6
 
 
 class Forest:
-    """Fit, apply and keep forests."""
+    """Fit, apply and save forests."""
 
     package = "scikit-learn"
     suffix = ".forest"
-    ignores = tuple(one.name for one in fields(TreeSettings))
+    ignores = tuple(setting.name for setting in fields(TreeSettings))
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return the numbers of pulls, whatever the numbers of trees."""
+        """Return the numbers of `PULLS` from 1; the numbers of trees are ignored."""
         return list(range(1, len(PULLS) + 1))
 
     @staticmethod
@@ -63,13 +64,13 @@ class Forest:
         Parameters
         ----------
         x : ndarray of float32, shape (n, n_columns)
-            NaN stands for the median of its column.
+            NaN is replaced by the median of its column.
         y : ndarray of {0, 1}, shape (n, len(labels))
         labels : list of int
             Numbers of the labels, ascending.
         seed : int
         stage : int
-            The one that is kept in a file.
+            Number of the strength in `PULLS`, from 1, that is saved with the forest.
 
         Returns
         -------
@@ -82,14 +83,14 @@ class Forest:
             [np.median(x[rows, k]) if rows.any() else 0.0 for k, rows in enumerate(known.T)],
             dtype=np.float32,
         )
-        is_drawn = len(x) > MAX_ROWS
+        is_sampled = len(x) > MAX_ROWS
         forest = ExtraTreesRegressor(
             N_TREES,
             max_features="sqrt",
             max_depth=MAX_DEPTH,
             min_samples_split=max(2, round(_LEAST_PART * min(len(x), MAX_ROWS))),
-            bootstrap=is_drawn,
-            max_samples=MAX_ROWS if is_drawn else None,
+            bootstrap=is_sampled,
+            max_samples=MAX_ROWS if is_sampled else None,
             n_jobs=1,
             random_state=seed,
         )
@@ -132,17 +133,17 @@ class Forest:
 
     @staticmethod
     def of_bytes(content: bytes) -> Trees:
-        """Return the forest of `to_bytes`."""
+        """Return the forest saved by `to_bytes`."""
         return Trees(read_forest(content, MAX_DEPTH))
 
     @staticmethod
     def check(content: bytes) -> None:
-        """Raise `InputError` unless these are the arrays of a forest."""
+        """Raise `InputError` if the content is not a valid forest."""
         read_forest(content, MAX_DEPTH)
 
 
 class Trees:
-    """A forest that is applied.
+    """A fitted forest.
 
     Parameters
     ----------
@@ -152,8 +153,8 @@ class Trees:
     def __init__(self, arrays: ForestArrays) -> None:
         self.arrays = arrays
         levels = arrays.levels()
-        # Level by level, so that the nodes below others lie side by side: the left children of
-        # a level, then the right ones.
+        # Ordered by level, so that the children of a level are contiguous: all left children,
+        # then all right children.
         order = np.concatenate(levels)
         ends = np.cumsum([len(nodes) for nodes in levels])
         self._levels = [slice(*bounds) for bounds in zip(ends, ends[1:])]
@@ -181,7 +182,8 @@ class Trees:
                 totals[above] = first + second
         self._shares /= self._counts[:, None].astype(np.float32)
         self._changes = self._shares - self._shares[self._parent]
-        # Stages follow each other: the columns seen last, their leaves, and what was said by pull.
+        # Cache, as stages are evaluated in turn: the last columns, their leaves, and the
+        # log-odds by shrinkage strength.
         self._last: tuple[np.ndarray, np.ndarray, dict[float, np.ndarray]] | None = None
 
     def log_odds(self, x: np.ndarray, pull: float) -> np.ndarray:
@@ -191,7 +193,7 @@ class Trees:
         ----------
         x : ndarray of float32, shape (n, n_columns)
         pull : float
-            One of `PULLS`, or any other number of at least 0.
+            Shrinkage strength: one of `PULLS`, or any other number of at least 0.
 
         Returns
         -------
@@ -199,32 +201,33 @@ class Trees:
         """
         if self._last is None or self._last[0] is not x:
             self._last = (x, self._leaves(x), {})
-        _, leaves, said = self._last
-        if pull not in said:
+        _, leaves, log_odds = self._last
+        if pull not in log_odds:
             values = self._values(pull)
             total = np.zeros((len(x), len(self.arrays.labels)))
             for of_tree in leaves:
                 total += values[of_tree]
             shares = total / len(leaves)
-            said[pull] = _log_odds(shares, self.arrays.prevalence, len(leaves), _stretch(pull))
-        return said[pull]
+            log_odds[pull] = _log_odds(shares, self.arrays.prevalence, len(leaves), _stretch(pull))
+        return log_odds[pull]
 
     def contributions(self, x: np.ndarray, position: int) -> np.ndarray:
-        """Return what each column adds to the log-odds of a label.
+        """Return the contribution of each column to the log-odds of a label.
 
-        A column adds the changes of the share from node to node where the trees
-        split by it; all are scaled alike, so that they add up to the log-odds.
+        The contribution of a column is the sum of the changes of the share from
+        node to child at the splits on it. All are scaled by the same factor so
+        that they add up to the log-odds.
 
         Parameters
         ----------
         x : ndarray of float32, shape (n, n_columns)
         position : int
-            Of the label in `arrays.labels`.
+            Position of the label in `arrays.labels`.
 
         Returns
         -------
         ndarray of float, shape (n, n_columns + 1)
-            The last column is what the roots say.
+            The last column is the log-odds at the roots.
         """
         self._check_columns(x)
         d, n_trees = x.shape[1], len(self.arrays.roots)
@@ -242,7 +245,7 @@ class Trees:
         prior = self.arrays.prevalence[position]
         stretch = _stretch(self.arrays.pull)
         before, after = (_log_odds(of, prior, n_trees, stretch) for of in (root, root + moved))
-        # Where parts cancel out, the slope is that of the curve.
+        # Where the contributions cancel out, use the derivative at the roots.
         smoothed = (n_trees * root + prior) / (n_trees + 1)
         slope = np.full(len(x), stretch * n_trees / (n_trees + 1) / (smoothed * (1 - smoothed)))
         np.divide(after - before, moved, out=slope, where=np.abs(moved) > _LEAST_MOVE)
@@ -273,15 +276,15 @@ class Trees:
         return leaves
 
     def _descents(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Follow all fields down all trees, level by level.
+        """Yield the paths of all fields down all trees, level by level.
 
         Yields
         ------
         pairs : ndarray of int
-            Those that are not in a leaf yet: number of the tree times the
-            number of fields, plus that of the field.
+            Pairs that have not reached a leaf: index of the tree times the
+            number of fields, plus the index of the field.
         nodes, children : ndarray of int
-            Where they are, and where they go.
+            Their current nodes, and the children that they move to.
         """
         columns = _filled(x, self.arrays.medians)
         nodes = np.repeat(np.arange(len(self.arrays.roots)), len(x))
@@ -303,24 +306,26 @@ class Trees:
     def _check_columns(self, x: np.ndarray) -> None:
         if x.shape[1] != len(self.arrays.medians):
             fitted = len(self.arrays.medians)
-            raise InputError(f"{x.shape[1]} columns given, {fitted} were fitted")
+            raise InputError(
+                f"x has {counted(x.shape[1], 'column')}; the model was fitted on {fitted}"
+            )
 
 
 def _stretch(pull: float) -> float:
-    """Return how far log-odds are stretched from those of the prevalence.
+    """Return the factor by which log-odds are stretched away from those of the prevalence.
 
-    The mean over trees that differ is nearer to the prevalence than the truth
-    is, and the more so the more it is shrunk. Without this, sizes that order
-    fields well would lose to those that are merely surer.
+    Averaging over trees and shrinkage both bias the mean share towards the
+    prevalence. Without this correction, a strength that ranks fields well would
+    lose to a weaker one that is merely more confident.
     """
     return 2.0 * math.sqrt(1.0 + pull / 8.0)
 
 
 def _log_odds(shares: Any, prevalence: Any, n_trees: int, stretch: float) -> Any:
-    """Turn mean shares, with the prevalence as those of one more tree, into log-odds."""
+    """Convert mean shares to log-odds, adding the prevalence as one more tree."""
     start = logit(prevalence)
     smoothed = (n_trees * shares + prevalence) / (n_trees + 1)
-    # Shares are sums of rounded numbers, which may end beyond 0 or 1.
+    # Rounding may push the shares slightly outside [0, 1].
     smoothed = np.clip(smoothed, prevalence / (n_trees + 1), 1 - (1 - prevalence) / (n_trees + 1))
     return start + stretch * (logit(smoothed) - start)
 
@@ -330,6 +335,6 @@ def _filled(x: np.ndarray, medians: np.ndarray) -> np.ndarray:
 
 
 def _rounded_down(threshold: np.ndarray) -> np.ndarray:
-    """Return single-precision thresholds that divide single-precision columns alike."""
+    """Return single-precision thresholds that split single-precision columns identically."""
     rounded = threshold.astype(np.float32)
     return np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)

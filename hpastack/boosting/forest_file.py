@@ -1,7 +1,7 @@
-"""The file of a forest: a line of JSON, then arrays, compressed.
+"""The file format of a forest: a line of JSON, then compressed arrays.
 
-It may come from anyone, so sizes are bounded before anything is unpacked, and
-whatever is an index is checked: following a tree ends in a leaf of it.
+The file is untrusted input: sizes are bounded before anything is decompressed,
+and all indices are checked, so that every path down a tree ends in one of its leaves.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ _MAX_BYTES = 2**30
 
 @dataclass(frozen=True)
 class ForestArrays:
-    """What a forest is made of.
+    """The arrays of a forest.
 
-    Nodes are numbered through all trees, each after the one above it. Those
-    with children are inner nodes, the others leaves; arrays of either kind are
-    in the order of the nodes.
+    Nodes are numbered consecutively across all trees, each after its parent.
+    Nodes with children are inner nodes, the others leaves; arrays of inner nodes
+    and arrays of leaves are in node order.
 
     Parameters
     ----------
     pull : float
-        Fields at which what a node adds to the one above it counts half.
+        Shrinkage strength: a node with this many fields halves the changes of its children.
     labels : ndarray of int32, shape (n_labels,)
         Numbers of the labels, ascending.
     prevalence : ndarray of float, shape (n_labels,)
-        Shares of the training fields, above 0 and below 1.
+        Share of the training fields with each label, above 0 and below 1.
     medians : ndarray of float32, shape (n_columns,)
-        Stand for NaN.
+        Replacements for NaN.
     roots : ndarray of int32, shape (n_trees,)
         First nodes of the trees, ascending.
     feature : ndarray of int32, shape (n_inner,)
-        Column that splits an inner node.
+        Column that an inner node splits on.
     threshold : ndarray of float32, shape (n_inner,)
         Fields at or below it go left.
     left, right : ndarray of int32, shape (n_nodes,)
-        Nodes below; -1 of leaves.
+        Child nodes; -1 for leaves.
     counts : ndarray of int32, shape (n_leaves,)
-        Training fields in a leaf.
+        Number of training fields in each leaf.
     positives : ndarray of int32, shape (n_leaves, n_labels)
-        Those that carry a label.
+        Number of them with each label.
     """
 
     pull: float
@@ -94,7 +94,7 @@ def _layout(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def write_forest(arrays: ForestArrays) -> bytes:
-    """Return the file of a forest."""
+    """Return the content of a forest's file."""
     sizes = dict(
         zip(
             _SIZES,
@@ -115,7 +115,7 @@ def read_forest(content: bytes, max_depth: int) -> ForestArrays:
     ----------
     content : bytes
     max_depth : int
-        Splits that may be one below the other.
+        Largest accepted depth of a tree.
 
     Returns
     -------
@@ -124,13 +124,13 @@ def read_forest(content: bytes, max_depth: int) -> ForestArrays:
     Raises
     ------
     InputError
-        If it is not a forest.
+        If the content is not a valid forest.
     """
     try:
         arrays = _unpacked(content)
         _check(arrays, max_depth)
     except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
-        raise InputError(f"not a booster of forest: {error}") from None
+        raise InputError(f"not a forest: {error}") from None
     return arrays
 
 
@@ -138,28 +138,28 @@ def _unpacked(content: bytes) -> ForestArrays:
     line, _, packed = content.partition(b"\n")
     header = json.loads(line) if len(line) <= _MAX_HEADER else None
     if not isinstance(header, dict) or sorted(header) != sorted(("format", "pull", *_SIZES)):
-        raise ValueError("its first line does not say what it holds")
+        raise ValueError("the first line is not a valid header")
     if header["format"] != _FORMAT:
-        raise ValueError(f"its format is {header['format']!r}")
+        raise ValueError(f"the format is {header['format']!r}, not {_FORMAT!r}")
     sizes = {name: header[name] for name in _SIZES}
     if not all(type(size) is int and 1 <= size <= _MAX_BYTES for size in sizes.values()):
-        raise ValueError("a size is not a number of at least 1")
+        raise ValueError(f"a size is not a whole number from 1 to {_MAX_BYTES}")
     if sizes["leaves"] < sizes["trees"]:
-        raise ValueError("it has trees without leaves")
+        raise ValueError("there are fewer leaves than trees")
     pull = header["pull"]
     if type(pull) is not float or not 0 <= pull < np.inf:
-        raise ValueError("its pull is not a finite number of at least 0")
+        raise ValueError("pull is not a finite float of at least 0")
     layout = _layout(sizes)
     n_bytes = {
         name: np.dtype(kind).itemsize * _product(shape) for name, (kind, shape) in layout.items()
     }
     total = sum(n_bytes.values())
     if total > _MAX_BYTES:
-        raise ValueError("it is too large")
+        raise ValueError(f"the arrays take more than {_MAX_BYTES} bytes")
     unpacking = zlib.decompressobj()
     unpacked = unpacking.decompress(packed, total + 1)
     if len(unpacked) != total or not unpacking.eof or unpacking.unused_data:
-        raise ValueError("its arrays are not of the sizes it names")
+        raise ValueError("the sizes of the arrays differ from the header")
     arrays, start = {}, 0
     for name, (kind, shape) in layout.items():
         part = np.frombuffer(unpacked, kind, _product(shape), start)
@@ -169,7 +169,7 @@ def _unpacked(content: bytes) -> ForestArrays:
 
 
 def _product(shape: tuple[int, ...]) -> int:
-    # NumPy's may overflow.
+    # np.prod may overflow.
     product = 1
     for size in shape:
         product *= size
@@ -179,28 +179,28 @@ def _product(shape: tuple[int, ...]) -> int:
 def _check(arrays: ForestArrays, max_depth: int) -> None:
     n_nodes, is_leaf = len(arrays.left), arrays.left < 0
     if arrays.labels[0] < 0 or (np.diff(arrays.labels) <= 0).any():
-        raise ValueError("its labels do not ascend from 0 or more")
+        raise ValueError("the labels are not ascending and non-negative")
     if not ((arrays.prevalence > 0) & (arrays.prevalence < 1)).all():
         raise ValueError("a prevalence is not between 0 and 1")
     if not (np.isfinite(arrays.medians).all() and np.isfinite(arrays.threshold).all()):
-        raise ValueError("a number is not finite")
+        raise ValueError("a median or threshold is not finite")
     if ((arrays.feature < 0) | (arrays.feature >= len(arrays.medians))).any():
-        raise ValueError("a node is split by a column that is not there")
+        raise ValueError("a node splits on a column that does not exist")
     if (arrays.counts < 1).any():
         raise ValueError("a leaf has no fields")
     if ((arrays.positives < 0) | (arrays.positives > arrays.counts[:, None])).any():
         raise ValueError("a leaf has more positives than fields")
     if is_leaf.sum() != len(arrays.counts) or (arrays.left[is_leaf] != -1).any():
-        raise ValueError("its leaves are not as many as it says")
+        raise ValueError("the number of leaves differs from the header")
     if (arrays.right[is_leaf] != -1).any():
-        raise ValueError("a node has one child")
+        raise ValueError("a node has only one child")
     inner = np.flatnonzero(~is_leaf)
     children = np.concatenate([arrays.left[inner], arrays.right[inner]])
     if ((children <= np.tile(inner, 2)) | (children >= n_nodes)).any():
         raise ValueError("a child does not come after its parent")
-    # Every node but the roots has one parent, before it; so the nodes are trees.
+    # Every node except the roots has exactly one parent, and comes after it: a forest.
     parents = np.bincount(children, minlength=n_nodes)
     if not np.array_equal(np.flatnonzero(parents == 0), arrays.roots) or (parents > 1).any():
-        raise ValueError("its nodes are not trees")
+        raise ValueError("the nodes do not form trees")
     if len(arrays.levels()) > max_depth + 1:
-        raise ValueError("its trees are too deep")
+        raise ValueError(f"a tree is deeper than {max_depth}")

@@ -1,9 +1,10 @@
-"""Boosters that start from a margin: several libraries behind one face.
+"""Boosters that start from a margin: several libraries with a common interface.
 
 Trees are few, small and strongly regularised, and can only add evidence to the
 margin they start from. Each fit uses one thread, so that the result does not
-depend on the number of workers; work spreads over (label, fold) instead.
-Models travel and are kept in their libraries' own formats, never pickled.
+depend on the number of workers; (label, fold) pairs run in parallel instead.
+Models are sent between processes and saved in their libraries' own formats,
+never pickled.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from hpastack.errors import InputError
 
 
 class BoostingLibrary(Protocol):
-    """What a stack needs of a library of boosted trees.
+    """The interface of a library of boosted trees, as a stack uses it.
 
-    Each booster is of one label. A class of static methods, which imports the
-    library only when it is used. A new library is a module and a line of `LIBRARIES`;
-    ``tests/boosting/test_libraries.py`` says what it must keep to.
+    Each booster predicts one label. An implementation is a class of static
+    methods that imports the library only when it is used. To add a library,
+    write a module and add a line to `LIBRARIES`;
+    ``tests/boosting/test_libraries.py`` has the contract test.
 
     Attributes
     ----------
     package : str
-        What is to be installed; its version is recorded in stacks.
+        The package to install; its version is recorded in stacks.
     suffix : str
-        Ending of its files, with the dot; no other library has it.
+        Suffix of its files, with the dot; unique to the library.
     ignores : tuple of str
-        Those of `TreeSettings` that make no difference, so that none is searched.
+        Names of the `TreeSettings` that have no effect, so that they are not tuned.
     """
 
     package: str
@@ -46,11 +48,11 @@ class BoostingLibrary(Protocol):
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
-        """Return what fits on columns like those of x share, such as the edges of bins."""
+        """Return what fits on columns distributed like `x` share, such as bin edges."""
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return the sizes of a model that are compared, ascending, from most and least trees."""
+        """Return the model sizes to compare, ascending, up to `rounds` trees."""
 
     @staticmethod
     def fit(
@@ -65,17 +67,18 @@ class BoostingLibrary(Protocol):
         n_monotone: int,
         bins: Any,
     ) -> Any:
-        """Fit a model of the last of `stages` on a margin, in one thread; see `SharedBins.fit`.
+        """Fit a model of size ``stages[-1]`` on a margin, in one thread; see `SharedBins.fit`.
 
-        The first `n_monotone` columns may not lower the log-odds. `bins` is
-        what `bins` returned, or None. `at_stage` is called after each stage
-        with the model and the number of the stage; if it returns true, the
-        model grows no more. A library that cannot stop under way never calls it.
+        The log-odds are constrained to be non-decreasing in the first
+        `n_monotone` columns. The argument `bins` is the result of the method
+        `bins`, or None. `at_stage` is called after each stage with the model and
+        the number of the stage; if it returns true, fitting stops. A library that
+        cannot stop early never calls it.
         """
 
     @staticmethod
     def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        """Return the sum of the trees `start` to `stop` (log-odds), shape (n,)."""
 
     @staticmethod
     def to_bytes(model: Any) -> bytes:
@@ -85,17 +88,17 @@ class BoostingLibrary(Protocol):
     def check(content: bytes) -> None:
         """Raise `InputError` unless the library can read the content safely.
 
-        The file may come from anyone. What the library itself does not check
-        is checked here, before it sees the file.
+        The content is untrusted input. What the library itself does not check is
+        checked here, before the library reads it.
         """
 
     @staticmethod
     def predict(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        """Return the sum of all trees of a saved booster (log-odds), shape (n,)."""
 
     @staticmethod
     def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the expected value."""
 
 
 #: The boosting libraries, by name.
@@ -122,14 +125,14 @@ def library(name: str) -> BoostingLibrary:
     Raises
     ------
     InputError
-        If there is none of that name, or it is not installed.
+        If the name is unknown, or the library is not installed.
     """
     if name not in LIBRARIES:
-        raise InputError(f"unknown booster {name!r}; it is one of {', '.join(LIBRARIES)}")
+        raise InputError(f"unknown booster {name!r}; choose from {', '.join(LIBRARIES)}")
     if not _is_installed(LIBRARIES[name].package):
         raise InputError(
             f"booster {name!r} needs the package {LIBRARIES[name].package}; "
-            f"pip install 'hpastack[{name}]'"
+            f"run: pip install 'hpastack[{name}]'"
         )
     return LIBRARIES[name]
 

@@ -1,4 +1,4 @@
-"""LightGBM: trees of a label that start from a margin."""
+"""LightGBM: trees for one label that start from a margin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpastack.boosting.tree_settings import (
 
 
 class LightGBM:
-    """Fit, apply and keep LightGBM boosters."""
+    """Fit, apply and save LightGBM boosters."""
 
     package = "lightgbm"
     suffix = ".txt"
@@ -27,12 +27,12 @@ class LightGBM:
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return numbers of trees, each about twice the one before."""
+        """Return numbers of trees, each about twice the previous one."""
         return doubled_rounds(rounds, min_rounds)
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
-        """Return a data set whose bins others share."""
+        """Return a data set whose bins are shared by others."""
         import lightgbm
 
         parameters = _lightgbm_parameters(settings, 0, 0, x.shape[1])
@@ -59,14 +59,14 @@ class LightGBM:
         booster = lightgbm.Booster(parameters, data)
         for number in range(stages[-1]):
             if booster.update():
-                break  # no split is worth its leaves any more
+                break  # no further split improves the loss
             if grown_enough(at_stage, booster, number + 1, stages):
                 break
         return booster
 
     @staticmethod
     def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        """Return the sum of the trees `start` to `stop` (log-odds), shape (n,)."""
         if start >= model.current_iteration():
             return np.zeros(len(x))
         return np.asarray(
@@ -82,24 +82,24 @@ class LightGBM:
 
     @staticmethod
     def check(content: bytes) -> None:
-        """Raise `InputError` unless this is the text of a booster; see `check_lightgbm_text`."""
+        """Raise `InputError` if this is not a booster's text; see `check_lightgbm_text`."""
         check_lightgbm_text(content.decode("latin-1"))
 
     @staticmethod
     def predict(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        """Return the sum of all trees of a saved booster (log-odds), shape (n,)."""
         booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, raw_score=True, num_threads=1))
 
     @staticmethod
     def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the expected value."""
         booster = _lightgbm_booster(content)
         return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
 
 
-# The booster of all labels is applied to one label after the other; reading its text takes longer
-# than to predict a few fields. One is enough, and holds no more memory than a stack has anyway.
+# A booster shared by all labels is applied to one label after another, and parsing its text takes
+# longer than predicting a few fields. Caching one is enough and takes little memory.
 @lru_cache(maxsize=1)
 def _lightgbm_booster(content: bytes) -> Any:
     import lightgbm
@@ -121,7 +121,7 @@ def _lightgbm_parameters(
         "max_bin": settings.bins,
         "extra_trees": settings.extra_trees,
         "boost_from_average": False,
-        # Bins are shared by labels, so that none may be dropped for the sake of one.
+        # Labels share the bins, so no column may be dropped because of one label.
         "feature_pre_filter": False,
         "metric": "none",
         "seed": seed,

@@ -1,9 +1,9 @@
-"""Logistic regression that starts from a margin: what trees take many steps for, in one.
+"""L2-regularised logistic regression that starts from a margin.
 
-Columns are standardised and bounded, coefficients are drawn to 0. The size of a
-model is a number of `PENALTIES`, from the strongest to the weakest, as that of a
-booster is its number of trees. It is kept as JSON: per column a mean, a scale
-and a coefficient.
+It fits linear effects, which trees approximate by many steps. Columns are
+standardised and clipped. A stage of the model is one of `PENALTIES`, from the
+strongest to the weakest, as the stage of a booster is its number of trees. The
+model is saved as JSON: a mean, a scale and a coefficient per column.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from hpastack.boosting.tree_settings import AtStage, TreeSettings, grown_enough
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
-#: Pulls of the coefficients to 0, of standardised columns, in units of information.
+#: L2 penalties on the coefficients of standardised columns, in units of Fisher information.
 PENALTIES = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 
-#: A standardised column is bounded by this, so that no single value decides.
+#: Standardised columns are clipped at plus and minus this, to limit the effect of outliers.
 BOUND = 5.0
 
-# Of the offset, which only keeps it finite.
+# Penalty on the offset, only to keep it finite.
 _OFFSET_PENALTY = 1e-3
 _MAX_STEPS = 20
 _TOLERANCE = 1e-2
-# The information is that of other log-odds as long as none has changed by more.
+# The information matrix is recomputed once any log-odds have changed by more than this.
 _MAX_DRIFT = 0.5
-# A step that raises the loss is halved; rises by less than this part of it are rounding.
+# A step that raises the loss is halved; a smaller relative rise is a rounding error.
 _MAX_HALVINGS = 10
 _ROUNDING = 1e-6
 _KEYS = ("means", "scales", "coefficients", "offset")
 
 
 class Linear:
-    """Fit, apply and keep logistic regressions."""
+    """Fit, apply and save logistic regressions."""
 
     package = "numpy"
     suffix = ".json"
-    ignores = tuple(one.name for one in fields(TreeSettings) if one.name != "monotone")
+    ignores = tuple(field.name for field in fields(TreeSettings) if field.name != "monotone")
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return the numbers of penalties, whatever the numbers of trees."""
+        """Return the numbers of the penalties from 1; the numbers of trees are ignored."""
         return list(range(1, len(PENALTIES) + 1))
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> None:
-        """Return nothing: columns are not binned."""
+        """Return None: columns are not binned."""
 
     @staticmethod
     def fit(
@@ -67,11 +67,11 @@ class Linear:
         n_monotone: int,
         bins: Any,
     ) -> dict[str, Any]:
-        """Fit the penalties one after the other, each from the coefficients of the one before.
+        """Fit the path of penalties, each starting from the previous coefficients.
 
-        Newton's method, which measures the information anew only where log-odds
-        have moved. A model is a dict of ``means``, ``scales`` and, a row
-        a penalty, ``coefficients`` and ``offset``.
+        Newton's method; the information matrix is recomputed only once the
+        log-odds have changed enough. A model is a dict of ``means``, ``scales``
+        and, with one row per penalty, ``coefficients`` and ``offset``.
         """
         known = ~np.isnan(x)
         counts = np.maximum(known.sum(axis=0), 1)
@@ -79,31 +79,31 @@ class Linear:
         means = filled.sum(axis=0) / counts
         deviations = np.where(known, filled - means, 0.0)
         scales = np.sqrt((deviations**2).sum(axis=0) / counts)
-        # A constant column tells nothing; the scale keeps it at 0.
+        # A constant column is uninformative; an infinite scale sets it to 0.
         scales = np.where(scales > 1e-9 * np.maximum(1.0, np.abs(means)), scales, np.inf)
         model: dict[str, Any] = {"means": means, "scales": scales}
         z = np.column_stack([_standardised(model, x), np.ones(len(x), dtype=np.float32)])
         weights, path = np.zeros(z.shape[1]), []
         logits = margin = margin.astype(float)
-        information, measured_at = _information(z, logits), logits
+        information, computed_at = _information(z, logits), logits
         for penalty in PENALTIES[: stages[-1]]:
-            pull = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
-            factor = cho_factor(information + np.diag(pull))
-            loss = _loss(y, logits, pull, weights)
+            penalties = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
+            factor = cho_factor(information + np.diag(penalties))
+            loss = _loss(y, logits, penalties, weights)
             for _ in range(_MAX_STEPS):
                 residual = (y - expit(logits)).astype(np.float32)
-                step = cho_solve(factor, z.T @ residual - pull * weights)
+                step = cho_solve(factor, z.T @ residual - penalties * weights)
                 most = loss * (1 + _ROUNDING)
                 for _ in range(_MAX_HALVINGS):
                     logits = margin + z @ (weights + step).astype(np.float32)
-                    loss = _loss(y, logits, pull, weights + step)
+                    loss = _loss(y, logits, penalties, weights + step)
                     if loss <= most:
                         break
                     step = step / 2
                 weights = weights + step
-                if np.abs(logits - measured_at).max() > _MAX_DRIFT:
-                    information, measured_at = _information(z, logits), logits
-                    factor = cho_factor(information + np.diag(pull))
+                if np.abs(logits - computed_at).max() > _MAX_DRIFT:
+                    information, computed_at = _information(z, logits), logits
+                    factor = cho_factor(information + np.diag(penalties))
                 if np.abs(step).max() < _TOLERANCE:
                     break
             if n_monotone:
@@ -118,7 +118,7 @@ class Linear:
 
     @staticmethod
     def added(model: dict[str, Any], x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what going from one penalty to another adds to the margin, shape (n,)."""
+        """Return the change of the log-odds from stage `start` to stage `stop`, shape (n,)."""
         last, first = (min(size, len(model["offset"])) - 1 for size in (stop, start))
         coefficients, offset = model["coefficients"][last], model["offset"][last]
         if first >= 0:
@@ -128,7 +128,7 @@ class Linear:
 
     @staticmethod
     def to_bytes(model: dict[str, Any]) -> bytes:
-        """Return a model as JSON, with the last penalty alone."""
+        """Return a model as JSON, with the last penalty only."""
         scales = np.where(np.isfinite(model["scales"]), model["scales"], 0.0)
         record = {
             "means": model["means"].tolist(),
@@ -140,26 +140,26 @@ class Linear:
 
     @staticmethod
     def check(content: bytes) -> None:
-        """Raise `InputError` unless this is the JSON of a model."""
+        """Raise `InputError` if this is not the JSON of a model."""
         _read(content)
 
     @staticmethod
     def predict(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what a kept model adds to the margin, shape (n,)."""
+        """Return what a saved model adds to the margin (log-odds), shape (n,)."""
         model = _read(content)
         return Linear.added(model, x, 0, 1)
 
     @staticmethod
     def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what each column adds, shape (n, n_columns + 1); the last one is the offset."""
+        """Return the terms of all columns, shape (n, n_columns + 1); the last is the offset."""
         model = _read(content)
         parts = _standardised(model, x) * model["coefficients"][0]
         return np.column_stack([parts, np.full(len(x), model["offset"][0])])
 
 
-def _loss(y: np.ndarray, logits: np.ndarray, pull: np.ndarray, weights: np.ndarray) -> float:
+def _loss(y: np.ndarray, logits: np.ndarray, penalties: np.ndarray, weights: np.ndarray) -> float:
     losses = np.logaddexp(0.0, logits) - y * logits
-    return float(losses.sum() + pull @ weights**2 / 2)
+    return float(losses.sum() + penalties @ weights**2 / 2)
 
 
 def _information(z: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -168,9 +168,10 @@ def _information(z: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def _standardised(model: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    """Return bounded columns of mean 0, float32; what is unknown is 0."""
+    """Return standardised and clipped columns, float32; NaN becomes 0."""
     if x.shape[1] != len(model["means"]):
-        raise InputError(f"{x.shape[1]} columns given, {len(model['means'])} were fitted")
+        fitted = len(model["means"])
+        raise InputError(f"x has {counted(x.shape[1], 'column')}; the model was fitted on {fitted}")
     z = x - model["means"].astype(np.float32)
     z /= model["scales"].astype(np.float32)
     np.clip(z, -BOUND, BOUND, out=z)
@@ -182,19 +183,19 @@ def _read(content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content)
         if not isinstance(record, dict) or sorted(record) != sorted(_KEYS):
-            raise ValueError(f"it holds something other than {', '.join(_KEYS)}")
+            raise ValueError(f"the keys are not {', '.join(_KEYS)}")
         means, scales, coefficients = (np.array(record[name], dtype=float) for name in _KEYS[:-1])
         offset = np.array([record["offset"]], dtype=float)
         if not (means.ndim == 1 and means.shape == scales.shape == coefficients.shape):
-            raise ValueError("its columns differ in number")
+            raise ValueError("means, scales and coefficients differ in length")
         if offset.shape != (1,):
-            raise ValueError("its offset is more than one number")
+            raise ValueError("offset is not a single number")
         if not all(np.isfinite(part).all() for part in (means, scales, coefficients, offset)):
             raise ValueError("a number is not finite")
         if (scales < 0).any():
             raise ValueError("a scale is negative")
     except (ValueError, TypeError, RecursionError, UnicodeDecodeError, OverflowError) as error:
-        raise InputError(f"not a booster of linear: {error}") from None
+        raise InputError(f"not a linear booster: {error}") from None
     return {
         "means": means,
         "scales": np.where(scales > 0, scales, np.inf),

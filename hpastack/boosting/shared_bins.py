@@ -1,4 +1,4 @@
-"""Columns that many labels share, binned once."""
+"""Histogram bins computed once for the columns that the labels share."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from hpastack.boosting.libraries import library
 from hpastack.boosting.tree_settings import AtStage, TreeSettings
 
-#: Fields that bins are made from; more of them hardly move a quantile.
+#: Number of fields used to compute bins; more barely change the quantiles.
 _MAX_EXAMPLES = 20_000
 
 
 class SharedBins:
-    """Histogram bins made once from a training part and shared by all labels.
+    """Histogram bins computed once from training fields and shared by all labels.
 
-    What the labels have in common is binned by its quantiles. A label's own
-    columns are log-odds within a known range and get bins of equal width, the
-    same for every label.
+    Columns that the labels share are binned by quantiles. A label's own
+    log-odds lie in a known range and get bins of equal width, the same for
+    every label.
 
     Parameters
     ----------
     shared : ndarray of float32, shape (n, d)
-        The columns that all labels see, of the training fields only.
+        The columns that all labels share, for the training fields only.
     n_logits : int
-        Own columns that are log-odds.
+        Number of a label's own columns that are log-odds.
     bound : float
-        They lie within plus and minus this.
+        The log-odds lie within plus and minus this.
     scores : ndarray of float32, shape (n_scores, n, n_labels)
-        Own columns of any other range, of the training fields.
+        A label's own columns with any other range, for the training fields.
     """
 
     def __init__(self, shared: np.ndarray, n_logits: int, bound: float, scores: np.ndarray) -> None:
@@ -39,7 +39,7 @@ class SharedBins:
         grid = np.linspace(-bound, bound, len(rows), dtype=np.float32)
         own = [np.repeat(grid[:, None], n_logits, axis=1)]
         if len(scores):
-            # Each row shows the score of another label, so that all have their share in the bins.
+            # The rows cycle through the labels, so that all contribute to the bins.
             own.append(scores[:, rows, np.arange(len(rows)) % scores.shape[2]].T)
         self._examples = np.concatenate([*own, shared[rows]], axis=1)
         self._n_logits = n_logits
@@ -48,7 +48,7 @@ class SharedBins:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The libraries' own objects do not travel; a worker process makes them again.
+        # The libraries' own objects are not pickled; a worker process makes its own.
         return {**self.__dict__, "_made": {}, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -57,9 +57,9 @@ class SharedBins:
 
     def _of(self, name: str, columns: np.ndarray, settings: TreeSettings) -> Any:
         if self._n_own + len(columns) < self._examples.shape[1]:
-            # Screened: columns of this label alone.
-            wanted = np.concatenate([np.arange(self._n_own), self._n_own + columns])
-            return library(name).bins(self._examples[:, wanted], settings)
+            # Screened columns, selected for this label.
+            selected = np.concatenate([np.arange(self._n_own), self._n_own + columns])
+            return library(name).bins(self._examples[:, selected], settings)
         with self._lock:
             key = (name, settings.bins)
             if key not in self._made:
@@ -89,9 +89,9 @@ class SharedBins:
             The label's own columns, then `columns` of the shared ones.
         y : ndarray of float32 {0, 1}, shape (n,)
         margin : ndarray of float32, shape (n,)
-            Log-odds the trees start from.
+            Log-odds that the trees start from.
         columns : ndarray of int
-            Which of the shared columns `x` holds.
+            Indices of the shared columns in `x`.
         settings : TreeSettings
         seed : int
         stages : sequence of int

@@ -1,4 +1,4 @@
-"""Settings of the trees, the same for every library."""
+"""Settings of the trees, common to all libraries."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Annotated, Any
 
 from hpastack.settings import Field, settings
 
-#: Takes a model and the number of a stage; returns whether it is to grow no more.
+#: Called with a model and the number of a stage; returns whether to stop fitting.
 AtStage = Callable[[Any, int], bool]
 
-# Whoever fits trees takes over these annotations, and the defaults below.
-Rounds = Annotated[int, Field(ge=1, le=10_000, description="Most trees.")]
-LearningRate = Annotated[float, Field(gt=0, le=10, description="Share of each tree that is added.")]
+# Settings of other models that fit trees reuse these annotations and the defaults below.
+Rounds = Annotated[int, Field(ge=1, le=10_000, description="Maximum number of trees.")]
+LearningRate = Annotated[float, Field(gt=0, le=10, description="Shrinkage factor of each tree.")]
 Leaves = Annotated[
     int,
     Field(
         ge=2,
         le=4096,
-        description="Leaves per tree. Others than LightGBM get the depth for as many.",
+        description="Leaves per tree. Libraries other than LightGBM use the matching depth.",
     ),
 ]
 MinLeaf = Annotated[
     int,
-    Field(ge=1, le=10**9, description="Fewest fields per leaf (LightGBM alone)."),
+    Field(ge=1, le=10**9, description="Minimum number of fields per leaf (LightGBM only)."),
 ]
 L2 = Annotated[float, Field(ge=0, description="L2 regularisation of the leaf values.")]
 ColumnShare = Annotated[
-    float, Field(gt=0, le=1, description="Share of the columns offered to each tree.")
+    float, Field(gt=0, le=1, description="Share of the columns sampled for each tree.")
 ]
 Monotone = Annotated[
     bool,
-    Field(description="Never lower a label for more of its own predictions."),
+    Field(description="Make the log-odds of a label non-decreasing in its own predictions."),
 ]
 ExtraTrees = Annotated[
     bool,
-    Field(description="Draw one cut of each column at random instead of the best (LightGBM)."),
+    Field(description="Try one random threshold per column, not the best (LightGBM only)."),
 ]
 
 
 @settings
 class TreeSettings:
-    """What the libraries share; see `hpastack.stack.settings` for the other keys of a stack."""
+    """Settings common to all libraries; see `hpastack.stack.settings` for a stack's other keys."""
 
     rounds: Rounds = 60
     learning_rate: LearningRate = 0.2
@@ -62,17 +62,17 @@ class TreeSettings:
 
 
 def doubled_rounds(rounds: int, min_rounds: int) -> list[int]:
-    """Return the numbers of trees that are compared.
+    """Return the numbers of trees to compare.
 
     Parameters
     ----------
     rounds, min_rounds : int
-        Most and least.
+        Largest and smallest number of trees.
 
     Returns
     -------
     list of int
-        Ascending, each about twice the one before.
+        Ascending, each about twice the previous one.
 
     Examples
     --------
@@ -87,10 +87,10 @@ def doubled_rounds(rounds: int, min_rounds: int) -> list[int]:
 
 
 def grown_enough(at_stage: AtStage | None, model: Any, size: int, stages: Sequence[int]) -> bool:
-    """Say whether a model of some size is to grow no more; `at_stage` is asked at stages only."""
+    """Return whether to stop fitting; `at_stage` is called only if `size` is one of `stages`."""
     return at_stage is not None and size in stages and at_stage(model, stages.index(size))
 
 
 def monotone_constraints(n_monotone: int, n_columns: int) -> list[int]:
-    """Return constraints for columns of which only the first must not lower a margin."""
+    """Return constraints: the first `n_monotone` columns must not lower the margin."""
     return [1] * n_monotone + [0] * (n_columns - n_monotone)

@@ -1,4 +1,4 @@
-"""XGBoost: trees of a label that start from a margin."""
+"""XGBoost: trees for one label that start from a margin."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from hpastack.errors import InputError
 
 
 class XGBoost:
-    """Fit, apply and keep XGBoost boosters."""
+    """Fit, apply and save XGBoost boosters."""
 
     package = "xgboost"
     suffix = ".ubj"
-    # It bounds the information of a leaf, not its fields. A bound of `min_leaf` times the mean
-    # information of a field made it worse where the margin is undecided (see docs/method.md).
+    # XGBoost bounds the Hessian sum of a leaf, not its number of fields. A bound of `min_leaf`
+    # times the mean Hessian of a field was worse where the margin is undecided (docs/method.md).
     ignores: ClassVar[tuple[str, ...]] = ("min_leaf", "extra_trees")
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return numbers of trees, each about twice the one before."""
+        """Return numbers of trees, each about twice the previous one."""
         return doubled_rounds(rounds, min_rounds)
 
     @staticmethod
     def bins(x: np.ndarray, settings: TreeSettings) -> Any:
-        """Return a matrix whose cuts others share."""
+        """Return a matrix whose bin edges are shared by others."""
         import xgboost
 
         return xgboost.QuantileDMatrix(x, max_bin=settings.bins, nthread=1)
@@ -68,7 +68,7 @@ class XGBoost:
             "seed": seed,
             "nthread": 1,
             "verbosity": 0,
-            # No score is looked at while it grows; the default would compute one each round.
+            # No score is used during the fit; by default one is computed in each round.
             "disable_default_eval_metric": 1,
         }
         if n_monotone:
@@ -85,7 +85,7 @@ class XGBoost:
 
     @staticmethod
     def added(model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what the trees `start` to `stop` add to the margin, shape (n,)."""
+        """Return the sum of the trees `start` to `stop` (log-odds), shape (n,)."""
         stop = min(stop, model.num_boosted_rounds())
         if start >= stop:
             return np.zeros(len(x))
@@ -105,7 +105,7 @@ class XGBoost:
 
     @staticmethod
     def check(content: bytes) -> None:
-        """Raise `InputError` unless this is the file of a booster; see `check_xgboost_ubjson`."""
+        """Raise `InputError` if this is not a booster's file; see `check_xgboost_ubjson`."""
         import xgboost
 
         check_xgboost_ubjson(content)
@@ -113,17 +113,17 @@ class XGBoost:
             _xgboost_booster(content)
         except xgboost.core.XGBoostError as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"not a booster of XGBoost: {reason}") from None
+            raise InputError(f"not an XGBoost booster: {reason}") from None
 
     @staticmethod
     def predict(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return what all trees of a kept booster add to the margin, shape (n,)."""
+        """Return the sum of all trees of a saved booster (log-odds), shape (n,)."""
         booster = _xgboost_booster(content)
         return XGBoost.added(booster, x, 0, booster.num_boosted_rounds())
 
     @staticmethod
     def contributions(content: bytes, x: np.ndarray) -> np.ndarray:
-        """Return SHAP values, shape (n, n_columns + 1); the last column is the mean."""
+        """Return SHAP values, shape (n, n_columns + 1); the last column is the expected value."""
         import xgboost
 
         data = xgboost.DMatrix(x, base_margin=np.zeros(len(x), dtype=np.float32), nthread=1)

@@ -1,4 +1,4 @@
-"""Scores -> calibrated probabilities -> labels."""
+"""Calibration of scores, correction for prior shift, and thresholds."""
 
 from hpastack.calibration.calibrators import CALIBRATORS, Calibration, Calibrator, fit_calibration
 from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, log_losses

@@ -1,4 +1,4 @@
-"""Calibration: from logits to log-odds that can be believed."""
+"""Calibration: maps from logits to calibrated log-odds."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from hpastack.errors import InputError
 
 
 class Calibrator(Protocol):
-    """A way to calibrate a label.
+    """The interface of a calibration method.
 
-    A new one is a class and a line of `CALIBRATORS`; ``tests/calibration/test_calibrators.py``
-    says what it must keep to.
+    To add a method, write a class and add a line to `CALIBRATORS`;
+    ``tests/calibration/test_calibrators.py`` has the contract test.
     """
 
     @property
     def n_parameters(self) -> int | None:
-        """How many numbers the map is made of; None if that depends on the fit."""
+        """Number of parameters of the map; None if that depends on the fit."""
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
-        """Return the parameters, or None where there is too little evidence (Platt is used)."""
+        """Return the parameters, or None if there is too little evidence (then Platt is used)."""
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Return calibrated log-odds; of two fields, never in the other order."""
+        """Return calibrated log-odds, a non-decreasing function of the logits."""
 
     @staticmethod
     def check(parameters: np.ndarray) -> None:
-        """Raise `InputError` unless finite parameters, of anyone's file, make a rising map."""
+        """Raise `InputError` unless finite, untrusted parameters make a non-decreasing map."""
 
 
 class Identity:
-    """The logits as they are."""
+    """The identity: logits are returned unchanged."""
 
     n_parameters = 0
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
-        """Fit nothing."""
+        """Return no parameters."""
         return ()
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Copy."""
+        """Return a copy of the logits."""
         return logits.copy()
 
     @staticmethod
     def check(parameters: np.ndarray) -> None:
-        """Accept the parameters, of which there are none."""
+        """Accept the parameters: there are none."""
 
 
-#: The calibrations, by name.
+#: The calibration methods, by name.
 CALIBRATORS: dict[str, Calibrator] = {
     "none": Identity,
     "platt": Platt,
@@ -71,7 +71,7 @@ CALIBRATORS: dict[str, Calibrator] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turn one label's logits into log-odds, never putting two fields in the other order.
+    """A non-decreasing map from one label's logits to calibrated log-odds.
 
     Made by `fit_calibration`; call it with logits.
 
@@ -87,14 +87,14 @@ class Calibration:
     Raises
     ------
     InputError
-        If the method is unknown, or the parameters are not as many as it has,
-        are not finite, or would make the map fall.
+        If the method is unknown, or the parameters are wrong in number, not
+        finite, or would make the map decrease.
 
     Notes
     -----
     Platt is ``slope * logit + offset``. Beta is ``a * log(p) - b * log(1 - p)
-    + c`` with p the probability of the logit. Isotonic is straight between
-    its knots and level outside them, so only fields beyond the first and last
+    + c``, where p is the sigmoid of the logit. Isotonic is linear between its
+    knots and constant outside them, so only fields beyond the first and last
     knot can tie.
 
     Examples
@@ -110,17 +110,17 @@ class Calibration:
 
     def __post_init__(self) -> None:
         calibrator = _calibrator(self.method)
-        numbers, wanted = np.array(self.parameters, dtype=float), calibrator.n_parameters
-        if wanted is not None and len(numbers) != wanted:
+        numbers, n_expected = np.array(self.parameters, dtype=float), calibrator.n_parameters
+        if n_expected is not None and len(numbers) != n_expected:
             raise InputError(
-                f"a calibration of method {self.method} has {wanted} parameters, not {len(numbers)}"
+                f"calibration {self.method} takes {n_expected} parameters, got {len(numbers)}"
             )
         if not np.isfinite(numbers).all():
-            raise InputError("the parameters of a calibration are finite numbers")
+            raise InputError("the parameters of a calibration must be finite numbers")
         calibrator.check(numbers)
 
     def __call__(self, logits: ArrayLike) -> np.ndarray:
-        """Calibrate logits.
+        """Return calibrated log-odds.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Calibration:
         return _calibrator(self.method).apply(np.array(self.parameters, dtype=float), logits)
 
     def record(self) -> dict[str, Any]:
-        """Return the calibration as what JSON can hold.
+        """Return the calibration as a JSON-serialisable dict.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class Calibration:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Calibration:
-        """Make a calibration from its record, which may come from anyone's file.
+        """Return a calibration from its record, which is untrusted input.
 
         Parameters
         ----------
@@ -160,64 +160,63 @@ class Calibration:
         Raises
         ------
         InputError
-            If it is no such record.
+            If the record is invalid.
         """
         if not isinstance(record, dict) or set(record) != {"method", "parameters"}:
-            raise InputError("the record of a calibration has the keys method and parameters")
+            raise InputError("the record of a calibration must have the keys method and parameters")
         method, numbers = record["method"], record["parameters"]
         if not isinstance(method, str):
-            raise InputError("the method of a calibration is a name")
+            raise InputError("the method of a calibration must be a string")
         if not isinstance(numbers, list | tuple) or not all(map(_is_number, numbers)):
-            raise InputError("the parameters of a calibration are finite numbers")
+            raise InputError("the parameters of a calibration must be finite numbers")
         return cls(method, tuple(float(number) for number in numbers))
 
 
 def fit_calibration(
     logits: ArrayLike, y: ArrayLike, clusters: ArrayLike, *, method: str = "platt"
 ) -> Calibration:
-    """Fit the map from one label's logits to log-odds that match its frequency.
+    """Fit the map from one label's logits to calibrated log-odds.
 
     Platt, beta and spline are logistic regressions that are shrunk towards the
-    identity, the more so the more copies of a field there are. Isotonic pools fields
-    until the frequency rises with the logit, and puts each pool at its mean
-    logit (centred isotonic regression), so that fields within a pool keep
-    their order.
+    identity, more strongly the more near-duplicates the positive fields have.
+    Isotonic pools adjacent fields until the frequency increases with the logit,
+    and places each pool at its mean logit (centred isotonic regression), so that
+    fields within a pool keep their order.
 
     Parameters
     ----------
     logits : array-like of float, shape (n,)
     y : array-like of {0, 1}, shape (n,)
     clusters : array-like, shape (n,)
-        Fields of one cluster are near-copies: the evidence counts as if each
-        cluster that holds the label were one field.
+        Cluster of each field. Fields of a cluster are near-duplicates: each
+        cluster with the label counts as the evidence of one field.
     method : str, default="platt"
         A key of `CALIBRATORS`: platt, beta, isotonic, spline or none.
 
     Returns
     -------
     Calibration
-        Its method is none, the identity, with fewer than 20 positives or
-        negatives; and platt where isotonic was asked for with fewer than
-        1,000 fields, 100 clusters that hold the label or 100 that hold a
-        field without it.
+        With fewer than 20 positives or negatives the method is none, the
+        identity. For isotonic it is platt with fewer than 1,000 fields, 100
+        clusters that contain a positive field or 100 that contain a negative
+        one.
 
     Raises
     ------
     InputError
-        If the method is unknown, the three are not of one length, a logit is
+        If the method is unknown, the three arrays differ in length, a logit is
         not finite, or a value of `y` is neither 0 nor 1.
 
     Notes
     -----
-    Beta with a = b is Platt. It can also bend: where a or b comes out negative
-    it is set to 0 and the rest fitted again, as in [2]_. A spline is Platt
-    whose slope may change at up to five logits: the 10, 30, 50, 70 and 90 %
-    quantiles, where positives and negatives weigh the same. Where the label
-    gets rarer as the logits grow, all three stay the identity.
+    Beta with a = b is Platt; otherwise the map is non-linear. If a or b is
+    negative, it is set to 0 and the other parameters are refitted, as in [2]_. A
+    spline is Platt with a slope that may change at up to five logits: the 10, 30,
+    50, 70 and 90 % quantiles, with positives and negatives weighted equally. If
+    the label becomes rarer with increasing logits, all three remain the identity.
 
-    In the isotonic regression half a positive field is added at the lowest
-    logit and half a negative one at the highest, so that no probability is 0
-    or 1.
+    In isotonic regression half a positive field is added at the lowest logit
+    and half a negative one at the highest, so that no probability is 0 or 1.
 
     References
     ----------
@@ -233,8 +232,8 @@ def fit_calibration(
 
     Examples
     --------
-    A network that is too sure: its logits are -4 and 4, but on either side a
-    quarter of the fields is otherwise.
+    An overconfident network: its logits are -4 and 4, but a quarter of the
+    predictions on either side is wrong.
 
     >>> logits = np.repeat([-4.0, 4.0], 4000)
     >>> y = np.repeat([0, 1, 0, 1], [3000, 1000, 1000, 3000])
@@ -247,13 +246,13 @@ def fit_calibration(
     calibrator = _calibrator(method)
     if logits.ndim != 1 or not logits.shape == y.shape == clusters.shape:
         raise InputError(
-            f"logits {logits.shape}, labels {y.shape} and clusters {clusters.shape} of a "
-            "calibration must be of one length"
+            f"logits {logits.shape}, y {y.shape} and clusters {clusters.shape} must be "
+            "one-dimensional and of the same length"
         )
     if not np.isfinite(logits).all():
-        raise InputError("logits of a calibration must be finite")
+        raise InputError("logits must be finite")
     if not np.isin(y, (0, 1)).all():
-        raise InputError("labels of a calibration are 0 and 1")
+        raise InputError("y must contain only 0 and 1")
     y = y.astype(float)
     if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return Calibration("none")
@@ -266,12 +265,12 @@ def fit_calibration(
 def _calibrator(method: str) -> Calibrator:
     if method not in CALIBRATORS:
         known = ", ".join(CALIBRATORS)
-        raise InputError(f"unknown calibration {method!r}; it is one of {known}")
+        raise InputError(f"unknown calibration {method!r}; choose from {known}")
     return CALIBRATORS[method]
 
 
 def _is_number(value: object) -> bool:
-    # JSON also gives true, NaN, Infinity, and whole numbers that no float can hold.
+    # JSON may also contain true, NaN, Infinity, and integers beyond the range of floats.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= sys.float_info.max

@@ -1,4 +1,4 @@
-"""Isotonic calibration: any rising shape, where there are fields enough to see one."""
+"""Isotonic calibration: any non-decreasing shape, if there are enough fields to estimate it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from scipy.special import logit
 from hpastack.calibration.logistic import fields_per_cluster
 from hpastack.errors import InputError
 
-#: A curve of free shape needs this many fields, and this many clusters that hold a positive one and
-#: that hold a negative one.
+#: Minimum number of fields, and minimum numbers of clusters with a positive field and of clusters
+#: with a negative one.
 MIN_FIELDS = 1000
 MIN_POSITIVES = 100
 
 
 class Isotonic:
-    """Straight between knots and level outside: their m logits, then the m log-odds there."""
+    """Linear between knots, constant outside; parameters: m logits, then their m log-odds."""
 
     n_parameters = None
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
-        """Pool fields until the frequency rises; none with too few fields."""
-        # Here, because every command reads this module with its recipes.
+        """Return the knots of centred isotonic regression, or None with too few fields."""
+        # Imported here, as every command imports this module with its recipes.
         from sklearn.isotonic import isotonic_regression
 
-        n_holders = [len(np.unique(clusters[y == value])) for value in (0, 1)]
-        if len(y) < MIN_FIELDS or min(n_holders) < MIN_POSITIVES:
+        n_clusters = [len(np.unique(clusters[y == value])) for value in (0, 1)]
+        if len(y) < MIN_FIELDS or min(n_clusters) < MIN_POSITIVES:
             return None
         values, place = np.unique(logits, return_inverse=True)
         n_fields = np.bincount(place).astype(float)
@@ -39,23 +39,23 @@ class Isotonic:
         first = np.flatnonzero(np.diff(frequency, prepend=-1.0) > 0)
         last = np.append(first[1:], len(values)) - 1
         mean = np.add.reduceat(values * n_fields, first) / np.add.reduceat(n_fields, first)
-        # Rounding must not push a mean out of its pool: knots have to rise.
+        # Rounding must not push a mean out of its pool: knots must be increasing.
         mean = np.clip(mean, values[first], values[last])
         return tuple(np.r_[mean, logit(frequency[first])].tolist())
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Interpolate."""
+        """Return log-odds by linear interpolation."""
         at, log_odds = np.split(parameters, 2)
         return np.interp(logits, at, log_odds)
 
     @staticmethod
     def check(parameters: np.ndarray) -> None:
-        """Raise `InputError` unless the knots rise."""
+        """Raise `InputError` unless the knots increase and their log-odds do not decrease."""
         if len(parameters) < 2 or len(parameters) % 2:
             raise InputError(
-                "an isotonic calibration has as many logits as log-odds, at least one of each"
+                "an isotonic calibration must have as many logits as log-odds, at least one of each"
             )
         at, log_odds = np.split(parameters, 2)
         if (np.diff(at) <= 0).any() or (np.diff(log_odds) < 0).any():
-            raise InputError("the knots of an isotonic calibration must rise")
+            raise InputError("the knots of an isotonic calibration must be in ascending order")

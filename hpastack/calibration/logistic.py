@@ -1,4 +1,4 @@
-"""Logistic regression drawn towards a prior: what consensus, blend and calibration are made of."""
+"""Logistic regression shrunk towards a prior, for the consensus, the blend and calibration."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-#: Pull of a slope or offset towards its prior, in units of information (see `fit_logistic`).
-#: Without it each fold of a rare label gets an offset of its own, and the folds' fields no longer
-#: compare.
+#: L2 strength that shrinks a slope or offset towards its prior, in units of Fisher information (see
+#: `fit_logistic`). Without it the offsets of a rare label differ between folds, and the scores of
+#: their fields are not comparable.
 STRENGTH = 20.0
 
 
@@ -31,15 +31,15 @@ def fit_logistic(
     features : ndarray of float, shape (n, d)
         Include a column of ones for an intercept.
     y : ndarray of {0, 1}, shape (n,)
-        With `weights`: how many of the fields of a row are positive.
+        With `weights`: number of positive fields per row.
     prior : array-like of float, shape (d,)
-        Where the coefficients are drawn to.
+        The values that the coefficients are shrunk towards.
     strength : array-like of float, shape (d,)
-        How strongly, in units of information (about: that many undecided
-        fields at distance 2). Positive for at least the columns that could
-        be separated.
+        L2 strength, in units of Fisher information (roughly the number of
+        undecided fields at distance 2). Must be positive at least for columns
+        that may separate the classes.
     weights : ndarray of float, shape (n,), optional
-        Fields a row stands for; 1 if left out.
+        Number of fields per row; default: 1.
     n_steps : int, default=50
 
     Returns
@@ -94,7 +94,7 @@ def log_losses(y: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def fields_per_cluster(y: np.ndarray, clusters: np.ndarray) -> float:
-    """Return how many positive fields of a label there are to a cluster that holds one.
+    """Return the mean number of positive fields per cluster that contains one.
 
     Parameters
     ----------
@@ -106,5 +106,5 @@ def fields_per_cluster(y: np.ndarray, clusters: np.ndarray) -> float:
     float
         At least 1.
     """
-    holders = len(np.unique(clusters[y == 1]))
-    return float(y.sum() / holders) if holders else 1.0
+    n_clusters = len(np.unique(clusters[y == 1]))
+    return float(y.sum() / n_clusters) if n_clusters else 1.0

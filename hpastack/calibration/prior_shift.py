@@ -1,8 +1,9 @@
 """Prior shift: labels that are more or less frequent among new fields than in training.
 
-A calibrated probability holds for the prevalence it was calibrated at. Where
-only the prevalence differs, and not how a label looks, the new prevalence can
-be estimated from the predictions alone and the probabilities corrected.
+A calibrated probability is valid for the prevalence it was calibrated at. If
+only the prevalence changes, and not the appearance of a label, the new
+prevalence can be estimated from the predictions alone and the probabilities
+corrected.
 """
 
 from __future__ import annotations
@@ -25,55 +26,54 @@ def saerens_priors(
     max_steps: int = 1000,
     tolerance: float = 1e-6,
 ) -> np.ndarray:
-    """Estimate how frequent each label is among the fields that were predicted.
+    """Estimate the prevalence of each label among the predicted fields.
 
-    Expectation maximisation, label by label: the probabilities are shifted to
-    the prevalence so far, their mean is the next prevalence. It climbs to the
-    prevalence under which the predictions are most likely.
+    Expectation maximisation, separately for each label: the probabilities are
+    shifted to the current prevalence, and their mean is the next prevalence. It
+    converges to the maximum-likelihood prevalence.
 
     Parameters
     ----------
     probabilities : array-like of float in [0, 1], shape (n, n_labels)
-        Calibrated at `train_prevalence`. Of fields that were not used to
-        calibrate them.
+        Calibrated at `train_prevalence`, on other fields than these.
     train_prevalence : array-like of float in (0, 1), shape (n_labels,)
-        Share of the training fields that carry the label.
+        Share of the training fields with the label.
     max_steps : int, default=1000
     tolerance : float, default=1e-6
-        The estimate of a label stands when a step changes it by at most this
-        share of itself (and of its distance to 1).
+        A label has converged when a step changes its estimate by at most this
+        share of the estimate and of its distance to 1.
 
     Returns
     -------
     ndarray of float, shape (n_labels,)
-        At least ``1 / (10 n)`` from 0 and 1, unless the training prevalence
-        was closer already.
+        At least ``1 / (10 n)`` away from 0 and 1, unless the training prevalence
+        is closer.
 
     Raises
     ------
     InputError
-        If the shapes do not fit, there is no field, or a value is out of
+        If the shapes do not match, there are no fields, or a value is out of
         range.
 
     Warns
     -----
     ConvergenceWarning
-        Names the labels, by number, that keep their training prevalence for
-        want of an estimate: those that did not settle within `max_steps`,
-        because their predictions hardly tell present from absent, and those
-        that every field would carry, because their probabilities do not match
-        the training prevalence.
+        Lists the numbers of the labels without an estimate, which keep their
+        training prevalence: those that did not converge within `max_steps`,
+        because their predictions hardly separate positive from negative fields,
+        and those with an estimated prevalence of 1, because their probabilities
+        do not match the training prevalence.
 
     Notes
     -----
     A label whose mean probability equals its training prevalence keeps it.
-    Otherwise the estimate lies further out than the mean probability, the
-    further the less the predictions tell. Its standard error near the
-    training prevalence q is about ``q * (1 - q) / (s * sqrt(n))``, with s the
-    standard deviation of the probabilities: large for rare labels and for
-    those seen badly. Probabilities that are too high or too low pass for a
-    shift, so calibrate first, and do not trust the estimate of a label that
-    was too rare to be calibrated.
+    Otherwise the estimate is further from the training prevalence than the mean
+    probability is, the more so the less informative the predictions are. Its
+    standard error near the training prevalence q is about
+    ``q * (1 - q) / (s * sqrt(n))``, with s the standard deviation of the
+    probabilities: large for labels that are rare or poorly predicted. A
+    miscalibration looks like a shift, so calibrate first, and do not trust the
+    estimate of a label that was too rare to be calibrated.
 
     References
     ----------
@@ -83,9 +83,10 @@ def saerens_priors(
 
     Examples
     --------
-    Half the training fields had the label; 80 % of those with it were given
-    0.8, and 20 % of those without. Now 60 % get 0.8. As 0.8 * 2/3 + 0.2 * 1/3
-    = 0.6, two thirds must carry it.
+    Half the training fields had the label; the prediction was 0.8 for 80 % of
+    the fields with it and for 20 % of those without, and 0.2 for the others. Now
+    it is 0.8 for 60 % of the fields. As 0.8 * 2/3 + 0.2 * 1/3 = 0.6, the
+    prevalence must be two thirds.
 
     >>> saerens_priors([[0.8], [0.8], [0.8], [0.2], [0.2]], [0.5]).round(4)
     array([0.6667])
@@ -94,10 +95,10 @@ def saerens_priors(
     if max_steps < 1 or not tolerance > 0:
         raise InputError("max_steps must be at least 1 and tolerance above 0")
     if len(p) == 0:
-        raise InputError("the prevalence among no fields cannot be estimated")
+        raise InputError("no fields; the prevalence cannot be estimated")
     edge = 1 / (10 * len(p))
     lowest, highest = np.minimum(edge, train), np.maximum(1 - edge, train)
-    columns = np.ascontiguousarray(p.T)  # a label's fields side by side
+    columns = np.ascontiguousarray(p.T)  # contiguous per label
     prior, moving = train.copy(), np.arange(len(train))
     for _ in range(max_steps):
         odds_ratio = _odds(prior[moving]) / _odds(train[moving])
@@ -109,14 +110,14 @@ def saerens_priors(
         if not len(moving):
             break
     everywhere = np.flatnonzero((prior >= 1 - edge) & (prior > train))
-    lost = np.union1d(moving, everywhere)
-    if len(lost):
+    failed = np.union1d(moving, everywhere)
+    if len(failed):
         from sklearn.exceptions import ConvergenceWarning
 
-        prior[lost] = train[lost]
+        prior[failed] = train[failed]
         warnings.warn(
-            f"no prevalence found for labels {shorten(lost)}: not settled in {max_steps} steps, "
-            "or every field would carry them; they keep that of training",
+            f"no prevalence estimate for labels {shorten(failed)}: not converged in {max_steps} "
+            "steps, or estimated as 1; the training prevalence is used",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -130,8 +131,8 @@ def shift_priors(
 ) -> np.ndarray:
     """Correct probabilities for labels that are more or less frequent than in training.
 
-    Bayes: the odds of a label are multiplied by the ratio of its odds at the
-    target prevalence to those at the training prevalence.
+    By Bayes' rule the odds of a label are multiplied by the ratio of the odds of
+    the target prevalence to those of the training prevalence.
 
     Parameters
     ----------
@@ -148,11 +149,11 @@ def shift_priors(
     Raises
     ------
     InputError
-        If the shapes do not fit, or a value is out of range.
+        If the shapes do not match, or a value is out of range.
 
     Notes
     -----
-    Fields keep their order within a label; 0 and 1 stay.
+    The order of the fields within a label does not change; 0 and 1 remain 0 and 1.
 
     Examples
     --------
@@ -167,14 +168,14 @@ def shift_priors(
 
 
 def read_prevalences(path: str | os.PathLike[str], vocabulary: Vocabulary) -> np.ndarray:
-    """Read how frequent each label is expected to be.
+    """Read the expected prevalence of each label.
 
     Parameters
     ----------
     path : path-like
         CSV with the columns ``label`` (an id or a name) and ``prevalence``
-        (a share, above 0 and below 1), one row a label in any order. Other
-        columns are passed over.
+        (a share, above 0 and below 1), one row per label in any order. Other
+        columns are ignored.
     vocabulary : Vocabulary
 
     Returns
@@ -185,20 +186,20 @@ def read_prevalences(path: str | os.PathLike[str], vocabulary: Vocabulary) -> np
     Raises
     ------
     InputError
-        If a column is missing, a label is unknown, stands twice or is left
-        out, a label is the name of one and the id of another, or a prevalence
-        is no number above 0 and below 1.
+        If a column is missing, a label is unknown, duplicate, missing or both
+        the name of one label and the id of another, or a prevalence is not a
+        number above 0 and below 1.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     table = read_text_table(path)
     if not {"label", "prevalence"} <= set(table.columns):
-        raise InputError(f"{path}: the columns label and prevalence are needed")
+        raise InputError(f"{path}: must have the columns label and prevalence")
     prevalences: dict[int, float] = {}
     for text, share in zip(table["label"], table["prevalence"]):
         label = _label_id(text.strip(), vocabulary, path)
         if label in prevalences:
-            raise InputError(f"{path}: label {label} ({vocabulary.names[label]}) stands twice")
+            raise InputError(f"{path}: duplicate label {label} ({vocabulary.names[label]})")
         prevalences[label] = _share(share, f"{path}: label {text.strip()}")
     missing = [name for label, name in enumerate(vocabulary) if label not in prevalences]
     if missing:
@@ -209,27 +210,27 @@ def read_prevalences(path: str | os.PathLike[str], vocabulary: Vocabulary) -> np
 
 
 def _label_id(text: str, vocabulary: Vocabulary, path: str | os.PathLike[str]) -> int:
-    meant = {number for number, name in enumerate(vocabulary) if text in (str(number), name)}
-    if not meant:
+    matches = {number for number, name in enumerate(vocabulary) if text in (str(number), name)}
+    if not matches:
         raise InputError(
-            f"{path}: unknown label {text!r}; labels are the ids 0 to {len(vocabulary) - 1}, "
-            "or names of the vocabulary"
+            f"{path}: unknown label {text!r}; use the ids 0 to {len(vocabulary) - 1} or the names "
+            "of the vocabulary"
         )
-    if len(meant) > 1:
+    if len(matches) > 1:
         raise InputError(
             f"{path}: label {text!r} is the name of one label and the id of another; "
-            "give ids and rename that label"
+            "rename that label in the vocabulary"
         )
-    return meant.pop()
+    return matches.pop()
 
 
 def _share(text: str, where: str) -> float:
     try:
         share = float(text)
     except ValueError:
-        raise InputError(f"{where}: prevalence {text!r} is no number") from None
+        raise InputError(f"{where}: prevalence {text!r} is not a number") from None
     if not 0 < share < 1:
-        raise InputError(f"{where}: prevalence {text} is not above 0 and below 1 (give a share)")
+        raise InputError(f"{where}: prevalence {text} is not a share above 0 and below 1")
     return share
 
 
@@ -238,7 +239,7 @@ def _odds(prevalence: np.ndarray) -> np.ndarray:
 
 
 def _shifted(p: np.ndarray, odds_ratio: np.ndarray) -> np.ndarray:
-    # On p, not its odds: a probability of 1 has none.
+    # Computed from p, not its odds, which are infinite for a probability of 1.
     present = p * odds_ratio
     return present / (present + (1 - p))
 
@@ -248,22 +249,22 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     p = np.asarray(probabilities, dtype=float)
     if p.ndim != 2:
-        raise InputError(f"probabilities have a row a field and a column a label, not {p.shape}")
+        raise InputError(f"probabilities must have shape (n_fields, n_labels), not {p.shape}")
     if not ((p >= 0) & (p <= 1)).all():
-        raise InputError("probabilities must be within 0 and 1")
+        raise InputError("probabilities must be between 0 and 1")
     return p, _checked_prevalence(train_prevalence, p.shape[1], "training")
 
 
-def _checked_prevalence(prevalence: ArrayLike, n_labels: int, what: str) -> np.ndarray:
+def _checked_prevalence(prevalence: ArrayLike, n_labels: int, kind: str) -> np.ndarray:
     prevalence = np.asarray(prevalence, dtype=float)
     if prevalence.shape != (n_labels,):
         raise InputError(
-            f"{what} prevalences {prevalence.shape} do not match probabilities of "
+            f"{kind} prevalences {prevalence.shape} do not match probabilities of "
             f"{counted(n_labels, 'label')}"
         )
     wrong = np.flatnonzero(~((prevalence > 0) & (prevalence < 1)))
     if len(wrong):
         raise InputError(
-            f"the {what} prevalence of labels {shorten(wrong)} is not above 0 and below 1"
+            f"the {kind} prevalence of labels {shorten(wrong)} is not above 0 and below 1"
         )
     return prevalence

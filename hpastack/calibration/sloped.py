@@ -1,4 +1,4 @@
-"""Calibrations that are logistic regressions of a label's logits: Platt and beta."""
+"""Calibration by logistic regression on a label's logits: Platt and beta."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic
 from hpastack.errors import InputError
 
-#: Below this many positives, or negatives, a label keeps the logits it has.
+#: With fewer positives, or fewer negatives, the logits of a label are not calibrated.
 MIN_POSITIVES = 20
 
 
@@ -18,12 +18,12 @@ class Platt:
 
     @staticmethod
     def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
-        """Fit slope and offset; see `fit_platt`."""
+        """Fit the slope and offset; see `fit_platt`."""
         return tuple(fit_platt(logits, y, clusters).tolist())
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Stretch and shift."""
+        """Return ``slope * logits + offset``."""
         slope, offset = parameters
         return slope * logits + offset
 
@@ -34,7 +34,7 @@ class Platt:
 
 
 class Beta:
-    """``a * log(p) - b * log(1 - p) + c`` with p the probability of the logit."""
+    """``a * log(p) - b * log(1 - p) + c``, where p is the sigmoid of the logit."""
 
     n_parameters = 3
 
@@ -43,27 +43,27 @@ class Beta:
         """Fit a, b and c."""
         design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
         identity = np.array([1.0, 1.0, 0.0])
-        pull = STRENGTH * fields_per_cluster(y, clusters)
-        fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, pull))
+        strength = STRENGTH * fields_per_cluster(y, clusters)
+        fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, strength))
         if (fitted[:2] < 0).any():
-            # Both terms rise with the logit. If one is unwanted, the best map is without it.
+            # Both terms increase with the logit. If one coefficient is negative, drop its term.
             kept = [int(fitted[0] < fitted[1]), 2]
-            again = fit_logistic(
-                design[:, kept], y, prior=identity[kept], strength=np.full(2, pull)
+            refitted = fit_logistic(
+                design[:, kept], y, prior=identity[kept], strength=np.full(2, strength)
             )
             fitted = np.zeros(3)
-            fitted[kept] = again
-            if again[0] <= 0:
+            fitted[kept] = refitted
+            if refitted[0] <= 0:
                 fitted = identity
         a, b, c = fitted.tolist()
         return a, b, c
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Bend, stretch and shift."""
+        """Return ``a * log(p) - b * log(1 - p) + c``."""
         a, b, c = parameters
-        log_p, minus_log_rest = _beta_terms(logits)
-        return a * log_p + b * minus_log_rest + c
+        log_p, minus_log_1_p = _beta_terms(logits)
+        return a * log_p + b * minus_log_1_p + c
 
     @staticmethod
     def check(parameters: np.ndarray) -> None:
@@ -79,24 +79,25 @@ def fit_platt(
     prior: tuple[float, float] = (1.0, 0.0),
     min_positives: int = MIN_POSITIVES,
 ) -> np.ndarray:
-    """Fit the slope and offset that turn one label's logits into log-odds.
+    """Fit the slope and offset that map one label's logits to log-odds.
 
     Parameters
     ----------
     logits : ndarray of float, shape (n,)
     y : ndarray of {0, 1}, shape (n,)
     clusters : ndarray of int, shape (n,)
-        Fields of one cluster are near-copies: the fit is drawn to `prior` as
-        if each cluster that holds the label were one field.
+        Cluster of each field. Fields of a cluster are near-duplicates: the fit
+        is shrunk towards `prior` as if each cluster with the label were one
+        field.
     prior : (float, float), default=(1, 0)
         Slope and offset without evidence.
     min_positives : int, default=20
-        With fewer positives, or as few negatives, `prior` stands.
+        With fewer positives, or fewer negatives, `prior` is returned.
 
     Returns
     -------
     ndarray of float, shape (2,)
-        Slope (never negative: the order of fields is kept) and offset.
+        Slope (never negative, so the order of the fields is preserved) and offset.
 
     References
     ----------
@@ -108,18 +109,18 @@ def fit_platt(
     if min(y.sum(), len(y) - y.sum()) < min_positives:
         return unchanged
     design = np.column_stack([logits, np.ones(len(y))])
-    pull = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
-    slope, offset = fit_logistic(design, y, prior=unchanged, strength=pull)
+    strength = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
+    slope, offset = fit_logistic(design, y, prior=unchanged, strength=strength)
     if slope <= 0:
         return unchanged
     return np.array([slope, offset])
 
 
 def _beta_terms(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # log(p) and -log(1 - p); through p itself a logit of 40 would lose the second.
+    # log(p) and -log(1 - p); computed via p, the second would lose all precision at a logit of 40.
     return -np.logaddexp(0, -logits), np.logaddexp(0, logits)
 
 
 def _check_slopes(method: str, slopes: np.ndarray) -> None:
     if (slopes < 0).any():
-        raise InputError(f"the slopes of a calibration of method {method} are at least 0")
+        raise InputError(f"the slopes of a {method} calibration must be at least 0")

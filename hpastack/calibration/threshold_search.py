@@ -1,4 +1,4 @@
-"""The search behind thresholds: labels sorted by score, and a policy over all of them."""
+"""The search for thresholds: fields sorted by score for each label, and the policies."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from scipy.special import expit, logit
 
 from hpastack.errors import InputError
 
-#: Positives at which a label's own threshold and the global one weigh the same.
+#: Number of positives at which a label's own threshold and the global one have equal weight.
 SHRINKAGE = 300.0
 
-#: A label may be given to at most this many times the share of fields that carry it.
+#: A label is predicted for at most this many times the number of fields annotated with it.
 MAX_PREVALENCE_RATIO = 3.0
 
 _EDGE = 1e-6
 
 
 class ThresholdSearch:
-    """The fields sorted once for each label, ready to choose thresholds for any row weights.
+    """A threshold search that sorts the fields once per label, for any field weights.
 
     Parameters
     ----------
     y, probabilities, policy, shrinkage, max_ratio
-        As `hpastack.best_thresholds`, and so are the errors.
+        As in `hpastack.best_thresholds`, with the same errors.
 
     Attributes
     ----------
     n : int
-        Fields.
+        Number of fields.
     shrinkage : float
     """
 
@@ -46,10 +46,11 @@ class ThresholdSearch:
         y, probabilities = np.asarray(y), np.asarray(probabilities, dtype=float)
         if policy not in POLICIES:
             known = ", ".join(POLICIES)
-            raise InputError(f"unknown threshold policy {policy!r}; it is one of {known}")
+            raise InputError(f"unknown threshold policy {policy!r}; choose from {known}")
         if y.shape != probabilities.shape or y.ndim != 2:
             raise InputError(
-                f"labels {y.shape} and probabilities {probabilities.shape} do not match"
+                f"y {y.shape} and probabilities {probabilities.shape} must have the same shape "
+                "(n_fields, n_labels)"
             )
         if not y.size:
             raise InputError("no fields to choose thresholds on")
@@ -64,7 +65,7 @@ class ThresholdSearch:
         return SummedF1(self._labels)
 
     def thresholds(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return the thresholds of all labels for weights (n,); 1 if left out."""
+        """Return the thresholds of all labels; `weights` have shape (n,), default: all 1."""
         weights = np.ones(self.n) if weights is None else weights
         weighted = [WeightedLabel(label, weights) for label in self._labels]
         return np.array(
@@ -75,12 +76,12 @@ class ThresholdSearch:
         )
 
     def without_folds(self, fold: np.ndarray) -> np.ndarray:
-        """Return for each fold the thresholds chosen on the others.
+        """Return for each fold the thresholds chosen on the other folds.
 
         Parameters
         ----------
         fold : ndarray of int, shape (n,)
-            0 and up.
+            Fold of each field, from 0.
 
         Returns
         -------
@@ -89,7 +90,7 @@ class ThresholdSearch:
         return np.stack([self.thresholds((fold != k) * 1.0) for k in range(fold.max() + 1)])
 
     def common(self, labels: list[WeightedLabel]) -> float:
-        """Return the one threshold for all labels that has the highest sum of their F1."""
+        """Return the single threshold for all labels with the highest sum of their F1."""
         if not any(label.positives for label in labels):
             return _just_above(max(label.highest() for label in labels))
         best = self._summed.best_score([label.f1 for label in labels])
@@ -98,32 +99,32 @@ class ThresholdSearch:
 
 
 def one_for_all(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return one threshold for all labels, of the best macro F1."""
+    """Return one threshold for all labels, with the best macro F1."""
     return np.full(len(labels), search.common(labels))
 
 
 def own_best(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return each label's own threshold, of its best F1."""
+    """Return each label's own threshold, with its best F1."""
     return np.array([label.cut(label.best_count()) for label in labels])
 
 
 def shrunk(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return the mean of the two above on the logit scale, by the positives of the label."""
+    """Return own thresholds shrunk towards the common one on the logit scale."""
     common = search.common(labels)
-    return _drawn_from_own(search, labels, _logit(common), common)
+    return _shrunk_towards(search, labels, _logit(common), common)
 
 
 def combined(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return the same, but half way from the common threshold to that of `plug_in`."""
+    """Return own thresholds shrunk towards the mean of the common and the `plug_in` one."""
     common = search.common(labels)
     centre = (_logit(common) + _logit(plug_in(search, labels))) / 2
-    return _drawn_from_own(search, labels, centre, common)
+    return _shrunk_towards(search, labels, centre, common)
 
 
-def _drawn_from_own(
+def _shrunk_towards(
     search: ThresholdSearch, labels: list[WeightedLabel], centre: np.ndarray, common: float
 ) -> np.ndarray:
-    """Return own thresholds drawn to a centre, by the positives of the label; log-odds."""
+    """Return own thresholds shrunk towards `centre` (log-odds), less with more positives."""
     positives = np.array([label.positives for label in labels])
     weight = positives / np.maximum(positives + search.shrinkage, _EDGE)
     between = expit(weight * _logit(own_best(search, labels)) + (1 - weight) * centre)
@@ -131,16 +132,16 @@ def _drawn_from_own(
 
 
 def as_frequent(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return thresholds that give a label to about as many fields as carry it."""
+    """Return thresholds that predict a label about as often as it is annotated."""
     return np.array([label.cut(label.nearest_count()) for label in labels])
 
 
 def plug_in(search: ThresholdSearch, labels: list[WeightedLabel]) -> np.ndarray:
-    """Return half the best F1 that the probabilities lead one to expect."""
+    """Return half the maximum of the F1 expected from the probabilities."""
     return np.array([label.plug_in() for label in labels])
 
 
-#: The policies, by name: from all labels, weighted, to a threshold for each.
+#: The policies, by name: functions from all labels, with their weights, to a threshold per label.
 POLICIES: dict[str, Callable[[ThresholdSearch, list[WeightedLabel]], np.ndarray]] = {
     "shrunk": shrunk,
     "combined": combined,
@@ -154,9 +155,9 @@ POLICIES: dict[str, Callable[[ThresholdSearch, list[WeightedLabel]], np.ndarray]
 class SummedF1:
     """The sum over labels of F1 as a step function of a common threshold.
 
-    The F1 of a label rises only at scores of its positives. So only at the
-    distinct scores of the positives of all labels can the sum be highest;
-    each other score is counted with the next lower one of these.
+    The F1 of a label increases only at scores of its positives, so the maximum of
+    the sum is at one of the distinct scores of the positives of all labels. Each
+    other score is assigned to the next lower one of these.
     """
 
     def __init__(self, labels: list[RankedLabel]) -> None:
@@ -169,20 +170,20 @@ class SummedF1:
     def best_score(self, f1: list[np.ndarray]) -> float:
         """Return the score to cut at, from the F1 of each label at each of its scores."""
         gains = np.concatenate([np.diff(values, prepend=0.0) for values in f1])
-        # One place more, for scores below those of all positives.
+        # One more bin, for scores below those of all positives.
         total = np.bincount(self._position, gains, minlength=len(self._scores) + 1)[:-1].cumsum()
-        # The first of equal sums; they are equal up to the rounding of their additions.
+        # Ties are broken by the highest score; sums are equal up to rounding errors.
         return self._scores[np.argmax(total >= total.max() - 1e-12)]
 
 
 class RankedLabel:
-    """The fields of one label, from the highest probability down."""
+    """The fields sorted by one label's probability, in descending order."""
 
     def __init__(self, y: np.ndarray, probability: np.ndarray) -> None:
         self.order = np.argsort(-probability, kind="stable")
         self.ranked = ranked = probability[self.order]
         self.y = y[self.order].astype(float)
-        # Where each distinct score is met last; everything where none is met twice.
+        # Last position of each distinct score; a slice if all scores are distinct.
         last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
         self.last = slice(None) if len(last) == len(ranked) else last
         self.scores = ranked[self.last]
@@ -190,46 +191,46 @@ class RankedLabel:
 
 
 class WeightedLabel:
-    """One label with weighted fields: each rule chooses how many fields get it.
+    """One label with weighted fields: each rule chooses for how many fields to predict it.
 
-    A score that only fields of weight 0 have adds nothing to the counts; the
-    rules never end on one, so that they choose as if the field were absent.
+    A score that only occurs in fields of weight 0 does not change the counts and
+    is never chosen as a cut, so the rules choose as if the field were absent.
     """
 
     def __init__(self, label: RankedLabel, weights: np.ndarray) -> None:
         weights = weights[label.order]
         self._label, self._weights = label, weights
-        self.scores = label.scores  # (n_scores,), falling
+        self.scores = label.scores  # (n_scores,), descending
         self.taken = np.cumsum(weights)[label.last]  # fields at or above each score
         self.hits = np.cumsum(weights * label.y)[label.last]  # and the positives among them
         self.positives = self.hits[-1]
 
     @cached_property
     def f1(self) -> np.ndarray:
-        """F1 of giving the label at or above each score."""
+        """F1 of predicting the label at or above each score."""
         if not self.positives:
             return np.zeros(len(self.scores))
         return 2 * self.hits / (self.taken + self.positives)
 
     def best_count(self) -> float:
-        """Return how many fields get the label at its best F1; 0 without positives."""
+        """Return the number of predicted fields at the best F1; 0 without positives."""
         return self.taken[np.argmax(self.f1)] if self.positives else 0.0
 
     def nearest_count(self) -> float:
-        """Return the reachable number of fields that is nearest to that of the positives."""
+        """Return the achievable number of fields closest to the number of positives."""
         after = min(np.searchsorted(self.taken, self.positives), len(self.taken) - 1)
         below, above = self.taken[after - 1] if after else 0.0, self.taken[after]
         return above if above - self.positives < self.positives - below else below
 
     def plug_in(self) -> float:
-        """Return half the best F1 to expect if the probabilities are calibrated."""
+        """Return half the maximum of the expected F1, for calibrated probabilities."""
         expected = np.cumsum(self._weights * self._label.ranked)[self._label.last]
         if not expected[-1]:
             return _just_above(self.highest())
         return float((expected / (expected[-1] + self.taken)).max())
 
     def cut(self, count: float) -> float:
-        """Return the threshold that gives the label to `count` fields, a reachable number."""
+        """Return the threshold that predicts the label for `count` fields (achievable)."""
         if not count:
             return _just_above(self.highest())
         below = np.searchsorted(self.taken, count, side="right")
@@ -239,7 +240,7 @@ class WeightedLabel:
         )
 
     def guarded(self, threshold: float, max_ratio: float) -> float:
-        """Raise the threshold until at most `max_ratio` times the positives get the label."""
+        """Return the threshold, raised to predict at most `max_ratio` times the positives."""
         if not self.positives:
             return threshold
         allowed = max_ratio * self.positives
@@ -263,7 +264,7 @@ class WeightedLabel:
 
 
 def _half_way(here: float, below: float | None) -> float:
-    # From a score to the next lower one. Where no number lies between, the score itself.
+    # Midpoint of a score and the next lower one; the score itself if no float lies between.
     below = max(0.0, here - _EDGE) if below is None else below
     middle = (here + below) / 2
     return float(middle if middle > below else here)

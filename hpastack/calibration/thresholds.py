@@ -1,8 +1,9 @@
-"""Thresholds: from probabilities to labels, chosen for macro F1.
+"""Thresholds that turn probabilities into labels, chosen for macro F1.
 
-Per-label thresholds that are best in hindsight overfit rare labels, so they
-are drawn towards one global threshold by the number of positives, and no
-threshold may label far more fields than carry the label.
+Thresholds that are optimal for each label overfit rare labels. They are
+therefore shrunk towards one global threshold, more strongly with fewer
+positives, and no threshold may predict a label far more often than it is
+annotated.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ def best_thresholds(
     max_ratio: float = MAX_PREVALENCE_RATIO,
     weights: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Choose a threshold a label for the best macro F1.
+    """Choose one threshold per label for the best macro F1.
 
     The search is exact: every midpoint between two distinct probabilities is
-    a candidate. A field gets a label when its probability is at or above the
+    a candidate. A label is predicted if its probability is at or above the
     threshold.
 
     Parameters
@@ -40,25 +41,27 @@ def best_thresholds(
     y : array-like of {0, 1}, shape (n, n_labels)
     probabilities : array-like of float in [0, 1], shape (n, n_labels)
     policy : str, default="shrunk"
-        - ``"global"``: one threshold for all labels, of the best macro F1.
-        - ``"per-label"``: each label's own, of its best F1.
+        - ``"global"``: one threshold for all labels, with the best macro F1.
+        - ``"per-label"``: each label's own threshold, with its best F1.
         - ``"shrunk"``: the mean of the two on the logit scale with weight
           ``positives / (positives + shrinkage)`` on the label's own.
-        - ``"combined"``: the same, but with the middle of the common and the
-          ``"plug-in"`` threshold in place of the common one. Best where the
-          probabilities are calibrated, as those of a stack are.
-        - ``"prevalence"``: as many fields get a label as carry it, or the
-          nearest number that ties leave reachable (of two, the smaller).
-        - ``"plug-in"``: half the best F1 that the probabilities themselves
-          lead one to expect. It is the best threshold if they are calibrated
-          [1]_, and looks at no labels.
+        - ``"combined"``: the same, but with the mean of the global and the
+          ``"plug-in"`` threshold (on the logit scale) in place of the global
+          one. Best for calibrated probabilities, such as those of a stack.
+        - ``"prevalence"``: the label is predicted as often as it is annotated,
+          or the nearest number that ties allow (of two, the smaller).
+        - ``"plug-in"``: half the maximum of the F1 expected from the
+          probabilities. It is the optimal threshold if they are calibrated
+          [1]_, and uses no labels.
     shrinkage : float, default=300
+        Number of positives at which ``"shrunk"`` and ``"combined"`` weight both
+        thresholds equally.
     max_ratio : float, default=3
-        Whatever the policy, the threshold of a label is raised until at most
-        `max_ratio` times as many fields get the label as carry it. Labels
-        without positives have no such bound.
+        For every policy, the threshold of a label is raised until the label is
+        predicted for at most `max_ratio` times as many fields as are annotated
+        with it. Labels without positives are not bounded.
     weights : array-like of float, shape (n,), optional
-        Non-negative weight of each field; 1 if left out. A field of weight 0
+        Non-negative weight of each field; default: 1. A field of weight 0
         counts as absent, one of weight 2 as two.
 
     Returns
@@ -68,17 +71,17 @@ def best_thresholds(
     Raises
     ------
     InputError
-        If the policy is unknown, shapes differ, there is no field, a
+        If the policy is unknown, shapes differ, there are no fields, a
         probability is not in [0, 1] or weights are negative or all 0.
 
     Notes
     -----
-    A label without positives keeps the common threshold where there is one
-    ("global", "shrunk", "combined") and what its probabilities say with "plug-in". With
-    "per-label" and "prevalence" nothing gets it: its threshold lies just above
-    its highest probability. The same holds for the common threshold if no
-    label has a positive. As no threshold is above 1, a label of probability 1
-    is always given.
+    A label without positives gets the global threshold with "global", "shrunk"
+    and "combined", and its plug-in threshold with "plug-in". With "per-label" and
+    "prevalence" it is never predicted: its threshold is just above its highest
+    probability. The same applies to the global threshold if no label has a
+    positive. As no threshold is above 1, a label of probability 1 is always
+    predicted.
 
     References
     ----------
@@ -96,9 +99,9 @@ def best_thresholds(
         return search.thresholds()
     weights = np.asarray(weights, dtype=float)
     if weights.shape != (search.n,):
-        raise InputError(f"weights of shape ({search.n},) wanted, got {weights.shape}")
+        raise InputError(f"weights must have shape ({search.n},), not {weights.shape}")
     if not (weights.min() >= 0 and weights.any()):
-        raise InputError("weights are at least 0, and some are above it")
+        raise InputError("weights must be at least 0, and not all 0")
     return search.thresholds(weights)
 
 
@@ -114,20 +117,21 @@ def threshold_intervals(
     seed: int = 0,
     coverage: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far the chosen thresholds depend on the fields they were chosen on.
+    """Return bootstrap intervals of the thresholds, by resampling clusters.
 
-    Whole clusters are drawn with replacement, thresholds are chosen anew in
-    each draw, and their percentiles taken. A wide interval says that another
-    sample would have given another threshold: shrink more, or read little into
-    the F1 of that label.
+    Whole clusters are sampled with replacement, thresholds are chosen in each
+    bootstrap sample, and their percentiles taken. A wide interval means that
+    another sample would have led to another threshold: increase the shrinkage, or
+    interpret the F1 of that label with caution.
 
     Parameters
     ----------
     y, probabilities, policy, shrinkage, max_ratio
-        As `best_thresholds`.
+        As in `best_thresholds`.
     clusters : array-like, shape (n,)
         Cluster of each field.
     n_draws : int, default=100
+        Number of bootstrap samples.
     seed : int, default=0
     coverage : float, default=0.95
 
@@ -138,8 +142,8 @@ def threshold_intervals(
     Raises
     ------
     InputError
-        As `best_thresholds`, or if there is not one cluster a field, `n_draws`
-        is below 1 or `coverage` not between 0 and 1.
+        As for `best_thresholds`, or if there is not one cluster per field,
+        `n_draws` is below 1 or `coverage` is not between 0 and 1.
 
     Examples
     --------
@@ -151,9 +155,12 @@ def threshold_intervals(
     search = ThresholdSearch(y, probabilities, policy, shrinkage, max_ratio)
     clusters = np.asarray(clusters)
     if len(clusters) != search.n:
-        raise InputError(f"{counted(len(clusters), 'cluster')} given for {search.n} fields")
+        raise InputError(
+            f"clusters must have one value per field: {counted(len(clusters), 'value')} for "
+            f"{counted(search.n, 'field')}"
+        )
     if not 0 < coverage < 1:
-        raise InputError(f"coverage is {coverage}; it lies between 0 and 1")
+        raise InputError(f"coverage is {coverage}; it must be between 0 and 1")
     draws = cluster_draws(clusters, n_draws=n_draws, seed=seed)
     chosen = [search.thresholds(draw.astype(float)) for draw in draws]
     tail = 50 * (1 - coverage)
@@ -164,18 +171,17 @@ def threshold_intervals(
 def apply_thresholds(
     probabilities: ArrayLike, thresholds: ArrayLike, *, min_labels: int = 0
 ) -> np.ndarray:
-    """Give labels to fields.
+    """Return the labels with probabilities at or above their thresholds.
 
     Parameters
     ----------
     probabilities : array-like of float in [0, 1], shape (n, n_labels)
     thresholds : array-like of float, shape (n_labels,) or (n, n_labels)
-        Of all fields, or of each.
+        The same for all fields, or separate for each.
     min_labels : int, default=0
-        A field with fewer labels at or above their thresholds also gets those
-        that come nearest to theirs, until it has so many. How near is the
-        difference of the log-odds of probability and threshold; of equally
-        near labels the first is given.
+        For a field with fewer labels, those closest to their thresholds are
+        added. Closeness is the difference of the log-odds of probability and
+        threshold; ties are broken by the order of the labels.
 
     Returns
     -------
@@ -205,13 +211,13 @@ def apply_thresholds(
     n_labels = probabilities.shape[1]
     if not 0 <= min_labels <= n_labels:
         raise InputError(f"min_labels is {min_labels}; there are {counted(n_labels, 'label')}")
-    given = (probabilities >= thresholds).astype(np.uint8)
-    few = np.flatnonzero(given.sum(axis=1) < min_labels)
+    predicted = (probabilities >= thresholds).astype(np.uint8)
+    few = np.flatnonzero(predicted.sum(axis=1) < min_labels)
     if len(few):
-        # Labels that the field has come first, whatever rounding does to the difference.
+        # Predicted labels rank first, irrespective of rounding errors in the distance.
         own = np.broadcast_to(thresholds, probabilities.shape)[few]
         distance = _logit(own, edge=1e-15) - _logit(probabilities[few], edge=1e-15)
-        distance[given[few] == 1] = -np.inf
+        distance[predicted[few] == 1] = -np.inf
         nearest = np.argsort(distance, axis=1, kind="stable")[:, :min_labels]
-        given[few[:, np.newaxis], nearest] = 1
-    return given
+        predicted[few[:, np.newaxis], nearest] = 1
+    return predicted

@@ -1,6 +1,6 @@
-"""The catalogue: one table of all fields, from folders, label tables and plain tables.
+"""The catalogue: one table of all fields, from image folders, label tables and tables of paths.
 
-`data/catalogue.csv` is described in `docs/formats.md`. Rows join by image id; errors name it.
+`docs/formats.md` describes `data/catalogue.csv`. Rows are joined by image id; errors name it.
 """
 
 from hpastack.catalogue.changes import DROPPED, LABELS, Change, changes_text, corrected_fields

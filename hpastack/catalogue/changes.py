@@ -1,4 +1,4 @@
-"""What became of fields that are not in the catalogue as their tables and files have them."""
+"""Changes: fields that were dropped from the catalogue, or whose labels were changed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hpastack.errors import InputError
 #: A field that is not in the catalogue.
 DROPPED = "dropped"
 
-#: A training field whose labels are not those its table gives it.
+#: A training field whose labels differ from those in its table.
 LABELS = "labels"
 
-#: How the reason of labels that ``prepare --corrections`` replaced begins.
+#: Start of the reason for labels replaced by `correct_targets`.
 CORRECTED = "corrected after"
 
 
 class Change(NamedTuple):
-    """One field that was dropped, or got other labels, and why.
+    """One field that was dropped or whose labels changed, with the reason.
 
-    `change` is `DROPPED` or `LABELS`; `file` is the file at fault, if one is;
-    `before` are the labels as the table has them, `after` those of the catalogue.
+    `change` is `DROPPED` or `LABELS`; `file` is the file at fault, if any;
+    `before` contains the labels in the table, `after` those in the catalogue.
     """
 
     image_id: str
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 
 def changes_text(changes: Iterable[Change]) -> str:
-    """Write changes as ``data/changes.csv`` has them.
+    """Return changes as the text of ``data/changes.csv``.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def changes_text(changes: Iterable[Change]) -> str:
 
 
 def corrected_fields(path: Path, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return the training fields whose labels were corrected, with those before and after.
+    """Return the training fields whose labels were corrected, with the labels before and after.
 
     Parameters
     ----------
     path : Path
-        ``data/changes.csv`` of the workspace; it is missing where nothing was changed.
+        ``data/changes.csv`` of the workspace; the file is missing if nothing changed.
     catalogue : DataFrame
         The catalogue that was written with it.
 
@@ -69,20 +69,20 @@ def corrected_fields(path: Path, catalogue: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is not one of `changes_text`, or of another catalogue.
+        If the file was not written by `changes_text`, or belongs to another catalogue.
     """
     if not path.is_file():
         return pd.DataFrame(columns=["before", "after"], index=pd.Index([], name="image_id"))
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(Change._fields):
-        raise InputError(f"{path}: the columns are not {', '.join(Change._fields)}")
+        raise InputError(f"{path}: the columns must be {', '.join(Change._fields)}")
     corrected = table[(table["change"] == LABELS) & table["reason"].str.startswith(CORRECTED)]
     corrected = corrected.set_index("image_id")[["before", "after"]]
     now = catalogue["target"].reindex(corrected.index)
     other = corrected.index[now.to_numpy() != corrected["after"].to_numpy()]
     if len(other):
         raise InputError(
-            f"{path} and the catalogue have other labels of {other[0]}; run: python -m "
+            f"{path} and the catalogue have different labels for {other[0]}; run: python -m "
             "pipelines.prepare IMAGES --corrections CSV --overwrite"
         )
     return corrected

@@ -1,4 +1,4 @@
-"""Fields of folders and of tables, put together into one table."""
+"""Fields of folders and tables, collected into one table."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from hpastack.labels import HPA_2018, Locations, Vocabulary
 
 StrPath = str | os.PathLike[str]
 
-#: What the fields of the competition, or of any first folder, are called in `source`.
+#: Value of `source` for the fields of the competition, or of any first folder.
 DEFAULT_SOURCE = "hpa2018"
 
-#: Why a field is left out whose files are there.
+#: Reason why a field is dropped although its files exist.
 NOT_ASKED_FOR = "no table names it"
 
 
 class Collection(NamedTuple):
-    """Fields found in one place, before their files are opened.
+    """Fields found in one set of folders or one table, before their files are opened.
 
-    `fields` is a catalogue, from files without ``height``, ``width`` and
-    ``content``; `changes` are the fields that were dropped or lost labels;
-    `unmapped` counts the names of places that are no label.
+    `fields` is a catalogue; for fields with files it lacks ``height``,
+    ``width`` and ``content``. `changes` lists the fields that were dropped or
+    lost labels. `unmapped` counts the location names without a label.
     """
 
     fields: pd.DataFrame
@@ -72,74 +72,75 @@ def collect_fields(
     by_pattern: NamedFiles | None = None,
     stains: Sequence[str] = STAINS,
 ) -> Collection:
-    """Find the fields of folders or of a table with paths, and say which split each is in.
+    """Find the fields in folders or in a table of paths, and assign them to train or test.
 
-    Files of a folder are named ``<image_id>_<red|green|blue|yellow>`` with an
-    ending of `hpastack.fields.SUFFIXES`, and lie in it or in folders within it; or a
-    TIFF ``<image_id>.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff`` holds all
-    stains of a field as its channels (then a path is that of the file with ``#``
-    and the number of the plane). Other files are passed over.
+    Image files are named ``<image_id>_<red|green|blue|yellow>`` with a suffix
+    from `hpastack.fields.SUFFIXES`, and are found in the folder and its
+    subfolders. Alternatively, a TIFF ``<image_id>.tif``, ``.tiff``,
+    ``.ome.tif`` or ``.ome.tiff`` contains all stains of a field as its
+    channels; a path is then the file followed by ``#`` and the number of the
+    plane. Other files are ignored.
 
-    Files that HPA names ``<plate>_<well>_<field>_<stain>`` in a folder named
-    after an antibody have the antibody before their id. The fields in the table
-    of labels become training fields in its order, those in the table of test
-    fields become test fields in its order. Without a table
-    of test fields every other field becomes one, sorted by id, but for those
-    in a folder for training fields when there are labels.
+    Files named by HPA as ``<plate>_<well>_<field>_<stain>``, in a folder named
+    after an antibody, get an id that starts with the antibody. Fields in the
+    table of labels become training fields and those in the table of test
+    fields become test fields, each in the order of its table. Without a table
+    of test fields, all other fields become test fields, sorted by id; if there
+    are labels, fields in a folder for training fields are excluded.
 
-    A table with paths has an id column, the columns ``red``, ``green``,
-    ``blue``, ``yellow`` (relative to the table's folder, or absolute), and
+    A table of paths has an id column and the columns ``red``, ``green``,
+    ``blue`` and ``yellow`` (absolute, or relative to the table's folder). It
     may have ``target``, ``split`` and ``source``; other columns are groups.
-    Without ``split``, the rows with a target are training fields. A table of
-    labels without paths stands for its folder, with these labels.
+    Without ``split``, the rows with a target are training fields. For a table
+    of labels without paths, the images are taken from its folder.
 
     Parameters
     ----------
     images : path-like or sequence of path-like
-        A folder, several, or a CSV file.
+        One or more folders, or one CSV file.
     labels : path-like, optional
-        Table with columns ``Id,Target`` (or ``image_id,target``, in any case; or ``label``, or a
-        column of 0 and 1 for each label).
-        Left out: the table called ``train.csv``, ``stage1_train.csv`` or
-        ``labels.csv`` of the folder, if any. For a folder called like
-        ``train``, ``stage1_train`` or ``train_full_size`` also the one beside it.
+        Table with columns ``Id,Target`` (or ``image_id,target``, in any case; or ``label``, or
+        one column of 0 and 1 per label).
+        Default: the table ``train.csv``, ``stage1_train.csv`` or
+        ``labels.csv`` in the folder, if any; for a folder named like
+        ``train``, ``stage1_train`` or ``train_full_size``, also next to it.
     test : path-like or sequence of path-like, optional
         CSV with a column ``Id`` (or ``image_id``), such as a sample
-        submission; of several, an id counts once. Left out: the
-        ``sample_submission.csv`` of the folder, or that of a stage; for a
-        folder called like ``test`` also the one beside it.
+        submission; ids shared by several tables count once. Default: the
+        ``sample_submission.csv`` in the folder, or that of a stage; for a
+        folder named like ``test``, also next to it.
     vocabulary : Vocabulary, default=HPA_2018
-        The labels that targets are written in.
+        The labels of the targets.
     locations : Locations, optional
-        What names of places stand for. Left out: `vocabulary` and the names
-        that HPA has used for its labels.
+        Mapping of location names to labels. Default: the names in `vocabulary`
+        and those that HPA has used for its labels.
     source : str, default="hpa2018"
-        What to call the place in the column ``source``.
+        Value of the column ``source``.
     training_only : bool, default=False
-        Take no test fields, and look for no table of them.
+        Whether to collect training fields only and ignore tables of test fields.
     channels : mapping of str to int or str, optional
-        Which plane of a TIFF with several is which stain, or the name of its
-        channel. Left out: by the names that the file gives them.
+        Plane number or channel name of each stain in a TIFF with several
+        planes. Default: by the channel names in the file.
     drop_unlabelled : bool, default=False
-        Whether to leave out fields that the table of labels names and gives no label.
+        Whether to drop fields whose row in the table of labels has no label.
     by_pattern : NamedFiles, optional
-        The fields of the folders where their files are named otherwise, from
+        The fields of folders whose files follow another naming scheme, from
         `hpastack.catalogue.patterns.find_named_files`.
     stains : sequence of str, default=STAINS
-        Those that a TIFF with several planes has, where `channels` does not say it.
+        The stains in a TIFF with several planes, if `channels` is omitted.
 
     Returns
     -------
     Collection
-        A path that is missing from a folder stands where the file was
-        expected, for `hpastack.fields.check_fields` to report.
+        If a file is missing, its path is where the file was expected, so that
+        `hpastack.fields.check_fields` can report it.
 
     Raises
     ------
     InputError
-        If no field is found, a stain is there twice, an id is doubled, in both
-        splits or unknown, the id of a label is unknown or doubled, or a
-        training field has no label.
+        If no field is found, there are two files for one stain, an id is
+        duplicate, in both splits or unknown, a label is unknown or duplicate,
+        or a training field has no label.
     """
     places = [Path(place) for place in _listed(images)]
     tests = [Path(place) for place in _listed(test)]
@@ -151,11 +152,11 @@ def collect_fields(
                 places[0], table, labels, tests, locations, source, training_only, drop_unlabelled
             )
         if labels is not None:
-            raise InputError(f"{places[0]}: has no columns {', '.join(STAINS)} with paths")
+            raise InputError(f"{places[0]}: no columns {', '.join(STAINS)} with paths")
         places, labels = [places[0].absolute().parent], places[0]
     for place in places:
         if len(places) > 1 and place.is_file():
-            raise InputError(f"{place}: is a table; several IMAGES are folders, a table is alone")
+            raise InputError(f"{place}: is a table; images must be folders, or a single table")
         if not place.is_dir():
             raise InputError(f"{place}: no such folder of images or table of paths")
     folders = [Path(os.path.abspath(place)) for place in places]
@@ -174,10 +175,10 @@ def list_fields(
     source: str = DEFAULT_SOURCE,
     drop_unlabelled: bool = False,
 ) -> Collection:
-    """Make the catalogue of fields whose images are not at hand, from tables alone.
+    """Make the catalogue of fields without images, from tables alone.
 
-    For work that starts from predictions made elsewhere: such fields can be
-    clustered by known groups, stacked and submitted, but not looked at.
+    For workflows that start from predictions made elsewhere: such fields can
+    be clustered by known groups, stacked and submitted, but not displayed.
 
     Parameters
     ----------
@@ -196,12 +197,12 @@ def list_fields(
     Returns
     -------
     Collection
-        Its fields have empty paths and contents, and 0 for height and width.
+        Its fields have empty paths and contents, and height and width 0.
 
     Raises
     ------
     InputError
-        If an id is doubled or in both tables, or the id of a label is unknown.
+        If an id is duplicate or in both tables, or a label is unknown.
     """
     table = read_label_table(
         labels, locations or Locations(vocabulary), drop_unlabelled=drop_unlabelled
@@ -218,13 +219,13 @@ def list_fields(
 
 
 def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
-    """Put fields of several places into one table: all training fields, then all test fields.
+    """Combine the fields of several collections: all training fields, then all test fields.
 
     Parameters
     ----------
     *parts : DataFrame
-        The `fields` of a `Collection` each. A group column that a part does
-        not have is empty there.
+        The `fields` of each `Collection`. A group column missing from a part
+        is empty for its fields.
 
     Returns
     -------
@@ -241,7 +242,7 @@ def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
             if image_id in seen:
                 raise InputError(
                     f"field {image_id} is in {seen[str(image_id)]} and in {source}; "
-                    "an id names one field"
+                    "ids must be unique"
                 )
             seen[str(image_id)] = source
     fields = pd.concat(parts).fillna("")
@@ -249,7 +250,7 @@ def combine_fields(*parts: pd.DataFrame) -> pd.DataFrame:
     for stain in STAINS:
         for image_id, file in fields[stain].items():
             if file and file in files:
-                raise InputError(f"{file}: stands for {files[file]} and for {image_id} ({stain})")
+                raise InputError(f"{file}: used for both {files[file]} and {image_id} ({stain})")
             files[file] = f"{image_id} ({stain})"
     is_train = fields["split"] == "train"
     return pd.concat([fields[is_train], fields[~is_train]]).rename_axis("image_id")
@@ -272,47 +273,51 @@ def _collect_folders(
     else:
         files = by_pattern.files
     if not files:
-        *endings, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
+        *suffixes, last = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
+        hint, parameters = other_files(all_files(folders))
         raise InputError(
-            f"{_places(folders)}: no field found; files are named <id>_<{'|'.join(STAINS)}> with "
-            f"the ending {', '.join(endings)} or {last}, or <id>.tif with four channels; "
-            + (other_files(all_files(folders)) or "say with --pattern what other names mean")
+            f"{_places(folders)}: no fields found; expected files <id>_<{'|'.join(STAINS)}> with "
+            f"the suffix {', '.join(suffixes)} or {last}, or <id>.tif with four channels; {hint}",
+            *parameters,
         )
-    remedy = "--extra and its name instead of the folder" if training_only else "--labels"
-    labels = labels or own_table(folders, "train", remedy)
+    if training_only:
+        remedy, parameters = "pass that table instead of the folder", ()
+    else:
+        remedy, parameters = "pass it as labels", ("labels",)
+    labels = labels or own_table(folders, "train", remedy, *parameters)
     if training_only and labels is None:
         raise InputError(
-            f"{_places(folders)}: no table ({', '.join(LABEL_TABLES)}) with the labels of its "
-            "fields; or name the table itself, in the folder of its images"
+            f"{_places(folders)}: no table of labels ({', '.join(LABEL_TABLES)}); add one, or "
+            "pass the table instead of the folder, if it is in the folder of its images"
         )
     table = _no_labels()
     if labels is not None:
         table = read_label_table(labels, locations, drop_unlabelled=drop_unlabelled)
     labelled = _labelled_ids(table)
     if not training_only and not tests:
-        own = own_table(folders, "test", "--test")
+        own = own_table(folders, "test", "pass it as test", "test")
         tests = [own] if own else []
-    named = [] if training_only or not tests else _read_test_ids(tests, labelled)
-    files = match_ids(files, [*labelled, *named])
+    listed_ids = [] if training_only or not tests else _read_test_ids(tests, labelled)
+    files = match_ids(files, [*labelled, *listed_ids])
     if training_only or tests:
-        test_ids = named
+        test_ids = listed_ids
     else:
-        taken = set(labelled)
+        train_ids = set(labelled)
         test_ids = sorted(
             image_id
             for image_id, stains in files.items()
-            if image_id not in taken
+            if image_id not in train_ids
             and not (
                 labels is not None
                 and any(in_train_folder(path, folders) for path in stains.values())
             )
         )
     rows = {}
-    known = table.targets.to_dict()
+    target_of = table.targets.to_dict()
     for split, image_ids in (("train", table.targets.index), ("test", test_ids)):
         for image_id in image_ids:
             paths = expected_files(folders, split, image_id, files.get(image_id, {}))
-            rows[image_id] = (split, known.get(image_id, ""), source, *paths)
+            rows[image_id] = (split, target_of.get(image_id, ""), source, *paths)
     columns = ["split", "target", "source", *STAINS]
     fields = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
     fields = _with_groups(fields.rename_axis("image_id"), table.groups)
@@ -340,30 +345,32 @@ def _collect_table(
     texts = pop_targets(table, locations, path)
     if labels is not None:
         if texts is not None:
-            raise InputError(f"{path}: has targets already; leave out {labels}, or that column")
-        given = read_label_table(labels, locations, drop_unlabelled=drop_unlabelled)
-        labelled = _labelled_ids(given)
+            raise InputError(
+                f"{path}: already has targets; remove that column, or do not pass labels "
+                f"({labels})",
+                "labels",
+            )
+        label_table = read_label_table(labels, locations, drop_unlabelled=drop_unlabelled)
+        labelled = _labelled_ids(label_table)
         require_known(labelled, table.index, labels, path)
     else:
         texts = pd.Series("", table.index, dtype=object) if texts is None else texts
         labelled = list(texts.index[texts.str.strip() != ""])
-        given = _label_table(texts.loc[labelled], locations, path)
+        label_table = _label_table(texts.loc[labelled], locations, path)
     has_label = table.index.isin(labelled)
     if "split" not in table:
         table["split"] = ["train" if labelled else "test" for labelled in has_label]
     for image_id, split, is_labelled in zip(table.index, table["split"], has_label):
         if split not in ("train", "test"):
-            raise InputError(f"{path}: field {image_id} has split {split!r}; it is train or test")
+            raise InputError(f"{path}: field {image_id} has split {split!r}, not train or test")
         if split == "test" and is_labelled:
             raise InputError(
-                f"{path}: test field {image_id} has a target; keep the truth of test fields "
-                "in a file of its own"
+                f"{path}: test field {image_id} has a target; keep the targets of test fields "
+                "in a separate file"
             )
         if split == "train" and not is_labelled:
-            raise InputError(
-                f"{path}: field {image_id}: no label given; every training field needs one"
-            )
-    table["target"] = given.targets.reindex(table.index, fill_value="")
+            raise InputError(f"{path}: field {image_id}: no label; every training field needs one")
+    table["target"] = label_table.targets.reindex(table.index, fill_value="")
     is_train = table["split"] == "train"
     if training_only and not is_train.all():
         raise InputError(f"{path}: no label for {shorten(table.index[~is_train])}")
@@ -377,9 +384,9 @@ def _collect_table(
     order = [*table.index[is_train & (table["target"] != "")], *test_ids]
     sizes = [PIXEL_SIZE] if PIXEL_SIZE in table else []
     fields = table.loc[order, ["split", "target", "source", *STAINS, *sizes]]
-    fields = _with_groups(_with_groups(fields, groups), given.groups)
-    changes = given.changes + _not_asked_for(set(table.index) - set(order) - set(labelled))
-    return Collection(fields, changes, given.unmapped)
+    fields = _with_groups(_with_groups(fields, groups), label_table.groups)
+    changes = label_table.changes + _not_asked_for(set(table.index) - set(order) - set(labelled))
+    return Collection(fields, changes, label_table.unmapped)
 
 
 def _listed(places: StrPath | Sequence[StrPath]) -> list[StrPath]:
@@ -387,7 +394,7 @@ def _listed(places: StrPath | Sequence[StrPath]) -> list[StrPath]:
 
 
 def has_paths(table: pd.DataFrame) -> bool:
-    """Return whether a table has columns of stains, that is paths of files."""
+    """Return whether a table has columns named after stains, that is, paths of files."""
     names = {name.lower() for name in table.columns}
     return not names.isdisjoint(STAINS)
 
@@ -408,7 +415,7 @@ def _label_table(texts: pd.Series, locations: Locations, path: Path) -> LabelTab
 
 
 def _labelled_ids(table: LabelTable) -> list[str]:
-    """Return the ids of a table of labels, those dropped for want of a label too."""
+    """Return the ids of a table of labels, including those dropped because they have no label."""
     dropped = (change.image_id for change in table.changes if change.change == DROPPED)
     return [*table.targets.index, *dropped]
 
@@ -420,7 +427,9 @@ def _read_test_ids(tests: Sequence[StrPath], train_ids: Iterable[str]) -> list[s
         ids = list(read_id_table(test).index)
         both = [image_id for image_id in ids if image_id in train]
         if both:
-            raise InputError(f"{test}: also among the training fields: {shorten(both)}")
+            raise InputError(
+                f"{test}: ids of training fields among the test fields: {shorten(both)}"
+            )
         test_ids.update(dict.fromkeys(ids))
     return list(test_ids)
 

@@ -1,4 +1,4 @@
-"""Dates as people write them."""
+"""Dates in the formats used in tables."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FORMS = tuple(
         rf"(?P<year>\d{{4}})[ -]{_MONTH}[ -](?P<day>\d{{1,2}})",
     )
 )
-# The day comes first in most countries, and the month in some.
+# Most countries write the day first, some the month.
 _EITHER = re.compile(r"(?P<first>\d{1,2})([-/])(?P<second>\d{1,2})\2(?P<year>\d{4})")
 
 
 def possible_dates(text: str) -> set[str]:
-    """Return the dates that a text may mean.
+    """Return the possible dates of a text.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def possible_dates(text: str) -> set[str]:
     Returns
     -------
     set of str
-        As ``2021-03-04``; of ``04/03/2021`` there are two. Eight digits in a row are a date from
-        1900 on. Empty if it is no date.
+        In ISO format, ``2021-03-04``; ``04/03/2021`` has two. Eight consecutive digits are a date
+        if the year is 1900 or later. Empty if the text is not a date.
 
     Examples
     --------

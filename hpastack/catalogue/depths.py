@@ -1,4 +1,4 @@
-"""The true depth of 16-bit files: found for each source, kept in the catalogue."""
+"""The true bit depth of 16-bit files: found for each source and recorded in the catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpastack.fields.paths import BITS
 
 
 class Depths(NamedTuple):
-    """A catalogue with the bits of its fields, and what is to be said of each source."""
+    """A catalogue with the bit depths of its fields, and messages and warnings for each source."""
 
     catalogue: pd.DataFrame
     messages: list[str]
@@ -26,23 +26,23 @@ def scale_by_depth(
     levels: Mapping[str, Mapping[str, StainLevels]],
     bits: int | None = None,
 ) -> Depths:
-    """Find how many bits the 16-bit files of each source use, and what its stains lack.
+    """Find how many bits the 16-bit files of each source use, and faults in the stains.
 
     Parameters
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``source`` and ``content``.
     levels : mapping of str to mapping of str to StainLevels
-        Of each field, the values of its stains.
+        The grey levels of each stain, for each field.
     bits : int, optional
         As for `hpastack.fields.levels.find_depth`, for all sources.
 
     Returns
     -------
     Depths
-        The catalogue has the column ``bits`` where a field uses less than
-        all 16, and then the contents of these fields are other ones, since
-        the same files mean other pixels.
+        If any field uses fewer than 16 bits, the catalogue has the column
+        ``bits``, and the contents of these fields are different, since the
+        same files give different pixel values.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def scale_by_depth(
         If more than a few pixels of a file have a value that `bits` cannot hold.
     """
     messages, warnings = [], []
-    found = pd.Series(FULL_BITS, catalogue.index)
+    field_bits = pd.Series(FULL_BITS, catalogue.index)
     for source, ids in catalogue.groupby("source", sort=False).groups.items():
         fields = [levels[image_id] for image_id in ids]
         depth = find_depth((file for field in fields for file in field.values()), bits)
@@ -58,12 +58,12 @@ def scale_by_depth(
             top = (1 << depth.bits) - 1
             messages.append(
                 f"{source}: values of 16-bit files use {depth.bits} bits ({depth.reason}; the "
-                f"greatest is {depth.highest}); they are divided by {top}"
+                f"maximum is {depth.highest}); they are divided by {top}"
             )
             if depth.stray:
                 warnings.append(f"{source}: {depth.stray}")
             deep = [any(file.n_bits == FULL_BITS for file in field.values()) for field in fields]
-            found[ids[deep]] = depth.bits
+            field_bits[ids[deep]] = depth.bits
         for stain in STAINS:
             files = [field[stain] for field in fields if stain in field]
             if not files:
@@ -71,11 +71,11 @@ def scale_by_depth(
             fault = level_warnings(files, FULL_BITS if depth is None else depth.bits)
             if fault:
                 warnings.append(f"{source}: the {stain} stain {fault}")
-    if (found == FULL_BITS).all():
+    if (field_bits == FULL_BITS).all():
         return Depths(catalogue, messages, warnings)
     catalogue = catalogue.copy()
-    catalogue.insert(list(catalogue).index("content") + 1, BITS, found)
+    catalogue.insert(list(catalogue).index("content") + 1, BITS, field_bits)
     catalogue["content"] = [
-        scaled_content(content, n_bits) for content, n_bits in zip(catalogue["content"], found)
+        scaled_content(content, n_bits) for content, n_bits in zip(catalogue["content"], field_bits)
     ]
     return Depths(catalogue, messages, warnings)

@@ -1,4 +1,4 @@
-"""Groups: columns that say which fields belong together."""
+"""Groups: columns such as plate, well or antibody, whose values are shared by related fields."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import pandas as pd
 
 from hpastack.catalogue.spellings import is_unknown, spelling_key
 from hpastack.catalogue.table import COLUMNS, OPTIONAL_COLUMNS
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_id_table
 
 StrPath = str | os.PathLike[str]
 
-# Written in many ways ("CellLine", "Cell line"), and yet one column in the catalogue.
+# Written in several ways ("CellLine", "Cell line"), but one column in the catalogue.
 _KNOWN = {"plate": "plate", "well": "well", "antibody": "antibody", "cellline": "cell_line"}
 
 
 def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
-    """Take the columns of a table that are groups, under one name each.
+    """Return the group columns of a table, under their standard names.
 
     Parameters
     ----------
     table : DataFrame of str
-        Without its ids.
+        Without the id column.
     path : path-like
-        Where it is from, for errors.
+        The file it was read from, for errors.
 
     Returns
     -------
     DataFrame
-        Without the columns that are no groups (`COLUMNS`, and those without a
-        name, where row numbers stand); a cell of blanks, ``NaN``, ``N/A`` or ``null`` is "", that
-        is unknown. Plate, well, antibody and cell line are called ``plate``, ``well``,
-        ``antibody``, ``cell_line`` however they are written.
+        Excludes the columns that are not groups: those in `COLUMNS`, and unnamed columns, which
+        contain row numbers. Cells of only whitespace, ``NaN``, ``N/A`` or ``null`` become "",
+        which means unknown. Plate, well, antibody and cell line are named ``plate``, ``well``,
+        ``antibody`` and ``cell_line``, however they are written in the table.
 
     Raises
     ------
     InputError
-        If two columns mean the same.
+        If two columns have the same standard name.
     """
     groups = table[
         [
@@ -52,22 +52,22 @@ def group_columns(table: pd.DataFrame, path: StrPath) -> pd.DataFrame:
     names = {name: _KNOWN.get(plain, str(name)) for name, plain in bare.items()}
     groups = groups.rename(columns=names)
     if not groups.columns.is_unique:
-        doubled = [str(name) for name in names if list(names.values()).count(names[name]) > 1]
-        raise InputError(f"{path}: columns {' and '.join(doubled)} mean the same; keep one")
+        duplicates = [str(name) for name in names if list(names.values()).count(names[name]) > 1]
+        raise InputError(f"{path}: columns {' and '.join(duplicates)} mean the same; keep one")
     return groups.apply(lambda column: column.mask(column.map(is_unknown).astype(bool), ""))
 
 
 def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, list[str]]:
-    """Add columns that say which fields belong together (well, antibody, cell line).
+    """Add group columns, such as well, antibody or cell line, to fields.
 
     Parameters
     ----------
     fields : DataFrame
         A catalogue, complete or not.
     groups : path-like
-        CSV with an id column and any others. Rows of other fields are passed
-        over; a field without a row gets "", which means unknown. In a column
-        that the catalogue has already, empty cells are filled.
+        CSV with an id column and one or more group columns. Rows of other
+        fields are ignored; a field without a row gets "", which means unknown.
+        If the catalogue already has a column, its empty cells are filled.
 
     Returns
     -------
@@ -79,22 +79,24 @@ def join_groups(fields: pd.DataFrame, groups: StrPath) -> tuple[pd.DataFrame, li
     Raises
     ------
     InputError
-        If an id is doubled, no id is that of a field, there is no column to
-        add, a column is none of groups, or says something else than the
-        catalogue does.
+        If there are duplicate ids, no id is that of a field, there is no
+        column to add, a column has the name of a catalogue column that is not
+        a group, or a value contradicts the catalogue.
     """
     table = read_id_table(groups)
     taken = [name for name in table.columns if name.lower() in (*COLUMNS, *OPTIONAL_COLUMNS)]
     if taken:
         raise InputError(
-            f"{groups}: the catalogue has a column {shorten(taken)} that is no group; rename it"
+            f"{groups}: {shorten(taken)} is a catalogue column but not a group; rename it"
         )
     table = group_columns(table, groups)
     names = [str(name) for name in table.columns]
     if not names:
-        raise InputError(f"{groups}: no column beside the ids; a column of groups is needed")
+        raise InputError(f"{groups}: only an id column; at least one group column is needed")
     if not table.index.isin(fields.index).any():
-        raise InputError(f"{groups}: none of its ids is that of a field, such as {fields.index[0]}")
+        raise InputError(
+            f"{groups}: none of its ids is in the catalogue; ids look like {fields.index[0]}"
+        )
     fields = fields.copy()
     for name in names:
         values = table[name].reindex(fields.index, fill_value="")
@@ -113,7 +115,8 @@ def _filled(known: pd.Series, values: pd.Series, path: StrPath) -> pd.Series:
     if differs.any():
         first = known.index[differs][0]
         raise InputError(
-            f"{path}: field {first} has {known.name} {values[first]!r}, and {known[first]!r} in "
-            f"another table ({int(differs.sum())} such fields); rename the column, or mend one"
+            f"{path}: field {first} has {known.name} {values[first]!r}, but {known[first]!r} in "
+            f"another table ({counted(int(differs.sum()), 'such field')}); correct one, or rename "
+            "the column"
         )
     return known.where(known != "", values)

@@ -1,8 +1,8 @@
-"""Files and ids as the Human Protein Atlas names them: antibody, plate, well, field.
+"""File names and ids of the Human Protein Atlas: antibody, plate, well, field.
 
-HPA serves a field as ``<antibody>/<plate>_<well>_<field>_<stain>.jpg``, and the lists
-of its fields that are passed around call it ``<antibody>_<plate>_<well>_<field>``.
-Ids of the competition are UUIDs, whose hyphens keep them apart from both.
+HPA serves a field as ``<antibody>/<plate>_<well>_<field>_<stain>.jpg``; published lists
+of its fields use the id ``<antibody>_<plate>_<well>_<field>``. Ids of the competition are
+UUIDs, whose hyphens distinguish them from both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from hpastack.fields import STAINS
 
 _ANTIBODY = r"(?:HPA|CAB)?[0-9]+"
-# Plates of knocked-down genes begin with "si"; some fields were taken again:
+# Plates with knocked-down genes begin with "si"; some fields were imaged again:
 # "11651_1732_F3_13_cr580610dc203b9".
 _ID = re.compile(
     rf"(?:(?P<antibody>{_ANTIBODY})_)?"
@@ -30,20 +30,21 @@ _Value = TypeVar("_Value")
 
 
 def file_id(path: Path, name: str) -> str:
-    """Return the id of the field of a file.
+    """Return the id of the field that a file belongs to.
 
     Parameters
     ----------
     path : Path
         The file.
     name : str
-        Its name without stain and ending.
+        Its name without stain and suffix.
 
     Returns
     -------
     str
         ``<antibody>_<name>`` if the name has HPA's form without an antibody
-        and the folder of the file is one (and not its plate); else the name.
+        and the folder of the file is named after an antibody (and not after
+        the plate); otherwise the name.
     """
     if "-" in name or (match := _ID.fullmatch(name)) is None or match["antibody"]:
         return name
@@ -53,18 +54,18 @@ def file_id(path: Path, name: str) -> str:
 
 
 def download_stem(folder: Path, image_id: str) -> Path | None:
-    """Return where a download in a folder keeps the files of a field, without stain and ending.
+    """Return the path of a field's files in a download, without stain and suffix.
 
     Parameters
     ----------
     folder : Path
-        With a folder for each antibody.
+        Contains one subfolder per antibody.
     image_id : str
 
     Returns
     -------
     Path or None
-        None if the id names no antibody, or the folder has none of its.
+        None if the id contains no antibody, or the antibody has no subfolder.
     """
     match = _ID.fullmatch(image_id)
     if match is None or not match["antibody"] or not (folder / match["antibody"]).is_dir():
@@ -73,13 +74,17 @@ def download_stem(folder: Path, image_id: str) -> Path | None:
 
 
 def is_composite(name: str) -> bool:
-    """Return whether a file is one of HPA's coloured pictures of several stains.
+    """Return whether a file is one of HPA's colour composites of several stains.
 
     Parameters
     ----------
     name : str
-        Name of a file without its last stain and ending: ``57_F11_1_blue_red``
-        of ``57_F11_1_blue_red_green.jpg``.
+        File name without its last stain and suffix: ``57_F11_1_blue_red``
+        for ``57_F11_1_blue_red_green.jpg``.
+
+    Returns
+    -------
+    bool
     """
     if name.rpartition("_")[2].lower() not in STAINS:
         return False
@@ -88,32 +93,31 @@ def is_composite(name: str) -> bool:
 
 
 def match_ids(files: dict[str, _Value], wanted: Iterable[str]) -> dict[str, _Value]:
-    """Find files by ids that name the antibody where the files do not, or the other way.
+    """Match files to table ids if only one of the two ids contains the antibody.
 
-    Plate, well and number tell HPA's fields apart, so that an id with the
-    antibody and one without mean the same field, if no other has them.
+    Plate, well and number identify a field of HPA, so an id with the antibody
+    and one without it are the same field, unless a third id shares them.
 
     Parameters
     ----------
     files : dict
-        By the id that the files give.
+        Keyed by the ids derived from the file names.
     wanted : iterable of str
-        Ids of the tables.
+        Ids in the tables.
 
     Returns
     -------
     dict
-        `files`, in their order, under the ids of the tables where these differ.
+        `files` in the same order, keyed by the ids in the tables where these differ.
     """
     wanted = set(wanted)
-    strangers = [image_id for image_id in wanted if image_id not in files]
-    asked = _by_place(strangers)
-    if not asked:
+    unmatched = _by_place(image_id for image_id in wanted if image_id not in files)
+    if not unmatched:
         return files
-    found = _by_place(files)
+    files_at = _by_place(files)
     renamed = {}
-    for place, ids in asked.items():
-        candidates = [image_id for image_id in found.get(place, []) if image_id not in wanted]
+    for place, ids in unmatched.items():
+        candidates = [image_id for image_id in files_at.get(place, []) if image_id not in wanted]
         if len(ids) == 1 == len(candidates) and place in (ids[0], candidates[0]):
             renamed[candidates[0]] = ids[0]
     return {renamed.get(image_id, image_id): value for image_id, value in files.items()}
@@ -131,7 +135,7 @@ def fill_groups(fields: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A copy with the columns ``plate``, ``well`` and ``antibody``, filled
-        where they were empty. A column that no id gives is not added. A well
+        where they were empty. A column without any value is not added. A well
         is written with its plate (``57_F11``), because every plate has the
         same wells.
 
@@ -143,12 +147,12 @@ def fill_groups(fields: pd.DataFrame) -> pd.DataFrame:
     """
     fields = fields.copy()
     matches = [_ID.fullmatch(str(image_id)) for image_id in fields.index]
-    read = {
+    columns = {
         "plate": [match["plate"] if match else "" for match in matches],
         "well": [f"{match['plate']}_{match['row']}" if match else "" for match in matches],
         "antibody": [(match["antibody"] or "") if match else "" for match in matches],
     }
-    for name, cells in read.items():
+    for name, cells in columns.items():
         values = pd.Series(cells, index=fields.index, dtype=object)
         if not values.any():
             continue

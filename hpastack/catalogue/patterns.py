@@ -1,4 +1,4 @@
-"""Image files of any naming scheme: a pattern says what the parts of their names mean."""
+"""Image files of any naming scheme: a pattern describes the parts of their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpastack.fields import STAINS, plane_paths
 from hpastack.fields.multichannel import stains_meant
 from hpastack.files import check_ids
 
-# What stands for each name in a pattern; any other name is a group, and part of the id.
+# Regular expression of each placeholder; any other placeholder is a group, and part of the id.
 _PLACES = {
     "plate": "[^/]+?",
     "well": "[A-Za-z]{1,2}-?[0-9]{1,3}",
@@ -29,7 +29,7 @@ _PLACES = {
 }
 _OTHER, _ANYTHING = "[^/_]+?", "[^/]*?"
 _NAME = re.compile(r"\{([^{}]*)\}")
-# Not part of the id of a field; of the last two a field has one.
+# Not part of the id; a field has exactly one depth and one time.
 _STACKED = {"z": "depths", "t": "times"}
 _NOT_IN_ID = {"channel", *_STACKED, "row", "column"}
 
@@ -37,14 +37,14 @@ _PHENIX = (
     r"r(?P<row>\d{2})c(?P<column>\d{2})f(?P<field>\d{2,})p(?P<z>\d{2,})-ch(?P<channel>\d+)"
     r"sk(?P<t>\d+)(fk\d+)?(fl\d+)?\.tiff?"
 )
-#: Schemes that go by a name, each a list of regular expressions; the first that fits is taken.
+#: Named schemes, each a list of regular expressions; the first that matches is used.
 SCHEMES: dict[str, tuple[str, ...]] = {
-    # Opera Phenix and Operetta; a plate is a folder with a folder Images.
+    # Opera Phenix and Operetta; a plate is a folder with a subfolder Images.
     "harmony": (rf"(?P<plate>[^/]+)/Images/{_PHENIX}", _PHENIX),
-    # As harmony, and the folder of a plate goes on with the time of its measurement.
+    # As harmony, with the time of measurement appended to the folder name of a plate.
     "jump": (rf"(?P<plate>[^/]+?)__[^/]+/Images/{_PHENIX}", _PHENIX),
-    # MetaXpress: the site is missing where there is one; an identifier may follow, thumbnails do
-    # not count.
+    # MetaXpress: the site is omitted if there is only one; an identifier may follow; thumbnails
+    # do not match.
     "imagexpress": (
         r"(?P<plate>[^/]+?)_(?P<well>[A-P]\d{2})(_s(?P<field>\d+))?_w(?P<channel>\d+)"
         r"([0-9A-F]{8}-[0-9A-F-]+)?\.tiff?",
@@ -56,16 +56,16 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-#: Endings of files that microscopes write and that are not read.
+#: Suffixes of microscope vendors' formats, which are not supported.
 VENDOR_SUFFIXES = (".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".flex", ".ims", ".zvi")
 _N_SHOWN = 3
 
 
 class NamedFiles(NamedTuple):
-    """The fields that a pattern finds in folders.
+    """The fields found by a pattern in folders.
 
-    `files` are the stains of each field by its id, `groups` its plate, well
-    and other groups, `summary` the lines that say what was understood.
+    `files` contains the stain files of each field by its id, `groups` its
+    plate, well and other groups, `summary` lines that describe the result.
     """
 
     files: dict[str, dict[str, Path]]
@@ -74,14 +74,14 @@ class NamedFiles(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What the name of one file says."""
+    """The parts of one file name."""
 
     path: Path
     image_id: str
     channel: str | None
     stacked: dict[str, str]
     groups: dict[str, str]
-    around_channel: tuple[str, str]  # the path before and behind the channel
+    around_channel: tuple[str, str]  # the path before and after the channel
 
 
 def find_named_files(
@@ -90,23 +90,24 @@ def find_named_files(
     channels: Mapping[str, int | str] | None = None,
     stains: Sequence[str] = STAINS,
 ) -> NamedFiles:
-    """Find fields by a pattern of the names of their files.
+    """Find fields by a pattern for their file names.
 
     Parameters
     ----------
     paths : iterable of Path
         All files of the folders, absolute.
     pattern : str
-        A name of `SCHEMES`, or a name of a file with ``{plate}``, ``{well}``
-        (or ``{row}`` and ``{column}``), ``{field}``, ``{channel}``, ``{z}``, ``{t}`` and
-        any others in place of what differs; ``{}`` is anything. With folders
-        before it, separated by ``/``, these count too. Case does not.
+        A key of `SCHEMES`, or a file name in which the variable parts are
+        replaced by ``{plate}``, ``{well}`` (or ``{row}`` and ``{column}``),
+        ``{field}``, ``{channel}``, ``{z}``, ``{t}`` or any other name; ``{}``
+        matches anything. Folders before it, separated by ``/``, are matched
+        too. Case is ignored.
     channels : mapping of str to int or str, optional
-        The channel of each stain, as `hpastack.fields.parse_channels` gives
-        it; if omitted, by the names of the channels. Without ``{channel}`` each
-        file is a field, and these are its planes.
+        The channel of each stain, as returned by `hpastack.fields.parse_channels`.
+        Default: by the channel names. If the pattern has no ``{channel}``,
+        each file is one field, and these are its planes.
     stains : sequence of str, default=STAINS
-        Those that the fields have.
+        The stains of the fields.
 
     Returns
     -------
@@ -115,8 +116,9 @@ def find_named_files(
     Raises
     ------
     InputError
-        If no file fits, a name is wrong, a channel is not there, two files
-        are one stain of a field, or a field has several depths or times.
+        If no file matches, a placeholder is not valid, a channel does not
+        exist, two files are the same stain of a field, or a field has several
+        depths or times.
 
     Examples
     --------
@@ -136,7 +138,7 @@ def find_named_files(
         else:
             places.append(place)
     if not places:
-        raise InputError(_nothing_fits(paths, pattern))
+        raise _no_match(paths, pattern)
     _check_stacks(places)
     if places[0].channel is None:
         files = _multichannel(places, channels, stains)
@@ -145,16 +147,16 @@ def find_named_files(
         wanted = _wanted_channels(places, channels, stains)
         used = list(wanted.values())
         files = _by_channel(places, wanted)
-    check_ids(files, f"--pattern {pattern}")
+    check_ids(files, f"pattern {pattern!r}")
     by_id = {place.image_id: place.groups for place in places if place.image_id in files}
-    # With rows also where no pattern names a group.
+    # Has rows even if the pattern contains no group.
     index = pd.Index(list(by_id), name="image_id", dtype=object)
     groups = pd.DataFrame(list(by_id.values()), index, dtype=object).fillna("")
     return NamedFiles(files, groups, _summary(files, groups, places, ignored, used))
 
 
 def fits_pattern(paths: Iterable[Path], pattern: str) -> bool:
-    """Return whether any file has a name as a pattern says.
+    """Return whether any file name matches a pattern.
 
     Parameters
     ----------
@@ -170,7 +172,7 @@ def fits_pattern(paths: Iterable[Path], pattern: str) -> bool:
 
 
 def fitting_schemes(paths: Iterable[Path]) -> list[str]:
-    """Name the schemes of `SCHEMES` that files have, those with most files first.
+    """Return the keys of `SCHEMES` that match any file, those with most files first.
 
     Parameters
     ----------
@@ -187,8 +189,8 @@ def fitting_schemes(paths: Iterable[Path]) -> list[str]:
     return [name for name, count in counts.most_common() if count]
 
 
-def other_files(paths: Sequence[Path]) -> str:
-    """Say how to go on with a folder in which no field was found.
+def other_files(paths: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
+    """Return a hint for a folder in which no field was found.
 
     Parameters
     ----------
@@ -197,21 +199,26 @@ def other_files(paths: Sequence[Path]) -> str:
 
     Returns
     -------
-    str
-        "" if there is nothing to say.
+    hint : str
+    parameters : tuple of str
+        Names of the parameters in the hint, for `InputError`.
     """
     vendor = Counter(path.suffix.lower() for path in paths)
     known = [suffix for suffix in VENDOR_SUFFIXES if vendor[suffix]]
     if known:
         return (
-            f"{sum(vendor[suffix] for suffix in known)} files end in {shorten(known)}, which are "
-            "not read: convert them to OME-TIFF, a file for each position (Fiji, or bfconvert of "
-            "Bio-Formats: bfconvert IN.czi OUT_%s.ome.tif), and name their folder"
-        )
+            f"{counted(sum(vendor[suffix] for suffix in known), 'file ends', 'files end')} in "
+            f"{shorten(known)}, which is not supported: convert them to OME-TIFF, one file per "
+            "position (with Fiji, or with Bio-Formats: bfconvert IN.czi OUT_%s.ome.tif), "
+            "and pass their folder"
+        ), ()
     schemes = fitting_schemes(paths)
     if schemes:
-        return f"its files are named as by {schemes[0]}: --pattern {schemes[0]} --channels red=..."
-    return ""
+        return (
+            f"the file names match the scheme {schemes[0]}; pass pattern={schemes[0]!r} and the "
+            "channels of the stains"
+        ), ("pattern", "channels")
+    return "describe other file names with a pattern", ("pattern",)
 
 
 def _expressions(pattern: str) -> list[re.Pattern[str]]:
@@ -220,11 +227,12 @@ def _expressions(pattern: str) -> list[re.Pattern[str]]:
 
 
 def _translated(pattern: str) -> str:
-    """Turn a pattern into a regular expression."""
+    """Return a pattern as a regular expression."""
     if "{" not in pattern:
         raise InputError(
-            f"--pattern {pattern}: neither a known scheme ({', '.join(SCHEMES)}) nor a name with "
-            "{plate}, {well}, {field} or {channel} in it"
+            f"pattern: {pattern!r} is neither a known scheme ({', '.join(SCHEMES)}) nor a file "
+            "name with {plate}, {well}, {field} or {channel} in it",
+            "pattern",
         )
     texts, end, seen = [], 0, set()
     for match in _NAME.finditer(pattern):
@@ -235,7 +243,7 @@ def _translated(pattern: str) -> str:
             texts.append(_ANYTHING)
             continue
         if not name.isidentifier() or name in (*COLUMNS, *OPTIONAL_COLUMNS, "image_id"):
-            raise InputError(f"--pattern: {{{match[1]}}} is no name of a group")
+            raise InputError(f"pattern: {{{match[1]}}} is not a valid group name", "pattern")
         if name in seen:
             texts.append(f"(?P={name})")
             continue
@@ -243,7 +251,8 @@ def _translated(pattern: str) -> str:
         texts.append(f"(?P<{name}>{_PLACES.get(name, _OTHER)})")
     if not seen - {"channel", *_STACKED}:
         raise InputError(
-            f"--pattern {pattern}: nothing in it tells fields apart, such as {{field}}"
+            f"pattern: {pattern!r} contains nothing that distinguishes fields, such as {{field}}",
+            "pattern",
         )
     texts.append(re.escape(pattern[end:]))
     return "".join(texts)
@@ -261,7 +270,7 @@ def _placed(path: Path, expressions: list[re.Pattern[str]]) -> _Place | None:
         named = [name for name in order if name in parts and name not in _NOT_IN_ID]
         groups = {name: parts[name] for name in named if name != "field"}
         if "plate" in parts and "well" in parts:
-            # Every plate has the same wells.
+            # Wells have the same names on every plate.
             groups["well"] = f"{parts['plate']}_{parts['well']}"
         stacked = {name: parts[name] for name in _STACKED if name in parts}
         image_id = "_".join(parts[name] for name in named)
@@ -285,18 +294,19 @@ def _check_stacks(places: list[_Place]) -> None:
     for place in places:
         for name, value in place.stacked.items():
             values[place.image_id, place.channel, name].setdefault(value, place.path)
-    for (image_id, _, name), found in values.items():
-        if len(found) > 1:
-            first, second, *_ = found.values()
+    for (image_id, _, name), path_of in values.items():
+        if len(path_of) > 1:
+            first, second, *_ = path_of.values()
             raise InputError(
-                f"{first}, {second.name}: field {image_id} has {len(found)} {_STACKED[name]} "
-                f"({shorten(found)}); a stain is one picture. Write the one to take into the "
-                f"pattern instead of {{{name}}}, or save a projection"
+                f"{first}, {second.name}: field {image_id} has {len(path_of)} {_STACKED[name]} "
+                f"({shorten(path_of)}), but a stain must be one image; in the pattern, replace "
+                f"{{{name}}} by the one to use, or save a projection",
+                "pattern",
             )
 
 
 def _key(channel: int | str) -> str:
-    """Return a channel as it is compared: numbers without zeros before them, names in any case."""
+    """Return a channel for comparison: numbers without leading zeros, names without case."""
     text = str(channel).strip()
     return str(int(text)) if text.isdecimal() else text.casefold()
 
@@ -311,7 +321,8 @@ def _wanted_channels(
         for stain, channel in channels.items():
             if _key(channel) not in present:
                 raise InputError(
-                    f"--channels {stain}={channel}: no file has that channel; they have {listed}"
+                    f"channels: no file has channel {channel} for {stain}; the files have {listed}",
+                    "channels",
                 )
         return {stain: _key(channel) for stain, channel in channels.items()}
     wanted: dict[str, str] = {}
@@ -319,15 +330,17 @@ def _wanted_channels(
         for stain in set(stains_meant(name)) & set(stains):
             if stain in wanted:
                 raise InputError(
-                    f"channels {wanted[stain]} and {name} could both be {stain}; say which with "
-                    f"--channels {_example(stains, 'ABCD')}"
+                    f"channels: {wanted[stain]} and {name} could both be {stain}; pass the channel "
+                    f"of each stain, such as {_example(stains, 'ABCD')}",
+                    "channels",
                 )
             wanted[stain] = name
     missing = [stain for stain in stains if stain not in wanted]
     if missing:
         raise InputError(
-            f"which channel is {shorten(missing)}? The files have {listed}; say it with "
-            f"--channels {_example(stains, '1234')}"
+            f"channels: unknown for {shorten(missing)}; the files have {listed}; pass the channel "
+            f"of each stain, such as {_example(stains, '1234')}",
+            "channels",
         )
     return wanted
 
@@ -348,14 +361,15 @@ def _by_channel(places: list[_Place], wanted: Mapping[str, str]) -> dict[str, di
             continue
         stains = files.setdefault(place.image_id, {})
         if stain in stains:
-            raise InputError(_twice(place, stains[stain], f"the {stain} stain"))
+            role = f"the {stain} stain of {place.image_id}"
+            raise _duplicate(place.path, stains[stain], role)
         stains[stain] = place.path
         around[place.image_id] = place.around_channel
     for image_id, stains in files.items():
-        before, behind = around[image_id]
+        before, after = around[image_id]
         for stain, channel in wanted.items():
-            # Where a file is missing, its place, for the error.
-            stains.setdefault(stain, Path(f"{before}{written[channel]}{behind}"))
+            # For a missing file the path where it was expected, for the error.
+            stains.setdefault(stain, Path(f"{before}{written[channel]}{after}"))
     return files
 
 
@@ -366,35 +380,40 @@ def _multichannel(
     first: dict[str, Path] = {}
     for place in places:
         if place.image_id in first:
-            raise InputError(_twice(place, first[place.image_id], "the field"))
+            raise _duplicate(place.path, first[place.image_id], f"field {place.image_id}")
         first[place.image_id] = place.path
-        found = plane_paths(place.path, channels, stains)
-        if found is None:
+        planes = plane_paths(place.path, channels, stains)
+        if planes is None:
             raise InputError(
-                f"{place.path}: not a TIFF with a channel for each of {', '.join(stains)}; where "
-                "each is a file of its own the pattern has {channel}"
+                f"{place.path}: not a TIFF with a channel for each of {', '.join(stains)}; if each "
+                "stain has a separate file, the pattern needs {channel}",
+                "pattern",
             )
-        files[place.image_id] = found[1]
+        files[place.image_id] = planes[1]
     return files
 
 
-def _twice(place: _Place, other: Path, what: str) -> str:
-    return (
-        f"{other} and {place.path} are both {what} of {place.image_id}; the pattern needs what "
-        "tells them apart, such as {field}, or the folder: {plate}/..."
+def _duplicate(path: Path, other: Path, role: str) -> InputError:
+    return InputError(
+        f"{other} and {path} are both {role}; the pattern needs a part that distinguishes them, "
+        "such as {field}, or the folder: {plate}/...",
+        "pattern",
     )
 
 
-def _nothing_fits(paths: Sequence[Path], pattern: str) -> str:
+def _no_match(paths: Sequence[Path], pattern: str) -> InputError:
     if not paths:
-        return "no files there"
+        return InputError("the folders contain no files")
     message = (
-        f"--pattern {pattern} fits none of {counted(len(paths), 'file')}, such as {paths[0].name}"
+        f"pattern: {pattern!r} matches none of {counted(len(paths), 'file')}, such as "
+        f"{paths[0].name}"
     )
     schemes = [name for name in fitting_schemes(paths) if name != pattern.lower()]
     if schemes:
-        return f"{message}; --pattern {schemes[0]} does"
-    return f"{message}; {other_files(paths) or 'compare the two'}"
+        return InputError(f"{message}; {schemes[0]!r} does", "pattern")
+    hint, parameters = other_files(paths)
+    hint = "compare the two" if parameters else hint
+    return InputError(f"{message}; {hint}", "pattern")
 
 
 def _summary(
@@ -416,7 +435,7 @@ def _summary(
             f"; {counted(len(ignored), 'other file is', 'other files are')} ignored: {names}"
         )
     for image_id, stains in list(files.items())[:_N_SHOWN]:
-        said = [f"{name} {value}" for name, value in groups.loc[image_id].items() if value]
-        said += [f"{stain} {stains[stain].name}" for stain in STAINS if stain in stains]
-        lines.append(f"  {image_id}: {', '.join(said)}")
+        parts = [f"{name} {value}" for name, value in groups.loc[image_id].items() if value]
+        parts += [f"{stain} {stains[stain].name}" for stain in STAINS if stain in stains]
+        lines.append(f"  {image_id}: {', '.join(parts)}")
     return lines

@@ -1,4 +1,4 @@
-"""The pixel size of fields, in micrometres: from the command line, a table or the files."""
+"""The pixel size of fields, in micrometres: from the user, a table or the image files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpastack.fields.paths import PIXEL_SIZE, field_pixel_size
 
 
 def parse_pixel_size(text: str) -> float:
-    """Understand the option ``--pixel-size``.
+    """Read a pixel size from text.
 
     Parameters
     ----------
@@ -39,30 +39,33 @@ def parse_pixel_size(text: str) -> float:
     except InputError:
         size = None
     if size is None:
-        raise InputError(f"--pixel-size {text}: it is micrometres per pixel, such as 0.08")
+        raise InputError(
+            f"pixel_size: {text!r} is not a number of micrometres per pixel, such as 0.08",
+            "pixel_size",
+        )
     return size
 
 
 def fill_pixel_sizes(
     catalogue: pd.DataFrame, of_files: Mapping[str, float], size: float | None = None
 ) -> pd.DataFrame:
-    """Add what is known of the size of the pixels of each field.
+    """Add the pixel size of each field where it is known.
 
     Parameters
     ----------
     catalogue : DataFrame
-        Perhaps with a column ``pixel_size``, from a table.
+        May have a column ``pixel_size``, from a table.
     of_files : mapping of str to float
-        Micrometres per pixel that the files say, by image id.
+        Micrometres per pixel recorded in the files, by image id.
     size : float, optional
-        That of all fields, whatever table and files say.
+        Micrometres per pixel of all fields; takes precedence over table and files.
 
     Returns
     -------
     DataFrame
-        A copy with a column ``pixel_size`` of numbers, where that of any field
-        is known. What a table says goes before what the files say. Unknown
-        ones, and those of fields without images, are NaN.
+        A copy with a numeric column ``pixel_size``, if the size of any field
+        is known. Sizes in a table take precedence over those in files. Unknown
+        sizes, and those of fields without images, are NaN.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Values of groups that are one and are written in several ways."""
+"""Group values that are the same but are spelt in several ways."""
 
 from __future__ import annotations
 
@@ -13,49 +13,51 @@ from hpastack.catalogue.dates import possible_dates
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import counted, shorten
 
-# As pandas writes whole numbers of a column that once had gaps.
+# pandas writes the whole numbers of a column with missing values like this.
 _WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0+")
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
-# HPA writes an antibody as HPA010000, and its files and ids as 10000.
+# HPA writes an antibody as HPA010000, but as 10000 in file names and ids.
 _OF_HPA = re.compile(r"hpa[ _-]?(?=\d+$)")
-# All that looks like a hyphen, also those that compatible forms (NFKC) do not replace.
+# Everything that looks like a hyphen, including those not replaced by compatibility forms (NFKC).
 _HYPHENS = re.compile("[\u2010-\u2015\u2212\u2043\u02d7\ufe58\ufe63\uff0d]")
 _LETTER = r"[^\W\d_]"
-# A1, A 1 and A-1 are one well and MCF7 and MCF-7 one cell line; 1-1 and 11 are not one plate.
+# A1, A 1 and A-1 are the same well, and MCF7 and MCF-7 the same cell line; 1-1 and 11 are
+# different plates.
 _LETTER_AND_DIGIT = re.compile(rf"(?<={_LETTER})[ _-](?=\d)|(?<=\d)[ _-](?={_LETTER})")
 _LETTERS = re.compile(rf"(?<={_LETTER})[ _-](?={_LETTER})")
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?")
 _LETTERS_APART = re.compile(rf"(?<={_LETTER})[ _-]+(?={_LETTER})")
 _SEPARATORS = re.compile(r"[ _-]+")
-# Cells that pandas, R, spreadsheets and databases write where nothing is known.
+# Written by pandas, R, spreadsheets and databases for missing values.
 _UNKNOWN = {"nan", "<na>", "nat", "n/a", "#n/a", "null"}
 
 
 def join_spellings(fields: pd.DataFrame, *, visible: bool = True) -> tuple[pd.DataFrame, list[str]]:
-    """Give each value of a group one spelling.
+    """Unify the spellings of group values.
 
-    Two spellings of one well or antibody are two groups, which may lie in different folds: a leak
-    that no score shows. Joining two that are different only makes clusters larger.
+    Two spellings of one well or antibody would be two groups, which may be in different folds: a
+    leak that no score reveals. Joining two different values only makes clusters larger.
 
     Parameters
     ----------
     fields : DataFrame
         A catalogue, complete or not.
     visible : bool, default=True
-        Whether to join values that differ visibly: in case, in the width of letters or the kind of
-        hyphen, in a blank, ``-`` or ``_`` between words or between a letter and a digit, in the
-        spelling of a date, in ``.0`` behind a whole number, in leading zeros of a number, or an
-        antibody in ``HPA`` before its number. Blanks (at the ends, of any kind, several), invisible
-        characters and composed or decomposed accents make no difference anyway.
+        Whether to join values that differ visibly: in case; in the width of letters or the kind of
+        hyphen; in a space, ``-`` or ``_`` between words or between a letter and a digit; in the
+        format of a date; in ``.0`` after a whole number; in leading zeros of a number; or, for
+        antibodies, in ``HPA`` before the number. Values that differ only in whitespace (leading,
+        trailing, repeated or of another kind), in invisible characters or in composed and
+        decomposed accents are always joined.
 
     Returns
     -------
     fields : DataFrame
-        A copy in which the values of a group are spelt as most fields have them.
+        A copy in which group values have their most frequent spelling.
     notes : list of str
-        What was joined, or, without `visible`, what could be; and what may be one but is not
-        joined: words written together and apart, separators between digits, dates whose day may
-        be their month.
+        The values that were joined or, if `visible` is false, that could be. Also those that may
+        be the same but are not joined: words written together or apart, separators between
+        digits, and dates in which day and month may be exchanged.
 
     Examples
     --------
@@ -73,19 +75,19 @@ def join_spellings(fields: pd.DataFrame, *, visible: bool = True) -> tuple[pd.Da
         if invisible:
             shown = [" = ".join(map(ascii, spellings)) for spellings in invisible.values()]
             notes.append(
-                f"group {column}: {_differ(shown)} in blanks or Unicode forms alone, and "
-                f"are taken as one: {shorten(shown, 3)}"
+                f"group {column}: {_differ(shown)} only in whitespace or Unicode form; joined: "
+                f"{shorten(shown, 3)}"
             )
         values = values.map(tidy)
         counts = values.value_counts()
-        order = sorted(values.unique(), key=lambda text: -counts[text])  # of equals the first
+        order = sorted(values.unique(), key=lambda text: -counts[text])  # ties: the first
         alike = _several((spelling_key(text, str(column)), text) for text in order if text)
         if alike:
             shown = [" = ".join(map(repr, spellings)) for spellings in alike.values()]
-            done = "are taken as one" if visible else "are taken as different"
+            outcome = "joined" if visible else "kept separate"
             notes.append(
-                f"group {column}: {_differ(shown)} in case, separators, the form of a date, .0, "
-                f"leading zeros or HPA before a number, and {done}: {shorten(shown, 3)}"
+                f"group {column}: {_differ(shown)} in case, separators, date format, .0, "
+                f"leading zeros or HPA before a number; {outcome}: {shorten(shown, 3)}"
             )
         if visible:
             first = {text: spellings[0] for spellings in alike.values() for text in spellings}
@@ -93,15 +95,15 @@ def join_spellings(fields: pd.DataFrame, *, visible: bool = True) -> tuple[pd.Da
             if maybe := _maybe_alike(values, str(column)):
                 shown = [" ? ".join(map(repr, spellings)) for spellings in maybe]
                 notes.append(
-                    f"group {column}: {_differ(shown)} little, and are taken as different; if they "
-                    f"are one, write them alike: {shorten(shown, 3)}"
+                    f"group {column}: {_differ(shown)} only slightly; kept separate; if they are "
+                    f"the same, use one spelling: {shorten(shown, 3)}"
                 )
         fields[column] = values
     return fields, notes
 
 
 def tidied(text: str) -> str:
-    """Return a text without what cannot be seen: composed, with single blanks within.
+    """Return a text without invisible differences: composed accents, single spaces.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def tidied(text: str) -> str:
 
 
 def is_unknown(text: str) -> bool:
-    """Return whether a cell of a group says that nothing is known: blanks, ``NaN``, ``N/A``.
+    """Return whether a group value is missing: empty, only whitespace, ``NaN``, ``N/A``.
 
     Parameters
     ----------
@@ -132,13 +134,13 @@ def is_unknown(text: str) -> bool:
 
 
 def spelling_key(text: str, column: str) -> str:
-    """Return what is equal for all spellings of a value.
+    """Return a key that is equal for all spellings of a value.
 
     Parameters
     ----------
     text : str
     column : str
-        The group; antibodies have a spelling of their own.
+        The group; antibodies may also begin with ``HPA``.
 
     Returns
     -------
@@ -156,19 +158,19 @@ def spelling_key(text: str, column: str) -> str:
         return min(dates) if len(dates) == 1 else _LEADING_ZEROS.sub("", key.replace("-", "/"))
     if column == "antibody":
         key = _OF_HPA.sub("", key)
-    if not _NUMBER.fullmatch(key):  # as 1e-5 is one
+    if not _NUMBER.fullmatch(key):  # 1e-5 is a number, too
         key = _LETTERS.sub(" ", _LETTER_AND_DIGIT.sub("", key))
     return _LEADING_ZEROS.sub("", key)
 
 
 def _maybe_alike(values: pd.Series, column: str) -> list[tuple[str, ...]]:
-    """Return values that may be one: alike but for separators, or dates that may be the same."""
+    """Return values that may be the same: different separators, or ambiguous dates."""
     texts = [text for text in values.unique() if text]
     loose = []
     for text in texts:
         key = spelling_key(text, column)
         dates = possible_dates(key)
-        # Between digits they count, whichever they are.
+        # Separators between digits matter, but not which ones they are.
         bare = key if _NUMBER.fullmatch(key) else _SEPARATORS.sub(" ", _LETTERS_APART.sub("", key))
         loose += [(date, text) for date in dates] or [(bare, text)]
     return list(dict.fromkeys(map(tuple, _several(loose).values())))
@@ -179,7 +181,7 @@ def _differ(shown: list[str]) -> str:
 
 
 def _several(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group values by key; keep those with several."""
+    """Group values by key; keep the keys with several values."""
     groups = defaultdict(list)
     for key, value in pairs:
         groups[key].append(value)

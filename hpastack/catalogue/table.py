@@ -21,8 +21,10 @@ StrPath = str | os.PathLike[str]
 #: Columns that every catalogue has, in their order; group columns follow.
 COLUMNS = ("split", "target", "source", *STAINS, "height", "width", "content")
 
-#: Columns that a catalogue has behind them where they matter.
+#: Optional columns, which follow them.
 OPTIONAL_COLUMNS = (BITS, STAINS_OF_FIELD, PIXEL_SIZE)
+
+_RENAME_GROUP = "if this column is a group, rename it"
 
 
 def read_catalogue(path: StrPath) -> pd.DataFrame:
@@ -40,16 +42,17 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
         ``split`` ("train" or "test"), ``target`` (str, "" for test fields),
         ``source``, ``red``, ``green``, ``blue``, ``yellow`` (absolute paths),
         ``height``, ``width`` (int, pixels), ``content`` (digest of the files),
-        ``bits`` (int, of the 16-bit files), ``stains`` (str, those that a
-        field has) and ``pixel_size`` (float, micrometres per pixel of the
-        files, NaN where unknown) where a catalogue has them, then the group
-        columns (str, "" where the group is unknown).
+        ``bits`` (int, depth of the 16-bit files), ``stains`` (str, those that
+        a field has) and ``pixel_size`` (float, micrometres per pixel of the
+        files, NaN if unknown) if the catalogue has them, then the group
+        columns (str, "" if the group is unknown).
 
     Raises
     ------
     InputError
-        If a column is missing, an id is empty or doubled, a split is neither
-        train nor test, or a height, width, number of bits or pixel size is not one.
+        If a column is missing, an id is empty or duplicate, a split is neither
+        train nor test, or a height, width, number of bits or pixel size is not
+        valid.
     OSError
         If the file cannot be read.
     """
@@ -64,17 +67,17 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
     wrong = frame.index[~frame["split"].isin(["train", "test"])]
     if len(wrong):
         raise InputError(
-            f"{path}: field {wrong[0]} has split {frame.loc[wrong[0], 'split']!r}; "
-            "it is train or test"
+            f"{path}: field {wrong[0]} has split {frame.loc[wrong[0], 'split']!r}, "
+            "not train or test"
         )
     for name in ("height", "width"):
-        # 0 where no image is at hand: a field known by its labels alone.
+        # 0 for a field without images, of which only the labels are known.
         known = frame[name].str.fullmatch(r"[1-9][0-9]{0,8}")
         wrong = frame.index[~(known | (frame[name].eq("0") & frame[STAINS[0]].eq("")))]
         if len(wrong):
             raise InputError(
-                f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}; "
-                "it is a number of pixels"
+                f"{path}: field {wrong[0]} has {name} {frame.loc[wrong[0], name]!r}, "
+                "which is not a number of pixels"
             )
         frame[name] = frame[name].astype("int64")
     if STAINS_OF_FIELD in frame:
@@ -121,18 +124,18 @@ def test_fields(catalogue: pd.DataFrame) -> pd.DataFrame:
 
 
 def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
-    """Return fields that have some of the stains only, as the catalogue keeps them.
+    """Return fields with only some of the stains, in the form of the catalogue.
 
     Parameters
     ----------
     fields : DataFrame
-        Of a `hpastack.catalogue.Collection`.
+        From a `hpastack.catalogue.Collection`.
     stains : sequence of str
 
     Returns
     -------
     DataFrame
-        Without paths of the other stains, and with a column ``stains``.
+        Without paths for the other stains, and with a column ``stains``.
     """
     others = {stain: "" for stain in STAINS if stain not in stains}
     return fields.assign(**others, **{STAINS_OF_FIELD: " ".join(stains)})
@@ -141,7 +144,7 @@ def part_of_stains(fields: pd.DataFrame, stains: Sequence[str]) -> pd.DataFrame:
 def write_catalogue(
     path: StrPath, catalogue: pd.DataFrame, workspace: StrPath | None = None
 ) -> None:
-    """Write a catalogue, in one rename.
+    """Write a catalogue in one atomic rename.
 
     Parameters
     ----------
@@ -151,15 +154,15 @@ def write_catalogue(
         As `read_catalogue` returns it.
     workspace : path-like, optional
         Image files within this folder are written relative to the folder of
-        `path`, so that the workspace can be moved; others stay absolute. Left
-        out: the folder of `path`.
+        `path`, so that the workspace can be moved; other paths stay absolute.
+        Default: the folder of `path`.
 
     Raises
     ------
     InputError
-        If a column is missing or an id is empty or doubled.
+        If a column is missing or an id is empty or duplicate.
     OSError
-        If the file cannot be written; nothing half-written is left.
+        If the file cannot be written; no partial file remains.
     """
     path = Path(path)
     missing = [name for name in COLUMNS if name not in catalogue.columns]
@@ -169,14 +172,14 @@ def write_catalogue(
     frame = catalogue[_in_order(catalogue)].rename_axis("image_id")
     folder = os.path.abspath(path.parent)
     inside = os.path.join(os.path.abspath(workspace or folder), "")
-    from_folder: dict[str, str] = {}  # a folder holds many files, and relpath is slow
+    from_folder: dict[str, str] = {}  # folders contain many files, and relpath is slow
     for stain in STAINS:
         frame[stain] = [_kept_path(file, folder, inside, from_folder) for file in frame[stain]]
     publish_text(path, frame.to_csv(lineterminator="\n"))
 
 
 def catalogue_digest(catalogue: pd.DataFrame) -> str:
-    """Return the digest of the fields of a catalogue and of their pixels.
+    """Return a digest of the fields of a catalogue and their pixels.
 
     Parameters
     ----------
@@ -187,7 +190,7 @@ def catalogue_digest(catalogue: pd.DataFrame) -> str:
     -------
     str
         SHA-256, in hexadecimal, of the lines ``image_id,content`` in the order
-        of the rows. Paths, labels and groups do not enter.
+        of the rows. Paths, labels and groups are not included.
 
     Raises
     ------
@@ -211,12 +214,11 @@ def _in_order(frame: pd.DataFrame) -> list[str]:
 
 def _check_stains(frame: pd.DataFrame, path: Path) -> None:
     for image_id, text in frame[STAINS_OF_FIELD].items():
-        named = str(text).split()
-        there = [stain for stain in STAINS if frame.at[image_id, stain] != ""]
-        if text and named != there:
+        with_files = [stain for stain in STAINS if frame.at[image_id, stain] != ""]
+        if text and str(text).split() != with_files:
             raise InputError(
-                f"{path}: field {image_id} has stains {text!r}, and files of "
-                f"{', '.join(there) or 'none'}; a group needs another name"
+                f"{path}: field {image_id} has stains {text!r}, but files of "
+                f"{', '.join(with_files) or 'none'}; {_RENAME_GROUP}"
             )
 
 
@@ -225,21 +227,21 @@ def _bits(texts: pd.Series, path: Path) -> pd.Series:
     wrong = texts.index[~bits.isin([str(number) for number in range(8, FULL_BITS + 1)])]
     if len(wrong):
         raise InputError(
-            f"{path}: field {wrong[0]} has bits {texts[wrong[0]]!r}; it is a number from 8 to "
-            f"{FULL_BITS}; a group needs another name"
+            f"{path}: field {wrong[0]} has bits {texts[wrong[0]]!r}, not a number from 8 to "
+            f"{FULL_BITS}; {_RENAME_GROUP}"
         )
     return bits.astype("int64")
 
 
 def pixel_sizes(values: pd.Series, path: StrPath) -> pd.Series:
-    """Return micrometres per pixel as numbers, NaN where they are unknown.
+    """Return pixel sizes in micrometres as numbers, NaN if unknown.
 
     Parameters
     ----------
     values : Series
         Texts or numbers, indexed by image id.
     path : path-like
-        Where they are from, for errors.
+        The file they were read from, for errors.
 
     Returns
     -------
@@ -248,7 +250,7 @@ def pixel_sizes(values: pd.Series, path: StrPath) -> pd.Series:
     Raises
     ------
     InputError
-        If one is not a positive number below 1,000; the field is named.
+        If a size is not a positive number below 1,000; the message names the field.
     """
     sizes = []
     for image_id, value in values.items():
@@ -256,13 +258,13 @@ def pixel_sizes(values: pd.Series, path: StrPath) -> pd.Series:
             sizes.append(field_pixel_size({PIXEL_SIZE: value}))
         except InputError as error:
             raise InputError(
-                f"{path}: field {image_id}: {error}; a group needs another name"
+                f"{path}: field {image_id}: {error}; {_RENAME_GROUP}", *error.parameters
             ) from None
     return pd.Series(sizes, values.index, dtype="float64", name=PIXEL_SIZE)
 
 
 def _kept_path(file: str, folder: str, inside: str, from_folder: dict[str, str]) -> str:
-    if not file:  # a field known by its labels alone
+    if not file:  # a field without images
         return ""
     file = os.path.abspath(file)
     if not file.startswith(inside):
@@ -274,8 +276,8 @@ def _kept_path(file: str, folder: str, inside: str, from_folder: dict[str, str])
 
 
 def absolute_paths(paths: pd.Series, folder: Path) -> list[str]:
-    """Return paths that are relative to a folder as absolute ones; "" stays as it is."""
-    # normpath and not resolve: a link in the workspace stays what the user calls it.
-    # Joined as text: a Path for each of half a million files takes seconds.
+    """Return paths relative to a folder as absolute paths; "" remains ""."""
+    # normpath rather than resolve, so that symbolic links keep the names that users know.
+    # Joined as text, because half a million Path objects take seconds.
     place = os.fspath(folder)
     return [os.path.normpath(os.path.join(place, path)) if path else "" for path in paths]

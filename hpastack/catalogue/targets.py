@@ -1,4 +1,4 @@
-"""Labels of training fields: tables of them, and corrections."""
+"""Labels of training fields: tables of labels, and corrections."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from hpastack.labels import (
 
 StrPath = str | os.PathLike[str]
 
-#: What a column of targets is called, in any case; those of the first line go before the others.
+#: Names of the target column, in any case; the first group takes precedence.
 TARGET_NAMES = (("target",), ("label", "labels"))
-# Cells of a column for each label.
+# Values in one-hot columns.
 _ONE_HOT = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "": 0, "false": 0, "true": 1}
-# Also those of other columns with two answers, so that the name must say that it is a label.
+# Other binary columns have such values too, so the column name must identify a label.
 _ANSWERS = _ONE_HOT | {"no": 0, "yes": 1, "n": 0, "y": 1, "f": 0, "t": 1, "x": 1}
 _ONE_ROW = (
-    "a row of the table is a field with all its labels: where each label has a row of its own, "
-    "join them first, table.groupby('Id')['Target'].agg('|'.join) in pandas"
+    "the table must have one row per field with all its labels; if each label has its own row, "
+    "join them first, in pandas with table.groupby('Id')['Target'].agg('|'.join)"
 )
 
 
 class LabelTable(NamedTuple):
-    """A table of labels: what it gives each field, and what it had to leave out.
+    """A table of labels: the targets of its fields, and the location names without a label.
 
-    `targets` (str, label ids) and `groups` (its other columns) are indexed by
-    image id in the order of the table, without the fields that no label is
-    left of; `changes` names these, and those that lost some; `unmapped` counts
-    the names that are no label.
+    `targets` (str, label ids) and `groups` (the other columns) are indexed by
+    image id in the order of the table, without the fields that have no label
+    left. `changes` lists these fields and those that lost some labels;
+    `unmapped` counts the location names without a label.
     """
 
     targets: pd.Series
@@ -55,18 +55,19 @@ class LabelTable(NamedTuple):
 def read_label_table(
     path: StrPath, locations: Locations, *, drop_unlabelled: bool = False
 ) -> LabelTable:
-    """Read a table of labels, given as ids or as names of places.
+    """Read a table of labels, written as ids or as location names.
 
     Parameters
     ----------
     path : path-like
-        Table with columns ``Id,Target`` or ``image_id,target``, in any case; without a column
-        ``target``, one called ``label`` or ``labels``, or a column of 0 and 1 (or yes and no) for
-        each label, called as the label, its id or ``label_<id>``. The others are groups.
+        Table with columns ``Id,Target`` or ``image_id,target``, in any case. Instead of
+        ``target``, it may have a column ``label`` or ``labels``, or one column of 0 and 1 (or yes
+        and no) per label, named after the label, its id or ``label_<id>``. Other columns are
+        groups.
     locations : Locations
-        What names stand for.
+        Mapping of location names to labels.
     drop_unlabelled : bool, default=False
-        Whether to leave out fields without a label, as changes.
+        Whether to drop fields without a label and record them as changes.
 
     Returns
     -------
@@ -75,18 +76,18 @@ def read_label_table(
     Raises
     ------
     InputError
-        If a column is missing, an id is empty or doubled, a label is
-        unknown, its id is doubled, a field has no label, or no field has one that is
-        in the vocabulary.
+        If a column is missing, an id is empty or duplicate, a label is unknown
+        or its id duplicate, a field has no label, or no field has a label of
+        the vocabulary.
     """
     frame = read_id_table(path, one_row=_ONE_ROW)
     if frame.empty:
-        raise InputError(f"{path}: has no rows")
+        raise InputError(f"{path}: the table has no rows")
     texts = pop_targets(frame, locations, path)
     if texts is None:
         raise InputError(
-            f"{path}: no column target or label, and no columns of 0 and 1 that are called like "
-            f"labels; it has {shorten(frame.columns)}"
+            f"{path}: no column target or label, and no columns of 0 and 1 named after labels; "
+            f"it has {shorten(frame.columns)}"
         )
     targets, changes, unmapped = map_targets(
         texts, locations, path, drop_unlabelled=drop_unlabelled
@@ -96,26 +97,26 @@ def read_label_table(
 
 
 def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.Series | None:
-    """Take the labels out of a table.
+    """Remove the label columns from a table and return the targets.
 
     Parameters
     ----------
     frame : DataFrame of str
-        Indexed by image id; loses the columns of labels.
+        Indexed by image id; the label columns are removed from it.
     locations : Locations
-        What names stand for.
+        Mapping of location names to labels.
     path : path-like
-        What to call the table in errors.
+        Name of the table in errors.
 
     Returns
     -------
     Series of str or None
-        Targets as written, or the names of the columns that hold 1; None if there are neither.
+        Targets as written, or the names of the columns with value 1; None without such columns.
 
     Raises
     ------
     InputError
-        If two columns hold targets, or some columns of 0 and 1 are labels and others are not.
+        If there are two target columns, or some columns of 0 and 1 are labels and others are not.
     """
     for names in TARGET_NAMES:
         if has_column(frame, names):
@@ -140,25 +141,27 @@ def pop_targets(frame: pd.DataFrame, locations: Locations, path: StrPath) -> pd.
     ]
     if others:
         raise InputError(
-            f"{path}: columns {shorten(others)} hold 0 and 1 as those of labels do, and are called "
-            "like no label; say with --locations what they stand for (an empty label: for none)"
+            f"{path}: columns {shorten(others)} contain 0 and 1 like the label columns, but are "
+            "not named after labels; map their names to labels with locations (an empty label "
+            "means none)",
+            "locations",
         )
     hot = pd.DataFrame({name: values[name] for name in labels}).to_numpy(dtype=bool)
     for name in labels:
         frame.pop(name)
-    called = [_own_name(name) for name in labels]
-    doubled = sorted({name for name in called if called.count(name) > 1})
-    if doubled:
-        columns = [column for column, name in zip(labels, called) if name in doubled]
-        raise InputError(f"{path}: columns {shorten(columns)} mean one label; keep one")
-    are_ids = all(name.isascii() and name.isdigit() for name in called)
+    own_names = [_own_name(name) for name in labels]
+    duplicates = sorted({name for name in own_names if own_names.count(name) > 1})
+    if duplicates:
+        columns = [column for column, name in zip(labels, own_names) if name in duplicates]
+        raise InputError(f"{path}: columns {shorten(columns)} are the same label; keep one")
+    are_ids = all(name.isascii() and name.isdigit() for name in own_names)
     mark = " " if are_ids else ";"
-    texts = [mark.join(name for name, is_set in zip(called, row) if is_set) for row in hot]
+    texts = [mark.join(name for name, is_set in zip(own_names, row) if is_set) for row in hot]
     return pd.Series(texts, frame.index, dtype=object, name="target")
 
 
 def _own_name(column: str) -> str:
-    """Return the id of a column such as ``label_3``; another is called as its label."""
+    """Return the label id in a column name such as ``label_3``; otherwise the name itself."""
     number = numbered_label(column)
     return column if number is None else str(number)
 
@@ -166,32 +169,32 @@ def _own_name(column: str) -> str:
 def map_targets(
     texts: pd.Series, locations: Locations, path: StrPath, *, drop_unlabelled: bool = False
 ) -> tuple[pd.Series, list[Change], Counter[str]]:
-    """Turn targets as written into label ids.
+    """Map targets as written to label ids.
 
     Parameters
     ----------
     texts : Series of str
-        Indexed by image id; each is to have a label.
+        Indexed by image id; each must contain a label.
     locations : Locations
     path : path-like
-        The table they are from, for errors.
+        The table they were read from, for errors.
     drop_unlabelled : bool, default=False
-        Whether to leave out fields whose target is empty.
+        Whether to drop fields whose target is empty.
 
     Returns
     -------
     targets : Series of str
-        Without the fields that no label is left of.
+        Without the fields that have no label left.
     changes : list of Change
-        Fields that lost some or all of their names.
+        Fields that lost some or all of their location names.
     unmapped : Counter of str
-        The names that are no label, and how many fields have each.
+        The location names without a label, and the number of fields that have each.
 
     Raises
     ------
     InputError
-        As `Locations.read_target`, naming all names that are not known; also if
-        a target is empty, or no field is left.
+        As `Locations.read_target`, with all unknown names in one message; also
+        if a target is empty, or no field is left.
     """
     targets, changes, unmapped = {}, [], Counter[str]()
     unknown: dict[str, UnknownName] = {}
@@ -201,12 +204,12 @@ def map_targets(
             target, lost = locations.read_target(text, f"field {image_id}")
             if not target and not lost:
                 unlabelled.append(str(image_id))
-                changes.append(Change(str(image_id), DROPPED, "no label given", before=text))
-        except UnknownName as error:  # all are named at once
+                changes.append(Change(str(image_id), DROPPED, "no label", before=text))
+        except UnknownName as error:  # collected to report all at once
             unknown.setdefault(error.name, error)
             continue
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+            raise InputError(f"{path}: {error}", *error.parameters) from None
         if target:
             targets[image_id] = target
         if lost:
@@ -216,14 +219,14 @@ def map_targets(
             changes.append(Change(str(image_id), change, reason, before=text, after=target))
     if unknown:
         first, *others = unknown
-        besides = f" (unknown besides: {shorten(map(repr, others))})" if others else ""
-        raise InputError(f"{path}: {unknown[first]}{besides}")
+        also = f" (also unknown: {shorten(map(repr, others))})" if others else ""
+        raise InputError(f"{path}: {unknown[first]}{also}", *unknown[first].parameters)
     if unlabelled and not drop_unlabelled:
         raise InputError(
-            f"{path}: field {unlabelled[0]}: no label given; every training field needs one "
+            f"{path}: field {unlabelled[0]}: no label; every training field needs one "
             f"({len(unlabelled)} of {counted(len(texts), 'field has', 'fields have')} none; "
-            "prepare --drop-unlabelled "
-            "leaves them out)"
+            "drop_unlabelled=True drops them)",
+            "drop_unlabelled",
         )
     if unlabelled and not targets and not unmapped:
         raise InputError(f"{path}: no field has a label")
@@ -237,17 +240,17 @@ def map_targets(
 def read_targets(
     path: StrPath, vocabulary: Vocabulary = HPA_2018, locations: Locations | None = None
 ) -> pd.Series:
-    """Read a table of labels in which each is one of the vocabulary.
+    """Read a table of labels, all of which must be in the vocabulary.
 
     Parameters
     ----------
     path : path-like
         CSV with columns ``Id,Target`` or ``image_id,target``, in any case;
-        other columns are passed over. Labels are ids or names.
+        other columns are ignored. Labels are ids or names.
     vocabulary : Vocabulary, default=HPA_2018
     locations : Locations, optional
-        What names stand for. Left out: `vocabulary` and the names that HPA has
-        used for its labels.
+        Mapping of location names to labels. Default: the names in `vocabulary`
+        and those that HPA has used for its labels.
 
     Returns
     -------
@@ -257,8 +260,8 @@ def read_targets(
     Raises
     ------
     InputError
-        If a column is missing, an id is empty or doubled, or a label is
-        unknown, doubled or missing.
+        If a column is missing, an id is empty or duplicate, or a label is
+        unknown, duplicate or missing.
     """
     table = read_label_table(path, locations or Locations(vocabulary))
     if table.changes:
@@ -280,7 +283,7 @@ def correct_targets(
     fields : DataFrame
         A catalogue, complete or not.
     corrections : path-like
-        CSV with columns ``Id,Target``, as `read_targets` takes it.
+        CSV with columns ``Id,Target``, as read by `read_targets`.
     vocabulary : Vocabulary, default=HPA_2018
     locations : Locations, optional
         As for `read_targets`.
@@ -290,13 +293,13 @@ def correct_targets(
     fields : DataFrame
         A copy.
     changes : list of Change
-        The fields whose set of labels is another one now, in the order of
-        the corrections.
+        The fields whose set of labels has changed, in the order of the
+        corrections.
 
     Raises
     ------
     InputError
-        If an id is unknown, doubled or that of a test field, or a label is
+        If an id is unknown, duplicate or that of a test field, or a label is
         unknown or missing.
     """
     targets = read_targets(corrections, vocabulary, locations)
@@ -304,7 +307,9 @@ def correct_targets(
     before = fields.loc[targets.index]
     if (before["split"] != "train").any():
         wrong = before.index[before["split"] != "train"]
-        raise InputError(f"{corrections}: test fields have no labels: {shorten(wrong)}")
+        raise InputError(
+            f"{corrections}: labels of test fields cannot be corrected: {shorten(wrong)}"
+        )
     reason = f"{CORRECTED} {os.fspath(corrections)}"
     changes = [
         Change(image_id, LABELS, reason, before=old, after=new)
@@ -317,7 +322,7 @@ def correct_targets(
 
 
 def require_known(image_ids: Iterable[str], known: pd.Index, path: StrPath, place: StrPath) -> None:
-    """Refuse ids that are not among the known ones, by name."""
+    """Check that all ids are known; the error names those that are not."""
     unknown = [image_id for image_id in image_ids if image_id not in known]
     if unknown:
-        raise InputError(f"{path}: no such field in {place}: {shorten(unknown)}")
+        raise InputError(f"{path}: fields missing from {place}: {shorten(unknown)}")

@@ -1,10 +1,10 @@
-"""Near-duplicate fields: hashes, and the searches that find pairs with them.
+"""Near-duplicate fields: perceptual hashes and the searches for duplicate pairs.
 
-Three searches. Perceptual hashes find copies that were not moved, however
-noisy or bright. Shifted and mirrored copies, which no such hash survives, are
-found by the fine structure of their power spectra, which moving a picture
-leaves alone, and confirmed by laying one thumbnail over the other. Embeddings
-find what a network takes for the same.
+There are three searches. Perceptual hashes find copies that were not shifted,
+whatever their noise or brightness. Shifted and mirrored copies, whose
+perceptual hashes differ, are found by the fine structure of their power
+spectra, which does not depend on position, and confirmed by registering their
+thumbnails. Embeddings find fields that look alike to a network.
 """
 
 from hpastack.clusters.embedded import embedding_pairs

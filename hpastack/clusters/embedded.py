@@ -1,4 +1,4 @@
-"""Pairs of fields that a network takes for the same."""
+"""Pairs of fields with nearly the same embedding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpastack.errors import InputError
 from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
 
-# Rows compared with all that follow them at once.
+# Rows of a block, which is compared with all rows that follow in one matrix product.
 _BLOCK = 1024
 _MOST_PAIRS = 10_000_000
 
@@ -24,11 +24,11 @@ def embedding_pairs(
     Parameters
     ----------
     embeddings : DataFrame
-        A row a field, indexed by image id.
+        One row per field, indexed by image id.
     min_cosine : float, default=0.98
-        Least cosine between the deviations of two fields from the mean field:
-        embeddings of a network mostly point the same way, their deviations
-        do not.
+        Least cosine between the embeddings of two fields after subtraction of
+        the mean embedding. Raw embeddings of a network mostly point in the
+        same direction; centred ones do not.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -36,7 +36,7 @@ def embedding_pairs(
     -------
     DataFrame
         ``image_id``, ``twin`` and ``cosine``, the earlier row first, in the order of
-        the rows. A field that does not deviate from the mean has no pair.
+        the rows. A field whose embedding equals the mean has no pair.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def embedding_pairs(
     0        a    b   0.999
     """
     if not 0 < min_cosine <= 1:
-        raise InputError(f"min_cosine is {min_cosine}; it is above 0 and at most 1")
+        raise InputError(f"min_cosine is {min_cosine}; it must be above 0 and at most 1")
     check_unique(embeddings.index, "the embeddings")
     if embeddings.empty:
         return pd.DataFrame({"image_id": [], "twin": [], "cosine": []}).astype(
@@ -63,29 +63,29 @@ def embedding_pairs(
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise InputError(
             f"{values[row, column]} in column {embeddings.columns[column]!r} of field "
-            f"{embeddings.index[row]}; embeddings are finite"
+            f"{embeddings.index[row]}; embeddings must be finite"
         )
     size = np.linalg.norm(values, axis=1, keepdims=True)
     values = values - values.mean(axis=0, dtype=np.float64).astype(np.float32)
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    # What is left of a field at the mean is rounding, and must not be blown up to a direction.
+    # A field at the mean leaves only rounding error, which must not be scaled to unit length.
     values *= np.where(length > 1e-5 * size, 1 / np.maximum(length, 1e-30), 0)
-    # Rounding must not lose a copy at a cosine of 1.
+    # A tolerance, so that rounding does not exclude copies where min_cosine is 1.
     lowest = min_cosine - 1e-5
     starts = range(0, len(values), _BLOCK)
-    found = [np.empty((0, 3))]
+    blocks = [np.empty((0, 3))]
     for start in progress_bar(starts, what="compare embeddings", show=progress):
         cosines = values[start : start + _BLOCK] @ values[start:].T
-        rows, twins = np.nonzero(cosines >= lowest)
-        kept = rows < twins
-        rows, twins = rows[kept], twins[kept]
-        found.append(np.c_[rows + start, twins + start, cosines[rows, twins]])
-        if sum(map(len, found)) > _MOST_PAIRS:
+        rows, columns = np.nonzero(cosines >= lowest)
+        kept = rows < columns
+        rows, columns = rows[kept], columns[kept]
+        blocks.append(np.c_[rows + start, columns + start, cosines[rows, columns]])
+        if sum(map(len, blocks)) > _MOST_PAIRS:
             raise InputError(
                 f"more than {_MOST_PAIRS:,} pairs of fields have nearly the same embedding; "
-                "these are no duplicates: raise min_cosine"
+                "these are not duplicates: raise min_cosine"
             )
-    pairs = np.concatenate(found)
+    pairs = np.concatenate(blocks)
     names = embeddings.index.to_numpy(dtype=object)
     i, j = pairs[:, :2].astype(np.int64).T
     cosine = np.minimum(pairs[:, 2], 1).round(4)

@@ -1,4 +1,4 @@
-"""What the searches know of each field: hashes, spectral codes and thumbnails."""
+"""Hashes, spectral codes and thumbnails of fields, as the searches compare them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from hpastack.files import check_unique
 from hpastack.parallel import progress_bar
 from hpastack.store import StoreHeader, StoreWriter, open_store
 
-#: Side of the picture that hashes are made from, in pixels.
+#: Side of the downsampled image that hashes are computed from, in pixels.
 HASH_SIDE = 64
-#: Bytes of the hash of a stain: 256 bits.
+#: Length of the hash of one stain, in bytes: 256 bits.
 HASH_BYTES = 32
 
 _N_STAINS = len(STAINS)
 _LOW = 16  # 16 x 16 coefficients: 256 bits
-# A stain that varies by less than a grey level of an 8-bit file says nothing.
+# A stain whose standard deviation is below one grey level of an 8-bit file carries no information.
 _LOWEST_VARIATION = 1 / 255
 # Uneven light alone leaves 1 to 4 coefficients; stained cells, however few, more than 30.
 _FEWEST_COEFFICIENTS = 8
-# Fields are read at three or four times the sides: quick, and exact for area averages.
+# A multiple of both sides (three and four times): quick, and exact for area averages.
 _READ_SIZE = 192
 _RECORD_BYTES = _N_STAINS * (HASH_BYTES + 1 + THUMBNAIL_SIDE**2) + len(WINDOWS) * CODE_BYTES
 _RECIPE = {
@@ -46,7 +46,7 @@ _RECIPE = {
 
 @dataclass(frozen=True, eq=False)
 class FieldHashes:
-    """What the search for near-duplicates knows of each field.
+    """Hashes, spectral codes and thumbnails of fields, for the search for near-duplicates.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class FieldHashes:
     hashes : ndarray of uint8, shape (n, 4, 32)
         256-bit perceptual hash of each stain.
     valid : ndarray of bool, shape (n, 4)
-        Whether the stain holds enough to compare.
+        Whether the stain has enough structure to be compared.
     codes : ndarray of uint8, shape (n, 9, 64)
         512-bit code of the power spectrum in each of nine windows.
     thumbnails : ndarray of uint8, shape (n, 4, 48, 48)
-        Each stain, stretched to its own range.
+        Each stain, scaled from its own range to 0 to 255.
 
     Raises
     ------
@@ -80,11 +80,12 @@ class FieldHashes:
 
 
 def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hash each stain of a field so that copies have nearly the same bits.
+    """Compute a perceptual hash of each stain of a field.
 
-    The stain is averaged to 64 x 64 pixels. Of its cosine transform the 16 x
-    16 coefficients of lowest frequency are compared with their median: a bit
-    for each.
+    The stain is downsampled to 64 x 64 pixels by area averaging. The 16 x 16
+    coefficients of lowest frequency of its cosine transform are compared with
+    their median, which gives one bit each. Copies of a field have nearly the
+    same bits.
 
     Parameters
     ----------
@@ -94,26 +95,26 @@ def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     hashes : ndarray of uint8, shape (4, 32)
-        256 bits a stain, row by row of the coefficients, highest bit first.
+        256 bits per stain, row by row of the coefficients, highest bit first.
         The first bit (mean brightness) is never set.
     valid : ndarray of bool, shape (4,)
-        False for a stain that shows nothing to compare: it is blank or nearly
-        so (after averaging, its standard deviation is below 1/255), or holds
-        no more than uneven light (the entropy of the energies of its
-        coefficients is below that of 8 equal ones). Its hash is all zero and
-        must not be compared.
+        False for a stain without structure to compare: it is constant or
+        nearly so (after averaging, its standard deviation is below 1/255), or
+        contains no more than uneven illumination (the entropy of the energies
+        of its coefficients is below that of 8 equal ones). Its hash is all
+        zero and must not be compared.
 
     Raises
     ------
     InputError
-        If `field` does not have four stains of at least a pixel, or values
-        outside [0, 1].
+        If `field` does not have four stains of at least one pixel, or has
+        values far outside [0, 1] (below -0.5 or above 1.5).
 
     Notes
     -----
-    Brightness and contrast leave the bits alone, noise changes 1 or 2 % of
-    them. A shift by 3 % of the side changes a quarter of them, one by 10 % half:
-    as many as differ between unrelated fields.
+    Brightness and contrast do not change the bits; noise changes 1 or 2 % of
+    them. A shift by 3 % of the side changes a quarter of them, a shift by 10 %
+    half of them, as many as differ between unrelated fields.
 
     References
     ----------
@@ -133,7 +134,7 @@ def field_hashes(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def field_thumbnail(field: np.ndarray) -> np.ndarray:
-    """Reduce a field to what shifted copies are confirmed on.
+    """Reduce a field to the thumbnail on which shifted copies are confirmed.
 
     Parameters
     ----------
@@ -142,8 +143,8 @@ def field_thumbnail(field: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (4, 48, 48)
-        Area averages, each stain stretched from its lowest value to 0 and its
-        highest to 255, so that dim stains keep their detail. A constant stain
+        Area averages. Each stain is scaled so that its lowest value is 0 and
+        its highest 255, so that dim stains keep their detail. A constant stain
         is 0.
 
     Raises
@@ -160,13 +161,13 @@ def field_thumbnail(field: np.ndarray) -> np.ndarray:
 def hash_fields(
     fields: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]] | pd.DataFrame,
 ) -> FieldHashes:
-    """Hash fields that are at hand, or those of a catalogue.
+    """Hash fields in memory, or the fields of a catalogue.
 
     Parameters
     ----------
     fields : mapping, iterable of pairs, or DataFrame
         Image ids and fields, each an ndarray of float, shape (4, H, W), values
-        in [0, 1]. A catalogue stands for the fields in its files.
+        in [0, 1]. For a catalogue, the fields are read from its files.
 
     Returns
     -------
@@ -175,26 +176,26 @@ def hash_fields(
     Raises
     ------
     InputError
-        As `field_hashes`; also if an image of a catalogue is missing or damaged.
+        As `field_hashes`; also if an image of a catalogue is missing or corrupt.
 
     See Also
     --------
-    hash_catalogue : Keeps the hashes of a workspace in a file.
+    hash_catalogue : Stores the hashes of a workspace in a file.
     """
     image_ids: list[str] = []
-    found = []
+    records = []
     for image_id, field in _pairs(fields):
         field = with_black_stains(np.asarray(field))
         image_ids.append(str(image_id))
-        found.append((*field_hashes(field), field_thumbnail(field)))
-    if not found:
+        records.append((*field_hashes(field), field_thumbnail(field)))
+    if not records:
         return _unpack(image_ids, [])
-    hashes, valid, thumbnails = (np.stack(parts) for parts in zip(*found))
+    hashes, valid, thumbnails = (np.stack(parts) for parts in zip(*records))
     return FieldHashes(image_ids, hashes, valid, spectral_codes(thumbnails, valid), thumbnails)
 
 
 def checked_hashes(hashes: FieldHashes | pd.DataFrame) -> FieldHashes:
-    """Return hashes, made from a catalogue if that is what is passed.
+    """Return hashes of fields, computed first if a catalogue is passed.
 
     Parameters
     ----------
@@ -207,15 +208,14 @@ def checked_hashes(hashes: FieldHashes | pd.DataFrame) -> FieldHashes:
     Raises
     ------
     InputError
-        If it is neither, and as `hash_fields`.
+        If `hashes` is neither, and as `hash_fields`.
     """
     if isinstance(hashes, FieldHashes):
         return hashes
     if isinstance(hashes, pd.DataFrame):
         return hash_fields(hashes)
     raise InputError(
-        f"near-duplicates are found by hashes of fields: pass hash_fields(fields), or the "
-        f"catalogue; this is a {type(hashes).__name__}"
+        f"hashes is a {type(hashes).__name__}; pass hash_fields(fields), or the catalogue"
     )
 
 
@@ -227,7 +227,7 @@ def hash_catalogue(
     jobs: int | None = None,
     progress: bool = True,
 ) -> FieldHashes:
-    """Hash the fields of a catalogue, or take the hashes from a store of an earlier run.
+    """Hash the fields of a catalogue, or read the hashes from the store of an earlier run.
 
     Parameters
     ----------
@@ -235,12 +235,12 @@ def hash_catalogue(
         Fields with images, indexed by image id.
     path : path-like
         The store, ``data/hashes.h5``: reused if it was made from the same
-        catalogue by this version of the hashes, made anew otherwise, resumed
-        after a kill.
+        catalogue by this version of the hashes, otherwise made again; an
+        interrupted run is resumed.
     made_from : str
         Digest of the catalogue's ids and contents.
     jobs : int, optional
-        Decoding threads.
+        Number of decoding threads.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -251,7 +251,7 @@ def hash_catalogue(
     Raises
     ------
     InputError
-        If an image is missing or damaged.
+        If an image is missing or corrupt.
     """
     path = Path(path)
     image_ids = [str(image_id) for image_id in catalogue.index]
@@ -286,8 +286,8 @@ def _pairs(fields: Any) -> Iterable[tuple[str, np.ndarray]]:
         missing = [stain for stain in STAINS if stain not in fields.columns]
         if missing:
             raise InputError(
-                f"a catalogue has a column of paths for each stain; this table lacks "
-                f"{shorten(missing)}"
+                f"the catalogue lacks the columns {shorten(missing)}; it needs a column of paths "
+                "for each stain"
             )
         return iter_fields(fields, _READ_SIZE)
     pairs = fields.items() if isinstance(fields, Mapping) else fields
@@ -298,8 +298,8 @@ def _pairs(fields: Any) -> Iterable[tuple[str, np.ndarray]]:
         or (is_listed and not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs))
     ):
         raise InputError(
-            f"fields are passed by id: a dict of image id to field, pairs of both, or the "
-            f"catalogue; this is a {type(fields).__name__}"
+            f"fields is a {type(fields).__name__}; pass a dict of image id to field, pairs of "
+            "both, or the catalogue"
         )
     return pairs
 
@@ -307,17 +307,19 @@ def _pairs(fields: Any) -> Iterable[tuple[str, np.ndarray]]:
 def _averaged(field: np.ndarray, side: int) -> np.ndarray:
     field = np.asarray(field, dtype=np.float32)
     if field.ndim != 3 or len(field) != _N_STAINS or 0 in field.shape:
-        raise InputError(f"a field of shape {field.shape}; it is ({_N_STAINS}, height, width)")
-    # Noise that was not cut may reach a little beyond; NaN fails too.
+        raise InputError(
+            f"a field of shape {field.shape}; its shape must be ({_N_STAINS}, height, width)"
+        )
+    # Noise that was not clipped may go slightly beyond [0, 1]; NaN fails too.
     if not (field.min() >= -0.5 and field.max() <= 1.5):
         raise InputError(
-            f"a field with values from {field.min():g} to {field.max():g}; they lie in [0, 1]"
+            f"a field with values from {field.min():g} to {field.max():g}; scale them to [0, 1]"
         )
     return np.stack([cv2.resize(s, (side, side), interpolation=cv2.INTER_AREA) for s in field])
 
 
 def _pack(part: FieldHashes) -> np.ndarray:
-    """Lay the bytes of fields into float32, three a value: whole numbers below 2**24 are exact."""
+    """Pack bytes into float32, three per value: whole numbers below 2**24 are exact."""
     n = len(part.image_ids)
     pieces = (part.hashes, part.valid.astype(np.uint8), part.codes, part.thumbnails)
     records = np.concatenate([piece.reshape(n, -1) for piece in pieces], axis=1)

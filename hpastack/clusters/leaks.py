@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from hpastack.clusters.pairs import pair_strength
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_text_table
 
 
 def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """List the test fields that have a twin among the training fields.
+    """List the test fields that have a duplicate among the training fields.
 
     Parameters
     ----------
@@ -25,11 +25,12 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``image_id`` (the test field), ``twin`` (the training field, extra data
-        included), ``twin_target``, ``twin_source``, ``strength`` (as
-        `pair_strength`), then the further columns of `pairs`; sorted by test
-        field, the strongest twin first, of equal ones the earlier row of the
-        catalogue. A shift is turned round where the pair is.
+        ``image_id`` (the test field), ``twin`` (the duplicate: a training
+        field, extra data included), ``twin_target``, ``twin_source``,
+        ``strength`` (as `pair_strength`), then the further columns of `pairs`;
+        sorted by test field, the strongest duplicate first; ties are broken by
+        the order of the catalogue. Where the two fields of a pair are swapped,
+        the shift is inverted.
     """
     split = catalogue["split"]
     first, second = pairs["image_id"].map(split), pairs["twin"].map(split)
@@ -39,16 +40,16 @@ def leaks(pairs: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     mirror = backward["mirror"] if "mirror" in pairs else pd.Series("", backward.index)
     for column, along in (("shift_y", "top-bottom"), ("shift_x", "left-right")):
         if column in pairs:
-            # Along the axis that was mirrored, both ways round are the same shift.
-            turned = 0 - backward[column]  # not -0.0 where there is no shift
-            backward[column] = turned.where(mirror != along, backward[column])
-    found = pd.concat([forward, backward])[list(pairs.columns)]
-    found.insert(2, "twin_target", found["twin"].map(catalogue["target"]))
-    found.insert(3, "twin_source", found["twin"].map(catalogue["source"]))
-    found.insert(4, "strength", pair_strength(found).round(4))
-    row = catalogue.index.get_indexer(pd.Index(found["twin"], dtype=object))
-    order = np.lexsort((row, -found["strength"].to_numpy(), found["image_id"].to_numpy(str)))
-    return found.iloc[order].reset_index(drop=True)
+            # Along the mirrored axis the shift is the same in both directions.
+            inverted = 0 - backward[column]  # not -0.0 where there is no shift
+            backward[column] = inverted.where(mirror != along, backward[column])
+    table = pd.concat([forward, backward])[list(pairs.columns)]
+    table.insert(2, "twin_target", table["twin"].map(catalogue["target"]))
+    table.insert(3, "twin_source", table["twin"].map(catalogue["source"]))
+    table.insert(4, "strength", pair_strength(table).round(4))
+    row = catalogue.index.get_indexer(pd.Index(table["twin"], dtype=object))
+    order = np.lexsort((row, -table["strength"].to_numpy(), table["image_id"].to_numpy(str)))
+    return table.iloc[order].reset_index(drop=True)
 
 
 def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.DataFrame:
@@ -57,53 +58,73 @@ def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.Data
     Parameters
     ----------
     path : path-like
-        ``leaks.csv``, as `leaks` lists them.
+        ``leaks.csv``, written from the table of `leaks`.
     catalogue : DataFrame
         Indexed by image id, with ``split`` and ``target``.
 
     Returns
     -------
     DataFrame
-        As `leaks`, all columns text. Labels of the twins are those that the
-        catalogue has now.
+        As `leaks`, all columns as text. The labels of the duplicates are those
+        of `catalogue`, not those in the file.
 
     Raises
     ------
     InputError
-        If it is no such list, or names fields that are not (test and training)
-        fields of the catalogue.
+        If the file lacks a column, names fields that are not test or training
+        fields of the catalogue, respectively, or if a cell of the column
+        ``strength`` is neither empty nor a number from 0 to 1.
     FileNotFoundError
         If there is no such file.
     """
-    twins = read_text_table(path)
-    missing = [name for name in ("image_id", "twin", "twin_source") if name not in twins.columns]
+    table = read_text_table(path)
+    missing = [name for name in ("image_id", "twin", "twin_source") if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: no column {missing[0]}; run: python -m pipelines.cluster --overwrite"
+            f"{path}: column {missing[0]!r} is missing; "
+            "run: python -m pipelines.cluster --overwrite"
         )
     for column, split in (("image_id", "test"), ("twin", "train")):
         fields = catalogue.index[catalogue["split"] == split]
-        strangers = pd.Index(twins[column].unique()).difference(fields)
-        if len(strangers):
+        unknown = pd.Index(table[column].unique()).difference(fields)
+        if len(unknown):
             raise InputError(
-                f"{path}: no {split} fields of the catalogue: {shorten(strangers)}; "
-                "run: python -m pipelines.cluster --overwrite"
+                f"{path}: column {column!r} holds ids that are not {split} fields of the "
+                f"catalogue: {shorten(unknown)}; run: python -m pipelines.cluster --overwrite"
             )
-    return twins.assign(twin_target=twins["twin"].map(catalogue["target"]))
+    if "strength" in table:  # earlier versions did not write it
+        _check_strengths(table, path)
+    return table.assign(twin_target=table["twin"].map(catalogue["target"]))
 
 
 def strongest_twins(twins: pd.DataFrame) -> pd.DataFrame:
-    """Choose the twin of each leaked test field that gives it its labels.
+    """Return, for each leaked test field, the duplicate whose labels it takes over.
 
     Parameters
     ----------
     twins : DataFrame
-        As `leaks` lists them.
+        As `leaks` returns them.
 
     Returns
     -------
     DataFrame
-        The strongest twin with labels of each test field, indexed by the id of
-        the test field.
+        For each test field, the row of its strongest annotated duplicate;
+        indexed by the id of the test field.
     """
     return twins[twins["twin_target"] != ""].drop_duplicates("image_id").set_index("image_id")
+
+
+def _check_strengths(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Check that the strengths of a list of leaks are numbers from 0 to 1, or empty."""
+    texts = table["strength"]
+    is_valid = pd.to_numeric(texts, errors="coerce").between(0, 1) | (texts == "")
+    invalid = np.flatnonzero(~is_valid)
+    if len(invalid):
+        first = invalid[0]
+        others = f", nor are those of {counted(len(invalid) - 1, 'other row')}"
+        raise InputError(
+            f"{path}: row {first + 1} (field {table['image_id'].iloc[first]}), column 'strength': "
+            f"{texts.iloc[first]!r} is not a number from 0 to 1"
+            f"{others if len(invalid) > 1 else ''}; correct the file, or run: "
+            "python -m pipelines.cluster --overwrite"
+        )

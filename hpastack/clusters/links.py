@@ -1,8 +1,9 @@
-"""Clusters of fields that must stay together, and what their links give away.
+"""Clusters of fields that must stay together, and analyses of their links.
 
 Near-duplicates and shared wells, antibodies or plates are links; union-find
-joins them. The links then say what holds a giant cluster together, and where the
-labels of a cluster disagree.
+joins linked fields into clusters. The links of an implausibly large cluster are
+ranked by how many fields they connect, and training fields whose labels
+disagree with those of their cluster are listed.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def clusters_from_keys(
     pairs: pd.DataFrame | None = None,
     groups: pd.DataFrame | None = None,
 ) -> pd.Series:
-    """Join fields that share any key into clusters, by union-find.
+    """Join fields that share a pair or a group value into clusters, by union-find.
 
     Parameters
     ----------
     image_ids : iterable of str, length n
     pairs : DataFrame, optional
         Columns ``image_id`` and ``twin``. Ids that are not among `image_ids`
-        get no cluster, but fields linked to the same one are joined.
+        get no cluster, but fields linked to the same unknown id are joined.
     groups : DataFrame, optional
         Indexed by image id. Fields with the same value in any one column are
         joined; NaN, None and the empty string join nothing.
@@ -46,13 +47,14 @@ def clusters_from_keys(
     Returns
     -------
     Series of str
-        Name of each field's cluster, its smallest image id, indexed by
-        ``image_id`` in the order given.
+        Name of each field's cluster, which is the smallest image id in it;
+        indexed by ``image_id``, in the order of `image_ids`.
 
     Raises
     ------
     InputError
-        If there are duplicate ids, or `groups` lacks a field or holds one twice.
+        If there are duplicate ids in `image_ids` or `groups`, or `groups` lacks
+        a field.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def clusters_from_keys(
     """
     ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id", dtype=object)
     check_unique(ids, "the fields")
-    start, end, n_nodes = _links(ids, pairs, _own(groups, ids))
+    start, end, n_nodes = _links(ids, pairs, _rows_of_groups(groups, ids))
     links = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n_nodes, n_nodes))
     component = connected_components(links, directed=False)[1][: len(ids)]
     names = pd.Series(ids, index=ids, name="cluster")
@@ -77,12 +79,12 @@ def weakest_links(
     *,
     n_links: int = 5,
 ) -> pd.DataFrame:
-    """Say what holds a cluster together: the links whose removal would split off most.
+    """Rank the links of a cluster by the number of fields their removal would split off.
 
-    Of all ways to span the cluster the one with the strongest links is taken
-    (groups first, then pairs by `pair_strength`). Each of its links is then
-    judged by how many fields it alone, with links weaker than itself, keeps
-    from falling off the largest part.
+    The strongest spanning tree of the cluster is used (groups first, then
+    pairs by `pair_strength`). Each of its links is ranked by how many fields
+    would no longer be connected to the largest part without this link and all
+    weaker ones.
 
     Parameters
     ----------
@@ -91,20 +93,20 @@ def weakest_links(
     pairs, groups
         As for `clusters_from_keys`.
     n_links : int, default=5
-        How many links to name.
+        Number of links to return.
 
     Returns
     -------
     DataFrame
         ``link`` (``pair``, or the name of a group column), ``image_id`` and
         ``twin`` of a pair, or the ``value`` of a group, its ``strength``
-        (missing for groups) and ``n_split_off``; those that split off most
-        first. Links that split off a single field are left out.
+        (missing for groups) and ``n_split_off``; sorted by ``n_split_off``,
+        largest first. Links that split off a single field are excluded.
 
     Raises
     ------
     InputError
-        If `members` are not one cluster.
+        If `members` do not form a single cluster.
 
     Examples
     --------
@@ -115,11 +117,11 @@ def weakest_links(
     0  pair        b    c            2
     """
     ids = pd.Index([str(image_id) for image_id in members], name="image_id", dtype=object)
-    groups = _own(groups, ids)
+    groups = _rows_of_groups(groups, ids)
     start, end, n_nodes = _links(ids, pairs, groups)
     n_pairs = 0 if pairs is None else len(pairs)
     strength = np.empty(0) if pairs is None else pair_strength(pairs).to_numpy()
-    # Whole numbers, so that equal links tie on every machine; groups come before all pairs.
+    # Integer costs, so that equally strong links tie on every machine; groups precede all pairs.
     cost = np.ones(len(start))
     cost[:n_pairs] = 2 + np.rint((1 - strength) * 1e6)
     order = np.lexsort((end, start, cost))
@@ -131,13 +133,13 @@ def weakest_links(
     n_parts = len(np.unique(connected_components(tree, directed=False)[1][: len(ids)]))
     if n_parts > 1:
         raise InputError(
-            f"{counted(len(ids), 'field is', 'fields are')} {counted(n_parts, 'cluster')}; give "
-            "the fields of one"
+            f"members: {counted(len(ids), 'field belongs', 'fields belong')} to "
+            f"{counted(n_parts, 'cluster')}; pass the fields of a single cluster"
         )
     walk, parent = breadth_first_order(tree, 0, directed=False)
     below = np.zeros(n_nodes, dtype=np.int64)
     below[: len(ids)] = 1
-    largest_below = np.zeros(n_nodes, dtype=np.int64)  # of the parts that hang on a node
+    largest_below = np.zeros(n_nodes, dtype=np.int64)  # the largest subtree below a node
     for node in walk[:0:-1].tolist():
         above = parent[node]
         below[above] += below[node]
@@ -168,22 +170,22 @@ def weakest_links(
 def label_disagreements(clusters: pd.Series, catalogue: pd.DataFrame) -> pd.DataFrame:
     """List the training fields of clusters whose labels disagree.
 
-    Fields that show the same cells, or the same well, should carry the same
-    labels. Where they don't, one of them may be wrong.
+    Fields that show the same cells, or the same well, should have the same
+    labels. Where they differ, an annotation may be wrong.
 
     Parameters
     ----------
     clusters : Series of str
-        Indexed by image id, as `clusters_from_keys` gives them.
+        Indexed by image id, as `clusters_from_keys` returns them.
     catalogue : DataFrame
         Indexed by image id, with ``split``, ``target`` and ``source``.
 
     Returns
     -------
     DataFrame
-        A row for each training field of such a cluster: ``cluster``,
+        One row per training field of such a cluster: ``cluster``,
         ``image_id``, ``target``, ``source``, ``n_same`` (training fields of
-        the cluster with just these labels, itself included) and ``n_fields``
+        the cluster with exactly these labels, itself included) and ``n_fields``
         (training fields of the cluster); sorted by cluster and id.
 
     Examples
@@ -208,7 +210,7 @@ def label_disagreements(clusters: pd.Series, catalogue: pd.DataFrame) -> pd.Data
         }
     )
     labels = table["target"].map(lambda target: frozenset(target.split()))
-    key = labels.map(lambda one: " ".join(sorted(one)))
+    key = labels.map(lambda names: " ".join(sorted(names)))
     same = table.groupby([table["cluster"], key])["image_id"]
     table["n_same"] = same.transform("size")
     table["n_fields"] = table.groupby("cluster")["image_id"].transform("size")
@@ -216,7 +218,7 @@ def label_disagreements(clusters: pd.Series, catalogue: pd.DataFrame) -> pd.Data
     return table.sort_values(["cluster", "image_id"], ignore_index=True)
 
 
-def _own(groups: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame | None:
+def _rows_of_groups(groups: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame | None:
     if groups is None:
         return None
     return take_rows(groups.set_axis(groups.index.map(str)), ids, "the groups")
@@ -225,7 +227,10 @@ def _own(groups: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame | None:
 def _links(
     ids: pd.Index, pairs: pd.DataFrame | None, groups: pd.DataFrame | None
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Number the ends of all links: fields first, then unknown ids, then values of groups."""
+    """Return the nodes that each link joins, and the number of nodes.
+
+    Nodes are numbered: fields first, then unknown ids, then values of groups.
+    """
     n_nodes = len(ids)
     starts: list[np.ndarray] = []
     ends: list[np.ndarray] = []
@@ -242,7 +247,7 @@ def _links(
         starts.append(members)
         ends.append(codes[members] + n_nodes)
         n_nodes += len(values)
-    # 32 bits: SciPy 1.11 leaves graphs with indices of 64 bits unjoined, without an error.
+    # 32 bits: SciPy 1.11 silently joins nothing in graphs with 64-bit indices.
     start = np.concatenate(starts or [np.empty(0, np.int64)]).astype(np.int32)
     end = np.concatenate(ends or [np.empty(0, np.int64)]).astype(np.int32)
     return start, end, n_nodes
@@ -259,12 +264,12 @@ def _factorized(
 
 
 def _group_names(ids: pd.Index, groups: pd.DataFrame | None) -> list[tuple[str, object]]:
-    """Name the nodes that stand for values of groups, in their order."""
+    """Return column and value of the nodes that represent groups, in their order."""
     return [(column, value) for column, _, values in _factorized(ids, groups) for value in values]
 
 
 def read_assignment(path: str | os.PathLike[str], column: str) -> pd.Series:
-    """Read which cluster, or which domain, each field is in.
+    """Read the cluster, or the domain, of each field.
 
     Parameters
     ----------
@@ -282,13 +287,13 @@ def read_assignment(path: str | os.PathLike[str], column: str) -> pd.Series:
     Raises
     ------
     InputError
-        If it is no such table, there are duplicate ids, or a field has no value.
+        If a column is missing, there are duplicate ids, or a field has no value.
     FileNotFoundError
         If there is no such file.
     """
     table = read_text_table(path)
     if not {"image_id", column} <= set(table.columns):
-        raise InputError(f"{path}: the columns image_id and {column} are needed")
+        raise InputError(f"{path}: the columns image_id and {column} are required")
     values = table.set_index("image_id")[column]
     check_unique(values.index, path)
     empty = values.index[values == ""]

@@ -12,37 +12,37 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAINS
 from hpastack.files import ID_NAMES, named_column, read_lines, read_text_table
 
-#: Columns of a table of pairs that hold the distances between hashes, in bits of 256.
+#: Columns of a table of pairs with the distances between hashes, in bits (of 256).
 DISTANCE_COLUMNS = tuple(f"distance_{stain}" for stain in STAINS)
-# What columns of other tables are called; no ids.
+# Names of columns of other tables, which are not ids.
 _HEADER = ("target", "predicted", "label", "labels", "fold", "cluster", "split", "twin")
-# A similarity beside two ids would join all fields that have the same.
+# A similarity listed with two ids would join all fields with the same similarity.
 _DECIMAL = re.compile(r"[+-]?\d*[.]\d+([eE][+-]?\d+)?")
-# Half the bits of a hash differ between unrelated fields.
+# Between unrelated fields half the bits of a hash differ.
 _UNRELATED = 128
 
 
 def read_duplicate_lists(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read known duplicates.
+    """Read a list of known duplicates.
 
     Parameters
     ----------
     path : path-like
-        Text: on each line two or more ids, separated by commas (or by semicolons or tabs), that
-        show the same cells; blank lines are ignored. Or a table with the columns ``image_id`` (or
-        ``Id``) and ``twin``, such as ``data/pairs.csv``.
+        A text file: on each line two or more ids of fields that show the same cells, separated by
+        commas, semicolons or tabs; empty lines are ignored. Or a table with the columns
+        ``image_id`` (or ``Id``) and ``twin``, such as ``data/pairs.csv``.
 
     Returns
     -------
     DataFrame
-        ``image_id``, ``twin``: every pair of a line, the smaller id first,
-        without duplicates.
+        ``image_id``, ``twin``: all pairs of ids of the same line, the smaller
+        id first, without duplicate rows.
 
     Raises
     ------
     InputError
-        If a line holds a single or an empty id, the file no line at all, or the first line the
-        names of columns of another table.
+        If a line has a single id, an empty id or a decimal number, the file has no pair, or its
+        first line names the columns of another table.
     """
     lines = read_lines(path)
     first = next((line for line in lines if line.strip()), "")
@@ -53,8 +53,9 @@ def read_duplicate_lists(path: str | os.PathLike[str]) -> pd.DataFrame:
         groups = list(enumerate(table[[column, "twin"]].to_numpy().tolist(), start=2))
     elif named:
         raise InputError(
-            f"{path}: line 1 names columns ({first.strip()[:60]}), so that this is another table; "
-            "a line of duplicates holds two or more ids, or a table has the columns image_id, twin"
+            f"{path}: line 1 names columns ({first.strip()[:60]}), so this is not a list of "
+            "duplicates; write two or more ids on each line, or a table with the columns "
+            "image_id, twin"
         )
     else:
         groups = [
@@ -64,64 +65,63 @@ def read_duplicate_lists(path: str | os.PathLike[str]) -> pd.DataFrame:
     for number, ids in groups:
         if len(ids) < 2 or "" in ids:
             raise InputError(
-                f"{path}: line {number}: a line holds two or more ids separated by commas"
+                f"{path}: line {number}: each line needs two or more ids, separated by commas"
             )
         numbers = [image_id for image_id in ids if _DECIMAL.fullmatch(image_id)]
         if numbers:
             raise InputError(
-                f"{path}: line {number}: {numbers[0]} is a number and no id; a line holds ids "
-                "alone, so leave out columns of similarities"
+                f"{path}: line {number}: {numbers[0]} is a number, not an id; remove columns of "
+                "similarities"
             )
         pairs.update(combinations(sorted(set(ids)), 2))
     if not pairs:
-        raise InputError(f"{path}: holds no pair of ids")
+        raise InputError(f"{path}: the file contains no pair of ids")
     return pd.DataFrame(sorted(pairs), columns=["image_id", "twin"])
 
 
 def unknown_ids(
     pairs: pd.DataFrame, image_ids: pd.Index, path: str | os.PathLike[str]
 ) -> pd.Series:
-    """Count the ids of listed pairs that are not in the catalogue.
+    """Count the fields that each unknown id of the listed pairs would join.
 
     Parameters
     ----------
     pairs : DataFrame
-        As `read_duplicate_lists` returns it.
+        As `read_duplicate_lists` returns them.
     image_ids : Index
         The fields of the catalogue.
     path : path-like
-        Where the pairs are from, for errors.
+        File of the pairs, for error messages.
 
     Returns
     -------
     Series of int
-        How many fields of the catalogue are listed with each unknown id, and so joined by it;
-        indexed by unknown id, the most first.
+        Number of fields of the catalogue that are paired with each id that is not in the
+        catalogue, and so joined by it; indexed by that id, largest number first.
 
     Raises
     ------
     InputError
-        If most pairs hold no id of the catalogue.
+        If neither id of most pairs is in the catalogue.
     """
     known = pairs.isin(set(image_ids))
-    n_strange = int((~known.any(axis=1)).sum())
+    n_unknown_pairs = int((~known.any(axis=1)).sum())
     ids = pd.Index(pd.unique(pairs.to_numpy().ravel()))
-    strange = ids.difference(image_ids)
-    if n_strange == len(pairs):
+    unknown = ids.difference(image_ids)
+    if n_unknown_pairs == len(pairs):
         raise InputError(
-            f"{path}: holds no id of the catalogue; its ids are {shorten(ids, 3)}, those of the "
-            f"catalogue {shorten(image_ids, 3)}"
+            f"{path}: none of the ids is in the catalogue; ids of the file: {shorten(ids, 3)}; "
+            f"ids of the catalogue: {shorten(image_ids, 3)}"
         )
-    if 2 * n_strange > len(pairs):
+    if 2 * n_unknown_pairs > len(pairs):
         raise InputError(
-            f"{path}: {n_strange} of {counted(len(pairs), 'pair holds', 'pairs hold')} no id of "
-            "the catalogue: "
-            f"{shorten(strange)}; those of the catalogue are {shorten(image_ids, 3)}; correct "
-            "the ids, or leave these lines out"
+            f"{path}: {n_unknown_pairs} of {counted(len(pairs), 'pair has', 'pairs have')} no id "
+            f"that is in the catalogue; unknown ids: {shorten(unknown)}; ids of the catalogue: "
+            f"{shorten(image_ids, 3)}; correct the ids, or remove these lines"
         )
     mixed = pairs[known.any(axis=1) & ~known.all(axis=1)]
     outside = mixed["twin"].where(known["image_id"], mixed["image_id"])
-    counts = outside.value_counts().reindex(strange, fill_value=0)
+    counts = outside.value_counts().reindex(unknown, fill_value=0)
     return counts.sort_values(ascending=False, kind="stable")
 
 
@@ -135,22 +135,21 @@ def _plain(name: str) -> str:
 
 
 def pair_strength(pairs: pd.DataFrame) -> pd.Series:
-    """Say how closely the two fields of each pair resemble each other.
+    """Similarity of the two fields of each pair.
 
     Parameters
     ----------
     pairs : DataFrame
-        A table of pairs; whatever it holds of ``evidence``,
-        ``distance_<stain>``, ``correlation`` and ``cosine`` is used.
+        A table of pairs; of the columns ``evidence``, ``distance_<stain>``,
+        ``correlation`` and ``cosine`` those that it has are used.
 
     Returns
     -------
     Series of float
-        From 0 to 1, in the order of `pairs`: the best of 1 for a pair that
-        was listed, the correlation of the overlap, the cosine of the
-        embeddings, and, for a pair found by its hashes, 1 less the mean
-        distance of the stains that can be compared, in parts of the distance
-        of unrelated fields.
+        From 0 to 1, in the order of `pairs`: the maximum of 1 for a listed
+        pair, the correlation of the overlap, the cosine of the embeddings,
+        and, for a pair found by its hashes, 1 minus the mean distance of the
+        comparable stains divided by 128, the distance of unrelated fields.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""All searches for near-duplicates together, in one table of pairs."""
+"""All searches for near-duplicates combined in one table of pairs."""
 
 from __future__ import annotations
 
@@ -37,40 +37,41 @@ def near_duplicates(
     jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Find near-duplicate fields: in place, shifted, and by their embeddings.
+    """Find near-duplicate fields: unshifted copies, shifted copies, and similar embeddings.
 
     Parameters
     ----------
     hashes : FieldHashes, DataFrame or None
-        A catalogue is hashed first. None looks at embeddings only.
+        A catalogue is hashed first. With None only embeddings are compared.
     max_distance, min_stains
         As `duplicate_pairs`.
     shifted : bool, default=True
-        Whether to look for shifted copies too.
+        Whether to search for shifted copies too.
     min_correlation, min_similarity, mirrored
         As `shifted_pairs`.
     embeddings : DataFrame, optional
-        As for `embedding_pairs`; looked at if given.
+        As for `embedding_pairs`; if omitted, embeddings are not compared.
     min_cosine : float, default=0.98
         As `embedding_pairs`.
     jobs : int, optional
-        Left out: as many as this process may use processors.
+        Number of threads. Default: one for each processor that this process may use.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     DataFrame
-        A row a pair, sorted: ``image_id``, ``twin``, ``evidence`` (which of
-        ``hash``, ``shift`` and ``embedding`` found it, joined by ``+``),
-        ``distance_<stain>`` (bits), ``correlation``, ``shift_y``, ``shift_x`` and
-        ``mirror`` (missing without ``shift``), ``cosine`` (missing without
-        ``embedding``).
+        One row per pair, sorted: ``image_id``, ``twin``, ``evidence`` (the
+        searches that found it, ``hash``, ``shift`` and ``embedding``, joined
+        by ``+``), ``distance_<stain>`` (bits), ``correlation``, ``shift_y``,
+        ``shift_x`` and ``mirror`` (missing without ``shift``), ``cosine``
+        (missing without ``embedding``).
 
     Raises
     ------
     InputError
-        If an option is not allowed, and as the three.
+        If a setting is out of range, and as `duplicate_pairs`,
+        `shifted_pairs` and `embedding_pairs`.
     """
     DuplicateSettings(
         max_distance=dict(max_distance) if isinstance(max_distance, Mapping) else max_distance,
@@ -78,40 +79,42 @@ def near_duplicates(
         min_similarity=min_similarity, mirrored=mirrored, min_cosine=min_cosine,
     )  # fmt: skip
     keys = ["image_id", "twin"]
-    found: dict[str, pd.DataFrame] = {}
+    pairs_of: dict[str, pd.DataFrame] = {}  # by search
     if hashes is not None:
         hashes = checked_hashes(hashes)
-        found["hash"] = duplicate_pairs(
+        pairs_of["hash"] = duplicate_pairs(
             hashes.hashes, hashes.valid, hashes.image_ids, max_distance=max_distance,
             min_stains=min_stains, jobs=jobs, progress=progress,
         )[keys]  # fmt: skip
         if shifted:
-            found["shift"] = shifted_pairs(
+            pairs_of["shift"] = shifted_pairs(
                 hashes, min_correlation=min_correlation, min_stains=min_stains,
                 min_similarity=min_similarity, mirrored=mirrored, jobs=jobs,
                 progress=progress,
             ).drop(columns=list(DISTANCE_COLUMNS))  # fmt: skip
     if embeddings is not None:
-        if hashes is not None:  # one order of fields, so that a pair is the same in all tables
+        if hashes is not None:  # the same order of fields, so that pairs match
             order = embeddings.index.to_numpy(dtype=object, copy=True)
             known = embeddings.index.isin(hashes.image_ids)
-            own = set(order[known])
-            order[known] = [image_id for image_id in hashes.image_ids if image_id in own]
+            shared = set(order[known])
+            order[known] = [image_id for image_id in hashes.image_ids if image_id in shared]
             embeddings = embeddings.loc[order]
-        found["embedding"] = embedding_pairs(embeddings, min_cosine=min_cosine, progress=progress)
+        pairs_of["embedding"] = embedding_pairs(
+            embeddings, min_cosine=min_cosine, progress=progress
+        )
     pairs = pd.DataFrame(columns=keys, dtype=object)
-    for search, table in found.items():
+    for search, table in pairs_of.items():
         pairs = pairs.merge(table.assign(**{f"by {search}": True}), how="outer", on=keys)
-    by = [(search, pairs[f"by {search}"].notna()) for search in found]
+    is_found_by = [(search, pairs[f"by {search}"].notna()) for search in pairs_of]
     evidence = np.full(len(pairs), "", dtype=object)
-    for search, here in by:
-        plus = np.where((evidence != "") & here, "+", "")
-        evidence = evidence + plus + np.where(here, search, "").astype(object)
+    for search, is_found in is_found_by:
+        plus = np.where((evidence != "") & is_found, "+", "")
+        evidence = evidence + plus + np.where(is_found, search, "").astype(object)
     pairs["evidence"] = evidence
     if hashes is not None:
         rows = pd.Index(hashes.image_ids, dtype=object)
         numbers = np.c_[tuple(rows.get_indexer(pd.Index(pairs[key])) for key in keys)]
-        known = (numbers >= 0).all(axis=1)  # embeddings may be of further fields
+        known = (numbers >= 0).all(axis=1)  # embeddings may include further fields
         measured = name_pairs(numbers[known], hashes.hashes, hashes.valid, None)
         measured.index = pairs.index[known]
         pairs[list(DISTANCE_COLUMNS)] = measured[list(DISTANCE_COLUMNS)].reindex(pairs.index)
@@ -122,7 +125,7 @@ def near_duplicates(
 def duplicate_clusters(
     hashes: FieldHashes | pd.DataFrame, groups: pd.DataFrame | None = None, **options: Any
 ) -> pd.Series:
-    """Put near-duplicates, and fields of one group, into clusters.
+    """Join near-duplicates, and fields of the same group, into clusters.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""When two fields count as near-duplicates."""
+"""Settings of the search for near-duplicates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpastack.clusters.hashing import HASH_BYTES
 from hpastack.fields import STAINS
 from hpastack.settings import Field, Must, settings
 
-# Half the bits differ by chance.
+# Below half the bits, the number that differ by chance.
 _Bits = Annotated[int, Field(ge=0, le=4 * HASH_BYTES - 1)]
 _Similarity = Annotated[float, Field(gt=0, le=1)]
 _EachStain = Must(lambda bits: set(bits) == set(STAINS), f"one for each of {', '.join(STAINS)}")
@@ -17,30 +17,30 @@ _EachStain = Must(lambda bits: set(bits) == set(STAINS), f"one for each of {', '
 
 @settings
 class DuplicateSettings:
-    """When two fields are near-duplicates; the keys of a recipe of type ``duplicates``."""
+    """Criteria for near-duplicates; the keys of a recipe of type ``duplicates``."""
 
     max_distance: _Bits | Annotated[dict[str, _Bits], _EachStain] = 48
-    """Most bits of 256 in which the hashes of a stain may differ. Noise and brightness change up to
-    about 40; unrelated fields differ in about 128 and hardly ever in fewer than 64. One number, or
-    one for each stain.
+    """Largest number of bits, of 256, in which the hashes of a stain may differ. Noise and
+    brightness change up to about 40; unrelated fields differ in about 128 and hardly ever in fewer
+    than 64. One number, or one for each stain.
     """
     min_stains: Annotated[int, Field(ge=1, le=len(STAINS))] = 3
-    """Stains that must agree; blank ones never do."""
+    """Number of stains that must agree; an empty stain never agrees."""
     shifted: bool = True
-    """Look for shifted copies too."""
+    """Search for shifted copies too."""
     min_correlation: _Similarity = 0.88
-    """Least correlation of the parts of a shifted copy that overlap."""
+    """Least correlation of the overlapping parts of a shifted copy and its original."""
     min_similarity: _Similarity = 0.38
-    """Least similarity of the spectra of two fields that are registered. Lower finds copies shifted
-    farther, and takes longer.
+    """Least similarity of the power spectra of two fields that are then registered. Lower values
+    find copies with larger shifts and take longer.
     """
     mirrored: bool = False
-    """Look for mirrored copies too; three times the work."""
+    """Search for mirrored copies too; three times the work."""
     embedding: str | None = None
     """Name of a store of embeddings to compare as well."""
     min_cosine: _Similarity = 0.98
-    """Least cosine of two embeddings, both from the mean field."""
+    """Least cosine of two embeddings after subtraction of the mean embedding."""
 
     def record(self) -> dict[str, Any]:
-        """Return the settings as a JSON-able dict."""
+        """Return the settings as a dict that can be written as JSON."""
         return asdict(self)

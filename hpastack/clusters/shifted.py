@@ -1,4 +1,4 @@
-"""Copies that were shifted or mirrored: found by their spectra, confirmed by laying them over."""
+"""Shifted or mirrored copies: found by their power spectra, confirmed by registration."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hpastack.clusters.unshifted import check_min_stains, name_pairs
 from hpastack.errors import InputError
 from hpastack.parallel import progress_bar
 
-#: Most that a copy may be shifted along an axis, in parts of the side.
+#: Largest shift of a copy along an axis, as a fraction of the side.
 MAX_SHIFT = 0.4
-#: How a twin may be mirrored, and the axis of a field (stain, row, column) that this turns round.
+#: Mirrorings of a duplicate, and the axis of a field (stain, row, column) that each reverses.
 MIRRORS = {"": None, "left-right": 2, "top-bottom": 1}
 
-# Pairs laid over each other at once: 20 MB of transforms.
+# Pairs registered at once: 20 MB of transforms.
 _BATCH = 64
 
 
@@ -38,12 +38,12 @@ def shifted_pairs(
     jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Find pairs of fields that show the same cells at another place.
+    """Find pairs of fields that show the same cells, shifted.
 
-    Fields whose power spectra have the same fine structure, in windows that a
-    shift would bring to the same place, are candidates. Phase correlation says
-    by how much a candidate is shifted [1]_, and the parts that overlap then must
-    correlate.
+    Candidates are pairs of fields whose power spectra have the same fine
+    structure in windows that a shift would superimpose. The shift of a
+    candidate is estimated by phase correlation [1]_; the overlapping parts
+    must then correlate.
 
     Parameters
     ----------
@@ -52,14 +52,15 @@ def shifted_pairs(
     min_correlation : float, default=0.88
         Least correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
-        Stains that must agree, each valid in both fields, at one shift.
+        Number of stains that must agree, each valid in both fields, at the
+        same shift.
     min_similarity : float, default=0.38
         Least cosine of the spectra of a candidate, estimated from 512 bits.
     mirrored : bool, default=False
-        Whether to look for copies mirrored left to right or top to bottom too;
-        three times the work.
+        Whether to search for copies mirrored left to right or top to bottom
+        too; three times the work.
     jobs : int, optional
-        Left out: as many as this process may use processors.
+        Number of threads. Default: one for each processor that this process may use.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -68,23 +69,24 @@ def shifted_pairs(
     DataFrame
         ``image_id``, ``twin``, ``distance_<stain>`` as `duplicate_pairs`,
         ``correlation`` (of the `min_stains`-th best stain), ``shift_y`` and
-        ``shift_x`` in parts of the side, and ``mirror`` (empty,
-        ``left-right`` or ``top-bottom``): what lies at ``(y, x)`` of the twin,
-        mirrored so, lies at ``(y + shift_y, x + shift_x)`` of the field.
+        ``shift_x`` as fractions of the side, and ``mirror`` (empty,
+        ``left-right`` or ``top-bottom``): the point ``(y, x)`` of the
+        duplicate, after this mirroring, is at ``(y + shift_y, x + shift_x)``
+        of the field.
 
     Raises
     ------
     InputError
-        If an option is out of range, or there are more than ten million
+        If a parameter is out of range, or there are more than ten million
         candidates.
 
     Notes
     -----
     All pairs are compared, by their codes. Not every copy is found: the
-    farther it is from the shifts that the windows are made for (none, or a
+    farther its shift is from those that the windows are made for (none, or a
     fifth of the side along one or both axes), the less the spectra agree.
-    docs/benchmarks.md says how many are found at which shift. Copies shifted by
-    more than 0.4 of the side, or turned, are not looked for.
+    docs/benchmarks.md has the fraction found at each shift. Copies shifted by
+    more than 0.4 of the side, or rotated, are not searched for.
 
     References
     ----------
@@ -94,7 +96,7 @@ def shifted_pairs(
     check_min_stains(min_stains)
     for name, value in (("min_correlation", min_correlation), ("min_similarity", min_similarity)):
         if not 0 < value <= 1:
-            raise InputError(f"{name} is {value}; it is above 0 and at most 1")
+            raise InputError(f"{name} is {value}; it must be above 0 and at most 1")
     hashes = checked_hashes(hashes)
     usable = np.flatnonzero(hashes.valid.sum(1) >= min_stains)
     most = max_code_distance(min_similarity)
@@ -102,32 +104,32 @@ def shifted_pairs(
     for mirror in MIRRORS if mirrored else [""]:
         first = second = hashes.codes[usable]
         if mirror:
-            turned = _mirror(hashes.thumbnails[usable], mirror)
-            second = spectral_codes(turned, hashes.valid[usable])
-        found = [np.empty((0, 2), dtype=np.int64)]
+            mirrored_thumbnails = _mirror(hashes.thumbnails[usable], mirror)
+            second = spectral_codes(mirrored_thumbnails, hashes.valid[usable])
+        near = [np.empty((0, 2), dtype=np.int64)]
         what = f"compare spectra {mirror}".strip()
-        for one, other in progress_bar(FACING, what=what, show=progress):
-            found.append(near_pairs(first[:, one], second[:, other], most, jobs=jobs))
-        candidates = usable[np.unique(np.concatenate(found), axis=0)]
+        for window, facing in progress_bar(FACING, what=what, show=progress):
+            near.append(near_pairs(first[:, window], second[:, facing], most, jobs=jobs))
+        candidates = usable[np.unique(np.concatenate(near), axis=0)]
         batches = [candidates[k : k + _BATCH] for k in range(0, len(candidates), _BATCH)]
         for batch in progress_bar(batches, what="confirm", show=progress):
             i, j = batch.T
             both = hashes.valid[i] & hashes.valid[j]
             enough = both.sum(1) >= min_stains
             batch, i, j, both = batch[enough], i[enough], j[enough], both[enough]
-            laid = overlay(
+            registered = overlay(
                 hashes.thumbnails[i], _mirror(hashes.thumbnails[j], mirror), both, min_stains
             )
-            good = laid[:, 0] >= min_correlation
+            good = registered[:, 0] >= min_correlation
             kept.append(batch[good])
-            measured.append(laid[good])
+            measured.append(registered[good])
             mirrors += [mirror] * int(good.sum())
     rows = np.concatenate([*kept, np.empty((0, 2), dtype=np.int64)])
     table = name_pairs(rows, hashes.hashes, hashes.valid, hashes.image_ids)
     values = np.concatenate([*measured, np.empty((0, 3))])
     table[["correlation", "shift_y", "shift_x"]] = values.round(4)
     table["mirror"] = np.array(mirrors, dtype=object)
-    # A picture that is its own mirror image is found both ways: the better one says how.
+    # A field that is its own mirror image is found in both ways: the better one is kept.
     order = np.lexsort((-values[:, 0], rows[:, 1], rows[:, 0]))
     table = table.iloc[order].drop_duplicates(["image_id", "twin"])
     return table.reset_index(drop=True)
@@ -136,37 +138,38 @@ def shifted_pairs(
 def overlay(
     first: np.ndarray, second: np.ndarray, comparable: np.ndarray, min_stains: int
 ) -> np.ndarray:
-    """Lay pairs of thumbnails over each other at their best shift.
+    """Register pairs of thumbnails at the shift with the highest correlation.
 
     Parameters
     ----------
     first, second : ndarray of uint8, shape (n, 4, 48, 48)
     comparable : ndarray of bool, shape (n, 4)
-        Stains that count; at least `min_stains` a pair.
+        Stains to compare; at least `min_stains` per pair.
     min_stains : int
 
     Returns
     -------
     ndarray of float64, shape (n, 3)
-        Correlation of the overlap in the `min_stains`-th best stain, and how
-        far `second` must be moved down and to the right to lie on `first`, in
-        parts of the side.
+        Correlation of the overlap in the `min_stains`-th best stain, and the
+        shift down and to the right that superimposes `second` on `first`, as
+        fractions of the side.
     """
     side = THUMBNAIL_SIDE
-    padded = 2 * side  # so that a shift to the left is not taken for one to the right
-    # Smoothed: unsmoothed, noise and a shift by half a pixel would cost copies a tenth.
+    padded = 2 * side  # so that shifts to the left and to the right are distinct
+    # Without smoothing, noise and shifts by half a pixel would lower the correlation of copies
+    # by a tenth.
     pictures = [
         ndimage.gaussian_filter(part.astype(np.float32), 1.0, axes=(2, 3), radius=2, mode="mirror")
         for part in (first, second)
     ]
     window = soft_edges(side, side)
-    one, other = (
+    first_spectra, second_spectra = (
         fft.rfft2((part - part.mean((2, 3), keepdims=True)) * window, (padded, padded))
         for part in pictures
     )
-    cross = one * other.conj()
+    cross = first_spectra * second_spectra.conj()
     size = np.abs(cross)
-    # The small part keeps frequencies that hold nothing from counting as much as the others.
+    # The small term lowers the weight of frequencies without power.
     cross /= size + 1e-3 * size.mean((2, 3), keepdims=True) + 1e-12
     rows = fft.fftfreq(padded, 1 / padded)[:, None]
     cross[:, :, np.hypot(rows, fft.rfftfreq(padded, 1 / padded)) >= 0.75 * side] = 0
@@ -197,11 +200,11 @@ def _overlap(picture: np.ndarray, down: int, right: int) -> np.ndarray:
     return picture[:, top : top + height, left : left + width]
 
 
-def _correlation(one: np.ndarray, other: np.ndarray, min_stains: int) -> float:
-    one = one - one.mean((1, 2), keepdims=True)
-    other = other - other.mean((1, 2), keepdims=True)
-    lengths = np.sqrt((one * one).sum((1, 2)) * (other * other).sum((1, 2)))
-    correlations = (one * other).sum((1, 2)) / np.where(lengths > 0, lengths, 1)
+def _correlation(first: np.ndarray, second: np.ndarray, min_stains: int) -> float:
+    first = first - first.mean((1, 2), keepdims=True)
+    second = second - second.mean((1, 2), keepdims=True)
+    lengths = np.sqrt((first * first).sum((1, 2)) * (second * second).sum((1, 2)))
+    correlations = (first * second).sum((1, 2)) / np.where(lengths > 0, lengths, 1)
     return float(np.sort(correlations)[-min_stains])
 
 

@@ -1,10 +1,10 @@
-"""Codes of the power spectra of thumbnails, which moving a picture leaves alone.
+"""Binary codes of the power spectra of thumbnails, which are nearly shift-invariant.
 
-Moving a picture leaves its power spectrum alone but for what enters and leaves
+A shift changes the power spectrum of an image only by what enters and leaves
 at the edges. A copy shifted by a fifth of the side shares a window of four
-fifths with its origin: the lower right one of the one is the upper left one of
-the other. So spectra are taken in nine windows, and each is compared with the
-one that faces it.
+fifths of the side with its original: the lower right window of one field shows
+what the upper left window of the other does. So spectra are computed in nine
+windows, and each is compared with the opposite one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import cache
 import numpy as np
 from scipy import fft
 
-#: Side of the thumbnails that shifted copies are found and confirmed on, in pixels.
+#: Side of the thumbnails on which shifted copies are found and confirmed, in pixels.
 THUMBNAIL_SIDE = 48
-#: Bytes of the code of a window: 512 bits.
+#: Length of the code of a window, in bytes: 512 bits.
 CODE_BYTES = 64
 
-# Pixels of the smaller windows: exact for shifts by 10 pixels of 48, 21 % of the side.
+# Side of the smaller windows, in pixels: exact for shifts by 10 pixels of 48, 21 % of the side.
 _SHARE = 38
 _START, _END, _ALL = slice(0, _SHARE), slice(THUMBNAIL_SIDE - _SHARE, None), slice(None)
 #: Rows and columns of the windows.
@@ -29,7 +29,7 @@ WINDOWS = {
     "bottom": (_END, _ALL), "left": (_ALL, _START), "right": (_ALL, _END),
 }  # fmt: skip
 _OPPOSITE = {"top": "bottom", "bottom": "top", "left": "right", "right": "left", "whole": "whole"}
-#: Numbers of the windows that face each other: those of one field, and of the other.
+#: Pairs of opposite windows, by number: the window of one field, and that of the other.
 FACING = [
     (number, list(WINDOWS).index(" ".join(_OPPOSITE[word] for word in name.split())))
     for number, name in enumerate(WINDOWS)
@@ -38,25 +38,28 @@ _BLOCK = 256
 
 
 def spectral_codes(thumbnails: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Code the power spectra of fields so that shifted copies have nearly the same bits.
+    """Compute binary codes of the power spectra of fields.
 
-    In each window the logarithm of the power spectrum is taken, from 2 to 18
-    waves a side. Within each ring of frequencies its mean is taken off: what
-    cells of one kind have in common goes, the speckle that belongs to this one
-    picture stays. The four stains, each brought to unit length, are projected
-    on 512 random directions; a bit says on which side of zero they fall.
+    Shifted copies have nearly the same bits. In each window the logarithm of
+    the power spectrum is computed, from 2 to 18 cycles per side of the
+    thumbnail. The mean of each ring of frequencies is subtracted, which removes
+    what cells of the same type have in common and leaves the speckle of this
+    image. The spectra of the four stains, each scaled to unit length, are
+    projected on 512 random directions; the bits are the signs of the
+    projections.
 
     Parameters
     ----------
     thumbnails : ndarray of uint8, shape (n, 4, 48, 48)
     valid : ndarray of bool, shape (n, 4)
-        Stains that count.
+        Stains to use.
 
     Returns
     -------
     ndarray of uint8, shape (n, 9, 64)
-        512 bits for each of `WINDOWS`. The share of bits that differ is the angle
-        between the spectra, in parts of 180 degrees, give or take 0.02.
+        512 bits for each of `WINDOWS`. The fraction of bits that differ estimates
+        the angle between the spectra, divided by 180 degrees, with an error of
+        about 0.02.
 
     References
     ----------
@@ -73,12 +76,12 @@ def spectral_codes(thumbnails: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def max_code_distance(min_similarity: float) -> int:
-    """Return the bits that codes of spectra with this cosine differ in, on average."""
+    """Return the mean number of bits that differ between codes of spectra with this cosine."""
     return int(np.arccos(min_similarity) / np.pi * CODE_BYTES * 8)
 
 
 def soft_edges(height: int, width: int) -> np.ndarray:
-    """Return the root of a Hann window: it keeps more of the rim than a whole one."""
+    """Return the square root of a Hann window, which keeps more of the rim than a Hann window."""
     down, right = (
         np.sin(np.pi * np.arange(1, length + 1) / (length + 1)) for length in (height, width)
     )
@@ -100,11 +103,11 @@ def _spectra(thumbnails: np.ndarray, valid: np.ndarray, window: tuple[slice, sli
 
 @cache
 def _frequencies() -> tuple[np.ndarray, np.ndarray]:
-    """Return which frequencies count, and the matrix that gives each the mean of its ring."""
+    """Return the mask of the frequencies used, and the matrix that averages over each ring."""
     rows = fft.fftfreq(THUMBNAIL_SIDE, 1 / THUMBNAIL_SIDE)[:, None]
     columns = fft.rfftfreq(THUMBNAIL_SIDE, 1 / THUMBNAIL_SIDE)[None]
     radius = np.hypot(rows, columns)
-    # Half a plane: the other half mirrors it.
+    # Half of the plane: the spectrum of a real image is symmetric.
     kept = (radius >= 2) & (radius <= 18) & ((columns > 0) | (rows > 0))
     rings = np.rint(radius[kept]).astype(int)
     same = rings[:, None] == rings[None]
@@ -114,6 +117,6 @@ def _frequencies() -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _directions() -> np.ndarray:
     n_values = 4 * int(_frequencies()[0].sum())
-    # The legacy generator: its numbers are promised never to change.
+    # The legacy generator, because its stream is guaranteed never to change.
     signs = np.random.RandomState(0).randint(2, size=(n_values, CODE_BYTES * 8))
     return (2 * signs - 1).astype(np.float32)

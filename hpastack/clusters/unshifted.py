@@ -1,4 +1,4 @@
-"""Copies that were not moved: pairs of which several stains have nearly the same hash."""
+"""Unshifted copies: pairs of fields with nearly the same hash in several stains."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def duplicate_pairs(
     jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Find all pairs of fields of which several stains have nearly the same hash.
+    """Find all pairs of fields with nearly the same hash in several stains.
 
-    Exact. Where `min_stains` stains of a pair agree, at least one of any
-    ``5 - min_stains`` stains does: only that many are searched, and the others
-    looked at for what is found.
+    The search is exact. If `min_stains` stains of a pair agree, at least one
+    of any ``5 - min_stains`` stains does: only that many stains are searched,
+    and the others are compared for the pairs found.
 
     Parameters
     ----------
     hashes : ndarray of uint8, shape (n, 4, 32)
     valid : ndarray of bool, shape (n, 4)
-        As `field_hashes` gives them.
+        As `field_hashes` returns them.
     image_ids : iterable of str, optional
-        Names of the rows; their numbers by default.
+        Ids of the rows. Default: row numbers.
     max_distance : int or mapping of stain to int, default=48
-        Most bits of 256 that may differ in a stain that agrees, at most 127;
-        for all stains, or for each.
+        Largest number of bits, of 256, that may differ in a stain that agrees,
+        at most 127; one number for all stains, or one for each.
     min_stains : int, default=3
-        Stains that must agree, each valid in both fields.
+        Number of stains that must agree, each valid in both fields.
     jobs : int, optional
-        Left out: as many as this process may use processors.
+        Number of threads. Default: one for each processor that this process may use.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -55,14 +55,14 @@ def duplicate_pairs(
     -------
     DataFrame
         ``image_id``, ``twin`` and ``distance_<stain>`` for the four stains
-        (bits, missing where the stain is not valid in both), a row a pair,
-        the earlier field first, in the order of the rows.
+        (bits, missing where the stain is not valid in both), one row per
+        pair, the earlier field first, in the order of the rows.
 
     Raises
     ------
     InputError
-        If the shapes do not fit, an option is out of range, or there are more
-        than ten million pairs.
+        If the shapes do not match, a parameter is out of range, or there are
+        more than ten million pairs.
 
     Examples
     --------
@@ -78,12 +78,12 @@ def duplicate_pairs(
     n = len(hashes)
     if hashes.shape != (n, _N_STAINS, HASH_BYTES) or valid.shape != (n, _N_STAINS):
         raise InputError(
-            f"hashes of shape {hashes.shape} and valid of shape {valid.shape}; "
-            f"they are (n, {_N_STAINS}, {HASH_BYTES}) and (n, {_N_STAINS})"
+            f"hashes has shape {hashes.shape} and valid has shape {valid.shape}; "
+            f"they must be (n, {_N_STAINS}, {HASH_BYTES}) and (n, {_N_STAINS})"
         )
     check_min_stains(min_stains)
     most = np.array(_distances_allowed(max_distance))
-    # The stains that are least often valid are the least work.
+    # The stains that are valid in the fewest fields take the least time.
     searched = np.argsort(valid.sum(0), kind="stable")[: _N_STAINS + 1 - min_stains]
     candidates = [np.empty((0, 2), dtype=np.int64)]
     for stain in progress_bar(searched.tolist(), what="compare hashes", show=progress):
@@ -97,15 +97,15 @@ def duplicate_pairs(
 
 
 def check_min_stains(min_stains: int) -> None:
-    """Refuse a number of stains that a field does not have."""
+    """Check that the number of stains that must agree is between 1 and 4."""
     if not 1 <= min_stains <= _N_STAINS:
-        raise InputError(f"min_stains is {min_stains}; it is 1 to {_N_STAINS}")
+        raise InputError(f"min_stains is {min_stains}; it must be from 1 to {_N_STAINS}")
 
 
 def stain_distances(
     hashes: np.ndarray, valid: np.ndarray, pairs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bits in which each stain of pairs differs, and where it can be compared."""
+    """Return the number of bits that differ in each stain of pairs, and where it is comparable."""
     i, j = pairs.T
     distances = np.unpackbits(hashes[i] ^ hashes[j], axis=2).sum(2, dtype=np.int64)
     return distances, valid[i] & valid[j]
@@ -128,13 +128,13 @@ def _distances_allowed(max_distance: int | Mapping[str, int]) -> list[int]:
         max_distance = dict.fromkeys(STAINS, max_distance)
     if set(max_distance) != set(STAINS):
         raise InputError(
-            f"max_distance names {', '.join(max_distance)}; it is one number, or one for each of "
-            f"{', '.join(STAINS)}"
+            f"max_distance names {', '.join(max_distance)}; it must be one number, or one for "
+            f"each of {', '.join(STAINS)}"
         )
     for stain, distance in max_distance.items():
         if not 0 <= distance < _BITS // 2:
             raise InputError(
-                f"max_distance is {distance} ({stain}); it is 0 to {_BITS // 2 - 1} bits of "
-                f"{_BITS}, of which half differ by chance"
+                f"max_distance is {distance} ({stain}); it must be from 0 to {_BITS // 2 - 1} "
+                f"bits, as half of the {_BITS} bits differ by chance"
             )
     return [max_distance[stain] for stain in STAINS]

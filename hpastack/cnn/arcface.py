@@ -1,4 +1,4 @@
-"""A head that learns which fields belong together: ArcFace over the values of a column."""
+"""Metric learning: an ArcFace head over the values of a catalogue column."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import pandas as pd
 from hpastack.backbones._torch import torch
 from hpastack.errors import InputError, counted
 
-# Keeps the angle's derivative finite where two directions agree.
+# Keeps the derivative of acos finite for parallel directions.
 _NEARLY_ONE = 1 - 1e-6
 
 
 class ArcFaceHead(torch.nn.Module):
-    """Tell groups of fields apart by the direction of their embeddings.
+    """An ArcFace head, which classifies groups of fields by the direction of their embeddings.
 
-    Each group has a direction of its own. The logit of a group is its cosine to the
-    embedding, times `scale`; that of the true group has `margin` added to the
-    angle first, so that fields must lie closer to their own group than is needed to be
-    told apart.
+    Each group has a learned direction. The logit of a group is the cosine between its
+    direction and the embedding, times `scale`. For the true group `margin` is first added to
+    the angle, so that fields must be closer to their own group than classification requires.
 
     Parameters
     ----------
     n_dimensions : int
-        Of the embeddings.
+        Number of dimensions of the embeddings.
     n_groups : int
     scale, margin : float
-        As `metric_scale` and `metric_margin` of `CnnSettings`.
+        As `metric_scale` and `metric_margin` in `CnnSettings`.
 
     References
     ----------
@@ -55,45 +54,45 @@ class ArcFaceHead(torch.nn.Module):
         Returns
         -------
         Tensor
-            A number; 0, with gradients of 0, if no field has a group.
+            A scalar; 0, with zero gradients, if no field has a group.
         """
         unit = torch.nn.functional.normalize
-        # In full precision, also where the network is not: bfloat16 has no cosine between 0.996
-        # and 1, and the angle of 0.996 is a third of the margin.
+        # In float32 even if the network runs in bfloat16, which has no value between 0.996 and 1:
+        # the angle of cosine 0.996 is a third of the margin.
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = unit(embeddings.float(), dim=1) @ unit(self.directions, dim=1).T
         has_group = groups >= 0
-        # Not by picking rows: their number would have to be fetched from the GPU.
+        # No selection of rows: it would need a synchronisation with the GPU.
         own = cosines.gather(1, groups.clamp(min=0)[:, None]).clamp(-_NEARLY_ONE, _NEARLY_ONE)
         angle = own.acos() + self.margin
-        # Past half a turn the cosine would rise again; go on falling in a straight line.
-        nearer = torch.where(angle <= math.pi, angle.cos(), -1 - (angle - math.pi))
-        logits = cosines.scatter(1, groups.clamp(min=0)[:, None], nearer) * self.scale
+        # Beyond 180 degrees the cosine would increase again; continue with a linear decrease.
+        penalised = torch.where(angle <= math.pi, angle.cos(), -1 - (angle - math.pi))
+        logits = cosines.scatter(1, groups.clamp(min=0)[:, None], penalised) * self.scale
         losses = torch.nn.functional.cross_entropy(logits, groups.clamp(min=0), reduction="none")
         return (losses * has_group).sum() / has_group.sum().clamp(min=1)
 
 
 def group_numbers(catalogue: pd.DataFrame, column: str, rows: np.ndarray) -> np.ndarray:
-    """Number the groups that fields of a catalogue belong to.
+    """Return the group number of each field of a catalogue.
 
     Parameters
     ----------
     catalogue : DataFrame, n rows
     column : str
-        One of its columns, such as ``antibody``.
+        A column of the catalogue, such as ``antibody``.
     rows : ndarray of int
-        The fields that are learned from; others have no group here.
+        The training fields; others get no group.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        From 0 on, in the order of the values; -1 for fields without a value and for those
+        From 0, in the order of the sorted values; -1 for fields without a value and for those
         that are not in `rows`.
 
     Raises
     ------
     InputError
-        If there is no such column, or the fields have fewer than two values.
+        If the column is missing, or the fields have fewer than two distinct values.
 
     Examples
     --------
@@ -103,7 +102,7 @@ def group_numbers(catalogue: pd.DataFrame, column: str, rows: np.ndarray) -> np.
     """
     if column not in catalogue.columns:
         raise InputError(
-            f"metric_group: the catalogue has no column {column!r}; bring it in with "
+            f"metric_group: column {column!r} is missing from the catalogue; add it with "
             "python -m pipelines.prepare --groups"
         )
     values = catalogue[column].iloc[rows].replace("", None)
@@ -111,8 +110,7 @@ def group_numbers(catalogue: pd.DataFrame, column: str, rows: np.ndarray) -> np.
     if len(names) < 2:
         raise InputError(
             f"metric_group: column {column!r} has {counted(len(names), 'value')} among the "
-            "training fields; "
-            "there is nothing to tell apart"
+            "training fields; at least 2 are needed"
         )
     numbers = np.full(len(catalogue), -1, dtype=np.int64)
     numbers[rows] = codes

@@ -1,4 +1,4 @@
-"""How fields are changed before a CNN sees them in training."""
+"""Augmentation of training fields."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hpastack.backbones._torch import torch
 from hpastack.cnn.settings import CnnSettings
 from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS
 
-# Stains that tell where things are, and may be missing; without the protein there is no label.
+# Reference stains, which stain dropout may set to 0; never the protein, which the labels are of.
 _REFERENCES = [number for stain, number in STAIN_INDEX.items() if stain != PROTEIN]
 
 
 def rotated(batch: torch.Tensor, view: int) -> torch.Tensor:
-    """Rotate a batch of fields by multiples of 90 degrees, and flip it.
+    """Return a batch of fields rotated by a multiple of 90 degrees and optionally flipped.
 
     Parameters
     ----------
     batch : Tensor, shape (n, 4, s, s)
     view : int
-        0 to 3 quarter turns; 4 to 7 the same, flipped.
+        0 to 3: rotated by so many times 90 degrees; 4 to 7: the same, flipped horizontally.
 
     Returns
     -------
@@ -33,22 +33,22 @@ def rotated(batch: torch.Tensor, view: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed at random about the fields of a batch; made by `draw_augmentation`.
+    """Random augmentation parameters of a batch of fields; created by `draw_augmentation`.
 
     Attributes
     ----------
     views : ndarray of int, shape (n,)
-        As `rotated`.
+        As in `rotated`.
     corners : ndarray of int, shape (n, 2)
-        Of the square that is seen, in the padded field.
+        Top left corners (y, x) of the crops in the padded fields, in pixels.
     factors : ndarray of float, shape (n,)
-        By which fields are enlarged.
+        Zoom factors.
     gains, offsets : ndarray of float, shape (n, 4)
-        By which a stain's values are multiplied and raised.
+        Factors and offsets of the values of each stain.
     dropped : ndarray of int, shape (n,)
-        The stain that is black, or -1.
+        Index of the stain that is set to 0, or -1.
     cuts : ndarray of int, shape (n, 2)
-        Corners of the black squares.
+        Top left corners (y, x) of the squares that are set to 0, in pixels.
     """
 
     views: np.ndarray
@@ -60,19 +60,19 @@ class Augmentation:
     cuts: np.ndarray
 
     def of(self, rows: np.ndarray | slice) -> Augmentation:
-        """Return what is changed about some of the fields."""
+        """Return the parameters of some of the fields."""
         return Augmentation(
             **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
         )
 
 
 def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -> Augmentation:
-    """Draw what is to be changed about the fields of a batch.
+    """Return random augmentation parameters for a batch of fields.
 
     Parameters
     ----------
     n : int
-        Fields.
+        Number of fields.
     rng : numpy.random.Generator
     settings : CnnSettings
         Its `turns`, `shift`, `crop`, `zoom`, `brightness`, `offset`, `stain_dropout` and
@@ -83,9 +83,9 @@ def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -
     Augmentation
     """
     n_stains = len(STAINS)
-    seen = settings.crop or settings.size
-    room = settings.size - seen + 2 * _margin(settings)
-    width = _cut_width(settings, seen)
+    side = settings.crop or settings.size
+    room = settings.size - side + 2 * _margin(settings)
+    width = _cut_width(settings, side)
     dropped = rng.choice(_REFERENCES, size=n)
     return Augmentation(
         views=rng.integers(8, size=n) if settings.turns else np.zeros(n, dtype=int),
@@ -94,26 +94,26 @@ def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -
         gains=1 + settings.brightness * rng.uniform(-1, 1, size=(n, n_stains)),
         offsets=settings.offset * rng.uniform(-1, 1, size=(n, n_stains)),
         dropped=np.where(rng.random(n) < settings.stain_dropout, dropped, -1),
-        cuts=rng.integers(seen - width + 1, size=(n, 2)),
+        cuts=rng.integers(side - width + 1, size=(n, 2)),
     )
 
 
 def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettings) -> torch.Tensor:
-    """Change fields in ways that leave their labels as they are.
+    """Return augmented fields, with transformations that preserve the labels.
 
     Parameters
     ----------
     batch : Tensor of float, shape (n, 4, size, size)
         Values in [0, 1], on any device.
     augmentation : Augmentation
-        Of these fields.
+        The parameters of these fields.
     settings : CnnSettings
-        As `draw_augmentation`.
+        As in `draw_augmentation`.
 
     Returns
     -------
     Tensor, shape (n, 4, crop or size, crop or size)
-        Values may rise above 1, but do not fall below 0.
+        Values may exceed 1, but are never below 0.
     """
     device = batch.device
     if settings.turns:
@@ -122,12 +122,12 @@ def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettin
             rows = torch.from_numpy(np.flatnonzero(augmentation.views == view)).to(device)
             changed[rows] = rotated(batch[rows], int(view))
         batch = changed
-    margin, seen = _margin(settings), settings.crop or settings.size
-    if margin or seen < settings.size:
+    margin, side = _margin(settings), settings.crop or settings.size
+    if margin or side < settings.size:
         padded = torch.nn.functional.pad(batch, (margin,) * 4)
         batch = torch.stack(
             [
-                field[:, y : y + seen, x : x + seen]
+                field[:, y : y + side, x : x + side]
                 for field, (y, x) in zip(padded, augmentation.corners)
             ]
         )
@@ -142,14 +142,14 @@ def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettin
         black = np.flatnonzero(augmentation.dropped >= 0)
         batch[black, augmentation.dropped[black]] = 0
     if settings.cutout:
-        width = _cut_width(settings, seen)
+        width = _cut_width(settings, side)
         for field, (y, x) in zip(batch, augmentation.cuts):
             field[:, y : y + width, x : x + width] = 0
     return batch
 
 
 def _margin(settings: CnnSettings) -> int:
-    """Return by how many pixels a field is padded, so that it can be moved."""
+    """Return the padding in pixels that allows for the largest shift."""
     return round(settings.shift * (settings.crop or settings.size))
 
 
@@ -159,14 +159,14 @@ def _cut_width(settings: CnnSettings, side: int) -> int:
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which field is laid over each of a batch, and in which share.
+    """Mixup of a batch: the second field of each pair and the weight of the first.
 
     Attributes
     ----------
     share : float
-        Of the first field; 1 for no mixing.
+        Weight of the first field; 1 for no mixing.
     other : Tensor of int64, shape (n,)
-        The row of the second.
+        Row of the second field.
 
     References
     ----------
@@ -178,7 +178,7 @@ class Mixing:
     other: torch.Tensor
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """Mix what belongs to the fields: their pixels, their targets.
+        """Return mixed values of the fields, such as pixels or targets.
 
         Parameters
         ----------
@@ -195,16 +195,16 @@ class Mixing:
 
 
 def draw_mixing(n: int, rng: np.random.Generator, alpha: float, device: torch.device) -> Mixing:
-    """Draw how the fields of a batch are mixed.
+    """Return a random mixup of the fields of a batch.
 
     Parameters
     ----------
     n : int
-        Fields.
+        Number of fields.
     rng : numpy.random.Generator
     alpha : float
-        Of the beta distribution, the same on both sides, that the share of the first field is
-        drawn from; 0 leaves all as it is.
+        Parameter of the symmetric beta distribution of the weight of the first field; 0 for no
+        mixing.
     device : torch.device
 
     Returns
@@ -216,7 +216,7 @@ def draw_mixing(n: int, rng: np.random.Generator, alpha: float, device: torch.de
 
 
 def _zoomed(batch: torch.Tensor, factors: np.ndarray) -> torch.Tensor:
-    """Enlarge each field about its middle by its factor; what comes in from outside is black."""
+    """Return each field zoomed about its centre by its factor; areas outside it are 0."""
     matrices = torch.zeros(len(batch), 2, 3, dtype=batch.dtype, device=batch.device)
     inverse = torch.from_numpy(1 / factors).to(batch.device, batch.dtype)
     matrices[:, 0, 0] = matrices[:, 1, 1] = inverse

@@ -1,10 +1,10 @@
-"""What fine-tuning leaves behind: a folder with the weights of every fold.
+"""The output of fine-tuning: a folder with the weights of every fold.
 
-``cnn.json`` says what it is (backbone, preprocessing, labels, fold plan,
-settings, scores, package versions, SHA-256 of each file of weights);
-``fold_0.safetensors`` and so on are the weights, ``folds.csv`` the fold plan
-they were trained with, ``history.csv`` a row for every epoch; ``tensorboard/`` holds
-the curves.
+``cnn.json`` is the manifest (backbone, preprocessing, labels, fold plan,
+settings, scores, package versions, SHA-256 of each weight file);
+``fold_0.safetensors`` and so on are the weights, ``folds.csv`` is the fold plan
+of the training, ``history.csv`` has one row per epoch, and ``tensorboard/``
+contains the curves.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HISTORY = "history.csv"
 
 @dataclass(frozen=True)
 class CnnCheckpoint:
-    """Fine-tuned CNNs as they lie in a folder; made by `read_checkpoint`.
+    """A folder of fine-tuned CNNs; created by `read_checkpoint`.
 
     Attributes
     ----------
@@ -53,17 +53,17 @@ class CnnCheckpoint:
     vocabulary : tuple of str
         Label names in the order of the outputs.
     preprocessing : tuple of Preprocessing
-        One a fold: the statistics of a network trained from random weights are
+        One per fold: the statistics of a network trained from random weights are
         those of its own training fields.
     plan : FoldPlan
-        Which fold, and so which model, each training field was held out from.
+        The fold, and so the model, that each training field was held out from.
     digests : dict of str to str
-        SHA-256 of each file of weights, in the order of the folds.
+        SHA-256 of each weight file, in the order of the folds.
     scores : dict
-        ``fold_macro_ap``: macro average precision of each model on the
-        fields held out from it; ``kept_epoch``: whose weights it has.
+        ``fold_macro_ap``: macro average precision of each model on its held-out
+        fields; ``kept_epoch``: the epoch of its weights.
     fingerprint : str
-        Digest of all that shaped the weights.
+        Digest of everything that determines the weights.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ class CnnCheckpoint:
     fingerprint: str
 
     def load_model(self, fold: int, device: torch.device) -> Network:
-        """Load the model that was trained without a fold.
+        """Return the model that was trained without a fold.
 
         Parameters
         ----------
@@ -99,17 +99,17 @@ class CnnCheckpoint:
         return model.to(device).eval()
 
     def load_models(self, device: torch.device) -> list[Network]:
-        """Load the models of all folds, in their order, as `load_model` does."""
+        """Return the models of all folds, in order; see `load_model`."""
         return [self.load_model(fold, device) for fold in range(len(self.digests))]
 
 
 def fold_file(fold: int) -> str:
-    """Return the name of the file of weights of a fold."""
+    """Return the name of the weight file of a fold."""
     return f"fold_{fold}.safetensors"
 
 
 def is_finished(path: Path, fingerprint: str) -> bool:
-    """Say whether a file holds the weights of a fold trained as `fingerprint` says."""
+    """Return whether a file contains the weights of a fold with this fingerprint."""
     if not path.is_file():
         return False
     try:
@@ -122,16 +122,16 @@ def publish_checkpoint(
     work: Path, folder: Path, *, settings: CnnSettings, vocabulary: Sequence[str],
     plan: FoldPlan, fingerprint: str,
 ) -> CnnCheckpoint:  # fmt: skip
-    """Complete a folder of finished folds and rename it to its place.
+    """Complete a folder of finished folds and move it to its destination in one rename.
 
     Parameters
     ----------
     work : Path
-        Holds the weights of every fold.
+        A folder with the weights of every fold.
     folder : Path
-        Where it goes; what was there before is replaced.
+        The destination; any existing content is replaced.
     settings, vocabulary, plan, fingerprint
-        As `CnnCheckpoint`.
+        As in `CnnCheckpoint`.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def publish_checkpoint(
         [{"fold": fold, **row} for fold in folds for row in records[fold]["history"]]
     )
     history.to_csv(work / HISTORY, index=False, lineterminator="\n")
-    # States of trainings, curves as they came, what kills and other fold plans left.
+    # Removed: training states, partial curves, and remains of killed runs and other fold plans.
     kept = {fold_file(fold) for fold in folds} | {HISTORY, TENSORBOARD}
     for path in work.iterdir():
         if path.name not in kept:
@@ -159,7 +159,7 @@ def publish_checkpoint(
         "weights": {fold_file(fold): sha256(work / fold_file(fold)) for fold in folds},
         "scores": {
             "fold_macro_ap": [
-                # JSON knows no NaN, the score of a fold without any label.
+                # JSON has no NaN, which is the score of a fold without labels.
                 None if math.isnan(score) else score
                 for score in (r["history"][r["kept_epoch"]]["macro_ap"] for r in records)
             ],
@@ -174,7 +174,7 @@ def publish_checkpoint(
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> CnnCheckpoint:
-    """Read what a folder of fine-tuned CNNs holds, and check that it is whole.
+    """Read a folder of fine-tuned CNNs, and check that it is complete.
 
     Parameters
     ----------
@@ -188,20 +188,21 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> CnnCheckpoint:
     Raises
     ------
     InputError
-        If it is not such a folder, is of a newer format, or a file is
-        missing or is not the one that was published.
+        If it is not a folder of fine-tuned CNNs, has a newer format, or a file
+        is missing or has changed.
     """
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} holds no fine-tuned CNN ({MANIFEST} is missing)")
+        raise InputError(f"{folder} does not contain a fine-tuned CNN ({MANIFEST} is missing)")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise InputError(f"{path} is not the record of a fine-tuned CNN")
+            raise InputError(f"{path} is not the manifest of a fine-tuned CNN")
         if not 1 <= manifest["version"] <= VERSION:
             raise InputError(
-                f"{path} is of format {manifest['version']}; this hpastack reads 1 to {VERSION}"
+                f"{path} has format version {manifest['version']}; this version of hpastack reads "
+                f"1 to {VERSION}"
             )
         checkpoint = CnnCheckpoint(
             folder=folder,
@@ -218,16 +219,16 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> CnnCheckpoint:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is damaged; fine-tune again") from error
+        raise InputError(f"{path} is corrupt; fine-tune again") from error
     if checkpoint.plan.digest != manifest["fold_plan"]:
-        raise InputError(f"{folder / PLAN} is not the fold plan that {path} names")
+        raise InputError(f"{folder / PLAN} is not the fold plan recorded in {path}")
     if list(checkpoint.digests) != [fold_file(fold) for fold in range(checkpoint.plan.n_folds)]:
-        raise InputError(f"{path} does not name one file of weights a fold")
+        raise InputError(f"{path} does not list one weight file per fold")
     for name, digest in checkpoint.digests.items():
         if not (folder / name).is_file():
-            raise InputError(f"{folder / name} is missing; run finetune again to make it anew")
+            raise InputError(f"{folder / name} is missing; run finetune again to restore it")
         if sha256(folder / name) != digest:
-            raise InputError(f"{folder / name} is not the file of weights that {path} names")
+            raise InputError(f"{folder / name} does not match the SHA-256 recorded in {path}")
     return checkpoint
 
 
@@ -239,54 +240,55 @@ def _settings(path: Path, record: dict[str, Any]) -> CnnSettings:
 
 
 def starting_weights(settings: CnnSettings, plan: FoldPlan) -> list[str]:
-    """Say which weights the model of each fold starts from.
+    """Return the initial weights of the model of each fold.
 
-    Weights that were trained on labels of a held-out field would give these away, so
-    that its prediction were none out of fold.
+    Weights that were trained on the labels of a held-out field leak these labels, so its
+    predictions would not be out of fold.
 
     Parameters
     ----------
     settings : CnnSettings
-        Its `weights`: ``pretrained``, ``random``, a file, a folder that holds one, or the
-        folder of a fine-tuned CNN, whose folds are those of `plan`.
+        Its `weights`: ``pretrained``, ``random``, a file, a folder with weights, or the
+        folder of a fine-tuned CNN with the folds of `plan`.
     plan : FoldPlan
 
     Returns
     -------
     list of str, length n_folds
-        The same for each; of a fine-tuned CNN the weights of the same fold.
+        The same for each fold; for a fine-tuned CNN the weights of the same fold.
 
     Raises
     ------
     InputError
-        If the weights were trained on labels of a field that they would be tested on,
-        or it is not known on which, unless `vouch_for_weights`.
+        If the weights were trained on the labels of fields that they would be tested on,
+        or their training fields are unknown, unless `vouch_for_weights` is set.
     """
     weights = settings.weights
     if weights not in ("pretrained", "random") and (Path(weights) / MANIFEST).is_file():
         checkpoint = read_checkpoint(weights)
         if checkpoint.plan.digest != plan.digest:
             raise InputError(
-                f"weights {weights} were trained with another fold plan, so that a fold would "
-                "start from weights that saw its labels; use a CNN of this plan, or other weights"
+                f"weights: {weights} was trained with another fold plan, so the weights of a fold "
+                "were trained on labels of its held-out fields; use a CNN of this fold plan, or "
+                "other weights"
             )
         started_from = checkpoint.settings.weights
-        # Format 1, without kept_epoch, took any weights to start from.
+        # Format 1, without kept_epoch, accepted any initial weights.
         is_unchecked = "kept_epoch" not in checkpoint.scores
         is_known = started_from in ("pretrained", "random")
         if is_unchecked and not is_known and not settings.vouch_for_weights:
             raise InputError(
-                f"weights {weights} were themselves started from {started_from}, maybe trained on "
-                "labels of fields that are held out here; fine-tune them again, or set "
-                "vouch_for_weights if these have seen none of these fields"
+                f"weights: {weights} was fine-tuned from {started_from}, which may have been "
+                "trained on labels of fields that are held out here; fine-tune it again, or set "
+                "vouch_for_weights if it was not"
             )
         return [str(checkpoint.folder / name) for name in checkpoint.digests]
     kind = embedding_kind(settings.backbone, weights, plan.frame.index)
     if kind == "in_sample" and not settings.vouch_for_weights:
         raise InputError(
-            f"weights {weights} were trained on labels, maybe of fields that are held out here; "
-            "give the folder of a CNN fine-tuned with this fold plan, and each fold starts from "
-            "its own, or set vouch_for_weights if they have seen none of these fields"
+            f"weights: {weights} was trained on labels, possibly of fields that are held out here; "
+            "use the folder of a CNN fine-tuned with this fold plan, so that each fold starts from "
+            "its own weights, or set vouch_for_weights if it was not trained on these fields"
         )
     return [weights] * plan.n_folds
 
@@ -294,25 +296,25 @@ def starting_weights(settings: CnnSettings, plan: FoldPlan) -> list[str]:
 def folds_of(
     catalogue: pd.DataFrame, checkpoint: CnnCheckpoint, plan: FoldPlan | None
 ) -> np.ndarray:
-    """Say which CNN has not seen each field of a catalogue.
+    """Return the fold, and so the CNN, that each field of a catalogue was held out from.
 
     Parameters
     ----------
     catalogue : DataFrame
     checkpoint : CnnCheckpoint
     plan : FoldPlan, optional
-        Checked to be that of the CNNs.
+        If given, it must be the fold plan of the CNNs.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        The fold of each training field, -1 for test fields, which none has seen.
+        The fold of each training field, -1 for test fields, which no CNN was trained on.
 
     Raises
     ------
     InputError
-        If the plan is another one, a training field has no fold, or a test field was
-        trained on.
+        If `plan` differs, a training field has no fold, or a CNN was trained on a test
+        field.
     """
     own = checkpoint.plan
     if plan is not None and plan.digest != own.digest:
@@ -324,13 +326,13 @@ def folds_of(
     known = catalogue.index.isin(own.frame.index)
     if (is_training & ~known).any():
         raise InputError(
-            f"training fields that {checkpoint.folder} has no fold for: "
+            f"training fields without a fold in {checkpoint.folder}: "
             f"{shorten(catalogue.index[is_training & ~known])}; fine-tune again"
         )
     if (~is_training & known).any():
         raise InputError(
             f"test fields that {checkpoint.folder} was trained on: "
-            f"{shorten(catalogue.index[~is_training & known])}; predictions of these would not "
+            f"{shorten(catalogue.index[~is_training & known])}; their predictions would not "
             "be out of fold"
         )
     fold = own.frame["fold"].reindex(catalogue.index).fillna(-1)

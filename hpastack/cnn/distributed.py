@@ -1,4 +1,4 @@
-"""Several processes, one a GPU, that train and predict together."""
+"""Distributed training and prediction with one process per GPU."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 
 from hpastack.backbones import choose_device
 from hpastack.backbones._torch import torch
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is; made by `process_group`.
+    """The rank and device of this process among all processes; created by `process_group`.
 
     Attributes
     ----------
     rank : int
-        0 for the one that writes what all have in common.
+        0 for the process that writes shared files.
     n_processes : int
     device : torch.device
-        Of this process.
+        Device of this process.
     """
 
     rank: int
@@ -34,31 +34,31 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes what all have in common."""
+        """Whether this is the process that writes shared files."""
         return self.rank == 0
 
     @property
     def share(self) -> slice:
-        """Which of many things are this process's: every n-th."""
+        """The items that this process handles: every n-th, from its rank."""
         return slice(self.rank, None, self.n_processes)
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have reached this point."""
         if self.n_processes > 1:
             torch.distributed.barrier()
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """Put together what each process has of an array.
+        """Return an array gathered from the shares of all processes.
 
         Parameters
         ----------
         values : ndarray, shape (own of n, ...)
-            Of the rows that are this process's `share`.
+            Rows of this process's `share`.
 
         Returns
         -------
         ndarray, shape (n, ...)
-            All of them in their order, in every process.
+            All rows in their order, in every process.
         """
         if self.n_processes == 1:
             return values
@@ -72,23 +72,24 @@ class Processes:
 
 @contextmanager
 def process_group(device: str = "auto") -> Iterator[Processes]:
-    """Join the processes that a launcher such as ``torchrun`` has started.
+    """Join the process group that a launcher such as ``torchrun`` has started.
 
     Parameters
     ----------
     device : str, default="auto"
-        As `hpastack.backbones.choose_device`; with several processes ``auto`` and ``cuda``
-        are a GPU for each.
+        As in `hpastack.backbones.choose_device`; with several processes ``auto`` and ``cuda``
+        mean one GPU for each.
 
     Yields
     ------
     Processes
-        This one alone where there is no launcher.
+        A single process if there is no launcher.
 
     Raises
     ------
     InputError
-        If there are more processes than GPUs, or one GPU is named for all.
+        If there are more processes than GPUs, or `device` is a single GPU for several
+        processes.
     """
     n_processes = int(os.environ.get("WORLD_SIZE", 1))
     if n_processes == 1:
@@ -98,12 +99,15 @@ def process_group(device: str = "auto") -> Iterator[Processes]:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
             raise InputError(
-                f"process {local_rank} of this machine, which has "
-                f"{torch.cuda.device_count()} GPUs; start one process a GPU"
+                f"no GPU for process {local_rank} of this machine, which has "
+                f"{counted(torch.cuda.device_count(), 'GPU')}; start one process per GPU"
             )
         device = f"cuda:{local_rank}"
     elif device not in ("auto", "cpu"):
-        raise InputError(f"--device {device} for {n_processes} processes; use auto or cpu")
+        raise InputError(
+            f"device {device} cannot be shared by {n_processes} processes; use auto or cpu",
+            "device",
+        )
     place = choose_device(device)
     if place.type == "cuda":
         torch.cuda.set_device(place)
@@ -115,8 +119,8 @@ def process_group(device: str = "auto") -> Iterator[Processes]:
 
 
 def worker_count(processes: Processes, jobs: int, n_tasks: int) -> int:
-    """Return how many tasks a process runs side by side."""
-    # A GPU is shared badly by processes; tasks take their turns on it. Those of a launcher
-    # have to keep step with each other.
+    """Return the number of tasks that a process runs in parallel."""
+    # Processes share a GPU inefficiently, so tasks run on it one after another. Processes of a
+    # launcher must stay synchronised.
     alone_on_cpu = processes.n_processes == 1 and processes.device.type == "cpu"
     return max(1, min(jobs, n_tasks)) if alone_on_cpu else 1

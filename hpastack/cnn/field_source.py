@@ -1,4 +1,4 @@
-"""Fields as a CNN is fed with them: square 8-bit images, in memory where they fit."""
+"""Fields as input of a CNN: square 8-bit images, kept in memory if they fit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hpastack.fields import STAINS, PackedFields, stream_square_images
 from hpastack.fields.paths import BITS, STAINS_OF_FIELD
 from hpastack.parallel import progress_bar, read_ahead
 
-#: Decoded fields are kept in memory up to this many bytes, and read anew each epoch beyond.
+#: Decoded fields are kept in memory up to this many bytes; beyond, they are read in each epoch.
 MEMORY_LIMIT = 2 << 30
 
 
 class FieldSource:
-    """Hand out batches of fields, whether they fit into memory or not.
+    """A source of batches of fields, from memory or from files.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ class FieldSource:
     size : int
         Side of the images, in pixels.
     packed : PackedFields, optional
-        Where fields are read from if they are there and fit; then `catalogue`
-        has a column ``content``.
+        Packed fields to read from where they match; `catalogue` must then have
+        the column ``content``.
     jobs : int, optional
-        Decoding threads; as many as this process may use if left out.
+        Decoding threads; default: as many as this process may use.
     memory_limit : float, default=MEMORY_LIMIT
-        Bytes.
+        In bytes.
     progress : bool, default=False
         Whether to show a bar while fields are read into memory.
     """
@@ -43,8 +43,8 @@ class FieldSource:
         jobs: int | None = None, memory_limit: float = MEMORY_LIMIT,
         progress: bool = False,
     ) -> None:  # fmt: skip
-        wanted = [*STAINS, BITS, STAINS_OF_FIELD, *(["content"] if packed is not None else [])]
-        self.catalogue = catalogue[[name for name in wanted if name in catalogue]]
+        columns = [*STAINS, BITS, STAINS_OF_FIELD, *(["content"] if packed is not None else [])]
+        self.catalogue = catalogue[[name for name in columns if name in catalogue]]
         self.size = size
         self.packed = packed
         self.jobs = jobs
@@ -64,12 +64,12 @@ class FieldSource:
         return len(self.catalogue)
 
     def batches(self, positions: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """Read batches of fields, ahead in a thread.
+        """Read batches of fields, in advance in a thread.
 
         Parameters
         ----------
         positions : sequence of ndarray of int
-            Rows of each batch; a row may come more than once.
+            Rows of each batch; rows may repeat.
 
         Yields
         ------
@@ -78,14 +78,14 @@ class FieldSource:
         yield from read_ahead(self._batches(positions))
 
     def sample(self, rows: ArrayLike, n_fields: int = 256) -> Iterator[np.ndarray]:
-        """Read some of the fields, evenly spaced, in batches.
+        """Read an evenly spaced sample of the fields, in batches.
 
         Parameters
         ----------
         rows : array-like of int
             The fields to choose from.
         n_fields : int, default=256
-            Most fields read.
+            Maximum number of fields.
 
         Yields
         ------

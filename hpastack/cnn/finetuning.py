@@ -33,7 +33,7 @@ from hpastack.cnn.lightning_module import FoldFields
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
 from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, differing_settings, digest_of, sha256
@@ -41,7 +41,7 @@ from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labe
 from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget
 
-# Of the way from the same settings and fields to the weights; in their fingerprint.
+# Version of the training algorithm; part of the fingerprint of the weights.
 _ALGORITHM = 2
 
 
@@ -52,55 +52,58 @@ def finetune_folds(
     packed: PackedFields | None = None, overwrite: bool = False, progress: bool = True,
     processes: Processes | None = None,
 ) -> CnnCheckpoint | None:  # fmt: skip
-    """Fine-tune a backbone once for each fold, on the training fields of the others.
+    """Fine-tune a backbone once for each fold, on the training fields of the other folds.
 
-    Folds are trained one after the other on a GPU, or on all GPUs that a
-    launcher such as ``torchrun`` has started processes for, and side by side in
-    processes of one thread each on a CPU, so that the weights do not depend
-    on `jobs`. Finished folds, and the state of those under way, lie in
-    ``FOLDER.parts/`` until all are done; after a kill the work goes on there.
+    On GPUs, folds are trained one after another, on one GPU or on all GPUs for
+    which a launcher such as ``torchrun`` has started processes. On a CPU they are
+    trained in parallel, in processes of one thread each, so that the weights do
+    not depend on `jobs`. Finished folds and the states of unfinished ones are
+    kept in ``FOLDER.parts/`` until all are done; after an interruption, training
+    resumes from there.
 
     Parameters
     ----------
     folder : path-like
-        Where the checkpoints go, e.g. ``models/NAME``.
+        Output folder, e.g. ``models/NAME``.
     catalogue : DataFrame
-        As `hpastack.read_catalogue`; its test fields are not looked at.
+        As returned by `hpastack.read_catalogue`; its test fields are not used.
     plan : FoldPlan
-        Of exactly the training fields of `catalogue`.
+        Must contain exactly the training fields of `catalogue`.
     vocabulary : Vocabulary
     settings : CnnSettings
     device : str, default="auto"
-        As `hpastack.backbones.choose_device`.
+        As in `hpastack.backbones.choose_device`.
     jobs : int, optional
-        Folds side by side on a CPU, decoding threads on a GPU; as many as
-        this process may use if left out.
+        Folds in parallel on a CPU, decoding threads on a GPU; default: as many
+        as this process may use.
     folds : sequence of int, optional
-        Only these, so that several machines that see the same files can do
-        some each; all if left out. The last to finish publishes.
+        Folds to train; default: all. Several machines with a shared file system
+        can train some each; the last to finish publishes the result.
     keep_seconds : float, default=300.0
-        How often the state of a training is kept, beside the end of each epoch.
+        Interval between saved training states, in addition to the end of each
+        epoch.
     packed : PackedFields, optional
-        As `hpastack.fields.packed.reading.find_packed`: where fields are read from if they fit.
+        From `hpastack.fields.packed.reading.find_packed`: packed fields to read from where they
+        match.
     overwrite : bool, default=False
-        Whether a CNN made in another way may be replaced. One that is the
-        same is kept either way.
+        Whether to replace a CNN with another fingerprint (other settings, fields,
+        labels or folds). An identical one is always kept.
     progress : bool, default=True
     processes : Processes, optional
-        As `hpastack.cnn.distributed.process_group` gives them, where the caller
-        has joined them already; `device` is then not looked at.
+        From `hpastack.cnn.distributed.process_group`, if the caller has already
+        joined it; `device` is then ignored.
 
     Returns
     -------
     CnnCheckpoint or None
-        None if other folds are still to be trained.
+        None if other folds have not been trained yet.
 
     Raises
     ------
     InputError
-        If the plan does not fit the catalogue, `folder` holds something else
-        and may not be replaced, a setting is wrong, or training fails for a
-        reason that a setting can mend.
+        If the plan does not match the catalogue, `folder` has other content
+        that may not be replaced, a setting is wrong, or training fails for a
+        reason that a setting can fix.
     """
     if processes is None:
         with process_group(device) as processes:
@@ -112,15 +115,15 @@ def finetune_folds(
     folder = Path(folder)
     training = training_fields(catalogue)
     _check_plan(training, plan)
-    wanted = _checked_folds(folds, plan)
+    requested = _checked_folds(folds, plan)
     fingerprint = training_fingerprint(catalogue, plan, vocabulary, settings)
     if folder.exists():
         _check_replaceable(folder, fingerprint, overwrite, settings, vocabulary, plan)
         if _is_complete(folder, fingerprint):
             return read_checkpoint(folder)
     starts = starting_weights(settings, plan)
-    # Once before any work: a wrong name or file of weights is found here, and
-    # pretrained weights are downloaded once and not by every fold.
+    # Before any work: this detects a wrong name or weight file, and downloads
+    # pretrained weights once rather than in every fold.
     model = _new_model(settings, starts[0], len(vocabulary))
     require_stains(training, model.preprocessing.stains, f"backbone {settings.backbone}")
     work = folder.with_name(folder.name + ".parts")
@@ -129,7 +132,7 @@ def finetune_folds(
         work.mkdir(parents=True, exist_ok=True)
         _take_over(work, folder, plan.n_folds, fingerprint)
     processes.wait()
-    pending = [fold for fold in wanted if not is_finished(work / fold_file(fold), fingerprint)]
+    pending = [fold for fold in requested if not is_finished(work / fold_file(fold), fingerprint)]
     if pending:
         jobs = jobs or cpu_budget()
         task = _Task(
@@ -169,19 +172,19 @@ def finetune_folds(
 def training_fingerprint(
     catalogue: pd.DataFrame, plan: FoldPlan, vocabulary: Vocabulary, settings: CnnSettings
 ) -> str:
-    """Return a digest of all that shapes the weights of fine-tuned CNNs.
+    """Return a digest of everything that determines the weights of fine-tuned CNNs.
 
     Parameters
     ----------
     catalogue, plan, vocabulary, settings
-        As `finetune_folds`.
+        As in `finetune_folds`.
 
     Returns
     -------
     str
-        SHA-256, in hexadecimal, over the settings, the fold plan, the names
-        of the labels, and the training fields with their pixels and labels.
-        How predictions are made (`views`) does not enter.
+        SHA-256, in hexadecimal, of the settings, the fold plan, the label
+        names, and the training fields with their pixels and labels. Settings
+        of prediction (such as `views`) are not included.
     """
     training = training_fields(catalogue)
     shaping = settings.shaping()
@@ -204,7 +207,7 @@ def training_fingerprint(
 
 @dataclass(frozen=True)
 class _Task:
-    """What the trainings of all folds have in common."""
+    """The inputs that the trainings of all folds share."""
 
     work: Path
     source: FieldSource
@@ -223,9 +226,9 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
     fields = _fold_fields(task, fold)
     model = _new_model(settings, task.starts[fold], task.indicator.shape[1])
     if settings.weights == "random" or settings.normalise == "fields":
-        seen = [STAIN_INDEX[stain] for stain in model.preprocessing.stains]
+        stains = [STAIN_INDEX[stain] for stain in model.preprocessing.stains]
         mean, sd = (
-            tuple(values[stain] for stain in seen)
+            tuple(values[stain] for stain in stains)
             for values in stain_moments(task.source.sample(fields.train))
         )
         model.preprocessing = replace(model.preprocessing, scaling="fixed", mean=mean, sd=sd)
@@ -244,9 +247,9 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
     if not processes.is_first:
         return
     record = {
-        "trained_on": f"{len(fields.train)} labelled fields, none of fold {fold}",
+        "trained_on": f"{counted(len(fields.train), 'labelled field')}, none of fold {fold}",
         "fold": fold,
-        "n_watched": len(fields.watched),
+        "n_watched": len(fields.validation),
         "fingerprint": task.fingerprint,
         "history": reached.history,
         "kept_epoch": reached.kept_epoch,
@@ -257,11 +260,11 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
 
 
 def _fold_fields(task: _Task, fold: int) -> FoldFields:
-    """Say which fields the model of a fold is trained and watched on."""
+    """Return the training, held-out and validation fields of a fold's model."""
     frame = task.plan.frame.loc[task.training.index]
     train = np.flatnonzero(frame["fold"] != fold)
     held_out = np.flatnonzero(frame["fold"] == fold)
-    watched = np.array([], dtype=int)
+    validation = np.array([], dtype=int)
     groups = None
     if task.settings.patience:
         splitter = MultilabelStratifiedGroupShuffleSplit(
@@ -269,10 +272,10 @@ def _fold_fields(task: _Task, fold: int) -> FoldFields:
         )
         labels, clusters = task.indicator[train], frame["cluster"].to_numpy()[train]
         learnt, set_aside = next(splitter.split(labels, labels, clusters))
-        train, watched = train[learnt], train[set_aside]
+        train, validation = train[learnt], train[set_aside]
     if task.settings.metric_group is not None:
         groups = group_numbers(task.training, task.settings.metric_group, train)
-    return FoldFields(task.source, task.indicator, train, held_out, watched, groups)
+    return FoldFields(task.source, task.indicator, train, held_out, validation, groups)
 
 
 def _checked_folds(folds: Sequence[int] | None, plan: FoldPlan) -> list[int]:
@@ -280,14 +283,17 @@ def _checked_folds(folds: Sequence[int] | None, plan: FoldPlan) -> list[int]:
         return list(range(plan.n_folds))
     unknown = sorted(set(folds) - set(range(plan.n_folds)))
     if unknown:
-        raise InputError(f"no fold {shorten(unknown)}; the plan has folds 0 to {plan.n_folds - 1}")
+        raise InputError(
+            f"folds: unknown fold {shorten(unknown)}; the plan has folds 0 to {plan.n_folds - 1}",
+            "folds",
+        )
     return sorted(set(folds))
 
 
 def _new_model(settings: CnnSettings, weights: str, n_labels: int) -> Network:
     model = create_backbone(
         settings.backbone, weights=weights, stem=settings.stem, size=settings.size,
-        # Not left out: that would be the crop of the weights, and training would not know of it.
+        # Always set: the default would be the crop of the weights, which training would ignore.
         crop=settings.crop or settings.size, stains=settings.stains, num_classes=n_labels,
         pool=settings.pool, drop_rate=settings.drop_rate, seed=settings.seed,
     )  # fmt: skip
@@ -304,8 +310,8 @@ def _check_plan(training: pd.DataFrame, plan: FoldPlan) -> None:
     unknown = plan.frame.index.difference(training.index)
     if len(unknown):
         raise InputError(
-            f"the fold plan has fields that the catalogue does not train on: {shorten(unknown)}; "
-            "run python -m pipelines.cluster"
+            f"fields of the fold plan that are not training fields of the catalogue: "
+            f"{shorten(unknown)}; run python -m pipelines.cluster"
         )
 
 
@@ -315,7 +321,9 @@ def _check_replaceable(
 ) -> None:  # fmt: skip
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} exists and holds no fine-tuned CNN; move it out of the way")
+        raise InputError(
+            f"{folder} exists and does not contain a fine-tuned CNN; move it elsewhere"
+        )
     manifest = _manifest(path)
     if overwrite or manifest.get("fingerprint") == fingerprint:
         return
@@ -324,12 +332,13 @@ def _check_replaceable(
     differing = differing_settings(
         {key: manifest.get(key) for key in ("vocabulary", "fold_plan")} | made_with,
         {"vocabulary": list(vocabulary.names), "fold_plan": plan.digest} | shaping,
-        "the folder", "what is to be trained",
+        "the folder", "the recipe",
     )  # fmt: skip
     raise InputError(
         f"{folder} was made with other settings, fields, labels or folds "
-        f"({differing or 'other fields, labels or weights to start from'}); give --overwrite to "
-        "replace it, or rename the recipe to keep both"
+        f"({differing or 'other fields, labels or initial weights'}); pass overwrite=True to "
+        "replace it, or rename the recipe to keep both",
+        "overwrite",
     )
 
 
@@ -349,7 +358,7 @@ def _is_complete(folder: Path, fingerprint: str) -> bool:
 
 
 def _take_over(work: Path, folder: Path, n_folds: int, fingerprint: str) -> None:
-    """Copy the folds that are finished in a published folder with others missing."""
+    """Copy the finished folds of a published folder in which other folds are missing."""
     for fold in range(n_folds):
         path, earlier = work / fold_file(fold), folder / fold_file(fold)
         if is_finished(path, fingerprint):

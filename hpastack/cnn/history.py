@@ -1,4 +1,4 @@
-"""What is written of a training for people: curves while it runs, scores when it is done."""
+"""Records of a training: curves while it runs, and scores when it is done."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from hpastack.metrics import (
     score_interval,
 )
 
-#: The folder of TensorBoard's event files in that of a CNN: one in it a fold, and one of scores.
+#: Subfolder of a CNN for TensorBoard's event files: one folder per fold, and one for the scores.
 TENSORBOARD = "tensorboard"
-#: The table of scores by label.
+#: The table of scores per label.
 SCORES = "scores.csv"
 
 
 class FoldCurves:
-    """Write the curves of one training to CSV and for TensorBoard, as they come.
+    """A writer of the curves of one training, to CSV and for TensorBoard, while it runs.
 
     Parameters
     ----------
     folder : Path
-        The table is ``history_<fold>.csv`` in it; event files lie in ``tensorboard/fold_<fold>``.
+        Gets the table ``history_<fold>.csv`` and event files in ``tensorboard/fold_<fold>``.
     fold : int
     """
 
@@ -40,18 +40,18 @@ class FoldCurves:
         self._writer = None
 
     def clear(self) -> None:
-        """Remove what another training has left."""
+        """Remove the curves of an earlier training."""
         remove(self.path)
         remove(self._events)
 
     def step(self, n_steps: int, loss: float, learning_rate: float) -> None:
-        """Write what a step of the optimizer is like."""
+        """Write the loss and learning rate of an optimizer step."""
         writer = self._open(n_steps)
         writer.add_scalar("step/loss", loss, n_steps)
         writer.add_scalar("step/learning_rate", learning_rate, n_steps)
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Write the row of an epoch, in place of what stands there from that epoch on."""
+        """Write the row of an epoch, replacing rows from that epoch on."""
         earlier = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=[*row])
         earlier = earlier[earlier["epoch"] < row["epoch"]]
         with atomic_write(self.path) as draft:
@@ -70,13 +70,13 @@ class FoldCurves:
 
     def _open(self, n_steps: int) -> Any:
         if self._writer is None:
-            # What an interrupted training wrote of later steps is not shown.
+            # Hide later steps of an interrupted training.
             self._writer = _summary_writer(self._events, purge_step=n_steps or None)
         return self._writer
 
 
 def live_history(folder: Path, fold: int) -> Path:
-    """Return where the epochs of a fold are listed while it is being trained."""
+    """Return the path of the table of epochs of a fold during training."""
     return folder / f"history_{fold}.csv"
 
 
@@ -84,16 +84,16 @@ def write_scores(
     folder: Path, plan: FoldPlan, indicator: np.ndarray, logits: np.ndarray,
     names: Sequence[str], image_ids: Sequence[str],
 ) -> pd.DataFrame:  # fmt: skip
-    """Score out-of-fold predictions, label by label, to CSV and for TensorBoard.
+    """Write the scores of out-of-fold predictions per label, to CSV and for TensorBoard.
 
     Parameters
     ----------
     folder : Path
-        Of the CNN; gets ``scores.csv`` and ``tensorboard/out_of_fold``.
+        Folder of the CNN; gets ``scores.csv`` and ``tensorboard/out_of_fold``.
     plan : FoldPlan
     indicator : ndarray of {0, 1}, shape (n, n_labels)
     logits : ndarray of float, shape (n, n_labels)
-        Out of fold.
+        Out-of-fold logits.
     names : sequence of str, length n_labels
     image_ids : sequence of str, length n
         The training fields.
@@ -101,15 +101,15 @@ def write_scores(
     Returns
     -------
     DataFrame
-        A row a label and a last one for all (``macro``): ``label``, ``n_positives``,
-        ``prevalence``, ``average_precision``, and its interval, ``low`` and ``high``: 95 %, by
-        drawing clusters.
+        One row per label and a last one for their mean (``macro``): ``label``, ``n_positives``,
+        ``prevalence``, ``average_precision``, and its 95 % interval, ``low`` and ``high``, from
+        a bootstrap over clusters.
     """
     draws = cluster_draws(plan.frame["cluster"].loc[list(image_ids)])
     each = average_precisions(indicator, logits)
     macro = macro_average_precision(indicator, logits)
     low, high = score_interval(each, average_precisions(indicator, logits, draws))
-    of_all = score_interval(macro, macro_average_precision(indicator, logits, draws))
+    macro_low, macro_high = score_interval(macro, macro_average_precision(indicator, logits, draws))
     prevalence = indicator.mean(axis=0)
     table = pd.DataFrame(
         {
@@ -117,8 +117,8 @@ def write_scores(
             "n_positives": [*indicator.sum(axis=0).tolist(), int(indicator.sum())],
             "prevalence": [*prevalence, prevalence.mean()],
             "average_precision": [*each, macro],
-            "low": [*low, of_all[0]],
-            "high": [*high, of_all[1]],
+            "low": [*low, macro_low],
+            "high": [*high, macro_high],
         }
     )
     with atomic_write(folder / SCORES) as draft:
@@ -132,7 +132,7 @@ def write_scores(
 
 
 def _summary_writer(folder: Path, **options: Any) -> Any:
-    # Not above: it is slow to import, and only fine-tuning needs it.
+    # Imported here, as it is slow and only fine-tuning needs it.
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), **options)

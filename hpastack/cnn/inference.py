@@ -1,4 +1,4 @@
-"""What a trained CNN says of fields."""
+"""Predictions and embeddings of a trained CNN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def predict_logits(
     model: Network, source: FieldSource, rows: ArrayLike, batch_size: int, *, views: int = 1,
     crops: int = 1, precision: str = "auto",
 ) -> np.ndarray:  # fmt: skip
-    """Predict fields with a trained model.
+    """Return the logits of fields, predicted by a trained model.
 
     Parameters
     ----------
@@ -38,26 +38,26 @@ def predict_logits(
         Positions in `source`.
     batch_size : int
     views, crops, precision
-        As `CnnSettings`.
+        As in `CnnSettings`.
 
     Returns
     -------
     ndarray of float32, shape (n, n_labels)
-        Logits, the mean over views and crops.
+        Mean logits over views and crops.
 
     Raises
     ------
     InputError
-        If the GPU is out of memory.
+        If the GPU runs out of memory.
     """
 
     def logits(inputs: torch.Tensor) -> torch.Tensor:
-        seen = [
+        outputs = [
             model(rotated(network_inputs(model, square), view)).float()
             for square in model.preprocessing.crops(inputs, crops)
             for view in range(views)
         ]
-        return torch.stack(seen).mean(dim=0)
+        return torch.stack(outputs).mean(dim=0)
 
     return _applied(model, logits, source, rows, batch_size, precision, model.num_classes)
 
@@ -70,22 +70,22 @@ def predict_features(
     *,
     precision: str = "auto",
 ) -> np.ndarray:
-    """Return what the classifier of a trained model sees of fields: its embedding.
+    """Return the embeddings of fields: the input of a trained model's classifier.
 
     Parameters
     ----------
     model, source, rows, batch_size, precision
-        As `predict_logits`.
+        As in `predict_logits`.
 
     Returns
     -------
     ndarray of float32, shape (n, n_dimensions)
-        Of the middle square, upright.
+        Embeddings of the central crop, neither rotated nor flipped.
 
     Raises
     ------
     InputError
-        If the model does not apply a classifier to one vector, or the GPU is out of memory.
+        If the model does not apply a classifier to a single vector, or the GPU runs out of memory.
     """
     check_features_and_logits(model)
 
@@ -106,7 +106,7 @@ def _applied(
     precision: str,
     n_columns: int,
 ) -> np.ndarray:
-    """Apply a function of a batch of fields to some of them, a batch at a time."""
+    """Return the output of a function of fields, applied batch by batch."""
     rows = np.asarray(rows, dtype=np.intp)
     if len(rows) == 0:
         return np.zeros((0, n_columns), np.float32)
@@ -120,13 +120,13 @@ def _applied(
         for pixels in source.batches(batches):
             inputs = to_device(torch.from_numpy(pixels), device).float() / 255
             blocks.append(function(inputs))
-    # Fetched at the end only, so that a GPU never waits for it.
+    # Copied from the GPU only at the end, so that it never waits.
     return torch.cat(blocks).cpu().numpy()
 
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Run torch so that the same seed gives the same numbers on the same machine.
+    """Run torch reproducibly: the same seed gives the same numbers on the same machine.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             yield
         return
-    # Sums depend on the number of threads, so it is one whatever --jobs says.
+    # Sums depend on the number of threads, so always use one.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,8 @@
-"""The training of one CNN as Lightning runs it: batches in, steps of the optimizer out.
+"""The Lightning module that trains one CNN.
 
-Whatever is drawn at random is drawn anew from the seed, the fold, the epoch and
-the number of the batch, so that a training taken up in the middle goes on as if it
-had never stopped, and all processes draw alike.
+All random numbers are derived from the seed, the fold, the epoch and the number of
+the batch. A resumed training therefore continues exactly as if it had not been
+interrupted, and all processes draw the same numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hpastack.backbones import (
     Network,
@@ -36,14 +35,15 @@ from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training_state import StateFile, TrainingProgress
 from hpastack.errors import InputError
 from hpastack.metrics import macro_average_precision
+from hpastack.parallel import Progress
 
-# The loss is fetched from the GPU, which has to be waited for, once in so many steps.
+# The loss is copied from the GPU, which stalls it, only once in this many steps.
 _REPORTED_STEPS = 20
 
 
 @dataclass(frozen=True)
 class FoldFields:
-    """The fields that one CNN is trained on and those that it is watched on.
+    """The training, held-out and validation fields of one CNN.
 
     Attributes
     ----------
@@ -51,46 +51,46 @@ class FoldFields:
     indicator : ndarray of {0, 1}, shape (n_fields, n_labels)
         Labels of all fields of `source`.
     train, held_out : ndarray of int
-        Positions in `source`. The held-out ones are looked at once an epoch
-        and have no say in the weights.
-    watched : ndarray of int, default=()
-        Fields, not learned from, that say when to stop, with `patience`.
+        Positions in `source`. The held-out fields are scored once per epoch
+        and do not affect the weights.
+    validation : ndarray of int, default=()
+        Validation fields for early stopping, with `patience`; not trained on.
     groups : ndarray of int64, shape (n_fields,), optional
-        As `hpastack.cnn.arcface.group_numbers`; needed with `metric_group`.
+        From `hpastack.cnn.arcface.group_numbers`; required with `metric_group`.
     """
 
     source: FieldSource
     indicator: np.ndarray
     train: np.ndarray
     held_out: np.ndarray
-    watched: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
+    validation: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
     groups: np.ndarray | None = None
 
 
 class FoldTraining(lightning.LightningModule):
-    """Train a backbone on some fields, watching others; made by `train_model`.
+    """The training of a backbone, with optional early stopping; created by `train_model`.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `hpastack.create_backbone`, with a classifier.
+        From `hpastack.create_backbone`, with a classifier.
     fields : FoldFields
     settings : CnnSettings
     processes : Processes
     stream : int
-        Which stream of random numbers, e.g. the fold.
+        Number of the random stream, e.g. the fold.
     state : StateFile or None
-        Taken up, and kept as the training goes on.
+        Where the training state is restored from and saved to.
     report, report_step : callable or None
-        As `train_model`.
-    bar : tqdm
-        Counts epochs.
+        As in `train_model`.
+    bar : Progress
+        Progress that counts epochs.
     """
 
     def __init__(
         self, model: Network, fields: FoldFields, settings: CnnSettings, processes: Processes, *,
         stream: int, state: StateFile | None, report: Callable[[dict[str, float]], None] | None,
-        report_step: Callable[[int, float, float], None] | None, bar: tqdm[Any],
+        report_step: Callable[[int, float, float], None] | None, bar: Progress,
     ) -> None:  # fmt: skip
         super().__init__()
         if processes.n_processes > 1 and processes.device.type == "cuda":
@@ -106,10 +106,12 @@ class FoldTraining(lightning.LightningModule):
         self.best = self._frozen_copy() if settings.patience else None
         trained = [self.model] if self.head is None else [self.model, self.head]
         self.optimizer = make_optimizer(trained, settings, processes.device)
-        see: Callable[..., tuple[Any, torch.Tensor]] = (
+        apply_network: Callable[..., tuple[Any, torch.Tensor]] = (
             _logits_only if self.head is None else features_and_logits
         )
-        self.see = torch.compile(see, dynamic=False) if settings.compile else see
+        if settings.compile:
+            apply_network = torch.compile(apply_network, dynamic=False)
+        self.apply_network = apply_network
         self.progress = TrainingProgress()
         if state is not None:
             self.progress = state.restore(self._kept(), self.optimizer)
@@ -118,12 +120,12 @@ class FoldTraining(lightning.LightningModule):
         bar.n = self.progress.epoch
 
     def result(self) -> Network:
-        """Return the trained model, in evaluation mode: the best, the running mean or the last."""
-        return (self.best if self.best is not None else self._shown()).eval()
+        """Return the trained model in evaluation mode: best epoch, running mean or last epoch."""
+        return (self.best if self.best is not None else self._evaluated()).eval()
 
     @property
     def n_epochs_left(self) -> int:
-        """Return how many epochs are still to be trained."""
+        """Return the number of remaining epochs."""
         return 0 if self.progress.is_done else self.settings.epochs - self.progress.epoch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -131,7 +133,7 @@ class FoldTraining(lightning.LightningModule):
         return self.optimizer
 
     def train_dataloader(self) -> _EpochBatches:
-        """Return what is left of the batches of this epoch."""
+        """Return the remaining batches of this epoch."""
         batches = self._epoch_rows()
         self.n_batches = len(batches)
         return _EpochBatches(self.fields.source, batches, self.progress.batch, self.processes)
@@ -139,12 +141,12 @@ class FoldTraining(lightning.LightningModule):
     def transfer_batch_to_device(
         self, batch: _Batch, device: torch.device, dataloader_idx: int
     ) -> _Batch:
-        """Move the pixels of a batch, without waiting for them."""
+        """Move the pixels of a batch to the device, asynchronously."""
         batch.pixels = batch.pixels.to(device, non_blocking=True)
         return batch
 
     def on_train_epoch_start(self) -> None:
-        """Switch on what only training does."""
+        """Set the model to training mode."""
         self.model.train()
 
     def on_train_batch_start(self, batch: _Batch, batch_idx: int) -> None:
@@ -160,16 +162,16 @@ class FoldTraining(lightning.LightningModule):
         rng = self._rng(batch.number + 1)
         augmentation = draw_augmentation(batch.n_together, rng, settings).of(self.processes.share)
         seed = int(rng.integers(2**31)) + self.processes.rank
-        # Dropout and whatever else the backbone draws.
+        # For dropout and other random operations of the backbone.
         torch.manual_seed(seed)
-        # In full precision: in bfloat16 a zoom would move pixels about.
+        # In float32: in bfloat16 a zoom would displace pixels.
         with torch.autocast(self.processes.device.type, enabled=False):
             inputs = augment(batch.pixels.float() / 255, augmentation, settings)
         mixing = draw_mixing(
             len(inputs), np.random.default_rng(seed), settings.mixup, inputs.device
         )
         inputs, targets = mixing.of(inputs), mixing.of(self.targets[batch.rows])
-        features, logits = self.see(self.model, network_inputs(self.model, inputs))
+        features, logits = self.apply_network(self.model, network_inputs(self.model, inputs))
         loss = label_loss(logits.float(), targets, settings, self.label_weights)
         if self.head is not None:
             groups = self.groups[batch.rows]
@@ -179,11 +181,11 @@ class FoldTraining(lightning.LightningModule):
                 of_groups = mixing.share * of_groups + (1 - mixing.share) * of_others
             loss = loss + settings.metric_weight * of_groups
         self.total_loss = self.total_loss + loss.detach() * len(batch.rows)
-        # The mean over processes is that over fields, though their shares may differ by one.
+        # Makes the mean over processes the mean over fields; shares may differ by one field.
         return loss * (len(batch.rows) * self.processes.n_processes / batch.n_together)
 
     def on_train_batch_end(self, outputs: Any, batch: _Batch, batch_idx: int) -> None:
-        """Count what is done, and keep the state if it is due."""
+        """Update the progress, and save the state if it is due."""
         progress = self.progress
         progress.batch = batch.number + 1
         progress.n_shown += len(batch.rows)
@@ -197,14 +199,14 @@ class FoldTraining(lightning.LightningModule):
             update_average(self.average, self.model, self.settings.ema_decay, progress.n_steps)
         if self.report_step is not None and progress.n_steps % _REPORTED_STEPS == 0:
             rate = self.optimizer.param_groups[0]["lr"]
-            # Lightning hands it out as a share of the step's loss.
+            # Lightning divides the loss by the number of accumulated batches.
             loss = float(outputs["loss"]) * self.settings.accumulate
             self.report_step(progress.n_steps, loss, rate)
         if not is_last and self.state is not None and self.state.is_due():
             self._keep()
 
     def on_train_epoch_end(self) -> None:
-        """Score the held-out and the watched fields, keep the state, and say whether to stop."""
+        """Score the held-out and validation fields, save the state, and decide whether to stop."""
         progress = self.progress
         loss = float(self.total_loss) / progress.n_shown
         if not math.isfinite(loss):
@@ -216,16 +218,16 @@ class FoldTraining(lightning.LightningModule):
             "macro_ap": self._score(self.fields.held_out),
         }
         if self.best is not None:
-            row["watched_macro_ap"] = self._score(self.fields.watched)
+            row["watched_macro_ap"] = self._score(self.fields.validation)
             if row["watched_macro_ap"] > progress.best_score:
                 progress.best_score, progress.best_epoch = row["watched_macro_ap"], progress.epoch
-                self.best.load_state_dict(self._shown().state_dict())
+                self.best.load_state_dict(self._evaluated().state_dict())
             progress.is_done = progress.epoch - progress.best_epoch >= self.settings.patience
         progress.history.append(row)
         progress.epoch, progress.batch, progress.n_shown = progress.epoch + 1, 0, 0
         self.total_loss = torch.zeros_like(self.total_loss)
         self._keep()
-        # Not by adding up: the parts of an epoch may come to a little more than one.
+        # Set, not added: the parts of an epoch may sum to slightly more than one.
         self.bar.n = progress.epoch
         self.bar.set_postfix(loss=f"{row['loss']:.4f}", macro_ap=f"{row['macro_ap']:.3f}")
         if self.report is not None:
@@ -260,7 +262,7 @@ class FoldTraining(lightning.LightningModule):
     def _frozen_copy(self) -> Network:
         return copy.deepcopy(self.model).requires_grad_(False).eval()
 
-    def _shown(self) -> Network:
+    def _evaluated(self) -> Network:
         return self.model if self.average is None else self.average
 
     def _kept(self) -> dict[str, torch.nn.Module]:
@@ -275,42 +277,42 @@ class FoldTraining(lightning.LightningModule):
             self.state.save(self.progress, self._kept(), self.optimizer)
 
     def _rng(self, number: int) -> np.random.Generator:
-        """Return the stream of a batch of this epoch, from 1 on; 0 is that of their order."""
+        """Return the random stream of a batch of this epoch, from 1; 0 is that of the order."""
         return np.random.default_rng([self.settings.seed, self.stream, self.progress.epoch, number])
 
     def _epoch_rows(self) -> list[np.ndarray]:
-        """Return the rows of each batch of this epoch, all processes together."""
+        """Return the rows of each batch of this epoch, over all processes."""
         rng, size = self._rng(0), self.settings.batch_size
         order = rng.permutation(repeated_rows(self.fields.train, self.repeats, rng))
         if len(order) <= size:
             return [order]
-        # Filled up with some that were shown already, so that all batches have one shape.
+        # The last batch is filled with fields of this epoch, so that all have the same shape.
         n_batches = math.ceil(len(order) / size)
         return list(np.resize(order, (n_batches, size)))
 
     def _score(self, rows: np.ndarray) -> float:
-        """Return the macro average precision on some fields; NaN without any label."""
+        """Return the macro average precision on some fields; NaN without labels."""
         settings, processes = self.settings, self.processes
         logits = predict_logits(
-            self._shown(), self.fields.source, rows[processes.share],
+            self._evaluated(), self.fields.source, rows[processes.share],
             math.ceil(settings.batch_size / processes.n_processes), precision=settings.precision,
         )  # fmt: skip
         return macro_average_precision(self.fields.indicator[rows], processes.gather(logits))
 
 
 def shared_batch_norms(model: Network) -> Network:
-    """Let the batch norms of a model take their statistics from the batches of all processes.
+    """Return a model whose batch norms use statistics of the batches of all processes.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Changed in place.
+        Modified in place.
 
     Returns
     -------
     torch.nn.Module
     """
-    # Not as torch does (nor Lightning): it drops the activation within timm's batch norms.
+    # torch's conversion (and Lightning's) would drop the activation inside timm's batch norms.
     return timm.layers.convert_sync_batchnorm(model)
 
 
@@ -325,7 +327,7 @@ class _Batch:
 
 
 class _EpochBatches:
-    """The batches of an epoch from one on, as Lightning iterates over them."""
+    """The batches of an epoch from `start` on, as an iterable for Lightning."""
 
     def __init__(
         self, source: FieldSource, batches: list[np.ndarray], start: int, processes: Processes
@@ -337,13 +339,13 @@ class _EpochBatches:
 
     def __iter__(self) -> Iterator[_Batch]:
         pin = self.processes.device.type == "cuda"
-        left = self.batches[self.start :]
-        own = [rows[self.processes.share] for rows in left]
+        remaining = self.batches[self.start :]
+        own = [rows[self.processes.share] for rows in remaining]
         for number, pixels in enumerate(self.source.batches(own)):
             tensor = torch.from_numpy(pixels)
             yield _Batch(
                 tensor.pin_memory() if pin else tensor, own[number], self.start + number,
-                len(left[number]),
+                len(remaining[number]),
             )  # fmt: skip
 
 

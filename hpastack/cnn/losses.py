@@ -1,11 +1,11 @@
-"""What a CNN is trained to make small: losses over the labels of a field."""
+"""Loss functions over the labels of a field."""
 
 from __future__ import annotations
 
 from hpastack.backbones._torch import torch
 from hpastack.cnn.settings import CnnSettings
 
-# Stands for a share of nothing where its logarithm is taken; far below any share that counts.
+# Replaces a target of 0 before taking its logarithm; far below any relevant target.
 _NOTHING = 1e-30
 
 
@@ -20,24 +20,24 @@ def label_loss(
     Parameters
     ----------
     logits, targets : Tensor, shape (n, n_labels)
-        Targets are from 0 to 1; smoothed ones lie between.
+        Targets are from 0 to 1; with smoothing or mixup they lie between.
     settings : CnnSettings
-        Its `loss`, and what goes with it.
+        Its `loss` and the parameters of that loss.
     weights : Tensor, shape (n_labels,), optional
-        How much each label counts; all alike if left out.
+        Weight of each label; default: equal weights.
 
     Returns
     -------
     Tensor
-        A number. ``bce``, ``focal`` and ``asymmetric`` are means over fields
+        A scalar. ``bce``, ``focal`` and ``asymmetric`` are means over fields
         and labels; ``lsep`` is a mean over fields.
 
     Notes
     -----
-    ``lsep`` puts the labels of a field in order, ``log(1 + sum of exp(s_j - s_i))`` over
-    all pairs of a label i that the field has and a label j that it has not. How high
-    logits are as a whole it leaves open, so thresholds and probabilities
-    have to be found afterwards, as a stack does.
+    ``lsep`` is a ranking loss, ``log(1 + sum of exp(s_j - s_i))`` over all pairs of a
+    positive label i and a negative label j of a field. It does not determine the
+    overall level of the logits, so they must be calibrated and thresholds chosen
+    afterwards, as a stack does.
 
     References
     ----------
@@ -63,20 +63,20 @@ def label_loss(
 
 
 def label_weights(prevalence: torch.Tensor, power: float) -> torch.Tensor | None:
-    """Say how much each label counts in a loss.
+    """Return the weight of each label in a loss.
 
     Parameters
     ----------
     prevalence : Tensor, shape (n_labels,)
         Share of the training fields with the label, above 0.
     power : float
-        0 for all alike, 1 for labels that count in inverse proportion to their
+        0 for equal weights, 1 for weights in inverse proportion to the
         prevalence.
 
     Returns
     -------
     Tensor, shape (n_labels,), or None
-        With mean 1; None if all count alike.
+        With mean 1; None for equal weights.
     """
     if power == 0:
         return None
@@ -86,7 +86,7 @@ def label_weights(prevalence: torch.Tensor, power: float) -> torch.Tensor | None
 
 def _asymmetric(logits: torch.Tensor, targets: torch.Tensor, settings: CnnSettings) -> torch.Tensor:
     present = logits.sigmoid()
-    # Labels that are all but ruled out count for nothing.
+    # Negative labels with a probability below the clip do not contribute.
     absent = (1 - present + settings.asymmetric_clip).clamp(max=1)
     losses = -(
         targets * present.clamp(min=1e-8).log() + (1 - targets) * absent.clamp(min=1e-8).log()

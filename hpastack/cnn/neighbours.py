@@ -1,9 +1,10 @@
-"""Neighbours as fine-tuned CNNs see them, without a field's own labels having a say.
+"""Out-of-fold neighbour scores in the embeddings of fine-tuned CNNs.
 
-The encoder of a fold has seen the labels of all training fields but those of its
-fold. It is asked about these, and about test fields, which it has not seen either;
-the fields it was trained on answer. So training and test fields are scored alike.
-The encoders of two folds see in different spaces: their embeddings are never compared.
+The CNN of a fold was trained on the labels of all training fields except those of its
+fold. Queries are the fields of its fold and the test fields; the reference set is the
+fields that it was trained on. Training and test fields are therefore scored in the same
+way, and never by their own labels. Each CNN has its own embedding space, so embeddings of
+two CNNs are never compared.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hpastack.cnn.checkpoint import CnnCheckpoint, folds_of, read_checkpoint
 from hpastack.cnn.distributed import Processes, process_group, worker_count
 from hpastack.cnn.field_source import FieldSource
 from hpastack.cnn.inference import deterministic, predict_features
-from hpastack.errors import InputError, counted
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import PackedFields
 from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, digest_of
@@ -31,7 +32,7 @@ from hpastack.labels import Vocabulary
 from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.similarity import SIMILARITIES, NeighbourScores, label_votes, unit_vectors
 
-# Fields embedded together as a task of its own on a CPU.
+# Fields per task when embedding on a CPU.
 _BLOCK = 256
 
 
@@ -41,35 +42,36 @@ def cnn_neighbour_scores(
     packed: PackedFields | None = None, device: str = "auto",
     jobs: int | None = None, progress: bool = True,
 ) -> NeighbourScores:  # fmt: skip
-    """Score fields by the labels of those that fine-tuned CNNs find most like them.
+    """Score fields by the labels of their nearest neighbours in the embeddings of CNNs.
 
     Parameters
     ----------
     folder : path-like
-        Of `hpastack.finetune_folds`.
+        Folder written by `hpastack.finetune_folds`.
     catalogue : DataFrame
         All training fields of the CNNs' fold plan, with their labels, and any test fields.
     vocabulary : Vocabulary
     parts : path-like
-        A folder for what is finished; after a kill the work goes on there. The caller
-        removes it when the scores are safe.
+        Folder for intermediate results, from which an interrupted run resumes. The caller
+        removes it once the scores are saved.
     n_neighbours, temperature
-        As `hpastack.neighbour_scores`.
+        As in `hpastack.neighbour_scores`.
     packed, device, jobs
-        As `hpastack.finetune_folds`.
+        As in `hpastack.finetune_folds`.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     NeighbourScores
-        A training field is scored by the CNN of its own fold, among the training fields of the
-        other folds; a test field by all CNNs among the fields of each: the mean.
+        A training field is scored by the CNN of its own fold, against the training fields of
+        the other folds. The score of a test field is the mean over all CNNs, each against the
+        fields it was trained on.
 
     Raises
     ------
     InputError
-        If the CNNs and the catalogue do not fit, or a training field of theirs is missing.
+        If the CNNs do not match the catalogue, or one of their training fields is missing.
     """
     checkpoint = read_checkpoint(folder)
     require_stains(catalogue, checkpoint.preprocessing[0].stains, f"the CNN {folder}")
@@ -77,9 +79,8 @@ def cnn_neighbour_scores(
     missing = checkpoint.plan.frame.index.difference(catalogue.index)
     if len(missing):
         raise InputError(
-            f"{counted(len(missing), 'training field')} of {folder} are not in the catalogue, such "
-            "as "
-            f"{missing[0]}; their labels are needed"
+            f"{counted(len(missing), 'training field')} of {folder} missing from the catalogue: "
+            f"{shorten(missing)}; their labels are needed"
         )
     labels = np.zeros((len(catalogue), len(vocabulary)))
     is_training = fold >= 0
@@ -91,20 +92,20 @@ def cnn_neighbour_scores(
     with process_group(device) as processes:
         for k in range(n_folds):
             part = Path(parts) / f"{digest}-{k}.npz"
-            asked, answering = (fold == k) | (fold == -1), (fold >= 0) & (fold != k)
+            is_query, is_reference = (fold == k) | (fold == -1), (fold >= 0) & (fold != k)
             if not part.is_file():
                 vectors = _fold_vectors(checkpoint, k, catalogue, processes, packed, jobs, progress)
                 votes = label_votes(
-                    vectors[asked], vectors[answering], labels[answering],
+                    vectors[is_query], vectors[is_reference], labels[is_reference],
                     n_neighbours=n_neighbours, temperature=temperature, progress=progress,
                 )  # fmt: skip
                 with atomic_write(part) as draft, open(draft, "wb") as file:
                     np.savez(file, scores=votes[0], similarity=votes[1])
-            with np.load(part) as found:
-                # A test field is asked of every fold.
-                share = np.where(fold[asked] == -1, 1 / n_folds, 1.0)[:, None]
-                scores[asked] += share * found["scores"]
-                similarity[asked] += share * found["similarity"]
+            with np.load(part) as arrays:
+                # Test fields are queries of every fold.
+                share = np.where(fold[is_query] == -1, 1 / n_folds, 1.0)[:, None]
+                scores[is_query] += share * arrays["scores"]
+                similarity[is_query] += share * arrays["similarity"]
     return NeighbourScores(
         pd.DataFrame(scores, catalogue.index, range(len(vocabulary))),
         pd.DataFrame(similarity, catalogue.index, list(SIMILARITIES)),
@@ -115,7 +116,7 @@ def _fold_vectors(
     checkpoint: CnnCheckpoint, fold: int, catalogue: pd.DataFrame, processes: Processes,
     packed: PackedFields | None, jobs: int | None, progress: bool,
 ) -> np.ndarray:  # fmt: skip
-    """Embed every field with the encoder of a fold."""
+    """Return the embeddings of all fields by the CNN of a fold."""
     model = checkpoint.load_model(fold, processes.device)
     jobs = jobs or cpu_budget()
     starts = range(0, len(catalogue), _BLOCK)

@@ -1,4 +1,4 @@
-"""What a step of a training is: how long, on which weights, and what is remembered of it."""
+"""The optimizer, its learning rate schedule, and the running mean of the weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def rate_at(done: float, warm_up: float) -> float:
     Parameters
     ----------
     done : float
-        Share of the training that is done.
+        Completed share of the training.
     warm_up : float
-        Share over which the rate rises.
+        Share of the training in which the rate rises.
 
     Returns
     -------
@@ -39,10 +39,10 @@ def rate_at(done: float, warm_up: float) -> float:
 
 
 def start_at_prevalence(model: Network, prevalence: torch.Tensor) -> None:
-    """Set the biases of the classifier so that it begins by predicting the prevalences.
+    """Set the biases of the classifier so that it initially predicts the prevalences.
 
-    Saves the epochs in which a network learns no more than that most labels
-    are rare. A classifier without biases is left alone.
+    This saves the epochs in which a network would only learn that most labels
+    are rare. A classifier without biases is not changed.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def start_at_prevalence(model: Network, prevalence: torch.Tensor) -> None:
 def make_optimizer(
     modules: Sequence[torch.nn.Module], settings: CnnSettings, device: torch.device
 ) -> torch.optim.AdamW:
-    """Make AdamW for the weights of some modules.
+    """Return AdamW for the weights of some modules.
 
     Parameters
     ----------
     modules : sequence of torch.nn.Module
         On `device`.
     settings : CnnSettings
-        Its `learning_rate` and `weight_decay`; biases and norms do not decay.
+        Its `learning_rate` and `weight_decay`; biases and norms have no weight decay.
     device : torch.device
 
     Returns
@@ -83,18 +83,18 @@ def make_optimizer(
 def update_average(
     average: torch.nn.Module, model: torch.nn.Module, decay: float, n_steps: int
 ) -> None:
-    """Draw the running mean of a model's weights towards the latest ones.
+    """Update the exponential running mean of a model's weights in place.
 
     Parameters
     ----------
     average, model : torch.nn.Module
-        Of the same kind.
+        Of the same architecture.
     decay : float
-        As `ema_decay` of `CnnSettings`.
+        As `ema_decay` in `CnnSettings`.
     n_steps : int
         Steps of the optimizer so far.
     """
-    # Short memory at first, or the running mean would keep the random start for long.
+    # A smaller decay at first, or the running mean would long retain the initial weights.
     decay = min(decay, (1 + n_steps) / (10 + n_steps))
     with torch.no_grad():
         latest = model.state_dict()

@@ -1,4 +1,4 @@
-"""Predict every field with fine-tuned CNNs that never saw it."""
+"""Out-of-fold predictions of fine-tuned CNNs."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ def predict_store(
     packed: PackedFields | None = None, device: str = "auto", jobs: int | None = None,
     overwrite: bool = False, progress: bool = True, processes: Processes | None = None,
 ) -> Path:  # fmt: skip
-    """Predict the fields of a catalogue with fine-tuned CNNs, out of fold, into a store.
+    """Write the out-of-fold predictions of fine-tuned CNNs for a catalogue to a store.
 
     A training field is predicted by the one model that was trained without
-    its fold; a test field by all of them, whose logits are averaged. What
-    each predicts is kept beside the mean.
+    its fold, a test field by all of them. For test fields the logits of each
+    model are stored beside their mean.
 
     Parameters
     ----------
     folder : path-like
-        Of `finetune_folds`.
+        Folder written by `finetune_folds`.
     catalogue : DataFrame
-        Training fields must be of the fold plan that the CNNs were trained
+        Training fields must be in the fold plan that the CNNs were trained
         with; test fields may be any others.
     path : path-like
-        The store to make; its name becomes the prefix of the columns,
+        The store to write; its name is the prefix of the columns,
         ``<name>__<label id>``.
     plan : FoldPlan, optional
-        Checked to be the plan that the CNNs were trained with.
+        If given, it must be the fold plan that the CNNs were trained with.
     views, crops, batch_size : int, optional
-        As `CnnSettings`; those of the training if left out.
+        As in `CnnSettings`; default: those of the training.
     packed, device, jobs, progress, processes
-        As `finetune_folds`.
+        As in `finetune_folds`.
     overwrite : bool, default=False
         Whether an existing store may be replaced.
 
@@ -63,13 +63,13 @@ def predict_store(
     -------
     Path
         The store: logits, of kind ``out_of_fold``, with the fold of each
-        field (-1 for test fields) and, of test fields, the logits of each
+        field (-1 for test fields) and, for test fields, the logits of each
         model as members.
 
     Raises
     ------
     InputError
-        If the CNNs or the plan do not fit the catalogue, or the store exists.
+        If the CNNs or the plan do not match the catalogue, or the store exists.
     """
     if processes is None:
         with process_group(device) as processes:
@@ -102,7 +102,7 @@ def predict_store(
     writer = StoreWriter(
         path, header, catalogue.index, fold=fold, n_members=n_members, overwrite=overwrite
     )
-    # All see the same blocks to do before any of them is done.
+    # All processes must list the pending blocks before any block is written.
     blocks = writer.pending()
     processes.wait()
     blocks = blocks[processes.share]
@@ -138,7 +138,7 @@ def _predict_block(
     packed: PackedFields | None,
     jobs: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logits of the fields, and for test fields those of each model."""
+    """Return the logits of all fields, and for test fields those of each model."""
     source = FieldSource(catalogue, settings.size, packed=packed, jobs=jobs, memory_limit=math.inf)
     n_labels = models[0].num_classes
     test_rows = np.flatnonzero(fold == -1)

@@ -1,4 +1,4 @@
-"""How often a training field is seen in an epoch."""
+"""Repeated sampling of training fields with rare labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def repeat_factors(indicator: np.ndarray, threshold: float) -> np.ndarray:
-    """Say how often each field is shown in an epoch, so that rare labels are seen.
+    """Return the expected number of times each field is used in an epoch.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def repeat_factors(indicator: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def repeated_rows(rows: np.ndarray, repeats: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Repeat rows as often as `repeat_factors` says, fractions by chance."""
+    """Return rows repeated by the factors of `repeat_factors`, with random rounding."""
     whole = np.floor(repeats)
     counts = whole + (rng.random(len(rows)) < repeats - whole)
     return np.repeat(rows, counts.astype(int))

@@ -1,4 +1,4 @@
-"""Train one CNN: the loop is Lightning's, what it does is in `lightning_module`."""
+"""Training of one CNN with Lightning's loop; the steps are in `lightning_module`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpastack.cnn.inference import deterministic
 from hpastack.cnn.lightning_module import FoldFields, FoldTraining
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training_state import StateFile, TrainingProgress
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.parallel import progress_bar
 
 _PRECISIONS: dict[str, Any] = {"bfloat16": "bf16-mixed", "float32": "32-true"}
@@ -34,58 +34,60 @@ def train_model(
     report_step: Callable[[int, float, float], None] | None = None,
     progress: bool = False,
 ) -> tuple[Network, TrainingProgress]:
-    """Fine-tune a backbone on some fields, watching others that it does not learn from.
+    """Fine-tune a backbone, optionally with early stopping on validation fields.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `hpastack.create_backbone`, with a classifier.
+        From `hpastack.create_backbone`, with a classifier.
     fields : FoldFields
     settings : CnnSettings
     processes : Processes
-        Each shows the network its share of every batch.
+        Each process trains on its share of every batch.
     stream : int, default=0
-        Which stream of random numbers, e.g. the fold.
+        Number of the random stream, e.g. the fold.
     state : StateFile, optional
-        Where the training goes on if it was stopped, and where its state is kept.
+        Where the training state is saved, and an interrupted training resumed from.
     report : callable, optional
-        Called after each epoch with ``epoch``, ``learning_rate``, ``loss``
-        and ``macro_ap`` (of the held-out fields; NaN without any label); with
-        `patience` also ``watched_macro_ap``.
+        Called after each epoch with a dict of ``epoch``, ``learning_rate``, ``loss``
+        and ``macro_ap`` (of the held-out fields; NaN without labels); with
+        `patience` also ``watched_macro_ap`` (of the validation fields).
     report_step : callable, optional
-        Called now and then with the number of the step, its loss and learning rate.
+        Called periodically with the number of the step, its loss and its learning rate.
     progress : bool, default=False
 
     Returns
     -------
     model : torch.nn.Module
-        The trained model (the best epoch's or the running mean of the weights, if asked
-        for), on the device of this process, in evaluation mode.
+        The trained model (the weights of the best epoch with `patience`, their running mean
+        with `ema_decay`), on the device of this process, in evaluation mode.
     progress : TrainingProgress
-        With a row for each epoch, also of those before the training was taken up.
+        Its history has one row per epoch, including those before a resume.
 
     Raises
     ------
     InputError
-        If there are fewer than two training fields for each process, the loss is no longer
-        finite, or the GPU is out of memory.
+        If there are fewer than two training fields per process, the loss is not finite,
+        or the GPU runs out of memory.
     """
     together = min(settings.batch_size, len(fields.train))
     if together < 2 * processes.n_processes:
         raise InputError(
-            f"{together} fields a batch for {processes.n_processes} processes to train a CNN on; "
-            "each needs at least 2"
+            f"batches of {counted(together, 'field')} are too small for "
+            f"{counted(processes.n_processes, 'process', 'processes')}; each needs at least 2 "
+            "training fields"
         )
     device = processes.device
     devices = [device] if device.type == "cuda" else []
-    side_by_side = device.type == "cpu" and processes.n_processes == 1
+    in_parallel = device.type == "cpu" and processes.n_processes == 1
     bar = progress_bar(
-        total=settings.epochs, what=f"fold {stream}", position=stream if side_by_side else 0,
+        total=settings.epochs, what=f"fold {stream}", unit="epoch",
+        position=stream if in_parallel else 0,
         bar_format="{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         show=progress and processes.is_first, delay=0,
     )  # fmt: skip
     with bar, torch.random.fork_rng(devices=devices), deterministic(device):
-        # The head of the metric learning is drawn here.
+        # The ArcFace head is initialised here.
         torch.manual_seed(int(np.random.default_rng([settings.seed, stream]).integers(2**31)))
         training = FoldTraining(
             model, fields, settings, processes, stream=stream, state=state, report=report,
@@ -115,7 +117,7 @@ def _trainer(training: FoldTraining) -> lightning.Trainer:
         gradient_clip_val=settings.clip_norm or None,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
-        # State, curves and bar are kept by the module, which knows where it was taken up.
+        # The module saves the state and writes the curves and the bar, as it can resume.
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -1,7 +1,7 @@
-"""The state of a training that goes on: kept often enough that a kill costs minutes.
+"""The state of an unfinished training, saved often enough that an interruption costs minutes.
 
-One safetensors file holds the weights, their running mean, the best so far and the
-optimizer's moments; its metadata, JSON, say how far the training has come.
+One safetensors file contains the weights, their running mean, the best weights so far and the
+optimizer's moments; its metadata contain the progress of the training, as JSON.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from hpastack.backbones import write_tensors
 from hpastack.backbones._torch import safetensors, torch
 from hpastack.files import atomic_write
 
-# The key of the file's metadata.
+# Key in the file's metadata.
 _PROGRESS = "hpastack_training"
-# Stands before the number of a parameter and the name of its moment.
+# Prefix of the number of a parameter and the name of its moment.
 _OPTIMIZER = "optimizer"
 
 
 @dataclass
 class TrainingProgress:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes
     ----------
     epoch, batch : int
-        What comes next; batches are those of all processes together.
+        The next epoch and batch; batches are those of all processes together.
     n_steps : int
         Steps of the optimizer so far.
     n_shown, total_loss : float
-        Fields of this epoch so far, and the sum of their losses.
+        Number of fields used in this epoch so far, and the sum of their losses.
     best_epoch : int
-        With the highest score of the watched fields; -1 before the first.
+        Epoch with the highest score on the validation fields; -1 before the first.
     best_score : float
     history : list of dict
-        A row for each finished epoch.
+        One row per finished epoch.
     is_done : bool
+        Whether early stopping has ended the training.
     """
 
     epoch: int = 0
@@ -55,21 +56,21 @@ class TrainingProgress:
 
     @property
     def kept_epoch(self) -> int:
-        """The epoch whose weights are kept: the best, or the last where none is chosen."""
+        """The epoch whose weights are kept: the best, or the last without early stopping."""
         return self.best_epoch if self.best_epoch >= 0 else self.epoch - 1
 
 
 class StateFile:
-    """Keep the state of a training in a file.
+    """A file with the state of a training.
 
     Parameters
     ----------
     path : path-like
-        A safetensors file, there or not.
+        A safetensors file, which need not exist.
     fingerprint : str
-        Digest of all that shapes the weights; a state of another one is not taken up.
+        Digest of everything that determines the weights; a state with another one is ignored.
     seconds : float, default=300.0
-        How often the state is kept; 0 is after every step.
+        Interval between saved states; 0 saves after every step.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class StateFile:
         self._kept_at = time.monotonic()
 
     def is_due(self) -> bool:
-        """Say whether the state was last kept too long ago."""
+        """Return whether the state must be saved again."""
         return time.monotonic() - self._kept_at >= self.seconds
 
     def is_there(self) -> bool:
-        """Say whether there is a state of this very training."""
+        """Return whether a state with this fingerprint exists."""
         return self._progress() is not None
 
     def save(
@@ -94,7 +95,7 @@ class StateFile:
         modules: dict[str, torch.nn.Module],
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Write the state, in one rename.
+        """Write the state, atomically.
 
         Parameters
         ----------
@@ -109,7 +110,7 @@ class StateFile:
         }
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"{_OPTIMIZER}/{number}/{key}": value for key, value in moments.items()}
-        # Copied, as modules may share tensors, which a file cannot.
+        # Copied, as modules may share tensors, which the file format does not allow.
         tensors = {
             key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, value in tensors.items()
@@ -122,17 +123,17 @@ class StateFile:
     def restore(
         self, modules: dict[str, torch.nn.Module], optimizer: torch.optim.Optimizer
     ) -> TrainingProgress:
-        """Go on where the state was last kept.
+        """Restore the last saved state.
 
         Parameters
         ----------
         modules, optimizer
-            As `save`; what they hold is replaced.
+            As in `save`; their state is replaced.
 
         Returns
         -------
         TrainingProgress
-            That of a training that begins, if there is no such state.
+            The initial progress if there is no saved state.
         """
         progress = self._progress()
         if progress is None:
@@ -152,7 +153,7 @@ class StateFile:
         return progress
 
     def _progress(self) -> TrainingProgress | None:
-        """Read how far this very training has come, without its weights; None if there is none."""
+        """Read the progress without the weights; None if no state has this fingerprint."""
         if not self.path.is_file():
             return None
         try:
@@ -167,5 +168,5 @@ class StateFile:
         return TrainingProgress(**values)
 
     def remove(self) -> None:
-        """Remove the file: the training has ended."""
+        """Remove the file once the training has ended."""
         self.path.unlink(missing_ok=True)

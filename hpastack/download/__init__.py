@@ -1,4 +1,4 @@
-"""Downloading images of the Human Protein Atlas: what a list of ids asks for, and no more."""
+"""Downloading images of the Human Protein Atlas: only the files for a list of ids."""
 
 from hpastack.download.addresses import HPA_URL, check_template, read_field_ids, stain_files
 from hpastack.download.fetcher import Failure

@@ -1,4 +1,4 @@
-"""Which file of which address each stain of a field is, and where it is kept."""
+"""The address and the local file of each stain of a field."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hpastack.files import check_unique, read_id_table
 #: Where the Human Protein Atlas publishes the stains of its fields.
 HPA_URL = "https://images.proteinatlas.org/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
 
-# Fields of HPA v18 are named 10580_1610_C1_1, 7_si25_A3_2 (plates of knock-downs) or
-# 11651_1732_F3_13_cr580610dc203b9. Letters of one case: two ids never share a file.
+# Fields of HPA v18 are named 10580_1610_C1_1, 7_si25_A3_2 (knock-down plates) or
+# 11651_1732_F3_13_cr580610dc203b9. Each letter has only one case, so that no two ids share a file
+# on file systems that ignore case.
 _FIELD_ID = re.compile(
     r"(?P<antibody>[1-9][0-9]{0,8})_(?P<plate>(si)?[0-9]{1,9})_(?P<well>[A-P][0-9]{1,2})"
     r"_(?P<field>[0-9]{1,9}(_cr[0-9a-f]{1,32})?)",
@@ -28,7 +29,7 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
 class StainFile(NamedTuple):
-    """One stain of a field: where it comes from and where it goes."""
+    """One stain of a field, with its address and its local path."""
 
     image_id: str
     stain: str
@@ -42,8 +43,8 @@ def read_field_ids(path: str | os.PathLike[str]) -> list[str]:
     Parameters
     ----------
     path : path-like
-        CSV with a column ``Id`` or ``image_id``, in any case; others are
-        passed over.
+        CSV with a column ``Id`` or ``image_id``, in any case; other columns
+        are ignored.
 
     Returns
     -------
@@ -53,26 +54,26 @@ def read_field_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises
     ------
     InputError
-        If it is no table with such a column, or an id is not one of HPA's or
-        stands twice.
+        If the file is not a table with such a column, or an id is duplicate
+        or not an id of HPA.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     image_ids = read_id_table(path).index.tolist()
     if not image_ids:
-        raise InputError(f"{path}: no id in it")
+        raise InputError(f"{path}: contains no ids")
     check_field_ids(image_ids, str(path))
     return image_ids
 
 
 def check_field_ids(image_ids: Iterable[str], place: str) -> None:
-    """Refuse ids that the Human Protein Atlas cannot have, and duplicate ids.
+    """Check that ids are unique and have the form of the Human Protein Atlas.
 
     Parameters
     ----------
     image_ids : iterable of str
     place : str
-        Where they come from, for messages.
+        Source of the ids, for messages.
 
     Raises
     ------
@@ -82,14 +83,14 @@ def check_field_ids(image_ids: Iterable[str], place: str) -> None:
     for image_id in image_ids:
         if not isinstance(image_id, str) or _FIELD_ID.fullmatch(image_id) is None:
             raise InputError(
-                f"{place}: {image_id!r} is no id of the Human Protein Atlas; it is "
-                "<antibody>_<plate>_<well>_<field>, as 10580_1610_C1_1"
+                f"{place}: {image_id!r} is not an id of the Human Protein Atlas, such as "
+                "10580_1610_C1_1 (<antibody>_<plate>_<well>_<field>)"
             )
     check_unique(image_ids, place)
 
 
 def check_template(url: str) -> None:
-    """Refuse a template that is no web address, or that gives two files one address.
+    """Check that a template is a web address and gives each file a separate address.
 
     Parameters
     ----------
@@ -106,38 +107,38 @@ def check_template(url: str) -> None:
     except ValueError:
         good = False
     if not good or not url.isascii() or not url.isprintable() or " " in url:
-        raise InputError(f"--url {url}: no address of the form http://... or https://...")
+        raise InputError(f"url: {url!r} is not of the form http://... or https://...", "url")
     if "{" in parts.netloc:
-        raise InputError(f"--url {url}: the host must stand there as it is")
+        raise InputError(f"url: the host in {url!r} must not contain a placeholder", "url")
     places = _PLACE.findall(url)
-    unknown = [name for name in places if name not in _PLACES]
-    missing = [name for name in _PLACES if name not in places]
+    unknown = [f"{{{name}}}" for name in places if name not in _PLACES]
+    missing = [f"{{{name}}}" for name in _PLACES if name not in places]
     if unknown or missing or re.search("[{}]", _PLACE.sub("", url)):
-        what = f"no {shorten(missing)}" if missing else "a brace that means nothing"
-        what = f"unknown {shorten(unknown)}" if unknown else what
+        problem = f"lacks {shorten(missing)}" if missing else "contains an unmatched brace"
+        problem = f"contains unknown {shorten(unknown)}" if unknown else problem
         expected = ", ".join(f"{{{name}}}" for name in _PLACES)
-        raise InputError(f"--url {url}: {what}; it needs {expected}")
+        raise InputError(f"url: {url!r} {problem}; it needs {expected}", "url")
 
 
 def stain_files(
     image_ids: Iterable[str], folder: Path, url: str, stains: Iterable[str] = STAINS
 ) -> Iterator[StainFile]:
-    """Name the files of fields.
+    """Yield the addresses and paths of the stain files of fields.
 
     Parameters
     ----------
     image_ids : iterable of str
-        As `check_field_ids` lets them pass.
+        Valid for `check_field_ids`.
     folder : Path
     url : str
-        As `check_template` lets it pass.
+        Valid for `check_template`.
     stains : iterable of str
-        Those wanted, of the four.
+        The stains to download.
 
     Yields
     ------
     StainFile
-        Field by field, its path ``<antibody>/<plate>_<well>_<field>_<stain>.jpg``.
+        Field by field; paths are ``<antibody>/<plate>_<well>_<field>_<stain>.jpg`` in `folder`.
 
     Examples
     --------
@@ -151,10 +152,10 @@ def stain_files(
     for image_id in image_ids:
         match = _FIELD_ID.fullmatch(image_id)
         if match is None:
-            raise InputError(f"{image_id!r} is no id of the Human Protein Atlas")
+            raise InputError(f"{image_id!r} is not an id of the Human Protein Atlas")
         antibody, name = image_id.split("_", 1)
         for stain in stains:
             values = {**match.groupdict(), "stain": stain}
-            # Checked before: nothing but plain names stands in the braces.
+            # Safe because check_template ensures that braces contain only plain names.
             address = url.format_map(values)
             yield StainFile(image_id, stain, address, folder / antibody / f"{name}_{stain}.jpg")

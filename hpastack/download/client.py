@@ -1,4 +1,4 @@
-"""One request through urllib3: the whole body, or an error that says whether to try again."""
+"""Requests through urllib3: the complete body, or an error that is permanent or temporary."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _CHUNK = 2**16
 
 
 class PermanentError(Exception):
-    """Another request would get the same answer."""
+    """A failure that another request would not change."""
 
 
 class TemporaryError(Exception):
-    """Another request may succeed.
+    """A failure after which another request may succeed.
 
-    `pause` is how many seconds the server wants to be left alone, if it says
-    so; `answered` whether it answered at all.
+    `pause` is the number of seconds that the server asks to wait, if any;
+    `answered` is whether the server responded at all.
     """
 
     def __init__(self, reason: str, pause: float | None = None, answered: bool = True) -> None:
@@ -50,32 +50,32 @@ class TemporaryError(Exception):
 
 
 class Stopped(Exception):
-    """The client was told to stop."""
+    """The client has been stopped."""
 
 
 class Body(NamedTuple):
-    """What arrived; `framed` says whether the server told where it ends."""
+    """The body of a response; `framed` is whether the server marked its end."""
 
     data: bytes
     framed: bool
 
 
 class Client:
-    """Gets files over connections that are kept; used by several threads at once.
+    """HTTP client with persistent connections, shared by several threads.
 
     Parameters
     ----------
     before_request : callable
-        Called before every request, redirected and repeated ones too.
+        Called before every request, including redirects and retries.
     timeout : float
-        Seconds without a byte after which a request has failed. A whole
-        answer may take ten times as long.
+        Seconds without a byte after which a request fails. A complete
+        response may take ten times as long.
     max_bytes : int
-        A longer answer is rejected.
+        Longer responses are rejected.
     stopped : Event
-        Once set, nothing is requested any more.
+        Once set, no further requests are sent.
     jobs : int, default=1
-        Threads that use it: as many connections to a host are kept.
+        Number of threads, and of connections kept per host.
     """
 
     def __init__(
@@ -93,22 +93,23 @@ class Client:
         self._jobs = jobs
         self._tls = ssl.create_default_context()
         self._pools: dict[str | None, PoolManager] = {}  # by proxy
-        # Not connections, which let go of a socket that the server will close after its answer.
+        # Sockets rather than connections, which drop a socket that the server closes after its
+        # response.
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = threading.Lock()
         self._own = threading.local()
         self._pool_classes = {
-            "http": _watched(HTTPConnectionPool, self._watch),
-            "https": _watched(HTTPSConnectionPool, self._watch),
+            "http": _observed(HTTPConnectionPool, self._observe),
+            "https": _observed(HTTPSConnectionPool, self._observe),
         }
 
     def get(self, url: str) -> Body:
-        """Request a file once, and follow redirects.
+        """Request a file once, following redirects.
 
         Parameters
         ----------
         url : str
-            Address over http or https.
+            An http or https address.
 
         Returns
         -------
@@ -120,7 +121,7 @@ class Client:
         TemporaryError
         Stopped
         InputError
-            If the environment names a proxy that is none over http.
+            If the environment names a proxy that is not an HTTP proxy.
         """
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send(urldefrag(url).url)
@@ -133,16 +134,16 @@ class Client:
         raise PermanentError(f"redirected more than {MAX_REDIRECTS} times")
 
     def hang_up(self) -> None:
-        """Cut the connections that other threads are using; to be called after `stopped` is set."""
+        """Shut down the connections used by other threads; call after `stopped` is set."""
         with self._lock:
             for sock in self._sockets:
-                with suppress(OSError):  # closed already
-                    # Not the method of a TLS socket, which would pull it from under its reader.
+                with suppress(OSError):  # already closed
+                    # Not the method of the TLS socket, which would break a concurrent read.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all connections; no thread may be using them."""
-        # One by one: a pool is only closed once no error's traceback holds it any more.
+        # One by one, because a pool is closed only when no traceback refers to it.
         for sock in list(self._sockets):
             sock.close()
         self._pools.clear()
@@ -160,20 +161,20 @@ class Client:
                     decode_content=False, timeout=self._timeout,
                     headers={"User-Agent": USER_AGENT, "Accept": "image/jpeg"},
                 )  # fmt: skip
-            except ValueError as error:  # a host that none can have
-                raise PermanentError(_printable(f"no valid address: {error}")) from error
+            except ValueError as error:  # an invalid host name
+                raise PermanentError(_printable(f"not a valid address: {error}")) from error
             except HTTPError as error:
                 if self._stopped.is_set():
                     raise Stopped from error
-                # On a kept connection no failure: a server may close it at any moment, or have
-                # sent more for the last answer than it had said.
+                # Not a failure on a reused connection: the server may close it at any time, or
+                # have sent more than announced for the previous response.
                 if self._own.is_new or not isinstance(error, ProtocolError):
                     raise TemporaryError(_describe(error), answered=False) from error
 
     def _body(self, response: BaseHTTPResponse) -> Body:
         expected = response.length_remaining
         if expected is not None and expected > self._max_bytes:
-            raise PermanentError(f"{expected:,} bytes are announced, more than {self._max_bytes:,}")
+            raise PermanentError(f"{expected:,} bytes announced, more than {self._max_bytes:,}")
         longest = 10 * self._timeout
         ends_at = time.monotonic() + longest
         data = bytearray()
@@ -183,20 +184,20 @@ class Client:
                 if self._stopped.is_set():
                     break
                 if len(data) > self._max_bytes:
-                    raise PermanentError(f"goes on after {self._max_bytes:,} bytes")
+                    raise PermanentError(f"more than {self._max_bytes:,} bytes")
                 if time.monotonic() > ends_at:
-                    raise TemporaryError(f"not whole after {longest:g} s")
+                    raise TemporaryError(f"incomplete after {longest:g} s")
         except HTTPError as error:
             if not self._stopped.is_set():
                 raise TemporaryError(_describe(error)) from error
         if self._stopped.is_set():
             raise Stopped
-        # Not response.chunked, which holds for "gzip, chunked", too: that is not taken apart.
+        # Not response.chunked, which is also true for "gzip, chunked", which is not decoded here.
         is_chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
         return Body(bytes(data), framed=expected is not None or is_chunked)
 
     def _pools_for(self, url: str) -> PoolManager:
-        """Return the connections to a host: through the environment's proxy, or direct."""
+        """Return the pools for a host: through the proxy in the environment, or direct."""
         parts = urlsplit(url)
         proxy = getproxies().get(parts.scheme) or None
         if proxy and proxy_bypass(parts.hostname or ""):
@@ -209,7 +210,7 @@ class Client:
                 self._pools[proxy] = pools
             return self._pools[proxy]
 
-    def _watch(self, connection: HTTPConnection) -> None:
+    def _observe(self, connection: HTTPConnection) -> None:
         self._own.is_new = True
         if connection.sock is not None:
             with self._lock:
@@ -218,12 +219,12 @@ class Client:
             raise Stopped
 
 
-def _watched(pool_class: Any, watch: Callable[[HTTPConnection], None]) -> Any:
+def _observed(pool_class: Any, observe: Callable[[HTTPConnection], None]) -> Any:
     class Connection(pool_class.ConnectionCls):
         def connect(self) -> None:
-            watch(self)
+            observe(self)
             super().connect()
-            watch(self)  # it may have been too early to be cut
+            observe(self)  # hang_up may have come before the socket existed
 
     return type("Pool", (pool_class,), {"ConnectionCls": Connection})
 
@@ -234,8 +235,8 @@ def _through(proxy: str, options: dict[str, Any], scheme: str) -> ProxyManager:
     except ValueError:
         parts = Url()
     if parts.scheme != "http" or not parts.host:
-        # Without its text, which may hold a password.
-        raise InputError(f"{scheme}_proxy of the environment is no address http://host:port")
+        # Without its text, which may contain a password.
+        raise InputError(f"environment variable {scheme}_proxy is not of the form http://host:port")
     headers = {}
     if parts.auth is not None:
         name, _, password = parts.auth.partition(":")
@@ -245,63 +246,63 @@ def _through(proxy: str, options: dict[str, Any], scheme: str) -> ProxyManager:
 
 
 def _release(response: BaseHTTPResponse) -> None:
-    """Keep the connection where all has been read or little is left; close it otherwise."""
-    left = response.length_remaining
-    if response.status != 200 and left is not None and left <= _CHUNK:
+    """Keep the connection if the response is read or nearly read; otherwise close it."""
+    remaining = response.length_remaining
+    if response.status != 200 and remaining is not None and remaining <= _CHUNK:
         response.drain_conn()
     response.close()
     response.release_conn()
 
 
 def _location(response: BaseHTTPResponse) -> str:
-    """Return the address that an answer other than 200 leads to, or raise what it means."""
+    """Return the redirect address of a response other than 200, or raise an error."""
     if location := response.get_redirect_location():
         return location
     reason = _printable(f"HTTP {response.status} {response.reason or ''}".strip())
     if response.status < 500 and response.status not in _TRY_AGAIN:
         raise PermanentError(reason)
-    # Not by urllib3's Retry, which takes the 99th of November for a day in February.
+    # Not with urllib3's Retry, which reads the 99th of November as a day in February.
     pause = retry_after(response.headers.get("Retry-After"), time.time())
     raise TemporaryError(reason, pause if response.status in (429, 503) else None)
 
 
 def _redirected(url: str, location: str) -> str:
-    """Return where a redirect leads, if it may be followed."""
+    """Return the address of a redirect, if it may be followed."""
     try:
-        there = parse_url(urljoin(url, location.strip()))  # quotes what an address must not hold
-        is_good = there.scheme in ("http", "https") and bool(there.host)
-        is_good = is_good and there.auth is None and there.port != 0
+        target = parse_url(urljoin(url, location.strip()))  # quotes invalid characters
+        is_good = target.scheme in ("http", "https") and bool(target.host)
+        is_good = is_good and target.auth is None and target.port != 0
     except ValueError:
         is_good = False
     if not is_good:
-        raise PermanentError(f"redirected to {location[:200]!r}, which is no web address")
-    if there.scheme == "http" and urlsplit(url).scheme == "https":
+        raise PermanentError(f"redirected to {location[:200]!r}, which is not a web address")
+    if target.scheme == "http" and urlsplit(url).scheme == "https":
         raise PermanentError(
-            f"redirected from https to {there.url[:200]!r}, which anybody on the way can read"
+            f"redirected from https to {target.url[:200]!r}, which is not encrypted"
         )
-    return there.url
+    return target.url
 
 
 def _describe(error: BaseException) -> str:
-    """Say in a few words what is behind an error of urllib3."""
+    """Return a short description of the cause of an error from urllib3."""
     inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, Exception)), None)
     if inner is not None:
         return _describe(inner)
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "timed out"
     if isinstance(error, http.client.RemoteDisconnected):
-        return "closed without an answer"
+        return "connection closed without a response"
     if isinstance(error, IncompleteRead):
-        return f"broken off after {error.partial:,} of {error.partial + error.expected:,} bytes"
+        return f"interrupted after {error.partial:,} of {error.partial + error.expected:,} bytes"
     if isinstance(error, http.client.IncompleteRead):
-        return "broken off"
+        return "interrupted"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
+        return f"certificate not trusted ({error.verify_message})"
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     return _printable(f"{type(error).__name__} {error}".strip())
 
 
 def _printable(text: str) -> str:
-    # What a server says ends on a terminal and in a table.
+    # Text from a server is shown on a terminal and written to a table.
     return "".join(mark if mark.isprintable() else "?" for mark in text[:200])

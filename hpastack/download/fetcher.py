@@ -1,4 +1,4 @@
-"""Getting one file to its place: asked for again where that may help, checked, then named."""
+"""Fetching one file: requested with retries, checked, then renamed to its final path."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hpastack.errors import InputError
 from hpastack.fields import STAINS, field_shape, read_stain
 from hpastack.files import atomic_write, flush
 
-#: A file with more bytes is refused; HPA's have a few million at most.
+#: Maximum file size in bytes; HPA's files have a few million at most.
 MAX_BYTES = 2**26
 
-# A server that asks to be left alone for longer is done for this run; in seconds.
+# Maximum number of seconds to wait at a server's request; if it asks for more, the run ends.
 _LONGEST_PAUSE = 600.0
 _JPEG_MAGIC = b"\xff\xd8\xff"
 
 
 class Failure(NamedTuple):
-    """A file that could not be had: whose, where it was asked for, and what came of it."""
+    """A file that could not be downloaded, with its field, stain, address and the reason."""
 
     image_id: str
     stain: str
@@ -32,10 +32,10 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a file: its bytes, or None where none were asked for; or a failure.
+    """Result for a file: its size in bytes (None if already present), or a failure.
 
-    `may_pass` says that the failure is one of the network or of the server,
-    and none of this file.
+    `may_pass` is whether the failure is due to the network or the server
+    rather than this file.
     """
 
     n_bytes: int | None = None
@@ -44,12 +44,12 @@ class Outcome(NamedTuple):
 
 
 class Fetcher:
-    """Gets files to their places; used by several threads at once.
+    """Downloader of single files, shared by several threads.
 
     Parameters
     ----------
     jobs : int
-        Threads that will use it.
+        Number of threads.
     rate, retries, timeout, backoff, overwrite
         As for `hpastack.download_fields`.
     """
@@ -72,12 +72,12 @@ class Fetcher:
         self._lock = threading.Lock()
         self._answered = False
         self._unanswered = 0
-        # Before anything has answered: each thread has tried again, or the only one a few times.
+        # Before the first response: each thread has retried once, or a single thread a few times.
         self._most_unanswered = max(4, 2 * jobs)
-        self._verdict: str | None = None
+        self._verdict: InputError | None = None
 
     def obtain(self, file: StainFile) -> Outcome:
-        """Get a file to its place, unless it is there and whole.
+        """Download a file, unless a complete one is already present.
 
         Parameters
         ----------
@@ -90,24 +90,24 @@ class Fetcher:
         Raises
         ------
         InputError
-            If there is no point in asking for any other file.
+            If requesting further files is pointless.
         Stopped
             After `stop`.
         OSError
             If the file cannot be written.
         """
-        # Its frame is enough: what stands under this name was decoded before it got it.
+        # Checking the header suffices: a file with this name was decoded before it was renamed.
         if not self._overwrite and _is_whole(file.path):
             return Outcome()
         try:
             return self._fetch(file)
         except Stopped:
             if self._verdict is not None:
-                raise InputError(self._verdict) from None
+                raise InputError(str(self._verdict), *self._verdict.parameters) from None
             raise
 
     def stop(self) -> None:
-        """End what is under way in other threads, soon."""
+        """Interrupt the downloads running in other threads."""
         self._stopped.set()
         self._client.hang_up()
 
@@ -132,8 +132,8 @@ class Fetcher:
                 reason = str(error)
                 self._note(error.answered, file.url, reason)
                 if error.pause is not None:
-                    self._leave_alone(error.pause, file.url, reason)
-        reason += f" (asked {self._retries + 1} times)" if self._retries else ""
+                    self._pause(error.pause, file.url, reason)
+        reason += f" (requested {self._retries + 1} times)" if self._retries else ""
         return Outcome(failure=_failure(file, reason), may_pass=True)
 
     def _note(self, answered: bool, url: str = "", reason: str = "") -> None:
@@ -142,17 +142,21 @@ class Fetcher:
             self._unanswered += not answered
             is_hopeless = not self._answered and self._unanswered >= self._most_unanswered
         if is_hopeless:
-            self._give_up(f"{_origin(url)} cannot be reached: {reason}; is --url right?")
+            self._give_up(
+                InputError(f"{_origin(url)} cannot be reached: {reason}; check url", "url")
+            )
 
-    def _leave_alone(self, seconds: float, url: str, reason: str) -> None:
+    def _pause(self, seconds: float, url: str, reason: str) -> None:
         if seconds > _LONGEST_PAUSE:
             self._give_up(
-                f"{_origin(url)} asks to be left alone for {seconds:,.0f} s ({reason}); "
-                "run it again then, what has come is kept"
+                InputError(
+                    f"{_origin(url)} asks to wait for {seconds:,.0f} s ({reason}); run it again "
+                    "after that; downloaded files are kept"
+                )
             )
         self._pace.pause(seconds)
 
-    def _give_up(self, verdict: str) -> NoReturn:
+    def _give_up(self, verdict: InputError) -> NoReturn:
         with self._lock:
             self._verdict = self._verdict or verdict
         self.stop()
@@ -172,10 +176,10 @@ def _is_whole(path: Path) -> bool:
 
 
 def _keep(body: Body, file: StainFile) -> None:
-    """Check what came and give it its name."""
+    """Check a downloaded file and rename it to its final path."""
     try:
         if not body.data.startswith(_JPEG_MAGIC):
-            raise InputError(f"no JPEG image, but {_describe(body.data)}")
+            raise InputError(f"not a JPEG image but {_describe(body.data)}")
         with atomic_write(file.path) as draft:
             draft.write_bytes(body.data)
             try:
@@ -184,13 +188,13 @@ def _keep(body: Body, file: StainFile) -> None:
                 raise InputError(str(error).removeprefix(f"{draft}: ")) from None
             flush(draft)
     except InputError as error:
-        # Where nothing told its end, it may have been cut short on the way.
+        # Without a marked end, the body may have been truncated in transit.
         raise (PermanentError if body.framed else TemporaryError)(str(error)) from error
 
 
 def _describe(data: bytes) -> str:
     if not data:
-        return "nothing"
+        return "an empty file"
     start = data[:256].lstrip().lower()
     return "a web page" if start.startswith((b"<!doctype html", b"<html")) else "something else"
 

@@ -1,4 +1,4 @@
-"""Downloading fields: what came, what was there, and a table of what could not be had."""
+"""Downloading fields, with a report and a table of the files that failed."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from hpastack.fields import STAINS
 from hpastack.files import atomic_write
 from hpastack.parallel import in_threads, progress_bar
 
-#: Name of the table of what could not be had, in the folder of the images.
+#: Name of the table of failed files, in the folder of the images.
 FAILED_TABLE = "failed.csv"
 
-# The run ends when so many files have failed from the start, with nothing to show for it; and
-# whenever so many have failed one after another because the network or the server is gone.
+# The run ends if the first files up to this number all fail; and if this number of consecutive
+# files fail because the network or the server is unavailable.
 _MOST_FROM_START = 100
 _MOST_IN_A_ROW = 20
-# Files are written in one go, once they have come: what is older is nobody's work in progress.
+# Files are written at once after download, so an older temporary file (in seconds) is a leftover.
 _LEFTOVER_AGE = 60.0
 _LEFTOVER = re.compile(rf"\..+_({'|'.join(STAINS)})\.jpg\.[0-9]+\.[0-9]+\.tmp")
 
 
 class DownloadReport(NamedTuple):
-    """What a download came to.
+    """Summary of a download.
 
-    `n_complete` of `n_fields` fields have all stains that were asked for;
-    `n_fetched` files with `n_bytes` bytes came now, `n_there` were there
-    already, and `failures` lists the others.
+    `n_complete` of `n_fields` fields have all requested stains; `n_fetched`
+    files with `n_bytes` bytes were downloaded, `n_there` were already
+    present, and `failures` lists the others.
     """
 
     n_fields: int
@@ -65,64 +65,63 @@ def download_fields(
 ) -> DownloadReport:
     """Download the stains of fields of the Human Protein Atlas.
 
-    A file that is there and whole is not asked for. What arrives is decoded
-    and compared with the tint of its stain before it gets its name, so a
-    download that was stopped leaves whole files only, and the same call goes
-    on from them.
+    Files that are already present and complete are not requested. Each
+    downloaded file is decoded and compared with the tint of its stain before
+    it is renamed to its final path, so an interrupted download leaves complete
+    files only, and the same call resumes it.
 
     Parameters
     ----------
     image_ids : iterable of str
-        ``<antibody>_<plate>_<well>_<field>``, each once.
+        Ids ``<antibody>_<plate>_<well>_<field>``, without duplicates.
     folder : path-like
-        Files are ``<antibody>/<plate>_<well>_<field>_<stain>.jpg`` in it.
+        Output folder; files are ``<antibody>/<plate>_<well>_<field>_<stain>.jpg`` in it.
     url : str
-        Address of a stain, with ``{antibody}``, ``{plate}``, ``{well}``,
-        ``{field}`` and ``{stain}``. Default: where HPA publishes them.
+        Address template of a stain, with ``{antibody}``, ``{plate}``,
+        ``{well}``, ``{field}`` and ``{stain}``. Default: the server of HPA.
     stains : sequence of str
-        Those wanted. Default: all four.
+        The stains to download. Default: all four.
     jobs : int, default=4
-        Files asked for at the same time, over connections that are kept.
+        Number of concurrent requests, over persistent connections.
     rate : float, default=5
-        Most requests a second, of all jobs together.
+        Maximum number of requests per second, of all jobs together.
     retries : int, default=5
-        How often a file is asked for again after a failure that may pass: no
-        connection, no answer in time, a body broken off, HTTP 408, 425, 429
-        and 5xx.
+        Number of retries after a temporary failure: no connection, timeout,
+        interrupted body, HTTP 408, 425, 429 and 5xx.
     timeout : float, default=30
-        Seconds without a byte after which a request has failed.
+        Seconds without a byte after which a request fails.
     backoff : float, default=1
-        Seconds before the first retry; doubled with each, at most 60, less a
-        random part of up to a half. Where the server names a time
-        (``Retry-After``), nothing at all is asked before it.
+        Seconds before the first retry. The wait grows by a factor of 2 per
+        retry, up to 60 s, and is shortened at random by up to a half. If the
+        server names a time (``Retry-After``), no request is sent before it.
     overwrite : bool, default=False
-        Ask for what is there, too; a file is replaced when its successor is
-        whole.
+        Whether to download files that are already present; a file is replaced
+        when its successor is complete.
     on_error : {"skip", "raise"}, default="skip"
-        Go on with the other files when one cannot be had, or stop.
+        Whether to continue with other files if one fails, or raise an error.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     DownloadReport
-        Its failures are also written to ``failed.csv`` in the folder; without
-        any, such a table of an earlier run is removed.
+        Its failures are also written to ``failed.csv`` in the folder. If there
+        are none, the table of an earlier run is removed.
 
     Raises
     ------
     InputError
-        If an id, a stain, the address or a number is none, or an id is
-        doubled; if the server cannot be reached, has nothing but failures to
-        give, or asks to be left alone for more than ten minutes; with
-        ``on_error="raise"``, at the first file that cannot be had.
+        If an id, a stain, the address or a number is not valid, or an id is
+        duplicate; if the server cannot be reached, all files fail, or the
+        server asks to wait for more than ten minutes; with
+        ``on_error="raise"``, at the first file that fails.
     OSError
         If a file cannot be written.
 
     Notes
     -----
-    Redirects are followed five times at most, and only over http and https.
-    Proxies are those of the environment (``https_proxy``, ``no_proxy``).
+    At most five redirects are followed, and only over http and https. Proxies
+    are read from the environment (``https_proxy``, ``no_proxy``).
     """
     image_ids = list(image_ids)
     check_field_ids(image_ids, "image_ids")
@@ -149,7 +148,7 @@ def download_fields(
                             raise InputError(_describe(tally.failures[0]))
                     tally.check()
             except BaseException:
-                fetcher.stop()  # or the threads would be waited for, retries and all
+                fetcher.stop()  # otherwise the threads would finish all their retries first
                 raise
     except InputError:
         if tally.failures:
@@ -160,7 +159,7 @@ def download_fields(
 
 
 class _Tally:
-    """Counts what came of the files, in their order, and notices when nothing comes any more."""
+    """Running counts of the results, in order, which detect that no more files arrive."""
 
     def __init__(self, n_fields: int) -> None:
         self._n_fields = n_fields
@@ -182,14 +181,15 @@ class _Tally:
     def check(self) -> None:
         if self._in_a_row >= _MOST_IN_A_ROW:
             raise InputError(
-                f"{self._in_a_row} files failed one after another, the last one "
-                f"{_describe(self.failures[-1])}; run it again later, what has come is kept"
+                f"{self._in_a_row} consecutive files failed, the last one "
+                f"{_describe(self.failures[-1])}; run it again later; downloaded files are kept"
             )
         n_failed = len(self.failures)
         if n_failed >= _MOST_FROM_START and not self._n_fetched and not self._n_there:
             raise InputError(
                 f"the first {counted(n_failed, 'file')} all failed, the last one "
-                f"{_describe(self.failures[-1])}; is --url right? If it is, leave these fields out"
+                f"{_describe(self.failures[-1])}; check url; if it is correct, remove these fields",
+                "url",
             )
 
     def report(self) -> DownloadReport:
@@ -216,9 +216,9 @@ def _write_failures(folder: Path, failures: list[Failure]) -> None:
 
 
 def _remove_leftovers(folder: Path, antibodies: set[str]) -> None:
-    """Remove what a killed run has left half-written."""
+    """Remove temporary files left by a killed run."""
     for antibody in antibodies:
-        # Another run of the same folder may be removing it, too.
+        # Another run in the same folder may be removing them, too.
         with suppress(FileNotFoundError), os.scandir(folder / antibody) as entries:
             for entry in entries:
                 if _LEFTOVER.fullmatch(entry.name) and (
@@ -238,9 +238,13 @@ def _check_settings(
 ) -> None:
     unknown = [stain for stain in stains if stain not in STAINS]
     if unknown or not stains or len(set(stains)) < len(stains):
-        raise InputError(f"stains are {', '.join(stains)}; some of {', '.join(STAINS)}, each once")
+        raise InputError(
+            f"stains are {', '.join(stains)}; they must be one or more of {', '.join(STAINS)}, "
+            "without duplicates",
+            "stains",
+        )
     if on_error not in ("skip", "raise"):
-        raise InputError(f"on_error is {on_error!r}; it is skip or raise")
+        raise InputError(f"on_error is {on_error!r}; it must be skip or raise", "on_error")
     for name, value, is_good, expected in (
         ("jobs", jobs, jobs >= 1, "at least 1"),
         ("rate", rate, 0 < rate < math.inf, "above 0"),
@@ -249,4 +253,4 @@ def _check_settings(
         ("backoff", backoff, 0 <= backoff < math.inf, "at least 0"),
     ):
         if not is_good:
-            raise InputError(f"{name} is {value}; it must be {expected}")
+            raise InputError(f"{name} is {value}; it must be {expected}", name)

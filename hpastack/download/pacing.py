@@ -1,4 +1,4 @@
-"""When a server may be asked again: a rate for all threads together, pauses, growing waits."""
+"""Pacing of requests: a rate limit shared by all threads, pauses, and exponential backoff."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from email.utils import parsedate_to_datetime
 
 
 class Pace:
-    """Lets requests of all threads pass one by one, no faster than a rate.
+    """Rate limiter for the requests of all threads.
 
     Parameters
     ----------
     rate : float
-        Requests a second.
+        Maximum number of requests per second.
     wait : callable
-        Waits for so many seconds.
+        Waits for a number of seconds.
     clock : callable
-        Gives seconds that only grow.
+        Returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -45,37 +45,38 @@ class Pace:
                 if left <= 0:
                     self._free_at = now + self._gap
                     return
-            # Not within the lock, and asked again: a pause may have been called meanwhile.
+            # Outside the lock and then checked again, because pause() may be called meanwhile.
             self._wait(left)
 
     def pause(self, seconds: float) -> None:
-        """Let nobody pass for some seconds."""
+        """Pause all requests for a number of seconds."""
         with self._lock:
             self._free_at = max(self._free_at, self._clock() + seconds)
 
 
 def growing_wait(attempt: int, first: float, longest: float = 60.0) -> float:
-    """Return how long to wait after a failed attempt.
+    """Return the time to wait after a failed attempt.
 
     Parameters
     ----------
     attempt : int
-        Attempts that have failed before this one.
+        Number of attempts that failed before this one.
     first : float
-        Seconds after the first.
+        Seconds after the first attempt.
     longest : float, default=60
+        Maximum number of seconds.
 
     Returns
     -------
     float
-        Seconds, doubled with each attempt; less up to a half of it, at random,
-        so that threads that failed together do not come back together.
+        Seconds, growing by a factor of 2 per attempt and shortened at random by
+        up to a half, so that threads that failed together do not retry together.
     """
     return min(longest, first * 2 ** min(attempt, 30)) * random.uniform(0.5, 1)
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Read how long a server asks to be left alone.
+    """Return the time that a server asks to wait.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def retry_after(header: str | None, now: float) -> float | None:
     Returns
     -------
     float or None
-        Seconds from now, at least 0; None where it says nothing that can be read.
+        Seconds from now, at least 0; None if the value is missing or not valid.
 
     Examples
     --------

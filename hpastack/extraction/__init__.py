@@ -1,4 +1,4 @@
-"""A catalogue of fields -> a store of features or embeddings."""
+"""Extraction of features or embeddings from a catalogue of fields into a store."""
 
 from hpastack.extraction.current import store_record, store_state
 from hpastack.extraction.embeddings import extract_embeddings, weights_record
@@ -7,6 +7,8 @@ from hpastack.extraction.handcrafted import (
     extract_features,
     fields_without_nuclei,
     handcrafted_columns,
+    handcrafted_record,
+    n_smaller,
 )
 from hpastack.extraction.settings import EmbeddingSettings, HandcraftedSettings
 
@@ -18,6 +20,8 @@ __all__ = [
     "extract_features",
     "fields_without_nuclei",
     "handcrafted_columns",
+    "handcrafted_record",
+    "n_smaller",
     "store_record",
     "store_state",
     "weights_record",

@@ -1,4 +1,4 @@
-"""Is a store what its recipe makes now?"""
+"""Whether a store is up to date with its recipe and fields."""
 
 from __future__ import annotations
 
@@ -9,44 +9,43 @@ from typing import Any, Literal
 import pandas as pd
 
 from hpastack.extraction.embeddings import weights_record
-from hpastack.extraction.handcrafted import handcrafted_columns, stains_record
+from hpastack.extraction.handcrafted import handcrafted_columns, handcrafted_record
 from hpastack.fields import read_stain_statistics
 from hpastack.store import is_current, open_store
 
 #: "missing", "current", "outdated" (the recipe, the fields or their columns have changed), or
-#: "other" (a recipe of another name or type made it).
+#: "other" (made by a recipe of another name or type).
 State = Literal["missing", "current", "outdated", "other"]
 
 
 def store_record(
     recipe: Mapping[str, Any], root: str | Path = ".", catalogue: pd.DataFrame | None = None
 ) -> dict[str, Any]:
-    """Return what a store keeps of its recipe.
+    """Return the record of a recipe that a store keeps.
 
     Parameters
     ----------
     recipe : mapping
         Name, type and settings of a recipe of features.
     root : path-like, default="."
-        Folder from which its table of stain statistics is looked for.
+        Folder to which the path of its table of stain statistics is relative.
     catalogue : DataFrame, optional
-        The fields; where they lack a stain, hand-crafted features are of the
-        others.
+        The fields; hand-crafted features depend on their stains and sizes.
 
     Returns
     -------
     dict
-        The recipe; that of embeddings with the digest of a file of weights and
-        with the statistics, so that a change of either makes the store outdated.
+        The recipe; for embeddings also the digest of the weights file and
+        the stain statistics, so that a change of either makes the store outdated.
 
     Raises
     ------
     InputError
-        If the file of weights or of statistics is missing or not valid.
+        If the file of weights or of statistics is missing or invalid.
     """
     record = dict(recipe)
     if record["type"] == "handcrafted" and catalogue is not None:
-        record |= stains_record(catalogue)
+        record = handcrafted_record(record, catalogue)
     if record["type"] == "embedding":
         record |= weights_record(record["weights"])
         if record.get("statistics") is not None:
@@ -56,16 +55,16 @@ def store_record(
 
 
 def store_state(path: str | Path, record: Mapping[str, Any], made_from: str) -> State:
-    """Say whether a store is what its recipe makes now.
+    """Return whether a store is up to date with its recipe and fields.
 
     Parameters
     ----------
     path : path-like
         The store.
     record : mapping
-        As `store_record` returns it.
+        From `store_record`.
     made_from : str
-        Digest of the catalogue, as `hpastack.catalogue.catalogue_digest`.
+        Digest of the catalogue, from `hpastack.catalogue.catalogue_digest`.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def store_state(path: str | Path, record: Mapping[str, Any], made_from: str) -> 
     Raises
     ------
     InputError
-        If there is a file that is not a store.
+        If the file is not a store.
     """
     if not Path(path).exists():
         return "missing"

@@ -1,4 +1,4 @@
-"""Embeddings of a catalogue of fields, into a store."""
+"""Extraction of the embeddings of a catalogue of fields into a store."""
 
 from __future__ import annotations
 
@@ -43,49 +43,49 @@ def extract_embeddings(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Extraction:
-    """Turn every field of a catalogue into the vector that a CNN sees in it, into a store.
+    """Compute the embedding of every field of a catalogue, and write them to a store.
 
-    Fields are rounded to 8 bits, as in fine-tuning, and read ahead in threads
-    while the backbone works; `hpastack.backbones.stream.embed_stream` says how.
+    Fields are rounded to 8 bits, as in fine-tuning, and prefetched in threads
+    while the backbone runs; see `hpastack.backbones.stream.embed_stream`.
 
     Parameters
     ----------
     path : path-like
-        The store to make, ``NAME.h5``; its columns are ``NAME__0``, ``NAME__1``, ...
+        The store to write, ``NAME.h5``; its columns are ``NAME__0``, ``NAME__1``, ...
     catalogue : DataFrame
-        As `read_catalogue` gives it.
+        From `read_catalogue`.
     backbone, weights, stem, stains, crop, statistics, pool, seed
         As `hpastack.backbones.create_backbone`.
     size : int, default=512
-        Longer side of the fields, in pixels; padded to a square.
+        Longer side of the fields, in pixels; they are padded to a square.
     batch_size : int, default=32
-        Fields that pass through the backbone together on a GPU.
+        Number of fields per batch on a GPU.
     compile : bool, default=False
         Whether to compile the backbone first, which takes up to a minute and
         needs a C++ compiler on a CPU.
     storage : {"float32", "float16"}, default="float32"
-        Precision in which the store keeps them.
+        Precision of the values in the store.
     packed : PackedFields, optional
-        Where fields are read from if they are there and fit; the values are
-        the same.
+        Packed fields to read from, for the fields that they contain in a suitable form; the
+        values are the same.
     device : str, default="auto"
         ``auto`` is the first GPU, or the CPU where there is none.
     record, shard, on_error, overwrite, progress
         As `extract_features`.
     jobs : int, optional
-        Threads that read fields, and on a CPU as many that pass them through the
-        backbone; as many as this process may use processors if left out.
+        Number of threads that read fields, and on a CPU also of threads that run the
+        backbone. Default: the number of processors available to this process.
 
     Returns
     -------
     Extraction
-        Of what kind the store is, `hpastack.backbones.embedding_kind` says.
+        The kind of the store follows from `hpastack.backbones.embedding_kind`.
 
     Raises
     ------
     InputError
         As `extract_features` and `create_backbone`; also if torch is not
-        installed, or there is no such device.
+        installed, or the device is not available.
     """
     settings = EmbeddingSettings(
         backbone, str(weights), stem, stains=None if stains is None else list(stains),
@@ -94,7 +94,7 @@ def extract_embeddings(
     )  # fmt: skip
     path = Path(path)
     refuse_existing(path, overwrite)
-    # Not above: hand-crafted features are measured without torch.
+    # Imported here, so that hand-crafted features do not need torch.
     from hpastack.backbones import (
         choose_device,
         compiled,
@@ -139,7 +139,7 @@ def extract_embeddings(
 
 
 def weights_record(weights: str | Path) -> dict[str, str]:
-    """Say what a store of embeddings must keep of its weights, beside their name.
+    """Return what a store of embeddings records of its weights, besides their name.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ def weights_record(weights: str | Path) -> dict[str, str]:
     Returns
     -------
     dict
-        ``weights_sha256`` of a file, so that a store is out of date when the
-        file changes; empty for weights known by name.
+        ``weights_sha256`` for a file, so that the store is outdated when the
+        file changes; empty for weights referred to by name.
 
     Raises
     ------
     InputError
-        If there is no such file.
+        If the file does not exist.
     """
     if _is_named(weights):
         return {}

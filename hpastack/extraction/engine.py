@@ -1,7 +1,7 @@
-"""Fields in, feature sets out: the one engine that streams a catalogue into a store.
+"""Extraction engine: streams the fields of a catalogue into a store.
 
-Fields are read and measured in a stream, finished blocks are kept as they come, so
-that a kill loses at most one block, and the store is published in one rename.
+Fields are read and measured as a stream, and each finished block is saved, so
+that a killed process loses at most one block. The store is published by a single rename.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from hpastack.parallel import Shard, progress_bar
 from hpastack.store import StoreHeader, StoreWriter
 
 _BLOCK_SIZE = 256
-# Longest that work is done without being kept: fields may be slow.
+# Maximum time between saves, for fields that are slow to measure.
 _KEEP_SECONDS = 30.0
 
-#: Takes rows of a catalogue; gives an outcome for each, in order.
+#: Takes rows of a catalogue; yields one outcome per row, in order.
 Measure = Callable[[pd.DataFrame], Outcomes]
 
-#: The share of who works alone.
+#: The only shard of an extraction that is not sharded.
 WHOLE = Shard(0, 1)
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Say what an extraction made.
+    """Result of an extraction.
 
     Parameters
     ----------
     path : Path
         The store.
     n_fields, n_columns : int
-        Its size, or of what is finished of it.
+        Size of the store, or of its finished part.
     skipped : dict of str to str
-        Fields left out, with what is wrong with each; of a store that is not
-        published yet, those of the own shard.
+        Skipped fields and the reason for each; if the store is not
+        published yet, only those of this shard.
     skipped_path : Path
-        The table that lists them, if there are any.
+        The table that lists the skipped fields, if there are any.
     n_missing : int
-        Fields that other shards have not finished. The store is published
-        when there are none.
+        Number of fields that other shards have not finished. The store is published
+        when it is 0.
     """
 
     path: Path
@@ -81,13 +81,13 @@ def extract(
 ) -> Extraction:
     """Stream a catalogue through `measure` (rows -> one outcome per row, in order) into a store."""
     if on_error not in ("raise", "skip"):
-        raise InputError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
+        raise InputError(f"on_error is {on_error!r}; it must be 'raise' or 'skip'", "on_error")
     refuse_existing(path, overwrite)
     header = StoreHeader(
         kind=kind, content="features", columns=columns, recipe=dict(record),
         made_from=catalogue_digest(catalogue), allow_nan=allow_nan, storage=storage,
     )  # fmt: skip
-    # Whole batches, so that they are the same whether the work was interrupted or not.
+    # A multiple of the batch size, so that batches are the same after an interruption.
     block_size = max(1, _BLOCK_SIZE // batch_size) * batch_size
     writer = StoreWriter(path, header, catalogue.index, block_size=block_size, overwrite=True)
     _fill(writer, catalogue, measure, shard, on_error, progress)
@@ -97,7 +97,7 @@ def extract(
     if n_missing:
         own = {writer.image_ids[row] for row in shard.rows(len(catalogue))}
         faults = {image_id: fault for image_id, fault in faults.items() if image_id in own}
-    elif faults and on_error == "raise":  # of another process, which left them out
+    elif faults and on_error == "raise":  # skipped by another process
         raise InputError(next(iter(faults.values())))
     elif len(faults) == len(catalogue):
         raise InputError(f"no field could be measured: {shorten(faults.values(), 1)}")
@@ -115,7 +115,7 @@ def _fill(
     on_error: str,
     progress: bool,
 ) -> None:
-    """Measure the rows of a shard that are not finished yet."""
+    """Measure the unfinished rows of a shard."""
     own = shard.rows(len(catalogue))
     pending = writer.pending(own)
     if not pending:
@@ -124,7 +124,7 @@ def _fill(
     name = writer.path.stem + ("" if shard.count == 1 else f" {shard}")
     bar = progress_bar(
         total=len(own), initial=len(own) - len(rows), what=name, unit="field", show=progress,
-        delay=0,  # what an interrupted run left is shown at once
+        delay=0,  # the progress of an interrupted run is shown immediately
     )  # fmt: skip
     block = _Block(writer)
     with bar, closing(measure(catalogue.iloc[rows])) as outcomes:
@@ -134,7 +134,7 @@ def _fill(
                     raise outcome
                 block.add(row, outcome)
                 bar.update()
-        finally:  # also when stopped: what was measured is kept
+        finally:  # measured rows are saved even when interrupted
             block.keep()
 
 
@@ -167,7 +167,7 @@ class _Block:
         shape = (len(values), len(self._writer.header.columns))
         matrix = np.stack(list(values.values())) if values else np.zeros(shape, np.float32)
         self._writer.write(list(values), matrix, faults=faults)
-        self._start()  # not before: who stops the writing has it written once more
+        self._start()  # only after the write: if it is interrupted, it is repeated
 
 
 def _list_skipped(path: Path, faults: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Hand-crafted features of a catalogue of fields, into a store."""
+"""Extraction of the hand-crafted features of a catalogue of fields into a store."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def extract_features(
     families: Iterable[str] | None = None,
     *,
     size: int | None = 512,
+    enlarge: bool = False,
     record: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     shard: Shard = WHOLE,
@@ -36,33 +37,37 @@ def extract_features(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Extraction:
-    """Measure the hand-crafted features of every field of a catalogue, into a store.
+    """Measure the hand-crafted features of every field of a catalogue, and write them to a store.
 
-    Works in threads of this process, or in processes of this machine where there is
+    Runs in threads of this process, or in processes on this machine if there is
     enough work for them to be faster. An active `joblib.parallel_config` is honoured,
-    so that the fields can be spread over machines that see the same files. The result
+    so that fields can be distributed over machines that share the files. The result
     does not depend on any of this.
 
     Parameters
     ----------
     path : path-like
-        The store to make, ``NAME.h5``.
+        The store to write, ``NAME.h5``.
     catalogue : DataFrame
-        As `read_catalogue` gives it.
+        From `read_catalogue`.
     families : iterable of str, optional
         As `hpastack.field_features`.
     size : int or None, default=512
-        Longer side of the fields when measured, in pixels; None for fields as they are.
+        Longer side to which the fields are resized, in pixels; None for the original size.
+    enlarge : bool, default=False
+        Whether fields smaller than `size` are enlarged to it, by bilinear interpolation;
+        otherwise they are measured as they are.
     record : mapping, optional
-        Settings to keep in the store as its recipe; those above if left out.
+        Settings to keep in the store as its recipe. Default: the settings above.
     jobs : int, optional
-        Workers; `hpastack.parallel.cpu_budget` on this machine, or all of a cluster, if left out.
+        Number of workers. Default: `hpastack.parallel.cpu_budget` on this machine, or all workers
+        of a cluster.
     shard : Shard, default=Shard(0, 1)
-        Measure a share of the fields only. Several processes, on machines that
+        Measure only this shard of the fields. Several processes, on machines that
         share the folder, fill one store; the last to finish publishes it.
     on_error : {"raise", "skip"}, default="raise"
-        What to do about a field that cannot be read or measured: stop, or
-        leave it out and list it in ``NAME.skipped.csv`` beside the store.
+        What to do with a field that cannot be read or measured: stop with an error, or
+        skip it and list it in ``NAME.skipped.csv`` beside the store.
     overwrite : bool, default=False
         Whether an existing store may be replaced.
     progress : bool, default=True
@@ -75,21 +80,21 @@ def extract_features(
     Raises
     ------
     InputError
-        If the store exists and `overwrite` is false, an option is not allowed, a
-        field is bad (named, with its file) and `on_error` is ``raise``, or
-        every field is bad.
+        If the store exists and `overwrite` is false, a parameter is invalid, a
+        field cannot be read or measured and `on_error` is ``raise`` (the message names the field
+        and its file), or no field can be measured.
     """
     families = chosen_families(families)
     stains = stains_of(catalogue)
     columns = columns_of_stains(families, stains)
-    settings = HandcraftedSettings(families, "original" if size is None else size)
+    settings = HandcraftedSettings(families, "original" if size is None else size, enlarge)
     if record is None:
-        record = {"type": "handcrafted", **settings.record(), **stains_record(catalogue)}
+        record = handcrafted_record({"type": "handcrafted", **settings.record()}, catalogue)
 
     def measure(rows: pd.DataFrame) -> Outcomes:
         tasks = (
-            (image_id, row, families, columns, size)
-            for image_id, row in zip(rows.index, stain_rows(rows))
+            (image_id, row, families, columns, side)
+            for image_id, row, side in zip(rows.index, stain_rows(rows), _sides(rows, settings))
         )
         return spread_on_this_machine(_measure_field, tasks, len(rows), jobs)
 
@@ -102,7 +107,7 @@ def extract_features(
 
 
 def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
-    """Name the columns that a store has if it is made now by its recipe.
+    """Return the columns that the recipe of a store produces in this version.
 
     Parameters
     ----------
@@ -112,8 +117,8 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None if it is not one of hand-crafted features, or of families that there are
-        no more.
+        None if the recipe is not of hand-crafted features, or names families that no longer
+        exist.
     """
     if record.get("type") != "handcrafted":
         return None
@@ -123,20 +128,57 @@ def handcrafted_columns(record: Mapping[str, Any]) -> list[str] | None:
         return None
 
 
-def stains_record(catalogue: pd.DataFrame) -> dict[str, Any]:
-    """Say what a store of hand-crafted features keeps of the stains of its fields.
+def handcrafted_record(recipe: Mapping[str, Any], catalogue: pd.DataFrame) -> dict[str, Any]:
+    """Return the record that a store of hand-crafted features keeps of its recipe.
 
     Parameters
     ----------
+    recipe : mapping
+        Name, type and settings.
     catalogue : DataFrame
+        The fields.
 
     Returns
     -------
     dict
-        ``stains``, where fields lack one; else empty.
+        The recipe with ``stains`` where the fields lack one, and with ``enlarge`` only where
+        fields are smaller than ``size``: elsewhere it makes no difference, and stores made
+        before there was this setting stay up to date.
     """
+    record = dict(recipe)
     stains = stains_of(catalogue)
-    return {} if stains == STAINS else {"stains": list(stains)}
+    if stains != STAINS:
+        record["stains"] = list(stains)
+    enlarge = record.pop("enlarge", False)
+    if n_smaller(catalogue, recipe["size"]):
+        record["enlarge"] = enlarge
+    return record
+
+
+def n_smaller(catalogue: pd.DataFrame, size: int | str) -> int:
+    """Return the number of fields whose longer side is below the size of a recipe.
+
+    Parameters
+    ----------
+    catalogue : DataFrame
+    size : int or "original"
+
+    Returns
+    -------
+    int
+    """
+    return 0 if size == "original" else int((_longer_sides(catalogue) < size).sum())
+
+
+def _longer_sides(catalogue: pd.DataFrame) -> pd.Series:
+    return catalogue[["height", "width"]].max(axis=1)
+
+
+def _sides(catalogue: pd.DataFrame, settings: HandcraftedSettings) -> Iterable[int | None]:
+    """Return the longer side at which each field is measured; None: as it is."""
+    if settings.pixels is None or settings.enlarge:
+        return [settings.pixels] * len(catalogue)
+    return _longer_sides(catalogue).clip(upper=settings.pixels).tolist()
 
 
 def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
@@ -150,7 +192,7 @@ def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
     Returns
     -------
     int or None
-        None if the store does not say, as without the family `compartments`.
+        None if this is unknown, as in a store without the family `compartments`.
     """
     with open_store(path) as store:
         if NO_NUCLEUS not in store.columns:
@@ -159,11 +201,11 @@ def fields_without_nuclei(path: str | os.PathLike[str]) -> int | None:
 
 
 def _measure_field(
-    image_id: str, row: dict[str, Any], families: list[str], columns: list[str], size: int | None
+    image_id: str, row: dict[str, Any], families: list[str], columns: list[str], side: int | None
 ) -> Outcome:
-    """Read and measure one field; top level, so that it can be sent to other processes."""
+    """Read and measure one field; a top-level function, so that it can be pickled."""
     try:
-        values = field_features(read_field(row, size), families)
+        values = field_features(read_field(row, side), families)
     except (InputError, OSError) as error:
         return field_fault(image_id, error)
     except Exception as error:

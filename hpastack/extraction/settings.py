@@ -1,4 +1,4 @@
-"""What a feature set is made with; free of torch, so that recipes can be checked without it."""
+"""Settings of feature sets; importable without torch, so that recipes can be checked without it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ class HandcraftedSettings:
     ]
     """Families of features to measure."""
     size: _Pixels | Literal["original"] = 512
-    """Longer side of a field, in pixels; `original` for fields as they are."""
+    """Longer side of a field, in pixels; `original` for the original size."""
+    enlarge: bool = False
+    """Enlarge fields that are smaller than `size`. It adds no detail, but brings fields of mixed
+    sizes to the same scale.
+    """
 
     @property
     def pixels(self) -> int | None:
-        """Longer side in pixels; None for fields as they are."""
+        """Longer side in pixels; None for the original size."""
         return None if self.size == "original" else self.size
 
     def record(self) -> dict[str, Any]:
-        """Return the settings as a JSON-able dict."""
+        """Return the settings as a JSON-serialisable dict."""
         return asdict(self)
 
 
@@ -41,34 +45,39 @@ class EmbeddingSettings:
     """Embeddings of every field by a backbone; the keys of a recipe of type ``embedding``."""
 
     backbone: str
-    """Model name of timm, or a published network."""
+    """Model name in timm, or a published network."""
     weights: str = "pretrained"
     """`pretrained`, `random`, or a file or folder of weights. `pretrained` is downloaded once; a
-    path starts at the current folder.
+    path is relative to the current folder.
     """
     stem: Annotated[str, one_of(STEMS)] = "average"
-    """How three colour filters become one for each stain. See `hpastack.create_backbone`."""
+    """How the filters of the first layer for three colours are adapted to the stains. See
+    `hpastack.create_backbone`.
+    """
     stains: Annotated[list[Annotated[str, one_of(STAINS)]], Field(min_length=1)] | None = None
-    """Stains that the network sees, in its order; those of the weights, or all, if null."""
+    """Input stains of the network, in order; if null, those of the weights, or all."""
     size: _Pixels = 512
     """Longer side of a field, in pixels; it is padded to a square."""
     crop: _Pixels | None = None
-    """Side of the square in the middle that the network sees; as the weights say if null."""
+    """Side of the central square crop that is the input of the network; if null, that of the
+    weights.
+    """
     statistics: str | None = None
-    """Table of mean and standard deviation of each stain, to scale fields by. Made by the command
-    `statistics`; its path starts at the workspace. Those of the weights if null.
+    """Table of mean and standard deviation of each stain, to normalise fields with. Made by the
+    command `statistics`; its path is relative to the workspace. If null, those of the weights.
     """
     pool: str | None = None
-    """How the last map is pooled, if not as the backbone does. timm's `global_pool`, or `gem`, a
-    generalised mean with a learned exponent, for networks with maps (not vision transformers).
+    """Pooling of the last feature map, if other than the backbone's own: timm's `global_pool`, or
+    `gem`, a generalised mean with a learned exponent, for networks with feature maps (not vision
+    transformers).
     """
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
-    """Fields that pass through the backbone together on a GPU."""
+    """Number of fields per batch on a GPU."""
     seed: int = 0
-    """Seed of everything that is drawn at random."""
+    """Seed of all random numbers."""
     compile: bool = False
-    """Compile the backbone first: up to a minute of waiting, then faster. Pays on a GPU with many
-    fields; needs a C++ compiler on a CPU.
+    """Compile the backbone first, which takes up to a minute and makes it faster. Worthwhile on a
+    GPU with many fields; needs a C++ compiler on a CPU.
     """
     storage: Literal["float32", "float16"] = "float32"
     """Precision in the store; `float16` has three digits and half the size. A value above 65504 is
@@ -76,5 +85,5 @@ class EmbeddingSettings:
     """
 
     def record(self) -> dict[str, Any]:
-        """Return the settings as a JSON-able dict, without those that are left to the backbone."""
+        """Return the settings as a JSON-serialisable dict, without those that are null."""
         return {key: value for key, value in asdict(self).items() if value is not None}

@@ -1,4 +1,4 @@
-"""Hand-crafted features of four-stain fields, in the families that `FAMILIES` lists."""
+"""Hand-crafted features of four-stain fields, in the families listed in `FAMILIES`."""
 
 from hpastack.features.compartments.regions import N_RINGS, REGIONS, cell_regions
 from hpastack.features.grey_levels import field_levels

@@ -1,4 +1,4 @@
-"""Co-localisation: whether two stains are found in the same places."""
+"""Colocalisation: whether the signals of two stains occupy the same pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.features.grey_levels import (
     N_LEVELS,
     grey_levels,
@@ -17,31 +17,30 @@ from hpastack.features.grey_levels import (
     weights_above,
 )
 
-#: What each value means, in the order of `colocalisation_features`; ``{reference}`` and
-#: ``{stain}`` are filled in.
+#: Description of each value, in the order of `colocalisation_features`; ``{reference}`` and
+#: ``{stain}`` are placeholders.
 MEANINGS = {
-    "colocalisation_pearson": "Pearson correlation of {stain} with {reference}, pixel by pixel",
-    "colocalisation_spearman": "rank correlation of {stain} with {reference}, pixel by pixel",
-    "colocalisation_m1": "share of the signal of {stain} that lies on signal of {reference}",
-    "colocalisation_m2": "share of the signal of {reference} that lies on signal of {stain}",
-    "colocalisation_overlap": "overlap coefficient of {stain} with {reference}",
-    "colocalisation_slope": "slope of the line that gives {stain} from {reference}",
-    "colocalisation_rwc1": "share of {stain} on signal of {reference}, weighted by rank",
-    "colocalisation_rwc2": "share of {reference} on signal of {stain}, weighted by rank",
-    "colocalisation_ssim": "mean structural similarity of {stain} and {reference}",
+    "colocalisation_pearson": "pixelwise Pearson correlation of {stain} with {reference}",
+    "colocalisation_spearman": "pixelwise Spearman rank correlation of {stain} with {reference}",
+    "colocalisation_m1": "Manders' M1: fraction of {stain} that colocalises with {reference}",
+    "colocalisation_m2": "Manders' M2: fraction of {reference} that colocalises with {stain}",
+    "colocalisation_overlap": "Manders' overlap coefficient of {stain} with {reference}",
+    "colocalisation_slope": "slope of the linear regression of {stain} on {reference}",
+    "colocalisation_rwc1": "rank-weighted fraction of {stain} that colocalises with {reference}",
+    "colocalisation_rwc2": "rank-weighted fraction of {reference} that colocalises with {stain}",
+    "colocalisation_ssim": "mean structural similarity (SSIM) of {stain} and {reference}",
 }
 
-# Side of the window of the structural similarity and its constants, as Wang et al. give them
-# for values that range over 1.
+# Side of the SSIM window and its constants, as in Wang et al. for a dynamic range of 1.
 _SSIM_WINDOW = 7
 _SSIM_LUMINANCE = 0.01
 _SSIM_CONTRAST = 0.03
-# Pixels taken at a time, so that what is made of them stays in the cache.
+# Pixels processed at a time, so that intermediate arrays stay in the cache.
 _STRIP_PIXELS = 2**17
 
 
 class _Stain(NamedTuple):
-    """What the pairs of a stain share."""
+    """Grey levels, histogram and threshold of a stain, computed once for all its pairs."""
 
     levels: np.ndarray  # (H, W) uint8
     counts: np.ndarray  # (256,)
@@ -51,52 +50,52 @@ class _Stain(NamedTuple):
 def colocalisation_features(
     image: np.ndarray, reference: np.ndarray, *, thresholds: tuple[float, float] | None = None
 ) -> dict[str, float]:
-    """Measure how far one stain goes with another.
+    """Measure the colocalisation of one stain with another.
 
-    All values but ssim come from the joint histogram of the 256 grey levels
-    of both stains, so the place of a pixel does not matter, ranks are exact
-    and nothing is sampled.
+    All values except ssim are computed from the joint histogram of the 256 grey levels
+    of both stains: they do not depend on the positions of pixels, ranks are exact
+    and no pixels are sampled.
 
     Parameters
     ----------
     image : ndarray of float, shape (H, W)
-        The stain asked about, in [0, 1].
+        The stain to measure, in [0, 1].
     reference : ndarray of float, shape (H, W)
         The stain it is compared with, in [0, 1].
     thresholds : pair of float, optional
-        Above which intensity, in [0, 1], `image` and `reference` count as signal for m1,
-        m2, rwc1 and rwc2. Left out: Otsu's threshold of each.
+        Intensities in [0, 1] above which `image` and `reference` count as signal for m1,
+        m2, rwc1 and rwc2. Default: Otsu's threshold of each.
 
     Returns
     -------
     dict of str to float
         Nine values named ``colocalisation_<property>``: pearson; spearman (ties
-        get their mean rank); m1 and m2 (Manders: of the summed intensity of
-        `image` above its own threshold, the share at pixels where `reference`
-        is above its own; m2 the other way round); overlap (sum of products
-        over the root of the product of the sums of squares, of all pixels);
-        slope (least squares, `image` from `reference`); rwc1 and rwc2 (as m1
-        and m2, each pixel weighted by 1 less the difference of its ranks in
-        both stains over the number of ranks; equal levels share a rank and the
-        next level has the next one); ssim (mean structural similarity of
-        windows of 7 x 7 px, even weights, sample covariances, those within the image
-        only).
+        get their mean rank); m1 and m2 (Manders: the fraction of the summed intensity of
+        `image` above its threshold that lies in pixels where `reference`
+        is above its threshold; m2 with the two exchanged); overlap (sum of products
+        divided by the square root of the product of the sums of squares, over all pixels);
+        slope (least-squares regression of `image` on `reference`); rwc1 and rwc2 (as m1
+        and m2, each pixel weighted by 1 minus the difference of its ranks in
+        the two stains divided by the number of ranks; dense ranks: equal levels share a
+        rank, the next level has the next rank); ssim (structural similarity averaged over
+        windows of 7 x 7 px with uniform weights and sample covariances, only windows
+        within the image).
 
     Raises
     ------
     InputError
         If the two differ in shape, or either is not 2-D, is not finite or
-        leaves [0, 1], or a threshold leaves [0, 1].
+        has values outside [0, 1], or a threshold is outside [0, 1].
 
     Notes
     -----
-    If either is constant, all but overlap and ssim are 0; overlap is 0 if either is
+    If either is constant, all values except overlap and ssim are 0; overlap is 0 if either is
     black. ssim is 1 for equal stains, even black ones. The window of ssim
-    shrinks to fit an image that is narrower than 7 px. A share of which nothing is above
-    the threshold is 0.
+    shrinks to fit an image that is narrower than 7 px. The fraction of a stain without
+    any signal above its threshold is 0.
 
-    A level across whose width the threshold falls counts in part, so that a hair
-    more or less moves the shares by a hair.
+    The grey level whose bin contains the threshold is counted in part, so that a small
+    change of the threshold changes the fractions only slightly.
 
     References
     ----------
@@ -119,11 +118,13 @@ def colocalisation_features(
     >>> values["colocalisation_m1"], round(values["colocalisation_slope"], 2)
     (1.0, 0.5)
     """
-    stains = [_prepare(one) for one in (image, reference)]
+    stains = [_prepare(stain) for stain in (image, reference)]
     if thresholds is not None:
         for threshold in thresholds:
             if not 0 <= threshold <= 1:
-                raise InputError(f"colocalisation: threshold {threshold}; take one in [0, 1]")
+                raise InputError(
+                    f"colocalisation: threshold {threshold} is outside [0, 1]", "thresholds"
+                )
         stains = [
             stain._replace(threshold=threshold * (N_LEVELS - 1))
             for stain, threshold in zip(stains, thresholds, strict=True)
@@ -134,17 +135,17 @@ def colocalisation_features(
 def colocalisation_of_pairs(
     images: Sequence[np.ndarray] | np.ndarray, pairs: Iterable[tuple[int, int]]
 ) -> list[dict[str, float]]:
-    """Measure how far stains go with each other, pair by pair.
+    """Measure the colocalisation of several pairs of stains.
 
-    As `colocalisation_features` for each pair; faster, because what the
-    pairs of a stain share is found once.
+    Equivalent to `colocalisation_features` for each pair, but faster: levels, histograms
+    and thresholds are computed once per stain.
 
     Parameters
     ----------
     images : sequence of ndarray of float, shape (n_stains, H, W)
         In [0, 1].
     pairs : iterable of (int, int)
-        Number of a stain in `images`, and of the reference it is compared with.
+        Index of a stain in `images`, and of the reference it is compared with.
 
     Returns
     -------
@@ -154,7 +155,7 @@ def colocalisation_of_pairs(
     Raises
     ------
     InputError
-        As `colocalisation_features`, or if a pair names a stain that is not there.
+        As `colocalisation_features`, or if an index of a pair is out of range.
 
     Examples
     --------
@@ -165,7 +166,10 @@ def colocalisation_of_pairs(
     pairs = list(pairs)
     for pair in pairs:
         if not all(0 <= number < len(images) for number in pair):
-            raise InputError(f"colocalisation: no pair {tuple(pair)} among {len(images)} stains")
+            raise InputError(
+                f"colocalisation: the pair {tuple(pair)} is out of range for "
+                f"{counted(len(images), 'stain')}"
+            )
     stains = {number: _prepare(images[number]) for number in sorted({n for p in pairs for n in p})}
     return _compare(stains, pairs)
 
@@ -231,11 +235,11 @@ def _compare_histograms(image: _Stain, reference: _Stain) -> list[float]:
 def _correlation(
     joint: np.ndarray, counts: Sequence[np.ndarray], values: Sequence[np.ndarray]
 ) -> tuple[float, float, list[float]]:
-    """Return the correlation, covariance and variances of values given to the levels."""
+    """Return the correlation, covariance and variances of values assigned to the levels."""
     n = joint.sum()
     centred = [v - (c * v).sum() / n for c, v in zip(counts, values)]
     variances = [float((c * v**2).sum() / n) for c, v in zip(counts, centred)]
-    # Not products of matrices, whose last digit may depend on the number of threads.
+    # No matrix product: its last digit may depend on the number of threads.
     covariance = float((centred[0] * (joint * centred[1]).sum(axis=1)).sum() / n)
     correlation = covariance / (variances[0] * variances[1]) ** 0.5
     return float(np.clip(correlation, -1, 1)), covariance, variances
@@ -244,7 +248,7 @@ def _correlation(
 def _structural_similarities(
     levels: dict[int, np.ndarray], pairs: list[tuple[int, int]]
 ) -> list[float]:
-    """Return the mean similarity of each pair over the windows that lie within the image."""
+    """Return the mean similarity of each pair over the windows within the image."""
     if not pairs:
         return []
     shape = levels[pairs[0][0]].shape
@@ -253,25 +257,25 @@ def _structural_similarities(
     n_rows = max(1, _STRIP_PIXELS // shape[1])
     totals = np.zeros(len(pairs))
     for start in range(0, n_windows[0], n_rows):
-        # Squares and products of levels fit in 16 bit.
+        # Squares and products of levels fit in 16 bits.
         strips = {
             number: image[start : start + n_rows + height - 1].astype(np.uint16)
             for number, image in levels.items()
         }
         sums = {n: _sums_of_windows(strip, window) for n, strip in strips.items()}
         square_sums = {n: _sums_of_windows(strip**2, window) for n, strip in strips.items()}
-        for place, (one, other) in enumerate(pairs):
+        for place, (number, reference) in enumerate(pairs):
             totals[place] += _similarity(
-                (sums[one], sums[other]),
-                square_sums[one] + square_sums[other],
-                _sums_of_windows(strips[one] * strips[other], window),
+                (sums[number], sums[reference]),
+                square_sums[number] + square_sums[reference],
+                _sums_of_windows(strips[number] * strips[reference], window),
                 height * width,
             ).sum(dtype=np.float64)
     return (totals / (n_windows[0] * n_windows[1])).tolist()
 
 
 def _sums_of_windows(image: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Sum the windows that lie within the image, in whole numbers (int32)."""
+    """Return the sum over each window within the image, as integers (int32)."""
     height, width = window
     sums = cv2.boxFilter(
         image,
@@ -287,13 +291,13 @@ def _sums_of_windows(image: np.ndarray, window: tuple[int, int]) -> np.ndarray:
 def _similarity(
     sums: tuple[np.ndarray, np.ndarray], square_sums: np.ndarray, product_sums: np.ndarray, n: int
 ) -> np.ndarray:
-    """Return the similarity of each window of `n` pixels."""
+    """Return the structural similarity of each window of `n` pixels."""
     luminance, contrast = (
         np.float32((part * (N_LEVELS - 1)) ** 2 * scale)
         for part, scale in ((_SSIM_LUMINANCE, n**2), (_SSIM_CONTRAST, n * max(n - 1, 1)))
     )
-    # Means times n, and variances times n (n - 1), are whole numbers below 2**31, so nothing
-    # cancels; from there on 32 bit will do.
+    # Means times n, and variances times n (n - 1), are integers below 2**31, so there is no
+    # cancellation; single precision is enough from here on.
     of_means = sums[0] * sums[1]
     of_squares = sums[0] ** 2 + sums[1] ** 2
     covariance = n * product_sums - of_means

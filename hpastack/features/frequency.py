@@ -1,4 +1,4 @@
-"""Frequency: how the variation of a stain is spread over coarse and fine, and its direction."""
+"""Frequency: power spectrum of a stain by spatial scale, and its anisotropy."""
 
 from __future__ import annotations
 
@@ -10,45 +10,42 @@ from scipy import fft
 
 from hpastack.features.grey_levels import grey_levels
 
-#: What each value means, in the order of `frequency_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `frequency_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
-    "frequency_band1": "share of the power of {stain} in periods longer than 256 px",
+    "frequency_band1": "share of the power of {stain} at periods longer than 256 px",
     **{
         f"frequency_band{band}": (
-            f"share of the power of {{stain}} in periods from {2 ** (9 - band)} to "
+            f"share of the power of {{stain}} at periods from {2 ** (9 - band)} to "
             f"{2 ** (10 - band)} px"
         )
         for band in range(2, 8)
     },
-    "frequency_band8": "share of the power of {stain} in periods of 4 px and less",
-    "frequency_slope": "slope of log power on log frequency of {stain}: 0 for white noise",
-    "frequency_centroid": "mean frequency of {stain} by power, on a log scale, in cycles per px",
-    "frequency_anisotropy": "how far {stain} varies along one direction: 0 not at all, 1 only",
-    "frequency_anisotropy_coarse": (
-        "how far {stain} varies along one direction, in periods over 32 px"
-    ),
-    "frequency_anisotropy_fine": (
-        "how far {stain} varies along one direction, in periods up to 32 px"
-    ),
+    "frequency_band8": "share of the power of {stain} at periods of at most 4 px",
+    "frequency_slope": "slope of log power against log frequency of {stain}: 0 for white noise",
+    "frequency_centroid": "power-weighted geometric mean frequency of {stain}, in cycles per px",
+    "frequency_anisotropy": "anisotropy of the power of {stain}: 0 isotropic, 1 one direction",
+    "frequency_anisotropy_coarse": "anisotropy of the power of {stain} at periods over 32 px",
+    "frequency_anisotropy_fine": "anisotropy of the power of {stain} at periods up to 32 px",
 }
 
-# Rings are quarters of an octave: ring 0 takes all below 1 / 430 cycles per pixel, ring 4 starts
-# at 1 / 256, ring 28 at 1 / 4. From 1 / 2 on they lie in the corners of the plane, cut by its edge.
+# Each ring spans a quarter of an octave: ring 0 contains everything below 1 / 430 cycles per
+# pixel, ring 4 starts at 1 / 256, ring 28 at 1 / 4. From 1 / 2 on, rings lie in the corners of the
+# frequency plane and are cut by its edge.
 _N_RINGS = 35
 _RING_OF_HALF = 32
 _BAND_RINGS = range(0, _RING_OF_HALF, 4)
 _SLOPE_RINGS = slice(8, _RING_OF_HALF)
 _COARSE, _FINE = slice(0, 16), slice(16, None)
 
-# Variance that rounding to whole levels adds, in squared levels.
+# Variance of the rounding to whole levels, in squared levels.
 _ROUNDING = 1 / 12
 
 
 def frequency_features(image: np.ndarray) -> dict[str, float]:
-    """Measure how the variation of one stain is spread over frequencies.
+    """Summarise the power spectrum of one stain.
 
-    The grey levels less their mean are weighted by a Hann window, which fades
-    out the border, and transformed by Fourier. The power of each frequency is then
+    The mean is subtracted from the grey levels, a Hann window is applied against
+    boundary effects, and the image is Fourier transformed. Power is then
     summed over bands, rings and directions. Bands are fixed in cycles per
     pixel, so images of different size and shape are comparable.
 
@@ -62,29 +59,29 @@ def frequency_features(image: np.ndarray) -> dict[str, float]:
     dict of str to float
         13 values: ``frequency_band1`` (coarsest, below 1/256 cycles per pixel)
         to ``frequency_band8`` (finest, from 1/4), each an octave, shares that
-        sum to 1; ``frequency_slope``, least squares of the logarithm of the mean
-        power of rings of a quarter of an octave, from 1/128 to 1/2 cycles per
-        pixel, on the logarithm of their frequency; ``frequency_centroid``, the
-        geometric mean of the frequency weighted by power, in cycles per pixel;
-        ``frequency_anisotropy``, the length of the mean of exp(2 i angle)
-        weighted by power, 0 where no direction stands out and 1 for a grating; and
-        the same of bands 1 to 4 (``_coarse``) and 5 to 8 (``_fine``).
+        sum to 1; ``frequency_slope``, from a least-squares fit of the log mean
+        power of quarter-octave rings, from 1/128 to 1/2 cycles per
+        pixel, against their log frequency; ``frequency_centroid``, the
+        power-weighted geometric mean frequency, in cycles per pixel;
+        ``frequency_anisotropy``, the modulus of the power-weighted mean of
+        exp(2 i angle), 0 if no direction prevails and 1 for a grating; and
+        the same for bands 1 to 4 (``_coarse``) and 5 to 8 (``_fine``).
 
     Raises
     ------
     InputError
-        If `image` is not 2-D, is not finite or leaves [0, 1].
+        If `image` is not 2-D, is not finite or has values outside [0, 1].
 
     Notes
     -----
-    The power that rounding to whole levels adds, 1/12 squared level spread
-    evenly over all frequencies, is always added. It is next to nothing beside a
-    stain that shows anything, and where there is nothing it is what is measured: a
-    constant image has the values of white noise, which are slope 0, no anisotropy and
-    bands in proportion to their area. A single pixel has no frequencies: all its values are 0.
+    The power of the rounding to whole levels, 1/12 squared level spread
+    evenly over all frequencies, is always added. It is negligible for an
+    image with any structure; a constant image gets the values of white noise:
+    slope 0, no anisotropy and bands in proportion to their area. A single pixel has no
+    frequencies: all its values are 0.
 
-    In an image that is not square the window is longer one way, so coarse
-    frequencies are resolved better in that direction.
+    In an image that is not square the window is longer along one axis, so low
+    frequencies are better resolved in that direction.
 
     References
     ----------
@@ -97,7 +94,7 @@ def frequency_features(image: np.ndarray) -> dict[str, float]:
 
     Examples
     --------
-    Stripes with a period of 8 px lie at 1/8 cycles per pixel and vary along one direction:
+    Stripes with a period of 8 px have a frequency of 1/8 cycles per pixel and one direction:
 
     >>> image = np.tile(0.5 + 0.4 * np.sin(2 * np.pi * np.arange(64) / 8), (64, 1))
     >>> values = frequency_features(image)
@@ -131,17 +128,17 @@ def frequency_features(image: np.ndarray) -> dict[str, float]:
 
 
 def _hann(n: int) -> np.ndarray:
-    # Sampled at the middle of each pixel, so that it is symmetric and nowhere 0.
+    # Sampled at pixel centres, so that it is symmetric and nowhere 0.
     return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
 
 
 def _folded_power(
     levels: np.ndarray, windows: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the power of the frequencies (y, x) and (-y, x), from 0 to 1/2, summed and subtracted.
+    """Return the sum and the difference of the power at (y, x) and (-y, x), from 0 to 1/2.
 
-    Opposite frequencies have the same power, so both count twice where there are two. That
-    of frequency 0 is left out.
+    Opposite frequencies have the same power, so both count twice where there are two.
+    Frequency 0 is excluded.
     """
     height, width = levels.shape
     rows, columns = windows
@@ -152,7 +149,7 @@ def _folded_power(
     power[0, 0] = 0
     both = power[: height // 2 + 1]
     apart = np.zeros_like(both)
-    # Frequency 0, and 1/2 of an even height, are their own opposites.
+    # Frequency 0, and 1/2 for an even height, are their own opposites.
     upper, lower = power[1 : (height + 1) // 2], power[: height // 2 : -1]
     np.subtract(upper, lower, out=apart[1 : (height + 1) // 2])
     upper += lower
@@ -166,7 +163,7 @@ class _Plane(NamedTuple):
     octave: np.ndarray  # log2 of cycles per pixel; 0 at frequency 0
     cosine: np.ndarray  # of twice the angle
     sine: np.ndarray
-    ring_count: np.ndarray  # (n_rings,) frequencies of the whole plane in each ring
+    ring_count: np.ndarray  # (n_rings,) number of frequencies of the whole plane in each ring
     ring_octaves: np.ndarray  # (n_rings,) the sum of their octaves
 
 
@@ -184,7 +181,7 @@ def _frequency_plane(height: int, width: int) -> _Plane:
     )
     plane = _Plane(ring, octave, (x**2 - y**2) / square, 2 * x * y / square, *of_rings)
     for array in plane:
-        array.flags.writeable = False  # it is kept for the next field
+        array.flags.writeable = False  # cached for the next field
     return plane
 
 
@@ -194,11 +191,11 @@ def _sum_by_ring(plane: _Plane, weights: np.ndarray) -> np.ndarray:
 
 def _slope(by_ring: np.ndarray, plane: _Plane) -> float:
     counts = plane.ring_count[_SLOPE_RINGS]
-    there = counts > 0
-    if np.count_nonzero(there) < 2:
+    is_occupied = counts > 0
+    if np.count_nonzero(is_occupied) < 2:
         return 0.0
-    counts = counts[there]
-    power = np.log2(by_ring[_SLOPE_RINGS][there] / counts)
-    octave = plane.ring_octaves[_SLOPE_RINGS][there] / counts
+    counts = counts[is_occupied]
+    power = np.log2(by_ring[_SLOPE_RINGS][is_occupied] / counts)
+    octave = plane.ring_octaves[_SLOPE_RINGS][is_occupied] / counts
     octave -= octave.mean()
     return float(octave @ power / (octave @ octave))

@@ -1,4 +1,4 @@
-"""Granularity: how much of a stain lies in grains of each size."""
+"""Granularity: signal of a stain lost by morphological openings of increasing size."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ BACKGROUND_REDUCTION = 4
 RADIUS = 10
 N_SCALES = 16
 
-#: What each value means, in the order of `granularity_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `granularity_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     f"granularity_g{scale}": (
-        f"percent of the signal of {{stain}} that shrinking by {scale} px of half size removes"
+        f"granularity of {{stain}} at scale {scale}: percent of the signal lost by the opening"
     )
     for scale in range(1, N_SCALES + 1)
 }
 
-# Parts of a grey level that are told apart once an image is reduced: the mean of 4 x 4 levels is
-# then still exact, and 255 levels fit in 16 bit.
+# Steps per grey level of a reduced image: the mean of 4 x 4 levels is still exact, and 255 levels
+# fit in 16 bits.
 _PARTS = 256
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -40,12 +40,12 @@ def granularity_features(
     radius: int = RADIUS,
     n_scales: int = N_SCALES,
 ) -> dict[str, float]:
-    """Share out the signal of one stain among grains of different size.
+    """Measure the granularity spectrum of one stain.
 
-    The granularity spectrum of CellProfiler: the image is reduced, a
-    background is subtracted, and bright regions are then shrunk by one pixel
-    at a time. After each erosion all that is left is grown back to its former shape
-    (reconstruction by dilation), so that a grain is lost as a whole at the
+    The granularity spectrum of CellProfiler: the image is downsampled, its
+    background is subtracted, and it is eroded repeatedly with a cross of 3 x 3 px.
+    After each erosion the image is reconstructed by dilation (an opening by
+    reconstruction), so that a bright structure is lost as a whole at the
     first scale whose diamond does not fit in it.
 
     Parameters
@@ -53,14 +53,14 @@ def granularity_features(
     image : ndarray of float, shape (H, W)
         One stain, in [0, 1].
     reduction : int, default=2
-        How many pixels of a side become one before anything is measured, from 1 to 8.
-        Grains are counted in pixels of the reduced image.
+        Downsampling factor of the image before the measurement, from 1 to 8.
+        Scales are in pixels of the downsampled image.
     background_reduction : int, default=4
-        How many of these become one, from 1 to 8, in the image that the background is
-        taken from.
+        Factor by which this image is downsampled again to estimate the background, from
+        1 to 8.
     radius : int, default=10
-        Radius of the disk, in pixels of that smallest image, whose opening is the
-        background; at least 1.
+        Radius of the disk, in pixels of that smallest image; the opening with this disk is
+        the background. At least 1.
     n_scales : int, default=16
         Number of erosions; at least 1.
 
@@ -68,29 +68,30 @@ def granularity_features(
     -------
     dict of str to float
         `n_scales` values named ``granularity_g<scale>``, from scale 1: percent
-        of the signal above the background that is lost at that scale. Together
-        at most 100; what is missing lies in larger grains.
+        of the signal above the background that is lost at that scale. They sum to
+        at most 100; the remainder is in larger structures.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D, is not finite or leaves [0, 1], or another
+        If `image` is not 2-D, is not finite or has values outside [0, 1], or another
         parameter is out of range.
 
     Notes
     -----
-    An image without signal above its background, such as a black or a flat one, has 0
+    An image without signal above its background, such as a black or a constant one, has 0
     at each scale.
 
-    CellProfiler reduces by picking pixels, which is not symmetric; here blocks
-    of pixels are averaged (`block_means`) and the background is enlarged by
-    bilinear interpolation between their centres, both in whole numbers, so that where
-    both sides are whole blocks quarter turns and mirroring change no digit.
+    CellProfiler downsamples by picking pixels, which is not symmetric; here blocks
+    of pixels are averaged (`block_means`) and the background is upsampled by
+    bilinear interpolation between their centres, both in integers. If both sides are
+    a whole number of blocks, rotating the image by multiples of 90 degrees and flipping it
+    leave the values unchanged, bit for bit.
 
-    Time does not depend on what the image shows and grows about linearly with
-    its pixels: instead of repeating dilations until nothing changes, pixels are
-    joined along their brightest paths once, and each scale is read off the
-    resulting forest.
+    Run time does not depend on the content of the image and grows about linearly with
+    the number of pixels: instead of iterating dilations to convergence, pixels are
+    joined along their brightest paths once (a maximum spanning tree), and each scale is
+    computed from the resulting forest.
 
     References
     ----------
@@ -103,8 +104,8 @@ def granularity_features(
 
     Examples
     --------
-    A lone pixel is lost at scale 1; from a square of 3 x 3 px the first erosion leaves its
-    middle, which grows back, and the second one nothing:
+    A single pixel is lost at scale 1. A square of 3 x 3 px is lost at scale 2: the first erosion
+    leaves its central pixel, from which the square is reconstructed, and the second leaves nothing:
 
     >>> image = np.zeros((16, 16))
     >>> image[2, 2] = image[8:11, 8:11] = 1
@@ -119,11 +120,13 @@ def granularity_features(
         ("n_scales", n_scales, 1000),
     ):
         if not isinstance(number, Integral) or not 1 <= number <= largest:
-            raise InputError(f"granularity: {name} {number!r}; a whole number from 1 to {largest}")
+            raise InputError(
+                f"granularity: {name} {number!r} is not an integer from 1 to {largest}", name
+            )
     levels = grey_levels(image)
     reduced = _rounded(block_means(levels, reduction) * _PARTS)
     signal = cv2.subtract(reduced, _background(reduced, background_reduction, radius))
-    left = [int(signal.sum()), *_left_at_each_scale(signal, n_scales)]
+    left = [int(signal.sum()), *_remaining_at_each_scale(signal, n_scales)]
     lost = -np.diff(left) * 100.0 / max(left[0], 1)
     return {f"granularity_g{scale}": value for scale, value in enumerate(lost.tolist(), start=1)}
 
@@ -134,8 +137,8 @@ def _background(image: np.ndarray, reduction: int, radius: int) -> np.ndarray:
     for _ in range(2):  # rows, then columns
         opened = _enlarged(opened, image.shape[0], reduction).T
         image = image.T
-    # Weights are whole numbers, and sums of them stay below 2**53: nothing is rounded but the
-    # result, so a turned image gives the turned result.
+    # Weights are integers, and their sums stay below 2**53: only the result is rounded, so a
+    # rotated image gives the rotated result.
     return _rounded(opened / (2 * reduction) ** 2)
 
 
@@ -144,7 +147,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(values: np.ndarray, n_after: int, factor: int) -> np.ndarray:
-    """Interpolate rows linearly between the centres of blocks, times 2 * `factor`."""
+    """Interpolate rows linearly between block centres; the result is multiplied by 2 * `factor`."""
     whole = 2 * factor
     centres = np.clip(2 * np.arange(n_after) + 1 - factor, 0, (len(values) - 1) * whole)
     above, part = np.divmod(centres, whole)
@@ -152,22 +155,22 @@ def _enlarged(values: np.ndarray, n_after: int, factor: int) -> np.ndarray:
     return values[above] * (whole - part)[:, None] + values[below] * part[:, None]
 
 
-def _left_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:
+def _remaining_at_each_scale(signal: np.ndarray, n_scales: int) -> list[int]:
     forest = _join_brightest(signal)
     left, eroded = [], signal
     for _ in range(n_scales):
-        # Of pixels outside the image nothing is known, so they do not erode it.
+        # Pixels outside the image are unknown and do not erode it.
         eroded = cv2.erode(eroded, _CROSS)
         left.append(int(_reconstruct(eroded.ravel(), forest).sum()))
     return left
 
 
 def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """Join the pixels of an image to ever larger regions along its brightest paths.
+    """Merge the pixels of an image into ever larger regions along its brightest paths.
 
-    In each round every region follows its brightest way out to the neighbour
-    there, until a way is the brightest from both its sides (Boruvka's spanning
-    tree). All regions that meet so become one region of the next round.
+    In each round, every region is linked to a neighbour by its brightest edge;
+    regions connected by such links are merged into one region of the next round
+    (Boruvka's algorithm for the spanning tree).
 
     Parameters
     ----------
@@ -176,9 +179,9 @@ def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     Returns
     -------
     list of (brightness, joined, order, starts)
-        For each round, the brightness of each region's way out (65535 where
-        others end in this one); the number of the region it becomes; and its
-        regions sorted by that number, with where each number starts.
+        For each round, the brightness of each region's brightest edge (65535 for the root
+        of a merged region); the number of the region it is merged into; and the
+        regions sorted by that number, with the start of each number.
     """
     joined = np.arange(image.size, dtype=np.int32)
     pixels = joined.reshape(image.shape)
@@ -187,7 +190,7 @@ def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     way = np.concatenate(
         [np.minimum(image[:, :-1], image[:, 1:]).ravel(), np.minimum(image[:-1], image[1:]).ravel()]
     )
-    # Brightest first. This order also decides between equals, so that no round goes in circles.
+    # Brightest first. This order also breaks ties, so that no round forms a cycle.
     by_brightness = np.argsort(~way, kind="stable")
     one, other, way = one[by_brightness], other[by_brightness], way[by_brightness]
 
@@ -206,7 +209,7 @@ def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
 
         joined = (np.cumsum(ends, dtype=np.int32) - np.int32(1))[towards]
         n_before, n = n, int(np.count_nonzero(ends))
-        # Sorted by counting.
+        # Counting sort.
         sorting = csr_array((np.empty(n_before, bool), (joined, numbers)), shape=(n, n_before))
         rounds.append((brightness, joined, sorting.indices, sorting.indptr[:-1]))
         one, other = joined[one], joined[other]
@@ -216,25 +219,24 @@ def _join_brightest(image: np.ndarray) -> list[tuple[np.ndarray, ...]]:
 
 
 def _first_place(values: np.ndarray, n: int) -> np.ndarray:
-    """Return for each number below `n` where it first stands in `values`; else their count."""
+    """Return the first index in `values` of each number below `n`; ``len(values)`` if absent."""
     places = np.full(n, len(values), dtype=np.int32)
-    # The last one assigned stays.
+    # The last assignment wins.
     places[values[::-1]] = np.arange(len(values) - 1, -1, -1, dtype=np.int32)
     return places
 
 
 def _reconstruct(marker: np.ndarray, rounds: list[tuple[np.ndarray, ...]]) -> np.ndarray:
-    """Reconstruct by dilation, from the rounds of joining of the image to reconstruct under.
+    """Reconstruct a marker by dilation under the image whose merging rounds are passed.
 
-    A pixel gets the largest that a marker brings to it, where on its way no
-    more gets through than the darkest pixel passed. Ways out only get
-    brighter towards the end of a round, so to that end, and back from it, no
-    more gets through than the brightness of the first way out.
+    Each pixel gets the maximum over all marker pixels and paths of the minimum of the
+    marker and the darkest pixel on the path. Edges only get brighter towards the root of
+    a round, so a path to the root and back is limited by the brightness of its first edge.
 
     Parameters
     ----------
     marker : ndarray of uint16, shape (n_pixels,)
-        Nowhere above the image.
+        Nowhere brighter than the image.
     rounds : list
         From `_join_brightest`.
 

@@ -1,8 +1,8 @@
-"""Grey levels and what follows from their histogram; shared by the families.
+"""Grey levels, and statistics of their histogram; shared by all families.
 
-Every hand-crafted figure is taken from whole grey levels, 256 over [0, 1]
-(fewer, by merging them, for texture). HPA publishes 8 bit, so nothing is lost,
-and a field gives the same figures whether it is stored with 8 or with 16 bit.
+All hand-crafted features are computed from integer grey levels, 256 over [0, 1]
+(merged to fewer levels for texture). HPA publishes 8-bit images, so nothing is lost,
+and a field has the same features whether it is stored with 8 or with 16 bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hpastack.fields.stains import measured_stains, with_black_stains
 #: Grey levels over [0, 1].
 N_LEVELS = 256
 
-# Few enough for the arrays of a strip to stay in the cache of a core.
+# Few enough for the arrays of a strip to fit into the cache of a core.
 _STRIP_PIXELS = 2**16
 
 
@@ -30,8 +30,8 @@ def grey_levels(image: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     image : ndarray of float, shape (H, W)
-        One stain, in [0, 1]. An image of dtype uint8 holds grey levels, and is
-        handed back as it is.
+        One stain, in [0, 1]. An image of dtype uint8 is taken as grey levels and
+        returned unchanged.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def grey_levels(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, holds no numbers, is not finite or leaves
+        If `image` is not 2-D, is empty, is not numeric, is not finite or has values outside
         [0, 1].
 
     Examples
@@ -50,9 +50,9 @@ def grey_levels(image: np.ndarray) -> np.ndarray:
     """
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
-        raise InputError(f"a stain is an image of numbers in [0, 1], not of {image.dtype}")
+        raise InputError(f"a stain must be an image of numbers in [0, 1], not of {image.dtype}")
     if image.ndim != 2:
-        raise InputError(f"a stain is an image of shape (H, W), not {image.shape}")
+        raise InputError(f"a stain must be an image of shape (H, W), not {image.shape}")
     if not image.size:
         raise InputError(f"a stain of shape {image.shape} is empty")
     if image.dtype == np.uint8:
@@ -60,15 +60,15 @@ def grey_levels(image: np.ndarray) -> np.ndarray:
     levels = np.empty(image.shape, np.uint8)
     for rows in row_strips(image.shape, 1, _STRIP_PIXELS):
         if not (image[rows].min() >= 0 and image[rows].max() <= 1):  # so that NaN fails too
-            _refuse(image)
-        # To the nearest level, ties to the even one: as `np.round` does when 8 bit are stored.
+            _reject(image)
+        # To the nearest level, ties to even, as `np.round` does when 8-bit images are written.
         levels[rows] = np.rint(image[rows] * np.float32(N_LEVELS - 1))
     return levels
 
 
-def _refuse(image: np.ndarray) -> NoReturn:
+def _reject(image: np.ndarray) -> NoReturn:
     if np.isnan(image).any():
-        raise InputError("a stain holds NaN; a field has a number in every pixel")
+        raise InputError("a stain contains NaN; every pixel of a field must be a number")
     low, high = image.min(), image.max()
     raise InputError(f"a stain has values from {low:g} to {high:g}; scale it to [0, 1]")
 
@@ -84,21 +84,23 @@ def field_levels(field: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (4, H, W)
-        A stain that is missing, all NaN, is 0.
+        A missing stain (all NaN) is 0.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape, or a stain is not one (`grey_levels`).
+        If `field` does not have that shape, or a stain is invalid (see `grey_levels`).
     """
     try:
         field = np.asarray(field)
     except ValueError:
-        raise InputError("a field has stains of one shape, (4, H, W)") from None
+        raise InputError(
+            "the stains of a field differ in shape; a field has the shape (4, H, W)"
+        ) from None
     if field.ndim != 3 or len(field) != len(STAINS):
-        raise InputError(f"a field has shape (4, H, W), not {field.shape}")
+        raise InputError(f"a field must have the shape (4, H, W), not {field.shape}")
     if not measured_stains(field):
-        raise InputError("a field holds NaN alone, in every stain")
+        raise InputError("all pixels of all stains of the field are NaN")
     return np.stack([grey_levels(stain) for stain in with_black_stains(field)])
 
 
@@ -109,7 +111,7 @@ def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:
     ----------
     levels : ndarray of uint8 or uint16, shape (H, W)
     n_levels : int, default=256
-        More than the highest level.
+        Must be larger than the highest level.
 
     Returns
     -------
@@ -129,19 +131,19 @@ def level_counts(levels: np.ndarray, n_levels: int = N_LEVELS) -> np.ndarray:
 
 
 def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce an image of grey levels by averaging blocks, and round to whole levels again.
+    """Downsample an image of grey levels by averaging blocks, and round to integer levels.
 
     Parameters
     ----------
     levels : ndarray of uint8, shape (H, W)
-        As `grey_levels` gives it.
+        From `grey_levels`.
     factor : int
-        How many pixels become one, along each side.
+        Downsampling factor of each side.
 
     Returns
     -------
     ndarray of uint8, shape (H // factor, W // factor)
-        As `block_means`, to the nearest level, ties to the even one.
+        As `block_means`, rounded to the nearest level, ties to even.
 
     Examples
     --------
@@ -152,19 +154,19 @@ def reduced_levels(levels: np.ndarray, factor: int) -> np.ndarray:
 
 
 def block_means(image: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce an image of whole numbers by averaging square blocks.
+    """Downsample an image of integers by averaging square blocks.
 
     Parameters
     ----------
     image : ndarray of uint8 or uint16, shape (H, W)
     factor : int
-        Side of a block, in pixels, from 1 to 8. A shorter side of the image is one block.
+        Side of a block, in pixels, from 1 to 8. An image side shorter than this is one block.
 
     Returns
     -------
     ndarray of float32, shape (H // factor, W // factor)
-        Rows and columns that do not fill a block, at the bottom and on the right, are left
-        out: to share them out would blur the image unevenly.
+        Rows at the bottom and columns on the right that do not fill a block are
+        discarded: distributing them over all blocks would blur the image unevenly.
 
     Examples
     --------
@@ -175,21 +177,21 @@ def block_means(image: np.ndarray, factor: int) -> np.ndarray:
     down, across = min(factor, height), min(factor, width)
     rows, columns = height // down, width // across
     whole = image[: rows * down, : columns * across].astype(np.float32)
-    # Sums of up to 64 numbers of 16 bit are exact in 32-bit floats.
+    # Sums of up to 64 16-bit integers are exact in 32-bit floats.
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 def check_levels(levels: np.ndarray, min_side: int, what: str) -> None:
-    """Refuse what is not an image of grey levels, or is too small for what is measured.
+    """Check that an array is an image of grey levels and large enough.
 
     Parameters
     ----------
     levels : ndarray
-        To be of uint8 and 2-D, as `grey_levels` gives it.
+        Must be 2-D of dtype uint8, as from `grey_levels`.
     min_side : int
-        Pixels that the shorter side has to have.
+        Minimum length of the shorter side, in pixels.
     what : str
-        Opens the message.
+        Start of the error message.
 
     Raises
     ------
@@ -202,33 +204,33 @@ def check_levels(levels: np.ndarray, min_side: int, what: str) -> None:
     """
     if levels.ndim != 2 or levels.dtype != np.uint8:
         raise InputError(
-            f"{what}: takes an image of grey levels (uint8, 2-D), not {levels.dtype} "
-            f"of shape {levels.shape}; `grey_levels` makes one of a stain in [0, 1]"
+            f"{what}: the image must be 2-D and of uint8 (grey levels), not {levels.dtype} "
+            f"of shape {levels.shape}; convert a stain in [0, 1] with `grey_levels`"
         )
     if min(levels.shape) < min_side:
         raise InputError(
             f"{what} does not fit an image of {levels.shape[0]} x {levels.shape[1]} px; "
-            f"the shorter side has to have {min_side} px"
+            f"the shorter side must have at least {min_side} px"
         )
 
 
 def row_strips(shape: tuple[int, int], window: int, n_pixels: int) -> Iterator[slice]:
-    """Cut the rows of an image into strips, for work that stays in the cache.
+    """Split the rows of an image into strips whose arrays fit into the cache.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns.
     window : int
-        Rows that are looked at together, at most as many as there are. Strips overlap by
-        one row less, so that each run of `window` rows lies in exactly one strip.
+        Rows processed together, at most as many as the image has. Strips overlap by
+        ``window - 1`` rows, so that each run of `window` rows lies in exactly one strip.
     n_pixels : int
-        Roughly how many pixels a strip has without the overlap.
+        Approximate number of pixels in a strip, without the overlap.
 
     Yields
     ------
     slice
-        Of rows, from the top.
+        Rows of a strip, from the top.
 
     Examples
     --------
@@ -242,10 +244,10 @@ def row_strips(shape: tuple[int, int], window: int, n_pixels: int) -> Iterator[s
 
 
 def histogram_quantiles(counts: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """Return quantiles of a histogram, within the level where each falls.
+    """Return quantiles of a histogram, interpolated within levels.
 
-    Each level is taken as spread evenly over its width (grouped quantiles), so
-    that a quantile moves smoothly when pixels move between levels: the median
+    The pixels of a level are assumed to be spread evenly over its width (grouped quantiles), so
+    that a quantile changes smoothly when pixels move between levels: the median
     of a dark stain would otherwise jump by a third between 2 and 3.
 
     Parameters
@@ -258,9 +260,9 @@ def histogram_quantiles(counts: np.ndarray, fractions: Sequence[float]) -> np.nd
     Returns
     -------
     ndarray of float, shape (len(fractions),)
-        In levels. Never outside the levels that occur, so an image of one level
-        has that level as each quantile. Where a quantile falls in a gap
-        between levels, the middle of the gap.
+        In levels. Never outside the range of levels that occur, so all quantiles of an image of
+        one level equal that level. A quantile that falls in a gap
+        between levels is the middle of the gap.
 
     Examples
     --------
@@ -280,12 +282,12 @@ def histogram_quantiles(counts: np.ndarray, fractions: Sequence[float]) -> np.nd
 
 
 def otsu_threshold(counts: np.ndarray) -> float:
-    """Return the threshold that best parts a histogram in two classes.
+    """Return Otsu's threshold of a histogram, interpolated between levels.
 
-    Otsu's threshold, the one with the largest variance between the classes,
-    refined below a level by the parabola through the largest variance and its
-    neighbours: where two neighbouring levels serve nearly as well, a pixel more
-    or less moves the threshold by a hair instead of a whole level.
+    Otsu's threshold maximises the variance between the two classes. It is
+    refined to a fraction of a level by the parabola through the largest variance and its
+    two neighbours: if two neighbouring levels are nearly equivalent, a single pixel
+    changes the threshold only slightly instead of by a whole level.
 
     Parameters
     ----------
@@ -295,9 +297,9 @@ def otsu_threshold(counts: np.ndarray) -> float:
     Returns
     -------
     float
-        In levels; half way between levels ``t`` and ``t + 1`` where the lower
-        class ends at ``t``, moved by the refinement by at most half a level. In the
-        middle of a gap between levels. For an image of one level, that level.
+        In levels; halfway between levels ``t`` and ``t + 1`` if the lower
+        class ends at ``t``, moved by at most half a level by the refinement. In a gap
+        between levels, the middle of the gap. For an image of one level, that level.
 
     References
     ----------
@@ -314,7 +316,7 @@ def otsu_threshold(counts: np.ndarray) -> float:
     if len(occurring) == 1:
         return float(occurring[0])
     levels = np.arange(len(counts))
-    # Whole numbers, so that thresholds in a gap between levels tie exactly.
+    # Integers, so that thresholds in a gap between levels tie exactly.
     below, sum_below = np.cumsum(counts)[:-1], np.cumsum(counts * levels)[:-1]
     n, total = int(counts.sum()), int((counts * levels).sum())
     apart = (below > 0) & (below < n)
@@ -329,7 +331,7 @@ def otsu_threshold(counts: np.ndarray) -> float:
 
 
 def weights_above(threshold: float, n_levels: int = N_LEVELS) -> np.ndarray:
-    """Return the share of each level that lies above a threshold.
+    """Return the fraction of each level that lies above a threshold.
 
     Parameters
     ----------
@@ -340,8 +342,8 @@ def weights_above(threshold: float, n_levels: int = N_LEVELS) -> np.ndarray:
     Returns
     -------
     ndarray of float, shape (n_levels,)
-        0 below, 1 above, and in between for the level across whose width the
-        threshold falls.
+        0 below, 1 above, and a value in between for the level whose bin contains the
+        threshold.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Intensity of a stain: how much of it there is, and how unevenly it is spread."""
+"""Intensity of a stain: statistics of its histogram."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from hpastack.features.grey_levels import (
     weights_above,
 )
 
-#: Percentiles taken, in percent.
+#: Percentiles that are computed, in percent.
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99, 99.9)
 
-#: From this of the 256 levels on, a pixel counts as saturated. Not only the topmost: 8-bit values
-#: shifted into 16 bit end at 254.0 of 255, and JPEG blurs the top.
+#: From this of the 256 levels on, a pixel counts as saturated. Not only the topmost level: 8-bit
+#: values shifted to 16 bits end at 254.0 of 255, and JPEG blurs the top.
 SATURATED = 254
 
-#: What each value means, in the order of `intensity_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `intensity_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     "intensity_mean": "mean intensity of {stain}",
     "intensity_sd": "standard deviation of the intensity of {stain}",
-    "intensity_skewness": "skewness of the intensity of {stain}: above 0 for few bright pixels",
-    "intensity_kurtosis": "excess kurtosis of the intensity of {stain}: 0 for a normal curve",
+    "intensity_skewness": "skewness of the intensity of {stain}: positive for few bright pixels",
+    "intensity_kurtosis": (
+        "excess kurtosis of the intensity of {stain}: 0 for a normal distribution"
+    ),
     **{
-        f"intensity_percentile_p{q}": f"intensity below which {q} % of the pixels of {{stain}} lie"
+        f"intensity_percentile_p{q}": f"intensity of {{stain}} at percentile {q}"
         for q in PERCENTILES
     },
-    "intensity_mad": "median absolute deviation of {stain} from its median intensity",
+    "intensity_mad": "median absolute deviation of the intensity of {stain} from its median",
     "intensity_entropy": "entropy of the 256-level histogram of {stain}, in bits",
     "intensity_saturated": "fraction of the pixels of {stain} that are saturated",
-    "intensity_otsu": "Otsu's threshold of {stain}: parts its signal from the background",
+    "intensity_otsu": "Otsu's threshold of {stain}: separates signal from background",
     "intensity_above": "fraction of the pixels of {stain} above Otsu's threshold",
     "intensity_mean_above": "mean intensity of {stain} above Otsu's threshold",
 }
 
 
 def intensity_features(image: np.ndarray) -> dict[str, float]:
-    """Summarise how bright one stain is and how unevenly.
+    """Summarise the intensity distribution of one stain.
 
-    All values come from the histogram of 256 grey levels over [0, 1], so the
-    place of a pixel does not matter. Percentiles and the median absolute
-    deviation are interpolated within a level (`histogram_quantiles`), and
+    All values are computed from the histogram of 256 grey levels over [0, 1] and do not depend
+    on the positions of pixels. Percentiles and the median absolute
+    deviation are interpolated within a level (`histogram_quantiles`),
     Otsu's threshold between levels (`otsu_threshold`).
 
     Parameters
@@ -59,18 +61,18 @@ def intensity_features(image: np.ndarray) -> dict[str, float]:
         (excess), percentile_p1, p5, p25, p50, p75, p95, p99, p99.9, mad, entropy,
         saturated (fraction of the pixels at the two topmost levels), otsu, above
         (fraction of the pixels above Otsu's threshold), mean_above. Intensities
-        lie in [0, 1]; entropy is in bits, from 0 to 8.
+        are in [0, 1]; entropy is in bits, from 0 to 8.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+        If `image` is not 2-D, is empty, is not finite or has values outside [0, 1].
 
     Notes
     -----
-    A constant image has its value as mean, percentiles, Otsu's threshold and
-    mean above it; all else is 0, but for `saturated` if it is that bright.
-    Values are right to half a grey level, 0.002.
+    For a constant image, the mean, the percentiles, Otsu's threshold and the
+    mean above it equal its value; everything else is 0, except `saturated` if it is that
+    bright. Values are accurate to half a grey level, 0.002.
 
     References
     ----------
@@ -131,13 +133,13 @@ def _summarise(counts: np.ndarray) -> list[float]:
 
 
 def _median_deviation(counts: np.ndarray, median: float) -> float:
-    """Find how far on both sides of the median half of the pixels lie, in levels."""
-    # Each level spread over its width, as for the median.
+    """Return the distance from the median within which half of the pixels lie, in levels."""
+    # Each level is spread over its width, as for the median.
     edges = np.arange(len(counts) + 1) - 0.5
     shares = np.concatenate([[0], np.cumsum(counts)]) / counts.sum()
     reach = np.unique(np.abs(edges - median))
     within = np.interp(median + reach, edges, shares) - np.interp(median - reach, edges, shares)
     occurring = np.flatnonzero(counts)
-    # A single level has a width here, but no spread.
+    # A single level has a width here, but its deviation is 0.
     half_range = float(occurring[-1] - occurring[0]) / 2
     return min(float(np.interp(0.5, within, reach)), half_range)

@@ -1,4 +1,4 @@
-"""Every hand-crafted feature of one field."""
+"""All hand-crafted features of one field."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from hpastack.fields.stains import measured_stains
 def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> dict[str, float]:
     """Measure the hand-crafted features of a field.
 
-    The field is rounded to grey levels and brought to one position first
-    (`canonical_position`), so that turning it by quarters and mirroring it
-    leave every value as it is.
+    The field is first rounded to grey levels and brought into its canonical orientation
+    (`canonical_position`), so that rotating it by multiples of 90 degrees and flipping it
+    leave every value unchanged.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        The stains red, green, blue, yellow, in [0, 1]. Intensities are cut at
-        256 grey levels over [0, 1], so a camera that uses a part of its range
-        (12 of 16 bits) is to be scaled to all of it, as `read_field` does by
-        the catalogue's ``bits``. A field of dtype uint8 holds grey levels
-        already. A stain that is all NaN is missing, as `read_field` gives it.
+        The stains red, green, blue, yellow, in [0, 1]. Intensities are quantised to
+        256 grey levels over [0, 1], so images of a camera that uses part of its range
+        (12 of 16 bits) must be scaled to the full range, as `read_field` does from
+        the catalogue's ``bits``. A field of dtype uint8 is taken as grey levels.
+        A stain that is all NaN is missing, as `read_field` returns it.
     families : iterable of str, optional
         As `chosen_families`.
 
     Returns
     -------
     dict of str to float
-        The columns of `feature_columns`, in that order; of a field that lacks
-        a stain, those of `columns_of_stains`. NaN is a value of the columns of
-        `undefined_columns` only.
+        The columns of `feature_columns`, in that order; for a field that lacks
+        a stain, those of `columns_of_stains`. Only the columns of
+        `undefined_columns` can be NaN.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape or range, or too small for a family,
-        or a family is unknown or cannot be measured without a stain that is
+        If `field` does not have that shape or range or is too small for a family,
+        or a family is unknown or needs a stain that is
         missing.
     RuntimeError
-        If a family breaks its word: other columns, infinity, or NaN in any other column.
+        If a family violates its contract: other columns, infinity, or NaN in any other column.
 
     Examples
     --------
@@ -63,9 +63,9 @@ def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> 
         family = FAMILIES[name]
         measured = family.measure(levels)
         if list(measured) != list(family.meanings):
-            raise RuntimeError(f"the family {name} measured other columns than it names")
+            raise RuntimeError(f"the family {name} returned other columns than it declares")
         for column, value in measured.items():
             if not math.isfinite(value) and not (math.isnan(value) and column in family.undefined):
-                raise RuntimeError(f"{column} came out as {value}, which it never should be")
+                raise RuntimeError(f"{column} is {value}, which it must never be")
         values.update(measured)
     return {column: values[column] for column in wanted}

@@ -1,4 +1,4 @@
-"""The fifteen figures of a whole field that a winning team of the 2018 competition stacked."""
+"""The fifteen whole-field features that a winning team of the 2018 competition stacked."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from hpastack.fields import STAIN_INDEX
 
 _STAINS = ("red", "green", "blue")
 
-# Weights of red, green and blue in the luminosity of a picture (ITU-R BT.709, rounded).
+# Weights of red, green and blue in the luminance of an RGB image (ITU-R BT.709, rounded).
 _LUMINOSITY = (0.2125, 0.7154, 0.0721)
 
-#: What each value means, in the order of `minimal_features`.
+#: Description of each value, in the order of `minimal_features`.
 MEANINGS = {
     **{f"minimal_mean__{stain}": f"mean intensity of {stain}" for stain in _STAINS},
     **{f"minimal_sd__{stain}": f"standard deviation of {stain}" for stain in _STAINS},
     **{
-        f"minimal_non_zero_mean__{stain}": f"mean intensity of {stain} where it is not black"
+        f"minimal_non_zero_mean__{stain}": f"mean intensity of the non-zero pixels of {stain}"
         for stain in _STAINS
     },
-    "minimal_luminosity__field": "mean luminosity of the field, red, green and blue as colours",
-    "minimal_correlation_red__green": "correlation of green with red, pixel by pixel",
-    "minimal_correlation_blue__green": "correlation of green with blue, pixel by pixel",
+    "minimal_luminosity__field": "mean luminance of the field, with red, green and blue as RGB",
+    "minimal_correlation_red__green": "pixelwise Pearson correlation of green with red",
+    "minimal_correlation_blue__green": "pixelwise Pearson correlation of green with blue",
     "minimal_mean_on_red__green": "mean intensity of green where red is above Otsu's threshold",
     "minimal_mean_on_blue__green": "mean intensity of green where blue is above Otsu's threshold",
     "minimal_size__field": "longer side of the field as measured, in pixels",
@@ -32,10 +32,10 @@ MEANINGS = {
 
 
 def minimal_features(field: np.ndarray) -> dict[str, float]:
-    """Measure the few figures that sum up a whole field.
+    """Measure fifteen simple statistics of a whole field.
 
-    These are the image features of the eighth place of the Human Protein Atlas
-    competition of 2018, who stacked them on their CNNs.
+    These are the image features that the team in eighth place of the Human Protein Atlas
+    competition of 2018 stacked with their CNNs.
 
     Parameters
     ----------
@@ -46,19 +46,19 @@ def minimal_features(field: np.ndarray) -> dict[str, float]:
     -------
     dict of str to float
         The 15 columns of `MEANINGS`: mean, standard deviation and mean of the
-        pixels that are not black, for red, green and blue; the mean luminosity of
-        the three as one picture; the correlation of green with red and with blue, and its
-        mean where these are above their Otsu thresholds; the longer side in
+        non-zero pixels of red, green and blue; the mean luminance of
+        the three as an RGB image; the correlation of green with red and with blue, and the
+        mean of green where these are above their Otsu thresholds; the longer side in
         pixels.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape or range.
+        If `field` does not have that shape or range.
 
     Notes
     -----
-    A correlation with a constant stain is 0, a mean over no pixel as well.
+    A correlation with a constant stain and a mean over no pixels are 0.
 
     References
     ----------
@@ -87,18 +87,18 @@ def minimal_features(field: np.ndarray) -> dict[str, float]:
         sum(weight * moments[s][0] for weight, s in zip(_LUMINOSITY, _STAINS)) / scale,
     ]
     for other in ("red", "blue"):
-        # Whole numbers: a product of levels fits in 16 bit.
+        # Integers: a product of levels fits in 16 bits.
         product = np.multiply(green, levels[other], dtype=np.uint16).sum(dtype=np.int64)
         values.append(_correlation(int(product), counts["green"], counts[other]))
     for other in ("red", "blue"):
-        there = levels[other] > otsu_threshold(counts[other])
-        n = np.count_nonzero(there)
-        values.append(float(green[there].sum(dtype=np.int64)) / n / scale if n else 0.0)
+        is_above = levels[other] > otsu_threshold(counts[other])
+        n = np.count_nonzero(is_above)
+        values.append(float(green[is_above].sum(dtype=np.int64)) / n / scale if n else 0.0)
     return dict(zip(MEANINGS, map(float, [*values, max(green.shape)]), strict=True))
 
 
 def _correlation(product: int, *counts: np.ndarray) -> float:
-    """Return the correlation of two stains from the sum of their products; all in whole numbers."""
+    """Return the correlation of two stains from the sum of their products, in exact integers."""
     levels = np.arange(N_LEVELS)
     n = int(counts[0].sum())
     sums = [int(c @ levels) for c in counts]
@@ -110,7 +110,7 @@ def _correlation(product: int, *counts: np.ndarray) -> float:
 
 
 def _moments(counts: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation of a histogram, in levels; 0 if it is empty."""
+    """Return the mean and standard deviation of a histogram, in levels; 0 if it is empty."""
     n = int(counts.sum())
     if n == 0:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""One of the eight positions of a field, found from the picture: what makes turning it harmless."""
+"""Canonical orientation of a field: makes features invariant to rotation and flipping."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def canonical_position(levels: np.ndarray) -> np.ndarray:
-    """Turn and mirror a field into the position that its own picture picks.
+    """Rotate and flip a field into its canonical orientation.
 
-    Some operators go through an image in an order (watershed, thinning), and
-    so give a turned image slightly other values. Brought to this position
-    first, a field and its quarter turns and mirror images are one and the same
-    array, and every feature of it is the same, bit for bit.
+    Some operators visit pixels in a fixed order (watershed, thinning), and
+    give slightly different values for a rotated image. In the canonical orientation,
+    a field and its copies rotated by multiples of 90 degrees or flipped are the same
+    array, so all features are equal, bit for bit.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def canonical_position(levels: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Of the positions with ``h <= w``, the one with the centre of mass of the first
+    Of the orientations with ``h <= w``, the one with the centre of mass of the first
     stain farthest down, then farthest to the right; then those of the next stain, and so on.
-    The sums are whole numbers, so nothing depends on rounding. Between positions
-    that are alike in all of these the pixels themselves decide.
+    The sums are integers, so nothing depends on rounding. Remaining ties are broken by
+    the pixel values.
     """
     if levels.shape[1] > levels.shape[2]:
         levels = _placed(levels, True, 1, 1)
-    weights = _weights(levels)  # (n_stains, 2): how much more lies below, and right of, the middle
+    weights = _weights(levels)  # (n_stains, 2): first moments about the centre, down and right
     square = levels.shape[1] == levels.shape[2]
     best_key: tuple[float, ...] | None = None
     best: list[tuple[bool, int, int]] = []
@@ -52,7 +52,7 @@ def canonical_position(levels: np.ndarray) -> np.ndarray:
 
 def _weights(levels: np.ndarray) -> np.ndarray:
     height, width = levels.shape[1:]
-    # Sums of a row or column of levels fit in 32 bit, those of all of them do not.
+    # Sums of a single row or column of levels fit in 32 bits, the total does not.
     by_row, by_column = (
         np.stack([cv2.reduce(s, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for s in levels])
         for axis in (1, 0)

@@ -1,9 +1,9 @@
-"""Hand-crafted features: a module per family, one registry.
+"""Registry of the families of hand-crafted features, one module per family.
 
-A family measures a whole field and knows its columns without one. Columns are
-named ``<family>_<property>[_<parameters>]__<stain>``; where a stain is compared
-with another, that other is the parameter. What belongs to no single stain ends
-in ``__field``.
+A family measures a whole field and declares its columns in advance. Columns are
+named ``<family>_<property>[_<parameters>]__<stain>``; if a stain is compared
+with another, the other is the parameter. Columns that do not belong to a single stain
+end in ``__field``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Family:
         Takes the grey levels of a field, uint8, shape (4, H, W); returns a dict
         of column to float, in the order of `meanings`.
     meanings : dict of str to str
-        One line for each column.
+        Description of each column, one line.
     undefined : frozenset of str
-        Columns that are NaN for a field without the thing they measure.
+        Columns that are NaN for a field without the object they measure.
     needs : tuple of str
-        Stains without which the family means nothing. Where another is
+        Stains that the family requires. If another stain is
         missing, only its columns are.
     """
 
@@ -76,7 +76,7 @@ def _of_each_pair(
     meanings: dict[str, str],
 ) -> Family:
     references = [stain for stain in STAINS if stain != PROTEIN]
-    # The protein with each reference, then the references among each other.
+    # The protein with each reference, then the references with one another.
     pairs = [(PROTEIN, reference) for reference in references]
     pairs += [(stain, reference) for reference, stain in combinations(references, 2)]
 
@@ -102,7 +102,7 @@ def _spots_and_fibres(image: np.ndarray) -> dict[str, float]:
     return spots.spot_features(image) | fibres.fibre_features(image)
 
 
-#: Every family by name, in the order of their columns.
+#: All families by name, in the order of their columns.
 FAMILIES = {
     "intensity": _of_each_stain(intensity.intensity_features, intensity.MEANINGS),
     "texture": _of_each_stain(texture.texture_features, texture.MEANINGS),
@@ -126,18 +126,18 @@ FAMILIES = {
     "minimal": Family(minimal.minimal_features, minimal.MEANINGS, needs=("red", "green", "blue")),
 }
 
-# A stand-in for the others where a few figures will do; beside them its own are next to doubled.
+# A small substitute for the other families; beside them, its features are nearly redundant.
 _STANDS_IN = "minimal"
 
 
 def chosen_families(families: Iterable[str] | None = None) -> list[str]:
-    """Check names of families.
+    """Check the names of families, and return them as a list.
 
     Parameters
     ----------
     families : iterable of str, optional
-        Names from `FAMILIES`; if left out all but ``minimal``, whose figures are
-        much like some of the others.
+        Names from `FAMILIES`; default: all except ``minimal``, whose features are nearly
+        the same as some of the others.
 
     Returns
     -------
@@ -146,25 +146,32 @@ def chosen_families(families: Iterable[str] | None = None) -> list[str]:
     Raises
     ------
     InputError
-        If a family is unknown or named twice, or none is named.
+        If a family is unknown or a duplicate, or the list is empty.
     """
     if families is None:
         return [name for name in FAMILIES if name != _STANDS_IN]
     if isinstance(families, str) or not isinstance(families, Iterable):
-        raise InputError(f"families is a list of names, such as ['texture'], not {families!r}")
+        raise InputError(
+            f"families must be a list of names, such as ['texture'], not {families!r}", "families"
+        )
     families = list(families)
     for name in families:
         if name not in FAMILIES:
-            raise InputError(f"unknown family {name!r} of features; one of {', '.join(FAMILIES)}")
+            raise InputError(
+                f"unknown family of features {name!r}; choose from {', '.join(FAMILIES)}",
+                "families",
+            )
         if families.count(name) > 1:
-            raise InputError(f"family {name!r} of features is named twice")
+            raise InputError(f"duplicate family of features {name!r}", "families")
     if not families:
-        raise InputError(f"no family of features named; one of {', '.join(FAMILIES)}")
+        raise InputError(
+            f"no family of features named; choose from {', '.join(FAMILIES)}", "families"
+        )
     return families
 
 
 def feature_columns(families: Iterable[str] | None = None) -> list[str]:
-    """Name the columns of `field_features`, without a field.
+    """Return the names of the columns of `field_features`, without a field.
 
     Parameters
     ----------
@@ -178,7 +185,7 @@ def feature_columns(families: Iterable[str] | None = None) -> list[str]:
     Raises
     ------
     InputError
-        If a family is unknown or named twice.
+        If a family is unknown or a duplicate.
 
     Examples
     --------
@@ -189,7 +196,7 @@ def feature_columns(families: Iterable[str] | None = None) -> list[str]:
 
 
 def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> list[str]:
-    """Name the columns that are known of fields that have some of the stains only.
+    """Return the names of the columns that can be measured with some of the stains.
 
     Parameters
     ----------
@@ -200,12 +207,12 @@ def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> 
     Returns
     -------
     list of str
-        Without the columns of the other stains and of comparisons with them.
+        Excludes the columns of the other stains and of comparisons with them.
 
     Raises
     ------
     InputError
-        If a family cannot be measured without a stain.
+        If a family requires a stain that is not among them.
 
     Examples
     --------
@@ -220,11 +227,13 @@ def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> 
     for name in families:
         if lacking[name]:
             others = [family for family in families if not lacking[family]]
-            remedy = f"take the others: families=[{', '.join(others)}]"
+            remedy = f"choose the others: families=[{', '.join(others)}]"
             if not others:
-                remedy = "take other families"
+                remedy = "choose other families"
             raise InputError(
-                f"family {name} needs the {lacking[name][0]} stain, which the fields lack; {remedy}"
+                f"family {name} needs the {lacking[name][0]} stain, which the fields lack; "
+                f"{remedy}",
+                "families",
             )
     columns = feature_columns(families)
     return [
@@ -235,7 +244,7 @@ def columns_of_stains(families: Iterable[str] | None, stains: Iterable[str]) -> 
 
 
 def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
-    """Name the columns that are NaN for a field without the thing they measure.
+    """Return the names of the columns that are NaN for a field without the measured object.
 
     Parameters
     ----------
@@ -245,12 +254,12 @@ def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
     Returns
     -------
     list of str
-        Their descriptions say so, too; in no other column NaN occurs.
+        Their descriptions mention it, too; no other column can be NaN.
 
     Raises
     ------
     InputError
-        If a family is unknown or named twice.
+        If a family is unknown or a duplicate.
 
     Examples
     --------
@@ -266,7 +275,7 @@ def undefined_columns(families: Iterable[str] | None = None) -> list[str]:
 
 
 def describe_columns(names: Iterable[str]) -> dict[str, str]:
-    """Say in one line what each column means.
+    """Return a one-line description of each column.
 
     Parameters
     ----------
@@ -276,7 +285,7 @@ def describe_columns(names: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Column to meaning, in the order given.
+        Column to description, in the order of `names`.
 
     Raises
     ------
@@ -286,7 +295,7 @@ def describe_columns(names: Iterable[str]) -> dict[str, str]:
     Examples
     --------
     >>> describe_columns(["texture_contrast_d2__green"])
-    {'texture_contrast_d2__green': 'mean squared difference of green 2 px apart, in levels of 32'}
+    {'texture_contrast_d2__green': 'GLCM contrast of green at distance 2 px (32 grey levels)'}
     """
     known = {name: line for family in FAMILIES.values() for name, line in family.meanings.items()}
     names = list(names)

@@ -1,7 +1,7 @@
-"""Nuclei and cells of a field: found in blue, grown over red and yellow.
+"""Segmentation of nuclei (in blue) and cells (grown over red and yellow) of a field.
 
 Lengths are relative to the field, in units of 1/512 of its longer side: the
-atlas shows the same part of the slide at every size of its images. A unit is
+atlas shows the same part of the slide at every image size. A unit is
 0.3 micrometres, and a nucleus is about 50 units wide.
 """
 
@@ -24,45 +24,46 @@ from hpastack.features.grey_levels import (
 from hpastack.features.standing_out import measure_regions, noise_left, without_slow_light
 from hpastack.fields import STAIN_INDEX
 
-# The smallest nucleus, and the largest hole that is filled, as radii in units.
+# Radii of the smallest nucleus and of the largest hole that is filled, in units.
 _SMALLEST_NUCLEUS = 5.0
 _LARGEST_HOLE = 8.0
-# Nor is a nucleus what is smaller than this share of the median one.
+# A region smaller than this fraction of the median nucleus is not a nucleus either.
 _SMALLEST_SHARE = 0.1
-# Logarithmic above this grey level, linear below it, where there is little but noise.
+# Logarithmic above this grey level, linear below it, where noise dominates.
 _LINEAR_UP_TO = np.float32(4.0)
-# Smoothing in pixels where a unit is less than one; and the smallest nucleus then, as an area.
+# Minimum smoothing and minimum nuclear area in pixels, for images whose unit is below one pixel.
 _LEAST_SMOOTHING = 0.75
 _LEAST_AREA = 16.0
-# A nucleus ends where blue falls below this share of its mean.
+# A nucleus ends where blue falls below this fraction of its mean.
 _EDGE_AT = 0.4
-# Least contrast of the nuclei to their background, in grey levels.
+# Minimum contrast of the nuclei to their background, in grey levels.
 _LEAST_CONTRAST = 4.0
-# Otsu's classes explain 0.64 of the variance of mere noise; of a field with nuclei more.
+# Otsu's classes explain 0.64 of the variance of pure noise, and more for a field with nuclei.
 _LEAST_EXPLAINED = 0.8
-# Where they explain less, each region is judged by itself: what it and the ring around it explain
-# together, how much of its contrast lies at its edge (0.25 for spots out of focus, 0.3 for noise of
-# the size of nuclei, from 0.5 on for nuclei), and how far it rises out of the noise.
+# If they explain less, each region is tested individually: the variance that the split into region
+# and surrounding ring explains, the fraction of its contrast at its edge (0.25 for out-of-focus
+# spots, 0.3 for noise of the size of nuclei, 0.5 or more for nuclei), and its contrast to the
+# noise.
 _LEAST_EXPLAINED_BY_REGION = 0.6
 _LEAST_SHARPNESS = 0.4
 _LEAST_TIMES_NOISE = 3.0
-# Two parts are one nucleus where the neck between them is wider than this share of the smaller.
+# Two parts are one nucleus if the neck between them is wider than this fraction of the smaller.
 _WIDEST_NECK = 0.82
-# Cells end where red and yellow fall below this share of Otsu's threshold, which parts bright
-# cell bodies from all else.
+# Cells end where red and yellow fall below this fraction of Otsu's threshold, which separates
+# bright cell bodies from everything else.
 _CELL_THRESHOLD = 0.75
 
 
 @dataclass(frozen=True)
 class CellMaps:
-    """Which pixel belongs to which nucleus and cell.
+    """Label maps of the nuclei and cells of a field.
 
     Attributes
     ----------
     nuclei : ndarray of int32, shape (H, W)
         Number of the nucleus, from 1; 0 outside.
     cells : ndarray of int32, shape (H, W)
-        Number of the cell, that of its nucleus; 0 outside. Holds every pixel
+        Number of the cell, equal to that of its nucleus; 0 outside. Includes all pixels
         of the nuclei.
     """
 
@@ -71,12 +72,12 @@ class CellMaps:
 
     @property
     def n_nuclei(self) -> int:
-        """How many nuclei there are."""
+        """Number of nuclei."""
         return int(self.nuclei.max(initial=0))
 
 
 def field_unit(shape: tuple[int, ...]) -> float:
-    """Return the pixels in 1/512 of the longer side of an image.
+    """Return the unit of length in pixels: 1/512 of the longer side of an image.
 
     Parameters
     ----------
@@ -91,13 +92,13 @@ def field_unit(shape: tuple[int, ...]) -> float:
 
 
 def segment_cells(field: np.ndarray) -> CellMaps:
-    """Find the nuclei of a field, and the cells around them.
+    """Segment the nuclei of a field, and the cells around them.
 
-    Nuclei: blue, smoothed, above Otsu's threshold of its logarithm (so that
-    a dim nucleus is not lost beside bright ones), holes filled; parted at their necks
-    by a watershed of the distance to the background. Cells: grown from the
-    nuclei by a watershed over the brightness of red and yellow together, as
-    far as these reach.
+    Nuclei: blue is smoothed and thresholded by Otsu's method on its logarithm (so that
+    dim nuclei are not missed beside bright ones), holes are filled, and touching nuclei are
+    split at their necks by a watershed of the distance transform. Cells: grown from the
+    nuclei by a watershed on the combined brightness of red and yellow, within the
+    foreground of these stains.
 
     Parameters
     ----------
@@ -111,16 +112,16 @@ def segment_cells(field: np.ndarray) -> CellMaps:
     Raises
     ------
     InputError
-        If `field` is not of that shape or range.
+        If `field` does not have that shape or range.
 
     Notes
     -----
-    Nuclei and cells that are cut by the border are kept. Where blue shows
-    nothing that stands out there are no nuclei, and so no cells: not in a black field, and
-    not in an evenly bright one. Where the two classes of Otsu explain less
-    than 0.8 of the variance, as with a bright spot out of focus or in a dense
-    field, light that changes slowly is taken away, and the regions that remain
-    are nuclei if they stand out of noise and surroundings, with an edge.
+    Nuclei and cells cut by the image border are kept. If blue has no foreground,
+    as in a black or an evenly bright field, there are no nuclei and hence no cells.
+    If Otsu's two classes explain less
+    than 0.8 of the variance, as with an out-of-focus bright spot or in a dense
+    field, the slowly varying background is subtracted, and the remaining regions
+    are nuclei if they have sufficient contrast to noise and surroundings and a sharp edge.
 
     Examples
     --------
@@ -138,7 +139,7 @@ def segment_cells(field: np.ndarray) -> CellMaps:
 
 
 def segment_nuclei(image: np.ndarray) -> np.ndarray:
-    """Find the nuclei in the stain of the nucleus.
+    """Segment the nuclei in the nuclear stain.
 
     Parameters
     ----------
@@ -153,38 +154,39 @@ def segment_nuclei(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+        If `image` is not 2-D, is empty, is not finite or has values outside [0, 1].
     """
     levels = grey_levels(image)
     unit = field_unit(levels.shape)
     mask = _nuclear_mask(levels, unit)
     if not mask.any():
         return np.zeros(levels.shape, np.int32)
-    nuclei = _parted(mask, unit)
+    nuclei = _split_at_necks(mask, unit)
     areas = np.bincount(nuclei.ravel())[1:]
     smallest = max(_smallest_area(unit), _SMALLEST_SHARE * float(np.median(areas)))
     return _numbered(nuclei, np.concatenate([[False], areas >= smallest]))
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
-    """Measure how far each pixel of a mask is from the nearest pixel outside it.
+    """Return the Euclidean distance of each pixel of a mask to the nearest pixel outside it.
 
     Parameters
     ----------
     mask : ndarray of uint8, shape (H, W)
-        Not 0 inside.
+        Non-zero inside.
 
     Returns
     -------
     ndarray of float32, shape (H, W)
-        In pixels, exact; 0 outside. The border of the image is not outside:
-        what it cuts goes on beyond it. If nothing is outside, the longer side.
+        In pixels, exact; 0 outside. The image border does not count as outside:
+        objects are assumed to continue beyond it. If no pixel is outside, the longer side
+        of the image.
     """
     if mask.all():
         return np.full(mask.shape, max(mask.shape), np.float32)
     distances = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # The last digit depends on threads and on where in memory the mask lies; the square of a
-    # distance is a whole number.
+    # The last digit depends on threads and on the memory alignment of the mask; the square of a
+    # distance is an integer.
     return np.sqrt(np.rint(distances * distances))
 
 
@@ -193,7 +195,7 @@ def _smallest_area(unit: float) -> float:
 
 
 def _nuclear_mask(levels: np.ndarray, unit: float) -> np.ndarray:
-    """Part nuclei from background, with holes filled and specks removed (uint8)."""
+    """Return the mask of nuclei, with holes filled and small objects removed (uint8)."""
     smoothing = max(unit, _LEAST_SMOOTHING)
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), smoothing)
     logarithm = np.log1p(smooth / _LINEAR_UP_TO)
@@ -209,22 +211,22 @@ def _nuclear_mask(levels: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _outstanding_mask(smooth: np.ndarray, unit: float, noise: float) -> np.ndarray:
-    """Find nuclei where no threshold parts all of them from all else, one by one (uint8)."""
+    """Return the mask of nuclei if no single threshold separates them, region by region (uint8)."""
     flat = without_slow_light(smooth, unit)
     logarithm = np.log1p(flat / _LINEAR_UP_TO)
     threshold, _ = _threshold(logarithm)
     mask = _with_own_edges(logarithm > threshold, flat, unit)
     _, parts = cv2.connectedComponents(mask, connectivity=8)
-    found = measure_regions(smooth, parts, unit)
-    is_nucleus = found.contrast >= max(_LEAST_CONTRAST, _LEAST_TIMES_NOISE * noise)
-    is_nucleus &= found.explained >= _LEAST_EXPLAINED_BY_REGION
-    is_nucleus &= found.sharpness >= _LEAST_SHARPNESS
+    regions = measure_regions(smooth, parts, unit)
+    is_nucleus = regions.contrast >= max(_LEAST_CONTRAST, _LEAST_TIMES_NOISE * noise)
+    is_nucleus &= regions.explained >= _LEAST_EXPLAINED_BY_REGION
+    is_nucleus &= regions.sharpness >= _LEAST_SHARPNESS
     return np.concatenate([[False], is_nucleus])[parts].astype(np.uint8)
 
 
 def _with_own_edges(mask: np.ndarray, smooth: np.ndarray, unit: float) -> np.ndarray:
-    """Give each part of a mask its own edge, fill holes and remove specks (uint8)."""
-    # One threshold finds dim nuclei, and lies at the foot of bright ones.
+    """Refine the edge of each component of a mask, fill holes and remove small objects (uint8)."""
+    # A single threshold that detects dim nuclei lies too far out for bright ones.
     _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     areas = np.bincount(parts.ravel())
     means = np.bincount(parts.ravel(), smooth.ravel()) / areas
@@ -235,7 +237,7 @@ def _with_own_edges(mask: np.ndarray, smooth: np.ndarray, unit: float) -> np.nda
 
 
 def _threshold(values: np.ndarray) -> tuple[float, float]:
-    """Return Otsu's threshold of float values, and the share of variance it explains."""
+    """Return Otsu's threshold of float values, and the fraction of variance it explains."""
     top = float(values.max())
     if top <= 0:
         return 0.0, 0.0
@@ -278,14 +280,14 @@ def fill_holes(mask: np.ndarray, largest: float) -> np.ndarray:
 
 
 def remove_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
-    """Remove the parts of a mask below a size.
+    """Remove the connected components of a mask below a size.
 
     Parameters
     ----------
     mask : ndarray of uint8, shape (H, W)
-        0 or 1; parts hang together along sides and corners.
+        0 or 1; components are 8-connected.
     smallest : float
-        Area of the smallest part that is kept, in pixels.
+        Area of the smallest component that is kept, in pixels.
 
     Returns
     -------
@@ -297,23 +299,23 @@ def remove_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
     return kept[parts].astype(np.uint8)
 
 
-def _parted(mask: np.ndarray, unit: float) -> np.ndarray:
-    """Part the nuclei of a mask (uint8) at their necks, and number them."""
+def _split_at_necks(mask: np.ndarray, unit: float) -> np.ndarray:
+    """Split the nuclei of a mask (uint8) at their necks, and number them."""
     depth = cv2.GaussianBlur(distance_inside(mask), (0, 0), max(1.5 * unit, 0.5)) * mask
     reach = 2 * max(1, round(3 * unit)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     peaks = (depth >= cv2.dilate(depth, disc)) & (mask > 0)
     _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
     parts = watershed(-depth, seeds, mask=mask > 0).astype(np.int32)
-    # What lies close beside something thicker has no peak of its own.
-    left_out = ((mask > 0) & (parts == 0)).astype(np.uint8)
-    _, others = cv2.connectedComponents(left_out, connectivity=8)
+    # A thin region close to a thicker one has no local maximum.
+    without_seed = ((mask > 0) & (parts == 0)).astype(np.uint8)
+    _, others = cv2.connectedComponents(without_seed, connectivity=8)
     parts[others > 0] = others[others > 0] + parts.max()
-    return _joined(parts, depth)
+    return _merged(parts, depth)
 
 
-def _joined(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Join parts of one nucleus: those whose neck is nearly as wide as the smaller part."""
+def _merged(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Merge the parts of a nucleus: those whose neck is nearly as wide as the smaller part."""
     n_parts = int(parts.max()) + 1
     peaks = np.zeros(n_parts, np.float32)
     np.maximum.at(peaks, parts.ravel(), depth.ravel())
@@ -334,7 +336,7 @@ def _joined(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _borders(parts: np.ndarray, depth: np.ndarray, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
-    """List the pairs of parts that touch, with the largest depth along their border."""
+    """Return the pairs of touching parts, and the largest depth along their border."""
     keys, heights = [], []
     for here, there in (
         (np.s_[:, 1:], np.s_[:, :-1]),
@@ -354,7 +356,7 @@ def _borders(parts: np.ndarray, depth: np.ndarray, n_parts: int) -> tuple[np.nda
 
 
 def _numbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Number what is kept of a label map from 1 on, in the old order."""
+    """Renumber the kept labels of a label map consecutively from 1, in the same order."""
     present = np.zeros(len(kept), bool)
     present[labels.ravel()] = True
     present &= kept
@@ -362,7 +364,7 @@ def _numbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 def _grow_cells(nuclei: np.ndarray, bodies: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Grow cells from their nuclei, at half the size: their outlines are no sharper."""
+    """Grow cells from their nuclei, at half size: their outlines are not sharper than that."""
     unit = field_unit(nuclei.shape)
     height, width = nuclei.shape
     to_even = ((0, height % 2), (0, width % 2))

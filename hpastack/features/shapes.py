@@ -1,4 +1,4 @@
-"""Shapes of labelled parts, from the moments of their pixels."""
+"""Shapes of labelled objects, from their image moments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 
 class Shapes(NamedTuple):
-    """Place and shape of each part of a label map; arrays of shape (n_labels,).
+    """Position and shape of each object of a label map; arrays of shape (n_labels,).
 
     Attributes
     ----------
     area : ndarray of float
-        In pixels; at least 1, also for a number that no pixel has.
+        In pixels; at least 1, also for a number without pixels.
     row, column : ndarray of float
-        Of the centre.
+        Of the centroid.
     eccentricity : ndarray of float
-        Of the ellipse with the same second moments: 0 round, towards 1 a line.
+        Of the ellipse with the same second moments: 0 for a circle, close to 1 for a line.
     """
 
     area: np.ndarray
@@ -27,23 +27,23 @@ class Shapes(NamedTuple):
 
 
 def part_shapes(labels: np.ndarray, n_labels: int) -> Shapes:
-    """Measure the shape of each part of a label map.
+    """Measure the shape of each object of a label map.
 
     Parameters
     ----------
     labels : ndarray of int, shape (H, W)
-        Number of the part, below `n_labels`; 0 is no part.
+        Number of the object, below `n_labels`; 0 is background.
     n_labels : int
 
     Returns
     -------
     Shapes
-        By number.
+        Indexed by number.
 
     Notes
     -----
-    A pixel counts as a square, not as a point: it has a variance of 1/12 of its
-    own along each axis, so that a single pixel is round.
+    A pixel is treated as a square, not as a point: it contributes a variance of 1/12
+    along each axis, so that a single pixel has eccentricity 0.
     """
     inside = np.flatnonzero(labels)
     rows, columns = np.divmod(inside, labels.shape[1])

@@ -1,8 +1,8 @@
-"""Which regions of a stain stand out of what surrounds them, in uneven light.
+"""Contrast of regions to their surroundings, under uneven illumination.
 
-A field with an out-of-focus bright spot, or with few pixels of background, has
-no threshold that parts all its nuclei from all else. Then light that changes
-slowly is taken away, and each region is judged by itself.
+For a field with an out-of-focus bright spot, or with few background pixels,
+no single threshold separates all nuclei from everything else. The slowly varying
+background is then subtracted, and each region is tested individually.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-# Lengths in units of `hpastack.features.segmentation.field_unit`. The radius of the opening that
-# leaves slow light, somewhat above that of a nucleus; it is done where a pixel is a step wide.
+# Lengths in units of `hpastack.features.segmentation.field_unit`. Radius of the opening that
+# estimates the background, somewhat larger than a nucleus; it is computed on an image downsampled
+# to pixels of width _STEP.
 _BACKGROUND = 30.0
 _STEP = 4.0
 _BACKGROUND_SMOOTHING = 10.0
-# The ring around a region, and the bands at both sides of its edge.
+# Width of the ring around a region, and of the bands on both sides of its edge.
 _RING = 8.0
 _BAND = 3.0
-# Median absolute deviation to standard deviation, of normal noise.
+# Factor from the median absolute deviation to the standard deviation of normal noise.
 _TO_SD = 1.4826
 
 
 class Regions(NamedTuple):
-    """How each region stands out; one figure a region, in the order of their numbers.
+    """Contrast of each region to its surroundings; one value per region, ordered by number.
 
     Attributes
     ----------
     contrast : ndarray of float
-        Mean of the region less mean of the ring around it, which holds no
-        other region.
+        Mean of the region minus mean of the ring around it, which excludes
+        other regions.
     explained : ndarray of float
-        Share of the variance of region and ring that lies between the two.
+        Fraction of the variance of region and ring that is between the two.
     sharpness : ndarray of float
-        The contrast of the two bands along the edge, over `contrast`: near 1
-        where the region ends at an edge, small for a bump.
+        Contrast of the two bands along the edge, divided by `contrast`: close to 1
+        for a sharp edge, small for a smooth bump.
     """
 
     contrast: np.ndarray
@@ -45,7 +46,7 @@ class Regions(NamedTuple):
 
 
 def without_slow_light(smooth: np.ndarray, unit: float) -> np.ndarray:
-    """Take away what is wider than a nucleus.
+    """Subtract the background: everything wider than a nucleus.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def without_slow_light(smooth: np.ndarray, unit: float) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (H, W)
-        What rises above the morphological opening, at least 0.
+        `smooth` minus its (smoothed) morphological opening, at least 0.
     """
     height, width = smooth.shape
     step = max(1, round(_STEP * unit))
@@ -72,7 +73,7 @@ def without_slow_light(smooth: np.ndarray, unit: float) -> np.ndarray:
 
 
 def noise_left(levels: np.ndarray, smooth: np.ndarray, smoothing: float) -> float:
-    """Return the standard deviation of white noise that smoothing leaves.
+    """Return the standard deviation of white noise after smoothing.
 
     Parameters
     ----------
@@ -91,21 +92,20 @@ def noise_left(levels: np.ndarray, smooth: np.ndarray, smoothing: float) -> floa
 
 
 def measure_regions(smooth: np.ndarray, regions: np.ndarray, unit: float) -> Regions:
-    """Measure how the regions of a label map stand out of a smoothed stain.
+    """Measure the contrast of the regions of a label map in a smoothed stain.
 
     Parameters
     ----------
     smooth : ndarray of float32, shape (H, W)
     regions : ndarray of int32, shape (H, W)
-        Number of the region, from 1, 8-connected and apart from each other;
-        0 outside.
+        Number of the region, from 1; 0 outside. Regions are 8-connected and do not touch.
     unit : float
         Pixels in a unit of length.
 
     Returns
     -------
     Regions
-        All 0 of a region without anything around it.
+        All 0 for a region without surroundings.
     """
     n = int(regions.max(initial=0))
     inside = regions > 0
@@ -139,5 +139,5 @@ def measure_regions(smooth: np.ndarray, regions: np.ndarray, unit: float) -> Reg
 
 
 def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Divide, with 0 where nothing is to be divided by."""
+    """Divide, with 0 where the divisor is not positive."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)

@@ -1,8 +1,8 @@
-"""Image files -> arrays: the four stains of a field, read, checked and scaled.
+"""Read image files into arrays: the four stains of a field, checked and scaled.
 
-8 and 16 bit, grey or tinted, one file per stain or one for all, in any format
-of `FORMATS`. A damaged or ambiguous file is an error that names it;
-nothing is guessed, stretched or filled.
+Files have 8 or 16 bits, are grey or tinted, hold one stain or all of them, and
+are in any of the `FORMATS`. A damaged or ambiguous file raises an error that
+names it; nothing is guessed, stretched or filled in.
 """
 
 from hpastack.fields.checking import BadField, check_fields, field_content

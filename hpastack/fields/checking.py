@@ -1,4 +1,4 @@
-"""Every file of a catalogue decoded once: what is good, what is bad and why."""
+"""Check every image file of a catalogue by decoding it once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpastack.parallel import cpu_budget, in_threads, progress_bar
 
 
 class BadField(NamedTuple):
-    """A field that cannot be used: its id, the file at fault and what is wrong with it."""
+    """A field that cannot be used: its id, the file at fault and the reason."""
 
     image_id: str
     file: str
@@ -24,7 +24,7 @@ class BadField(NamedTuple):
 
 
 def field_content(row: Row) -> str:
-    """Return the digest of the four files of a field, as the catalogue keeps it.
+    """Return the digest of the files of a field, as stored in the catalogue.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def field_content(row: Row) -> str:
     -------
     str
         BLAKE2b, 16 bytes in hexadecimal, over the bytes of the files in the
-        order of the stains. A file that holds several stains enters once, at
-        its first; after each of them comes ``#`` and the number of its plane.
-        With fewer ``bits`` in the row, as `scaled_content` gives it.
+        order of the stains. A file with several stains is included once, at
+        the first of them; each of its stains adds ``#`` and its plane number.
+        If the row has fewer than 16 ``bits``, the result of `scaled_content`.
 
     Raises
     ------
@@ -62,8 +62,9 @@ def scaled_content(content: str, bits: int) -> str:
     Returns
     -------
     str
-        `content` itself for all 16 bits, else BLAKE2b, 16 bytes in
-        hexadecimal, of `content`, ``@`` and `bits`: other pixels.
+        `content` itself for 16 bits, otherwise BLAKE2b, 16 bytes in
+        hexadecimal, of `content`, ``@`` and `bits`, because the pixel values
+        differ.
     """
     if bits == FULL_BITS:
         return content
@@ -71,9 +72,9 @@ def scaled_content(content: str, bits: int) -> str:
 
 
 class Inspection(NamedTuple):
-    """What the files of a catalogue hold: facts and levels of good fields, and the bad ones.
+    """Result of `inspect_fields`: facts and levels of the good fields, and the bad fields.
 
-    Of those whose files say it, also the micrometres per pixel.
+    Also the micrometres per pixel of the fields whose files specify it.
     """
 
     facts: pd.DataFrame
@@ -85,7 +86,7 @@ class Inspection(NamedTuple):
 def check_fields(
     catalogue: pd.DataFrame, jobs: int | None = None, progress: bool = True
 ) -> tuple[pd.DataFrame, list[BadField]]:
-    """Decode every file of a catalogue; return what `inspect_fields` does, without the levels.
+    """Decode every file of a catalogue; return the facts and bad fields of `inspect_fields`.
 
     Parameters
     ----------
@@ -97,21 +98,21 @@ def check_fields(
     facts : DataFrame
     bad : list of BadField
     """
-    found = inspect_fields(catalogue, jobs, progress)
-    return found.facts, found.bad
+    inspection = inspect_fields(catalogue, jobs, progress)
+    return inspection.facts, inspection.bad
 
 
 def inspect_fields(
     catalogue: pd.DataFrame, jobs: int | None = None, progress: bool = True
 ) -> Inspection:
-    """Decode every file of a catalogue and measure what it holds.
+    """Decode every file of a catalogue and measure its size and intensity levels.
 
     Parameters
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
     jobs : int, optional
-        Left out: as many as this process may use processors.
+        Decoding threads. Default: the number of processors available to this process.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -119,16 +120,16 @@ def inspect_fields(
     -------
     facts : DataFrame
         The good fields in the order of the catalogue, indexed by image id, with
-        columns ``height``, ``width`` (pixels) and ``content`` (as
-        `field_content` gives it).
+        columns ``height``, ``width`` (pixels) and ``content`` (from
+        `field_content`).
     bad : list of BadField
-        The others, in the same order, each with its first fault. A field is
-        bad if `read_field` refuses it, if pixels are missing from a JPEG, or if
-        two of its stains are the same picture (blank pictures may be).
+        The other fields, in the same order, each with its first fault. A field
+        is bad if `read_field` rejects it, if pixels are missing from a JPEG, or
+        if two of its stains are the same image (unless the image is constant).
     levels : dict of str to dict of str to StainLevels
-        Of the good fields, what values each stain has.
+        Intensity levels of each stain of the good fields.
     pixel_sizes : dict of str to float
-        Of the good fields whose files say it, the micrometres per pixel.
+        Micrometres per pixel of the good fields whose files specify it.
     """
     jobs = jobs or cpu_budget()
     facts, bad = {}, []
@@ -139,7 +140,7 @@ def inspect_fields(
         zip(catalogue.index, outcomes), total=len(catalogue), what="checking fields",
         unit="field", show=progress,
     )  # fmt: skip
-    # Closed by hand: left to the garbage collector, threads may be joined while one is started.
+    # Closed explicitly: the garbage collector might join threads while another one is starting.
     with closing(outcomes):
         for image_id, outcome in bar:
             try:
@@ -160,7 +161,7 @@ def inspect_fields(
 
 
 class _Content:
-    """The digest of a field, file by file in the order of the stains."""
+    """Digest of a field, built file by file in the order of the stains."""
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=16)
@@ -178,10 +179,10 @@ class _Content:
 
 
 def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels], float]:
-    """Decode the four files of a field.
+    """Decode the files of a field.
 
-    Return its height, width, the digest of its bytes, its levels and the
-    micrometres per pixel, 0 where the files do not agree on them.
+    Return its height, its width, the digest of its bytes, its levels and the
+    micrometres per pixel (0 if the files disagree).
     """
     content = _Content()
     shape: tuple[int, ...] = ()
@@ -194,12 +195,12 @@ def _inspect(row: Row) -> tuple[int, int, str, dict[str, StainLevels], float]:
         pixels = stain_of(decoded, file.stain, picture.is_lossy, file.path)
         shape = shape or pixels.shape
         require_shape(pixels.shape, shape, file.path)
-        # Two planes of a file have no bytes of their own.
-        held = file.data if file.plane is None else pixels.tobytes()
-        digest = hashlib.blake2b(held).digest()
+        # Planes of one file share its bytes, so their pixels are compared.
+        compared = file.data if file.plane is None else pixels.tobytes()
+        digest = hashlib.blake2b(compared).digest()
         if digest in seen and pixels.min() != pixels.max():
-            what = "file" if file.plane is None else "picture"
-            raise FileFault(file.path, f"the same {what} as the {seen[digest]} stain of the field")
+            noun = "file" if file.plane is None else "image"
+            raise FileFault(file.path, f"the same {noun} as the {seen[digest]} stain of the field")
         seen[digest] = file.stain
         content.add(file)
         sizes.add(picture.pixel_size)

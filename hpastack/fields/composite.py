@@ -1,4 +1,4 @@
-"""Intensities for the eyes of people: brightened, and as 8-bit levels."""
+"""Intensities for display: contrast-stretched and converted to 8 bits."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def stretched(image: np.ndarray, darkest: float = 1 / 255) -> np.ndarray:
-    """Brighten one stain, so that its brightest thousandth is white.
+    """Stretch the contrast of one stain so that its 99.9th percentile becomes white.
 
     Parameters
     ----------
     image : ndarray of float, shape (H, W)
     darkest : float, default=1/255
-        Least value that is made white, so that noise stays dark.
+        Lower limit of the value that becomes white, so that noise stays dark.
 
     Returns
     -------
@@ -28,5 +28,5 @@ def stretched(image: np.ndarray, darkest: float = 1 / 255) -> np.ndarray:
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:
-    """Return intensities of [0, 1] as 8-bit levels."""
+    """Convert intensities in [0, 1] to 8-bit levels."""
     return np.rint(image * 255).astype(np.uint8)

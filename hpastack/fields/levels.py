@@ -1,7 +1,8 @@
-"""What the files of a data set hold: how many bits their values use, which stains show nothing.
+"""Intensity levels of a data set: the bit depth in use, and stains that look wrong.
 
-Cameras of 10 or 12 bits write 16-bit files, whose values must be divided by
-1023 or 4095 and not by 65535. One picture does not tell; a data set does.
+Cameras with 10 or 12 bits write 16-bit files whose values must be divided by
+1023 or 4095, not by 65535. One image is not enough to find the bit depth; a
+data set is.
 """
 
 from __future__ import annotations
@@ -15,65 +16,66 @@ from hpastack.errors import InputError, counted
 from hpastack.fields.formats.decoding import MOST_CUT
 from hpastack.fields.formats.faults import FileFault, StrPath
 
-#: The bits of a 16-bit file: its values are divided by 65535.
+#: Full depth of a 16-bit file: its values are divided by 65535.
 FULL_BITS = 16
 
-#: Bits that cameras have; the least that hold every value of a data set are taken.
+#: Bit depths of cameras; the smallest that fits every value of a data set is used.
 CAMERA_BITS = (8, 10, 12, 14, FULL_BITS)
 
-# Part of the pixels of a data set that may be hot.
+# Fraction of the pixels of a data set that may be hot.
 _STRAY = 1e-5
-# Values are looked at in every 8th row and column for the brightness of a stain.
+# The brightness of a stain is sampled in every 8th row and column.
 _STEP = 8
-# 8-bit values are spread over 16 bits by this factor; shifted values are multiples of 16 or more.
+# Factor that scales 8-bit values to 16 bits; shifted values are multiples of 16 or more.
 _SPREAD = 257
 _SHIFTED = 16
-# A stain is nearly black if its brightest thousandth stays below this share of the range, in
-# every field; and saturated if this share of all pixels has the greatest value.
+# A stain is nearly black if its 99.9th percentile is below this fraction of the range in every
+# field, and saturated if more than this fraction of all its pixels has the maximum value.
 _BLACK = 0.03
 _SATURATED = 0.02
-# Single constant fields are no news.
+# Fraction of constant fields that needs no warning.
 _FEW = 0.05
 
 
 class StainLevels(NamedTuple):
-    """What the file of one stain holds, in whole numbers as the file has them."""
+    """Intensity levels of the file of one stain, as integers of the file."""
 
     path: StrPath
     n_bits: int  # of the file: 8 or 16
-    declared: int  # bits that the file says its values use; 0 where it says nothing
+    declared: int  # bits in use according to the file; 0 if it does not say
     low: int
     high: int
     bright: int  # 99.9th percentile of a sample
     n_pixels: int
     n_highest: int  # pixels with the value `high`
-    step: int  # the power of two, or 257, that all values are multiples of
-    n_above: tuple[int, ...] = ()  # of a 16-bit file: pixels that do not fit each of `CAMERA_BITS`
+    step: int  # the power of two, or 257, of which all values are multiples
+    n_above: tuple[int, ...] = ()  # 16-bit files: pixels that do not fit each of `CAMERA_BITS`
 
     @property
     def is_constant(self) -> bool:
-        """Whether all pixels have one value."""
+        """Whether all pixels have the same value."""
         return self.low == self.high
 
 
 class Depth(NamedTuple):
-    """How many bits the 16-bit files of a data set use, and how that is known."""
+    """Bit depth of the 16-bit files of a data set, and how it was found."""
 
     bits: int
     highest: int
     reason: str
-    stray: str = ""  # pixels that speak against a smaller depth all by themselves
+    stray: str = ""  # the few pixels that alone exclude a smaller depth
 
 
 def measure_levels(pixels: np.ndarray, declared: int, path: StrPath) -> StainLevels:
-    """Measure the values of one stain.
+    """Measure the intensity levels of one stain.
 
     Parameters
     ----------
     pixels : ndarray of uint8 or uint16, shape (H, W) or (H, W, samples)
-        As decoded. Of several samples the greatest of the first three counts.
+        As decoded. Of several samples, the maximum over the colours (without
+        alpha) is used.
     declared : int
-        Bits that the file says its values use; 0 if it says nothing.
+        Bits in use according to the file; 0 if it does not say.
     path : path-like
 
     Returns
@@ -96,17 +98,17 @@ def measure_levels(pixels: np.ndarray, declared: int, path: StrPath) -> StainLev
 
 
 def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth | None:
-    """Find how many bits the 16-bit files of a data set use.
+    """Find the bit depth of the 16-bit files of a data set.
 
     Parameters
     ----------
     levels : iterable of StainLevels
         Of all files of the data set.
     bits : int, optional
-        How many they are; if omitted they are found: what the files say of
-        themselves, where no value contradicts it, else the least bits of a
-        camera that hold every value. Values that are all multiples of 257
-        (8 bits spread) or of 16 (shifted) use the whole range.
+        The bit depth. Default: the depth declared in the files if every value
+        fits it, otherwise the smallest depth of a camera that fits every value.
+        Values that are all multiples of 257 (8 bits scaled to 16) or of 16
+        (shifted) use the whole range.
 
     Returns
     -------
@@ -116,7 +118,8 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
     Raises
     ------
     InputError
-        If more than a few pixels of a file have a value that `bits` cannot hold; it is named.
+        If too many pixels of a file (more than 1 in 1,000) have a value above
+        the maximum of `bits`; the file is named.
 
     Examples
     --------
@@ -133,32 +136,33 @@ def find_depth(levels: Iterable[StainLevels], bits: int | None = None) -> Depth 
         if brightest.high >= 1 << bits and n_cut(brightest, bits) > MOST_CUT * brightest.n_pixels:
             raise FileFault(
                 brightest.path,
-                f"has the value {highest}, more than the {(1 << bits) - 1} of {bits} bits; "
-                f"--bits {_least(highest)}, or auto",
+                f"has the value {highest}, above the maximum of {bits} bits, {(1 << bits) - 1}; "
+                f"set bits to {_least(highest)} or auto",
+                "bits",
             )
-        return Depth(bits, highest, "as --bits says")
-    # 16 is what writers put down who do not know.
+        return Depth(bits, highest, "as specified")
+    # Writers that do not know the depth declare 16.
     declared = max((file.declared for file in deep if file.declared < FULL_BITS), default=0)
     if declared and highest < 1 << declared:
-        return Depth(declared, highest, "as the files say")
+        return Depth(declared, highest, "as declared in the files")
     steps = {file.step for file in deep if file.high}
     if steps == {_SPREAD} or (steps and _all_multiples(steps, 256)):
-        return Depth(FULL_BITS, highest, "8 bits spread over all of the range")
+        return Depth(FULL_BITS, highest, "8 bits scaled to the full range")
     if highest >= 1 << 12 and _all_multiples(steps, _SHIFTED):
         return Depth(FULL_BITS, highest, "shifted: multiples of 16")
     least = _least(highest) if highest else FULL_BITS
-    return Depth(least, highest, "the least that hold every value", _stray(deep, least))
+    return Depth(least, highest, "the smallest depth that fits every value", _stray(deep, least))
 
 
 def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
-    """Say what is wrong with one stain of a data set.
+    """Describe what looks wrong with one stain of a data set.
 
     Parameters
     ----------
     files : sequence of StainLevels
-        Of the stain in each field.
+        Levels of the stain in each field.
     bits : int
-        Bits that 16-bit files use.
+        Bit depth of the 16-bit files.
 
     Returns
     -------
@@ -171,28 +175,29 @@ def level_warnings(files: Sequence[StainLevels], bits: int) -> str:
         values = {file.low for file in files}
         value = f" ({values.pop()})" if len(values) == 1 else ""
         in_all = "the only field" if len(files) == 1 else f"all {len(files)} fields"
-        return f"is constant{value} in {in_all}: it is missing, or another picture"
+        return f"is constant{value} in {in_all}: it is missing, or the wrong image"
     if max(file.bright / top for file, top in zip(files, tops)) < _BLACK:
         brightest = max(range(len(files)), key=lambda place: files[place].high / tops[place])
         return (
-            f"is nearly black in all {counted(len(files), 'field')}: the greatest value is "
+            f"is nearly black in all {counted(len(files), 'field')}: the maximum value is "
             f"{files[brightest].high} of {tops[brightest]}"
         )
     n_saturated = sum(file.n_highest for file, top in zip(files, tops) if file.high == top)
     share = n_saturated / sum(file.n_pixels for file in files)
     if share > _SATURATED:
-        return f"is saturated: {share:.0%} of its pixels have the greatest value"
+        return f"is saturated: {share:.0%} of its pixels have the maximum value"
     if len(constant) > max(1, _FEW * len(files)):
         return f"is constant in {len(constant)} of {counted(len(files), 'field')}"
     return ""
 
 
 def parse_bits(text: str) -> int | None:
-    """Understand the option ``--bits``.
+    """Parse a bit depth.
 
     Parameters
     ----------
     text : str
+        "auto" or a whole number.
 
     Returns
     -------
@@ -202,23 +207,25 @@ def parse_bits(text: str) -> int | None:
     Raises
     ------
     InputError
-        If it is something else.
+        If `text` is anything else.
     """
     if text == "auto":
         return None
     if not text.isdecimal() or not 8 <= int(text) <= FULL_BITS:
-        raise InputError(f"--bits {text}: it is auto or a whole number from 8 to {FULL_BITS}")
+        raise InputError(
+            f"bits: {text!r} is not auto or a whole number from 8 to {FULL_BITS}", "bits"
+        )
     return int(text)
 
 
 def n_cut(levels: StainLevels, bits: int) -> int:
-    """Return how many pixels of a 16-bit file do not fit a number of bits, or at most that many."""
+    """Return the number of pixels of a 16-bit file above a bit depth, or an upper bound of it."""
     fitting = [n for n, camera in zip(levels.n_above, CAMERA_BITS) if camera <= bits]
     return min(fitting, default=levels.n_pixels)
 
 
 def _stray(files: Sequence[StainLevels], least: int) -> str:
-    """Say which few pixels alone do not fit a smaller depth; "" if there is none such."""
+    """Describe the few pixels that alone exclude a smaller depth; "" if there are none."""
     n_pixels = sum(file.n_pixels for file in files)
     for place, camera in enumerate(CAMERA_BITS):
         n_above = sum(file.n_above[place] for file in files if file.n_above)
@@ -226,8 +233,8 @@ def _stray(files: Sequence[StainLevels], least: int) -> str:
             first = next(file for file in files if file.n_above and file.n_above[place])
             return (
                 f"all but {n_above:,} of {n_pixels:,} pixels fit {camera} bits (one is in "
-                f"{first.path}); if the camera has {camera}, give --bits {camera}, which cuts "
-                "such pixels"
+                f"{first.path}); if the camera has {camera} bits, set bits to {camera}, which "
+                "clips those pixels"
             )
     return ""
 

@@ -1,8 +1,9 @@
-"""Fields kept as one TIFF with several channels: which plane is which stain.
+"""Multichannel TIFF: assign the planes of a file to the stains of a field.
 
-A stain of such a field is a path with the number of a plane, ``field.ome.tif#2``,
-which `hpastack.read_field` reads as any other. Here the planes are found by the
-names that OME-XML, ImageJ or the pages give them, or as the user says.
+A stain of such a field is a path with a plane number, ``field.ome.tif#2``,
+which `hpastack.read_field` reads like any other path. Planes are assigned by
+their channel names in OME-XML, ImageJ labels or page names, or as specified by
+the user.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.fields.formats.faults import FileFault, StrPath
 from hpastack.fields.formats.ome import channel_names, is_ome
 from hpastack.fields.formats.planes import split_plane
-from hpastack.fields.formats.tiff import MAGICS, RGB, TiffLayout, read_layout, refuse_stack
+from hpastack.fields.formats.tiff import MAGICS, RGB, TiffLayout, read_layout, reject_stack
 from hpastack.fields.stains import PROTEIN, STAINS
 
-#: What each stain is called in files, in any case.
+#: Names of each stain in files; case is ignored.
 SYNONYMS = {
     "red": ("red", "microtubules", "microtubule", "tubulin"),
     "green": ("green", "protein", "protein of interest", "antibody", "target"),
@@ -30,29 +31,29 @@ SYNONYMS = {
 }
 
 _FILE = re.compile(r"(?P<image_id>.+?)(\.ome)?\.tiff?", re.IGNORECASE)
-# What a name of a channel may carry of the position, depth or time it was taken at.
+# Position, depth or time of acquisition within a channel name.
 _TAKEN_AT = re.compile(
     r"\b(s|p|f|m|v|z|t|xy|pos|position|series|scene|site|fov|field|view|tile|slice|depth|frame|time)"
     r"\s*\d+(\s*/\s*\d+|\s+of\s+\d+)?\b"
 )
 _COLOURS = 3
-_SAVE_EACH = "save each as a file of its own"
+_SAVE_EACH = "save each one as a separate file"
 
 
 class Channels(NamedTuple):
-    """The planes of a TIFF: how many, and what they are called ("" if nothing is known)."""
+    """Names of the planes of a TIFF ("" for an unnamed plane)."""
 
     names: tuple[str, ...]
-    is_picture: bool = False  # in colour, and perhaps see-through, which has four planes
+    is_picture: bool = False  # one colour image, with or without alpha
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {name!r}" for number, name in enumerate(self.names))
 
 
 def read_channels(path: StrPath) -> Channels:
-    """Read what the planes of a TIFF are called, without decoding them.
+    """Read the names of the planes of a TIFF, without decoding them.
 
-    Names come from OME-XML, else from the labels of ImageJ, else from the tag
+    Names come from OME-XML, else from the ImageJ labels, else from the tag
     PageName of each page.
 
     Parameters
@@ -62,24 +63,24 @@ def read_channels(path: StrPath) -> Channels:
     Returns
     -------
     Channels
-        Planes in the order of the file: pages, and the samples of each.
+        Planes in the order of the file: the samples of each page in turn.
 
     Raises
     ------
     InputError
-        If it is no TIFF or damaged, has several depths or times, its pages
-        differ in size, or its OME-XML cannot be understood.
+        If the file is missing, is not a TIFF or is damaged, has several depths
+        or times, its pages differ in size, or its OME-XML is invalid.
     OSError
         If the file cannot be read.
     """
-    if not os.path.isfile(path):  # to open a pipe would wait for ever
+    if not os.path.isfile(path):  # opening a pipe would block for ever
         raise FileFault(path, "no such file")
     with open(path, "rb") as file:
         if file.read(4) not in MAGICS:
             raise FileFault(path, "not a TIFF")
         file.seek(0)
         layout = read_layout(file, os.fstat(file.fileno()).st_size, path)
-    refuse_stack(layout, path)
+    reject_stack(layout, path)
     first = layout.pages[0]
     is_picture = (
         len(layout.pages) == 1
@@ -90,53 +91,60 @@ def read_channels(path: StrPath) -> Channels:
 
 
 def parse_channels(text: str, stains: Sequence[str] = STAINS) -> dict[str, int | str]:
-    """Understand the option ``--channels``.
+    """Parse the assignment of planes or channels to stains.
 
     Parameters
     ----------
     text : str
-        Stains with the number of their plane, or with the name of their
-        channel. A stain may go by any of its `SYNONYMS`.
+        ``STAIN=PLANE`` separated by commas, where the plane is its number or
+        the name of its channel. Any of the `SYNONYMS` of a stain is accepted.
     stains : sequence of str, default=STAINS
-        Those that the fields have.
+        The stains of the fields.
 
     Returns
     -------
     dict of str to int or str
-        Plane or channel of each of the stains.
+        Plane number or channel name of each stain.
 
     Raises
     ------
     InputError
-        If a stain is unknown, missing or named twice, or two have one plane.
+        If a stain is unknown, missing or duplicate, or two stains have the same
+        plane.
 
     Examples
     --------
     >>> parse_channels("nuclei=0,ER=3,microtubules=2,protein=FITC")
     {'red': 2, 'green': 'FITC', 'blue': 0, 'yellow': 3}
     """
-    found: dict[str, int | str] = {}
+    channels: dict[str, int | str] = {}
     for part in text.split(","):
         name, _, value = (word.strip() for word in part.partition("="))
         stain = next((s for s in STAINS if _words(name) in SYNONYMS[s]), None)
         if stain is None or not value:
-            raise InputError(f"--channels {part!r}: not a stain and its plane, such as red=0")
-        if stain in found:
-            raise InputError(f"--channels names the {stain} stain twice")
-        found[stain] = int(value) if value.isdecimal() else value
-    missing = [stain for stain in stains if stain not in found]
+            raise InputError(
+                f"channels: {part!r} is not a stain and its plane, such as red=0", "channels"
+            )
+        if stain in channels:
+            raise InputError(f"channels: duplicate stain {stain}", "channels")
+        channels[stain] = int(value) if value.isdecimal() else value
+    missing = [stain for stain in stains if stain not in channels]
     if missing:
-        there = " ".join(stain for stain in STAINS if stain in found)
+        available = " ".join(stain for stain in STAINS if stain in channels)
         raise InputError(
-            f"--channels lacks {shorten(missing)}; it names all four stains. If the fields have "
-            f"no others: --stains {there}"
-        )
-    extra = [stain for stain in found if stain not in stains]
+            f"channels: {shorten(missing)} missing; assign every stain. If the fields have no "
+            f"other stains, set stains to {available}",
+            "channels", "stains",
+        )  # fmt: skip
+    extra = [stain for stain in channels if stain not in stains]
     if extra:
-        raise InputError(f"--channels names {shorten(extra)}, and --stains does not")
-    if len(set(found.values())) < len(found):
-        raise InputError("--channels gives two stains one plane")
-    return {stain: found[stain] for stain in STAINS if stain in found}
+        raise InputError(
+            f"channels: {shorten(extra)} is not among the stains, {', '.join(stains)}",
+            "channels", "stains",
+        )  # fmt: skip
+    if len(set(channels.values())) < len(channels):
+        raise InputError("channels: two stains have the same plane", "channels")
+    return {stain: channels[stain] for stain in STAINS if stain in channels}
 
 
 def stain_planes(
@@ -145,30 +153,30 @@ def stain_planes(
     chosen: Mapping[str, int | str] | None = None,
     stains: Sequence[str] = STAINS,
 ) -> dict[str, int]:
-    """Say which plane is which stain.
+    """Return the plane of each stain.
 
     Parameters
     ----------
     channels : Channels
     path : path-like
-        Named in errors.
+        Name of the file in error messages.
     chosen : mapping of str to int or str, optional
-        From `parse_channels`. Left out: by the names of the channels.
+        From `parse_channels`. Default: assigned by the channel names.
     stains : sequence of str, default=STAINS
-        Those that the fields have.
+        The stains of the fields.
 
     Returns
     -------
     dict of str to int
-        The plane of each stain, of `chosen` or of `stains`.
+        The plane of each stain of `chosen`, or of `stains`.
 
     Raises
     ------
     InputError
-        If a plane that was chosen is not there, the names leave a stain out or mean it
-        twice, or they say that there are several positions, depths or times.
+        If a chosen plane does not exist, the names lack a stain or match it
+        twice, or the names repeat for several positions, depths or times.
     """
-    _refuse_positions(channels, path)
+    _reject_positions(channels, path)
     if chosen is not None:
         return {stain: _chosen(channels, path, stain, choice) for stain, choice in chosen.items()}
     remedy = _remedy(stains)
@@ -176,36 +184,42 @@ def stain_planes(
         n_planes = len(channels.names)
         if n_planes >= 2 * len(stains):
             remedy += f"; if they are several positions, {_SAVE_EACH}"
-        raise FileFault(path, f"{counted(n_planes, 'channel')} without names; {remedy}")
+        message = f"{counted(n_planes, 'channel')} without names; {remedy}"
+        raise FileFault(path, message, "channels")
     planes: dict[str, int] = {}
     for number, name in enumerate(channels.names):
         meant = [stain for stain in stains_meant(name) if stain in stains]
         if len(meant) > 1:
             raise FileFault(
-                path, f"channel {name!r} could be {' or '.join(meant)} (of {channels}); {remedy}"
+                path,
+                f"channel {name!r} could be {' or '.join(meant)} (channels: {channels}); {remedy}",
+                "channels",
             )
         for stain in meant:
             if stain in planes:
                 raise FileFault(
                     path,
-                    f"two channels are {stain} (of {channels}); if they are of two positions, "
+                    f"two channels are {stain} (channels: {channels}); if they are two positions, "
                     f"depths or times, {_SAVE_EACH}; if not, {remedy}",
+                    "channels",
                 )
             planes[stain] = number
     missing = [stain for stain in stains if stain not in planes]
     if missing:
-        hint = ""
+        hint, parameters = "", ["channels"]
         if list(stains) == list(STAINS) and PROTEIN in planes:
-            there = " ".join(stain for stain in STAINS if stain in planes)
-            hint = f". If the fields have no others: --stains {there}"
-        raise FileFault(path, f"no channel is {shorten(missing)} (of {channels}); {remedy}{hint}")
+            available = " ".join(stain for stain in STAINS if stain in planes)
+            hint = f". If the fields have no other stains, set stains to {available}"
+            parameters.append("stains")
+        message = f"no channel is {shorten(missing)} (channels: {channels}); {remedy}{hint}"
+        raise FileFault(path, message, *parameters)
     return {stain: planes[stain] for stain in stains}
 
 
 def plane_paths(
     path: Path, chosen: Mapping[str, int | str] | None = None, stains: Sequence[str] = STAINS
 ) -> tuple[str, dict[str, Path]] | None:
-    """Find the field that one file of a folder holds.
+    """Find the field in one file of a folder.
 
     Parameters
     ----------
@@ -218,11 +232,11 @@ def plane_paths(
     image_id : str
         Name of the file without ``.tif``, ``.tiff``, ``.ome.tif`` or ``.ome.tiff``.
     stains : dict of str to Path
-        Path with the plane of each stain. Of a TIFF that is damaged they are
-        its first planes, for `hpastack.fields.check_fields` to report.
+        Path with the plane of each stain. For a damaged TIFF, its first planes,
+        so that `hpastack.fields.check_fields` reports it.
 
-    None where the file has another ending or fewer planes than stains, or is a
-    colour picture and nothing is chosen.
+    None if the file has another suffix or fewer planes than stains, or is a
+    colour image and `chosen` is None.
 
     Raises
     ------
@@ -247,7 +261,7 @@ def plane_paths(
 
 
 def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
-    """Say which files may hold more than the one field that is taken from them.
+    """Find files that may contain more than the one field taken from them.
 
     Parameters
     ----------
@@ -257,8 +271,8 @@ def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
     Returns
     -------
     list of str
-        A warning for each number of planes without names, where at least as many are ignored as
-        are stains.
+        A warning for each number of unnamed planes of which at least half are
+        ignored.
     """
     alike: dict[int, list[tuple[StrPath, list[int]]]] = {}
     for paths in fields:
@@ -268,17 +282,16 @@ def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
             continue
         try:
             names = read_channels(files[0]).names
-        except (FileFault, OSError):  # reported by who reads its pixels
+        except (FileFault, OSError):  # reported when its pixels are read
             continue
         if not any(names) and len(names) >= 2 * len(taken):
             alike.setdefault(len(names), []).append((files[0], taken))
     warnings = []
-    for n_planes, found in alike.items():
-        path, taken = found[0]
+    for n_planes, files_alike in alike.items():
+        path, taken = files_alike[0]
         ignored = [number for number in range(n_planes) if number not in taken]
         warnings.append(
-            f"{counted(len(found), 'file')} of {counted(n_planes, 'plane')} without names, such as "
-            f"{path}: "
+            f"{counted(len(files_alike), 'file')} with {n_planes} unnamed planes, such as {path}: "
             f"planes {shorten(taken, 12)} are the stains, {shorten(ignored, 12)} are ignored; if "
             f"these are another position, depth or time, {_SAVE_EACH}"
         )
@@ -287,11 +300,11 @@ def unknown_planes(fields: Iterable[Sequence[StrPath]]) -> list[str]:
 
 def _remedy(stains: Sequence[str]) -> str:
     example = ",".join(f"{stain}={number}" for number, stain in enumerate(stains))
-    return f"say which is which with --channels {example} (counted from 0), or keep it elsewhere"
+    return f"set channels to {example} (planes counted from 0), or move the file elsewhere"
 
 
-def _refuse_positions(channels: Channels, path: StrPath) -> None:
-    """Reject a file whose channels have the same names again and again."""
+def _reject_positions(channels: Channels, path: StrPath) -> None:
+    """Reject a file whose channel names repeat for several positions, depths or times."""
     names = [_words(name) for name in channels.names]
     bare = [" ".join(re.findall(r"\w+", _TAKEN_AT.sub(" ", name))) for name in names]
     counts = Counter(bare)
@@ -299,13 +312,12 @@ def _refuse_positions(channels: Channels, path: StrPath) -> None:
     if "" in counts or len(counts) < 2 or len(times) > 1 or times == {1}:
         return
     (n_times,) = times
-    again = [number for number, name in enumerate(bare) if name == bare[0]]
-    shown = ", ".join(f"{number} {channels.names[number]!r}" for number in again)
+    repeated = [number for number, name in enumerate(bare) if name == bare[0]]
+    shown = ", ".join(f"{number} {channels.names[number]!r}" for number in repeated)
     raise FileFault(
         path,
-        f"each of its {counted(len(counts), 'channel')} is there {n_times} times, such as {shown}: "
-        "TIFF of "
-        f"{n_times} positions, depths or times; {_SAVE_EACH}",
+        f"TIFF with {n_times} positions, depths or times: each of its "
+        f"{counted(len(counts), 'channel')} occurs {n_times} times, such as {shown}; {_SAVE_EACH}",
     )
 
 
@@ -313,16 +325,20 @@ def _chosen(channels: Channels, path: StrPath, stain: str, choice: int | str) ->
     if isinstance(choice, int):
         if choice >= len(channels.names):
             raise FileFault(
-                path, f"--channels {stain}={choice}: it has planes 0 to {len(channels.names) - 1}"
+                path,
+                f"channels {stain}={choice}: the file has planes 0 to {len(channels.names) - 1}",
+                "channels",
             )
         return choice
-    found = [k for k, name in enumerate(channels.names) if _words(name) == _words(choice)]
-    if len(found) != 1:
-        how_many = "no channel" if not found else "several channels"
+    planes = [plane for plane, name in enumerate(channels.names) if _words(name) == _words(choice)]
+    if len(planes) != 1:
+        how_many = "no channel" if not planes else "several channels"
         raise FileFault(
-            path, f"--channels {stain}={choice}: {how_many} of that name (of {channels})"
+            path,
+            f"channels {stain}={choice}: {how_many} with that name (channels: {channels})",
+            "channels",
         )
-    return found[0]
+    return planes[0]
 
 
 def _words(name: str) -> str:
@@ -330,7 +346,7 @@ def _words(name: str) -> str:
 
 
 def stains_meant(name: str) -> list[str]:
-    """Return the stains that the name of a channel may mean.
+    """Return the stains that a channel name may refer to.
 
     Parameters
     ----------
@@ -339,7 +355,8 @@ def stains_meant(name: str) -> list[str]:
     Returns
     -------
     list of str
-        It is one of their `SYNONYMS`, or has one among its words.
+        The stains of which it is one of the `SYNONYMS`; if there are none, those
+        of which it contains one.
 
     Examples
     --------

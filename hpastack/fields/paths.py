@@ -1,4 +1,4 @@
-"""The files of a field, as a row of the catalogue names them."""
+"""The files of a field, as listed in a row of the catalogue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hpastack.fields.formats.faults import FileFault, StrPath, size_text
 from hpastack.fields.formats.planes import split_plane
 from hpastack.fields.stains import STAINS
 
-#: The key of a row for the bits that values of its 16-bit files use; all 16 without it.
+#: The key of a row for the bit depth of its 16-bit files; 16 without it.
 BITS = "bits"
 
-#: The key of a row for the stains that a field has, separated by blanks; all four without it.
+#: The key of a row for the stains of a field, separated by spaces; all four without it.
 STAINS_OF_FIELD = "stains"
 
-#: The key of a row for the micrometres per pixel of the files of a field; unknown without it.
+#: The key of a row for the micrometres per pixel of its files; unknown without it.
 PIXEL_SIZE = "pixel_size"
 
 Row = Mapping[str, Any] | pd.Series
@@ -36,10 +36,10 @@ class StainFile(NamedTuple):
 
 
 def stain_rows(catalogue: pd.DataFrame) -> Iterator[dict[str, StrPath]]:
-    """Give what is needed to read each field of a catalogue, in its order.
+    """Iterate over the rows needed to read the fields of a catalogue, in its order.
 
-    These are the paths of its stains, and its bits and which stains it has where
-    the catalogue says them.
+    A row has the paths of the stains and, if they are columns of the catalogue,
+    ``bits`` and ``stains``.
     """
     names = [*STAINS, *(name for name in (BITS, STAINS_OF_FIELD) if name in catalogue)]
     columns = [catalogue[name] for name in names]
@@ -47,7 +47,7 @@ def stain_rows(catalogue: pd.DataFrame) -> Iterator[dict[str, StrPath]]:
 
 
 def row_stains(row: Row) -> tuple[str, ...]:
-    """Return the stains that a field has, in their order: all, unless its row says which."""
+    """Return the stains of a field in the order of `STAINS`; all if its row does not list them."""
     text = row.get(STAINS_OF_FIELD)
     if text is None or text != text or text == "":
         return STAINS
@@ -64,40 +64,42 @@ def stains_of(catalogue: pd.DataFrame) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In their order; all without a column ``stains``.
+        In the order of `STAINS`; all without a column ``stains``.
     """
     if STAINS_OF_FIELD not in catalogue:
         return STAINS
     texts = catalogue[STAINS_OF_FIELD].unique()
-    found = [set(row_stains({STAINS_OF_FIELD: text})) for text in texts]
-    return tuple(stain for stain in STAINS if all(stain in own for own in found))
+    combinations = [set(row_stains({STAINS_OF_FIELD: text})) for text in texts]
+    return tuple(stain for stain in STAINS if all(stain in own for own in combinations))
 
 
 def require_stains(catalogue: pd.DataFrame, stains: Iterable[str], what: str) -> None:
-    """Raise an error if fields lack a stain that a network or a feature needs.
+    """Check that all fields have the stains that a network or a feature needs.
 
     Parameters
     ----------
     catalogue : DataFrame
     stains : iterable of str
     what : str
-        Who needs them, for the message.
+        The network or feature, for the message.
 
     Raises
     ------
     InputError
+        If a field lacks one of them.
     """
-    there = stains_of(catalogue)
-    lacking = [stain for stain in stains if stain not in there]
-    if lacking:
+    available = stains_of(catalogue)
+    missing = [stain for stain in stains if stain not in available]
+    if missing:
         raise InputError(
-            f"{what} needs the {' and the '.join(lacking)} stain, which fields of the catalogue "
-            f"lack; they have {', '.join(there)}: stains: [{', '.join(there)}]"
+            f"{what} needs the {' and the '.join(missing)} stain, which some fields of the "
+            f"catalogue lack; use only the stains that all fields have: "
+            f"stains: [{', '.join(available)}]"
         )
 
 
 def field_bits(row: Row) -> int:
-    """Return how many bits the values of the 16-bit files of a field use."""
+    """Return the bit depth of the 16-bit files of a field."""
     _require_row(row)
     bits = row.get(BITS)
     return 16 if bits is None or bits == "" or bits != bits else int(bits)
@@ -114,7 +116,7 @@ def field_pixel_size(row: Row) -> float | None:
     Returns
     -------
     float or None
-        None where the row says nothing.
+        None if the row does not specify it.
 
     Raises
     ------
@@ -146,22 +148,23 @@ def stain_file(row: Row, stain: str) -> StainFile:
 
 
 def stain_files(row: Row) -> Iterator[StainFile]:
-    """Read the files of the stains of a field, one that holds several of them once."""
-    held: dict[StrPath, bytes] = {}
+    """Read the files of the stains of a field; a file with several stains is read once."""
+    cached: dict[StrPath, bytes] = {}
     for stain in row_stains(row):
         path, file, plane = _stain_path(row, stain)
-        data = held.get(file) or read_bytes(file)
-        if plane is not None:  # any other stands for one stain, and would take room for nothing
-            held[file] = data
+        data = cached.get(file) or read_bytes(file)
+        if plane is not None:  # a file without planes has one stain and is not needed again
+            cached[file] = data
         yield StainFile(stain, path, file, plane, data)
 
 
 def _require_row(row: Row) -> None:
     if not isinstance(row, (Mapping, pd.Series)):
-        given = repr(row) if isinstance(row, str) else f"a {type(row).__name__}"
+        actual = repr(row) if isinstance(row, str) else f"a {type(row).__name__}"
         raise InputError(
-            f"a field is read by the paths of its {', '.join(STAINS)} stain: a row of the "
-            f"catalogue, catalogue.loc[image_id], or a dict; this is {given}"
+            f"row is {actual}; it must be a mapping with the paths of the {', '.join(STAINS)} "
+            "stain: a row of the catalogue, catalogue.loc[image_id], or a dict",
+            "row",
         )
 
 
@@ -169,15 +172,15 @@ def _stain_path(row: Row, stain: str) -> tuple[StrPath, StrPath, int | None]:
     _require_row(row)
     path = row.get(stain)
     if path is None or path == "" or path != path:  # NaN in a hand-made table
-        raise FileFault("", f"no path to the {stain} stain of the field")
+        raise FileFault("", f"no path for the {stain} stain of the field")
     return path, *split_plane(path)
 
 
 def require_shape(shape: tuple[int, ...], first: tuple[int, ...], path: StrPath) -> None:
-    """Refuse a stain of another size than the first one of its field."""
+    """Check that a stain has the same size as the first one of its field."""
     if shape != first:
         raise FileFault(
             path,
             f"{size_text(shape)}, but the {STAINS[0]} stain of the field has {size_text(first)}; "
-            "the four stains need one size",
+            "all stains of a field must have the same size",
         )

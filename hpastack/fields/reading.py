@@ -1,4 +1,4 @@
-"""Stains and fields from their files, one by one or ahead in threads."""
+"""Read stains and fields from their files, one at a time or ahead in threads."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from hpastack.parallel import cpu_budget, in_threads
 def read_stain(path: StrPath, stain: str) -> np.ndarray:
     """Read one stain of a field.
 
-    8-bit values are divided by 255 and 16-bit values by 65535, and nothing
-    else is done to them: no stretching, no gamma, no colour profile. 12-bit
-    data kept in a 16-bit file is therefore dark; `read_field` scales it by
-    what the catalogue says of its depth.
+    8-bit values are divided by 255 and 16-bit values by 65535. There is no
+    further processing: no contrast stretching, no gamma, no colour profile.
+    12-bit data in a 16-bit file is therefore dark; `read_field` scales it by
+    the bit depth in the catalogue.
 
-    A colour image is reduced to the mean of its three planes where they are
-    alike (grey kept as RGB), and else to the mean of the planes that the
-    tint of the stain uses: red R, green G, blue B, yellow R and G. This is how
-    the Human Protein Atlas serves its JPEG files. An image that is neither
-    grey nor in the tint of its stain is refused, because the planes asked for
-    would read as black (unless it is a JPEG with next to nothing in it: a root
-    mean square below 2 of 255 levels).
+    A colour image is reduced to the mean of its three planes if they are alike
+    (grey saved as RGB), and otherwise to the mean of the planes used by the
+    tint of the stain: red R, green G, blue B, yellow R and G. The JPEG files of
+    the Human Protein Atlas are tinted in this way. An image that is neither
+    grey nor in the tint of its stain is rejected, because its planes would read
+    as black (unless it is a nearly empty JPEG, with a root mean square below 2
+    of 255 levels).
 
     Parameters
     ----------
     path : path-like
-        An image of any of `hpastack.fields.FORMATS`, recognised by content and
-        not by name. ``x.tif#2`` is plane 2 (counted from 0, pages and then
-        their samples) of ``x.tif``.
+        An image in any of `hpastack.fields.FORMATS`, recognised by its content,
+        not by its name. ``x.tif#2`` is plane 2 of ``x.tif`` (counted from 0,
+        over the samples of each page in turn).
     stain : {"red", "green", "blue", "yellow"}
 
     Returns
@@ -60,19 +60,19 @@ def read_stain(path: StrPath, stain: str) -> np.ndarray:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated, damaged, none of the three
-        formats, not 8 or 16 bit unsigned, larger than `MAX_PIXELS`, partly
-        transparent, animated, of several pages (and no plane is named), or in
-        the tint of another stain.
+        If the file is missing, empty, truncated, damaged, not in one of the
+        formats, not 8 or 16 bit unsigned, larger than `MAX_PIXELS`, has an alpha
+        channel that is not opaque, is animated, has several pages (and the path
+        names no plane), or is in the tint of another stain.
     OSError
-        If the file is there and cannot be opened.
+        If the file exists but cannot be opened.
 
     Notes
     -----
-    Damage is found by the checksums of PNG and of Deflate, LZMA and LERC in
-    TIFF, and by parts that are missing from JPEG and TIFF. Bytes changed within
-    the pixels of a JPEG or of any other TIFF need not show: those formats keep
-    no checksum.
+    Damage is detected by the checksums of PNG and of Deflate, LZMA and LERC in
+    TIFF, and by missing parts of JPEG and TIFF. Changed bytes within the pixels
+    of a JPEG or of any other TIFF may go undetected, because those formats have
+    no checksums.
     """
     if stain not in TINT_PLANES:
         raise InputError(f"unknown stain {stain!r}; stains are {', '.join(STAINS)}")
@@ -91,15 +91,15 @@ def read_field(
     row : mapping or Series
         Paths under the keys ``red``, ``green``, ``blue``, ``yellow``: a row
         of the catalogue, or a dict. ``field.tif#2`` is plane 2 of that file.
-        Under ``bits``, if it is there: how many bits the values of 16-bit
-        files use; they are divided by ``2**bits - 1``. Under ``stains``, if it
-        is there: which stains the field has.
+        The optional key ``bits`` is the bit depth of 16-bit files, whose values
+        are divided by ``2**bits - 1``. The optional key ``stains`` lists the
+        stains of the field, separated by spaces.
     size : int, optional
-        Length of the longer side after scaling, in pixels; the aspect is kept.
-        Reduced by area averaging, enlarged by bilinear interpolation. Left
-        out: the size of the files.
+        Length of the longer side after scaling, in pixels; the aspect ratio is
+        kept. Downscaling uses area averaging, upscaling bilinear interpolation.
+        Default: the size of the files.
     square : bool, default=False
-        Whether to pad with zeros at the right or at the bottom to a square.
+        Whether to pad with zeros on the right or at the bottom to a square.
     missing : float, default=NaN
         Value of all pixels of the stains that the field lacks.
 
@@ -111,7 +111,7 @@ def read_field(
     Raises
     ------
     InputError
-        As `read_stain`; also if a path is missing, if the stains differ in
+        As for `read_stain`; also if a path is missing, if the stains differ in
         size, or if `size` is below 1.
     """
     if size is not None and size < 1:
@@ -127,12 +127,12 @@ def read_field(
         shape = shape or pixels.shape[:2]
         require_shape(pixels.shape[:2], shape, file.path)
         if size in (None, max(shape)) and (not square or shape[0] == shape[1]):
-            # Straight to its place: fresh memory costs more than the arithmetic.
+            # Written in place: allocating memory costs more than the arithmetic.
             field = _new_field(shape, is_whole, missing) if field is None else field
             out = field[position]
             stain_of(pixels, file.stain, picture.is_lossy, file.path, out, bits=bits)
             continue
-        # Scaled one by one, so that a large field never lies in memory whole.
+        # Scaled one stain at a time, so that a large field is never in memory as a whole.
         plane = stain_of(pixels, file.stain, picture.is_lossy, file.path, bits=bits)
         scaled = resize_field(plane[np.newaxis], size, square)[0]
         field = _new_field(scaled.shape, is_whole, missing) if field is None else field
@@ -148,7 +148,7 @@ def _new_field(shape: tuple[int, ...], is_whole: bool, missing: float) -> np.nda
 
 
 def field_shape(row: Row) -> tuple[int, int]:
-    """Read the height and width of a field from the header of its first file.
+    """Return the height and width of a field from the header of its first file.
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def iter_fields(
     size, square, missing
         As for `read_field`.
     jobs : int, optional
-        Decoding threads. Left out: as many as this process may use processors.
+        Decoding threads. Default: the number of processors available to this process.
     ahead : int, optional
-        Most fields in memory beside the one handed out. Left out: two a thread.
+        Maximum number of fields in memory besides the one yielded. Default: two per thread.
 
     Yields
     ------
@@ -200,7 +200,7 @@ def iter_fields(
     Raises
     ------
     InputError
-        As `read_field`, at the turn of the field that is bad, which is named.
+        As for `read_field`, raised at the bad field, which is named.
     """
     jobs = jobs or cpu_budget()
     ahead = ahead or 2 * jobs
@@ -208,7 +208,7 @@ def iter_fields(
         lambda row: read_field(row, size, square, missing=missing), stain_rows(catalogue),
         jobs=jobs, ahead=ahead,
     )  # fmt: skip
-    # Closed by hand: left to the garbage collector, threads may be joined while one is started.
+    # Closed explicitly: the garbage collector might join threads while another one is starting.
     with closing(outcomes):
         for image_id, outcome in zip(catalogue.index, outcomes):
             try:
@@ -219,11 +219,13 @@ def iter_fields(
 
 
 def field_fault(image_id: str, error: Exception) -> InputError:
-    """Return what is wrong with a field, as an error that names it."""
+    """Return the error for a bad field, with its id in the message."""
     reason = str(error)
     if isinstance(error, OSError) and error.filename is not None:
         reason = f"{error.filename}: {error.strerror}"
-    return InputError(f"field {image_id}: {reason.removeprefix(f'field {image_id}: ')}")
+    parameters = getattr(error, "parameters", ())
+    reason = reason.removeprefix(f"field {image_id}: ")
+    return InputError(f"field {image_id}: {reason}", *parameters)
 
 
 def read_square_image(row: Row, size: int) -> np.ndarray:
@@ -232,7 +234,7 @@ def read_square_image(row: Row, size: int) -> np.ndarray:
     Parameters
     ----------
     row : mapping or Series
-        As `hpastack.read_field`.
+        As for `hpastack.read_field`.
     size : int
         Side of the image, in pixels.
 
@@ -243,6 +245,6 @@ def read_square_image(row: Row, size: int) -> np.ndarray:
     Raises
     ------
     InputError
-        As `hpastack.read_field`.
+        As for `hpastack.read_field`.
     """
     return to_8_bit(read_field(row, size, square=True, missing=0))

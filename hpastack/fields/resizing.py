@@ -1,4 +1,4 @@
-"""Fields at another size."""
+"""Resize fields."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from hpastack.errors import InputError
 
 
 def resize_field(field: np.ndarray, size: int | None = None, square: bool = False) -> np.ndarray:
-    """Scale a field to a length of its longer side, and pad it to a square.
+    """Scale a field by the length of its longer side, and pad it to a square.
 
     Parameters
     ----------
     field : ndarray of float32, shape (c, H, W)
         Values in [0, 1].
     size : int, optional
-        Length of the longer side after scaling, in pixels. Left out: kept.
+        Length of the longer side after scaling, in pixels. Default: unchanged.
     square : bool, default=False
-        Whether to pad with zeros at the right or at the bottom to a square.
+        Whether to pad with zeros on the right or at the bottom to a square.
 
     Returns
     -------
@@ -44,13 +44,13 @@ def resize_field(field: np.ndarray, size: int | None = None, square: bool = Fals
     height, width = field.shape[1:]
     longer = max(height, width)
     if size is not None and size != longer:
-        # Half pixels round up, so that both directions of an image agree.
+        # Half pixels are rounded up, the same way along both axes.
         height, width = (
             max(1, (2 * side * size + longer) // (2 * longer)) for side in (height, width)
         )
         method = cv2.INTER_AREA if size < longer else cv2.INTER_LINEAR
         field = np.stack([cv2.resize(p, (width, height), interpolation=method) for p in field])
-        # The weights of an area sum to 1 but for rounding.
+        # The weights of area averaging sum to 1 up to rounding.
         np.clip(field, 0, 1, out=field)
     if square and height != width:
         side = max(height, width)

@@ -1,7 +1,7 @@
 """The four stains of a field: their order, names and file suffixes.
 
 The order is red, green, blue, yellow everywhere: in arrays, in column names
-and in model inputs. Nothing else in the package spells these out.
+and in model inputs. No other module of the package repeats it.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ STAIN_MEANINGS = {
     "yellow": "endoplasmic reticulum",
 }
 
-#: The stain whose place is asked for; the other three are for reference.
+#: The stain of the protein whose location is predicted; the other three are reference markers.
 PROTEIN = "green"
 
 #: Position of each stain on the first axis of a field.
@@ -27,12 +27,12 @@ STAIN_INDEX = {stain: position for position, stain in enumerate(STAINS)}
 
 
 def parse_stains(text: str) -> tuple[str, ...]:
-    """Understand the option ``--stains``.
+    """Parse a list of stains.
 
     Parameters
     ----------
     text : str
-        Names separated by commas or blanks.
+        Names separated by commas or spaces.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def parse_stains(text: str) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If a name is unknown or twice there, or the protein is not there.
+        If a name is unknown or duplicate, or the protein is missing.
 
     Examples
     --------
@@ -52,14 +52,15 @@ def parse_stains(text: str) -> tuple[str, ...]:
     names = text.lower().replace(",", " ").split()
     if len(set(names)) < len(names) or not set(names) <= set(STAINS) or PROTEIN not in names:
         raise InputError(
-            f"--stains {text}: it is {PROTEIN}, the protein, and any others of "
-            f"{', '.join(STAINS)}, each once"
+            f"stains: {text!r} must contain {PROTEIN}, the protein, and any of the others of "
+            f"{', '.join(STAINS)}, each once",
+            "stains",
         )
     return tuple(stain for stain in STAINS if stain in names)
 
 
 def measured_stains(field: np.ndarray) -> tuple[str, ...]:
-    """Return the stains of a field that are not missing, that is not all NaN.
+    """Return the stains of a field that are not missing (not all NaN).
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def measured_stains(field: np.ndarray) -> tuple[str, ...]:
     """
     if field.dtype.kind != "f":
         return STAINS
-    # One pixel tells nearly always.
+    # The first pixel is nearly always enough.
     return tuple(
         stain
         for stain, image in zip(STAINS, field)
@@ -87,7 +88,7 @@ def measured_stains(field: np.ndarray) -> tuple[str, ...]:
 
 
 def with_black_stains(field: np.ndarray) -> np.ndarray:
-    """Return a field with 0 in place of the stains that are missing.
+    """Return a field in which missing stains are replaced by 0.
 
     Parameters
     ----------
@@ -98,9 +99,9 @@ def with_black_stains(field: np.ndarray) -> np.ndarray:
     ndarray
         `field` itself if none is missing.
     """
-    there = measured_stains(field)
-    if len(there) == len(STAINS):
+    measured = measured_stains(field)
+    if len(measured) == len(STAINS):
         return field
     field = field.copy()
-    field[[STAIN_INDEX[stain] for stain in STAINS if stain not in there]] = 0
+    field[[STAIN_INDEX[stain] for stain in STAINS if stain not in measured]] = 0
     return field

@@ -1,4 +1,4 @@
-"""How bright each stain of a data set is: means, standard deviations, percentiles."""
+"""Intensity statistics of each stain of a data set: means, standard deviations, percentiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpastack.parallel import progress_bar
 #: Percentiles of the values of a stain, by the names of their columns.
 PERCENTILES = {"p1": 1.0, "p5": 5.0, "p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 
-# Values are counted on the grid of 16-bit files, which holds that of 8-bit files.
+# Values are counted on the grid of 16-bit files, which includes that of 8-bit files.
 _TOP = 65535
 
 
@@ -30,40 +30,39 @@ def stain_statistics(
     jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Measure how bright each stain is, over every pixel of every field.
+    """Measure the intensity statistics of each stain over every pixel of every field.
 
-    Pixels are counted by their value, in whole numbers, so that the result does not depend on
+    Pixels are counted by their value, in whole numbers, so that the result depends neither on
     the order of the fields nor on the number of threads. Values of 8-bit and 16-bit files that
-    are not resized are counted as they are; resized ones are rounded to the nearest 1/65535.
+    are not resized are counted exactly; resized ones are rounded to the nearest 1/65535.
 
     Parameters
     ----------
     catalogue : DataFrame
         Indexed by image id, with columns ``red``, ``green``, ``blue``, ``yellow``.
     size : int, optional
-        Longer side of the fields, in pixels; as they are if left out. Resizing evens out noise,
-        so that the standard deviation is smaller: give the size that a network sees.
+        Longer side of the fields, in pixels. Default: the size of the files. Resizing averages
+        noise and so reduces the standard deviation: use the input size of the network.
     jobs : int, optional
-        Decoding threads; as many as this process may use if left out.
+        Decoding threads. Default: the number of processors available to this process.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     DataFrame
-        Indexed by ``stain``, those that the fields have; for values in [0, 1]: ``mean``,
-        ``sd`` (of the population), ``p1``, ``p5``, ``p50``, ``p95``, ``p99``, ``p99_9`` (the
-        least value that at least so many per cent of the pixels do not exceed), ``saturated``
-        (share of the pixels with the value 1),
-        and ``n_fields``.
+        Indexed by ``stain`` (the stains of the fields), for values in [0, 1]: ``mean``, ``sd``
+        (of the population), the percentiles ``p1``, ``p5``, ``p50``, ``p95``, ``p99``,
+        ``p99_9`` (the smallest value that is not exceeded by at least this percentage of the
+        pixels), ``saturated`` (fraction of the pixels with the value 1) and ``n_fields``.
 
     Raises
     ------
     InputError
-        If there are no fields, or one cannot be read: it is named.
+        If there are no fields, or one cannot be read; the field is named.
     """
     if catalogue.empty:
-        raise InputError("there are no fields to measure")
+        raise InputError("there are no fields to measure: the catalogue is empty", "catalogue")
     counts = np.zeros((len(STAINS), _TOP + 1), dtype=np.int64)
     fields = iter_fields(catalogue, size, jobs=jobs, missing=0)
     bar = progress_bar(fields, total=len(catalogue), what="stains", unit="field", show=progress)
@@ -86,13 +85,13 @@ def stain_moments(
     Parameters
     ----------
     images : iterable of ndarray of uint8, shape (n, 4, h, w)
-        Batches of fields, such as networks are trained on.
+        Batches of fields, such as the training batches of a network.
 
     Returns
     -------
     mean, sd : tuple of float, length 4
-        Over all pixels, for values in [0, 1]. An `sd` is at least 1/255, so
-        that an empty stain does not blow up.
+        Over all pixels, for values in [0, 1]. `sd` is at least 1/255, so that
+        dividing by the `sd` of a constant stain is safe.
 
     Examples
     --------
@@ -112,39 +111,39 @@ def stain_moments(
 
 
 def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
-    """Read the means and standard deviations that `stain_statistics` measured.
+    """Read the means and standard deviations measured by `stain_statistics`.
 
     Parameters
     ----------
     path : path-like
-        A CSV with the columns ``stain``, ``mean`` and ``sd``; others are not looked at.
+        A CSV with the columns ``stain``, ``mean`` and ``sd``; others are ignored.
 
     Returns
     -------
     dict of str to (float, float)
-        Stain to its mean and sd, for values in [0, 1].
+        Mean and sd of each stain, for values in [0, 1].
 
     Raises
     ------
     InputError
-        If the file is missing or is not such a table, a stain is doubled or unknown,
-        green is missing, a number is none, or an sd is not above 0, as of a stain that is blank
-        everywhere.
+        If the file is missing or is not such a table, a stain is duplicate or unknown,
+        green is missing, a value is not a number, or an sd is not above 0 (a stain that is
+        constant everywhere).
     """
     path = Path(path)
-    remedy = "make it with python -m pipelines.statistics"
+    remedy = "run: python -m pipelines.statistics"
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}")
     try:
         table = pd.read_csv(path, dtype=str)  # pandas 2 reads floats to the 15th digit
         table = table.astype({"mean": float, "sd": float}).set_index("stain")[["mean", "sd"]]
     except (KeyError, ValueError):
-        raise InputError(f"{path} has no stain, mean and sd in each row; {remedy}") from None
+        raise InputError(f"{path} lacks a stain, mean or sd in some row; {remedy}") from None
     is_known = table.index.is_unique and table.index.isin(STAINS).all()
     if not is_known or PROTEIN not in table.index:
         raise InputError(
-            f"{path} is of the stains {shorten(table.index)}; it must be of {', '.join(STAINS)}, "
-            "or of those that the fields have"
+            f"{path} has the stains {shorten(table.index)}; they must be {', '.join(STAINS)}, or "
+            f"some of them including {PROTEIN}, each once"
         )
     wrong = [
         stain for stain, row in table.iterrows()
@@ -152,7 +151,8 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
     ]  # fmt: skip
     if wrong:
         raise InputError(
-            f"{path}: mean and sd of {shorten(wrong)} are not of values in [0, 1] that differ"
+            f"{path}: invalid mean or sd of {shorten(wrong)}; the mean must be from 0 to 1 and the "
+            "sd above 0 and at most 1"
         )
     return {
         stain: (float(table["mean"][stain]), float(table["sd"][stain])) for stain in table.index
@@ -160,13 +160,13 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
 
 
 def _summary(counts: np.ndarray) -> dict[str, float]:
-    """Summarise pixels that are counted by their value, in whole numbers as far as it goes."""
+    """Summarise counts of pixel values, with integer arithmetic as far as possible."""
     levels = np.flatnonzero(counts)
     pairs = [(int(level), int(counts[level])) for level in levels]
     n = sum(count for _, count in pairs)
     total = sum(level * count for level, count in pairs)
     squares = sum(level * level * count for level, count in pairs)
-    # n * squares - total**2 is exact, so a blank stain has an sd of 0 and not of a rounding error.
+    # n * squares - total**2 is exact, so that a constant stain has an sd of exactly 0.
     sd = math.sqrt(n * squares - total**2) / (n * _TOP)
     below = np.cumsum(counts[levels])
     return {
@@ -178,6 +178,6 @@ def _summary(counts: np.ndarray) -> dict[str, float]:
 
 
 def _percentile(levels: Iterable[Any], below: np.ndarray, n: int, q: float) -> float:
-    # In tenths of a per cent, whole numbers again: q of n pixels, rounded up.
+    # q percent of n pixels, rounded up, in integers of a tenth of a percent.
     wanted = max(1, -(-round(q * 10) * n // 1000))
     return int(np.asarray(levels)[np.searchsorted(below, wanted)]) / _TOP

@@ -1,7 +1,7 @@
-"""Fields as networks see them: square 8-bit images, from the packed file where it fits.
+"""Input of networks: square 8-bit images, read from the packed file if it matches.
 
-Fine-tuning, predictions and embeddings all read here, so that a network sees
-the same bytes whether fields are packed or not.
+Fine-tuning, predictions and embeddings all use this module, so that the input
+is the same whether fields are packed or not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpastack.fields.paths import Row, stain_rows
 from hpastack.fields.reading import field_fault, read_square_image
 from hpastack.parallel import cpu_budget, in_threads
 
-#: The values of a field, or what is wrong with it.
+#: The pixels of a field, or the error that it raised.
 Outcome = np.ndarray | InputError
 Outcomes = Generator[Outcome, None, None]
 
@@ -31,7 +31,7 @@ def stream_square_images(
     jobs: int | None = None,
     ahead: int | None = None,
 ) -> Outcomes:
-    """Read the fields of a catalogue in its order, ahead in threads.
+    """Read the fields of a catalogue in its order, as square images, ahead in threads.
 
     Parameters
     ----------
@@ -41,18 +41,18 @@ def stream_square_images(
     size : int
         Side of the images, in pixels.
     packed : PackedFields, optional
-        Where fields are read from if they are there at this size and their
-        files have not changed; the others come from their files.
+        Source of the fields that it has at this size, from unchanged files. The
+        other fields are read from their files.
     jobs : int, optional
-        Threads; if omitted, as many as this process may use processors.
+        Threads. Default: the number of processors available to this process.
     ahead : int, optional
-        Most fields in memory beside the one handed out; if omitted, two for each thread.
+        Maximum number of fields in memory besides the one yielded. Default: two per thread.
 
     Yields
     ------
     ndarray of uint8, shape (4, size, size), or InputError
-        What is wrong with a field, which it names, is handed out in its place;
-        whoever cannot go on without that field raises it.
+        A bad field yields the error, which names it; a caller that needs the
+        field raises it.
     """
     jobs = jobs or cpu_budget()
     rows = np.full(len(catalogue), -1)

@@ -1,4 +1,4 @@
-"""Files: written completely or not at all, read with every problem named."""
+"""Reading and writing files: atomic writes, and errors that name every problem."""
 
 from hpastack.files.differences import differing_settings
 from hpastack.files.hdf5 import UNTRUSTED, filters, fixed_strings, plain_dataset

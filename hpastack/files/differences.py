@@ -1,4 +1,4 @@
-"""Which settings of two records differ, in words."""
+"""Differences between the settings of two records, as text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _MOST_CHARACTERS = 60
 def differing_settings(
     values: Mapping[str, Any], others: Mapping[str, Any], where: str, elsewhere: str, limit: int = 3
 ) -> str:
-    """Name the first settings that differ between two records, with both values.
+    """Describe the first settings that differ between two records, with both values.
 
     Parameters
     ----------
     values, others : mapping of str to object
-        What JSON can hold. Dicts within are compared key by key.
+        JSON-serialisable. Nested dicts are compared key by key.
     where, elsewhere : str
-        What to call the two, such as "the store".
+        Names of the two records in the text, such as "the store".
     limit : int, default=3
-        How many to name.
+        Number of differences to describe.
 
     Returns
     -------
     str
-        In the order of `values`, then of `others`; empty if they are the same.
+        In the order of `values`, then of `others`; empty if the records are equal.
 
     Examples
     --------
@@ -35,9 +35,9 @@ def differing_settings(
     >>> differing_settings(made, recipe, "the store", "the recipe")
     "size is 512 in the store and 256 in the recipe; families has 'spots' in the store only"
     """
-    found = _differences(values, others, where, elsewhere)
-    more = f"; and {len(found) - limit} more" if len(found) > limit else ""
-    return "; ".join(found[:limit]) + more
+    differences = _differences(values, others, where, elsewhere)
+    more = f"; and {len(differences) - limit} more" if len(differences) > limit else ""
+    return "; ".join(differences[:limit]) + more
 
 
 def _differences(
@@ -47,26 +47,26 @@ def _differences(
     elsewhere: str,
     above: str = "",
 ) -> list[str]:
-    found = []
+    differences = []
     for key in dict.fromkeys([*values, *others]):
         name = f"{above}{key}"
-        one, other = values.get(key, _MISSING), others.get(key, _MISSING)
-        if one == other:
+        value, other = values.get(key, _MISSING), others.get(key, _MISSING)
+        if value == other:
             continue
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(one, other, where, elsewhere, f"{name}.")
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            differences += _differences(value, other, where, elsewhere, f"{name}.")
             continue
         parts = []
-        if isinstance(one, list) and isinstance(other, list):
-            for mine, theirs, place in ((one, other, where), (other, one, elsewhere)):
-                own = [value for value in mine if value not in theirs]
-                if own:
-                    listed = ", ".join(_short(value) for value in own)
+        if isinstance(value, list) and isinstance(other, list):
+            for items, other_items, place in ((value, other, where), (other, value, elsewhere)):
+                only_here = [item for item in items if item not in other_items]
+                if only_here:
+                    listed = ", ".join(_short(item) for item in only_here)
                     parts.append(f"has {_cut(listed)} in {place} only")
         if not parts:
-            parts = [f"is {_short(one)} in {where} and {_short(other)} in {elsewhere}"]
-        found.append(f"{name} {' and '.join(parts)}")
-    return found
+            parts = [f"is {_short(value)} in {where} and {_short(other)} in {elsewhere}"]
+        differences.append(f"{name} {' and '.join(parts)}")
+    return differences
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Texts in HDF5."""
+"""Strings in HDF5, and datasets of untrusted HDF5 files."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from h5py import h5d, h5g, h5l, h5o
 
 from hpastack.errors import InputError
 
-#: The end of messages about files that break their format in a way that harms who reads them.
+#: End of messages about files that violate their format in a way that could harm the reader.
 UNTRUSTED = "it is not to be trusted"
 
 
 def fixed_strings(values: Iterable[str]) -> np.ndarray:
-    """Return texts as HDF5 keeps them here: bytes of one length, UTF-8, padded with zeros."""
-    # Fixed length: HDF5's variable-length strings are slow and cannot be bounded when read.
+    """Return strings as stored in HDF5 files: UTF-8 bytes of fixed length, padded with zeros."""
+    # Fixed length, because variable-length strings are slow and cannot be bounded on reading.
     return np.array([value.encode() for value in values], dtype=np.bytes_)
 
 
 def plain_dataset(group: h5g.GroupID, name: bytes, path: str | os.PathLike[str]) -> h5d.DatasetID:
-    """Open a dataset of an untrusted file, if its numbers lie in this file and nowhere else.
+    """Open a dataset of an untrusted file, if all its data are in this file.
 
     Parameters
     ----------
     group : h5py.h5g.GroupID
     name : bytes
-        Of something in it.
+        Name of an object in the group.
     path : path-like
-        Of the file, for messages.
+        Path of the file, for messages.
 
     Returns
     -------
     h5py.h5d.DatasetID
-        Neither its shape nor its type has been read.
+        Its shape and type have not been read yet.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def plain_dataset(group: h5g.GroupID, name: bytes, path: str | os.PathLike[str])
         If it is a soft or external link, not a dataset, or its storage is external or virtual.
     """
     if group.links.get_info(name).type == h5l.TYPE_HARD:
-        # Its kind is not queried beforehand: for that, HDF5 walks through all that belongs to it.
+        # The object type is not queried first, because HDF5 would traverse everything below it.
         dataset = h5o.open(group, name)
         if isinstance(dataset, h5d.DatasetID):
             settings = dataset.get_create_plist()
@@ -52,6 +52,6 @@ def plain_dataset(group: h5g.GroupID, name: bytes, path: str | os.PathLike[str])
 
 
 def filters(dataset: h5d.DatasetID) -> list[int]:
-    """Return the numbers of the filters of a dataset, in order; a filter can inflate it."""
+    """Return the ids of a dataset's filters, in order; a filter may expand the data."""
     settings = dataset.get_create_plist()
     return [settings.get_filter(position)[0] for position in range(settings.get_nfilters())]

@@ -1,4 +1,4 @@
-"""Small tables that a notebook shows in place of a ``repr``, in the colours of its theme."""
+"""Small HTML tables shown by notebooks instead of a ``repr``, in the colours of the theme."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-# No colours: text and lines are those of the notebook, light or dark.
+# No colours: text and lines follow the notebook's theme, light or dark.
 _LEFT = 'style="text-align:left;vertical-align:top"'
 _NAME = 'style="text-align:left;vertical-align:top;white-space:nowrap"'
 _RIGHT = 'style="text-align:right;vertical-align:top"'
 
 
 def html_facts(title: str, facts: Mapping[str, object], *, note: str = "") -> str:
-    """Return a title and what is known of a thing, one line each.
+    """Return a title and a table of facts, one row per fact.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def html_facts(title: str, facts: Mapping[str, object], *, note: str = "") -> st
     Returns
     -------
     str
-        HTML in which everything is escaped.
+        HTML, with all text escaped.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     Returns
     -------
     str
-        HTML in which everything is escaped.
+        HTML, with all text escaped.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def html_details(summary: str, content: str, *, is_open: bool = False) -> str:
-    """Return HTML that is folded away below a line until it is clicked, unless it is open."""
+    """Return HTML content collapsed below a summary line, or expanded if `is_open`."""
     tag = "details open" if is_open else "details"
     return f"<{tag}><summary>{escape(summary)}</summary>{content}</details>"
 

@@ -1,4 +1,4 @@
-"""What a notebook server leaves in the environment of the commands that are started from it."""
+"""Environment variables set by a notebook server for the commands started from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def any_backend() -> Iterator[None]:
-    """Import matplotlib, or what imports it, whatever backend the environment names.
+    """Allow matplotlib to be imported if the backend named in the environment is missing.
 
-    A notebook server names the backend of its notebooks in ``MPLBACKEND``. In an environment
-    that lacks that backend matplotlib cannot be imported, though figures that are only written
-    to files need none. A backend that there is remains in force.
+    A notebook server sets ``MPLBACKEND`` to the backend of its notebooks. In an environment
+    without that backend, matplotlib cannot be imported, although figures that are only written
+    to files do not need it. An available backend remains in use.
     """
     backend = os.environ.pop("MPLBACKEND", None)
     was_loaded = "matplotlib" in sys.modules

@@ -1,4 +1,4 @@
-"""Text of files as people have them: compressed or not, in any Unicode encoding."""
+"""Opening text files: compressed or not, in any Unicode encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpastack.errors import InputError, counted, shorten
 
 StrPath = str | os.PathLike[str]
 
-# The first bytes of a file say what it is, whatever it is called.
+# File types are recognised by their first bytes, not by the file name.
 _ZIP = b"PK\x03\x04"
 _COMPRESSED: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.GzipFile),
@@ -35,39 +35,39 @@ _PARQUET = b"PAR1"
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _TAR_MARK, _TAR_PLACE = b"ustar", 257
 _HTML = (b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<body")
-# Of what is no text, and what to do about it.
+# Files that are not text, with the remedy.
 _OTHER_FILES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or as CSV UTF-8"),
-    (b"\x93NUMPY", "an array of NumPy; a table is wanted"),
-    (b"\x89HDF", "an HDF5 file; a table is wanted"),
+    (b"\x93NUMPY", "a NumPy array; a table is needed"),
+    (b"\x89HDF", "an HDF5 file; a table is needed"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it"),
     (b"Rar!", "a RAR archive; unpack it"),
-    (b"%PDF", "a PDF; a table is wanted, saved as CSV UTF-8"),
+    (b"%PDF", "a PDF; save the table as CSV UTF-8"),
     (b"ARROW1", "an Arrow (Feather) file; save it as Parquet or CSV"),
 )
 
 
 @contextmanager
 def opened_text(path: StrPath) -> Iterator[TextIO]:
-    """Open a text file to be read once from its start.
+    """Open a text file for reading once from the start.
 
     Parameters
     ----------
     path : path-like
-        UTF-8 with or without a byte order mark, UTF-16 or UTF-32; as it is, or compressed
-        by gzip, bzip2, xz or (with zstandard) zstd, or the one file of a ZIP or tar archive. A
-        pipe will do, but not for ZIP.
+        UTF-8 with or without a byte order mark, UTF-16 or UTF-32; uncompressed, compressed
+        with gzip, bzip2, xz or (with zstandard) zstd, or the only file in a ZIP or tar archive. A
+        pipe is possible, except for ZIP.
 
     Yields
     ------
     TextIO
-        Line breaks as they are.
+        Line breaks are not translated.
 
     Raises
     ------
     InputError
-        If the file is of a kind that is no text, is damaged, or an archive of several files;
-        also while it is read, if it is not text in Unicode.
+        If the file is not a text file, is corrupt, or is an archive of several files; also while
+        reading, if it is not Unicode text.
     OSError
         If the file cannot be read.
     """
@@ -78,22 +78,23 @@ def opened_text(path: StrPath) -> Iterator[TextIO]:
                 yield text
     except UnicodeError:
         raise InputError(
-            f"{path}: not text in UTF-8; save it as such, as spreadsheets offer: CSV UTF-8"
+            f"{path}: not UTF-8 text; in a spreadsheet program, save it as CSV UTF-8"
         ) from None
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged: {error}") from None
+        raise InputError(f"{path}: corrupt: {error}") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise InputError(f"{path}: damaged: {error}") from None  # as gzip and bzip2 say it
+        raise InputError(f"{path}: corrupt: {error}") from None  # raised by gzip and bzip2
 
 
 def read_lines(path: StrPath) -> list[str]:
-    """Read the lines of a text file, as `opened_text` opens it.
+    """Read the lines of a text file.
 
     Parameters
     ----------
     path : path-like
+        As for `opened_text`.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def read_lines(path: StrPath) -> list[str]:
 
 
 def is_parquet(path: StrPath) -> bool:
-    """Return whether a file is one of Apache Parquet.
+    """Return whether a file is in Apache Parquet format.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ def is_parquet(path: StrPath) -> bool:
 
 
 def is_workbook(path: StrPath) -> bool:
-    """Return whether a file is an Excel workbook, that is a ZIP archive with one within.
+    """Return whether a file is an Excel workbook, that is, a ZIP archive that contains one.
 
     Parameters
     ----------
@@ -178,13 +179,13 @@ def _is_spreadsheet(archive: zipfile.ZipFile) -> bool:
 
 
 def _unpacked(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
-    """Return the one file of a tar archive; any other file as it is."""
+    """Return the only file in a tar archive; any other file unchanged."""
     start = file.peek(512)
     if start[_TAR_PLACE : _TAR_PLACE + len(_TAR_MARK)] != _TAR_MARK:
         return file
     try:
         with tarfile.open(fileobj=io.BytesIO(file.read())) as archive:
-            # What begins with ._ is written by macOS beside each file.
+            # macOS writes a file beginning with ._ next to each file.
             members = [
                 member
                 for member in archive
@@ -192,15 +193,15 @@ def _unpacked(file: io.BufferedReader, path: StrPath) -> IO[bytes]:
             ]
             _require_one([member.name for member in members], "tar", path)
             content = archive.extractfile(members[0])
-            assert content is not None  # as it is a file
+            assert content is not None  # None only for members that are not files
             return io.BufferedReader(io.BytesIO(content.read()))
     except tarfile.TarError as error:
-        raise InputError(f"{path}: damaged: {error}") from None
+        raise InputError(f"{path}: corrupt: {error}") from None
 
 
 def _zstandard(file: io.BufferedReader, path: StrPath) -> Any:
     try:
-        from compression import zstd  # of Python 3.14
+        from compression import zstd  # Python 3.14 and later
     except ImportError:
         pass
     else:
@@ -209,7 +210,7 @@ def _zstandard(file: io.BufferedReader, path: StrPath) -> Any:
         import zstandard
     except ImportError:
         raise InputError(
-            f"{path}: compressed by Zstandard; unpack it (unzstd), or pip install zstandard"
+            f"{path}: compressed with Zstandard; unpack it (unzstd), or pip install zstandard"
         ) from None
     return zstandard.ZstdDecompressor().stream_reader(file)
 
@@ -218,27 +219,28 @@ def _require_one(names: list[str], kind: str, path: StrPath) -> None:
     if len(names) != 1:
         raise InputError(
             f"{path}: a {kind} archive of {counted(len(names), 'file')} ({shorten(names, 3)}); "
-            "unpack it and name the one that is wanted"
+            "unpack it and pass one of them"
         )
 
 
 def _encoding(file: Any, path: StrPath) -> str:
     start = file.peek(8)[:8]
-    for magic, what in _OTHER_FILES:
+    for magic, problem in _OTHER_FILES:
         if start.startswith(magic):
-            raise InputError(f"{path}: {what}")
+            raise InputError(f"{path}: {problem}")
     beginning = file.peek(256)[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if beginning.startswith(_HTML) or (
         beginning.startswith(b"<?xml") and (b"spreadsheet" in beginning or b"html" in beginning)
     ):
         raise InputError(
-            f"{path}: a page of HTML or XML, which some programs call .xls; open it in a "
-            "spreadsheet and save it as .xlsx or as CSV UTF-8"
+            f"{path}: an HTML or XML document, which some programs save as .xls; open it in a "
+            "spreadsheet program and save it as .xlsx or as CSV UTF-8"
         )
     for mark, encoding in _BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return encoding
-    # Without a mark: the first characters of a table are ASCII, and half of their bytes 0.
+    # Without a byte order mark: the first characters of a table are ASCII, so in UTF-16 every
+    # second byte is 0.
     if len(start) >= 4 and start[1] == start[3] == 0 != start[0]:
         return "utf-16-le"
     if len(start) >= 4 and start[0] == start[2] == 0 != start[1]:

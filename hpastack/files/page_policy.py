@@ -1,4 +1,4 @@
-"""What a page of one file may load and run."""
+"""Content security policy of self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from base64 import b64encode
 
 
 def page_policy(style: str, script: str, *, images: str = "data:") -> str:
-    """Return the Content-Security-Policy of a page that loads nothing but what it holds.
+    """Return the Content-Security-Policy of a page that loads nothing from elsewhere.
 
     Parameters
     ----------
     style, script : str
-        The only ones that it may use, as they stand between their tags.
+        The only allowed style and script: the exact text between their tags.
     images : str, default="data:"
-        Sources of images.
+        Allowed sources of images.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What outputs were made from and with: digests of files and settings, versions of packages."""
+"""Provenance of outputs: digests of files and settings, and package versions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """Return the SHA-256 of what JSON can hold, in hexadecimal.
+    """Return the SHA-256 of a JSON-serialisable value, in hexadecimal.
 
     Parameters
     ----------
     value : object
-        Dicts with keys of text, lists, texts, numbers, booleans and None, in each other.
+        Nested dicts with str keys, lists, strings, numbers, booleans and None.
 
     Returns
     -------
     str
-        The order of the keys of a dict does not enter.
+        Independent of the order of keys in dicts.
 
     Examples
     --------
@@ -43,17 +43,17 @@ def digest_of(value: Any) -> str:
 
 
 def package_versions(extra: Iterable[str] = ()) -> dict[str, str]:
-    """Return the versions of the packages that shape the values of a store.
+    """Return the versions of the packages that affect the values in a store.
 
     Parameters
     ----------
     extra : iterable of str, optional
-        Further packages, as they are called where they are installed from.
+        Additional packages, by their distribution names.
 
     Returns
     -------
     dict of str to str
-        Packages that are not installed are not in it.
+        Without packages that are not installed.
     """
     versions = {}
     for name in (*_PACKAGES, *extra):

@@ -1,4 +1,4 @@
-"""Files that appear under their name complete or not at all."""
+"""Atomic writes: a file appears under its name complete, or not at all."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from hpastack.errors import InputError
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name to write a file or folder under; rename it at the end.
+    """Write a file or folder under a temporary name; rename it at the end.
 
-    What stood at `path` is replaced only when the block ends without an
-    exception; otherwise it is untouched and the temporary file is removed.
+    An existing file at `path` is replaced only if the block ends without an
+    exception; otherwise it is unchanged and the temporary file is removed.
 
     Parameters
     ----------
     path : path-like
-        The final place; missing folders above it are made.
+        The final path; missing parent folders are created.
 
     Yields
     ------
     Path
-        A name beside it that nothing stands at.
+        An unused temporary path in the same folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of this thread too: several may write one path, and each publishes a whole one.
+    # With the thread id, because several threads may write one path: each publishes a whole file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     remove(temporary)
     try:
@@ -43,12 +43,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def publish_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file under a temporary name in its folder and rename it.
+    """Write a text file in one atomic rename.
 
     Parameters
     ----------
     path : path-like
-        Replaced if it exists; its folder is made if needed.
+        Replaced if it exists; its folder is created if needed.
     text : str
         Written as UTF-8.
     """
@@ -57,16 +57,16 @@ def publish_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def refuse_existing(path: str | os.PathLike[str], overwrite: bool, note: str = "") -> None:
-    """Raise an error if output exists that may not be replaced.
+    """Check that an output does not exist or may be replaced.
 
     Parameters
     ----------
     path : path-like
-        A file or folder that is to be written.
+        A file or folder to be written.
     overwrite : bool
         Whether it may be replaced.
     note : str, default=""
-        What is to be said of what exists, such as "of other fields".
+        Remark on the existing output for the message, such as "of other fields".
 
     Raises
     ------
@@ -74,12 +74,12 @@ def refuse_existing(path: str | os.PathLike[str], overwrite: bool, note: str = "
         If it exists and `overwrite` is false.
     """
     if not overwrite and Path(path).exists():
-        what = f"exists, {note}" if note else "exists"
-        raise InputError(f"{path} {what}; pass overwrite=True", "overwrite")
+        problem = f"exists, {note}" if note else "exists"
+        raise InputError(f"{path} {problem}; pass overwrite=True", "overwrite")
 
 
 def put_in_place(finished: Path, path: Path) -> None:
-    """Rename a finished file or folder to its place, replacing what stands there.
+    """Rename a finished file or folder to its final path, replacing an existing one.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def put_in_place(finished: Path, path: Path) -> None:
     path : Path
     """
     if path.is_dir():
-        # A folder cannot be replaced in one call: move the old one aside first.
+        # A folder cannot be replaced in one call, so the old one is moved aside first.
         aside = path.with_name(f".{path.name}.{os.getpid()}.old")
         os.replace(path, aside)
         try:
@@ -103,38 +103,40 @@ def put_in_place(finished: Path, path: Path) -> None:
 
 @contextmanager
 def disk_guard(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
-    """Turn a full disk into a mistake with a remedy; HDF5 says it in several ways.
+    """Convert errors caused by a full disk to an `InputError` with a remedy.
+
+    HDF5 reports a full disk in several ways.
 
     Parameters
     ----------
     folder : path-like
-        Where there is no room, for the message.
+        The folder on the full disk, for the message.
     remedy : str
-        What to do.
+        What to do, for the message.
 
     Raises
     ------
     InputError
-        If the block ends with the error of a full disk or of a used-up quota.
+        If the block ends with an error caused by a full disk or an exceeded quota.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
         is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        said = ("No space left", "quota exceeded")
-        if not is_full and not any(words in str(error) for words in said):
+        messages = ("No space left", "quota exceeded")
+        if not is_full and not any(message in str(error) for message in messages):
             raise
         raise InputError(f"{folder}: the disk is full; {remedy}") from error
 
 
 def flush(path: Path) -> None:
-    """Wait until a finished file is on the disk, so that its rename never precedes its bytes."""
+    """Flush a finished file to disk, so that it is never renamed before its bytes are written."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
 def flush_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can do so."""
+    """Flush the file names in a folder to disk, if the system supports it."""
     with suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -144,7 +146,7 @@ def flush_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -1,10 +1,10 @@
-"""How large files are, in words."""
+"""File sizes as text."""
 
 from __future__ import annotations
 
 
 def size_text(n_bytes: float) -> str:
-    """Return a number of bytes in the unit that fits it.
+    """Return a number of bytes in a readable unit.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tables: read as text, and taken by id."""
+"""Tables: read as text, with rows selected by id."""
 
 from __future__ import annotations
 
@@ -17,45 +17,44 @@ from hpastack.files.opening import is_parquet, is_workbook, opened_text
 
 StrPath = str | os.PathLike[str]
 
-#: What a column of image ids is called, in any case.
+#: Names of the image id column, in any case.
 ID_NAMES = ("id", "image_id")
-# Turned into columns at once: in these a cell takes a fraction of the room of a text of Python.
+# Number of cells converted to columns at a time: there a cell takes far less memory than a str.
 _CELLS = 2**18
-# Longer than any line, as in tables of encoded masks; the module's own limit is 131,072.
+# Longer than any line; tables of encoded masks exceed the default limit of csv, 131,072.
 _LONGEST_CELL = 2**31 - 1
-# What spreadsheets take as the delimiter, before the names.
+# Line before the column names from which spreadsheet programs read the delimiter.
 _SEPARATOR = re.compile(r"sep=([,;|]|\t|\\t)?", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
 
 def read_text_table(path: StrPath) -> pd.DataFrame:
-    """Read a table, every cell as the text that stands there.
+    """Read a table with every cell as text, unchanged.
 
-    The first line that is not empty, not ``sep=;`` and does not begin with ``#`` (but ``#Id``)
-    holds the names of the columns, and says what delimits them: a
-    tab if it has one, else a comma, a semicolon (as spreadsheets write
-    where the comma is the decimal point), ``|``, or, behind a name of ids, blanks. Quotes are those
-    of CSV. Rows and unnamed columns without any value are left out. What the file is called
-    does not matter.
+    The header is the first line that is not empty, is not ``sep=;`` and does not begin with ``#``
+    (except for ``#Id``). It determines the delimiter: a tab if it contains one; otherwise a
+    comma, a semicolon (written by spreadsheet programs in locales with a decimal comma), ``|``,
+    or, after the name of an id column, whitespace. Quoting follows CSV. Rows and unnamed columns
+    without any value are omitted. The file name does not matter.
 
     Parameters
     ----------
     path : path-like
-        Text as `hpastack.files.read_lines` takes it (in any Unicode encoding, compressed or not);
-        an Excel workbook with one sheet that is not empty (needs openpyxl), or Parquet (needs
-        pyarrow), whose numbers become the shortest text that stands for them.
+        Text in any form read by `hpastack.files.read_lines` (any Unicode encoding, compressed or
+        not); an Excel workbook with one non-empty sheet (needs openpyxl); or Parquet (needs
+        pyarrow), in which numbers are converted to their shortest representation.
 
     Returns
     -------
     DataFrame of str
-        Names of columns without leading or trailing whitespace; an empty cell is "".
+        Column names have no leading or trailing whitespace; an empty cell is "".
 
     Raises
     ------
     InputError
-        If it is no table, a row is longer or shorter than the first, or there
-        is a duplicate column.
+        If the file is not a table, a row is longer or shorter than the first,
+        or there is a duplicate column.
     OSError
         If the file cannot be read.
     """
@@ -63,8 +62,8 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
         return _as_text(read_parquet(path))
     if is_workbook(path):
         return _table(_workbook_rows(path), path)
-    # Not with pandas: it renames doubled columns, fills rows cut short in silence, and takes
-    # the first column for no column where every row has a cell more than the first line.
+    # Not read with pandas, which renames duplicate columns, silently fills truncated rows, and
+    # uses the first column as the index if every row has one cell more than the header.
     try:
         with opened_text(path) as file, _long_cells():
             n_before, mark, header = _header(file)
@@ -77,7 +76,7 @@ def read_text_table(path: StrPath) -> pd.DataFrame:
 
 
 def read_parquet(path: StrPath) -> pd.DataFrame:
-    """Read a table of Parquet, its ids as a column.
+    """Read a Parquet table, with an index of ids as a column.
 
     Parameters
     ----------
@@ -90,21 +89,21 @@ def read_parquet(path: StrPath) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If pyarrow is missing, or the file is damaged.
+        If pyarrow is missing, or the file is corrupt.
     """
     try:
         table = pd.read_parquet(path)
     except ImportError:
-        raise InputError(f"{path}: reading parquet needs pyarrow; pip install pyarrow") from None
+        raise InputError(f"{path}: reading Parquet needs pyarrow; pip install pyarrow") from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{path}: not a table of Parquet: {error}") from None
+        raise InputError(f"{path}: not a Parquet table: {error}") from None
     return table.reset_index() if str(table.index.name).lower() in ID_NAMES else table
 
 
 def _table(rows: Iterator[tuple[int, list[str]]], path: StrPath) -> pd.DataFrame:
-    """Return numbered rows, the first of names, as a table of text."""
+    """Return numbered rows as a table of text; the first row contains the column names."""
     rows = ((number, row) for number, row in rows if any(cell.strip() for cell in row))
     names = [name.strip() for name in next(rows, (0, []))[1]]
     if not names:
@@ -115,12 +114,12 @@ def _table(rows: Iterator[tuple[int, list[str]]], path: StrPath) -> pd.DataFrame
     while block := list(islice(of_one_length, at_once)):
         blocks.append(pd.DataFrame(block, dtype=str))
     table = pd.concat(blocks, ignore_index=True)
-    # Spreadsheets write as many cells as were ever touched.
+    # Spreadsheet programs write all cells that were ever edited, even if empty.
     kept = [k for k, name in enumerate(names) if name or (table[k] != "").any() or len(names) == 1]
     names = [names[k] for k in kept]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{path}: column {shorten(doubled)} stands twice")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise InputError(f"{path}: duplicate column {shorten(duplicates)}")
     return (table if len(kept) == table.shape[1] else table[kept]).set_axis(names, axis=1)
 
 
@@ -130,11 +129,10 @@ def _checked(
     for number, row in rows:
         if len(row) != n_cells:
             raise InputError(
-                f"{path}: line {number} has {counted(len(row), 'cell')}, and the first line "
+                f"{path}: line {number} has {counted(len(row), 'cell')}, but the first line has "
                 f"{n_cells}"
                 + (
-                    "; remove lines before the one with the names of the columns, or begin each "
-                    "with #"
+                    "; remove lines before the column names, or begin each with #"
                     if len(row) > n_cells
                     else ""
                 )
@@ -152,9 +150,9 @@ def _long_cells() -> Iterator[None]:
 
 
 def _header(file: TextIO) -> tuple[int, str, str]:
-    """Return how many lines lie before that with the names, the delimiter, and that line."""
+    """Return the number of lines before the header, the delimiter and the header line."""
     n_before, mark = 0, ""
-    # Never again from the start: a pipe cannot be read twice.
+    # The file is never rewound, because a pipe cannot be read twice.
     while line := file.readline():
         if match := _SEPARATOR.fullmatch(line.strip().strip('"')):
             mark = "\t" if match[1].lower() == "\\t" else match[1]
@@ -170,7 +168,7 @@ def _header(file: TextIO) -> tuple[int, str, str]:
 
 
 def _delimiter(header: str) -> str:
-    # A name in quotes may hold any of them.
+    # A quoted name may contain any of them.
     bare = _QUOTED.sub("", header)
     for mark in "\t,;|":
         if mark in bare:
@@ -186,12 +184,13 @@ def _workbook_rows(path: StrPath) -> Iterator[tuple[int, list[str]]]:
         from openpyxl import load_workbook
     except ImportError:
         raise InputError(
-            f"{path}: reading Excel needs openpyxl; pip install openpyxl, or save it as CSV UTF-8"
+            f"{path}: reading Excel files needs openpyxl; pip install openpyxl, or save it as CSV "
+            "UTF-8"
         ) from None
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # of many kinds, from within XML and ZIP
-        raise InputError(f"{path}: not a workbook that openpyxl reads: {error}") from None
+    except Exception as error:  # many types, raised while reading XML and ZIP
+        raise InputError(f"{path}: not a workbook that openpyxl can read: {error}") from None
     try:
         sheets = {
             sheet.title: [
@@ -204,19 +203,19 @@ def _workbook_rows(path: StrPath) -> Iterator[tuple[int, list[str]]]:
     filled = {title: rows for title, rows in sheets.items() if any(map(any, rows))}
     if len(filled) > 1:
         raise InputError(
-            f"{path}: has several sheets ({shorten(filled)}); save the one that is wanted by itself"
+            f"{path}: has several sheets ({shorten(filled)}); save the one you need separately"
         )
     rows = next(iter(filled.values()), [])
-    # A row ends with its last cell that is filled.
+    # Rows end at their last non-empty cell.
     width = max(map(len, rows), default=0)
     return iter([(n, row + [""] * (width - len(row))) for n, row in enumerate(rows, start=1)])
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     columns = [str(column).strip() for column in table.columns]
-    doubled = sorted({name for name in columns if columns.count(name) > 1})
-    if doubled:
-        raise InputError(f"column {shorten(doubled)} stands twice")
+    duplicates = sorted({name for name in columns if columns.count(name) > 1})
+    if duplicates:
+        raise InputError(f"duplicate column {shorten(duplicates)}")
     texts = {
         name: [_cell(value) for value in table.iloc[:, place].tolist()]
         for place, name in enumerate(columns)
@@ -236,10 +235,10 @@ def read_id_table(path: StrPath, *, one_row: str = "") -> pd.DataFrame:
     Parameters
     ----------
     path : path-like
-        As `read_text_table`; the ids stand in a column ``Id`` or ``image_id``,
-        in any case.
+        As for `read_text_table`; the ids are in a column ``Id`` or
+        ``image_id``, in any case.
     one_row : str, optional
-        What to do where ids are there twice, for the message.
+        What to do about duplicate ids, for the message.
 
     Returns
     -------
@@ -248,8 +247,8 @@ def read_id_table(path: StrPath, *, one_row: str = "") -> pd.DataFrame:
     Raises
     ------
     InputError
-        As `read_text_table`, and if there is no column of ids, or an id is
-        not one, or a duplicate: see `check_ids`.
+        As `read_text_table`, and if the id column is missing, or an id is not
+        valid or duplicate: see `check_ids`.
     OSError
         If the file cannot be read.
     """
@@ -260,39 +259,41 @@ def read_id_table(path: StrPath, *, one_row: str = "") -> pd.DataFrame:
 
 
 def named_column(frame: pd.DataFrame, names: tuple[str, ...], path: StrPath) -> str:
-    """Return the one column of a table that has one of some names.
+    """Return the only column of a table with one of several names.
 
     Parameters
     ----------
     frame : DataFrame
     names : tuple of str
-        In lower case. Case, and whether words are joined by a blank, ``_``, ``-`` or nothing, do
-        not matter.
+        In lower case. Column names are compared without case, spaces, ``_`` and ``-``.
     path : path-like
-        What to call the table in errors.
+        Name of the table in errors.
 
     Returns
     -------
     str
+        The name as it is in the table.
 
     Raises
     ------
     InputError
-        If there is none, or more than one.
+        If there is no such column, or more than one.
     """
     plain = {_plain(name) for name in names}
-    found = [name for name in frame.columns if _plain(str(name)) in plain]
-    if len(found) != 1:
+    matching = [name for name in frame.columns if _plain(str(name)) in plain]
+    if len(matching) != 1:
         raise InputError(
             f"{path}: no column {' or '.join(names)}; it has {shorten(frame.columns)}"
-            if not found
-            else f"{path}: columns {' and '.join(map(str, found))} mean the same; keep one"
+            if not matching
+            else f"{path}: columns {' and '.join(map(str, matching))} mean the same; keep one"
         )
-    return found[0]
+    return matching[0]
 
 
 def has_column(frame: pd.DataFrame, names: tuple[str, ...]) -> bool:
-    """Return whether a table has a column of one of some names, as `named_column` compares them.
+    """Return whether a table has a column with one of several names.
+
+    Names are compared as in `named_column`.
 
     Parameters
     ----------
@@ -312,14 +313,15 @@ def _plain(name: str) -> str:
 
 
 def check_ids(image_ids: Iterable[str], place: object, remedy: str = "") -> None:
-    """Reject duplicate ids, and ids that are empty, hold what cannot be printed, or begin or end
-    with whitespace.
+    """Check that image ids are unique and valid.
+
+    A valid id is not empty, printable, and has no leading or trailing whitespace.
 
     Parameters
     ----------
     image_ids : iterable of str
     place : object
-        Where they stand, for messages.
+        The file or table that contains them, for messages.
     remedy : str, optional
         What to do about duplicates, for the message.
 
@@ -331,20 +333,20 @@ def check_ids(image_ids: Iterable[str], place: object, remedy: str = "") -> None
     for row, image_id in enumerate(image_ids, start=1):
         if not image_id or image_id != image_id.strip() or not image_id.isprintable():
             raise InputError(
-                f"{place}: {image_id!r} in row {row} is not an image id; it is printable, without "
-                "leading or trailing whitespace"
+                f"{place}: {image_id!r} in row {row} is not an image id; an id is printable, "
+                "without leading or trailing whitespace"
             )
     check_unique(image_ids, place, remedy)
 
 
 def check_unique(image_ids: Iterable[str], place: object, remedy: str = "") -> None:
-    """Reject duplicate ids.
+    """Check that ids are unique.
 
     Parameters
     ----------
     image_ids : iterable
     place : object
-        Where they stand, for messages.
+        The file or table that contains them, for messages.
     remedy : str, optional
         What to do about duplicates, for the message.
 
@@ -365,7 +367,7 @@ def check_unique(image_ids: Iterable[str], place: object, remedy: str = "") -> N
 
 
 def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows:
-    """Take rows by id, each once.
+    """Return the rows with the given ids; each id must be in the table exactly once.
 
     Parameters
     ----------
@@ -373,9 +375,9 @@ def take_rows(table: _Rows, ids: pd.Index, what: str, remedy: str = "") -> _Rows
         Indexed by image id.
     ids : Index
     what : str
-        Name of the table, for messages.
+        Name of the table in messages, in the plural.
     remedy : str, optional
-        What to do where an id is missing, for the message.
+        What to do about missing ids, for the message.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Folds for multi-label data that never split a cluster, and the plan that records them."""
+"""Cross-validation folds for multi-label data that never split a cluster, and fold plans."""
 
 import lazy_loader
 

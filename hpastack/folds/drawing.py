@@ -1,4 +1,4 @@
-"""The balance of folds as a plot."""
+"""Plot of the balance of folds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _FOLD = r"^fold_\d+$"
 
 
 def balance_size(labels: pd.DataFrame) -> tuple[float, float]:
-    """Return the width and height that the plot of some folds takes, in inches."""
+    """Return the width and height of the plot of the balance of folds, in inches."""
     n_labels = int((labels["positives"] > 0).sum())
     n_folds = labels.filter(regex=_FOLD).shape[1]
     return 8.0, max(0.24, 0.07 * n_folds) * n_labels + 1.4
 
 
 def balance_figure(labels: pd.DataFrame) -> ShownFigure:
-    """Draw the balance of folds in a figure of its own; see `draw_balance`."""
+    """Draw the balance of folds in a new figure; see `draw_balance`."""
     with style():
         figure = new_figure(*balance_size(labels))
         axes = figure.add_subplot()
@@ -30,28 +30,33 @@ def balance_figure(labels: pd.DataFrame) -> ShownFigure:
 
 
 def draw_balance(axes: Axes, labels: pd.DataFrame) -> None:
-    """Draw how far each fold is from an equal share of each label.
+    """Draw the deviation of each fold from an equal share of each label.
 
     Parameters
     ----------
     axes : matplotlib Axes
-        One row per label, the commonest on top, and one symbol per fold. The
-        band reaches as far as one positive too many or too few.
+        One row per label, the most frequent at the top, and one symbol per
+        fold. The band shows a deviation by one positive in either direction.
     labels : DataFrame
-        Of `hpastack.FoldReport`.
+        The table ``labels`` of `hpastack.FoldReport`.
     """
     table = labels[labels["positives"] > 0]
     table = table.sort_values("positives", kind="stable")
     counts = table.filter(regex=_FOLD)
     share = table["positives"].to_numpy() / counts.shape[1]
     height = np.arange(len(table))
-    one = 100 / share
+    one_positive = 100 / share  # in %
     axes.barh(
-        height, 2 * one, left=-one, height=0.7, color="0.9", label="one positive more or less"
+        height,
+        2 * one_positive,
+        left=-one_positive,
+        height=0.7,
+        color="0.9",
+        label="one positive more or less",
     )
     styles = group_styles(counts.columns, "fold")
     for number, (name, look) in enumerate(styles.items()):
-        # Folds of a label that hold the same number lie a little apart.
+        # A small vertical offset, so that symbols of folds with equal counts do not overlap.
         offset = 0.66 * (number / (counts.shape[1] - 1) - 0.5)
         axes.plot(
             100 * (counts[name].to_numpy() / share - 1),
@@ -66,11 +71,11 @@ def draw_balance(axes: Axes, labels: pd.DataFrame) -> None:
     names = [f"{shortened(str(k))} ({n:,})" for k, n in zip(table.index, table["positives"])]
     axes.set_yticks(height, names)
     axes.set_ylim(-0.7, len(table) - 0.3)
-    # One label that misses from a fold must not squeeze all the others.
+    # So that a label missing from a fold (-100 %) does not compress the scale of all others.
     axes.set_xscale("symlog", linthresh=1)
     axes.margins(x=0.04)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
-    axes.set_xlabel("positives in the fold, against an equal share")
+    axes.set_xlabel("positives in the fold, relative to an equal share")
 
 
 def explain_symbols(axes: Axes, below: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the groups hold of each column to balance, and what a column weighs."""
+"""Counts of each column to balance in each group, and weights of the columns."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
-#: Weight of a pair of labels beside a label: what is measured for it is on the page "Method".
+#: Weight of a pair of labels relative to a label: see the measurements on the page "Method".
 PAIR_WEIGHT = Fraction(1, 64)
 
-# The most frequent pairs are enough; hundreds of labels would have ten thousands of them.
+# The most frequent pairs suffice; hundreds of labels would have tens of thousands of pairs.
 _MAX_PAIRS = 1000
 
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """What each group holds, counted.
+    """Counts of labels, levels and pairs of labels in each group.
 
     Attributes
     ----------
     kinds : csr_array of int64, shape (n_kinds, n_columns)
-        What a group of a kind holds. The columns: rows with each label, all
+        Counts in a group of each kind. The columns: rows with each label, all
         rows, rows in each level to balance, rows with each pair of labels.
-        Groups that hold the same are of one kind and interchangeable.
+        Groups with the same rows are of the same kind and interchangeable.
     kind : ndarray of int64, shape (n_groups,)
         Kind of each group. Kinds are numbered in the order of the groups.
     n_labels : int
     n_first : int
-        Columns that are no pairs.
+        Number of columns that are not pairs; these come first.
     weights : list of Fraction, length n_columns
-        What the relative deviation of a column counts in the objective.
+        Weight of the relative deviation of each column in the objective.
     """
 
     kinds: sparse.csr_array
@@ -48,7 +48,7 @@ def group_counts(
     levels: list[tuple[np.ndarray, float]],
     least_pair: int,
 ) -> GroupCounts:
-    """Sum up rows by group; pairs of labels count where at least `least_pair` rows hold both."""
+    """Count rows by group; pairs of labels are counted if at least `least_pair` rows have both."""
     types, first = _row_types(indicator, levels)
     columns, weights = _type_columns(indicator, types, first, levels)
     n_first = columns.shape[1]
@@ -81,8 +81,8 @@ def group_counts(
 def _row_types(
     indicator: np.ndarray, levels: list[tuple[np.ndarray, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number the different rows; give the number of each row and the first row of each number."""
-    # A column of ones, so that there is a byte to compare even without labels.
+    """Return the type of each row (equal rows have the same type) and the first row of each."""
+    # With a column of ones, so that there is a byte to compare even without labels.
     packed = np.packbits(np.c_[np.ones(len(indicator), dtype=np.uint8), indicator], axis=1)
     types = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_inverse=True)[1].ravel()
     for codes, _ in levels:
@@ -113,11 +113,13 @@ def _type_columns(
 
 
 def _type_pairs(labels: np.ndarray, counts: np.ndarray, least: int) -> sparse.csr_array:
-    """Say which types hold which of the more frequent pairs of labels."""
-    held = sparse.csr_array(labels.astype(np.int64))
-    together = sparse.coo_array(sparse.triu(held.T @ sparse.csr_array(held * counts[:, None]), k=1))
+    """Return the indicator of the frequent pairs of labels in each type of row."""
+    indicator = sparse.csr_array(labels.astype(np.int64))
+    together = sparse.coo_array(
+        sparse.triu(indicator.T @ sparse.csr_array(indicator * counts[:, None]), k=1)
+    )
     often = together.data >= least
-    one, other, count = together.row[often], together.col[often], together.data[often]
-    kept = np.lexsort((other, one, -count))[:_MAX_PAIRS]
-    dense = sparse.csc_array(held)
-    return sparse.csr_array(dense[:, one[kept]].multiply(dense[:, other[kept]]))
+    first, second, count = together.row[often], together.col[often], together.data[often]
+    kept = np.lexsort((second, first, -count))[:_MAX_PAIRS]
+    by_label = sparse.csc_array(indicator)
+    return sparse.csr_array(by_label[:, first[kept]].multiply(by_label[:, second[kept]]))

@@ -1,4 +1,4 @@
-"""What each row brings to the folds: its labels, its group, its levels to balance."""
+"""Validated inputs of the splitters: labels, groups and levels to balance of each row."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import pandas as pd
 
 from hpastack.errors import InputError, counted, shorten
 
-# Beyond it labels would count for nothing beside the column.
+# With larger weights labels would have no effect.
 _MOST_WEIGHT = 1000
 
 
 def indicator_of(y: Any) -> np.ndarray:
-    """Give labels as an indicator matrix, shape (n, n_labels) of uint8; classes become one-hot."""
+    """Return labels as an indicator matrix, shape (n, n_labels) of uint8; classes as one-hot."""
     if hasattr(y, "toarray"):
         y = y.toarray()
     y = np.asarray(y)
     if y.dtype == object and pd.isna(y).any():
         row = int(np.argwhere(pd.isna(y))[0][0])
-        raise InputError(f"y has a missing value in row {row}; give it labels, or drop the row")
+        raise InputError(f"y has a missing value in row {row}; annotate the row or drop it")
     if y.ndim == 1:
         if y.dtype.kind == "f" and (y % 1 != 0).any():
             raise InputError(
-                "y holds fractions or NaN, and so no classes; give classes, or an indicator matrix"
+                "y has fractional or missing values; pass classes, or an indicator matrix"
             )
         classes, codes = np.unique(y, return_inverse=True)
         return (codes[:, None] == np.arange(len(classes))).astype(np.uint8)
     if y.ndim != 2:
-        raise InputError(f"labels of shape {y.shape}; give (n, n_labels) or (n,)")
+        raise InputError(f"y has shape {y.shape}; it must be (n, n_labels) or (n,)")
     good = (y == 0) | (y == 1)
     if not good.all():
         row, column = np.argwhere(~good)[0]
         raise InputError(
-            f"labels are 0 or 1 in an indicator matrix; row {row}, column {column} "
-            f"holds {y[row, column]}"
+            f"y is {y[row, column]} in row {row}, column {column}; an indicator matrix must be "
+            "0 or 1"
         )
     return y.astype(np.uint8, order="C")
 
 
 def label_names(y: Any, n_labels: int) -> list[Any]:
-    """Name the columns of `indicator_of(y)`: a data frame's columns, classes, or numbers."""
+    """Return names for the columns of `indicator_of(y)`: column names, classes, or numbers."""
     if isinstance(y, pd.DataFrame):
         return list(y.columns)
     if not hasattr(y, "toarray") and np.ndim(y) == 1:
@@ -53,11 +53,11 @@ def label_names(y: Any, n_labels: int) -> list[Any]:
 
 
 def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, int]:
-    """Number the groups in a seeded order that knows nothing of the order of the rows."""
+    """Number the groups in a seeded order that does not depend on the order of the rows."""
     shape: tuple[int, ...] = getattr(groups, "shape", (n_rows,))
     if len(shape) > 1:
         if len(shape) > 2 or shape[1] != 1:
-            raise InputError(f"groups of shape {shape}; give one group per row, shape (n,)")
+            raise InputError(f"groups has shape {shape}; pass one group per row, shape (n,)")
         groups = np.asarray(groups)[:, 0]
     if groups is None:
         groups = np.arange(n_rows)
@@ -67,11 +67,12 @@ def group_codes(groups: Any, n_rows: int, seed: int | str) -> tuple[np.ndarray, 
         groups[:] = names
     if len(groups) != n_rows:
         raise InputError(
-            f"{counted(n_rows, 'row')} of labels and {counted(len(groups), 'group')}; they must fit"
+            f"groups has {counted(len(groups), 'row')} and y has {n_rows:,}; pass one group per "
+            "row of y"
         )
     codes, names = pd.factorize(groups)
     if (codes < 0).any():
-        raise InputError(f"row {int(np.argmax(codes < 0))} has no group; give every row one")
+        raise InputError(f"row {int(np.argmax(codes < 0))} has no group; every row needs one")
     _check_types(names)
     keys = [
         hashlib.blake2b(f"{seed}\n{_plain(name)!r}".encode(), digest_size=16).digest()
@@ -90,12 +91,12 @@ def _check_types(names: Any) -> None:
         if type(other) is not type(name) and other != name:
             raise InputError(
                 f"the group {name!r} is of type {type(name).__name__} in some rows and of type "
-                f"{type(other).__name__} in others; make all text with groups.astype(str)"
+                f"{type(other).__name__} in others; convert all to text: groups.astype(str)"
             )
 
 
 def _plain(name: Any) -> Any:
-    """Give a name that is the same from an array, a list and a column that once held NaN."""
+    """Return a name that is the same from an array, a list and a float column of whole numbers."""
     if isinstance(name, tuple):
         return tuple(map(_plain, name))
     if isinstance(name, np.generic):
@@ -104,13 +105,13 @@ def _plain(name: Any) -> Any:
 
 
 def check_balance(balance: Any) -> dict[str, float]:
-    """Refuse weights to balance by that are no positive numbers; give them as a dict."""
+    """Check that the weights of the columns to balance are positive; return them as a dict."""
     if balance is None:
         return {}
     if not isinstance(balance, Mapping):
         raise InputError(
-            f"balance is a dict of column names to weights, not {type(balance).__name__}; "
-            "give balance={'cell_line': 1.0}"
+            f"balance is a {type(balance).__name__}; it must be a dict of column names to "
+            "weights, such as balance={'cell_line': 1.0}"
         )
     for name, weight in balance.items():
         if (
@@ -128,40 +129,45 @@ def check_balance(balance: Any) -> dict[str, float]:
 def balance_levels(
     frame: Any, weights: Mapping[str, Any], n_rows: int
 ) -> list[tuple[np.ndarray, float]]:
-    """Number the levels of each column to balance; give them with the column's weight.
+    """Return the numbered levels of each column to balance, each with the column's weight.
 
-    A missing value is a level of its own, so that fields of which nothing is
-    known are spread evenly too.
+    A missing value is a separate level, so that fields with unknown values are
+    balanced too.
     """
     if not weights:
         return []
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
-            f"balance needs the columns {shorten(weights)}, so X must be a data frame that "
-            f"holds them, not {type(frame).__name__}"
+            f"X is a {type(frame).__name__}; to balance {shorten(weights)} it must be a data "
+            "frame with these columns"
         )
     missing = [name for name in weights if name not in frame.columns]
     if missing:
-        raise InputError(f"no column {missing[0]!r} to balance; there are {shorten(frame.columns)}")
+        raise InputError(
+            f"balance: column {missing[0]!r} is missing; the columns are {shorten(frame.columns)}",
+            "balance",
+        )
     if len(frame) != n_rows:
         raise InputError(
-            f"{counted(n_rows, 'row')} of labels and {counted(len(frame), 'row')} to balance; they "
-            "must fit"
+            f"X, with the columns to balance, has {counted(len(frame), 'row')} and y has "
+            f"{n_rows:,}; the numbers must be equal"
         )
     levels = []
     for name, weight in weights.items():
         column = frame[name]
         if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any():
             raise InputError(
-                f"the column {name!r} holds fractions, so nearly every row would be a level of "
-                "its own; cut it into bins first, with pandas.cut or pandas.qcut"
+                f"balance: column {name!r} has fractional values, so nearly every row would be a "
+                "separate level; bin it first with pandas.cut or pandas.qcut",
+                "balance",
             )
         codes = pd.factorize(column, use_na_sentinel=False)[0]
         if codes.max(initial=0) >= 20 and 2 * codes.max() >= n_rows:
             raise InputError(
-                f"the column {name!r} has {codes.max() + 1:,} values in {counted(n_rows, 'row')}, "
-                "too many "
-                "to spread evenly; balance one with few values"
+                f"balance: column {name!r} has {codes.max() + 1:,} values in "
+                f"{counted(n_rows, 'row')}, too many to spread evenly; choose a column with few "
+                "values",
+                "balance",
             )
         levels.append((codes, float(weight)))
     return levels

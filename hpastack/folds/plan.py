@@ -1,4 +1,4 @@
-"""The fold plan: which fold each training field is held out in, kept in a file and audited."""
+"""Fold plans: the fold of each training field, written to a file and audited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hpastack.folds.report import check_fold_numbers
 
 @dataclass(frozen=True, eq=False)
 class FoldPlan:
-    """Which fold each training field is held out in, and the cluster it belongs to.
+    """The fold in which each training field is held out, and its cluster.
 
     Parameters
     ----------
@@ -38,20 +38,20 @@ class FoldPlan:
         (str) and ``fold`` (int, 0 to n_folds - 1).
     record : dict, default={}
         How the plan was made: seed, algorithm version, number of folds,
-        digest of ids and labels, the file it was imported from. Kept in the
+        digest of ids and labels, the file it was imported from. Saved in the
         JSON file beside the plan.
 
     Raises
     ------
     InputError
-        If a column is missing, an id is empty or doubled, a field has no
-        cluster, or the fold numbers are not 0 to k - 1 with k of at least 2
-        and none of them empty.
+        If a column is missing, an id is empty or duplicate, a field has no
+        cluster, or the fold numbers are not 0 to k - 1, with k at least 2 and
+        no fold empty.
 
     Notes
     -----
-    A plan made here never splits a cluster. A plan brought in from elsewhere
-    may: `split_clusters` says which.
+    A plan made by `make_fold_plan` never splits a cluster. An imported plan
+    may: `split_clusters` lists the clusters that it splits.
     """
 
     frame: pd.DataFrame
@@ -60,18 +60,18 @@ class FoldPlan:
     def __post_init__(self) -> None:
         missing = [name for name in ("cluster", "fold") if name not in self.frame.columns]
         if missing:
-            raise InputError(f"a fold plan needs the column {missing[0]!r}")
+            raise InputError(f"a fold plan: column {missing[0]!r} is missing")
         frame = self.frame[["cluster", "fold"]].copy()
         frame.index = pd.Index([str(image_id) for image_id in frame.index], name="image_id")
         _check_ids(frame.index, "a fold plan")
         unclustered = frame.index[frame["cluster"].isna() | (frame["cluster"].astype(str) == "")]
         if len(unclustered):
             raise InputError(
-                f"a fold plan needs a cluster for every field; {unclustered[0]} has none"
+                f"a fold plan: field {unclustered[0]} has no cluster; every field needs one"
             )
         frame["cluster"] = frame["cluster"].astype(str)
         if not pd.api.types.is_integer_dtype(frame["fold"]):
-            raise InputError("the folds of a fold plan are whole numbers from 0")
+            raise InputError("a fold plan: column 'fold' must be whole numbers from 0")
         frame["fold"] = frame["fold"].astype(np.int64)
         check_fold_numbers(frame["fold"].to_numpy(), "a fold plan")
         object.__setattr__(self, "frame", frame)
@@ -83,17 +83,17 @@ class FoldPlan:
 
     @property
     def digest(self) -> str:
-        """What stores and models carry to say which folds they were made with."""
+        """Digest that identifies the folds in the stores and models made with them."""
         return fold_digest(self.frame.index.tolist(), self.frame["fold"].to_numpy())
 
     @property
     def split_clusters(self) -> pd.DataFrame:
-        """Clusters that lie in more than one fold, as `audit_folds` lists them."""
+        """Clusters with fields in more than one fold, as `audit_folds` lists them."""
         return audit_folds(self.frame["fold"], self.frame["cluster"])
 
     @property
     def groups(self) -> pd.Series:
-        """Groups that no fold splits, of each field: clusters, and the parts of those split."""
+        """Group of each field that no fold splits: its cluster, or its part of a split cluster."""
         clusters = self.frame["cluster"]
         is_split = clusters.isin(self.split_clusters["cluster"])
         return clusters.mask(is_split, clusters + " in fold " + self.frame["fold"].astype(str))
@@ -107,15 +107,15 @@ def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
     fold : Series of int
         Fold of each training field, indexed by image id.
     clusters : Series of str
-        Cluster of each field, indexed by image id; may hold more fields than
-        `fold` (test fields), which are passed over.
+        Cluster of each field, indexed by image id; fields that are not in
+        `fold` (test fields) are ignored.
 
     Returns
     -------
     DataFrame
-        A row for each cluster in two or more folds, sorted by cluster:
-        ``cluster``, ``n_fields`` (with a fold) and ``folds`` (ascending,
-        separated by blanks). Empty if no cluster is split.
+        One row per cluster in two or more folds, sorted by cluster:
+        ``cluster``, ``n_fields`` (fields with a fold) and ``folds``
+        (ascending, separated by spaces). Empty if no cluster is split.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
     """
     clusters = take_rows(clusters, fold.index, "the clusters")
     if clusters.isna().any():
-        raise InputError(f"no cluster for {shorten(clusters.index[clusters.isna()])}")
+        raise InputError(f"fields without a cluster: {shorten(clusters.index[clusters.isna()])}")
     rows = []
     grouped = pd.DataFrame({"cluster": clusters.to_numpy(), "fold": fold.to_numpy()})
     n_folds = grouped.groupby("cluster")["fold"].nunique()
@@ -143,15 +143,15 @@ def audit_folds(fold: pd.Series, clusters: pd.Series) -> pd.DataFrame:
 
 
 def read_fold_table(path: str | os.PathLike[str], image_ids: Iterable[str]) -> pd.Series:
-    """Read the folds somebody else used.
+    """Read a table of folds made elsewhere.
 
     Parameters
     ----------
     path : path-like
         CSV with the columns ``Id`` or ``image_id``, and ``fold`` (whole
-        numbers from 0, none left out). Other columns are passed over.
+        numbers from 0, without gaps). Other columns are ignored.
     image_ids : iterable of str
-        The fields that must have a fold, in the order wanted.
+        The fields that must have a fold, in the order of the result.
 
     Returns
     -------
@@ -162,28 +162,28 @@ def read_fold_table(path: str | os.PathLike[str], image_ids: Iterable[str]) -> p
     Raises
     ------
     InputError
-        If a column is missing, a fold is not a whole number from 0 or no
-        field is in it, there are duplicate ids, a field has no fold, or the table
-        holds an id that is not among `image_ids`.
+        If a column is missing, a fold is not a whole number from 0, a fold is
+        empty, there are duplicate ids, a field has no fold, or the table has an
+        id that is not in `image_ids`.
     """
     table = read_text_table(path)
     table = table.rename(columns={named_column(table, ("fold",), path): "fold"})
     ids = pd.Index(table[named_column(table, ID_NAMES, path)], name="image_id")
     _check_ids(ids, path)
-    wanted = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
-    missing = wanted.difference(ids)
+    training_ids = pd.Index([str(image_id) for image_id in image_ids], name="image_id")
+    missing = training_ids.difference(ids)
     if len(missing):
         raise InputError(
-            f"{path}: no fold for {counted(len(missing), 'field')}: {shorten(missing)}"
+            f"{path}: {counted(len(missing), 'field has', 'fields have')} no fold: "
+            f"{shorten(missing)}"
         )
-    unknown = ids.difference(wanted)
+    unknown = ids.difference(training_ids)
     if len(unknown):
         raise InputError(
-            f"{path}: {counted(len(unknown), 'id is', 'ids are')} not training fields of the "
-            "catalogue: "
-            f"{shorten(unknown)}"
+            f"{path}: ids that are not training fields of the catalogue: {shorten(unknown)}; "
+            "remove these rows"
         )
-    fold = pd.Series(_fold_numbers(table, ids, path), index=ids, name="fold").loc[wanted]
+    fold = pd.Series(_fold_numbers(table, ids, path), index=ids, name="fold").loc[training_ids]
     check_fold_numbers(fold.to_numpy(), path)
     return fold
 
@@ -195,7 +195,8 @@ def read_fold_plan(path: str | os.PathLike[str]) -> FoldPlan:
     ----------
     path : path-like
         ``folds.csv`` with the columns ``image_id, cluster, fold``. The JSON
-        file of the same name beside it, if there is one, becomes `record`.
+        file of the same name in the same folder, if it exists, becomes
+        `record`.
 
     Returns
     -------
@@ -204,8 +205,8 @@ def read_fold_plan(path: str | os.PathLike[str]) -> FoldPlan:
     Raises
     ------
     InputError
-        If the table is no fold plan, or the JSON beside it belongs to
-        another plan (the table was edited).
+        If the table is not a fold plan, or the JSON file belongs to another
+        plan (the table was edited).
     FileNotFoundError
         If there is no such file.
     """
@@ -213,7 +214,10 @@ def read_fold_plan(path: str | os.PathLike[str]) -> FoldPlan:
     table = read_text_table(path)
     missing = [name for name in ("image_id", "cluster", "fold") if name not in table.columns]
     if missing:
-        raise InputError(f"{path}: a fold plan has the columns image_id, cluster, fold")
+        raise InputError(
+            f"{path}: column {missing[0]!r} is missing; a fold plan has the columns image_id, "
+            "cluster, fold"
+        )
     ids = pd.Index(table["image_id"], name="image_id")
     fold = _fold_numbers(table, ids, path)
     frame = pd.DataFrame({"cluster": table["cluster"].to_numpy(), "fold": fold}, index=ids)
@@ -224,25 +228,26 @@ def read_fold_plan(path: str | os.PathLike[str]) -> FoldPlan:
     recorded = plan.record.get("fold_plan", plan.digest)
     if recorded != plan.digest:
         raise InputError(
-            f"{path}: does not fit {path.with_suffix('.json').name} beside it; "
+            f"{path}: the folds do not match {path.with_suffix('.json').name} in the same folder; "
             "make the folds again, or remove the JSON file if the table was edited on purpose"
         )
     return plan
 
 
 def write_fold_plan(path: str | os.PathLike[str], plan: FoldPlan) -> None:
-    """Write a fold plan, and beside it a JSON file that says how it was made.
+    """Write a fold plan, and the record of how it was made in a JSON file beside it.
 
     Parameters
     ----------
     path : path-like
-        Where ``folds.csv`` goes; replaced in one rename.
+        Path of ``folds.csv``; an existing file is replaced in one rename.
     plan : FoldPlan
 
     Notes
     -----
-    An older JSON file goes first and the new one comes last, so that a table
-    never lies beside the record of another plan, not even after a kill.
+    An older JSON file is removed first and the new one is written last, so
+    that a table is never beside the record of another plan, not even after
+    the process was killed.
     """
     path = Path(path)
     record_path = path.with_suffix(".json")
@@ -262,7 +267,7 @@ def make_fold_plan(
     balance: pd.DataFrame | None = None,
     balance_weights: Mapping[str, float] | None = None,
 ) -> FoldPlan:
-    """Plan the folds of the training fields.
+    """Assign the training fields to folds.
 
     Parameters
     ----------
@@ -270,21 +275,23 @@ def make_fold_plan(
         Training fields, in the order of the plan's rows.
     indicator : array-like of {0, 1}, shape (n, n_labels)
     clusters : Series of str
-        Cluster of each field, indexed by image id; may hold further fields.
+        Cluster of each field, indexed by image id; further fields are ignored.
     n_splits : int, default=5
+        Number of folds.
     random_state : int, default=0
+        Seed that breaks ties.
     balance : DataFrame, optional
-        Indexed by image id; columns whose levels are spread evenly too (cell
-        line, source, domain). May hold further fields. A missing value is a
-        level of its own.
+        Indexed by image id; columns whose levels are balanced too (cell line,
+        source, domain). Further fields are ignored. A missing value is a
+        separate level.
     balance_weights : dict of column name to float, optional
-        The columns of `balance` to use, and what a level of each counts beside
-        a label; every column counts 1 by default.
+        The columns of `balance` to use, and the weight of their levels relative
+        to a label. Default: all columns, each with weight 1.
 
     Returns
     -------
     FoldPlan
-        Clusters whole; the same for any order of the rows.
+        No cluster is split. The folds do not depend on the order of the rows.
 
     Raises
     ------
@@ -305,24 +312,26 @@ def make_fold_plan(
     indicator = indicator_of(indicator)
     if len(indicator) != len(ids):
         raise InputError(
-            f"{counted(len(ids), 'field')} and {counted(len(indicator), 'row')} of labels; they "
-            "must fit"
+            f"image_ids has {counted(len(ids), 'id')} and indicator has "
+            f"{counted(len(indicator), 'row')}; the numbers must be equal"
         )
-    own = take_rows(clusters, ids, "the clusters")
+    cluster_of_field = take_rows(clusters, ids, "the clusters")
     if balance is None and balance_weights:
-        raise InputError("balance_weights goes with balance, the data frame that holds the columns")
+        raise InputError(
+            "balance_weights has no effect without balance; pass the data frame with these columns"
+        )
     if balance is not None:
         if balance_weights is None:
             balance_weights = dict.fromkeys(balance.columns, 1.0)
         balance = take_rows(balance, ids, "the columns to balance")
-    # Only what cuts folds needs scikit-learn, which is slow to import.
+    # Imported here: only the splitter needs scikit-learn, which is slow to import.
     from hpastack.folds.splitter import ALGORITHM_VERSION, MultilabelStratifiedGroupKFold
 
     splitter = MultilabelStratifiedGroupKFold(
         n_splits, random_state=random_state, balance=balance_weights
     )
-    fold = splitter.fold_numbers(indicator, own.to_numpy(dtype=object), balance)
-    frame = pd.DataFrame({"cluster": own.to_numpy(), "fold": fold}, index=ids)
+    fold = splitter.fold_numbers(indicator, cluster_of_field.to_numpy(dtype=object), balance)
+    frame = pd.DataFrame({"cluster": cluster_of_field.to_numpy(), "fold": fold}, index=ids)
     record = {
         "algorithm_version": ALGORITHM_VERSION,
         "balance": {str(name): float(weight) for name, weight in (balance_weights or {}).items()},
@@ -334,15 +343,15 @@ def make_fold_plan(
 
 
 def check_plan(plan: FoldPlan, image_ids: Iterable[str], indicator: ArrayLike) -> None:
-    """Refuse a plan that was made for other fields or other labels.
+    """Check that a plan was made for these fields and labels.
 
     Parameters
     ----------
     plan : FoldPlan
     image_ids : iterable of str, length n
-        The training fields as they are now.
+        The current training fields.
     indicator : array-like of {0, 1}, shape (n, n_labels)
-        Their labels as they are now.
+        Their current labels.
 
     Raises
     ------
@@ -366,7 +375,7 @@ def check_plan(plan: FoldPlan, image_ids: Iterable[str], indicator: ArrayLike) -
 
 
 def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
-    """Name the labels that a plan was balanced for, whatever the order of rows.
+    """Return the digest of the labels for which a plan was balanced, for any order of the rows.
 
     Parameters
     ----------
@@ -376,8 +385,8 @@ def labels_digest(image_ids: Iterable[str], indicator: ArrayLike) -> str:
     Returns
     -------
     str
-        sha256 in hex over the rows ``"<image_id>\\t<ids of its labels>\\n"``
-        sorted by id.
+        SHA-256, in hexadecimal, of the lines
+        ``"<image_id>\\t<ids of its labels>\\n"``, sorted by image id.
     """
     digest = hashlib.sha256()
     rows = [" ".join(map(str, np.flatnonzero(row))) for row in np.asarray(indicator)]
@@ -392,26 +401,27 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path.name} beside it is no JSON ({error})") from None
+        raise InputError(f"{path.name} in the same folder is not valid JSON ({error})") from None
     if not isinstance(record, dict):
-        raise InputError(f"{path.name} beside it is no JSON object")
+        raise InputError(f"{path.name} in the same folder is not a JSON object")
     return record
 
 
 def _check_ids(ids: pd.Index, where: object) -> None:
     if len(ids) == 0:
-        raise InputError(f"{where}: holds no fields")
+        raise InputError(f"{where}: there are no fields")
     check_ids(ids, where)
 
 
 def _fold_numbers(table: pd.DataFrame, ids: pd.Index, where: object) -> np.ndarray:
     texts = table["fold"].str.strip()
-    # Up to six digits: anything longer is no fold number and would overflow.
+    # Up to six digits: anything longer is not a fold number and would overflow.
     good = texts.str.fullmatch(r"[0-9]{1,6}").to_numpy(dtype=bool)
     if not good.all():
         row = int(np.argmin(good))
         raise InputError(
-            f"{where}: fold {table['fold'].iloc[row]!r} of {ids[row]} is not a whole number from 0"
+            f"{where}: fold {table['fold'].iloc[row]!r} of field {ids[row]} is not a whole number "
+            "from 0"
         )
     return texts.astype(np.int64).to_numpy()
 

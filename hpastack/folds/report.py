@@ -1,4 +1,4 @@
-"""How evenly labels are spread over folds, as tables and a plot."""
+"""Balance of labels over folds, as tables and a plot."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FoldReport:
-    """How even a set of folds is, by label and as a whole.
+    """Balance of a set of folds, by label and overall.
 
     Parameters
     ----------
     labels : DataFrame
-        A row for each label: ``positives``, ``fold_0`` to ``fold_<k-1>``
-        (positives in the fold), ``relative_deviation`` (how far the folds are
-        from an equal share on average, as a part of that share) and
-        ``lower_bound`` (no folds of these groups can have less).
+        One row per label: ``positives``, ``fold_0`` to ``fold_<k-1>``
+        (positives in each fold), ``relative_deviation`` (mean deviation of the
+        folds from an equal share, as a fraction of that share) and
+        ``lower_bound`` (the least deviation that folds of these groups can
+        have).
     measures : Series of float
-        What `fold_report` says of the folds as a whole, by name.
+        Overall measures of `fold_report`, by name.
     """
 
     labels: pd.DataFrame
@@ -46,7 +47,7 @@ class FoldReport:
         facts = {
             "labels": f"{len(self.labels):,}, {int((self.labels['positives'] > 0).sum()):,} occur",
             "relative deviation": f"{measures['relative_deviation']:.2%} "
-            f"(no folds of these groups are below {measures['lower_bound']:.2%})",
+            f"(lower bound for these groups: {measures['lower_bound']:.2%})",
             "label-fold pairs without a positive": f"{int(measures['zero_label_folds']):,}",
             "split groups": f"{int(measures['split_groups']):,}",
         }
@@ -54,24 +55,24 @@ class FoldReport:
         labels = html_table(["label", *self.labels.columns], rows)
         others = html_table(["measure", "value"], list(measures.items()))
         return (
-            html_facts(f"Balance of {n_folds} folds", facts, note="plot() draws it")
+            html_facts(f"Balance of {n_folds} folds", facts, note="plot() draws the balance")
             + html_details("by label", labels)
             + html_details("all measures", others)
         )
 
     def plot(self) -> ShownFigure:
-        """Draw how far each fold is from an equal share of each label.
+        """Draw the deviation of each fold from an equal share of each label.
 
-        One row per label, the commonest on top, and one symbol per fold. The
-        band reaches as far as one positive too many or too few, so a label
-        whose symbols lie within it cannot be spread much better.
+        One row per label, the most frequent at the top, and one symbol per
+        fold. The band shows a deviation by one positive in either direction: a
+        label whose symbols are within the band cannot be balanced much better.
 
         Returns
         -------
         matplotlib.figure.Figure
-            A notebook shows it where it is the last expression of a cell;
+            Displayed in a notebook if it is the last expression of a cell;
             ``savefig`` writes it. `hpastack.plot.FoldBalanceDisplay` draws the
-            same into Axes of your own.
+            same plot into existing Axes.
 
         Raises
         ------
@@ -90,7 +91,7 @@ def fold_report(
     groups: Any = None,
     names: Sequence[str] | None = None,
 ) -> FoldReport:
-    """Show how evenly labels are spread over folds.
+    """Measure the balance of labels over folds.
 
     Parameters
     ----------
@@ -98,36 +99,37 @@ def fold_report(
     folds : array-like of int, shape (n,)
         Fold of each row, 0 to k - 1.
     groups : array-like of hashable, shape (n,), optional
-        Rows that were to stay together. Without it every row is its own group.
+        Rows of the same group should be in the same fold. If omitted, every
+        row is its own group.
     names : sequence of str, optional
-        Label names; by default the columns of `y` where it is a data frame,
-        else the column numbers.
+        Label names. Default: the columns of `y` if it is a data frame, else
+        the column numbers.
 
     Returns
     -------
     FoldReport
-        ``labels`` holds a row for each label. ``measures`` holds, averaged
-        over labels and folds unless said otherwise:
+        ``labels`` has one row per label. ``measures`` are, averaged over
+        labels and folds unless stated otherwise:
 
         - ``relative_deviation``: ``|c - p / k| / (p / k)`` for a label with
-          `p` positives, `c` of them in the fold, and `k` folds. The figure to
-          judge folds by;
+          `p` positives, `c` of them in the fold, and `k` folds. The main
+          measure of the quality of folds;
         - ``lower_bound``: no folds of these groups can have a lower
           ``relative_deviation``; see Notes;
         - ``ld``: label distribution [1]_, the difference of the odds
           ``c / (s - c)`` in a fold of `s` rows and ``p / (n - p)`` overall;
         - ``rld``: relative label distribution [2]_, ``|c / s - p / n| / (p / n)``;
         - ``dcp``: delta class proportion [2]_, the largest ``c / p`` of any
-          fold less ``1 / k``, averaged over labels;
+          fold minus ``1 / k``, averaged over labels;
         - ``lpd``: label pair distribution [3]_, as ``ld`` for each pair of
-          labels that any row holds both of;
+          labels that occurs in at least one row;
         - ``ed``: examples distribution [1]_, the mean of ``|s - n / k|``;
-        - ``zero_folds``: folds without a positive of at least one label (FZ
-          of [1]_);
-        - ``zero_label_folds``: pairs of a label and a fold without a positive
-          of it (FLZ of [1]_);
-        - ``largest_group``: share of the rows in the largest group;
-        - ``split_groups``: groups that lie in two or more folds.
+        - ``zero_folds``: number of folds without positives of at least one
+          label (FZ of [1]_);
+        - ``zero_label_folds``: number of pairs of a label and a fold without
+          positives of that label (FLZ of [1]_);
+        - ``largest_group``: fraction of the rows in the largest group;
+        - ``split_groups``: number of groups in two or more folds.
 
     Raises
     ------
@@ -136,14 +138,15 @@ def fold_report(
 
     Notes
     -----
-    A label without positives has a relative deviation of NaN, which the means
-    leave out, and counts for none of the other measures. In ``ld`` and ``lpd``
-    a count of `s` is taken as ``s - 1``, as odds would be infinite.
+    A label without positives has a relative deviation of NaN, which is
+    excluded from the means, and does not enter the other measures. In ``ld``
+    and ``lpd`` a count of `s` is replaced by ``s - 1``, as the odds would be
+    infinite.
 
-    The bound of a label rests on whole numbers, on the largest group, on the
-    number of groups, and on units that nearly all groups hold multiples of
-    (wells of two fields each). The mean bound takes each label as if it were
-    alone, so it may be out of reach.
+    The bound of a label follows from whole counts, the largest group, the
+    number of groups, and units of which nearly all groups have multiples
+    (wells of two fields each). The mean bound treats each label separately, so
+    it may be out of reach.
 
     References
     ----------
@@ -172,14 +175,16 @@ def fold_report(
     names = label_names(y, indicator.shape[1]) if names is None else list(names)
     if len(names) != indicator.shape[1]:
         raise InputError(
-            f"{counted(len(names), 'name')} for {indicator.shape[1]} labels; they must fit"
+            f"names has {counted(len(names), 'name')} and y has "
+            f"{counted(indicator.shape[1], 'label')}; the numbers must be equal"
         )
     folds = np.asarray(folds)
     if folds.dtype.kind not in "iu" or folds.size == 0:
-        raise InputError("folds are whole numbers from 0, one for each row, and at least two rows")
+        raise InputError("folds must be whole numbers from 0, one for each row of y")
     if folds.shape != (len(indicator),):
         raise InputError(
-            f"{counted(len(indicator), 'row')} of labels and {folds.size} folds; they must fit"
+            f"folds has {counted(folds.size, 'value')} and y has "
+            f"{counted(len(indicator), 'row')}; the numbers must be equal"
         )
     check_fold_numbers(folds, "the folds")
     codes, n_groups = group_codes(groups, len(indicator), 0)
@@ -219,54 +224,55 @@ def fold_report(
 def labels_missing_from_folds(
     indicator: ArrayLike, clusters: Any, n_splits: int, names: Sequence[str] | None = None
 ) -> list[str]:
-    """Name the labels that cannot be in every fold.
+    """List warnings for the labels that cannot be in every fold.
 
     Parameters
     ----------
     indicator : array-like of {0, 1}, shape (n, n_labels)
     clusters : array-like of hashable, shape (n,), or None
-        None: every row is its own cluster.
+        With None, every row is its own cluster.
     n_splits : int
+        Number of folds.
     names : sequence of str, optional
-        Label names; the column numbers by default.
+        Label names. Default: the column numbers.
 
     Returns
     -------
     list of str
-        A warning for each label that lives in fewer clusters than folds, in
-        the order of the columns, and one for all labels that no row holds.
+        At most two: one for all labels that occur in fewer clusters than folds,
+        in the order of the columns, and one for all labels without positives.
 
     Examples
     --------
     >>> labels_missing_from_folds([[1, 1], [1, 0], [1, 0]], ["a", "b", "c"], 2, ["x", "y"])
-    ['label y lives in 1 cluster, fewer than the 2 folds: it is missing from some folds']
+    ['labels in fewer clusters than the 2 folds, missing from some folds: y (1 cluster)']
     """
     indicator = indicator_of(indicator)
     codes, _ = group_codes(clusters, len(indicator), 0)
-    warnings = []
+    warnings, rare = [], []
     absent = [
         str(label if names is None else names[label])
         for label in np.flatnonzero(indicator.sum(0) == 0).tolist()
     ]
     for label in np.flatnonzero(indicator.sum(0) > 0).tolist():
-        lives_in = len(np.unique(codes[indicator[:, label] == 1]))
-        if lives_in < n_splits:
+        n_clusters = len(np.unique(codes[indicator[:, label] == 1]))
+        if n_clusters < n_splits:
             name = label if names is None else names[label]
-            clusters_text = "1 cluster" if lives_in == 1 else f"{lives_in} clusters"
-            warnings.append(
-                f"label {name} lives in {clusters_text}, fewer than the "
-                f"{counted(n_splits, 'fold')}: "
-                "it is missing from some folds"
-            )
+            rare.append(f"{name} ({counted(n_clusters, 'cluster')})")
+    if rare:
+        warnings.append(
+            f"labels in fewer clusters than the {counted(n_splits, 'fold')}, missing from some "
+            f"folds: {shorten(rare, 40)}"
+        )
     if absent:
-        warnings.append(f"no row holds {shorten(absent, 40)}: missing from all folds")
+        warnings.append(f"labels without positives, missing from all folds: {shorten(absent, 40)}")
     return warnings
 
 
 def check_fold_numbers(fold: np.ndarray, where: object) -> None:
-    """Refuse fold numbers that are not 0 to k - 1 without gaps, with k of at least 2."""
+    """Check that fold numbers are 0 to k - 1 without gaps, with k at least 2."""
     if fold.min() < 0:
-        raise InputError(f"{where}: fold {fold.min()} is below 0; folds count from 0")
+        raise InputError(f"{where}: fold {fold.min()} is negative; folds are numbered from 0")
     if fold.max() == 0:
         raise InputError(f"{where}: all fields are in fold 0; at least 2 folds are needed")
     present = np.unique(fold)
@@ -283,9 +289,9 @@ def _counts(indicator: np.ndarray, folds: np.ndarray, n_folds: int) -> np.ndarra
 
 
 def _pair_counts(indicator: np.ndarray, folds: np.ndarray, n_folds: int) -> np.ndarray:
-    """Count the rows that hold both of two labels, for the pairs that any row holds."""
+    """Count the rows with both labels of each pair in each fold, for pairs that occur."""
     upper = np.triu_indices(indicator.shape[1], k=1)
-    # Exact in float64, and far quicker there than among integers.
+    # In float64: exact, and much faster than with integers.
     rows = indicator.astype(np.float64)
     counts = np.stack([(rows[folds == f].T @ rows[folds == f])[upper] for f in range(n_folds)])
     return counts[:, counts.sum(0) > 0]
@@ -305,5 +311,5 @@ def _odds_difference(counts: np.ndarray, sizes: np.ndarray) -> float:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Average; NaN of nothing, without a warning."""
+    """Return the mean; NaN if there are no values, without a warning."""
     return float(values.mean()) if values.size else float("nan")

@@ -1,4 +1,4 @@
-"""Splitters in the manner of scikit-learn: labels balanced, groups whole."""
+"""Splitters with the interface of scikit-learn that balance labels and never split a group."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from hpastack.folds.inputs import (
 )
 from hpastack.folds.report import labels_missing_from_folds
 
-#: Raised whenever the same labels, groups and seed would give other folds.
+#: Incremented whenever the same labels, groups and seed would give different folds.
 ALGORITHM_VERSION = 2
 
 
 class RareLabelWarning(UserWarning):
-    """Some labels live in fewer groups than there are folds, so they miss from some folds."""
+    """Some labels occur in fewer groups than there are folds and are missing from some folds."""
 
 
 class _GroupSplitter(BaseCrossValidator):
-    """What the splitters share: the checks around the search, and the warning before it."""
+    """Base class of the splitters: validation of inputs and results, and warnings."""
 
-    # Tells scikit-learn's metadata routing to hand over the groups.
+    # Tells scikit-learn's metadata routing to pass the groups on.
     __metadata_request__split = {"groups": True}
 
     random_state: int | np.random.RandomState | None
@@ -48,23 +48,23 @@ class _GroupSplitter(BaseCrossValidator):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _parts(self) -> np.ndarray:
-        """Return the shares of the parts that the rows are assigned to, as whole numbers."""
+        """Return the target shares of the parts, as whole numbers."""
         raise NotImplementedError
 
     def _held_out(self) -> range:
-        """Give the parts that are tested on, one after the other."""
+        """Return the parts that are test sets, in order."""
         return range(len(self._parts()))
 
     def _seeds(self) -> list[int | str]:
-        """Return a seed for each time that the rows are assigned."""
+        """Return one seed for each assignment of the rows."""
         raise NotImplementedError
 
     def _n_rounds(self) -> int:
-        """Say how many times that is, without drawing a seed."""
+        """Return the number of assignments, without generating a seed."""
         raise NotImplementedError
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Say how many pairs of training and test rows there are.
+        """Return the number of pairs of training and test rows.
 
         Parameters
         ----------
@@ -80,17 +80,18 @@ class _GroupSplitter(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the rows to train on and the rows to test on, pair by pair.
+        """Generate pairs of training and test rows.
 
         Parameters
         ----------
         X : sized, DataFrame or None
-            A data frame with the columns of `balance`; else only its length is
-            used.
+            A data frame with the columns of `balance`; without `balance` only
+            its length is used.
         y : array-like of {0, 1}, shape (n, n_labels), or array-like, shape (n,)
-            Indicator matrix; a vector of classes is taken as one-hot.
+            Indicator matrix; a vector of classes is converted to one-hot.
         groups : array-like of hashable, shape (n,), optional
-            Rows that must stay together. Without it every row is its own group.
+            Rows of the same group stay together. If omitted, every row is its
+            own group.
 
         Yields
         ------
@@ -100,34 +101,36 @@ class _GroupSplitter(BaseCrossValidator):
         Raises
         ------
         InputError
-            If `y` holds anything but 0 and 1, `X`, `y` and `groups` differ in
-            length, a row has no group (None or NaN), there are fewer groups
-            than folds (than two, for a train/test split), or a column of
-            `balance` is not in `X`, holds fractions or has too many values.
+            If an indicator matrix has values other than 0 and 1, `X`, `y` and
+            `groups` differ in length, a row has no group (None or NaN), there
+            are fewer groups than folds (than two, for a train/test split), or
+            a column of `balance` is not in `X`, has fractional values or too
+            many values.
 
         Warns
         -----
         RareLabelWarning
-            If a label lives in fewer groups than folds (than two, for a
+            If a label occurs in fewer groups than folds (than two, for a
             train/test split), and so is missing from some.
         """
         self._check_lengths(X, y)
         for number, seed in enumerate(self._seeds()):
             part = self._assign(y, groups, X, seed)
             if number == 0:
-                self._name_rare_labels(y, groups)
+                self._warn_of_rare_labels(y, groups)
             for held_out in self._held_out():
                 yield np.flatnonzero(part != held_out), np.flatnonzero(part == held_out)
 
     def _assign(self, y: Any, groups: Any, X: Any, seed: int | str) -> np.ndarray:
-        """Give the number of the part that each row goes to."""
+        """Return the part that each row is assigned to."""
         parts = self._parts()
         indicator = indicator_of(y)
         codes, n_groups = group_codes(groups, len(indicator), seed)
         if n_groups < len(parts):
             raise InputError(
-                f"{counted(n_groups, 'group')} cannot fill {counted(len(parts), 'fold')}; ask for "
-                "fewer folds"
+                f"{counted(n_groups, 'group')} cannot fill {counted(len(parts), 'fold')}; use "
+                "fewer folds, or smaller groups",
+                "n_splits",
             )
         levels = balance_levels(X, check_balance(self.balance), len(indicator))
         counts = group_counts(indicator, codes, n_groups, levels, least_pair=len(parts))
@@ -137,47 +140,48 @@ class _GroupSplitter(BaseCrossValidator):
 
     def _check_lengths(self, X: Any, y: Any) -> None:
         if y is None:
-            raise InputError("multi-label folds need the labels: split(X, y, groups)")
+            raise InputError("y is missing; pass the labels: split(X, y, groups)")
         n_labelled = y.shape[0] if hasattr(y, "shape") else len(y)
         n_rows = n_labelled if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
         if n_rows != n_labelled:
             raise InputError(
-                f"X has {counted(n_rows, 'row')} and y has {n_labelled}; they must be the same"
+                f"X has {counted(n_rows, 'row')} and y has {n_labelled:,}; the numbers must be "
+                "equal"
             )
 
-    def _name_rare_labels(self, y: Any, groups: Any) -> None:
+    def _warn_of_rare_labels(self, y: Any, groups: Any) -> None:
         indicator = indicator_of(y)
-        held = np.flatnonzero(indicator.any(axis=0))  # nobody expects the others in a fold
-        names = [label_names(y, indicator.shape[1])[label] for label in held]
-        rare = labels_missing_from_folds(indicator[:, held], groups, len(self._parts()), names)
+        present = np.flatnonzero(indicator.any(axis=0))  # the others are in no fold anyway
+        names = [label_names(y, indicator.shape[1])[label] for label in present]
+        rare = labels_missing_from_folds(indicator[:, present], groups, len(self._parts()), names)
         if rare:
-            # The line that asked for the split: this is called by a generator.
+            # Level 3 is the line that iterates over the split, as a generator calls this.
             warnings.warn("; ".join(rare), RareLabelWarning, stacklevel=3)
 
 
 class MultilabelStratifiedGroupKFold(_GroupSplitter):
-    """Cut multi-label rows into folds that keep groups whole and labels balanced.
+    """K-fold splitter for multi-label data that balances labels and never splits a group.
 
     Groups, not rows, are assigned to the folds by iterative stratification [1]_
-    of labels and pairs of labels [2]_: the rarest first, of its groups the one
-    with most positives first, each to the fold that lacks most of it. A tabu
+    of labels and pairs of labels [2]_: rarest label first, groups with the most
+    positives first, each to the fold that lacks most of the label. A tabu
     search then moves groups between folds to lower the relative deviation,
     summed over folds, labels, the number of rows, the levels of `balance` and
-    pairs of labels. A pair weighs a 64th of a label, so that labels hardly pay
-    for pairs.
+    pairs of labels. The weight of a pair is 1/64 of that of a label, so that
+    the balance of labels is hardly worse for it.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at least 2.
     random_state : int, RandomState or None, default=0
-        Settles ties. An int gives the same folds on every call and platform.
+        Breaks ties. An int gives the same folds on every call and platform.
     balance : dict of column name to float, optional
-        Columns of the data frame `X` whose levels are spread evenly too (cell
-        line, source, domain), and what a level counts beside a label. They are
-        looked up in `X` by name, so they always belong to the rows that are
-        split, also where scikit-learn hands over a part of the rows. A missing
-        value is a level of its own.
+        Columns of the data frame `X` whose levels are balanced too (cell line,
+        source, domain), and the weight of a level relative to a label. The
+        columns are looked up in `X` by name, so they always belong to the rows
+        that are split, also where scikit-learn passes a subset of the rows. A
+        missing value is a separate level.
 
     Raises
     ------
@@ -187,24 +191,24 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
 
     See Also
     --------
-    RepeatedMultilabelStratifiedGroupKFold : Several such cuts.
-    MultilabelStratifiedGroupShuffleSplit : A test set of a given share.
+    RepeatedMultilabelStratifiedGroupKFold : The same, repeated with several seeds.
+    MultilabelStratifiedGroupShuffleSplit : Train/test splits with a chosen test size.
 
     Notes
     -----
     Only integers are compared, and ties are broken by a hash of the seed and
     the name of the group, so that the folds depend neither on the order of
-    the rows nor on the platform or the version of NumPy. Groups are known by
-    their `repr`: strings, numbers and tuples of them do.
+    the rows nor on the platform or the version of NumPy. Groups are identified
+    by their `repr`, which works for strings, numbers and tuples of them.
 
-    Pairs of labels count if at least `n_splits` rows hold both, up to the
-    1,000 most frequent.
+    Pairs of labels are balanced if at least `n_splits` rows have both, up to
+    the 1,000 most frequent pairs.
 
-    A label that lives in fewer groups than folds is missing from some folds:
+    A label that occurs in fewer groups than folds is missing from some folds:
     `split` names it in a `RareLabelWarning`.
 
-    An estimator sees all of `X`, so a column that is only there to be balanced
-    has to be dropped before a model learns from it, for example by a
+    An estimator is passed all of `X`, so a column that is only there to be
+    balanced must be dropped before a model is fitted, for example by a
     ``ColumnTransformer``.
 
     References
@@ -236,14 +240,15 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
         self.balance = balance
 
     def fold_numbers(self, y: Any, groups: Any = None, X: Any = None) -> np.ndarray:
-        """Give the fold in which each row is held out.
+        """Return the fold in which each row is held out.
 
         Parameters
         ----------
         y, groups
             As for `split`.
         X : DataFrame, optional
-            Holds the columns of `balance`; not needed without them.
+            A data frame with the columns of `balance`; not needed without
+            `balance`.
 
         Returns
         -------
@@ -253,9 +258,10 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
         Raises
         ------
         InputError
-            If `y` holds anything but 0 and 1, the lengths differ, a row has no
-            group (None or NaN), there are fewer groups than folds, or a column
-            of `balance` is not in `X` or holds fractions.
+            If an indicator matrix has values other than 0 and 1, the lengths
+            differ, a row has no group (None or NaN), there are fewer groups
+            than folds, or a column of `balance` is not in `X`, has fractional
+            values or too many values.
         """
         return self._assign(y, groups, X, self._seed())
 
@@ -270,24 +276,24 @@ class MultilabelStratifiedGroupKFold(_GroupSplitter):
 
 
 class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
-    """Cut multi-label rows into folds several times, each time with another seed.
+    """Repeated K-fold splitter for multi-label data, each repeat with a different seed.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at least 2.
     n_repeats : int, default=10
-        How many times the rows are cut into folds, at least once.
+        Number of repeats, at least 1.
     random_state : int, RandomState or None, default=0
-        Settles ties; each repeat has a seed of its own that is made from it.
+        Breaks ties; the seed of each repeat is derived from it.
     balance : dict of column name to float, optional
         As for `MultilabelStratifiedGroupKFold`.
 
     Raises
     ------
     InputError
-        If `n_splits` or `n_repeats` is not a whole number that is large
-        enough, or `balance` is not a dict of positive weights.
+        If `n_splits` or `n_repeats` is not a whole number or too small, or
+        `balance` is not a dict of positive weights.
 
     Examples
     --------
@@ -322,32 +328,32 @@ class RepeatedMultilabelStratifiedGroupKFold(_GroupSplitter):
 
 
 class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
-    """Set aside a share of multi-label rows for testing, groups whole and labels balanced.
+    """Train/test splitter for multi-label data that balances labels and never splits a group.
 
     Parameters
     ----------
     n_splits : int, default=10
-        How many times, each with another seed, at least once. Test sets of
-        different times overlap.
+        Number of splits, at least 1, each with a different seed. The test sets
+        of different splits overlap.
     test_size : float, default=0.2
-        Share of the rows, and of the positives of each label, to test on,
-        above 0 and below 1; taken to the nearest thousandth.
+        Fraction of the rows, and of the positives of each label, in the test
+        set, above 0 and below 1; rounded to the nearest thousandth.
     random_state : int, RandomState or None, default=0
-        Settles ties; each time has a seed of its own that is made from it.
+        Breaks ties; the seed of each split is derived from it.
     balance : dict of column name to float, optional
         As for `MultilabelStratifiedGroupKFold`.
 
     Raises
     ------
     InputError
-        If `n_splits` is not a whole number of at least 1, `test_size` is no
-        share, or `balance` is not a dict of positive weights.
+        If `n_splits` is not a whole number of at least 1, `test_size` is not
+        between 0 and 1, or `balance` is not a dict of positive weights.
 
     Notes
     -----
-    The share is met as closely as whole groups and the labels allow; neither
-    side is empty. For a single train/test split take the first one:
-    ``next(MultilabelStratifiedGroupShuffleSplit(1).split(X, y, groups))``.
+    The test size is met as closely as whole groups and the labels allow;
+    neither the training set nor the test set is empty. For a single train/test
+    split use ``next(MultilabelStratifiedGroupShuffleSplit(1).split(X, y, groups))``.
 
     Examples
     --------
@@ -369,7 +375,9 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
     ) -> None:
         check_balance(balance)
         if not isinstance(test_size, Real) or not 0.0005 <= test_size <= 0.9995:
-            raise InputError(f"test_size is {test_size!r}; it is a share above 0 and below 1")
+            raise InputError(
+                f"test_size is {test_size!r}; it must be a fraction above 0 and below 1"
+            )
         self.n_splits: int = _whole(n_splits, "n_splits", 1)
         self.test_size: float = test_size
         self.random_state = random_state
@@ -391,12 +399,14 @@ class MultilabelStratifiedGroupShuffleSplit(_GroupSplitter):
 
 def _whole(value: Any, name: str, least: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+        raise InputError(
+            f"{name} is {value!r}; it must be a whole number of at least {least}", name
+        )
     return int(value)
 
 
 def _nth_seeds(seed: int, n_seeds: int) -> list[int | str]:
-    """Make seeds that no other seed and number share."""
+    """Return seeds that are unique to this seed and their number."""
     return [
         hashlib.blake2b(f"{seed} {number}".encode(), digest_size=16).hexdigest()
         for number in range(n_seeds)
@@ -404,7 +414,7 @@ def _nth_seeds(seed: int, n_seeds: int) -> list[int | str]:
 
 
 def _check_split(fold: np.ndarray, codes: np.ndarray, n_groups: int, n_splits: int) -> None:
-    """Refuse a split that breaks what is promised: this would be a bug, not bad input."""
+    """Check that no group is split and no fold empty: a failure is a bug, not invalid input."""
     lowest = np.full(n_groups, n_splits, dtype=np.int64)
     highest = np.full(n_groups, -1, dtype=np.int64)
     np.minimum.at(lowest, codes, fold)
@@ -412,4 +422,4 @@ def _check_split(fold: np.ndarray, codes: np.ndarray, n_groups: int, n_splits: i
     if (lowest != highest).any():
         raise RuntimeError("a group was split between folds")
     if fold.min() < 0 or not (np.bincount(fold, minlength=n_splits)[:n_splits] > 0).all():
-        raise RuntimeError("a fold was left empty, or a row without a fold")
+        raise RuntimeError("a fold is empty, or a row has no fold")

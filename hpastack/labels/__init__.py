@@ -1,4 +1,4 @@
-"""Names of places in the cell, label ids and indicator matrices; submissions."""
+"""Location names, label ids, indicator matrices and submissions."""
 
 from hpastack.labels.locations import (
     Locations,

@@ -1,10 +1,10 @@
-"""Names of places as the Human Protein Atlas writes them, and the labels they stand for.
+"""Names of subcellular locations in the Human Protein Atlas, and the labels they map to.
 
-HPA has renamed places over the years, and knows more of them than a vocabulary
-has labels. A name that is a label under another spelling is mapped; one that is
-wider, narrower or newer than any label is not, because which label it would have
-got is a guess. A name that HPA does not have is refused: it is misspelt, or somebody
-else's.
+HPA has renamed locations over the years, and has more of them than a vocabulary has
+labels. A name that is another spelling of a label is mapped to it. A name that is
+broader, narrower or newer than any label is not mapped, because its label would be a
+guess. A name unknown to HPA raises `UnknownName`: it is misspelt, or from another
+source.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from hpastack.errors import InputError
 from hpastack.files import named_column, read_text_table
 from hpastack.labels.vocabulary import HPA_2018, Vocabulary
 
-#: Other names that HPA has used for a place, and the name the place has in HPA 2018.
-#: Case, blanks and "and" for "&" need no line of their own.
+#: Other names that HPA has used for a location, and its name in HPA 2018.
+#: Case, whitespace and "and" for "&" are ignored and need no entry.
 SYNONYMS = {
     "Nucleus but not nucleoli": "Nucleoplasm",
     "Nucleoli (fibrillar center)": "Nucleoli fibrillar center",
@@ -36,7 +36,7 @@ SYNONYMS = {
     "Golgi": "Golgi apparatus",
 }
 
-#: Places that HPA names and HPA 2018 has no label for.
+#: Locations in HPA without a label in HPA 2018.
 OTHER_PLACES = (
     "Acrosome", "Annulus", "Basal body", "Calyx", "Centriolar satellite", "Cleavage furrow",
     "Connecting piece", "Cytoplasm", "Cytoskeleton", "End piece", "Equatorial segment",
@@ -46,9 +46,9 @@ OTHER_PLACES = (
     "Vesicles", "Vesicles and punctate cytosolic patterns",
 )  # fmt: skip
 
-# As in HPA's column of gene ontology: "Cytosol (GO:0005829)", "Rods & Rings ()".
+# From HPA's gene ontology column: "Cytosol (GO:0005829)", "Rods & Rings ()".
 _ONTOLOGY = re.compile(r"\s*\((GO:[0-9]+)?\)\s*$", re.IGNORECASE)
-# As lists of Python, R and Julia are written: [16, 0], {16, 0}; and of names: ['Nucleoli'].
+# Lists in the syntax of Python, R and Julia: [16, 0], {16, 0}; of names: ['Nucleoli'].
 _BRACKETS = re.compile(r"\s*([\[({])(.*)[\])}]\s*")
 _QUOTES = re.compile(r"""\s*(["'])(.*)\1\s*""")
 _NUMBERED = re.compile(r"(?:labels?|class|target|prob|proba|y)?[\s_-]*([0-9]+)", re.IGNORECASE)
@@ -56,29 +56,40 @@ _ID = re.compile(r"([0-9]+)(?:\.0*)?")
 
 
 class UnknownName(InputError):
-    """Say that a name is neither a label nor one that HPA has for a place."""
+    """A name that is neither a label nor a location of HPA.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name, kept as an attribute.
+    labels : iterable of str
+        The labels of the vocabulary, to suggest a similar one.
+    where : str
+        Start of the message, such as the field.
+    """
 
     def __init__(self, name: str, labels: Iterable[str], where: str) -> None:
         self.name = name
         known = {_plain(label): label for label in labels}
-        near = get_close_matches(_plain(name), known, n=1)
-        like = f" (is it {known[near[0]]!r}?)" if near else ""
+        similar = get_close_matches(_plain(name), known, n=1)
+        suggestion = f" (is it {known[similar[0]]!r}?)" if similar else ""
         super().__init__(
-            f"{where}: {name!r} is no label, and no place that HPA names{like}; mend it, or "
-            "say with --locations what it stands for (an empty label: for none)"
+            f"{where}: {name!r} is neither a label nor an HPA location{suggestion}; correct it, or "
+            "map it to a label with locations (an empty label means none)",
+            "locations",
         )
 
 
 class Locations:
-    """Translate names of places into the labels of a vocabulary.
+    """Mapping of location names to the labels of a vocabulary.
 
     Parameters
     ----------
     vocabulary : Vocabulary
-        Its own names are known, and those of `SYNONYMS` whose label it has.
+        Its own names are mapped, and the names in `SYNONYMS` whose label it contains.
     more : mapping of str to str, optional
-        Further names, and the name or the id of the label each stands for,
-        or "" for none; they go before all others.
+        Additional names, each with the name or id of its label, or "" for
+        none; they take precedence over all others.
 
     Raises
     ------
@@ -102,7 +113,7 @@ class Locations:
             for name, label in SYNONYMS.items()
             if _plain(label) in own
         }
-        # A vocabulary's own name for a place goes before what HPA once called so.
+        # A name in the vocabulary takes precedence over an earlier HPA name.
         self._labels: dict[str, int | None] = {
             **dict.fromkeys(_plain(name) for name in (*OTHER_PLACES, *SYNONYMS, *HPA_2018)),
             **renamed,
@@ -117,36 +128,36 @@ class Locations:
             return own[_plain(label)]
         ids = self.vocabulary.parse(label, where=f"location {name!r}")
         if len(ids) > 1:
-            raise InputError(f"location {name!r}: stands for {label!r}; it is one label")
+            raise InputError(f"location {name!r}: {label!r} is more than one label")
         return ids[0]
 
     def read_target(self, text: str, where: str = "target") -> tuple[str, list[str]]:
-        """Read labels that are given as ids or as names of places.
+        """Read labels written as ids or as location names.
 
         Parameters
         ----------
         text : str
-            Ids, as `label_ids` reads them, or names separated by semicolons or ``|``,
-            or by commas where there is none of these. Case, repeated blanks, brackets around all,
-            quotes around a name and a ``(GO:...)`` behind it do not matter.
+            Ids, as read by `label_ids`, or names separated by semicolons or ``|``; without these,
+            by commas. Case, repeated spaces, brackets around the list, quotes around a name and
+            ``(GO:...)`` after it are ignored.
         where : str, default="target"
-            What to call the target in an error.
+            Name of the target in errors.
 
         Returns
         -------
         target : str
-            Label ids separated by single blanks, each once, in the order
-            written; "" where no name is a label.
+            Label ids separated by single spaces, each once, in the order
+            written; "" if no name maps to a label.
         unmapped : list of str
-            The names that are known and no label, as written.
+            The known names without a label, as written.
 
         Raises
         ------
         UnknownName
-            If a name is not known.
+            If a name is unknown.
         InputError
-            If an id is unknown or doubled, or a name that is no label holds a
-            digit (HPA's have none, so it is an id gone wrong).
+            If an id is unknown or duplicate, or an unknown name contains a
+            digit (HPA's names have none, so it must be an invalid id).
         """
         ids = label_ids(text)
         if ids is not None:
@@ -164,14 +175,14 @@ class Locations:
             elif any(character.isdigit() for character in name):
                 raise InputError(
                     f"{where}: unknown label {name!r}; labels are the ids 0 to "
-                    f"{len(self.vocabulary) - 1} separated by blanks, or names separated by ;"
+                    f"{len(self.vocabulary) - 1} separated by spaces, or names separated by ;"
                 )
             else:
                 raise UnknownName(" ".join(name.split()), self.vocabulary, where)
         return " ".join(map(str, labels)), list(unmapped)
 
     def _names(self, text: str) -> list[str]:
-        if _plain(text) in self._labels:  # a name of a vocabulary may hold a comma
+        if _plain(text) in self._labels:  # a name in a vocabulary may contain a comma
             return [text]
         marks = "[;|]" if re.search("[;|]", text) else ","
         names = (
@@ -181,7 +192,7 @@ class Locations:
         return [name for name in names if name]
 
     def names_label(self, name: str) -> bool:
-        """Return whether a name is a label, its id, or another name of a place.
+        """Return whether a name is a label, a label id or a known location name.
 
         Parameters
         ----------
@@ -197,18 +208,18 @@ class Locations:
 
 
 def label_ids(text: str) -> str | None:
-    """Read the ids of labels in any of the ways in which they are written.
+    """Read label ids in any of the common notations.
 
     Parameters
     ----------
     text : str
-        Ids separated by blanks, commas, semicolons or ``|``, within brackets or not, in quotes or
-        not; ``1.0`` and ``01`` are 1.
+        Ids separated by whitespace, commas, semicolons or ``|``, with or without brackets and
+        quotes; ``1.0`` and ``01`` are 1.
 
     Returns
     -------
     str or None
-        Ids separated by single blanks; None if something else stands there.
+        Ids separated by single spaces; None if the text contains anything else.
 
     Examples
     --------
@@ -224,7 +235,7 @@ def label_ids(text: str) -> str | None:
 
 
 def numbered_label(column: str) -> int | None:
-    """Return the id of a label after which a column is called.
+    """Return the label id in the name of a column.
 
     Parameters
     ----------
@@ -244,19 +255,19 @@ def numbered_label(column: str) -> int | None:
 
 
 def _within(marks: re.Pattern[str], text: str) -> str:
-    """Return what marks enclose, or the text where they do not."""
+    """Return the text enclosed by marks, or the whole text without them."""
     match = marks.fullmatch(text)
     return match[2] if match else text
 
 
 def read_locations(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read a table of further names of places.
+    """Read a table of additional location names.
 
     Parameters
     ----------
     path : path-like
         CSV with the columns ``name`` and ``label`` (in any case); a label is
-        written as its name or its id, and is empty where the name stands for none.
+        its name or its id, and is empty if the location has no label.
 
     Returns
     -------
@@ -266,7 +277,7 @@ def read_locations(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a column is missing, or a name is empty or doubled.
+        If a column is missing, or a name is empty or duplicate.
     OSError
         If the file cannot be read.
     """
@@ -277,8 +288,7 @@ def read_locations(path: str | os.PathLike[str]) -> dict[str, str]:
     for name, label in zip(names, labels):
         if not name.strip() or _plain(name) in seen:
             raise InputError(
-                f"{path}: "
-                + (f"name {name!r} stands twice" if name.strip() else "a row has no name")
+                f"{path}: " + (f"duplicate name {name!r}" if name.strip() else "a row has no name")
             )
         seen.add(_plain(name))
         more[name] = label

@@ -25,7 +25,7 @@ def write_submission(
     Parameters
     ----------
     path : path-like
-        Where to; an existing file is replaced in one rename.
+        Output file; an existing one is replaced in one rename.
     image_ids : sequence of str, length n
         Test fields in the order of the sample submission.
     labels : array-like of {0, 1}, shape (n, n_labels)
@@ -38,7 +38,7 @@ def write_submission(
     Raises
     ------
     InputError
-        If there are duplicate ids, or the shapes do not fit.
+        If there are duplicate ids, or the shapes do not match.
     """
     path = Path(path)
     image_ids = [str(image_id) for image_id in image_ids]
@@ -57,29 +57,29 @@ def write_submission(
 def replace_labels(
     labels: pd.DataFrame, targets: pd.Series, vocabulary: Vocabulary = HPA_2018
 ) -> pd.DataFrame:
-    """Put known labels in the place of predicted ones.
+    """Replace predicted labels by known ones.
 
     Parameters
     ----------
     labels : DataFrame of {0, 1}, shape (n, n_labels)
-        Predicted, indexed by image id.
+        Predicted labels, indexed by image id.
     targets : Series of str
-        Known targets (``"16 0"``) of some of them, indexed by image id.
+        Known targets (``"16 0"``) of some of the fields, indexed by image id.
     vocabulary : Vocabulary, default=HPA_2018
 
     Returns
     -------
     DataFrame
-        A copy of `labels`; those of the fields in `targets` replaced.
+        A copy of `labels`, with the labels of the fields in `targets` replaced.
 
     Raises
     ------
     InputError
         If a field of `targets` is not in `labels`, or a target is not valid.
     """
-    strangers = targets.index.difference(labels.index)
-    if len(strangers):
-        raise InputError(f"no predicted labels to replace: {shorten(strangers)}")
+    missing = targets.index.difference(labels.index)
+    if len(missing):
+        raise InputError(f"fields without predicted labels to replace: {shorten(missing)}")
     replaced = labels.copy()
     known = vocabulary.indicator(targets).astype(replaced.dtypes.iloc[0])
     replaced.loc[targets.index] = known

@@ -1,6 +1,6 @@
-"""Vocabularies of labels, and the way between label strings and indicator matrices.
+"""Label vocabularies, and the conversion between target strings and indicator matrices.
 
-The one place in the package that knows the 28 names of the HPA 2018 task.
+This is the only module that contains the 28 label names of the HPA 2018 task.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_lines
 from hpastack.files.notebook_html import html_details, html_table
 
-# Labels that a notebook lists without a click.
+# Number of labels up to which a notebook shows the list open.
 _MOST_SHOWN = 40
 
 
 class Vocabulary:
-    """Translate between label names, label ids and indicator matrices.
+    """Label names with conversion between target strings and indicator matrices.
 
-    A label's id is its position in the list of names. Targets are written as
-    ids separated by blanks (``"16 0"``), in any order.
+    The id of a label is its position in the list of names. A target is a string of
+    ids separated by spaces (``"16 0"``), in any order.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Vocabulary:
     Raises
     ------
     InputError
-        If `names` is empty, or holds an empty or doubled name.
+        If `names` is empty, or contains an empty or duplicate name.
 
     Examples
     --------
@@ -51,9 +51,9 @@ class Vocabulary:
             raise InputError("a vocabulary needs at least one label name")
         if "" in names:
             raise InputError(f"label {names.index('')} of the vocabulary has an empty name")
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise InputError(f"label names stand twice in the vocabulary: {shorten(doubled)}")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise InputError(f"duplicate label names in the vocabulary: {shorten(duplicates)}")
         self.names = names
 
     def __len__(self) -> int:
@@ -81,11 +81,11 @@ class Vocabulary:
         Parameters
         ----------
         target : str
-            Label ids separated by blanks, e.g. ``"16 0"``.
+            Label ids separated by whitespace, e.g. ``"16 0"``.
         allow_empty : bool, default=False
-            Whether no label at all is a valid answer.
+            Whether a target without labels is valid.
         where : str, default="target"
-            What to call the target in an error (an image id, a line).
+            Name of the target in errors (an image id, a line).
 
         Returns
         -------
@@ -95,21 +95,21 @@ class Vocabulary:
         Raises
         ------
         InputError
-            If a label is not an id of this vocabulary or stands twice, or if
+            If a label is not an id of this vocabulary or is duplicate, or if
             the target is empty and `allow_empty` is false.
         """
         words = target.split() if isinstance(target, str) else []
         if not words and not allow_empty:
-            raise InputError(f"{where}: no label given; every training field needs one")
+            raise InputError(f"{where}: no label; every training field needs one")
         ids: list[int] = []
         for word in words:
-            # int() takes "+3", "1_0" and non-ASCII digits; a target must be plain digits.
+            # int() accepts "+3", "1_0" and non-ASCII digits; a target must be plain digits.
             if not (word.isascii() and word.isdigit()) or int(word) >= len(self):
                 raise InputError(
                     f"{where}: unknown label {word!r}; labels are the ids 0 to {len(self) - 1}"
                 )
             if int(word) in ids:
-                raise InputError(f"{where}: label {word} stands twice in {target!r}")
+                raise InputError(f"{where}: duplicate label {word} in {target!r}")
             ids.append(int(word))
         return ids
 
@@ -120,17 +120,17 @@ class Vocabulary:
         allow_empty: bool = False,
         image_ids: Sequence[str] | pd.Index | None = None,
     ) -> np.ndarray:
-        """Turn target strings into an indicator matrix.
+        """Convert target strings to an indicator matrix.
 
         Parameters
         ----------
         targets : iterable of str, length n
-            One target string a field. A pandas Series indexed by image id
-            makes errors name the id.
+            One target string per field. For a pandas Series indexed by image
+            id, errors name the id.
         allow_empty : bool, default=False
             Whether a field may have no label.
         image_ids : sequence of str, optional
-            Names of the rows for errors, where `targets` has no index.
+            Names of the rows in errors, if `targets` has no index.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class Vocabulary:
         return matrix
 
     def targets(self, indicator: ArrayLike) -> list[str]:
-        """Turn an indicator matrix into target strings, ids ascending.
+        """Convert an indicator matrix to target strings, with ids in ascending order.
 
         Parameters
         ----------
@@ -166,16 +166,16 @@ class Vocabulary:
         Raises
         ------
         InputError
-            If the shape does not fit, or a value is neither 0 nor 1.
+            If the shape does not match, or a value is neither 0 nor 1.
         """
         indicator = np.asarray(indicator)
         if indicator.ndim != 2 or indicator.shape[1] != len(self):
             raise InputError(
-                f"an indicator matrix of shape {indicator.shape} does not fit "
+                f"an indicator matrix of shape {indicator.shape} does not match "
                 f"a vocabulary of {counted(len(self), 'label')}"
             )
         if not np.isin(indicator, (0, 1)).all():
-            raise InputError("an indicator matrix holds only 0 and 1")
+            raise InputError("an indicator matrix must contain only 0 and 1")
         return [" ".join(map(str, np.flatnonzero(row))) for row in indicator]
 
     @classmethod
@@ -185,7 +185,7 @@ class Vocabulary:
         Parameters
         ----------
         path : path-like
-            Text as `hpastack.files.read_lines` takes it; blank lines are ignored.
+            Text in any encoding read by `hpastack.files.read_lines`; empty lines are ignored.
 
         Returns
         -------
@@ -194,7 +194,7 @@ class Vocabulary:
         Raises
         ------
         InputError
-            If the file is empty or a name is doubled.
+            If the file is empty or a name is duplicate.
         """
         lines = read_lines(path)
         try:

@@ -1,4 +1,4 @@
-"""Scores of multi-label predictions, with intervals over clusters."""
+"""Scores of multi-label predictions, with cluster-bootstrap intervals."""
 
 from hpastack.metrics.calibration_error import (
     N_BINS,

@@ -1,4 +1,4 @@
-"""Calibration error without the bias that the noise within bins adds."""
+"""Calibration error, corrected for the bias due to sampling noise within bins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import sparse
 from hpastack.errors import InputError
 from hpastack.metrics.scores import _over_draws, _pair, _plain, _segment_sums
 
-#: Bins of the calibration error, each holding the same number of fields.
+#: Number of bins of the calibration error, each with the same number of fields.
 N_BINS = 15
 
 
@@ -45,13 +45,14 @@ def squared_calibration_error(
     folds: ArrayLike | None = None,
     min_positives: int = 1,
 ) -> float | np.ndarray:
-    """Return an unbiased estimate of the squared distance of probabilities from frequencies.
+    """Unbiased estimate of the squared calibration error.
 
-    Fields are cut into 15 bins of equal size by their probability. The squared
-    gap of mean probability and share of positives in a bin is larger than that
-    of endless fields would be, by the sampling variance of the gap. This is
-    subtracted [1]_ [2]_, so that the mean over samples does not depend on their
-    size; see Notes. The mean is over the labels that have at least
+    Fields are binned by their probability into 15 bins of equal size. In a
+    bin, the expected squared difference between the mean probability and the
+    fraction of positives exceeds the squared difference for infinitely many
+    fields by the sampling variance of the difference. This variance is
+    subtracted [1]_ [2]_, so that the expectation does not depend on the sample
+    size; see Notes. The result is averaged over the labels with at least
     `min_positives` positives. Bins and labels are chosen before weighting, so
     they are the same in every draw.
 
@@ -62,22 +63,25 @@ def squared_calibration_error(
     weights : array-like of float, shape (n,) or (n_draws, n), optional
         The same for all fields of a cluster, as `cluster_draws` returns them.
     clusters : array-like, shape (n,), optional
-        Cluster of each field. Fields of one cluster are wrong together, so the
-        variance to subtract is larger. If omitted, each field is its own.
+        Cluster of each field. The errors of fields of the same cluster are
+        correlated, so the variance to subtract is larger. If omitted, each
+        field is its own cluster.
     folds : array-like, shape (n,), optional
-        For out-of-fold probabilities, the fold of each field. Bins are then of
-        one fold each, as a field's label is in the probabilities of the
-        other folds: a fold with more positives than the others gets lower
-        probabilities, and errors of two folds cancel that the model which is
-        applied to new fields does make.
+        For out-of-fold probabilities, the fold of each field. Each bin then
+        contains fields of a single fold, because the label of a field enters
+        the probabilities of the other folds: a fold with more positives than
+        the others gets lower probabilities, and errors of two folds cancel
+        that the model applied to new fields does make.
     min_positives : int, default=1
+        Labels with fewer positives are excluded.
 
     Returns
     -------
     float, or ndarray of float, shape (n_draws,)
-        Mean over bins and labels; NaN if no label has that many positives, or no
-        bin holds two clusters. Below 0 where the gaps are smaller than chance
-        makes them, as happens to calibrated probabilities about half the time.
+        Mean over bins and labels; NaN if no label has that many positives, or
+        no bin contains two clusters. Negative where the differences are smaller
+        than expected by chance, as happens for calibrated probabilities about
+        half the time.
 
     Raises
     ------
@@ -86,18 +90,18 @@ def squared_calibration_error(
 
     Notes
     -----
-    Let ``r`` be probability less truth of a field, ``R_c`` the sum of it over
-    the fields of cluster c in a bin, ``n_c`` their number and ``n_b`` the sum
-    of these. The squared error of a bin is ::
+    Let ``r`` be the probability minus the label (0 or 1) of a field, ``R_c``
+    its sum over the fields of cluster c in a bin, ``n_c`` their number and
+    ``n_b`` the sum of the ``n_c``. The squared error of a bin is ::
 
         ((sum over c of R_c)^2 - sum over c of R_c^2) / (n_b^2 - sum over c of n_c^2)
 
-    the mean product of two r over all pairs of fields of the bin that are of
-    different clusters; bins count by their fields. With clusters of one field
-    it is the squared gap less the variance of r in the bin over n_b. A weight
-    multiplies R_c: pairs within a cluster never count, also not those of a
-    cluster that was drawn twice, which is why drawing with replacement adds no
-    bias either.
+    which is the mean product of the two r over all pairs of fields of the bin
+    that are in different clusters; bins are weighted by their number of fields.
+    If each field is its own cluster, this is the squared difference minus the
+    variance of r in the bin divided by n_b. A weight multiplies R_c: pairs
+    within a cluster are never counted, not even if a cluster was sampled
+    several times, so sampling with replacement does not add a bias either.
 
     References
     ----------
@@ -119,17 +123,17 @@ def squared_calibration_error(
     n = len(y)
     copies = _no_copies(n) if clusters is None else _copies(clusters, n)
     if folds is not None and np.shape(folds) != (n,):
-        raise InputError(f"folds of shape ({n},) wanted, got {np.shape(folds)}")
+        raise InputError(f"folds has shape {np.shape(folds)}; it must be ({n},)")
     fold = np.zeros(n, dtype=int)
     if folds is not None:
         _, fold = np.unique(folds, return_inverse=True)
     chosen = np.flatnonzero(y.sum(axis=0) >= min_positives)
-    found = [_binned_gaps(y[:, k], probabilities[:, k], copies, fold) for k in chosen]
-    binned = [of_label for of_label in found if of_label is not None]
-    own = np.zeros((1, n))
+    by_label = [_binned_gaps(y[:, k], probabilities[:, k], copies, fold) for k in chosen]
+    binned = [of_label for of_label in by_label if of_label is not None]
+    own_squares = np.zeros((1, n))
     for _, of_label in binned:
-        own += of_label
-    subtracted = sparse.csr_array(own)
+        own_squares += of_label
+    subtracted = sparse.csr_array(own_squares)
 
     def of_block(block: np.ndarray) -> np.ndarray:
         if not binned:
@@ -170,12 +174,13 @@ def expected_calibration_error(
     folds: ArrayLike | None = None,
     min_positives: int = 1,
 ) -> float | np.ndarray:
-    """Return how far probabilities are from frequencies: a root mean square over bins and labels.
+    """Expected calibration error: root mean square over bins and labels.
 
-    The root of `squared_calibration_error`, and 0 where that is below 0. It is
-    the error that endless fields would show: the noise of small bins is
-    subtracted. For an interval, take that of the squared error and its root:
-    draws that are cut off at 0 would make it too narrow.
+    The square root of `squared_calibration_error`, or 0 where that is negative.
+    It estimates the error for infinitely many fields: the sampling noise of
+    small bins is subtracted. For an interval, compute the interval of the
+    squared error and take the root of its ends: draws clipped at 0 would make
+    it too narrow.
 
     Parameters
     ----------
@@ -208,8 +213,8 @@ def expected_calibration_error(
 
 @dataclass(frozen=True)
 class _Copies:
-    """Fields that share a cluster: number of the cluster, -1 for a field of its own, and a field
-    of each cluster."""
+    """Clusters of several fields: the cluster number of each field (-1 for the only field of a
+    cluster), and the first field of each such cluster."""
 
     cluster: np.ndarray
     first: np.ndarray
@@ -221,7 +226,7 @@ def _no_copies(n: int) -> _Copies:
 
 def _copies(clusters: ArrayLike, n: int) -> _Copies:
     if np.shape(clusters) != (n,):
-        raise InputError(f"clusters of shape ({n},) wanted, got {np.shape(clusters)}")
+        raise InputError(f"clusters has shape {np.shape(clusters)}; it must be ({n},)")
     _, first, cluster, sizes = np.unique(
         clusters, return_index=True, return_inverse=True, return_counts=True
     )
@@ -233,8 +238,9 @@ def _copies(clusters: ArrayLike, n: int) -> _Copies:
 def _binned_gaps(
     y: np.ndarray, probability: np.ndarray, copies: _Copies, fold: np.ndarray
 ) -> tuple[sparse.csr_array, np.ndarray] | None:
-    # A row for each bin, and a value for each field: the squares of the first times weights, less
-    # the second times squared weights, add up to the squared error times that of the mean weight.
+    # A matrix with one row per bin, and a vector with one value per field: the sum of squares of
+    # matrix times weights, minus the vector times squared weights, is the squared error times
+    # the squared mean weight.
     n, n_clusters = len(y), len(copies.first)
     order = np.lexsort((probability, fold))
     of_folds = np.bincount(fold)
@@ -251,13 +257,13 @@ def _binned_gaps(
     sums = np.bincount(cell, gaps[shared], n_cells).reshape(n_bins, n_clusters)
     alone = np.bincount(bins[~shared], minlength=n_bins)
     pairs = sizes.astype(float) ** 2 - alone - (counts**2).sum(axis=1)
-    # A bin of one cluster says nothing of chance.
+    # A bin with a single cluster has no pairs from which to estimate the error.
     usable = pairs > 0
     if not usable.any():
         return None
     share = np.where(usable, sizes, 0) / sizes[usable].sum()
     factor = np.divide(share, pairs, out=np.zeros(n_bins), where=usable)
-    own = np.zeros(n)
-    own[order] = np.where(shared, 0, gaps**2 * factor[bins])
-    own[copies.first] += factor @ sums**2
-    return _segment_sums(order, bounds, n, gaps * np.sqrt(factor)[bins]), own
+    own_squares = np.zeros(n)
+    own_squares[order] = np.where(shared, 0, gaps**2 * factor[bins])
+    own_squares[copies.first] += factor @ sums**2
+    return _segment_sums(order, bounds, n, gaps * np.sqrt(factor)[bins]), own_squares

@@ -1,4 +1,4 @@
-"""Which labels are predicted where another one is missed."""
+"""Confusions of labels: the labels predicted where another one is missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpastack.errors import InputError
 
 
 def confusions(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which labels are predicted in fields where another one is missed.
+    """Fraction of the fields with a missed label in which each other label is falsely predicted.
 
     Parameters
     ----------
@@ -18,11 +18,13 @@ def confusions(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Returns
     -------
     share : ndarray of float, shape (n_labels, n_labels + 1)
-        One row per missed label, one column per label that is predicted
-        though not annotated; the last column where none is. 0 for a label
-        that is never missed. A field can count in several columns.
+        One row per missed label, one column per label that is predicted but
+        not annotated; the last column is the fraction of fields without such a
+        label. 0 for a label that is never missed. A field can count in several
+        columns.
     n_missed : ndarray of int, shape (n_labels,)
-        In how many fields the label is missed.
+        Number of fields in which the label is missed (annotated but not
+        predicted).
 
     Raises
     ------
@@ -36,7 +38,9 @@ def confusions(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     ([[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]], [2, 0])
     """
     if y.ndim != 2 or y.shape != labels.shape:
-        raise InputError(f"annotated {y.shape} and predicted labels {labels.shape} do not match")
+        raise InputError(
+            f"y has shape {y.shape} and labels has shape {labels.shape}; both must be (n, n_labels)"
+        )
     missed, extra = (y == 1) & (labels == 0), (y == 0) & (labels == 1)
     columns = np.column_stack([extra, ~extra.any(axis=1)]).astype(float)
     n_missed = missed.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Curves behind the scores: precision against recall, and how far probabilities can be trusted."""
+"""Precision-recall curves and reliability diagrams."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityBins:
-    """Fields in bins of equal width by their probability; empty bins are left out.
+    """Reliability diagram: fields in bins of equal width by probability, without empty bins.
 
     Parameters
     ----------
     predicted : ndarray of float, shape (n_bins,)
         Mean probability.
     observed : ndarray of float, shape (n_bins,)
-        Share of positives.
+        Fraction of positives.
     low, high : ndarray of float, shape (n_bins,)
-        Wilson's 95 % interval of that share
+        Wilson's 95 % interval of the fraction of positives
         (:doi:`10.1080/01621459.1927.10502953`).
     count : ndarray of int, shape (n_bins,)
-        Fields in the bin.
+        Number of fields in the bin.
     """
 
     predicted: np.ndarray
@@ -40,16 +40,17 @@ class ReliabilityBins:
 def reliability_bins(
     y: ArrayLike, probabilities: ArrayLike, *, n_bins: int = 10
 ) -> ReliabilityBins:
-    """Return how often a label occurs where it is called how probable.
+    """Compare the predicted probabilities of a label with its observed frequencies.
 
-    Bins have equal width. Of a label that is rare, bins of equal counts would nearly
-    all lie near 0, and hide errors where labels are predicted.
+    Bins have equal width. For a rare label, nearly all bins of equal counts would
+    be close to 0 and hide errors at the probabilities where it is predicted.
 
     Parameters
     ----------
     y : array-like of {0, 1}, shape (n,)
     probabilities : array-like of float in [0, 1], shape (n,)
     n_bins : int, default=10
+        Number of bins.
 
     Returns
     -------
@@ -72,21 +73,21 @@ def reliability_bins(
         raise InputError(f"n_bins is {n_bins}; it must be at least 1")
     of_field = np.clip((probabilities * n_bins).astype(int), 0, n_bins - 1)
     count = np.bincount(of_field, minlength=n_bins)
-    held = count > 0
-    count = count[held]
-    predicted = np.bincount(of_field, probabilities, minlength=n_bins)[held] / count
-    positives = np.bincount(of_field, y, minlength=n_bins)[held]
+    filled = count > 0
+    count = count[filled]
+    predicted = np.bincount(of_field, probabilities, minlength=n_bins)[filled] / count
+    positives = np.bincount(of_field, y, minlength=n_bins)[filled]
     low, high = wilson_interval(positives, count)
     return ReliabilityBins(predicted, positives / count, low, high, count)
 
 
 def wilson_interval(positives: ArrayLike, count: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson's 95 % interval of a share.
+    """Return Wilson's 95 % interval of a proportion.
 
     Parameters
     ----------
     positives, count : array-like of int, shape (n,)
-        The share is ``positives / count``; `count` is at least 1.
+        The proportion is ``positives / count``; `count` must be at least 1.
 
     Returns
     -------
@@ -106,12 +107,12 @@ def wilson_interval(positives: ArrayLike, count: ArrayLike) -> tuple[np.ndarray,
 
 
 def precision_recall(y: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return the curve of precision against recall.
+    """Return the precision-recall curve of a label.
 
     Parameters
     ----------
     y : array-like of {0, 1}, shape (n,)
-        Holds a 1.
+        With at least one positive.
     scores : array-like of float, shape (n,)
 
     Returns
@@ -132,7 +133,7 @@ def precision_recall(y: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.nd
     """
     y, scores = _pair(y, scores)
     if not y.any():
-        raise InputError("no positives; precision and recall need at least one")
+        raise InputError("y has no positives; precision and recall need at least one")
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.cumsum(y[order])[last_of_tie]
@@ -142,19 +143,21 @@ def precision_recall(y: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.nd
 def thinned_curve(
     x: np.ndarray, y: np.ndarray, *, max_points: int = 120
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points of a curve that are needed to draw it.
+    """Reduce a curve to the points needed to draw it.
 
     Parameters
     ----------
     x, y : ndarray of float, shape (n,)
-        `x` ascends.
+        `x` in ascending order.
     max_points : int, default=120
-        The curve is cut into half as many pieces of equal width.
+        The curve is divided into half as many pieces of equal width. A curve
+        with no more points than this is returned unchanged.
 
     Returns
     -------
     x, y : ndarray of float
-        First and last point, and the lowest and highest of each piece.
+        The first and the last point, and the lowest and highest point of each
+        piece.
 
     Examples
     --------
@@ -179,6 +182,7 @@ def _pair(y: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     truth, scores = np.asarray(y), np.asarray(values, dtype=float)
     if truth.ndim != 1 or truth.shape != scores.shape:
         raise InputError(
-            f"labels {truth.shape} and probabilities {scores.shape} must be of one shape (n,)"
+            f"y has shape {truth.shape} and the probabilities or scores have shape "
+            f"{scores.shape}; both must be (n,)"
         )
     return truth, scores

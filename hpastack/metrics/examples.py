@@ -1,4 +1,4 @@
-"""Fields that show what a label gets right and wrong."""
+"""Examples of correct and wrong predictions of a label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def telling_fields(
     n_fields: int,
     clusters: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the clearest fields of each outcome of a label.
+    """Return the fields with the most extreme probabilities for each outcome of a label.
 
     Parameters
     ----------
@@ -20,16 +20,17 @@ def telling_fields(
         Whether the label is annotated and predicted.
     probabilities : ndarray of float, shape (n,)
     n_fields : int
-        Of each outcome.
+        Largest number of fields for each outcome.
     clusters : ndarray, shape (n,), optional
-        At most one field of each cluster is chosen.
+        Cluster of each field; at most one field per cluster is chosen.
 
     Returns
     -------
     dict of str to ndarray of int
-        Positions of fields: ``right``, predicted and annotated, the most probable
-        first; ``extra``, predicted but not annotated, the most probable first;
-        ``missed``, annotated but not predicted, the least probable first.
+        Row numbers of fields: ``right``, annotated and predicted, highest
+        probability first; ``extra``, predicted but not annotated, highest
+        probability first; ``missed``, annotated but not predicted, lowest
+        probability first.
 
     Examples
     --------
@@ -45,8 +46,8 @@ def telling_fields(
         "missed": (annotated & ~predicted, 1),
     }
     chosen = {}
-    for outcome, (is_of_it, sign) in outcomes.items():
-        rows = np.flatnonzero(is_of_it)
+    for outcome, (has_outcome, sign) in outcomes.items():
+        rows = np.flatnonzero(has_outcome)
         rows = rows[np.argsort(sign * probabilities[rows], kind="stable")]
         if clusters is not None:
             _, first = np.unique(clusters[rows], return_index=True)

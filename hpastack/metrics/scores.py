@@ -1,9 +1,9 @@
 """Scores of multi-label predictions.
 
 All scores take indicator matrices and probabilities of shape ``(n, n_labels)``
-and optional non-negative row weights: of shape ``(n,)``, or ``(n_draws, n)``
-for many draws of a bootstrap at once. The latter puts an axis of draws in
-front of the result, and sorts each label once instead of once a draw.
+and optional non-negative row weights of shape ``(n,)``, or ``(n_draws, n)``
+for many draws of a bootstrap at once. With the latter, the first axis of the
+result is that of draws, and each label is sorted once instead of once per draw.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import sparse
 
 from hpastack.errors import InputError
 
-#: Probabilities are kept this far from 0 and 1 in the log loss.
+#: Probabilities are clipped this far from 0 and 1 in the log loss.
 LOG_LOSS_EDGE = 1e-7
 
 # Draws are scored in blocks whose weights take at most this many bytes as float64.
@@ -36,12 +36,12 @@ def f1_scores(
     Parameters
     ----------
     y, labels : array-like of {0, 1}, shape (n, n_labels)
-        True and predicted labels.
+        Annotated and predicted labels.
     weights : array-like of float, shape (n,) or (n_draws, n), optional
-        Weight of each field; 1 if omitted.
+        Weight of each field. Default: 1.
     absent : {"zero", "skip"}, default="zero"
-        What a label without positives (of a weight above 0) gets: 0, also if
-        it was not predicted either, or NaN, as in `average_precisions`.
+        Score of a label without positives (with a weight above 0): 0, even if
+        it is not predicted either, or NaN ("skip"), as in `average_precisions`.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def f1_scores(
     [1.0, nan]
     """
     if absent not in ("zero", "skip"):
-        raise InputError(f"absent is {absent!r}; it is zero or skip")
+        raise InputError(f"absent is {absent!r}; it must be 'zero' or 'skip'")
     y, labels = _pair(y, labels)
     both, either = sparse.csr_array((y * labels).T), sparse.csr_array((y + labels).T)
     true = sparse.csr_array(y.T)
@@ -98,12 +98,12 @@ def macro_f1(
     *,
     absent: Literal["zero", "skip"] = "zero",
 ) -> float | np.ndarray:
-    """Return the F1 score averaged over labels.
+    """Return the macro F1 score: the F1 score averaged over labels.
 
-    By default every label counts, also those without a positive: they score 0
+    By default all labels are included; those without positives score 0
     (scikit-learn's ``zero_division=0``), as in the competition. With
-    ``absent="skip"`` the mean is over the labels that have positives, the set
-    of `macro_average_precision`.
+    ``absent="skip"`` the mean is over the labels with positives, as in
+    `macro_average_precision`.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def average_precisions(
 ) -> np.ndarray:
     """Return the average precision of every label.
 
-    The sum over the distinct scores of precision times the gain in recall,
+    The sum over the distinct scores of precision times the increase in recall,
     as in scikit-learn.
 
     Parameters
@@ -141,7 +141,7 @@ def average_precisions(
     Returns
     -------
     ndarray of float, shape (n_labels,) or (n_draws, n_labels)
-        NaN for a label without positives (of a weight above 0).
+        NaN for a label without positives (with a weight above 0).
 
     Raises
     ------
@@ -170,8 +170,9 @@ def average_precisions(
 def _recall_steps(
     y: np.ndarray, score: np.ndarray
 ) -> tuple[sparse.csr_array, sparse.csr_array] | None:
-    # Recall grows only at scores that a positive has. Two matrices with a row for each of these,
-    # from the highest down: the fields from the score before to this one, and the positives at it.
+    # Recall increases only at the scores of positives. Two matrices with one row per such score,
+    # in descending order: the fields between the previous score and this one, and the positives
+    # with this score.
     holders = np.flatnonzero(y)
     if not len(holders):
         return None
@@ -194,7 +195,7 @@ def macro_average_precision(
 def macro_average_precision(
     y: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
 ) -> float | np.ndarray:
-    """Return the average precision, averaged over the labels that have positives.
+    """Return the average precision, averaged over the labels with positives.
 
     Parameters
     ----------
@@ -244,10 +245,9 @@ def brier_score(
 ) -> float | np.ndarray:
     """Return the Brier score averaged over all labels.
 
-    The mean squared difference of probability and truth: it falls when
-    probabilities are better calibrated and when they tell fields further
-    apart. A rare label can only add little, so compare it between systems on
-    the same fields.
+    The mean squared difference between probability and label (0 or 1). It
+    decreases with better calibration and with better discrimination. A rare
+    label contributes little, so compare systems on the same fields only.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def brier_score(
     Returns
     -------
     float, or ndarray of float, shape (n_draws,)
-        In [0, 1], 0 at best.
+        In [0, 1]; 0 is best.
 
     References
     ----------
@@ -286,7 +286,7 @@ def multilabel_log_losses(
     Returns
     -------
     ndarray of float, shape (n_labels,) or (n_draws, n_labels)
-        In nats a field.
+        In nats per field.
 
     Raises
     ------
@@ -309,10 +309,10 @@ def multilabel_log_loss(
 ) -> float | np.ndarray:
     """Return the log loss averaged over fields and labels.
 
-    Each label is a yes or no of its own, as where the CNNs and boosters are
-    trained; `sklearn.metrics.log_loss` takes the columns for classes of which
-    each field has one. Probabilities are kept 1e-7 from 0 and 1, so that one
-    sure mistake costs 16 and not infinity.
+    Each label is a separate binary outcome, as in the training of CNNs and
+    boosters; `sklearn.metrics.log_loss` takes the columns for mutually
+    exclusive classes. Probabilities are clipped to [1e-7, 1 - 1e-7], so that a
+    single wrong prediction with certainty costs 16 instead of infinity.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def multilabel_log_loss(
     Returns
     -------
     float, or ndarray of float, shape (n_draws,)
-        In nats a field and label, 0 at best.
+        In nats per field and label; 0 is best.
 
     Examples
     --------
@@ -341,16 +341,19 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 def _pair(y: ArrayLike, other: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y, other = np.asarray(y, dtype=float), np.asarray(other, dtype=float)
     if y.ndim != 2 or y.shape != other.shape:
-        raise InputError(f"two matrices (n, n_labels) wanted, got {y.shape} and {other.shape}")
+        raise InputError(
+            f"y has shape {y.shape} and the predictions have shape {other.shape}; both must be "
+            "(n, n_labels)"
+        )
     return y, other
 
 
 def _segment_sums(
     rows: np.ndarray, bounds: np.ndarray, n: int, values: np.ndarray | None = None
 ) -> sparse.csr_array:
-    # Times weights (n, n_draws) it gives the sum over each segment rows[bounds[i] : bounds[i + 1]]
-    # of value times weight. A sparse product runs on one thread and adds in one order, so that
-    # results do not depend on the number of threads.
+    # The product with weights (n, n_draws) is the sum of value times weight over each segment
+    # rows[bounds[i] : bounds[i + 1]]. A sparse product runs in one thread and adds in a fixed
+    # order, so that results do not depend on the number of threads.
     values = np.ones(len(rows)) if values is None else values
     return sparse.csr_array((values, rows, bounds), shape=(len(bounds) - 1, n))
 
@@ -363,14 +366,14 @@ def _means(errors: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
 def _over_draws(
     of_block: Callable[[np.ndarray], np.ndarray], weights: ArrayLike | None, n: int
 ) -> np.ndarray:
-    """Score the draws a block at a time: `of_block` turns (n, n_block) into (n_scores, n_block)."""
+    """Score draws in blocks: `of_block` maps weights (n, n_block) to scores (n_scores, n_block)."""
     weights = np.ones(n) if weights is None else np.asarray(weights)
     if weights.ndim not in (1, 2) or weights.shape[-1] != n:
-        raise InputError(f"weights of shape ({n},) or (n_draws, {n}) wanted, got {weights.shape}")
+        raise InputError(f"weights has shape {weights.shape}; it must be ({n},) or (n_draws, {n})")
     draws = np.atleast_2d(weights)
     size = max(1, _BLOCK_BYTES // (8 * max(1, n)))
     scores = [
-        # The draws of a field lie together, so that a product reads them in a row.
+        # The draws of a field are contiguous in memory, as the product reads them.
         of_block(np.ascontiguousarray(draws[start : start + size].T, dtype=float)).T
         for start in range(0, max(1, len(draws)), size)
     ]

@@ -1,4 +1,4 @@
-"""Backends of joblib: threads, processes of this machine, Dask and Ray clusters."""
+"""Joblib backends: threads, processes on this machine, Dask and Ray clusters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hpastack.errors import InputError
 from hpastack.parallel.cpu_budget import cpu_budget
 from hpastack.parallel.workers import _initialise_worker, _parent
 
-#: Where work can be spread; anything else that joblib knows can be set up with `parallel_config`.
+#: Available backends; any other backend of joblib can be set up with `joblib.parallel_config`.
 BACKENDS = ("threads", "loky", "dask", "ray")
 
-# Seconds that a scheduler has to answer, and to have workers.
+# Seconds to wait for a scheduler to respond, and for it to have workers.
 _PATIENCE = 10
 
 
@@ -25,19 +25,19 @@ _PATIENCE = 10
 def backend(
     name: str | None, address: str | None = None, jobs: int | None = None
 ) -> Iterator[None]:
-    """Set up where the work within the block is spread.
+    """Set the backend for parallel work in the block.
 
     Parameters
     ----------
     name : {"threads", "loky", "dask", "ray"} or None
-        Threads of this process, processes of this machine, or a cluster. None
-        leaves a backend that is active as it is.
+        Threads of this process, processes on this machine, or a cluster. None
+        keeps the active backend.
     address : str, optional
-        Of a cluster that runs: ``tcp://host:8786`` of a Dask scheduler,
-        ``auto`` or ``ray://host:10001`` for Ray. Left out: one is started on
-        this machine, and stopped at the end.
+        Address of a running cluster: ``tcp://host:8786`` of a Dask scheduler,
+        ``auto`` or ``ray://host:10001`` for Ray. Default: a cluster is started
+        on this machine, and stopped at the end.
     jobs : int, optional
-        Workers of a cluster that is started here; `cpu_budget` if left out.
+        Number of workers of a cluster that is started here. Default: `cpu_budget`.
 
     Raises
     ------
@@ -46,9 +46,11 @@ def backend(
         cannot be reached.
     """
     if name is not None and name not in BACKENDS:
-        raise InputError(f"unknown backend {name!r}; it is one of {', '.join(BACKENDS)}")
+        raise InputError(
+            f"unknown backend {name!r}; it must be one of {', '.join(BACKENDS)}", "backend"
+        )
     if address is not None and name not in ("dask", "ray"):
-        raise InputError(f"address {address} is of no use without the backend dask or ray")
+        raise InputError(f"address {address} needs the backend dask or ray", "backend")
     if name is None:
         yield
     elif name == "threads":
@@ -84,7 +86,7 @@ def _dask(address: str | None, jobs: int) -> Iterator[None]:
     try:
         client = Client(address, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {address}: {error}") from None
+        raise InputError(f"no Dask scheduler responds at {address}: {error}", "address") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE)
@@ -95,18 +97,18 @@ def _dask(address: str | None, jobs: int) -> Iterator[None]:
 
 
 def _dask_backend() -> Any:
-    """Return joblib's backend for Dask, which would wait for ever for workers that died."""
+    """Return joblib's backend for Dask, changed not to wait forever for dead workers."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
         def submit(self, func: Any, callback: Any = None) -> Any:
             future = super().submit(func, callback)
 
-            def pass_on(done: Any) -> None:
+            def report_failure(done: Any) -> None:
                 if done.exception() is not None:
                     callback(done.exception())
 
-            future.add_done_callback(pass_on)
+            future.add_done_callback(report_failure)
             return future
 
         def retrieve_result_callback(self, out: Any) -> Any:
@@ -124,13 +126,13 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
         from ray.util.joblib import register_ray
     except ImportError:
         raise InputError("the backend ray needs: pip install 'hpastack[ray]'") from None
-    place: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs}
+    cluster: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs}
     try:
         if address:
             _check_reachable(address)
-        ray.init(**place, log_to_driver=False, include_dashboard=None if address else False)
+        ray.init(**cluster, log_to_driver=False, include_dashboard=None if address else False)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+        raise InputError(f"no Ray cluster responds at {address}: {error}", "address") from None
     register_ray()
     try:
         with joblib.parallel_config("ray"):
@@ -140,7 +142,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Find out at once whether anything listens: Ray tries for minutes, then ends the process."""
+    """Check that an address accepts connections; Ray would try for minutes, then exit."""
     match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})", address)
     if match is not None:
         socket.create_connection((match[1], int(match[2])), timeout=_PATIENCE).close()

@@ -1,7 +1,7 @@
-"""How many processors this process may use, and keeping to it.
+"""The number of processors available to this process, and limits on library threads.
 
-Work is spread over workers; the libraries inside a worker (OpenCV, BLAS, OpenMP, torch)
-then get one thread each, so that workers times threads stay within the budget.
+Work is distributed over workers, and libraries used by a worker (OpenCV, BLAS, OpenMP,
+torch) get one thread each, so that workers times threads stay within the budget.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from threadpoolctl import threadpool_limits
 
 
 def cpu_budget(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many workers this process may keep busy.
+    """Return the number of workers that this process may use.
 
     Parameters
     ----------
     environment : mapping, optional
-        Variables of the process.
+        Environment variables of the process.
 
     Returns
     -------
     int
-        At least 1. The processors it may run on (affinity), no more than
-        the quota of its control group (as in a container) and
-        ``LOKY_MAX_CPU_COUNT``; divided among the processes that a launcher
-        such as torchrun has started on this machine (``LOCAL_WORLD_SIZE``).
+        At least 1. The number of processors in its affinity mask, limited by
+        the CPU quota of its control group (as in a container) and by
+        ``LOKY_MAX_CPU_COUNT``, divided by the number of processes that a
+        launcher such as torchrun has started on this machine
+        (``LOCAL_WORLD_SIZE``).
     """
     try:
         n_processes = max(1, int(environment.get("LOCAL_WORLD_SIZE", 1)))
@@ -41,7 +42,7 @@ def cpu_budget(environment: Mapping[str, str] = os.environ) -> int:
 
 
 class _ThreadLimits:
-    """How many blocks of `one_thread_each` there are, and what undoes the first."""
+    """Number of active `one_thread_each` blocks, and the callbacks that restore the threads."""
 
     lock = threading.Lock()
     count = 0
@@ -51,15 +52,15 @@ class _ThreadLimits:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV, BLAS, OpenMP and torch from taking threads of their own beside the workers.
+    """Limit OpenCV, BLAS, OpenMP and torch to one thread per worker.
 
-    It holds for the whole process (of OpenMP: for this thread), until the end of the block; of
-    blocks that overlap, in whatever order they end, until the end of the last.
+    The limit applies to the whole process (for OpenMP, to this thread) until the end of the
+    block. If blocks overlap, it applies until the last one ends, in whatever order they end.
     """
     with _ThreadLimits.lock:
         torch = sys.modules.get("torch")
         if torch is not None and not _ThreadLimits.torch:
-            # Before the limits, which hide from torch that other threads have not got them.
+            # Before threadpool_limits, after which torch would not limit its other threads.
             _ThreadLimits.undo.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
             _ThreadLimits.torch = True

@@ -1,4 +1,4 @@
-"""Results of joblib's workers in the order of the calls, whatever the backend can do."""
+"""Results of joblib workers in the order of the calls, with any backend."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import joblib
 from joblib.parallel import get_active_backend
 
-# Tasks for each worker that are handed to a backend together that only gives all results at once.
+# Tasks per worker submitted together to a backend that only returns all results at once.
 _WINDOW = 16
 
 
 def in_order(calls: Iterable[Any], jobs: int | None) -> Generator[Any, None, None]:
-    """Yield the results of delayed calls, by the active backend of joblib or by threads.
+    """Yield the results of delayed calls, using the active joblib backend or threads.
 
     Parameters
     ----------
     calls : iterable
-        Of `joblib.delayed`; taken a few ahead.
+        Calls made with `joblib.delayed`; consumed a few ahead.
     jobs : int or None
-        Workers, as joblib counts them.
+        Number of workers, as in `joblib.Parallel`.
 
     Yields
     ------
@@ -39,17 +39,17 @@ def _streamed(calls: Iterable[Any], jobs: int | None) -> Generator[Any, None, No
     workers = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     results = workers(calls)
     try:
-        for result in results:  # noqa: UP028 - `yield from` would close it, and warn
+        for result in results:  # noqa: UP028 - `yield from` would close it with a warning
             yield result
     finally:
         with warnings.catch_warnings():
-            # Stopping at a bad field is meant, and what is under way is of no use.
+            # Stopping at a bad field is intended; results still being computed are not needed.
             warnings.filterwarnings("ignore", ".*still being processed by the workers")
             results.close()
 
 
 def _in_windows(calls: Iterable[Any], jobs: int | None) -> Generator[Any, None, None]:
-    """Work with backends such as Ray's, and the processes of ``multiprocessing``."""
+    """Yield results from backends without generators, such as Ray and ``multiprocessing``."""
     calls = iter(calls)
     n_tasks = _WINDOW * joblib.effective_n_jobs(jobs)
     with joblib.Parallel(n_jobs=jobs, prefer="threads") as workers:

@@ -1,4 +1,4 @@
-"""Work done ahead in threads, handed out in order."""
+"""Computing results ahead in threads, with results in order."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _END: Any = object()
 def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], *, jobs: int, ahead: int
 ) -> Generator[Future[Result], None, None]:
-    """Work on items in threads; hand out what came of each, in their order.
+    """Process items in threads and yield their futures in order.
 
     Parameters
     ----------
     work : callable
-        Takes an item.
+        Called with each item.
     items : iterable
-        Taken one by one in the thread of the consumer, as there is room.
+        Consumed in the thread of the caller, as results are consumed.
     jobs : int
-        Items worked on at the same time.
+        Number of items processed at the same time.
     ahead : int
-        Most items taken beside the one handed out.
+        Maximum number of items consumed beyond the one yielded.
 
     Yields
     ------
     Future
-        Its ``result()`` gives what `work` returned, or raises what it raised.
+        Its ``result()`` returns the value of `work`, or raises its exception.
 
     Notes
     -----
-    When the consumer closes the generator no further work begins, and what is
-    under way is waited for.
+    When the generator is closed, no further items are started, and running
+    ones are waited for.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="ahead") as pool:
@@ -56,20 +56,20 @@ def in_threads(
 
 
 def read_ahead(items: Iterable[Item], ahead: int = 2) -> Generator[Item, None, None]:
-    """Take items from an iterable in a thread of its own, some in advance.
+    """Iterate over items in a background thread, a few in advance.
 
     Parameters
     ----------
     items : iterable
         Closed at the end, if it is a generator.
     ahead : int, default=2
-        Most items taken beside the one handed out.
+        Maximum number of items consumed beyond the one yielded.
 
     Yields
     ------
     item
-        In order. What the iterable raises is raised at its turn. When the
-        consumer closes the generator, no further item is taken.
+        In order. An exception in the iterable is raised at its position. When
+        the generator is closed, no further items are consumed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Work spread over threads or processes of this machine, whichever is done sooner."""
+"""Parallel work with threads or processes on this machine, whichever is faster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hpastack.parallel.backends import backend
 from hpastack.parallel.cpu_budget import cpu_budget
 from hpastack.parallel.workers import Result, spread
 
-# How many times one worker's rate threads reach at most while features are measured, however many
-# there are: they wait for Python's lock, the more the smaller the fields
+# Maximum speed-up of any number of threads over one worker when features are measured: threads
+# wait for Python's global interpreter lock, the more so the smaller the fields
 # (`python -m benchmarks.engine`).
 _BEST_OF_THREADS = 1.6
-# Until processes have imported the library.
+# Time until worker processes have imported the library.
 _START_SECONDS = 3.0
-# Tasks done first to see how long one takes; the first also prepares what later ones share.
+# Tasks run first to measure their duration; the first also prepares data shared by later ones.
 _N_TIMED = 2
 
 
@@ -31,17 +31,17 @@ def spread_on_this_machine(
     n_tasks: int,
     jobs: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Work on tasks in threads, or in processes where there is enough work for them.
+    """Run tasks in threads, or in processes if there is enough work for them.
 
-    The first tasks are done here, and timed. Results do not depend on the choice.
+    The first tasks run in the calling thread and are timed. Results do not depend on the choice.
 
     Parameters
     ----------
     work, tasks, jobs
-        As of `spread`. A backend that was set up with `joblib.parallel_config` is
-        honoured.
+        As for `spread`. A backend set up with `joblib.parallel_config` takes
+        precedence.
     n_tasks : int
-        How many tasks there are.
+        Number of tasks.
 
     Yields
     ------
@@ -68,21 +68,21 @@ def spread_on_this_machine(
             break
         seconds = time.perf_counter() - began
         yield result
-    left = max(0, n_tasks - _N_TIMED)
-    in_processes = processes_win(seconds * left, n_workers) and _can_start_processes(n_workers)
+    n_left = max(0, n_tasks - _N_TIMED)
+    in_processes = processes_win(seconds * n_left, n_workers) and _can_start_processes(n_workers)
     with backend("loky" if in_processes else "threads"):
         yield from spread(work, tasks, n_workers)
 
 
 def processes_win(seconds: float, jobs: int) -> bool:
-    """Say whether processes are done sooner than threads.
+    """Return whether processes are expected to finish before threads.
 
     Parameters
     ----------
     seconds : float
-        That the work takes one worker.
+        Duration of the work with one worker.
     jobs : int
-        Workers.
+        Number of workers.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def processes_win(seconds: float, jobs: int) -> bool:
 
 
 def _can_start_processes(jobs: int) -> bool:
-    """Say whether processes can be started here: without shared memory, say, they cannot."""
+    """Return whether processes can be started here; they cannot without shared memory."""
     if multiprocessing.current_process().daemon:
         return False
     with backend("loky"):
@@ -106,7 +106,7 @@ def _can_start_processes(jobs: int) -> bool:
 
 
 def _is_set_up() -> bool:
-    """Say whether a backend of joblib is active, so that no preference is heard."""
+    """Return whether a joblib backend is active, so that preferences have no effect."""
     threads, _ = get_active_backend(prefer="threads")
     processes, _ = get_active_backend(prefer="processes")
     return type(threads) is type(processes)

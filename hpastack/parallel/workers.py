@@ -1,4 +1,4 @@
-"""Work spread over processors, processes and machines: the one seam to joblib."""
+"""Parallel work over threads, processes and machines: the interface to joblib."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOCAL = threading.local()
 
 
 class ParentProcess(NamedTuple):
-    """The process that hands out the work."""
+    """The process that distributes the work."""
 
     host: str
     pid: int
@@ -38,23 +38,24 @@ class ParentProcess(NamedTuple):
 def spread(
     work: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], jobs: int | None = None
 ) -> Generator[Result, None, None]:
-    """Work on tasks with an active joblib backend, threads of this process by default.
+    """Run tasks with the active joblib backend, by default in threads of this process.
 
     Parameters
     ----------
     work : callable
-        Takes the parts of a task; known by its module, so that it can be sent
-        to other processes. The libraries in it get one thread each.
+        Called with the elements of a task as arguments. Must be importable
+        from its module, so that it can be sent to other processes. Libraries
+        used by it get one thread each.
     tasks : iterable of tuple
-        Taken a few ahead.
+        Consumed a few ahead.
     jobs : int, optional
-        Workers. Left out: what `joblib.parallel_config` says, else
-        `cpu_budget` on this machine and all of a cluster.
+        Number of workers. Default: that of `joblib.parallel_config`, otherwise
+        `cpu_budget` on this machine and all workers of a cluster.
 
     Yields
     ------
     result
-        In the order of the tasks. What a task raises ends the work.
+        In the order of the tasks. An exception in a task ends the work.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def spread(
 
     Notes
     -----
-    Worker processes of this machine end with this process, however it ends.
+    Worker processes on this machine end with this process, however it ends.
     """
     active, configured = get_active_backend(prefer="threads")
     if jobs is None:
@@ -81,7 +82,7 @@ def spread(
 
 
 def _is_death(error: Exception) -> bool:
-    """Say whether an error is that of an executor or cluster, not one of the work."""
+    """Return whether an error comes from an executor or cluster rather than from the work."""
     kind = type(error)
     of_cluster = kind.__module__.partition(".")[0] in ("distributed", "ray")
     return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
@@ -100,13 +101,13 @@ def _at_work(
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # it would not arrive, and look like the death of the worker
+        except Exception:  # could not be sent back, and would look like the death of the worker
             raise RuntimeError(f"{type(error).__name__}: {error}") from None
         raise
 
 
 def _keep_to_one_thread() -> None:
-    """Make OpenMP keep to one thread in this thread too, for which it has a number of its own."""
+    """Limit OpenMP to one thread in this thread too, because its limit is set per thread."""
     if not hasattr(_LOCAL, "limits"):
         _LOCAL.limits = threadpool_limits(1, user_api="openmp")
 
@@ -117,13 +118,13 @@ def _parent() -> ParentProcess:
 
 @lru_cache
 def _initialise_worker(parent: ParentProcess, is_child: bool) -> None:
-    """Make a worker process keep to one thread and, if its parent started it, end with it."""
+    """Limit a worker process to one thread, and end it with its parent if that started it."""
     cv2.setNumThreads(1)
     threadpool_limits(1)
-    if not is_child:  # those of a cluster have a master of their own
+    if not is_child:  # workers of a cluster are managed by the cluster
         return
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to act on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
 
     def watch() -> None:
         while os.getppid() == parent.pid:

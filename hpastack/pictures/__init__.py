@@ -1,4 +1,4 @@
-"""Pictures of fields, laid out in one way everywhere, in colours that everyone can tell apart."""
+"""Images of fields for display, with a uniform layout and colours safe for colour blindness."""
 
 from hpastack.pictures.colours import (
     COLOUR_NAMES,

@@ -1,4 +1,4 @@
-"""The one door to matplotlib, which the base install does without."""
+"""The only import of matplotlib, which is not part of the base installation."""
 
 from hpastack.errors import InputError
 from hpastack.files import any_backend

@@ -1,7 +1,7 @@
-"""Colours of stains and of groups of fields, and the symbols that tell groups apart too.
+"""Colours of stains, and colours and symbols of groups of fields.
 
-Additive mixing: a stain adds its colour times its brightness. A browser that mixes the
-stains itself uses the same table.
+Mixing is additive: a stain adds its colour multiplied by its intensity. Pages that mix the
+stains in the browser use the same table.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from hpastack.fields.stains import STAIN_MEANINGS, with_black_stains
 
 Colour = tuple[int, int, int]
 
-#: Colour (RGB) of each stain at full brightness, by palette. ``hpa`` is what the Human
-#: Protein Atlas shows; its red and yellow are one colour under deuteranopia. The colours of
-#: ``safe`` differ in hue as people with deuteranopia or protanopia see them, so that no stain
-#: looks like a dimmer one of another.
+#: Colour (RGB) of each stain at full intensity, by palette. ``hpa`` is the palette of the Human
+#: Protein Atlas; its red and yellow are indistinguishable under deuteranopia. The colours of
+#: ``safe`` differ in hue under deuteranopia and protanopia, so that no stain looks like a dimmer
+#: version of another one.
 STAIN_COLOURS: dict[str, dict[str, Colour]] = {
     "safe": {
         "red": (255, 96, 192),
@@ -36,10 +36,10 @@ STAIN_COLOURS: dict[str, dict[str, Colour]] = {
     },
 }
 
-#: The palette of every picture for which no other one is named.
+#: The default palette of all images.
 DEFAULT_PALETTE = "safe"
 
-#: What the colours of `STAIN_COLOURS` are called.
+#: Names of the colours of `STAIN_COLOURS`.
 COLOUR_NAMES = {
     "safe": {"red": "pink", "green": "yellow", "blue": "blue", "yellow": "brown"},
     "hpa": {"red": "red", "green": "green", "blue": "blue", "yellow": "olive"},
@@ -47,7 +47,7 @@ COLOUR_NAMES = {
 
 
 def stain_colours(palette: str = DEFAULT_PALETTE) -> dict[str, Colour]:
-    """Return the colour of each stain at full brightness.
+    """Return the colour of each stain at full intensity.
 
     Parameters
     ----------
@@ -61,15 +61,17 @@ def stain_colours(palette: str = DEFAULT_PALETTE) -> dict[str, Colour]:
     Raises
     ------
     InputError
-        If there is no such palette.
+        If the palette is unknown.
     """
     if palette not in STAIN_COLOURS:
-        raise InputError(f"unknown colours {palette!r}; there are {', '.join(STAIN_COLOURS)}")
+        raise InputError(
+            f"unknown palette {palette!r}; it must be one of {', '.join(STAIN_COLOURS)}", "palette"
+        )
     return STAIN_COLOURS[palette]
 
 
 def stain_legend(palette: str = DEFAULT_PALETTE) -> str:
-    """Return in words which stain has which colour.
+    """Return a legend in words: the colour of each stain.
 
     Examples
     --------
@@ -82,18 +84,18 @@ def stain_legend(palette: str = DEFAULT_PALETTE) -> str:
 
 
 def merged(field: np.ndarray, palette: str = DEFAULT_PALETTE) -> np.ndarray:
-    """Mix the four stains of a field into one RGB picture.
+    """Merge the four stains of a field into one RGB image.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1]; a stain that the field does not have is 0 or NaN.
+        In [0, 1]; a missing stain is 0 or NaN.
     palette : {"safe", "hpa"}, default="safe"
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 3)
-        The sum of the colours of the stains, each times its brightness, clipped.
+        The sum of the stain colours, each multiplied by its intensity, clipped.
 
     Examples
     --------
@@ -112,7 +114,7 @@ def merged(field: np.ndarray, palette: str = DEFAULT_PALETTE) -> np.ndarray:
 
 
 class Symbol(NamedTuple):
-    """A plotting symbol: its name, matplotlib's marker and an SVG path within -1 to 1."""
+    """A plotting symbol: its name, matplotlib marker and SVG path within -1 to 1."""
 
     name: str
     marker: str
@@ -120,13 +122,13 @@ class Symbol(NamedTuple):
 
 
 class GroupStyle(NamedTuple):
-    """How a group is drawn: a colour (``#rrggbb``) and a symbol."""
+    """Plotting style of a group: a colour (``#rrggbb``) and a symbol."""
 
     colour: str
     symbol: Symbol
 
 
-#: Symbols of about the same area, the ones that differ most first.
+#: Symbols of similar area, in order of decreasing distinctness.
 SYMBOLS = (
     Symbol("circle", "o", "M-.8 0A.8 .8 0 1 0 .8 0A.8 .8 0 1 0 -.8 0Z"),
     Symbol("triangle", "^", "M0 -.95L.95 .75H-.95Z"),
@@ -143,24 +145,24 @@ SYMBOLS = (
     Symbol("right triangle", ">", "M.95 0L-.75 -.95V.95Z"),
 )  # fmt: skip
 
-# Okabe and Ito's colours, with brown for their black and yellow, which a dark and a white page
-# swallow; and Paul Tol's "muted". In an order in which neighbours, and those of one symbol,
-# are far apart as anyone sees them.
+# Okabe and Ito's colours, with brown instead of their black and yellow, which are invisible on a
+# dark and on a white page; and Paul Tol's "muted". Ordered so that neighbouring colours, and
+# colours with the same symbol, are far apart also under colour blindness.
 _OKABE_ITO = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#6A3D00")
 _TOL_MUTED = ("#332288", "#CC6677", "#999933", "#882255", "#88CCEE", "#117733", "#44AA99")
 
-#: Of what is unknown, or one of too many groups.
+#: Style of unknown groups, and of groups beyond the maximum number.
 OTHER_STYLE = GroupStyle(
     "#999999", Symbol("dot", ".", "M-.4 0A.4 .4 0 1 0 .4 0A.4 .4 0 1 0 -.4 0Z")
 )
 
-#: Train and test have colours that no other group has.
+#: Train and test have colours that are not used for other groups.
 SPLIT_STYLES = {
     "train": GroupStyle("#5F6B7A", SYMBOLS[0]),
     "test": GroupStyle("#B04A1E", SYMBOLS[4]),
 }
 
-#: Groups of one kind that have a style of their own; further ones are `OTHER_STYLE`.
+#: Maximum number of groups with a unique style; further groups are `OTHER_STYLE`.
 MOST_STYLES = 22
 
 
@@ -170,18 +172,18 @@ def group_styles(names: Iterable[str], kind: str) -> dict[str, GroupStyle]:
     Parameters
     ----------
     names : iterable of str
-        The groups, in the order in which they are listed.
+        The groups, in the order of the legend.
     kind : str
-        What they are: ``split``, ``domain``, ``fold``, or any other column
+        Kind of the groups: ``split``, ``domain``, ``fold``, or any other column
         such as ``cell_line``.
 
     Returns
     -------
     dict of str to GroupStyle
         No two groups have the same colour and symbol; neighbours in the list
-        differ in both. Domains have other colours than folds and other
-        columns, and the splits have colours of their own. Groups after the
-        22nd are all `OTHER_STYLE`.
+        differ in both. Domains, splits and the other kinds (folds and columns)
+        use different sets of colours. All groups after the 22nd are
+        `OTHER_STYLE`.
 
     Examples
     --------
@@ -192,7 +194,7 @@ def group_styles(names: Iterable[str], kind: str) -> dict[str, GroupStyle]:
         return {name: SPLIT_STYLES.get(name, OTHER_STYLE) for name in names}
     colours = _OKABE_ITO if kind == "domain" else _TOL_MUTED
     styles = {}
-    # 7 colours and 11 symbols: no pair of them comes twice among 77.
+    # 7 colours and 11 symbols: 77 groups without a duplicate combination.
     for number, name in enumerate(dict.fromkeys(names)):
         own = GroupStyle(colours[number % len(colours)], SYMBOLS[number % len(SYMBOLS)])
         styles[name] = own if number < MOST_STYLES else OTHER_STYLE

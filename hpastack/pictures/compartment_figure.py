@@ -1,4 +1,4 @@
-"""A picture of the cells of a field: nuclei, cells, regions and rings as they were found."""
+"""Figure of the segmentation of a field: nuclei, cells, regions and rings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpastack.fields import PROTEIN, STAIN_INDEX, STAINS, stretched
 from hpastack.pictures.colours import merged
 from hpastack.pictures.tiles import protein_in_grey
 
-#: Colour (RGB) of each region of `REGIONS`; all can be told apart by everyone.
+#: Colour (RGB) of each region of `REGIONS`; they can be distinguished under colour blindness.
 REGION_COLOURS = {
     "outside": (0, 0, 0),
     "nucleus": (0, 60, 200),
@@ -21,7 +21,7 @@ REGION_COLOURS = {
     "edge": (130, 215, 255),
 }
 
-#: What the four pictures side by side show.
+#: Captions of the four panels.
 PANELS = (
     "microtubules, nucleus and reticulum; outlines of nuclei white, of cells yellow",
     "protein, with the same outlines",
@@ -38,7 +38,7 @@ _NEAR, _FAR = (255, 225, 190), (150, 60, 10)
 
 
 def compartment_figure(field: np.ndarray) -> np.ndarray:
-    """Draw what the compartments of a field were taken from, to look at.
+    """Draw the segmentation on which the compartment features of a field are based.
 
     Parameters
     ----------
@@ -48,21 +48,21 @@ def compartment_figure(field: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (H, 4 * W, 3)
-        RGB, four pictures side by side: the reference stains with the outlines
-        of nuclei (white) and cells (yellow); the protein with the same outlines; the
-        regions, coloured as `REGION_COLOURS`; the rings, from white to blue in the
-        nuclei and from pale to brown in the cytoplasm. Each stain is stretched
-        to its own brightest thousandth.
+        RGB, four panels side by side: the reference stains with the outlines
+        of nuclei (white) and cells (yellow); the protein with the same outlines;
+        the regions in the colours of `REGION_COLOURS`; the rings, from white to
+        blue in the nuclei and from pale to brown in the cytoplasm. The contrast
+        of each stain is stretched so that its 99.9th percentile is white.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape or range.
+        If `field` does not have this shape or range.
     """
     of_stains = field_levels(field)
     maps = segment_cells(of_stains)
     levels = {stain: of_stains[i] for stain, i in STAIN_INDEX.items()}
-    # Levels go to 255; dark structures are raised a little.
+    # Levels range up to 255; the gamma brightens dark structures slightly.
     shown = {stain: stretched(image, darkest=1.0) ** 0.7 for stain, image in levels.items()}
     pictures = [
         merged(np.stack([shown[stain] * (stain != PROTEIN) for stain in STAINS])),
@@ -84,7 +84,7 @@ def compartment_figure(field: np.ndarray) -> np.ndarray:
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Return the pixels of each label that touch another one, or none."""
+    """Return the mask of labelled pixels next to another label or to the background."""
     plain = labels.astype(np.float32)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return (labels > 0) & ((cv2.dilate(plain, cross) != plain) | (cv2.erode(plain, cross) != plain))

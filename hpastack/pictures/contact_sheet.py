@@ -1,4 +1,4 @@
-"""A drawn field of every label on one sheet, to look at."""
+"""Contact sheet with a synthetic field of each label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpastack.synthetic import CELL_LINES, draw_field
 def contact_sheet(
     *, size: int = 256, seed: int = 0, columns: int = 4, palette: str = DEFAULT_PALETTE
 ) -> np.ndarray:
-    """Draw a field of every label on one sheet.
+    """Draw a contact sheet with a synthetic field of each label.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ def contact_sheet(
         Side of a field, in pixels.
     seed : int, default=0
     columns : int, default=4
-        Labels side by side.
+        Number of labels per row.
     palette : {"safe", "hpa"}, default="safe"
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 3)
-        RGB. Each label has its stains merged, beside the protein in grey, with its id and
-        name below; in the order of their ids.
+        RGB. For each label, in the order of the ids: the merged stains beside the
+        protein in grey, with the id and the name below.
     """
     lines = list(CELL_LINES)
     pictures = []

@@ -1,4 +1,4 @@
-"""Pictures as the bytes of an image file; the same picture, the same bytes."""
+"""Encode images as JPEG or PNG; equal images give equal bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from hpastack.files import atomic_write
 
-#: Quality of JPEG where nothing else is said, of 100.
+#: Default quality of JPEG, from 0 to 100.
 JPEG_QUALITY = 82
 
 
 def jpeg_bytes(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
-    """Return a picture as JPEG.
+    """Encode an image as JPEG.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def jpeg_bytes(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
-    """Return a picture as PNG.
+    """Encode an image as PNG.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def png_bytes(picture: np.ndarray) -> bytes:
 
 
 def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
-    """Write a picture as PNG, in one rename.
+    """Write an image as PNG, published by a single rename.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 
 
 def data_uri(jpeg: bytes) -> str:
-    """Return a JPEG as the address of an image within a page.
+    """Return the data URI of a JPEG, to embed it in an HTML page.
 
     Examples
     --------
@@ -76,6 +76,6 @@ def data_uri(jpeg: bytes) -> str:
 
 
 def _encoded(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
-    in_order = picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1])
-    _, encoded = cv2.imencode(suffix, in_order, options)
+    bgr = picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1])
+    _, encoded = cv2.imencode(suffix, bgr, options)
     return encoded.tobytes()

@@ -1,4 +1,4 @@
-"""One field in all its aspects: merged, each stain alone, and the cells that are found in it."""
+"""Panels of one field: the merged stains, each stain alone, and the segmentation."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from hpastack.pictures.tiles import brightened, draw_scale_bar, shown_pixel_size
 
 
 def field_panels(row: Row, size: int = 400, palette: str = DEFAULT_PALETTE) -> list[Captioned]:
-    """Draw a field of the catalogue: merged, each stain in grey, and its cells.
+    """Draw the panels of a field: the merged stains, each stain in grey, and the segmentation.
 
     Parameters
     ----------
     row : mapping or Series
         A row of the catalogue.
     size : int, default=400
-        Longer side of each picture, in pixels. A field of less than half of it
-        is enlarged by a whole number, so that its pixels can be seen.
+        Longer side of each panel, in pixels. A field smaller than half of it is
+        enlarged by an integer factor, so that its pixels are visible.
     palette : {"safe", "hpa"}, default="safe"
 
     Returns
     -------
     list of Captioned
         The merged stains, with a scale bar if the pixel size is known; the
-        stains that the field has, the protein first; and, if it has the nucleus,
-        the outlines of its cells, their regions and their rings.
+        stains of the field, the protein first; and, if it has the nuclear stain,
+        the outlines of the cells, their regions and their rings.
 
     Raises
     ------
     InputError
-        As `hpastack.read_field`.
+        As for `hpastack.read_field`.
     """
     shown = shown_size(row, size)
     factor = max(1, size // shown)
@@ -51,7 +51,7 @@ def field_panels(row: Row, size: int = 400, palette: str = DEFAULT_PALETTE) -> l
         panels.append(Captioned(_enlarged(grey, factor), (STAIN_MEANINGS[stain],)))
     if "blue" in present:
         cells = np.split(compartment_figure(field), len(PANELS), axis=1)
-        # The outlines on the protein add nothing to those on the other stains.
+        # The panel with outlines on the protein is redundant.
         for number in (0, 2, 3):
             panels.append(Captioned(_enlarged(cells[number], factor), (PANELS[number],)))
     return panels

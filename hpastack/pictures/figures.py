@@ -1,8 +1,8 @@
-"""Figures that a notebook shows by itself, in a look of their own.
+"""Matplotlib figures that notebooks display automatically, with a fixed style.
 
-They are made with matplotlib's object interface, never pyplot: nothing has to be closed, no
-backend is needed, and the user's settings are neither used nor changed. As the last expression
-of a cell a figure shows itself; ``IPython.display.display`` shows several.
+They use matplotlib's object-oriented interface, not pyplot: figures need not be closed, no
+backend is needed, and the user's settings are neither used nor changed. A figure is displayed if
+it is the last expression of a cell; ``IPython.display.display`` displays several.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from hpastack.pictures._matplotlib import ConstrainedLayoutEngine, Figure, matplotlib
 
-#: Colours of text, of what stands back, and of the grid.
+#: Colours of text, of secondary elements and of the grid.
 INK, FAINT, GRID = "#333333", "#777777", "#e4e4e4"
 #: Resolution of figures in files, and in a notebook.
 DOTS_PER_INCH, NOTEBOOK_DOTS_PER_INCH = 150, 100
@@ -33,27 +33,27 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    # A label called "a$b$c" is a name, not a formula.
+    # A label named "a$b$c" is not a formula.
     "text.parse_math": False,
 }
 
 
 class ShownFigure(Figure):
-    """A figure that a notebook shows without pyplot and without a magic command."""
+    """A figure that notebooks display without pyplot and without a magic command."""
 
     def _repr_png_(self) -> bytes:
         return figure_png(self, NOTEBOOK_DOTS_PER_INCH)
 
 
 def new_figure(width: float, height: float) -> ShownFigure:
-    """Return an empty figure of that size in inches; to be called within `style`."""
+    """Return an empty figure of a size in inches; call it within `style`."""
     layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
     return ShownFigure(figsize=(width, height), layout=layout)
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Set matplotlib to its defaults and the look of these figures, until the block ends."""
+    """Context manager that sets matplotlib to its defaults and the style of these figures."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -61,7 +61,7 @@ def style() -> Iterator[None]:
 
 
 def figure_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
-    """Return a figure as a PNG file; the same figure gives the same bytes.
+    """Encode a figure as PNG; equal figures give equal bytes.
 
     Parameters
     ----------
@@ -79,5 +79,5 @@ def figure_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
 
 
 def shortened(name: str, limit: int = 34) -> str:
-    """Return a name that fits beside or above a plot."""
+    """Shorten a name to fit beside or above a plot."""
     return name if len(name) <= limit else f"{name[: limit - 1]}…"

@@ -1,4 +1,4 @@
-"""Many pictures on one sheet, each with its caption below headings."""
+"""Sheets of images with captions, in sections with headings."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from hpastack.pictures.tiles import BACKGROUND
 _GAP = 10
 _HEADING = 1.25
 _TEXT = 1.1
-# Pixels between two lines of text, beside those of one that was wrapped.
+# Extra pixels between lines of text, but not within a wrapped line.
 _LEADING = 3
-# Of lines of text that begin with a blank, in pixels.
+# Indent of lines of text with a leading space, in pixels.
 _INDENT = 20
 _WHITE = (255, 255, 255)
 _GREY = (190, 190, 190)
 
 
 class Captioned(NamedTuple):
-    """A picture (RGB) and the lines of text below it; the first one stands out."""
+    """An RGB image and the lines of text below it, the first of which is highlighted."""
 
     picture: np.ndarray
     lines: tuple[str, ...] = ()
 
 
 class Section(NamedTuple):
-    """Pictures that belong together, their heading ("" for none), and lines of text above them.
+    """Images with a common heading ("" for none) and lines of text above them.
 
-    A line that begins with a blank is indented and grey.
+    A line with a leading space is indented and grey.
     """
 
     heading: str
@@ -40,16 +40,16 @@ class Section(NamedTuple):
 
 
 def picture_sheet(sections: Sequence[Section], columns: int = 4, note: str = "") -> np.ndarray:
-    """Lay pictures out in rows, with captions that are wrapped and never cut.
+    """Arrange images in rows, with captions that are wrapped and never truncated.
 
     Parameters
     ----------
     sections : sequence of Section
-        One below another.
+        From top to bottom.
     columns : int, default=4
-        Pictures side by side. Columns are as wide as the widest picture.
+        Images per row. Columns are as wide as the widest image.
     note : str, optional
-        What is said at the end, such as which stain has which colour.
+        Text at the end, such as the colours of the stains.
 
     Returns
     -------

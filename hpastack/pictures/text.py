@@ -1,4 +1,4 @@
-"""Text on pictures: measured, wrapped and drawn."""
+"""Measure, wrap and draw text on images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def text_width(text: str, scale: float = 1.0) -> int:
 
 
 def wrapped(text: str, width: int, scale: float = 1.0) -> list[str]:
-    """Break a text into lines that are no wider than a picture; nothing is cut off.
+    """Wrap a text to a width in pixels, without truncating it.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def wrapped(text: str, width: int, scale: float = 1.0) -> list[str]:
     Returns
     -------
     list of str
-        Broken at blanks; a word that is wider than a line, such as an id, also
-        after hyphens and underscores, and else anywhere.
+        Wrapped at spaces. A word that is wider than a line, such as an id, is
+        broken after hyphens and underscores, or anywhere if necessary.
     """
     lines = [""]
     for word in text.split():
@@ -74,7 +74,7 @@ def draw_lines(
     scale: float = 1.0,
     colour: tuple[int, int, int] = _WHITE,
 ) -> None:
-    """Draw lines of text into a picture, one below another.
+    """Draw lines of text on an image, from top to bottom.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def draw_lines(
         RGB; changed in place.
     lines : iterable of str
     left, top : int
-        Where the first line begins, in pixels.
+        Upper left corner of the first line, in pixels.
     scale : float, default=1.0
     colour : tuple of int
         RGB.

@@ -1,4 +1,4 @@
-"""Small pictures of fields by their id, as JPEG, for pages in a browser."""
+"""Thumbnails of fields by image id, as JPEG, for HTML pages."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hpastack.pictures.tiles import brightened, field_tile, has_files, shown_pix
 
 
 class Thumbnails:
-    """Pictures of the fields of a catalogue, made when they are asked for.
+    """Thumbnails of the fields of a catalogue, made on request.
 
     Parameters
     ----------
     catalogue : DataFrame
         Rows of `hpastack.read_catalogue`.
     packed : PackedFields, optional
-        Where fields are read from if they are there at no less than `size`
-        and their files have not changed.
+        Source of the fields that it has at `size` or larger, from unchanged
+        files. The other fields are read from their files.
     size : int, default=192
-        Longer side of a field, in pixels. One that is smaller keeps its size.
+        Longer side of a field, in pixels. A smaller field keeps its size.
     palette : {"safe", "hpa"}, default="safe"
     quality : int, default=82
         Of the JPEG.
@@ -41,12 +41,12 @@ class Thumbnails:
     Attributes
     ----------
     faults : dict of str to str
-        What was wrong with fields that could not be read, by image id.
+        Error messages of fields that could not be read, by image id.
 
     Notes
     -----
-    The same files, size and versions give the same bytes. Pictures are kept, so
-    that one that is shown twice is made once.
+    The same files, size and versions give the same bytes. Thumbnails are cached,
+    so that each one is made only once.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Thumbnails:
         palette: str = DEFAULT_PALETTE,
         quality: int = JPEG_QUALITY,
     ) -> None:
-        stain_colours(palette)  # an unknown one is an error now
+        stain_colours(palette)  # raises an error for an unknown palette early
         if size < 1:
-            raise InputError(f"size is {size}; it must be at least 1 pixel")
+            raise InputError(f"size is {size}; it must be at least 1 pixel", "size")
         self.size = size
         self.palette = palette
         self.quality = quality
@@ -74,17 +74,17 @@ class Thumbnails:
         self._tiles: dict[str, bytes | None] = {}
 
     def __contains__(self, image_id: str) -> bool:
-        """Return whether the catalogue names files of a field."""
+        """Whether the catalogue lists image files of a field."""
         return image_id in self._catalogue.index and has_files(self._row(image_id))
 
     @property
     def has_images(self) -> bool:
-        """Whether the catalogue names files of any field."""
+        """Whether the catalogue lists image files of any field."""
         paths = self._catalogue.reindex(columns=list(STAINS)).fillna("")
         return bool((paths != "").any(axis=None))
 
     def tile(self, image_id: str) -> bytes | None:
-        """Return the picture of a field: stains merged, beside the protein in grey.
+        """Return the thumbnail of a field: the merged stains beside the protein in grey.
 
         Parameters
         ----------
@@ -93,37 +93,39 @@ class Thumbnails:
         Returns
         -------
         bytes or None
-            JPEG, with a scale bar where the catalogue knows the pixel size.
-            None if there is no such field, it has no files, or they cannot be
-            read, which `faults` explains.
+            JPEG, with a scale bar if the pixel size is in the catalogue. None if
+            there is no such field, it has no files, or they cannot be read; in
+            that case the reason is in `faults`.
         """
         if image_id not in self._tiles:
             self._tiles[image_id] = self._make_tile(image_id)
         return self._tiles[image_id]
 
     def tiles(self, image_ids: Iterable[str], jobs: int | None = None) -> dict[str, bytes]:
-        """Return the pictures of several fields, made in threads.
+        """Return the thumbnails of several fields, made in threads.
 
         Parameters
         ----------
         image_ids : iterable of str
         jobs : int, optional
-            Threads; if omitted, as many as this process may use processors.
+            Threads. Default: the number of processors available to this process.
 
         Returns
         -------
         dict of str to bytes
-            In the order of `image_ids`, without those that have no picture.
+            In the order of `image_ids`, without fields that have no thumbnail.
         """
         jobs = jobs or cpu_budget()
-        wanted = list(dict.fromkeys(image_ids))
-        outcomes = in_threads(self.tile, wanted, jobs=jobs, ahead=4 * jobs)
+        unique_ids = list(dict.fromkeys(image_ids))
+        outcomes = in_threads(self.tile, unique_ids, jobs=jobs, ahead=4 * jobs)
         with closing(outcomes):
-            made = [(image_id, outcome.result()) for image_id, outcome in zip(wanted, outcomes)]
-        return {image_id: jpeg for image_id, jpeg in made if jpeg is not None}
+            tiles = [
+                (image_id, outcome.result()) for image_id, outcome in zip(unique_ids, outcomes)
+            ]
+        return {image_id: jpeg for image_id, jpeg in tiles if jpeg is not None}
 
     def stain_levels(self, image_id: str) -> np.ndarray | None:
-        """Return the four stains of a field, for a browser that mixes them itself.
+        """Return the four stains of a field, to be merged in the browser.
 
         Parameters
         ----------
@@ -132,21 +134,21 @@ class Thumbnails:
         Returns
         -------
         ndarray of uint8, shape (4, H, W), or None
-            Each stain stretched to its brightest thousandth; 0 where the field does not have it.
-            None as `tile`.
+            The contrast of each stain is stretched as in `brightened`; a missing stain is 0.
+            None as for `tile`.
         """
         field = self._field(image_id)
         return None if field is None else to_8_bit(brightened(field))
 
     def shape(self, image_id: str) -> tuple[int, int] | None:
-        """Return the height and width of a field in its picture, in pixels; None as `tile`."""
+        """Return the height and width of a field in its thumbnail, in pixels, or None as `tile`."""
         if image_id not in self:
             return None
         row = self._row(image_id)
         return _scaled(int(row["height"]), int(row["width"]), shown_size(row, self.size))
 
     def pixel_size(self, image_id: str) -> float | None:
-        """Return the micrometres per pixel of the picture of a field, if they are known."""
+        """Return the micrometres per pixel of the thumbnail of a field, if known."""
         if image_id not in self:
             return None
         return shown_pixel_size(self._row(image_id), self.size)
@@ -180,13 +182,13 @@ class Thumbnails:
         if self._packed is None or position is None:
             return read_field(row, size, missing=0)
         field = self._packed.read(position).astype(np.float32) / 255
-        # What was added to make it square lies at the right or at the bottom.
+        # The padding to a square is on the right or at the bottom.
         rows, columns = _scaled(int(row["height"]), int(row["width"]), self._packed.size)
         return resize_field(field[:, :rows, :columns], size)
 
 
 def _scaled(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the height and width that `resize_field` gives a field, by its longer side."""
+    """Return the height and width of a field after `resize_field` to a longer side."""
     longer = max(height, width)
     rows, columns = (max(1, (2 * side * size + longer) // (2 * longer)) for side in (height, width))
     return rows, columns

@@ -1,4 +1,4 @@
-"""One field as a picture: its stains merged, beside the protein in grey."""
+"""Tiles: the merged stains of a field beside its protein in grey."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hpastack.pictures.text import LINE, draw_lines, text_width
 
 #: Pixels between the merged stains and the protein.
 GAP = 2
-#: What lies between and around pictures (RGB).
+#: Background between and around images (RGB).
 BACKGROUND = (24, 24, 24)
 
-# A stain without signal has no pixel this bright; its noise is not made bright.
+# A stain without signal has no pixel this bright, so that its noise stays dark.
 _DARKEST = 8 / 255
-# The longest bar, as a share of the width of the picture.
+# Maximum length of a scale bar, as a fraction of the width of the image.
 _LONGEST_BAR = 0.35
 
 
 def brightened(field: np.ndarray) -> np.ndarray:
-    """Brighten each stain of a field, so that its brightest thousandth is white.
+    """Stretch the contrast of each stain so that its 99.9th percentile is white.
 
     Parameters
     ----------
@@ -43,20 +43,20 @@ def brightened(field: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (4, H, W)
-        In [0, 1]. A stain of which hardly a pixel is brighter than 8 of 255
-        is brightened no further than that asks for.
+        In [0, 1]. The value that becomes white is at least 8/255, so that the
+        noise of a stain without signal stays dark.
     """
     field = with_black_stains(field)
     return np.stack([stretched(stain, darkest=_DARKEST) for stain in field]).astype(np.float32)
 
 
 def protein_in_grey(field: np.ndarray) -> np.ndarray:
-    """Return the protein of a field as a grey RGB picture.
+    """Return the protein of a field as a grey RGB image.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1]; not brightened any further.
+        In [0, 1]; the contrast is not changed.
 
     Returns
     -------
@@ -72,18 +72,18 @@ def field_tile(
     palette: str = DEFAULT_PALETTE,
     brighten: bool = True,
 ) -> np.ndarray:
-    """Draw a field: its stains merged, and its protein alone beside them.
+    """Draw a field: its merged stains beside its protein in grey.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1]; a stain that the field does not have is 0.
+        In [0, 1]; a missing stain is 0.
     pixel_size : float, optional
-        Micrometres per pixel of `field`; if known, a scale bar is drawn on the
+        Micrometres per pixel of `field`; if passed, a scale bar is drawn on the
         protein.
     palette : {"safe", "hpa"}, default="safe"
     brighten : bool, default=True
-        Whether to stretch each stain to its brightest thousandth.
+        Whether to stretch the contrast of each stain, as in `brightened`.
 
     Returns
     -------
@@ -100,43 +100,43 @@ def field_tile(
 
 
 def read_tile(row: Row, size: int, palette: str = DEFAULT_PALETTE) -> np.ndarray:
-    """Read a field of the catalogue and draw it, with a scale bar if its pixel size is known.
+    """Read and draw a field of the catalogue, with a scale bar if its pixel size is known.
 
     Parameters
     ----------
     row : mapping or Series
         A row of the catalogue.
     size : int
-        Longer side, in pixels; a field that is smaller keeps its size.
+        Longer side, in pixels; a smaller field keeps its size.
     palette : {"safe", "hpa"}, default="safe"
 
     Returns
     -------
     ndarray of uint8, shape (h, 2 * w + 2, 3)
-        RGB, as `field_tile`.
+        RGB, as returned by `field_tile`.
 
     Raises
     ------
     InputError
-        As `hpastack.read_field`.
+        As for `hpastack.read_field`.
     """
     field = read_field(row, shown_size(row, size), missing=0)
     return field_tile(field, pixel_size=shown_pixel_size(row, size), palette=palette)
 
 
 def has_files(row: Row) -> bool:
-    """Return whether the catalogue names image files of a field."""
+    """Whether the catalogue lists image files of a field."""
     return any(isinstance(row[stain], str) and row[stain] for stain in row_stains(row))
 
 
 def shown_size(row: Row, size: int) -> int:
-    """Return the longer side at which a field is shown: `size`, or its own if that is less."""
+    """Return the longer side of a field in an image: `size`, or its own if that is smaller."""
     longer = max(int(row["height"]), int(row["width"]))
     return min(size, longer) if longer else size
 
 
 def shown_pixel_size(row: Row, size: int) -> float | None:
-    """Return the micrometres per pixel of a field at the size at which it is shown."""
+    """Return the micrometres per pixel of a field at `shown_size`."""
     of_file = field_pixel_size(row)
     longer = max(int(row["height"]), int(row["width"]))
     return None if of_file is None else of_file * longer / shown_size(row, size)
@@ -148,15 +148,15 @@ def scale_bar(width: int, pixel_size: float) -> tuple[float, int]:
     Parameters
     ----------
     width : int
-        Of the picture, in pixels.
+        Of the image, in pixels.
     pixel_size : float
         Micrometres per pixel.
 
     Returns
     -------
     length : float
-        In micrometres: 1, 2 or 5 times a power of ten, the greatest that takes
-        at most 35 % of the width.
+        In micrometres: the largest 1, 2 or 5 times a power of ten that is at most
+        35 % of the width.
     pixels : int
         The same in pixels, rounded.
 
@@ -167,14 +167,14 @@ def scale_bar(width: int, pixel_size: float) -> tuple[float, int]:
     """
     longest = _LONGEST_BAR * width * pixel_size
     power = 10.0 ** math.floor(math.log10(longest))
-    # A little more than 1, as 2 * 0.1 may miss 0.2 by rounding.
+    # Tolerance for rounding, such as of 2 * 0.1.
     step = max(step for step in (1, 2, 5) if step == 1 or step * power <= longest * (1 + 1e-9))
     length = float(f"{step * power:.6g}")
     return length, max(1, round(length / pixel_size))
 
 
 def scale_text(length: float) -> str:
-    """Return the length of a scale bar in words.
+    """Format the length of a scale bar.
 
     Examples
     --------
@@ -185,12 +185,12 @@ def scale_text(length: float) -> str:
 
 
 def draw_scale_bar(picture: np.ndarray, pixel_size: float) -> None:
-    """Draw a scale bar with its length at the lower right of a picture.
+    """Draw a scale bar with its length in the lower right corner of an image.
 
     Parameters
     ----------
     picture : ndarray of uint8, shape (H, W, 3)
-        RGB; changed in place. Nothing is drawn on one that is less than 48
+        RGB; changed in place. Nothing is drawn on an image that is less than 48
         pixels wide or high.
     pixel_size : float
         Micrometres per pixel of `picture`.
@@ -204,9 +204,9 @@ def draw_scale_bar(picture: np.ndarray, pixel_size: float) -> None:
     box_width = max(pixels, text_width(text)) + 8
     box_height = LINE + thickness + 7
     right, bottom = width - margin, height - margin
-    # On a darker ground, so that it is seen on bright cells too.
-    ground = picture[bottom - box_height : bottom, max(0, right - box_width) : right]
-    ground[:] = ground // 4
+    # On a darkened background, so that it is visible on bright cells too.
+    background = picture[bottom - box_height : bottom, max(0, right - box_width) : right]
+    background[:] = background // 4
     x = right - 4 - pixels
     cv2.rectangle(
         picture, (x, bottom - 4 - thickness), (x + pixels - 1, bottom - 5), (255, 255, 255), -1

@@ -1,8 +1,8 @@
 """Plots in scikit-learn's Display convention; need the extra ``report``.
 
-``from_stack``, ``from_predictions`` and the like compute what is shown and draw it. A display
-that is the last expression of a notebook cell shows itself; ``.figure_.savefig`` writes it, and
-``ax=`` draws it into Axes of your own.
+``from_stack``, ``from_predictions`` and similar constructors compute and draw a plot. A display as
+the last expression of a notebook cell is shown; ``.figure_.savefig`` saves it, and ``ax=`` draws
+it into existing Axes.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Which labels are predicted instead of a missed one."""
+"""Confusions: labels predicted instead of a missed one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hpastack.plot.display import Display
 from hpastack.plot.predictions import Annotated, as_labels
 from hpastack.stack import StackClassifier
 
-#: Rows with fewer missed fields are greyed: their shares are hardly more than chance.
+#: Rows with fewer missed fields are greyed: their shares are mostly sampling variation.
 LEAST_MISSED = 10
 
 
 @dataclass(eq=False, repr=False)
 class ConfusionsDisplay(Display):
-    """What is predicted where a label is missed.
+    """Labels predicted in the fields where another label is missed.
 
-    One row per missed label, one column per label that is predicted though not
+    One row per missed label and one column per label that is predicted but not
     annotated, as a share of the fields in which the row's label is missed; the last
-    column where nothing is predicted in its place. Shares of 10 % and more are
+    column is the share without any such prediction. Shares of 10 % and more are
     written. Rows of fewer than 10 missed fields are greyed.
 
     Parameters
@@ -33,8 +33,9 @@ class ConfusionsDisplay(Display):
     names : sequence of str
         Label names.
     share : ndarray of float, shape (n_labels, n_labels + 1)
-        As `hpastack.metrics.confusions`.
+        From `hpastack.metrics.confusions`.
     n_missed : ndarray of int, shape (n_labels,)
+        Number of fields in which each label is missed.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class ConfusionsDisplay(Display):
     def from_predictions(
         cls, y: Any, labels: Any, *, names: Sequence[str] | None = None, ax: Any = None
     ) -> Self:
-        """Count confusions and draw them.
+        """Compute the confusions of predicted labels and draw them.
 
         Parameters
         ----------
@@ -90,8 +91,8 @@ class ConfusionsDisplay(Display):
         ----------
         stack : StackClassifier
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Annotated labels of its training fields: joined by id where it is a data
-            frame, which may hold further fields and labels.
+            Annotated labels of its training fields. A DataFrame is joined by id
+            and may contain further fields and labels.
         ax : matplotlib Axes, optional
 
         Returns
@@ -101,7 +102,7 @@ class ConfusionsDisplay(Display):
         Raises
         ------
         InputError
-            As `from_predictions`.
+            As for `from_predictions`.
         """
         annotated = Annotated.of_stack(stack, y)
         predicted = stack.oof_labels_.to_numpy()
@@ -116,11 +117,11 @@ class ConfusionsDisplay(Display):
         n_labels, n_missed = len(self.names), np.asarray(self.n_missed)
         is_few = n_missed < LEAST_MISSED
         percent = 100 * np.asarray(self.share)
-        # A pair of labels is seldom above half; "nothing" often is, and would pale the others.
+        # Without the column "nothing", whose large shares would compress the colour scale.
         top = float(percent[~is_few, :-1].max(initial=20))
         blue = matplotlib.colormaps["Blues"].with_extremes(bad="#00000000")
         grey = matplotlib.colormaps["Greys"].with_extremes(bad="#00000000")
-        # Light grey and up, so that the row is seen to be one of few fields where it is empty.
+        # At least light grey, so that rows of few fields stand out even where they are 0.
         few = np.where((is_few & (n_missed > 0))[:, None], percent, np.nan)
         axes.imshow(few, cmap=grey, vmin=-30, vmax=500, aspect="auto")
         others = np.where(~is_few[:, None], percent, np.nan)
@@ -151,6 +152,6 @@ class ConfusionsDisplay(Display):
         axes.set_yticks(np.arange(n_labels + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="#f2f2f2", linewidth=0.5)
         axes.tick_params(which="minor", length=0)
-        axes.set_xlabel("predicted instead, though not annotated")
+        axes.set_xlabel("predicted instead, but not annotated")
         few_text = f"\ngrey: fewer than {LEAST_MISSED}" if is_few.any() else ""
-        axes.set_ylabel(f"missed (in how many fields){few_text}")
+        axes.set_ylabel(f"missed label (number of fields){few_text}")

@@ -1,4 +1,4 @@
-"""Fields in the plane of their first two components, by what is known of them."""
+"""Fields in their first two components, by domain, split and known columns."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from hpastack.pictures.figures import INK, shortened
 from hpastack.plot.display import Display
 from hpastack.similarity import field_components
 
-# Points drawn at most: beyond, they only cover each other.
+# Maximum number of points; more would only overlap.
 _MOST_POINTS = 6_000
-# Values of a column that get a colour and a symbol of their own.
+# Maximum number of values of a column with their own colour and symbol.
 _MOST_GROUPS = 20
 _OTHERS = "others, unknown"
 
 
 @dataclass(eq=False, repr=False)
 class DomainsDisplay(Display):
-    """Fields by domain, by split and by what else is known of them.
+    """Fields by domain, split and known columns.
 
-    Panels beside each other: domains, split, each known column, and the share of
-    each domain in train and in test with the numbers of fields. Groups differ in
-    colour and in symbol; the numbers lie at the median of each domain. Up to 6,000
-    fields are drawn, chosen at random with a fixed seed.
+    One panel each for domains, split and every known column, and one for the share
+    of each domain in train and in test with the numbers of fields. Groups differ in
+    colour and symbol; the number of each domain is at its median. At most 6,000
+    fields are drawn, sampled with a fixed seed.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class DomainsDisplay(Display):
     split : Series of {"train", "test"}
         Indexed as `components`.
     known : mapping of str to Series of str, optional
-        Columns such as the cell line, by name, indexed as `components`; empty
-        values are unknown.
+        Columns such as the cell line, by name, indexed as `components`; an empty
+        value means unknown.
 
     Attributes
     ----------
@@ -82,13 +82,13 @@ class DomainsDisplay(Display):
         features : DataFrame of float, shape (n, d)
             Indexed by image id.
         domains : Series of int
-            As `hpastack.domain_clusters` returns it.
+            From `hpastack.domain_clusters`.
         split : Series of {"train", "test"}
-            Indexed by image id; may hold further fields.
+            Indexed by image id; may contain further fields.
         known : mapping of str to Series of str, optional
-            Columns such as the cell line, by name; may hold further fields.
+            Columns such as the cell line, by name; may contain further fields.
         ax : matplotlib Axes or sequence of Axes, optional
-            As `plot`.
+            As in `plot`.
 
         Returns
         -------
@@ -130,9 +130,9 @@ def _scatter(axes: Axes, drawn: pd.DataFrame, values: pd.Series, kind: str) -> N
     styles = _styles(values, kind)
     is_other = ~values.isin(list(styles)).to_numpy()
     if is_other.any():
-        _dots(axes, points[is_other], OTHER_STYLE, _OTHERS)
+        _draw_points(axes, points[is_other], OTHER_STYLE, _OTHERS)
     for name, style in styles.items():
-        _dots(axes, points[(values == name).to_numpy()], style, shortened(name, 24))
+        _draw_points(axes, points[(values == name).to_numpy()], style, shortened(name, 24))
     if kind == "domain":
         for name in styles:
             x, y = np.median(points[(values == name).to_numpy()], axis=0)
@@ -140,7 +140,7 @@ def _scatter(axes: Axes, drawn: pd.DataFrame, values: pd.Series, kind: str) -> N
                       bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85,
                             "edgecolor": styles[name].colour})  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1, borderaxespad=0)
-    # Outliers would press all other fields into a corner.
+    # Axis limits exclude outliers, which would compress all other fields.
     for limits, column in ((axes.set_xlim, points[:, 0]), (axes.set_ylim, points[:, 1])):
         low, high = np.quantile(column, [0.002, 0.998])
         margin = 0.05 * (high - low) or 1.0
@@ -149,7 +149,7 @@ def _scatter(axes: Axes, drawn: pd.DataFrame, values: pd.Series, kind: str) -> N
 
 
 def _styles(values: pd.Series, kind: str) -> dict[str, GroupStyle]:
-    """Choose the groups that get a style of their own, the commonest if there are many."""
+    """Return the styles of the groups, of the commonest if there are many."""
     counts = values[values != ""].value_counts()
     names = [str(name) for name in counts.index[:_MOST_GROUPS]]
     names.sort(key=lambda name: (len(name), name) if kind == "domain" else (0, name))
@@ -158,7 +158,7 @@ def _styles(values: pd.Series, kind: str) -> dict[str, GroupStyle]:
     return group_styles(names, kind)
 
 
-def _dots(axes: Axes, points: np.ndarray, style: GroupStyle, name: str) -> None:
+def _draw_points(axes: Axes, points: np.ndarray, style: GroupStyle, name: str) -> None:
     look: dict[str, Any] = {"color": style.colour, "marker": style.symbol.marker, "linewidths": 0}
     axes.scatter(points[:, 0], points[:, 1], s=15, alpha=0.75, rasterized=True, **look)
     axes.scatter([], [], s=36, label=name, **look)

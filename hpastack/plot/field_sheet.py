@@ -23,18 +23,18 @@ _OUTCOMES = {
     "extra": "predicted, not annotated",
     "missed": "annotated, not predicted",
 }
-# Pixels per inch of a sheet in a figure of its own: as many as a notebook shows.
+# Pixels per inch of a sheet in a new figure, the resolution of a notebook.
 _SHEET_PIXELS_PER_INCH = 100
 
 
 @dataclass(eq=False, repr=False)
 class FieldSheetDisplay(Display):
-    """A sheet of fields: stains merged beside the protein in grey, each with its caption.
+    """A sheet of fields: merged stains beside the protein in grey, each with its caption.
 
     Parameters
     ----------
     sheet : ndarray of uint8, shape (H, W, 3)
-        As `hpastack.picture_sheet` returns it.
+        From `hpastack.picture_sheet`.
 
     Attributes
     ----------
@@ -62,17 +62,17 @@ class FieldSheetDisplay(Display):
         columns: int = 3,
         ax: Any = None,
     ) -> Self:
-        """Lay pictures out on a sheet and draw it.
+        """Arrange pictures on a sheet and draw it.
 
         Parameters
         ----------
         pictures : mapping of str to ndarray of uint8, shape (H, W, 3)
-            RGB pictures by image id, such as `hpastack.field_tile` returns them.
+            RGB pictures by image id, such as those from `hpastack.field_tile`.
         captions : mapping of str to sequence of str, optional
             Further lines below a picture, by image id.
         heading : str, default=""
         columns : int, default=3
-            Pictures side by side.
+            Pictures per row.
         ax : matplotlib Axes, optional
 
         Returns
@@ -82,10 +82,10 @@ class FieldSheetDisplay(Display):
         Raises
         ------
         InputError
-            If there is no picture.
+            If `pictures` is empty.
         """
         if not pictures:
-            raise InputError("a sheet needs at least one field")
+            raise InputError("pictures is empty; a sheet needs at least one field")
         lines = captions or {}
         shown = [
             Captioned(picture, (image_id, *lines.get(image_id, ())))
@@ -113,20 +113,20 @@ class FieldSheetDisplay(Display):
         Parameters
         ----------
         catalogue : DataFrame
-            As `hpastack.read_catalogue` returns it.
+            From `hpastack.read_catalogue`.
         image_ids : sequence of str
             In the order of the sheet.
         labels : DataFrame of {0, 1}, optional
-            Annotated labels, indexed by image id, one column per label name: the
-            names stand below each field.
+            Annotated labels, indexed by image id, one column per label name; the
+            names are written below each field.
         probabilities : DataFrame of float, optional
-            The three highest of each field stand below it.
+            Predicted probabilities; the three highest of each field are written below it.
         captions : mapping of str to sequence of str, optional
             Further lines below a field, by image id.
         size : int, default=192
             Longer side of a field, in pixels.
         heading, columns, palette, ax
-            As `from_pictures` and `FieldDisplay`.
+            As in `from_pictures` and `FieldDisplay`.
 
         Returns
         -------
@@ -164,10 +164,10 @@ class FieldSheetDisplay(Display):
         palette: str = DEFAULT_PALETTE,
         ax: Any = None,
     ) -> Self:
-        """Draw fields that show what a fitted stack gets right and wrong of a label.
+        """Draw examples of correct and wrong out-of-fold predictions of one label.
 
-        Rows of those that are clearly right, predicted but not annotated, and
-        annotated but not predicted, out of fold; each with its labels.
+        The rows are fields in which the label is annotated and predicted, predicted
+        but not annotated, and annotated but not predicted; each field with its labels.
 
         Parameters
         ----------
@@ -175,15 +175,15 @@ class FieldSheetDisplay(Display):
         y : DataFrame of {0, 1}
             Annotated labels of its training fields, joined by id.
         catalogue : DataFrame
-            As `hpastack.read_catalogue` returns it.
+            From `hpastack.read_catalogue`.
         label : str or int
             Name or number of a label.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each training field: at most one field of each is shown.
+            Cluster of each training field; at most one field per cluster is shown.
         n_fields : int, default=3
-            Of each row.
+            Fields per row.
         size, palette, ax
-            As `from_catalogue`.
+            As in `from_catalogue`.
 
         Returns
         -------
@@ -230,28 +230,28 @@ class FieldSheetDisplay(Display):
         axes.imshow(self.sheet, interpolation="antialiased")
         axes.set_axis_off()
         if self._is_own_figure:
-            # Pixel for pixel, so that the captions stay sharp.
+            # Without rescaling, so that the captions stay sharp.
             whole: Any = axes.figure
             whole.set_layout_engine("none")
             axes.set_position((0, 0, 1, 1))
 
 
-def _label_line(labels: pd.DataFrame | None, image_id: str, what: str = "annotated") -> list[str]:
+def _label_line(labels: pd.DataFrame | None, image_id: str, title: str = "annotated") -> list[str]:
     if labels is None:
         return []
     if image_id not in labels.index:
-        raise InputError(f"labels lack field {image_id}")
+        raise InputError(f"labels: field {image_id} is missing")
     row = labels.loc[image_id]
     names = [str(name) for name in labels.columns[row.to_numpy() == 1]]
-    return [f"{what}: {', '.join(names) or 'nothing'}"]
+    return [f"{title}: {', '.join(names) or 'nothing'}"]
 
 
 def _probability_line(probabilities: pd.DataFrame | None, image_id: str) -> list[str]:
     if probabilities is None:
         return []
     if image_id not in probabilities.index:
-        raise InputError(f"probabilities lack field {image_id}")
+        raise InputError(f"probabilities: field {image_id} is missing")
     values = probabilities.loc[image_id].to_numpy(float)
     highest = np.argsort(-values, kind="stable")[:3]
-    said = [f"{probabilities.columns[k]} {values[k]:.2f}" for k in highest]
-    return [f"predicted: {', '.join(said)}"]
+    texts = [f"{probabilities.columns[k]} {values[k]:.2f}" for k in highest]
+    return [f"predicted: {', '.join(texts)}"]

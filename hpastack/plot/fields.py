@@ -1,4 +1,4 @@
-"""One field: its stains merged and each by itself."""
+"""One field: merged stains, and each stain separately."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _SHOWS = {
 
 @dataclass(eq=False, repr=False)
 class FieldDisplay(Display):
-    """One field: its stains merged, the protein in grey with a scale bar, and each stain.
+    """One field: merged stains, the protein in grey with a scale bar, and each stain.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
-        In [0, 1]; a stain that the field does not have is 0.
+        In [0, 1]; a missing stain is 0.
     pixel_size : float, optional
-        Micrometres per pixel of `field`; without it there is no scale bar.
+        Micrometres per pixel of `field`; default: no scale bar.
     title : str, default=""
     stains : sequence of str, optional
-        Those that the field has; all if omitted.
+        Stains that the field has; default: all.
     palette : {"safe", "hpa"}, default="safe"
-        Colours that everyone can tell apart, or those of the Human Protein Atlas.
+        Colours that are safe for colour-blind readers, or those of the Human Protein Atlas.
     brighten : bool, default=True
-        Whether to stretch each stain to its brightest thousandth.
+        Whether to stretch the contrast of each stain, saturating its brightest 0.1 % of pixels.
 
     Attributes
     ----------
@@ -89,15 +89,15 @@ class FieldDisplay(Display):
         Parameters
         ----------
         catalogue : DataFrame
-            As `hpastack.read_catalogue` returns it. A column ``pixel_size``
-            (micrometres) gives the scale bar.
+            From `hpastack.read_catalogue`. The scale bar needs a column ``pixel_size``
+            (micrometres).
         image_id : str
         size : int or None, default=512
-            Longer side at which the field is drawn, in pixels; None: that of its files.
+            Maximum length of the longer side, in pixels; None: that of the files.
         palette, brighten
-            As the class.
+            As in the class.
         ax : matplotlib Axes or sequence of Axes, optional
-            As `plot`.
+            As in `plot`.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class FieldDisplay(Display):
         Raises
         ------
         InputError
-            If there is no such field or its files cannot be read.
+            If the field is not in the catalogue or its files cannot be read.
         """
         row = catalogue_row(catalogue, image_id)
         field, pixel_size = read_scaled(row, size)
@@ -127,13 +127,13 @@ class FieldDisplay(Display):
     def _draw(self, panels: list[Axes]) -> None:
         field = np.asarray(self.field)
         if field.ndim != 3 or len(field) != len(STAINS):
-            raise InputError(f"a field has shape (4, H, W), not {field.shape}")
+            raise InputError(f"field must have shape (4, H, W), not {field.shape}")
         levels = brightened(field) if self.brighten else field
         pictures = {"merged": merged(levels, self.palette)}
         pictures["protein"] = protein_in_grey(levels)
         colours, words = stain_colours(self.palette), COLOUR_NAMES[self.palette]
         for stain in self.stains:
-            name = words[stain] if words[stain] == stain else f"{stain}, shown {words[stain]}"
+            name = words[stain] if words[stain] == stain else f"{stain}, shown in {words[stain]}"
             pictures[f"{_SHOWS[stain]} ({name})"] = _alone(levels, stain, colours[stain])
         for axes, (title, picture) in zip(panels, pictures.items()):
             axes.imshow(picture, interpolation="antialiased")
@@ -146,7 +146,7 @@ class FieldDisplay(Display):
 
 
 def _draw_scale(axes: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
-    """Draw a scale bar at the lower right, in lines and letters that stay sharp at any size."""
+    """Draw a scale bar at the lower right, as vector graphics."""
     height, width = shape
     length, pixels = scale_bar(width, pixel_size)
     right, bottom = 0.96 * width, 0.95 * height

@@ -1,4 +1,4 @@
-"""How evenly labels are spread over folds."""
+"""Balance of labels over folds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from hpastack.stack import StackClassifier
 
 @dataclass(eq=False, repr=False)
 class FoldBalanceDisplay(Display):
-    """How far each fold is from an equal share of each label, the commonest on top.
+    """Deviation of each fold from an equal share of each label, the commonest label on top.
 
-    Folds differ in colour and in symbol. The band reaches as far as one positive
-    too many or too few, so a label whose symbols lie within it cannot be spread
-    much better.
+    Folds differ in colour and symbol. The band shows a deviation of one positive
+    field, so a label with all symbols inside it can hardly be balanced better.
 
     Parameters
     ----------
     report : FoldReport
-        As `hpastack.fold_report` returns it.
+        From `hpastack.fold_report`.
 
     Attributes
     ----------
@@ -54,12 +53,12 @@ class FoldBalanceDisplay(Display):
         names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
-        """Report on folds and draw them.
+        """Compute the balance of folds and draw it.
 
         Parameters
         ----------
         y, folds, groups, names
-            As `hpastack.fold_report`.
+            As in `hpastack.fold_report`.
         ax : matplotlib Axes, optional
 
         Returns
@@ -69,7 +68,7 @@ class FoldBalanceDisplay(Display):
         Raises
         ------
         InputError
-            As `hpastack.fold_report`.
+            As for `hpastack.fold_report`.
         """
         return cls(fold_report(y, folds, groups=groups, names=names)).plot(ax=ax)
 
@@ -77,16 +76,16 @@ class FoldBalanceDisplay(Display):
     def from_stack(
         cls, stack: StackClassifier, y: Any, *, groups: Any = None, ax: Any = None
     ) -> Self:
-        """Draw the folds of a fitted stack.
+        """Draw the balance of the folds of a fitted stack.
 
         Parameters
         ----------
         stack : StackClassifier
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Annotated labels of its training fields: joined by id where it is a data
-            frame, which may hold further fields and labels.
+            Annotated labels of its training fields. A DataFrame is joined by id
+            and may contain further fields and labels.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each training field, for the bounds of the report.
+            Cluster of each training field, for the band.
         ax : matplotlib Axes, optional
 
         Returns

@@ -1,4 +1,4 @@
-"""What each label scores, by one system beside another."""
+"""Scores of each label for one or more systems."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hpastack.plot.predictions import Annotated, as_labels
 from hpastack.stack import StackClassifier
 
 _TITLES = {"f1": "F1", "ap": "average precision"}
-# The last system is the one to look at. Shapes differ as well as colours.
+# The last system is emphasised. Systems differ in shape as well as in colour.
 _LAST = (STACK, "o")
 _OTHERS = ((START, "D"), ("#009E73", "^"), ("#CC79A7", "s"), (INK, "X"), ("#56B4E9", "v"))
 
 
 @dataclass(eq=False, repr=False)
 class LabelScoresDisplay(Display):
-    """Scores of each label, the commonest on top: the consensus beside the stack.
+    """Scores of each label for several systems, the commonest label on top.
 
-    The bar is the 95 % interval of the last system, from drawing whole groups.
+    The bar is the 95 % interval of the last system, from a bootstrap over groups.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ class LabelScoresDisplay(Display):
         Label names.
     positives : ndarray of int, shape (n_labels,)
     scores : mapping of str to ndarray of float, shape (n_labels,)
-        By system; NaN where the score is not defined.
+        Scores by system; NaN where the score is undefined.
     interval : ndarray of float, shape (2, n_labels), or None
-        Low and high end of the interval of the last system.
+        Lower and upper ends of the interval of the last system.
     score : {"f1", "ap"}, default="f1"
-        Which score it is.
+        The score: F1 or average precision.
 
     Attributes
     ----------
@@ -74,23 +74,23 @@ class LabelScoresDisplay(Display):
         random_state: int = 0,
         ax: Any = None,
     ) -> Self:
-        """Score predictions of one or more systems and draw them.
+        """Compute the scores of one or more systems and draw them.
 
         Parameters
         ----------
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
             Annotated labels.
         systems : mapping of str to DataFrame or array-like, the same shape
-            Predicted labels (0 or 1) where `score` is ``"f1"``, probabilities where
-            it is ``"ap"``. The last system gets the intervals.
+            Predicted labels (0 or 1) for ``score="f1"``, probabilities for
+            ``score="ap"``. Intervals are computed for the last system.
         score : {"f1", "ap"}, default="f1"
             F1 or average precision.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each field; each its own if omitted.
+            Cluster of each field; default: each field is its own cluster.
         names : sequence of str, optional
             Label names; if omitted, the columns of `y` or their numbers.
         n_draws : int, default=200
-            Draws behind the intervals; 0 for none.
+            Bootstrap samples for the intervals; 0 for no intervals.
         random_state : int, default=0
         ax : matplotlib Axes, optional
 
@@ -101,12 +101,12 @@ class LabelScoresDisplay(Display):
         Raises
         ------
         InputError
-            If there is no system, the score is unknown, or shapes, ids or values
-            do not match.
+            If there is no system or more than six, the score is unknown, or shapes,
+            ids or values do not match.
         """
         _check_score(score)
         if not 1 <= len(systems) <= 1 + len(_OTHERS):
-            raise InputError(f"{len(systems)} systems; 1 to {1 + len(_OTHERS)} can be drawn")
+            raise InputError(f"systems has length {len(systems)}; pass 1 to {1 + len(_OTHERS)}")
         annotated = Annotated.of(y, names)
         predicted = {name: _checked(annotated, values, score) for name, values in systems.items()}
         scores = {name: _scores(annotated.y, values, score) for name, values in predicted.items()}
@@ -129,18 +129,18 @@ class LabelScoresDisplay(Display):
         groups: Any = None,
         ax: Any = None,
     ) -> Self:
-        """Draw what the labels of a fitted stack score out of fold, beside what it starts from.
+        """Draw the out-of-fold scores of a fitted stack and of the consensus or prior.
 
         Parameters
         ----------
         stack : StackClassifier
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels), optional
-            Annotated labels of its training fields, for intervals; without them there
-            are none.
+            Annotated labels of its training fields, for intervals; default: no
+            intervals.
         score : {"f1", "ap"}, default="f1"
             F1 or average precision.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each training field; each its own if omitted.
+            Cluster of each training field; default: each field is its own cluster.
         ax : matplotlib Axes, optional
 
         Returns
@@ -197,7 +197,7 @@ class LabelScoresDisplay(Display):
 
 def _check_score(score: str) -> None:
     if score not in _TITLES:
-        raise InputError(f"unknown score {score!r}; there are {', '.join(_TITLES)}")
+        raise InputError(f"unknown score {score!r}; choose from {', '.join(_TITLES)}")
 
 
 def _checked(annotated: Annotated, values: Any, score: str) -> np.ndarray:

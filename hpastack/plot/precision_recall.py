@@ -1,4 +1,4 @@
-"""Which precision goes with which recall, and where the thresholds lie."""
+"""Precision-recall curves with the operating points of the thresholds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.metrics import average_precisions, precision_recall
 from hpastack.pictures._matplotlib import Axes
 from hpastack.pictures.figures import FAINT, shortened
@@ -22,20 +22,20 @@ _N_COMMONEST = 8
 
 @dataclass(frozen=True, eq=False)
 class LabelCurve:
-    """The curve of one label.
+    """The precision-recall curve of one label.
 
     Parameters
     ----------
     recall, precision : ndarray of float
-        As `hpastack.metrics.precision_recall`.
+        From `hpastack.metrics.precision_recall`.
     average_precision : float
     n_positives : int
     prevalence : float
-        Precision of predicting the label everywhere.
+        Precision of predicting the label for every field.
     operating_point : (float, float) or None
-        Recall and precision of the predicted labels; None where there are none.
+        Recall and precision of the predicted labels; None without predicted labels.
     threshold : float or None
-        At and above which the label is predicted, where it is known.
+        The label is predicted at or above this probability; None if unknown.
     """
 
     recall: np.ndarray
@@ -49,9 +49,9 @@ class LabelCurve:
 
 @dataclass(eq=False, repr=False)
 class PrecisionRecallDisplay(Display):
-    """Precision against recall, with a diamond where the threshold lies.
+    """Precision against recall, with a diamond at the operating point.
 
-    The dashed line is the precision of predicting the label everywhere.
+    The dashed line is the precision of predicting the label for every field.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class PrecisionRecallDisplay(Display):
         names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
-        """Compute curves of predictions and draw them.
+        """Compute the curves of predictions and draw them.
 
         Parameters
         ----------
@@ -96,15 +96,15 @@ class PrecisionRecallDisplay(Display):
         probabilities : DataFrame or array-like of float in [0, 1], the same shape
             Joined by id where both have ids.
         thresholds : float or array-like of float, shape (n_labels,), optional
-            At and above which a label is predicted.
+            A label is predicted at or above its threshold.
         labels : DataFrame or array-like of {0, 1}, the same shape, optional
-            Predicted labels, where they come from thresholds that differ by field.
+            Predicted labels, if the thresholds differ between fields.
         label : str, int or sequence of them, optional
             Labels to show, one panel each; if omitted, the eight commonest.
         names : sequence of str, optional
             Label names; if omitted, the columns of `y` or their numbers.
         ax : matplotlib Axes or sequence of Axes, optional
-            As `plot`.
+            As in `plot`.
 
         Returns
         -------
@@ -113,8 +113,8 @@ class PrecisionRecallDisplay(Display):
         Raises
         ------
         InputError
-            If shapes, ids or values do not match, there is no such label, or it
-            has no positive.
+            If shapes, ids or values do not match, a label is unknown, or it has no
+            positives.
         """
         annotated = Annotated.of(y, names)
         values = annotated.probabilities(probabilities)
@@ -133,18 +133,18 @@ class PrecisionRecallDisplay(Display):
     ) -> Self:
         """Draw the curves of the out-of-fold probabilities of a fitted stack.
 
-        The diamond is where its out-of-fold labels lie. Each fold has thresholds of
-        its own, so that it need not lie on the curve; the number beside it is the
-        threshold for new fields.
+        The diamond is the operating point of the out-of-fold labels. Each fold has
+        its own thresholds, so it need not lie on the curve; the number beside it is
+        the threshold for new fields.
 
         Parameters
         ----------
         stack : StackClassifier
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Annotated labels of its training fields: joined by id where it is a data
-            frame, which may hold further fields and labels.
+            Annotated labels of its training fields. A DataFrame is joined by id
+            and may contain further fields and labels.
         label, ax
-            As `from_predictions`.
+            As in `from_predictions`.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class PrecisionRecallDisplay(Display):
         Raises
         ------
         InputError
-            As `from_predictions`.
+            As for `from_predictions`.
         """
         annotated = Annotated.of_stack(stack, y)
         values, labels = stack.oof_probabilities_.to_numpy(float), stack.oof_labels_.to_numpy()
@@ -172,8 +172,8 @@ class PrecisionRecallDisplay(Display):
         chosen = annotated.chosen(label) or annotated.commonest(_N_COMMONEST)
         empty = [annotated.names[k] for k in chosen if not annotated.y[:, k].any()]
         if empty or not chosen:
-            what = f"label {empty[0]}" if empty else "y"
-            raise InputError(f"{what} has no positives; a curve of precision and recall needs one")
+            subject = f"label {empty[0]}" if empty else "y"
+            raise InputError(f"{subject} has no positives; a precision-recall curve needs one")
         curves = {}
         for k in chosen:
             predicted = None if labels is None else labels[:, k]
@@ -206,7 +206,7 @@ class PrecisionRecallDisplay(Display):
                 _write_threshold(axes, curve)
             axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
             axes.set_title(
-                f"{shortened(name, 30)}\n{curve.n_positives:,} positives, "
+                f"{shortened(name, 30)}\n{counted(curve.n_positives, 'positive')}, "
                 f"AP {curve.average_precision:.2f}"
             )
             for ticks in (axes.set_xticks, axes.set_yticks):
@@ -222,7 +222,7 @@ def _write_threshold(axes: Axes, curve: LabelCurve) -> None:
     if curve.threshold is None or curve.operating_point is None:
         return
     recall, precision = curve.operating_point
-    # Above the curve at the right, where there is room; below it where the curve is at the top.
+    # Placed to stay within the panel: to the left of points at the right, below points at the top.
     is_high, is_right = precision > 0.85, recall > 0.6
     axes.annotate(
         f"threshold {curve.threshold:.2f}",

@@ -1,4 +1,4 @@
-"""How often a label is annotated against how probable it was predicted to be."""
+"""Reliability diagrams: observed frequency against predicted probability."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _COUNTS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 class ReliabilityDisplay(Display):
     """Reliability of probabilities: observed share against predicted probability.
 
-    Bins have equal width, so that errors at high probabilities show however
-    rare the label is. The area of a dot grows with the logarithm of the number of
-    fields in its bin; lines are Wilson's 95 % intervals. A dot below the diagonal
-    was predicted too probable.
+    Bins have equal width, so that errors at high probabilities are visible even for
+    rare labels. The area of a marker grows with the logarithm of the number of
+    fields in its bin; lines are 95 % Wilson intervals. Below the diagonal the
+    predicted probability is too high.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class ReliabilityDisplay(Display):
         n_bins: int = 10,
         ax: Any = None,
     ) -> Self:
-        """Bin predictions and draw them.
+        """Compute reliability bins of predictions and draw them.
 
         Parameters
         ----------
@@ -70,13 +70,13 @@ class ReliabilityDisplay(Display):
         probabilities : DataFrame or array-like of float in [0, 1], the same shape
             Joined by id where both have ids.
         label : str, int or sequence of them, optional
-            Labels to show, one panel each. If omitted, all labels together and the
+            Labels to show, one panel each. If omitted, all labels pooled and the
             five commonest.
         names : sequence of str, optional
             Label names; if omitted, the columns of `y` or their numbers.
         n_bins : int, default=10
         ax : matplotlib Axes or sequence of Axes, optional
-            As `plot`.
+            As in `plot`.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class ReliabilityDisplay(Display):
         Raises
         ------
         InputError
-            If shapes, ids or values do not match, or there is no such label.
+            If shapes, ids or values do not match, or a label is unknown.
         """
         annotated = Annotated.of(y, names)
         return cls._of(annotated, annotated.probabilities(probabilities), label, n_bins, ax)
@@ -106,10 +106,10 @@ class ReliabilityDisplay(Display):
         ----------
         stack : StackClassifier
         y : DataFrame or array-like of {0, 1}, shape (n, n_labels)
-            Annotated labels of its training fields: joined by id where it is a data
-            frame, which may hold further fields and labels.
+            Annotated labels of its training fields. A DataFrame is joined by id
+            and may contain further fields and labels.
         label, n_bins, ax
-            As `from_predictions`.
+            As in `from_predictions`.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class ReliabilityDisplay(Display):
         Raises
         ------
         InputError
-            As `from_predictions`.
+            As for `from_predictions`.
         """
         annotated = Annotated.of_stack(stack, y)
         return cls._of(annotated, stack.oof_probabilities_.to_numpy(float), label, n_bins, ax)
@@ -174,8 +174,8 @@ class ReliabilityDisplay(Display):
         for count in counts:
             panels[0].scatter([], [], s=_areas(count), color=STACK, label=f"{count:,}")
         if self._is_own_figure:
-            where: Any = panels[0].figure
-            where.legend(
+            figure: Any = panels[0].figure
+            figure.legend(
                 title="fields in the bin", loc="outside lower center", ncols=len(counts)
             )  # fmt: skip
         else:
@@ -187,5 +187,5 @@ def _bins(y: ArrayLike, probabilities: ArrayLike, n_bins: int) -> ReliabilityBin
 
 
 def _areas(count: Any) -> Any:
-    """Return the areas of dots, in square points."""
+    """Return the areas of markers, in square points."""
     return 14 + 26 * np.log10(count)

@@ -1,4 +1,4 @@
-"""Fields of a catalogue at the size in which they are drawn."""
+"""Fields of a catalogue, reduced to the size in which they are drawn."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hpastack.fields import field_pixel_size, read_field
 
 
 def catalogue_row(catalogue: pd.DataFrame, image_id: str) -> pd.Series:
-    """Return the row of a field, of which there must be one."""
+    """Return the row of a field, which must be in the catalogue."""
     if image_id not in catalogue.index:
-        raise InputError(f"the catalogue has no field {image_id}")
+        raise InputError(f"field {image_id} is not in the catalogue")
     return catalogue.loc[[image_id]].iloc[0]
 
 
 def read_scaled(row: pd.Series, size: int | None) -> tuple[np.ndarray, float | None]:
-    """Read a field, no larger than `size`, with the micrometres per pixel that it then has."""
+    """Read a field, reduced to `size` at most, and its resulting pixel size in micrometres."""
     longer = max(int(row["height"]), int(row["width"]))
     smaller = size if size is not None and size < longer else None
     field = read_field(row, smaller, missing=0)

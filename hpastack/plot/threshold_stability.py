@@ -1,4 +1,4 @@
-"""How far thresholds depend on the fields they were chosen on."""
+"""Stability of thresholds under resampling of the fields."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hpastack.stack import StackClassifier
 class ThresholdStabilityDisplay(Display):
     """Threshold of each label with its 95 % interval, the commonest label on top.
 
-    A wide interval says that other fields would have given another threshold. Small
-    crosses are thresholds chosen without one fold each.
+    A wide interval means that another sample of fields would have led to another
+    threshold. Small crosses are thresholds chosen without one of the folds.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ThresholdStabilityDisplay(Display):
     positives : ndarray of int, shape (n_labels,)
     thresholds : ndarray of float, shape (n_labels,)
     interval : ndarray of float, shape (2, n_labels), or None
-        Low and high end.
+        Lower and upper ends.
     without_folds : ndarray of float, shape (n_folds, n_labels), or None
         Thresholds chosen on the other folds, for each fold.
 
@@ -70,7 +70,7 @@ class ThresholdStabilityDisplay(Display):
         random_state: int = 0,
         ax: Any = None,
     ) -> Self:
-        """Choose thresholds, also on drawn fields and without each fold, and draw them.
+        """Choose thresholds, with bootstrap intervals and without each fold, and draw them.
 
         Parameters
         ----------
@@ -79,14 +79,15 @@ class ThresholdStabilityDisplay(Display):
         probabilities : DataFrame or array-like of float in [0, 1], the same shape
             Joined by id where both have ids.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each field; each its own if omitted.
+            Cluster of each field; default: each field is its own cluster.
         folds : Series or array-like of int, shape (n,), optional
-            Fold of each field, 0 and up; if omitted, no thresholds without a fold.
+            Fold of each field, from 0; default: no thresholds without a fold.
         policy : str, default="shrunk"
-            As `hpastack.best_thresholds`.
+            As in `hpastack.best_thresholds`.
         names : sequence of str, optional
             Label names; if omitted, the columns of `y` or their numbers.
         n_draws : int, default=100
+            Bootstrap samples for the intervals.
         random_state : int, default=0
         ax : matplotlib Axes, optional
 
@@ -129,11 +130,11 @@ class ThresholdStabilityDisplay(Display):
         Raises
         ------
         InputError
-            If the stack is of an early format, which has no intervals.
+            If the stack has an early format without intervals.
         """
         table = stack.label_table_
         if "threshold_low" not in table:
-            raise InputError("the stack has no intervals of its thresholds; fit it again")
+            raise InputError("the stack has no threshold intervals; fit it again")
         interval = table[["threshold_low", "threshold_high"]].to_numpy(float).T
         known = None if np.isnan(interval).all() else interval
         positives, thresholds = table["positives"].to_numpy(int), table["threshold"].to_numpy(float)
@@ -157,7 +158,7 @@ class ThresholdStabilityDisplay(Display):
             )  # fmt: skip
         axes.plot(np.asarray(self.thresholds)[order], rows, "o", color=STACK, label="threshold")
         name_rows(axes, [self.names[k] for k in order], np.asarray(self.positives)[order])
-        axes.set(xlim=(-0.02, 1.02), xlabel="probability at and above which the label is predicted")
+        axes.set(xlim=(-0.02, 1.02), xlabel="threshold (minimum probability for a prediction)")
         axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:g}" for tick in np.linspace(0, 1, 6)])
         axes.grid(axis="x")
         if self._is_own_figure:

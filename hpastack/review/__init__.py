@@ -1,4 +1,4 @@
-"""Suspected label errors: their ranking, and a page on which people review them."""
+"""Suspected label errors: their ranking, and a page to review them."""
 
 from hpastack.review.gathering import review_fields
 from hpastack.review.issues import ORDERS, Order, label_issues

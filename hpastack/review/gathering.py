@@ -1,4 +1,4 @@
-"""What a review page shows of each field: plain values, gathered once."""
+"""The data of a review page: JSON-serialisable values for each field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpastack.errors import InputError
 from hpastack.files import take_rows
 from hpastack.review.issues import ORDERS, Order, issue_scores
 
-#: Pairs of field and label that are named for one field.
+#: Maximum number of doubtful labels listed per field.
 MOST_DOUBTS = 6
 
 
@@ -26,19 +26,22 @@ def review_fields(
     clusters: pd.Series | None = None,
     neighbours: Callable[[list[str]], Mapping[str, list[tuple[str, float]]]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Fields whose annotation is doubted most, with what a reader needs to judge them.
+    """Return the fields with the most suspicious annotations, and the data to review them.
 
     Parameters
     ----------
     y, probabilities, predicted : DataFrame, shape (n, n_labels)
-        Annotated labels, out-of-fold probabilities and predicted labels, as `label_issues` takes
-        them; `y` may hold further fields.
+        Annotated labels, out-of-fold probabilities and predicted labels, as in `label_issues`;
+        `y` may contain further fields.
     order : {"normalised", "plain"}, default="normalised"
+        As in `label_issues`.
     n_fields : int, default=120
+        Maximum number of fields.
     clusters : Series of str, optional
         Cluster of each field of `y`, indexed by image id.
     neighbours : callable, optional
-        Takes ids and returns the fields that look like each, with their cosine, by its id.
+        Takes a list of ids and returns a mapping from each id to its nearest neighbours, as pairs
+        of id and cosine similarity.
 
     Returns
     -------
@@ -46,21 +49,26 @@ def review_fields(
         Most suspicious first: ``id``, ``annotated``, ``suggested`` (numbers of labels), ``p``
         (probabilities to three decimals), ``doubts`` (number of the label, ``add``, ``remove``
         or ``keep``, and the score in each order), ``score`` (the highest in each order),
-        ``neighbours`` (id, cosine, labels) and ``twins`` (id, labels) of the same cluster. Labels
-        of a field without annotation are None.
+        ``neighbours`` (id, cosine, labels) and ``near_duplicates`` (id, labels): the other fields
+        of its cluster. Labels of a field without annotation are None.
+
+    Raises
+    ------
+    InputError
+        If `n_fields` is below 1, or a table has no row for a field.
     """
     if n_fields < 1:
         raise InputError(f"n_fields is {n_fields}; it must be at least 1")
     labels = list(probabilities.columns)
     annotated = take_rows(y, probabilities.index, "annotated labels")[labels].to_numpy()
     all_p = probabilities.to_numpy(dtype=float)
-    all_scores = {one: issue_scores(annotated, all_p, one) for one in ORDERS}
+    all_scores = {name: issue_scores(annotated, all_p, name) for name in ORDERS}
     highest = all_scores[order].max(axis=1)
     rows = np.argsort(-highest, kind="stable")[:n_fields]
     chosen = probabilities.index[rows]
-    scores = {one: values[rows] for one, values in all_scores.items()}
+    scores = {name: values[rows] for name, values in all_scores.items()}
     p, own = all_p[rows], annotated[rows]
-    said = take_rows(predicted, chosen, "predicted labels")[labels].to_numpy()
+    predictions = take_rows(predicted, chosen, "predicted labels")[labels].to_numpy()
     numbers = {
         image_id: np.flatnonzero(row).tolist()
         for image_id, row in zip(y.index, y[labels].to_numpy())
@@ -73,33 +81,36 @@ def review_fields(
     similar = neighbours(chosen.tolist()) if neighbours is not None else {}
     fields = []
     for row, image_id in enumerate(chosen):
-        given = own[row]
-        suggested = said[row].copy()
-        if not suggested.any():  # every field has a label
+        present = own[row]
+        suggested = predictions[row].copy()
+        if not suggested.any():  # every field must have a label
             suggested[p[row].argmax()] = 1
-        doubted = np.flatnonzero(suggested != given)
+        doubted = np.flatnonzero(suggested != present)
         if not len(doubted):
             doubted = np.array([scores[order][row].argmax()])
         doubted = doubted[np.argsort(-scores[order][row][doubted], kind="stable")]
         kinds = {(0, 1): "add", (1, 0): "remove"}
-        near = similar.get(image_id, [])
-        same = members.get(clusters[image_id], []) if clusters is not None else []
+        nearest = similar.get(image_id, [])
+        same_cluster = members.get(clusters[image_id], []) if clusters is not None else []
         fields.append(
             {
                 "id": image_id,
-                "annotated": np.flatnonzero(given).tolist(),
+                "annotated": np.flatnonzero(present).tolist(),
                 "suggested": np.flatnonzero(suggested).tolist(),
                 "p": [round(float(value), 3) for value in p[row]],
                 "doubts": [
-                    [int(k), kinds.get((int(given[k]), int(suggested[k])), "keep")]
-                    + [round(float(scores[one][row, k]), 4) for one in ORDERS]
+                    [int(k), kinds.get((int(present[k]), int(suggested[k])), "keep")]
+                    + [round(float(scores[name][row, k]), 4) for name in ORDERS]
                     for k in doubted[:MOST_DOUBTS]
                 ],
-                "score": [round(float(scores[one][row].max()), 4) for one in ORDERS],
+                "score": [round(float(scores[name][row].max()), 4) for name in ORDERS],
                 "neighbours": [
-                    [name, round(float(cosine), 3), numbers.get(name)] for name, cosine in near
+                    [other, round(float(cosine), 3), numbers.get(other)]
+                    for other, cosine in nearest
                 ],
-                "twins": [[name, numbers[name]] for name in same if name != image_id],
+                "near_duplicates": [
+                    [other, numbers[other]] for other in same_cluster if other != image_id
+                ],
             }
         )
     return fields

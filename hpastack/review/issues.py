@@ -1,4 +1,4 @@
-"""Which annotations the out-of-fold predictions contradict most."""
+"""Ranking of annotations by how strongly the out-of-fold predictions contradict them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hpastack.errors import InputError, shorten
 from hpastack.files import check_unique, take_rows
 
-#: Orders of suspicion.
+#: Ways to score how suspicious an annotation is.
 Order = Literal["normalised", "plain"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 
@@ -24,51 +24,52 @@ def label_issues(
     order: Order = "normalised",
     n_most: int | None = None,
 ) -> pd.DataFrame:
-    """Annotations in the order in which out-of-fold predictions contradict them.
+    """Rank annotations by how strongly the out-of-fold predictions contradict them.
 
-    These are suspicions, not errors: a rare label, a dim stain or a weak model gives an annotated
-    label a low probability too. Look at the fields before changing anything.
+    These are suspicions, not errors: the probability of an annotated label may also be low because
+    the label is rare, the stain is dim or the model is weak. Look at the fields before changing
+    anything.
 
     Parameters
     ----------
     y : array-like or DataFrame of {0, 1}, shape (n, n_labels)
         Annotated labels, one row per field.
     probabilities : array-like or DataFrame of float, shape (n, n_labels)
-        Probabilities of models that have not learned from the field, such as
-        ``stack.oof_probabilities_``. Where both are data frames, rows are joined by their index
-        and columns by their names; `y` may hold further rows.
+        Probabilities of models that were not trained on the field, such as
+        ``stack.oof_probabilities_``. If both are DataFrames, rows are joined by index and columns
+        by name; `y` may contain further rows.
     predicted : array-like or DataFrame of {0, 1}, shape (n, n_labels), optional
-        Labels predicted by these models, such as ``stack.oof_labels_``, for the suggestion. If
-        omitted: those with a probability of at least 0.5.
+        Labels predicted by these models, such as ``stack.oof_labels_``, for the suggestion.
+        Default: labels with a probability of at least 0.5.
     order : {"normalised", "plain"}, default="normalised"
-        How suspicious a pair of field and label is. `plain`: the distance of annotation (0 or 1)
-        and probability. `normalised`: how far the probability is on the wrong side of the mean
-        probability that the fields annotated with the label get. A label that the models rarely
-        recognise then raises little suspicion where it is annotated.
+        Score of a pair of field and label. `plain`: the absolute difference between annotation (0
+        or 1) and probability. `normalised`: this difference times the square root of the mean
+        probability of the label in the fields annotated with it, so that labels that the models
+        rarely recognise are less suspicious.
     n_most : int, optional
-        How many pairs to return, most suspicious first. If omitted, all.
+        Number of pairs to return, most suspicious first; default: all.
 
     Returns
     -------
     DataFrame
-        One row per pair of field and label, most suspicious first: ``image_id`` (of the index of
-        `probabilities`; row numbers for arrays), ``label`` (of its columns), ``annotated`` (0 or
+        One row per pair of field and label, most suspicious first: ``image_id`` (from the index of
+        `probabilities`; row numbers for arrays), ``label`` (from its columns), ``annotated`` (0 or
         1), ``probability``, ``score`` (in [0, 1]; higher is more suspicious), ``rank`` (from 1),
         ``suggestion`` (``add``, ``remove`` or ``keep`` the label).
 
     Raises
     ------
     InputError
-        If shapes, ids or labels do not match, an id or label is duplicated, `y` or `predicted`
-        holds something other than 0 and 1, a probability is not in [0, 1], or an option is out
-        of range.
+        If shapes, ids or labels do not match, an id or label is duplicate, `y` or `predicted`
+        contains a value other than 0 and 1, a probability is not in [0, 1], or another parameter
+        is out of range.
 
     Notes
     -----
-    The mean probability of the fields annotated with a label is the class threshold of confident
-    learning [1]_. The ranking is of pairs; for one of fields, take the first row of each:
-    ``issues.drop_duplicates("image_id")``. Ties are broken by the plain order, then by row and
-    column.
+    The mean probability of a label in the fields annotated with it is the class threshold of
+    confident learning [1]_. The ranking is of pairs of field and label; to rank fields, take the
+    first row of each: ``issues.drop_duplicates("image_id")``. Ties are broken by the plain score,
+    then by row and column.
 
     References
     ----------
@@ -77,7 +78,7 @@ def label_issues(
 
     Examples
     --------
-    The models see the second label in the second field, which is annotated with the first:
+    The second field is annotated with the first label, but the models predict the second:
 
     >>> y = [[1, 0], [1, 0], [0, 1]]
     >>> probabilities = [[0.9, 0.1], [0.2, 0.7], [0.1, 0.8]]
@@ -88,7 +89,7 @@ def label_issues(
     1         1      0          1   0.59     remove
     """
     if order not in ORDERS:
-        raise InputError(f"order is {order!r}; it is {' or '.join(ORDERS)}")
+        raise InputError(f"order is {order!r}; it must be {' or '.join(ORDERS)}", "order")
     if n_most is not None and (isinstance(n_most, bool) or not n_most >= 1):
         raise InputError(f"n_most is {n_most!r}; it must be at least 1")
     table = _table(probabilities, "probabilities")
@@ -108,32 +109,36 @@ def label_issues(
     plain = np.abs(annotated - p)
     score = issue_scores(annotated, p, order)
     n_pairs = p.size if n_most is None else min(n_most, p.size)
-    # The sort is stable: equal pairs stay in the order of rows and columns.
+    # The sort is stable: ties remain in the order of rows and columns.
     ranked = np.lexsort((-plain.ravel(), -score.ravel()))[:n_pairs]
     row, column = np.divmod(ranked, max(p.shape[1], 1))
-    given, wanted = annotated[row, column] == 1, suggested[row, column]
+    is_annotated, is_suggested = annotated[row, column] == 1, suggested[row, column]
     return pd.DataFrame(
         {
             "image_id": table.index.to_numpy()[row],
             "label": table.columns.to_numpy()[column],
-            "annotated": given.astype(int),
+            "annotated": is_annotated.astype(int),
             "probability": p[row, column],
             "score": score[row, column],
             "rank": np.arange(1, n_pairs + 1),
-            "suggestion": np.select([wanted & ~given, given & ~wanted], ["add", "remove"], "keep"),
+            "suggestion": np.select(
+                [is_suggested & ~is_annotated, is_annotated & ~is_suggested],
+                ["add", "remove"],
+                "keep",
+            ),
         }
     )
 
 
 def issue_scores(annotated: np.ndarray, p: np.ndarray, order: Order) -> np.ndarray:
-    """Return how suspicious each pair of field and label is.
+    """Return the score of each pair of field and label; higher is more suspicious.
 
     Parameters
     ----------
     annotated : ndarray of {0, 1}, shape (n, n_labels)
     p : ndarray of float, shape (n, n_labels)
     order : {"normalised", "plain"}
-        As for `label_issues`.
+        As in `label_issues`.
 
     Returns
     -------
@@ -144,43 +149,43 @@ def issue_scores(annotated: np.ndarray, p: np.ndarray, order: Order) -> np.ndarr
 
 
 def _recognised(annotated: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Return the mean probability of each label where it is annotated."""
+    """Return the mean probability of each label in the fields annotated with it."""
     n_annotated = annotated.sum(axis=0)
-    # Nothing is known of a label that no field is annotated with.
+    # 0 for labels without annotated fields, for which the mean is undefined.
     return np.divide(
         (annotated * p).sum(axis=0), n_annotated, out=np.zeros(p.shape[1]), where=n_annotated > 0
     )
 
 
-def _table(values: Any, what: str) -> pd.DataFrame:
+def _table(values: Any, name: str) -> pd.DataFrame:
     try:
         table = values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values))
         table = table.astype(float)
     except (TypeError, ValueError):
-        raise InputError(f"{what}: not a table of numbers, shape (n, n_labels)") from None
-    check_unique(table.index, what)
-    check_unique(table.columns, f"{what}, labels")
+        raise InputError(f"{name}: not a table of numbers of shape (n, n_labels)") from None
+    check_unique(table.index, name)
+    check_unique(table.columns, f"{name}, labels")
     return table
 
 
-def _indicator(values: Any, like: pd.DataFrame, what: str) -> np.ndarray:
-    """Return indicators in the order of a table of probabilities."""
-    table = _table(values, what)
+def _indicator(values: Any, like: pd.DataFrame, name: str) -> np.ndarray:
+    """Return checked indicators in the row and column order of the probabilities."""
+    table = _table(values, name)
     if isinstance(values, pd.DataFrame):
         missing = like.columns.difference(table.columns)
         extra = table.columns.difference(like.columns)
         if len(missing) or len(extra):
             names = shorten([*map(str, missing), *map(str, extra)])
-            raise InputError(f"{what} and probabilities have other labels: {names}")
-        table = take_rows(table, like.index, f"{what}: rows")[like.columns.tolist()]
+            raise InputError(f"{name} and probabilities must have the same labels: {names}")
+        table = take_rows(table, like.index, f"{name}: rows")[like.columns.tolist()]
     elif table.shape != like.shape:
-        raise InputError(f"{what} has shape {table.shape}, probabilities have {like.shape}")
+        raise InputError(f"{name} has shape {table.shape}, but probabilities {like.shape}")
     indicator = table.to_numpy()
     wrong = (indicator != 0) & (indicator != 1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise InputError(
-            f"{what}: {indicator[row, column]} of field {table.index[row]}, label "
+            f"{name}: {indicator[row, column]} of field {table.index[row]}, label "
             f"{table.columns[column]} is not 0 or 1"
         )
     return indicator

@@ -1,4 +1,4 @@
-"""The page on which people review suspected label errors: one HTML file, or one with pictures."""
+"""The HTML page to review suspected label errors, with pictures inline or in a folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hpastack.review.issues import ORDERS
 if TYPE_CHECKING:
     import jinja2
 
-#: What the stains show, in the order of their keys.
+#: The structure that each stain labels; keys 1 to 4 of the page toggle them in this order.
 STAIN_NAMES = {"red": "Microtubules", "green": "Protein", "blue": "Nucleus", "yellow": "ER"}
-# Less would show blocks where contrast is raised; more doubles the size of the page.
+# JPEG quality. Lower would show blocks at high contrast; higher doubles the size of the page.
 _QUALITY = 78
 
 
@@ -42,27 +42,30 @@ def write_review(
     earlier: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a page on which the labels of fields are reviewed.
+    """Write a page to review the labels of fields.
 
     Parameters
     ----------
     path : path-like
         The HTML file. It needs no network and no server.
     fields : sequence of dict
-        As `review_fields` returns them.
+        From `review_fields`.
     labels : sequence of str
+        Label names.
     name : str, optional
-        Of the stack, for the title.
+        Name of the stack, for the title.
     order : {"normalised", "plain"}, default="normalised"
-        The order that the page starts with.
+        Initial order of the list.
     thumbnails, small : Thumbnails, optional
-        Pictures of the fields, and of their neighbours. If omitted, the page has none.
+        Pictures of the fields, and of their neighbours; default: no pictures.
     sidecar : bool, default=False
-        Whether pictures lie in a folder beside the page, ``<stem>_pictures``, and not in it.
+        Whether to write pictures to a folder beside the page, ``<stem>_pictures``, instead of
+        embedding them.
     earlier : mapping of str to str, optional
-        Targets of fields whose labels were corrected before, by image id: the exported
-        corrections keep them.
+        Targets of fields with earlier corrections, by image id; the exported corrections include
+        them.
     overwrite : bool, default=False
+        Whether an existing page may be replaced.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def write_review(
         },
         "palette": DEFAULT_PALETTE,
     }
-    # Decisions kept in a browser belong to these fields, labels and probabilities.
+    # Decisions saved in a browser are only valid for these fields, labels and probabilities.
     data["digest"] = hashlib.sha256(_json(data).encode()).hexdigest()[:16]
     data["pictures"], data["small"] = {}, {}
     if thumbnails is not None:
@@ -122,7 +125,9 @@ def write_review(
             }
         if small is not None:
             shown = {
-                row[0] for field in fields for row in [*field["neighbours"], *field["twins"][:6]]
+                row[0]
+                for field in fields
+                for row in [*field["neighbours"], *field["near_duplicates"][:6]]
             }
             tiles = small.tiles(sorted(shown))
             data["small"] = {image_id: pictures.place(jpeg) for image_id, jpeg in tiles.items()}
@@ -146,8 +151,8 @@ def write_review(
 def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
     """Return the four stains of a field as one grey JPEG, red and green above blue and yellow.
 
-    A browser colours and adds grey pictures without reading pixels, which it must not where
-    pictures lie in files beside a page.
+    The page colours and adds grey pictures by blending, as a browser must not read the pixels of
+    picture files beside a page.
 
     Parameters
     ----------
@@ -157,7 +162,7 @@ def stain_sheet(thumbnails: Thumbnails, image_id: str) -> bytes | None:
     Returns
     -------
     bytes or None
-        None where the field has no picture.
+        None if the field has no picture.
     """
     levels = thumbnails.stain_levels(image_id)
     if levels is None:
@@ -172,7 +177,7 @@ def _inlined(environment: jinja2.Environment, file: str) -> str:
 
 
 class _Pictures:
-    """Puts pictures into the page, or into files numbered in their order."""
+    """Embeds pictures in the page, or writes them to consecutively numbered files."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -188,6 +193,6 @@ class _Pictures:
 
 
 def _json(values: Any) -> str:
-    """Return JSON that can stand in a script element, whatever texts it holds."""
+    """Return JSON that is safe inside a script element, whatever text it contains."""
     text = json.dumps(values, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""Which fields look alike, and whether train and test do."""
+"""Similarity of fields: nearest neighbours, domains, and covariate shift from train to test."""
 
 from hpastack.similarity.adversarial import AdversarialCheck, adversarial_check
 from hpastack.similarity.components import field_components, reference_columns

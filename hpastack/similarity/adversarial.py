@@ -1,4 +1,4 @@
-"""How well train and test can be told apart, by what, and weights that make up for it."""
+"""Adversarial validation: covariate shift between train and test, and importance weights."""
 
 from __future__ import annotations
 
@@ -22,53 +22,54 @@ from hpastack.similarity.components import field_matrix
 if TYPE_CHECKING:
     import lightgbm
 
-#: The trees that tell train from test.
+#: Settings of the boosted trees that classify fields as train or test.
 SETTINGS = TreeSettings(rounds=100, learning_rate=0.1, leaves=15, l2=5.0, column_share=0.5)
 
-# Held-out fields of train, and of test, on which columns are permuted, a fold.
+# Largest number of held-out fields of train, and of test, on which columns are permuted, per fold.
 _PERMUTED_FIELDS = 500
 
-# Columns that a notebook shows.
+# Number of columns displayed in a notebook.
 _SHOWN_COLUMNS = 10
 
-# Up to which AUC which words are used.
+# Largest AUC of each verdict.
 _WORDS = (
     (0.6, "train and test are nearly alike"),
-    (0.75, "train and test differ somewhat"),
+    (0.75, "train and test differ slightly"),
     (0.9, "train and test differ clearly"),
-    (1.0, "train and test are almost apart"),
+    (1.0, "train and test are almost completely separable"),
 )
 
 
 @dataclass(frozen=True, eq=False)
 class AdversarialCheck:
-    """How well train and test can be told apart; made by `adversarial_check`.
+    """Result of `adversarial_check`: how well a classifier separates train and test.
 
     Parameters
     ----------
     auc : float
-        Chance that a random test field looks more like test than a random
-        training field does, to a classifier that saw neither: 0.5 where they
-        are alike, 1 where they are apart.
+        Probability that a classifier ranks a random test field above a random
+        training field, both held out: 0.5 if train and test are alike, 1 if
+        they are perfectly separable.
     interval : (float, float)
-        95 % interval of it, from drawing whole groups. The classifiers are
-        held fixed, so it is somewhat narrow: it held 0.5 for 48 of 60 shuffled
-        splits of 1,000 fields.
+        95 % interval of `auc`, by bootstrap over groups. The classifiers are
+        kept fixed, so it is somewhat narrow: it contained 0.5 for 48 of 60
+        shuffled splits of 1,000 fields.
     fold_aucs : ndarray of float, shape (n_splits,)
-        The same within each held-out fold.
+        AUC within each held-out fold.
     columns : DataFrame
-        A row a column of the features, the most telling first: ``column``;
-        ``importance`` (what is lost of the held-out AUC when the column is
-        permuted, mean of the folds); ``auc`` (of the column alone: above 0.5
-        test has the larger values); ``train_mean``, ``test_mean``.
+        One row per column of the features, the most important first:
+        ``column``; ``importance`` (decrease of the held-out AUC when the
+        column is permuted, mean over folds); ``auc`` (of the column alone:
+        above 0.5 if test has the larger values); ``train_mean``,
+        ``test_mean``.
     probability : Series of float
-        Calibrated probability of being a test field, held out, for all fields.
+        Calibrated, held-out probability of being a test field, for all fields.
     weights : Series of float
-        Weight of each training field, mean 1: the higher, the more it looks
-        like test.
+        Weight of each training field, mean 1: the higher, the more similar the
+        field is to test.
     effective_size : float
-        How many fields of equal weight are worth as much as the weighted
-        training fields: ``sum(w)**2 / sum(w**2)``.
+        Effective sample size: the number of fields with equal weights that
+        correspond to the weighted training fields, ``sum(w)**2 / sum(w**2)``.
     """
 
     auc: float
@@ -86,22 +87,21 @@ class AdversarialCheck:
             "verdict": self.verdict,
             "AUC by fold": ", ".join(f"{auc:.3f}" for auc in self.fold_aucs),
         }
-        telling = self.columns.head(_SHOWN_COLUMNS)
-        table = html_table(list(telling.columns), telling.itertuples(index=False))
+        first = self.columns.head(_SHOWN_COLUMNS)
+        table = html_table(list(first.columns), first.itertuples(index=False))
         return html_facts("Train against test", facts) + html_details(
-            "columns that tell them apart", table
+            "most important columns", table
         )
 
     @property
     def verdict(self) -> str:
-        """What the numbers mean, in a sentence."""
+        """Interpretation of the numbers in one sentence."""
         if self.interval[0] <= 0.5:
-            return "train and test cannot be told apart; no weights are needed"
+            return "train and test cannot be distinguished; no weights are needed"
         words = next(text for limit, text in _WORDS if self.auc <= limit)
         return (
-            f"{words}; weighted, the "
-            f"{counted(len(self.weights), 'training field is', 'training fields are')} worth "
-            f"{self.effective_size:,.0f}"
+            f"{words}; effective sample size of the weighted "
+            f"{counted(len(self.weights), 'training field')}: {self.effective_size:,.0f}"
         )
 
 
@@ -116,30 +116,32 @@ def adversarial_check(
     random_state: int = 0,
     progress: bool = True,
 ) -> AdversarialCheck:
-    """See how well train and test can be told apart, and by which columns.
+    """Measure how well a classifier separates train and test, and by which columns.
 
-    Boosted trees are trained to tell them, on folds that keep groups whole,
-    and asked about the held-out fold. Held-out probabilities *p*, calibrated
-    on the other folds (Platt, drawn towards "train and test are alike"), give
-    training fields the weight ``p / (1 - p)`` times ``n_train / n_test``: how
-    much denser test is than train where the field lies [1]_. Weights are
-    clipped and then divided by their mean.
+    Boosted trees are trained to classify fields as train or test, in folds that
+    do not split groups, and applied to the held-out fold. From held-out
+    probabilities *p*, calibrated on the other folds (Platt scaling, shrunk
+    towards "train and test are alike"), each training field gets the weight
+    ``p / (1 - p)`` times ``n_train / n_test``, an estimate of the ratio of the
+    densities of test and train at the field [1]_. Weights are clipped and then
+    divided by their mean.
 
     Parameters
     ----------
     features : DataFrame of float, shape (n, d)
         Indexed by image id: fields of train and test.
     is_test : Series of bool
-        Whether a field is a test field, indexed by image id; may hold further
-        fields.
+        Whether a field is a test field, indexed by image id; further fields
+        are ignored.
     groups : Series, optional
-        What must not be split between folds (clusters), indexed by image id.
-        Without it near-copies in one split make it easier to tell.
+        Groups that no fold may split (clusters), indexed by image id. Without
+        it, near-duplicates within train or within test inflate the AUC.
     n_splits : int, default=5
+        Number of folds.
     clip : (float, float), default=(0.1, 10)
-        Least and largest weight before they are divided by their mean.
+        Least and largest weight before division by the mean.
     n_bootstrap : int, default=200
-        Draws behind the interval.
+        Number of bootstrap samples for the interval.
     random_state : int, default=0
         Seed of folds, trees, permutations and draws.
     progress : bool, default=True
@@ -148,23 +150,23 @@ def adversarial_check(
     Returns
     -------
     AdversarialCheck
-        The same for any order of the rows.
+        It does not depend on the order of the rows.
 
     Raises
     ------
     InputError
         If a value is not a finite number, a field is missing from `is_test`
-        or `groups`, train or test has no field, or one of them lives in fewer
+        or `groups`, train or test has no field, or one of them occurs in fewer
         groups than folds.
 
     Notes
     -----
-    Pairs are compared within a fold only: classifiers of different folds need
-    not agree on what a probability means. Fields that are all the same have an
-    AUC of 0.5 and weights of 1.
+    For the AUC, pairs are compared only within a fold, as the probabilities of
+    classifiers of different folds need not be comparable. If all fields have
+    the same features, the AUC is 0.5 and all weights are 1.
 
-    Columns that say the same share their importance, so that each alone may
-    seem to tell little; ``auc`` shows such columns.
+    Correlated columns share their importance, so each of them may seem
+    unimportant; ``auc`` reveals such columns.
 
     References
     ----------
@@ -176,15 +178,17 @@ def adversarial_check(
     if is_test.isna().any():
         raise InputError(f"is_test is missing for {shorten(is_test.index[is_test.isna()])}")
     if n_bootstrap < 1:
-        raise InputError(f"n_bootstrap is {n_bootstrap}; the interval needs draws")
+        raise InputError(f"n_bootstrap is {n_bootstrap}; it must be at least 1")
     test = take_rows(is_test, index, "is_test").to_numpy(dtype=bool)
     if groups is None:
-        # Named, so that the folds do not depend on the order of the rows.
+        # By id, so that the folds do not depend on the order of the rows.
         group = index.to_numpy(dtype=object)
     else:
         group = take_rows(groups, index, "the groups").to_numpy(dtype=object)
     if not 0 < clip[0] <= 1 <= clip[1]:
-        raise InputError(f"clip is {clip}; weights are clipped below and above 1")
+        raise InputError(
+            f"clip is {clip}; the limits must be above 0 and at most 1, and at least 1"
+        )
     fold = _folds(test, group, n_splits, random_state)
 
     z = np.empty(len(values))
@@ -203,7 +207,7 @@ def adversarial_check(
 
     def auc_of(weights: np.ndarray) -> float:
         won, pairs = np.sum(
-            [held.pairs(weights[fold == number]) for number, held in enumerate(ranked)], axis=0
+            [fields.pairs(weights[fold == number]) for number, fields in enumerate(ranked)], axis=0
         )
         return won / pairs if pairs else float("nan")
 
@@ -218,7 +222,7 @@ def adversarial_check(
     return AdversarialCheck(
         auc=auc,
         interval=(max(0.0, interval[0]), min(1.0, interval[1])),
-        fold_aucs=np.array([held.auc for held in ranked]),
+        fold_aucs=np.array([fields.auc for fields in ranked]),
         columns=_column_table(features.columns, values, test, importance),
         probability=pd.Series(probability, index, name="probability").loc[features.index],
         weights=pd.Series(weights, index[~test], name="weight").loc[train_ids],
@@ -234,16 +238,17 @@ def _folds(test: np.ndarray, group: np.ndarray, n_splits: int, seed: int) -> np.
             kind = "fields" if n_groups == members.sum() else "groups"
             raise InputError(
                 f"{n_groups} {kind} with {name} fields cannot fill {counted(n_splits, 'fold')} of "
-                "a check "
-                "of train against test"
+                "the comparison of train and test; use fewer folds, or smaller groups",
+                "n_splits",
             )
     splitter = MultilabelStratifiedGroupKFold(n_splits, random_state=seed)
     fold = splitter.fold_numbers(test[:, None].astype(int), group)
     for number in range(n_splits):
         if len(np.unique(test[fold == number])) < 2:
             raise InputError(
-                "groups are so large that a fold of a check of train against test holds only one "
-                "of them; ask for fewer folds, or for smaller groups"
+                "groups are so large that a fold of the comparison of train and test contains "
+                "only one of the two; use fewer folds, or smaller groups",
+                "n_splits",
             )
     return fold
 
@@ -267,7 +272,7 @@ def _fit(values: np.ndarray, test: np.ndarray, prior: float, seed: int) -> light
 def _importance(
     fitted: lightgbm.Booster, values: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return what is lost of the AUC when each column is permuted, shape (d,)."""
+    """Return the decrease of the AUC when each column is permuted, shape (d,)."""
     generator = np.random.default_rng(seed)
     rows = np.concatenate(
         [
@@ -283,7 +288,7 @@ def _importance(
 
     whole = score()
     lost = np.zeros(values.shape[1])
-    # A column that no tree looks at loses nothing.
+    # Permuting a column that no tree uses has no effect.
     for column in np.flatnonzero(fitted.feature_importance("split")):
         kept = values[:, column].copy()
         values[:, column] = generator.permutation(kept)
@@ -293,7 +298,7 @@ def _importance(
 
 
 class _Ranked:
-    """Fields in the order of their scores, for the AUC under any weights."""
+    """Fields ranked by their scores, for the AUC with any weights."""
 
     def __init__(self, scores: np.ndarray, test: np.ndarray) -> None:
         self._level = np.unique(scores, return_inverse=True)[1]
@@ -315,17 +320,17 @@ class _Ranked:
 def _calibrated(
     evidence: np.ndarray, test: np.ndarray, fold: np.ndarray, group: np.ndarray
 ) -> np.ndarray:
-    """Return calibrated probabilities, each fold's fitted on the others."""
+    """Return calibrated probabilities; the calibration of each fold is fitted on the others."""
     probability = np.empty(len(evidence))
     for number in range(fold.max() + 1):
         inside = fold == number
         y = test[~inside].astype(float)
         design = np.column_stack([evidence[~inside], np.ones(len(y))])
-        # Towards no evidence, not towards all of it: chance findings in few fields make weights
-        # uneven, and each uneven weight costs training fields.
+        # Shrunk towards a slope of 0, not of 1: chance differences in few fields make weights
+        # unequal, and unequal weights lower the effective sample size.
         alike = np.array([0.0, logit(y.mean())])
-        pull = np.full(2, STRENGTH * fields_per_cluster(y, group[~inside].astype(str)))
-        slope, offset = fit_logistic(design, y, prior=alike, strength=pull)
+        strength = np.full(2, STRENGTH * fields_per_cluster(y, group[~inside].astype(str)))
+        slope, offset = fit_logistic(design, y, prior=alike, strength=strength)
         if slope <= 0:
             slope, offset = alike
         probability[inside] = expit(slope * evidence[inside] + offset)
@@ -344,6 +349,6 @@ def _column_table(
             "test_mean": values[test].mean(axis=0, dtype=np.float64),
         }
     )
-    apart = (table["auc"] - 0.5).abs()
-    rank = np.lexsort([-apart, -table["importance"]])
+    separation = (table["auc"] - 0.5).abs()
+    rank = np.lexsort([-separation, -table["importance"]])
     return table.iloc[rank].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Principal components of hand-crafted features, as a common space of fields."""
+"""Principal components of hand-crafted features, as coordinates of fields."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.features import undefined_columns
 from hpastack.fields import PROTEIN, STAINS
 from hpastack.files import check_unique
 
-# Values beyond these quantiles of their column are drawn in to them.
+# Values beyond these quantiles of their column are clipped (winsorised).
 _TAILS = (0.01, 0.99)
-# Share of the variance that the components keep, and the most components there are.
+# Fraction of the variance that the components explain, and their largest number.
 _VARIANCE = 0.95
 _MAX_COMPONENTS = 32
-# How far the components are brought to one spread: 0 leaves them as they are, 1 makes them equal.
-# Left alone, brightness rules, as many columns say it again; made equal, the last are noise. On
-# drawn fields half brings the adjusted Rand index with the cell lines from 0.50 to 0.59 (cell lines
-# of train and test apart) and from 0.27 to 0.34 (alike).
+# Exponent of the whitening: 0 keeps the variances of the components, 1 makes them equal. Without
+# whitening brightness dominates, because many columns depend on it; with full whitening the last
+# components are noise. On synthetic fields 0.5 increases the adjusted Rand index with the cell
+# lines from 0.50 to 0.59 (different cell lines in train and test) and from 0.27 to 0.34 (the same).
 _WHITENING = 0.5
 
 
 def reference_columns(columns: Iterable[str]) -> list[str]:
-    """Choose the columns that are measured on the reference stains alone.
+    """Select the columns that are measured on the reference stains only.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ def reference_columns(columns: Iterable[str]) -> list[str]:
     Returns
     -------
     list of str
-        Those that end in ``__red``, ``__blue`` or ``__yellow``, in their
-        order. Where a stain is compared with the protein the name ends in
-        ``__green``, so such columns are not among them. Empty if no column is
-        named by its stain, as in an embedding.
+        Columns that end in ``__red``, ``__blue`` or ``__yellow``, in their
+        order. Names of columns that compare a stain with the protein end in
+        ``__green``, so these are excluded. Empty if no column name ends in a
+        stain, as in an embedding.
 
     Examples
     --------
@@ -53,40 +53,42 @@ def reference_columns(columns: Iterable[str]) -> list[str]:
 
 
 def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return a table of features as a matrix whose rows are in the order of their ids.
+    """Return a table of features as a matrix with rows sorted by id.
 
-    What is drawn at random from it then does not depend on the order of the table.
+    Random samples of its rows then do not depend on the order of the table.
 
     Parameters
     ----------
     features : DataFrame
-        Indexed by image id, a column a feature.
+        Indexed by image id, one column per feature.
 
     Returns
     -------
     order : ndarray of int, shape (n,)
-        Row of the table that each row of the matrix is.
+        Row of the table for each row of the matrix.
     values : ndarray of float32, shape (n, d)
         In a hand-crafted column that is NaN where a field has nothing to
-        measure (`hpastack.features.undefined_columns`), the median of the
-        others stands for it, or 0 if there are none.
+        measure (`hpastack.features.undefined_columns`), NaN is replaced by the
+        median of the other fields, or by 0 if all are NaN.
 
     Raises
     ------
     InputError
-        If there is no row or column, there are duplicate ids, or another value is not a
-        finite number; the field and the column are named.
+        If there is no row or column, there are duplicate ids, or a value is not
+        a finite number (except NaN in the columns above); the message names the
+        field and the column.
     """
     if features.shape[0] == 0 or features.shape[1] == 0:
-        raise InputError(f"a table of features is empty: {features.shape[0]} fields, "
-                         f"{features.shape[1]} columns")  # fmt: skip
+        raise InputError("a table of features is empty: "
+                         f"{counted(features.shape[0], 'field')}, "
+                         f"{counted(features.shape[1], 'column')}")  # fmt: skip
     ids = features.index.astype(str)
     check_unique(ids, "a table of features")
     textual = [name for name, kind in features.dtypes.items() if kind.kind not in "biuf"]
     if textual:
-        raise InputError(f"columns that hold no numbers: {shorten(textual)}; leave them out")
+        raise InputError(f"columns that are not numeric: {shorten(textual)}; drop them")
     order = np.argsort(ids.to_numpy(dtype=str), kind="stable")
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, an error below
         values = features.to_numpy(dtype=np.float32)[order]
     for position in np.flatnonzero(features.columns.isin(undefined_columns())):
         cells = values[:, position]
@@ -96,21 +98,22 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     if not finite.all():
         row = int(np.argmin(finite))
         column = int(np.argmin(np.isfinite(values[row])))
+        n_fields = int(np.count_nonzero(~finite))
         raise InputError(
             f"{values[row, column]} in column {features.columns[column]!r} of field "
-            f"{ids[order[row]]}; {np.count_nonzero(~finite)} fields have such values. "
-            "Leave out the column or the fields"
+            f"{ids[order[row]]}; {counted(n_fields, 'field has', 'fields have')} "
+            "values that are not finite; drop the column or the fields"
         )
     return order, values
 
 
 def field_components(features: pd.DataFrame) -> pd.DataFrame:
-    """Describe fields by a few uncorrelated numbers that an outlier cannot rule.
+    """Compute principal components of features, robust to outliers and partly whitened.
 
-    Each column is drawn in to its 1 % and 99 % quantiles and standardised;
-    columns that are then constant are left out. Principal components follow,
-    as many as hold 95 % of the variance, at most 32, each divided by the
-    square root of its standard deviation.
+    Each column is clipped (winsorised) at its 1 % and 99 % quantiles and
+    standardised; columns that are then constant are excluded. The principal
+    components that explain 95 % of the variance are kept, at most 32, each
+    divided by the square root of its standard deviation.
 
     Parameters
     ----------
@@ -120,8 +123,8 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of float32, shape (n, at most 32)
-        Columns ``pc1``, ``pc2``, ..., by falling variance; rows as in
-        `features`. Does not depend on the order of the rows.
+        Columns ``pc1``, ``pc2``, ..., by decreasing variance; rows as in
+        `features`. The result does not depend on the order of the rows.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
     """
     order, values = field_matrix(features)
     varies = np.zeros(values.shape[1], dtype=bool)
-    # By column: a quantile of the whole matrix would copy it.
+    # Column by column: quantiles of the whole matrix would copy it.
     for column, cells in enumerate(values.T):
         low, high = np.quantile(cells, _TAILS)
         varies[column] = low < high
@@ -138,7 +141,9 @@ def field_components(features: pd.DataFrame) -> pd.DataFrame:
         clipped -= clipped.mean()
         values[:, column] = clipped / (clipped.std() or 1)
     if not varies.any():
-        raise InputError("all fields have the same features, but for a few; no domains to be found")
+        raise InputError(
+            "all fields, except a few outliers, have the same features; pass features that vary"
+        )
     values = values[:, varies]
     n_components = min(_MAX_COMPONENTS, len(values) - 1, values.shape[1])
     with threadpool_limits(1):  # the number of threads would change the rounding

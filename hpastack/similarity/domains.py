@@ -1,8 +1,8 @@
 """Domains: coarse clusters of fields that look alike, such as those of one cell line.
 
-Fields of train and test are clustered together on target-free features. A
-domain is a group to leave out as a whole, a column to balance folds by, and a
-way to see where train and test differ.
+Fields of train and test are clustered together by target-free features.
+Domains can be held out as a whole, balanced over folds, and used to show where
+train and test differ.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from hpastack.errors import InputError, counted, shorten
 from hpastack.parallel import progress_bar
 from hpastack.similarity.components import field_components, field_matrix
 
-#: What "auto" chooses the number of domains from.
+#: Numbers of domains from which "auto" chooses.
 AUTO_DOMAINS = range(2, 17)
-# Full k-means runs, of which the tightest stands.
+# Number of k-means runs; the one with the lowest inertia is used.
 _RESTARTS = 5
-# Fields on which the number of domains is chosen: silhouettes need every pair of them.
+# Largest number of fields on which the number of domains is chosen: silhouettes need all pairs.
 _AUTO_FIELDS = 4_000
 
 
@@ -35,7 +35,7 @@ def domains_of_components(
     *,
     progress: bool = True,
 ) -> pd.Series:
-    """Cluster fields that are described by `field_components`.
+    """Cluster fields into domains by their components (`field_components`).
 
     Parameters
     ----------
@@ -64,18 +64,22 @@ def domains_of_components(
             sample = scores[np.sort(rows)]
         n_domains = _best_number(sample, random_state, progress)
     elif isinstance(n_domains, bool) or not isinstance(n_domains, Integral) or n_domains < 2:
-        raise InputError(f"n_domains is {n_domains!r}; it is a whole number of at least 2, or auto")
+        raise InputError(
+            f"n_domains is {n_domains!r}; it must be a whole number of at least 2, or 'auto'",
+            "n_domains",
+        )
     if n_different < n_domains:
         raise InputError(
             f"{counted(n_different, 'different field')} cannot make "
-            f"{counted(n_domains, 'domain')}; ask for fewer"
+            f"{counted(n_domains, 'domain')}; lower n_domains",
+            "n_domains",
         )
     label = _k_means(scores, n_domains, random_state)
-    found, first, sizes = np.unique(label, return_index=True, return_counts=True)
-    # Rows are sorted by id, so that the first row of a domain holds its smallest id.
-    ranked = sorted(range(len(found)), key=lambda k: (-sizes[k], first[k]))
+    labels, first, sizes = np.unique(label, return_index=True, return_counts=True)
+    # Rows are sorted by id, so the first row of a domain is that of its smallest id.
+    ranked = sorted(range(len(labels)), key=lambda k: (-sizes[k], first[k]))
     number = np.empty(label.max() + 1, dtype=np.int64)
-    number[found[ranked]] = np.arange(len(found))
+    number[labels[ranked]] = np.arange(len(labels))
     domains = pd.Series(number[label], index=components.index[order], name="domain")
     return domains.loc[components.index]
 
@@ -87,32 +91,34 @@ def domain_clusters(
     *,
     progress: bool = True,
 ) -> pd.Series:
-    """Put fields into coarse clusters that look alike, such as one for each cell line.
+    """Cluster fields that look alike into domains, such as one for each cell line.
 
-    The features become principal components (`field_components`), which
-    mini-batch k-means [1]_ clusters; of five runs the tightest stands.
+    The features are reduced to principal components (`field_components`) and
+    clustered by mini-batch k-means [1]_; of five runs the one with the lowest
+    inertia is used.
 
     Parameters
     ----------
     features : DataFrame of float, shape (n, d)
         Indexed by image id: fields of train and test together. Columns of the
-        reference stains tell cell lines apart; those of the protein would
-        tell labels apart.
+        reference stains separate cell lines; columns of the protein would
+        separate labels.
     n_domains : int or "auto", default=8
-        How many; at least 2. "auto" takes the number from 2 to 16 with the
-        highest mean silhouette [2]_, on a sample of up to 4,000 fields.
+        Number of domains, at least 2. "auto" chooses the number from 2 to 16
+        with the highest mean silhouette [2]_, on a sample of up to 4,000
+        fields.
     random_state : int, default=0
-        Seed of the starting points and of the sample.
+        Seed of the initialisation and of the sample.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     Series of int64
-        Named ``domain``, indexed as `features`. Domain 0 is the largest, and
-        so on; of two with the same size the one with the smallest id comes
-        first. None is empty. The same for any order of the rows and any
-        number of threads.
+        Named ``domain``, indexed as `features`. Domains are numbered from 0 by
+        decreasing size; ties are broken by the smallest id. No domain is empty.
+        The result does not depend on the order of the rows or the number of
+        threads.
 
     Raises
     ------
@@ -122,8 +128,8 @@ def domain_clusters(
 
     Notes
     -----
-    Mini-batch k-means may end with fewer domains than asked for, where one of
-    them runs empty.
+    Mini-batch k-means may return fewer domains than requested, if a cluster
+    becomes empty.
 
     References
     ----------
@@ -146,7 +152,7 @@ def domain_clusters(
 def _k_means(
     scores: np.ndarray, n_domains: int, seed: int, restarts: int = _RESTARTS
 ) -> np.ndarray:
-    """Return the labels of the tightest of several runs, shape (n,)."""
+    """Return the labels of the run with the lowest inertia, shape (n,)."""
     runs = []
     with threadpool_limits(1):
         for restart in range(restarts):
@@ -158,11 +164,13 @@ def _k_means(
 
 
 def _best_number(sample: np.ndarray, seed: int, progress: bool) -> int:
-    """Return the number of domains with the highest mean silhouette; of equals the least."""
+    """Return the number of domains with the highest mean silhouette; the lowest of ties."""
     most = len(np.unique(sample, axis=0)) - 1
     numbers = [number for number in AUTO_DOMAINS if number <= most]
     if not numbers:
-        raise InputError("auto needs at least 3 different fields; give the number of domains")
+        raise InputError(
+            "n_domains: 'auto' needs at least 3 different fields; pass a number", "n_domains"
+        )
     heights = {}
     for number in progress_bar(numbers, what="domains", show=progress):
         label = _k_means(sample, number, seed, restarts=2)
@@ -172,18 +180,18 @@ def _best_number(sample: np.ndarray, seed: int, progress: bool) -> int:
 
 
 def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[str]) -> pd.DataFrame:
-    """Make each domain a fold, to see how a model does on a domain it was not trained on.
+    """Make each domain a fold (leave-one-domain-out), to test models on an unseen domain.
 
-    A cluster of near-duplicates, of a well or of an antibody is never split:
-    it goes to the domain that holds most of its training fields, of two with
-    equally many to the lower number.
+    A cluster of near-duplicates, of a well or of an antibody is never split: it
+    is assigned to the domain with most of its training fields; ties are broken
+    by the lower number.
 
     Parameters
     ----------
     domains : Series of int
-        Domain of each field, indexed by image id; may hold test fields.
+        Domain of each field, indexed by image id; test fields are ignored.
     clusters : Series of str
-        Cluster of each field, indexed by image id; may hold test fields.
+        Cluster of each field, indexed by image id; test fields are ignored.
     train_ids : sequence of str
         The training fields.
 
@@ -191,16 +199,16 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     -------
     DataFrame
         Indexed by ``image_id``, in the order of `train_ids`: ``cluster``,
-        ``domain`` (the one it is held out with) and ``fold``, which counts
-        those domains from 0 in their order. `FoldPlan` takes it as it is. A
-        domain in which no cluster has most of its training fields has no
-        fold, and is missing from ``domain``.
+        ``domain`` (with which the field is held out) and ``fold`` (these
+        domains numbered from 0, in their order). `FoldPlan` accepts this
+        table. A domain to which no cluster is assigned has no fold and does
+        not occur in ``domain``.
 
     Raises
     ------
     InputError
-        If there is no training field, one has no domain or cluster, or all of
-        them go to one domain.
+        If there is no training field, a training field has no domain or
+        cluster, or all of them are assigned to the same domain.
 
     Examples
     --------
@@ -215,7 +223,7 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
     """
     ids = pd.Index(list(train_ids), name="image_id")
     if ids.empty:
-        raise InputError("there are no training fields, so there is nothing to fold")
+        raise InputError("train_ids is empty; there are no training fields to assign to folds")
     for name, column in (("domain", domains), ("cluster", clusters)):
         missing = ids.difference(column.index[column.notna()])
         if len(missing):
@@ -227,36 +235,37 @@ def domain_folds(domains: pd.Series, clusters: pd.Series, train_ids: Sequence[st
         {"cluster": clusters.loc[ids].to_numpy(), "domain": domains.loc[ids].to_numpy()}, index=ids
     )
     counts = pd.crosstab(frame["cluster"], frame["domain"])
-    # The first of equals: columns are sorted by domain.
+    # The first of ties, as columns are sorted by domain.
     frame["domain"] = frame["cluster"].map(counts.idxmax(axis=1))
     held_out = np.unique(frame["domain"])
     if len(held_out) < 2:
         raise InputError(
-            f"all training fields go to domain {held_out[0]}, so none can be left out; "
-            "ask for more domains, or for smaller clusters"
+            f"all training fields are assigned to domain {held_out[0]}, so no domain can be held "
+            "out; use more domains, or smaller clusters",
+            "n_domains",
         )
     frame["fold"] = np.searchsorted(held_out, frame["domain"])
     return frame
 
 
 def domain_agreement(domains: pd.Series, known: pd.Series) -> dict[str, float]:
-    """Say how well domains agree with what is known of the fields, such as their cell line.
+    """Agreement of domains with known values of the fields, such as their cell line.
 
     Parameters
     ----------
     domains : Series of int
         Indexed by image id.
     known : Series of str
-        Indexed by image id. Empty values are unknown and passed over.
+        Indexed by image id. Missing and empty values are ignored.
 
     Returns
     -------
     dict
-        ``n_fields`` (with a known value and a domain); ``adjusted_rand``: 1
-        where domains and values are the same, about 0 where they have nothing
-        to do with each other; ``majority``: share of fields that have the
-        commonest value of their domain; ``commonest``: what one domain of all
-        fields would reach.
+        ``n_fields`` (with a known value and a domain); ``adjusted_rand``:
+        adjusted Rand index, 1 for identical partitions, about 0 for unrelated
+        ones; ``majority``: fraction of fields with the most frequent value of
+        their domain; ``commonest``: the value of ``majority`` if all fields
+        were in a single domain.
 
     Raises
     ------
@@ -272,7 +281,7 @@ def domain_agreement(domains: pd.Series, known: pd.Series) -> dict[str, float]:
     known = known[known.notna() & (known.astype(str) != "")]
     both = known.index.intersection(domains.index)
     if both.empty:
-        raise InputError("no field with a domain has a known value")
+        raise InputError("no field with a domain has a value in known")
     counts = pd.crosstab(domains.loc[both], known.loc[both])
     return {
         "n_fields": len(both),

@@ -1,4 +1,4 @@
-"""Neighbours: the fields that look most like a field, and what their labels say of it."""
+"""Nearest neighbours of fields, and label scores from the labels of the neighbours."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from hpastack.similarity.components import field_components, field_matrix
 #: Columns of the similarities of `NeighbourScores`.
 SIMILARITIES = ("nearest", "mean")
 
-# Queries searched at once: bounds the memory.
+# Queries searched at once, which limits the memory.
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class NeighbourScores:
-    """What the nearest training fields say of each field.
+    """Label scores of fields from their nearest training fields.
 
     Attributes
     ----------
     scores : DataFrame of float, shape (n, n_labels)
-        For each label the share of it among the neighbours, weighted by
-        similarity; rows as the fields asked for.
+        Fraction of the neighbours with each label, weighted by similarity; one
+        row per query field.
     similarity : DataFrame of float, shape (n, 2)
-        ``nearest`` and ``mean``: cosine to the nearest neighbour, and the mean
-        over all of them.
+        ``nearest`` and ``mean``: cosine to the nearest neighbour, and mean
+        cosine to all neighbours.
     """
 
     scores: pd.DataFrame
@@ -39,35 +39,37 @@ class NeighbourScores:
 
 
 def unit_vectors(tables: Sequence[pd.DataFrame], *, measured: Sequence[bool] = ()) -> np.ndarray:
-    """Turn sets of target-free columns into vectors whose cosines say how alike fields look.
+    """Convert tables of target-free features to unit vectors, to compare fields by cosine.
 
     Parameters
     ----------
     tables : sequence of DataFrame of float, shape (n, d)
         Embeddings or hand-crafted features, with the same index of ids.
     measured : sequence of bool, optional
-        Which of them hold measured columns, of many units, rather than an
-        embedding; none if left out. Such a table is described by its
-        `field_components` first.
+        Whether each table has measured features, in different units, rather
+        than an embedding. Default: none. Measured features are first converted
+        to `field_components`.
 
     Returns
     -------
     ndarray of float32, shape (n, sum of their dimensions)
-        Rows of length 1. Each table has its mean taken off (embeddings mostly
-        point one way) and the same weight. A field at the mean of all
-        tables is a zero vector, and like no other.
+        Rows of length 1. The mean of each table is subtracted (embeddings
+        mostly point in the same direction), and all tables have the same
+        weight. A field at the mean of all tables is a zero vector, similar to
+        no other.
 
     Raises
     ------
     InputError
-        If the tables differ in their fields, one is empty, or a value is not finite.
+        If there is no table, the tables are not of the same fields in the same
+        order, one is empty, or a value is not finite.
     """
     if not tables:
-        raise InputError("no table of features to look for neighbours in")
+        raise InputError("tables is empty; pass at least one table of features")
     parts = []
     for table, is_measured in zip(tables, measured or [False] * len(tables), strict=True):
         if not table.index.equals(tables[0].index):
-            raise InputError("the tables of features are not of the same fields in one order")
+            raise InputError("tables: the tables must have the same fields in the same order")
         if is_measured:
             values = field_components(table).to_numpy(np.float32)
         else:
@@ -82,23 +84,25 @@ def unit_vectors(tables: Sequence[pd.DataFrame], *, measured: Sequence[bool] = (
 def nearest_fields(
     queries: np.ndarray, references: np.ndarray, n_neighbours: int, *, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most similar of many fields, by brute force.
+    """Find the most similar reference fields of each query, by brute force.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (n, d)
     references : ndarray of float32, shape (m, d)
-        Both as `unit_vectors` gives them.
+        Both as `unit_vectors` returns them.
     n_neighbours : int
-        How many to find; fewer if there are fewer references.
+        Number of neighbours to find; limited by the number of references.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     rows : ndarray of int, shape (n, k)
-        Of `references`, nearest first; of equally near ones the earlier.
+        Rows of `references`, nearest first; ties are broken by the order of
+        the references.
     cosines : ndarray of float32, shape (n, k)
+        Cosine to each of these.
 
     Raises
     ------
@@ -106,21 +110,21 @@ def nearest_fields(
         If there is no reference, or `n_neighbours` is below 1.
     """
     if n_neighbours < 1:
-        raise InputError(f"{n_neighbours} neighbours; take 1 or more")
+        raise InputError(f"n_neighbours is {n_neighbours}; it must be at least 1", "n_neighbours")
     if not len(references):
-        raise InputError("no field to be a neighbour")
+        raise InputError("references is empty; there is no field that can be a neighbour")
     k = min(n_neighbours, len(references))
-    # On vectors of one length the nearest are those with the largest cosine.
+    # For vectors of equal length the nearest are those with the largest cosine.
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(references)
     rows = np.empty((len(queries), k), dtype=np.int64)
     cosines = np.empty((len(queries), k), dtype=np.float32)
     starts = range(0, len(queries), _BLOCK)
     for start in progress_bar(starts, what="neighbours", show=progress):
         block = queries[start : start + _BLOCK]
-        found = np.sort(search.kneighbors(block, return_distance=False), axis=1)
-        of_block = np.einsum("nd,nkd->nk", block, references[found])
+        nearest = np.sort(search.kneighbors(block, return_distance=False), axis=1)
+        of_block = np.einsum("nd,nkd->nk", block, references[nearest])
         order = np.argsort(-of_block, axis=1, kind="stable")
-        rows[start : start + _BLOCK] = np.take_along_axis(found, order, axis=1)
+        rows[start : start + _BLOCK] = np.take_along_axis(nearest, order, axis=1)
         cosines[start : start + _BLOCK] = np.take_along_axis(of_block, order, axis=1)
     return rows, cosines
 
@@ -135,41 +139,42 @@ def neighbour_scores(
     temperature: float = 0.2,
     progress: bool = True,
 ) -> NeighbourScores:
-    """Score each label of a field by the labels of the training fields that look most like it.
+    """Score the labels of each field by the labels of its nearest training fields [1]_.
 
-    A training field is scored by those of the other folds, so that neither its
-    own labels nor those of its cluster take part; any other field by all
-    training fields.
+    The neighbours of a training field are in the other folds, so that neither
+    its own labels nor those of its cluster are used; those of any other field
+    are among all training fields.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
-        As `unit_vectors` gives them, a row a field.
+        As `unit_vectors` returns them, one row per field.
     y : DataFrame of 0 and 1, shape (n_train, n_labels)
         Labels of the training fields, indexed by image id.
     fold : Series of int, shape (n_train,)
-        Fold of each training field, indexed by image id: a plan that keeps clusters whole.
+        Fold of each training field, indexed by image id: a plan that splits no cluster.
     image_ids : sequence of str
         The field of each row of `vectors`.
     n_neighbours : int, default=32
+        Number of neighbours of each field.
     temperature : float, default=0.2
-        A neighbour whose cosine is this much lower than that of the nearest counts
-        1/e as much.
+        The weight of a neighbour is 1/e if its cosine is lower by `temperature` than
+        that of the nearest neighbour, whose weight is 1.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     NeighbourScores
-        Scores are ``(sum of w * y + p) / (sum of w + 1)`` with the weights w of the
-        neighbours, 1 for the nearest, and the prevalence p among those that could
-        have been neighbours; in [0, 1].
+        Scores are ``(sum of w * y + p) / (sum of w + 1)``, with the weights w of the
+        neighbours, 1 for the nearest, and the prevalence p of the label among the
+        training fields searched; in [0, 1].
 
     Raises
     ------
     InputError
         If a training field has no vector or no fold, there are fewer than two
-        folds, or a parameter is out of range.
+        folds, ids are duplicate, or a parameter is out of range.
 
     References
     ----------
@@ -178,31 +183,36 @@ def neighbour_scores(
 
     Examples
     --------
-    Two looks, in two folds; the third field of a look has both others as neighbours:
+    Two kinds of field, in two folds; each field has identical fields in the other fold:
 
     >>> ids = list("abcdef")
     >>> vectors = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
     >>> y = pd.DataFrame({"first": [1, 1, 1, 0, 0, 0]}, index=ids)
     >>> fold = pd.Series([0, 1, 1, 0, 1, 1], index=ids)
-    >>> found = neighbour_scores(vectors, y, fold, ids, n_neighbours=2)
-    >>> found.scores["first"].round(2).tolist(), found.similarity["nearest"].tolist()
+    >>> result = neighbour_scores(vectors, y, fold, ids, n_neighbours=2)
+    >>> result.scores["first"].round(2).tolist(), result.similarity["nearest"].tolist()
     ([0.83, 0.75, 0.75, 0.17, 0.25, 0.25], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     """
     if not temperature > 0:
-        raise InputError(f"temperature is {temperature}; it is above 0")
+        raise InputError(f"temperature is {temperature}; it must be above 0", "temperature")
     ids = pd.Index(image_ids)
-    if len(ids) != len(vectors) or ids.has_duplicates:
-        raise InputError(f"{counted(len(ids), 'id')}, each once, for {len(vectors)} vectors")
+    if ids.has_duplicates:
+        raise InputError(f"image_ids: duplicate ids: {shorten(ids[ids.duplicated()].unique())}")
+    if len(ids) != len(vectors):
+        raise InputError(
+            f"image_ids has {counted(len(ids), 'id')} and vectors has "
+            f"{counted(len(vectors), 'row')}; the numbers must be equal"
+        )
     missing = y.index.difference(ids)
     if len(missing):
-        raise InputError(f"training fields without a vector: {shorten(missing)}")
+        raise InputError(f"training fields that are not in image_ids: {shorten(missing)}")
     without_fold = y.index.difference(fold.index)
     if len(without_fold):
         raise InputError(f"training fields without a fold: {shorten(without_fold)}")
     rows_of_train = ids.get_indexer(y.index)
     fold_of_train = fold.loc[y.index].to_numpy()
     if len(np.unique(fold_of_train)) < 2:
-        raise InputError("neighbours out of fold need at least two folds")
+        raise InputError("fold: out-of-fold neighbours need at least two folds")
     labels = y.to_numpy(dtype=np.float64)
     fold_of_row = np.full(len(ids), -1)
     fold_of_row[rows_of_train] = fold_of_train
@@ -210,10 +220,10 @@ def neighbour_scores(
     scores = np.empty((len(ids), labels.shape[1]))
     similarity = np.empty((len(ids), 2))
     for number in np.unique(fold_of_row):
-        asked = np.flatnonzero(fold_of_row == number)
-        answering = fold_of_train != number if number >= 0 else np.ones(len(y), bool)
-        scores[asked], similarity[asked] = label_votes(
-            vectors[asked], vectors[rows_of_train[answering]], labels[answering],
+        queries = np.flatnonzero(fold_of_row == number)
+        references = fold_of_train != number if number >= 0 else np.ones(len(y), bool)
+        scores[queries], similarity[queries] = label_votes(
+            vectors[queries], vectors[rows_of_train[references]], labels[references],
             n_neighbours=n_neighbours, temperature=temperature, progress=progress,
         )  # fmt: skip
     return NeighbourScores(
@@ -226,35 +236,35 @@ def label_votes(
     queries: np.ndarray, references: np.ndarray, labels: np.ndarray, *,
     n_neighbours: int, temperature: float, progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Score labels of some fields by those of the most similar of others.
+    """Score labels of query fields by the labels of their nearest reference fields.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (n, d)
     references : ndarray of float32, shape (m, d)
-        Both as `unit_vectors` gives them.
+        Both as `unit_vectors` returns them.
     labels : ndarray of {0, 1}, shape (m, n_labels)
-        Of the references.
+        Labels of the references.
     n_neighbours, temperature, progress
         As `neighbour_scores`.
 
     Returns
     -------
     scores : ndarray of float, shape (n, n_labels)
-        As `NeighbourScores`.
+        As in `NeighbourScores`.
     similarity : ndarray of float, shape (n, 2)
-        Likewise.
+        As in `NeighbourScores`.
     """
-    found, cosines = nearest_fields(queries, references, n_neighbours, progress=progress)
+    rows, cosines = nearest_fields(queries, references, n_neighbours, progress=progress)
     weights = np.exp((cosines - cosines[:, :1]) / temperature, dtype=np.float64)
     prevalence = labels.mean(axis=0)
-    shares = np.einsum("nk,nkl->nl", weights, labels[found])
+    shares = np.einsum("nk,nkl->nl", weights, labels[rows])
     scores = (shares + prevalence) / (weights.sum(axis=1) + 1)[:, None]
     return scores, np.stack([cosines[:, 0], cosines.mean(axis=1)], axis=1)
 
 
 def _normalised(values: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    # What is left of a field at the mean is rounding, and must not be blown up to a direction.
+    # A field at the mean leaves only rounding error, which must not be scaled to unit length.
     least = 1e-5 * max(float(length.max(initial=0)), 1e-30)
     return (values * np.where(length > least, 1 / np.maximum(length, least), 0)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is unusual in one field: its features against those of the training fields."""
+"""Unusual features of a field, compared with the training fields."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pandas as pd
 
 from hpastack.errors import InputError
 
-# Median absolute deviation of a normal distribution, as a part of its standard deviation.
+# Median absolute deviation of a normal distribution, divided by its standard deviation.
 _MAD_OF_NORMAL = 0.6745
-# Two columns that are more alike among the training fields say the same of a field.
+# Columns with a larger absolute correlation among the training fields are redundant.
 _ALIKE = 0.9
-# Share of the training fields that may be as far out as a field that is unusual.
+# Largest fraction of training fields with a value at least as extreme, for an unusual value.
 _RARE = 0.05
 
 
 def unusual_features(
     field: pd.Series, training: pd.DataFrame, n_features: int = 10
 ) -> pd.DataFrame:
-    """Find the features by which a field differs most from the training fields.
+    """Find the features in which a field differs most from the training fields.
 
     Parameters
     ----------
@@ -27,25 +27,27 @@ def unusual_features(
     training : DataFrame of float, shape (n, n_columns)
         The same columns of the training fields, without the field itself.
     n_features : int, default=10
-        How many to return at most.
+        Largest number of features to return.
 
     Returns
     -------
     DataFrame
         Indexed by column, the most unusual first: ``value``, ``median`` (of
-        the training fields), ``deviations`` (robust z: the distance from the
-        median in standard deviations, which are estimated by the median
-        absolute deviation) and ``share_below`` (share of the training fields
-        with a lower value). Values that at most 5 % of the training fields
-        have or exceed come before others, and among both the largest
-        deviations first. Of columns that correlate by more than 0.9 only the
-        most unusual one is there. Columns that are NaN for the field, or of
-        which half the training fields have one value, are ignored.
+        the training fields), ``deviations`` (robust z-score: the difference
+        from the median in standard deviations, estimated from the median
+        absolute deviation) and ``share_below`` (fraction of the training
+        fields with a lower value). Values such that at most 5 % of the
+        training fields are at least as extreme come first; within both parts,
+        columns are sorted by decreasing absolute deviation. Of columns with an
+        absolute correlation above 0.9 only the most unusual one is returned.
+        Columns that are NaN for the field, or in which half of the training
+        fields have the same value, are ignored.
 
     Raises
     ------
     InputError
-        If there is no training field, or the columns differ.
+        If there is no training field, or the columns of `field` and `training`
+        differ.
 
     Examples
     --------
@@ -56,9 +58,9 @@ def unusual_features(
     b       -0.08
     """
     if training.empty:
-        raise InputError("there is no training field to compare with")
+        raise InputError("training is empty; there are no training fields to compare with")
     if list(field.index) != list(training.columns):
-        raise InputError("the field has other columns than the training fields")
+        raise InputError("field and training must have the same columns in the same order")
     values, known = field.to_numpy(np.float64), training.to_numpy(np.float64)
     usable = np.isfinite(values) & np.isfinite(known).any(axis=0)
     names = training.columns[usable]
@@ -70,7 +72,7 @@ def unusual_features(
     )
     n_known = np.isfinite(known).sum(axis=0)
     below, above = (known < values).sum(axis=0), (known > values).sum(axis=0)
-    # Of a skewed column a sixth of all fields may lie far from the median.
+    # In a skewed column a sixth of all fields may be far from the median.
     is_common = np.where(deviations > 0, n_known - below, n_known - above) > _RARE * n_known
     order = np.lexsort((-np.abs(deviations), is_common))
     chosen: list[int] = []
@@ -90,9 +92,9 @@ def unusual_features(
     )
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the absolute correlation of two columns where both are known."""
-    both = np.isfinite(one) & np.isfinite(other)
-    one, other = one[both] - one[both].mean(), other[both] - other[both].mean()
-    size = float(np.sqrt((one @ one) * (other @ other)))
-    return abs(float(one @ other)) / size if size else 0.0
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the absolute correlation of two columns over the rows where both are finite."""
+    both = np.isfinite(first) & np.isfinite(second)
+    first, second = first[both] - first[both].mean(), second[both] - second[both].mean()
+    size = float(np.sqrt((first @ first) * (second @ second)))
+    return abs(float(first @ second)) / size if size else 0.0

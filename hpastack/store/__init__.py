@@ -1,8 +1,8 @@
-"""The HDF5 store: one feature set, one row a field, one column a feature.
+"""The HDF5 store: one feature set, one row per field, one column per feature.
 
-The format is written down in ``docs/formats.md``. A store is made from finished
-blocks ("parts") that lie in ``NAME.h5.parts/`` while the work goes on, and is
-published in one rename, so that a reader never sees half of one.
+The format is specified in ``docs/formats.md``. A store is assembled from finished
+blocks ("parts"), which are kept in ``NAME.h5.parts/`` until all are done, and is
+published by a single rename, so that a reader never sees an incomplete store.
 """
 
 import lazy_loader

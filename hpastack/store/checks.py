@@ -1,8 +1,8 @@
-"""What a store must be before anything in it is used: it may come from a stranger.
+"""Validation of a store before any of its contents is used: a store is untrusted input.
 
-Everything is looked at before memory is taken for it: no name beyond those of the
-format, nothing that leads out of the file, no filter that may inflate, no type
-but the documented one, and no more numbers than the file has bytes.
+Everything is checked before memory is allocated for it: only names of the
+format, no links out of the file, no filters (which may decompress to any size), only the
+documented types, and no more data than the file has bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5s, h5t
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import UNTRUSTED, filters, plain_dataset
 from hpastack.store.guarding import GuardedFile, check_start
 from hpastack.store.header import (
@@ -35,17 +35,17 @@ from hpastack.store.header import (
 )
 from hpastack.store.placement import DatasetLayout, SharedFile, read_whole
 
-# Since this format all lies in one piece, with checksums; formats 1 and 2 have values in
+# Since this format all datasets are contiguous and have checksums; formats 1 and 2 have values in
 # single precision only, format 3 in half precision only.
 _WHOLE_VERSION = 4
 _HALVES_VERSION = 3
 # Since this format a store that uses no labels is of kind target_free.
 _TARGET_FREE_VERSION = 5
-# Texts of the header are read whole and parsed.
+# Maximum size of a text of the header, which is read and parsed as a whole.
 _MAX_TEXT = 4 * 1024**2
-# Of one dataset; more are no sign of anything sensible.
+# Maximum number of chunks of a dataset; no valid store has more.
 _MAX_CHUNKS = 2**20
-# Beyond which they are not even looked at one by one.
+# Maximum number of names that are examined.
 _MAX_NAMES = 100
 _NUMBERS = ("version", "allow_nan")
 _TEXTS = (
@@ -55,18 +55,18 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class Contents:
-    """What was read of a store when it was opened, all of it checked.
+    """Validated contents of an opened store, except its matrices.
 
     Parameters
     ----------
     attributes : dict
-        Those of the root group that a store has, as they are kept.
+        Attributes of the root group that a store has, as stored.
     recipe, made_with : dict
     vocabulary : list of str or None
     image_ids, columns : list of str
     fold : ndarray of int64 or None
     layouts : dict of str to DatasetLayout
-        Of every dataset.
+        Layout of every dataset.
     """
 
     attributes: dict[str, Any]
@@ -79,7 +79,7 @@ class Contents:
     layouts: dict[str, DatasetLayout]
 
     def has_changed(self) -> bool:
-        """Say whether it is not what was written, by the digest that it has since format 4."""
+        """Return whether it differs from what was written, by its digest (since format 4)."""
         digest = self.attributes.get("digest")
         if not digest:
             return False
@@ -87,7 +87,7 @@ class Contents:
 
 
 def read_contents(source: SharedFile) -> Contents:
-    """Check a store, and read all but its matrices.
+    """Validate a store, and read everything except its matrices.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def read_contents(source: SharedFile) -> Contents:
     Raises
     ------
     InputError
-        If it is no store, is of a newer format, is damaged, or is not to be
-        trusted.
+        If it is not a store, is of a newer format, is damaged, or violates the format in a way
+        that only a manipulated file would.
     """
     path = source.path
     check_start(source)
@@ -112,16 +112,16 @@ def read_contents(source: SharedFile) -> Contents:
             layouts = _layouts(file, version, source)
     except InputError:
         raise
-    # HDF5 finds a damaged file out in many places, and h5py turns that into many exceptions.
+    # HDF5 detects damage in many places, which h5py reports as many types of exceptions.
     except Exception as error:
-        raise InputError(f"{path} is damaged, or no HDF5 file; make it again") from error
+        raise InputError(f"{path} is damaged or not an HDF5 file; make it again") from error
     return _read_lists(source, attributes, layouts)
 
 
 def _version(file: h5py.File, path: Path) -> int:
-    """Return the version of the format; refuse what is no store, or a newer one."""
+    """Return the version of the format; reject other files and newer versions."""
     if not h5a.exists(file.id, b"format") or not h5a.exists(file.id, b"version"):
-        raise InputError(f"{path} is an HDF5 file, but not a store; bring it in with ingest")
+        raise InputError(f"{path} is an HDF5 file, but not a store; import it with ingest")
     version = _attribute(file, "version", path)
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise InputError(
@@ -131,11 +131,11 @@ def _version(file: h5py.File, path: Path) -> int:
 
 
 def _attributes(file: h5py.File, version: int, path: Path) -> dict[str, Any]:
-    """Read the attributes that a store has; others are not looked at."""
+    """Read the attributes of a store; others are ignored."""
     names = [*_NUMBERS, *_TEXTS, *(["digest"] if version >= _WHOLE_VERSION else [])]
     values = {name: _attribute(file, name, path) for name in names}
     if values["format"] != FORMAT:
-        raise InputError(f"{path} is an HDF5 file, but not a store; bring it in with ingest")
+        raise InputError(f"{path} is an HDF5 file, but not a store; import it with ingest")
     missing = [name for name, value in values.items() if value is None]
     if missing:
         raise InputError(f"{path} lacks the attributes {shorten(missing)}; make it again")
@@ -143,7 +143,7 @@ def _attributes(file: h5py.File, version: int, path: Path) -> dict[str, Any]:
 
 
 def _attribute(file: h5py.File, name: str, path: Path) -> int | str | None:
-    """Read one number or text; None if it is not there."""
+    """Read one number or text; None if it does not exist."""
     if not h5a.exists(file.id, name.encode()):
         return None
     attribute = h5a.open(file.id, name.encode())
@@ -151,39 +151,41 @@ def _attribute(file: h5py.File, name: str, path: Path) -> int | str | None:
     wanted = h5t.INTEGER if name in _NUMBERS else h5t.STRING
     is_plain = attribute.get_space().get_simple_extent_type() == h5s.SCALAR
     if not is_plain or kind.get_class() != wanted or kind.get_size() > _MAX_TEXT:
-        raise InputError(f"{path}: its attribute {name!r} is of another type; {UNTRUSTED}")
+        raise InputError(f"{path}: the attribute {name!r} has the wrong type; {UNTRUSTED}")
     value = file.attrs[name]
     if name in _NUMBERS:
         return int(value)
-    # h5py gives bytes of fixed length as they are, and puts surrogates for what is no UTF-8.
+    # h5py returns fixed-length bytes unchanged, and decodes invalid UTF-8 as surrogates.
     text = bytes(value) if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
     if len(text) > _MAX_TEXT:
-        raise InputError(f"{path}: its attribute {name!r} has {len(text):,} bytes; {UNTRUSTED}")
+        raise InputError(f"{path}: the attribute {name!r} has {len(text):,} bytes; {UNTRUSTED}")
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: its attribute {name!r} is not UTF-8; {UNTRUSTED}") from None
+        raise InputError(f"{path}: the attribute {name!r} is not UTF-8; {UNTRUSTED}") from None
 
 
 def _layouts(file: h5py.File, version: int, source: SharedFile) -> dict[str, DatasetLayout]:
-    """Look at every name and every dataset; say where each lies."""
+    """Check every name and every dataset, and return the layouts of the datasets."""
     path = source.path
     if file.userblock_size:
-        raise InputError(f"{path} begins with something else than HDF5; {UNTRUSTED}")
+        raise InputError(f"{path} has data before the HDF5 signature; {UNTRUSTED}")
     root = file.id
     if root.get_num_objs() > _MAX_NAMES:
-        raise InputError(f"{path} holds {root.get_num_objs()} names, more than a store; not read")
+        raise InputError(
+            f"{path} contains {root.get_num_objs()} names, more than any store; it is not read"
+        )
     names = [root.get_objname_by_idx(number) for number in range(root.get_num_objs())]
     datasets: dict[str, h5d.DatasetID] = {}
     addresses = set()
     for raw in names:
         name = raw.decode(errors="replace")
         if name not in DATASETS or DATASETS[name] > version:
-            raise InputError(f"{path} holds {name!r}, which no store has; {UNTRUSTED}")
+            raise InputError(f"{path} contains {name!r}, which no store has; {UNTRUSTED}")
         datasets[name] = plain_dataset(root, raw, path)
         address = root.links.get_info(raw).u
         if address in addresses:
-            raise InputError(f"{path}: {name!r} stands there under two names; {UNTRUSTED}")
+            raise InputError(f"{path}: {name!r} has two names; {UNTRUSTED}")
         addresses.add(address)
         _check_layout(datasets[name], name, path, may_have_chunks=version < _WHOLE_VERSION)
     needed = [name for name in DATASETS if name not in ("fold", "members")]
@@ -196,33 +198,35 @@ def _layouts(file: h5py.File, version: int, source: SharedFile) -> dict[str, Dat
         dtype = _dtype(dataset, name, version, path)
         room -= math.prod(_shape(dataset) or ()) * dtype.itemsize
         if room < 0:
-            raise InputError(f"{path}: {name!r} claims more room than the file has; {UNTRUSTED}")
+            raise InputError(f"{path}: {name!r} claims more bytes than the file has; {UNTRUSTED}")
         layouts[name] = _place(dataset, name, dtype, source)
     return layouts
 
 
 def _check_layout(dataset: h5d.DatasetID, name: str, path: Path, *, may_have_chunks: bool) -> None:
-    """Reject chunks where the format has none, and filters, which inflate."""
+    """Reject chunks where the format has none, and filters, which may decompress to any size."""
     layouts = (h5d.CONTIGUOUS, h5d.CHUNKED) if may_have_chunks else (h5d.CONTIGUOUS,)
     if dataset.get_create_plist().get_layout() not in layouts:
         raise InputError(
-            f"{path}: {name!r} is not plain data in one piece; write it again, contiguous"
+            f"{path}: {name!r} is not a contiguous dataset; write it again, contiguous"
         )
     if filters(dataset):
         raise InputError(
-            f"{path}: {name!r} is compressed or filtered, which a store never is; write it again "
+            f"{path}: {name!r} is compressed or filtered, which stores never are; write it again "
             "without filters (h5repack -f NONE)"
         )
 
 
 def _check_shapes(datasets: dict[str, h5d.DatasetID], path: Path) -> None:
-    """Refuse datasets that do not fit each other; the number of test fields is not known yet."""
+    """Reject datasets with inconsistent shapes; the number of test fields is not known yet."""
     shapes: dict[str, Any] = {name: _shape(dataset) for name, dataset in datasets.items()}
     if any(len(shapes[name] or ()) != 1 for name in ("image_ids", "columns")):
-        raise InputError(f"{path}: its ids and columns are no lists; {UNTRUSTED}")
+        raise InputError(f"{path}: image_ids and columns are not 1-D; {UNTRUSTED}")
     (n,), (d,) = shapes["image_ids"], shapes["columns"]
     if not n or not d:
-        raise InputError(f"{path}: {n} fields and {d} columns; there is nothing in it")
+        raise InputError(
+            f"{path}: {counted(n, 'field')} and {counted(d, 'column')}; the store is empty"
+        )
     for name, shape in (("values", (n, d)), ("fold", (n,)), ("checksums", (n,))):
         if name in shapes and shapes[name] != shape:
             raise InputError(
@@ -241,14 +245,13 @@ def _shape(dataset: h5d.DatasetID) -> tuple[int, ...] | None:
 
 
 def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dtype:
-    """Return the type of a dataset as numpy reads its bytes; refuse any other than documented."""
+    """Return the numpy type of a dataset; reject types other than those documented."""
     kind = dataset.get_type()
     if name in ("image_ids", "columns"):
         is_text = kind.get_class() == h5t.STRING and not kind.is_variable_str()
         if not is_text or kind.get_strpad() == h5t.STR_SPACEPAD:
             raise InputError(
-                f"{path}: {name!r} is no list of texts of fixed length, padded with zeros; "
-                f"{UNTRUSTED}"
+                f"{path}: {name!r} does not have zero-padded texts of fixed length; {UNTRUSTED}"
             )
         return np.dtype(f"S{kind.get_size()}")
     allowed = {
@@ -257,7 +260,7 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
         "fold": [(h5t.STD_I32LE, "<i4")],
         "checksums": [(h5t.STD_U32LE, "<u4")],
     }[name]
-    if version < _WHOLE_VERSION:  # which did not say a byte order
+    if version < _WHOLE_VERSION:  # before, the byte order was not specified
         allowed += {
             "values": [(h5t.IEEE_F32BE, ">f4"), (h5t.IEEE_F16BE, ">f2")],
             "members": [(h5t.IEEE_F32BE, ">f4")],
@@ -266,8 +269,8 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
     codes = [code for known, code in allowed if kind.equal(known)]
     if not codes:
         raise InputError(
-            f"{path}: {name} of shape {_shape(dataset)} are of another type than those of a "
-            f"store; {UNTRUSTED}"
+            f"{path}: {name!r} of shape {_shape(dataset)} does not have the type specified by the "
+            f"format; {UNTRUSTED}"
         )
     dtype = np.dtype(codes[0])
     is_half = dtype.itemsize == 2
@@ -279,47 +282,49 @@ def _dtype(dataset: h5d.DatasetID, name: str, version: int, path: Path) -> np.dt
 
 
 def _place(dataset: h5d.DatasetID, name: str, dtype: np.dtype, source: SharedFile) -> DatasetLayout:
-    """Say where a dataset lies; refuse what is not there, or not within the file."""
+    """Return the layout of a dataset; reject missing chunks, and chunks beyond the file."""
     shape = _shape(dataset) or ()
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5d.CONTIGUOUS:
         chunk, n_chunks = shape, (1,) * len(shape)
-        found = [dataset.get_offset()] if math.prod(shape) else [0]
+        offsets = [dataset.get_offset()] if math.prod(shape) else [0]
     else:
         chunk = settings.get_chunk()
         n_chunks = tuple(-(-length // side) for length, side in zip(shape, chunk))
         n_all = math.prod(n_chunks)
         if n_all > _MAX_CHUNKS:
-            raise InputError(f"{source.path}: {name!r} lies in {n_all:,} chunks; write it again")
-        # Opened for this alone: what leads to chunks is read by the number of dimensions.
+            raise InputError(f"{source.path}: {name!r} has {n_all:,} chunks; write it again")
+        # Opened separately: the chunk index is parsed according to the number of dimensions.
         with h5py.File(GuardedFile(source, rank=len(shape)), "r") as file:
             chunks = h5d.open(file.id, name.encode())
-            if chunks.get_num_chunks() < n_all:  # HDF5 would make up what is not there
+            if chunks.get_num_chunks() < n_all:  # HDF5 would fill in missing chunks
                 raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
             corners = (
                 tuple(i * side for i, side in zip(place, chunk))
                 for place in product(*map(range, n_chunks))
             )
-            found = [chunks.get_chunk_info_by_coord(corner).byte_offset for corner in corners]
+            offsets = [chunks.get_chunk_info_by_coord(corner).byte_offset for corner in corners]
     n_bytes = math.prod(chunk) * dtype.itemsize
-    if any(offset is None for offset in found):
+    if any(offset is None for offset in offsets):
         raise InputError(f"{source.path}: parts of {name!r} are missing; make it again")
-    if max(found, default=0) + n_bytes > source.size or len(found) * n_bytes > source.size:
-        raise InputError(f"{source.path}: {name!r} claims more room than the file has; {UNTRUSTED}")
-    return DatasetLayout(shape, dtype, chunk, np.array(found, np.int64).reshape(n_chunks))
+    if max(offsets, default=0) + n_bytes > source.size or len(offsets) * n_bytes > source.size:
+        raise InputError(
+            f"{source.path}: {name!r} claims more bytes than the file has; {UNTRUSTED}"
+        )
+    return DatasetLayout(shape, dtype, chunk, np.array(offsets, np.int64).reshape(n_chunks))
 
 
 def _read_lists(
     source: SharedFile, attributes: dict[str, Any], layouts: dict[str, DatasetLayout]
 ) -> Contents:
-    """Read ids, columns and folds, and hold all that the header says against each other."""
+    """Read ids, columns and folds, and check that they and the header are consistent."""
     path = source.path
     former = FORMER_KINDS if attributes["version"] < _TARGET_FREE_VERSION else ()
     kinds = (*KINDS, *former)
     for name, known in (("kind", kinds), ("content", CONTENTS)):
         if attributes[name] not in known:
-            found = attributes[name][:40]
-            raise InputError(f"{path}: unknown {name} {found!r} of a store; it is one of {known}")
+            value = attributes[name][:40]
+            raise InputError(f"{path}: unknown {name} {value!r}; it must be one of {known}")
     texts = {
         name: _texts(read_whole(source, layouts[name]), name, path)
         for name in ("image_ids", "columns")
@@ -328,7 +333,7 @@ def _read_lists(
     if "fold" in layouts:
         fold = read_whole(source, layouts["fold"]).astype(np.int64)
         if fold.min() < -1:
-            raise InputError(f"{path}: a fold {fold.min()}; {UNTRUSTED}")
+            raise InputError(f"{path}: invalid fold {fold.min()}; {UNTRUSTED}")
     if "members" in layouts:
         if fold is None or attributes["content"] not in PREDICTIONS:
             raise InputError(
@@ -337,16 +342,17 @@ def _read_lists(
         shape, n_test = layouts["members"].shape, int(np.count_nonzero(fold == -1))
         if shape[1] != n_test:
             raise InputError(
-                f"{path}: members of shape {shape} for {n_test} test fields; {UNTRUSTED}"
+                f"{path}: members of shape {shape} for {counted(n_test, 'test field')}; {UNTRUSTED}"
             )
     vocabulary = None
     if attributes["vocabulary"]:
         vocabulary = _json(attributes, "vocabulary", list, path)
         if not all(isinstance(label, str) for label in vocabulary):
-            raise InputError(f"{path}: its vocabulary is no list of texts; {UNTRUSTED}")
+            raise InputError(f"{path}: the vocabulary is not a list of texts; {UNTRUSTED}")
         if attributes["content"] != "features" and len(vocabulary) != len(texts["columns"]):
             raise InputError(
-                f"{path}: {len(texts['columns'])} columns for {len(vocabulary)} labels; {UNTRUSTED}"
+                f"{path}: {counted(len(texts['columns']), 'column')} for "
+                f"{counted(len(vocabulary), 'label')}; {UNTRUSTED}"
             )
     return Contents(
         attributes=attributes,
@@ -366,18 +372,18 @@ def _texts(kept: np.ndarray, name: str, path: Path) -> list[str]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: one {what} is not UTF-8; {UNTRUSTED}") from None
     if len(set(texts)) < len(texts):
-        doubled = [text for text, count in Counter(texts).items() if count > 1]
-        raise InputError(f"{path}: {what}s stand twice: {shorten(doubled)}; {UNTRUSTED}")
+        duplicates = [text for text, count in Counter(texts).items() if count > 1]
+        raise InputError(f"{path}: duplicate {what}s: {shorten(duplicates)}; {UNTRUSTED}")
     if "" in texts or "\0" in "".join(texts):
-        raise InputError(f"{path}: one {what} is empty or holds a zero byte; {UNTRUSTED}")
+        raise InputError(f"{path}: one {what} is empty or contains a zero byte; {UNTRUSTED}")
     return texts
 
 
 def _json(attributes: dict[str, Any], name: str, kind: type, path: Path) -> Any:
     try:
         value = json.loads(attributes[name])
-    except (ValueError, RecursionError):  # no JSON, or nested without end
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply
         value = None
     if not isinstance(value, kind):
-        raise InputError(f"{path}: its {name} is not the JSON of a store; {UNTRUSTED}")
+        raise InputError(f"{path}: its {name} is not valid JSON of a store; {UNTRUSTED}")
     return value

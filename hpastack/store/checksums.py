@@ -1,4 +1,4 @@
-"""Whether the numbers of some fields of a store are those that were written."""
+"""Verification of the rows of a store by their checksums."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class RowChecksums:
     ----------
     file : SharedFile
     layouts : mapping of str to DatasetLayout
-        Of the datasets of the store.
+        Layouts of the datasets of the store.
     fold : ndarray of int or None
-        Fold of each field, -1 for test fields; those have members.
+        Fold of each field, -1 for test fields; only these have members.
     """
 
     def __init__(
@@ -29,18 +29,18 @@ class RowChecksums:
         self._kept = read_whole(file, layouts["checksums"])
         self._members = MemberRows(file, layouts)
         is_test = np.zeros(len(self._kept), bool) if fold is None else fold == -1
-        # Place of each test field among the test fields; -1 for the others.
+        # Position of each test field among the test fields; -1 for the others.
         self._test_place = np.where(is_test, np.cumsum(is_test) - 1, -1)
 
     def changed(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """Find the rows that are not what was written.
+        """Return which rows differ from what was written.
 
         Parameters
         ----------
         rows : ndarray of int, shape (k,)
-            Their places in the store.
+            Positions of the rows in the store.
         kept : ndarray, shape (k, n_columns)
-            Their numbers, in the type in which the store keeps them.
+            Their values, in the type in which they are stored.
 
         Returns
         -------
@@ -51,14 +51,14 @@ class RowChecksums:
         return self.changed_with(rows, kept, members)
 
     def changed_with(self, rows: np.ndarray, kept: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """Find the rows that are not what was written, given the members of the test fields.
+        """Return which rows differ from what was written, with members that are already read.
 
         Parameters
         ----------
         rows, kept
-            As of `changed`.
+            As for `changed`.
         members : ndarray, shape (n_members, n_test of the rows, n_columns)
-            As the store keeps them, in the order of the rows.
+            Members of the test fields as stored, in the order of the rows.
 
         Returns
         -------
@@ -66,20 +66,20 @@ class RowChecksums:
         """
         is_test = self._test_place[rows] >= 0
         place = np.cumsum(is_test) - 1
-        found = np.empty(len(rows), self._kept.dtype)
+        checksums = np.empty(len(rows), self._kept.dtype)
         for k, is_test_field in enumerate(is_test.tolist()):
-            found[k] = row_checksum(kept[k], members[:, place[k]] if is_test_field else ())
-        return found != self._kept[rows]
+            checksums[k] = row_checksum(kept[k], members[:, place[k]] if is_test_field else ())
+        return checksums != self._kept[rows]
 
 
 class MemberRows:
-    """Read what the members of a store predict for some of its test fields.
+    """Read the predictions of the members of a store for some of its test fields.
 
     Parameters
     ----------
     file : SharedFile
     layouts : mapping of str to DatasetLayout
-        Of the datasets of the store; those without members give none.
+        Layouts of the datasets of the store; it need not have members.
     """
 
     def __init__(self, file: SharedFile, layouts: Mapping[str, DatasetLayout]) -> None:
@@ -91,12 +91,12 @@ class MemberRows:
             self._whole = read_whole(file, self._layout)
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Read the rows of some test fields, as they are kept.
+        """Return the rows of some test fields, as stored.
 
         Parameters
         ----------
         places : ndarray of int, shape (k,)
-            Among the test fields of the store.
+            Positions among the test fields of the store.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Stores as tables for other programs, piece by piece and published whole."""
+"""Export of stores as tables for other programs, block by block, published by one rename."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpastack.files import atomic_write, refuse_existing
 from hpastack.parallel import progress_bar
 from hpastack.store.reading import Store, open_store
 
-#: What a store can be exported as.
+#: Formats to which a store can be exported.
 EXPORTS = ("csv", "npy", "parquet")
 
 
@@ -27,13 +27,13 @@ def export_store(
     overwrite: bool = False,
     progress: bool = True,
 ) -> list[Path]:
-    """Write a store as a table that other programs and ``ingest`` read.
+    """Write a store as a table that other programs and ``ingest`` can read.
 
-    A CSV or parquet table has the column ``image_id`` and the columns of the
-    store. An NPY matrix has its ids beside it, ``NAME.ids.txt``, and its columns,
-    ``NAME.columns.txt``, a line each. Where the store has folds, those of the
-    training fields stand in ``NAME.folds.csv`` (``image_id,fold``). Single
-    precision survives: a CSV has as many digits as that takes. The predictions of
+    A CSV or Parquet table has the column ``image_id`` and the columns of the
+    store. An NPY matrix is accompanied by its ids, ``NAME.ids.txt``, and its columns,
+    ``NAME.columns.txt``, one per line. If the store has folds, those of the
+    training fields are written to ``NAME.folds.csv`` (``image_id,fold``). Single
+    precision is preserved: a CSV has as many digits as needed. The predictions of
     members are not exported, only their mean.
 
     Parameters
@@ -41,31 +41,31 @@ def export_store(
     path : path-like
         The store.
     target : path-like
-        The table to make; ends in ``.csv``, ``.npy`` or ``.parquet``.
+        The table to write; ends in ``.csv``, ``.npy`` or ``.parquet``.
     overwrite : bool, default=False
-        Whether files that are there may be replaced.
+        Whether existing files may be replaced.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     list of Path
-        What was written, the table last.
+        The files written, the table last.
 
     Raises
     ------
     InputError
-        If the format is unknown, a file is there already, pyarrow is not
-        installed, an id or column cannot stand on a line, or the store cannot
+        If the format is unknown, a file already exists, pyarrow is not
+        installed, an id or column cannot be written on one line, or the store cannot
         be opened.
     """
     target = Path(target)
     write = _WRITERS.get(target.suffix)
     if write is None:
-        raise InputError(f"{target}: stores are exported as {', '.join(_WRITERS)}")
+        raise InputError(f"{target}: stores can be exported as {', '.join(_WRITERS)}")
     with open_store(path) as store:
         if "image_id" in store.columns and target.suffix != ".npy":
-            raise InputError(f"{store.path}: a column is called image_id; use npy")
+            raise InputError(f"{store.path}: a column is named image_id; export to npy instead")
         texts = {}
         if target.suffix == ".npy":
             texts["ids.txt"] = _lines(store, store.image_ids, "id")
@@ -81,7 +81,7 @@ def export_store(
         with atomic_write(target) as temporary:
             desc = f"export {store.name}"
             write(temporary, store, progress_bar(blocks, what=desc, show=progress))
-            # Before the table: where it stands, all it needs stands beside it.
+            # Before the table: once it exists, all accompanying files exist.
             for file, text in files.items():
                 with atomic_write(file) as half:
                     half.write_text(text, encoding="utf-8", newline="\n")
@@ -91,7 +91,10 @@ def export_store(
 def _lines(store: Store, texts: list[str], what: str) -> str:
     for text in texts:
         if text.splitlines() != [text] or text != text.strip():
-            raise InputError(f"{store.path}: the {what} {text!r} does not stand on a line; use csv")
+            raise InputError(
+                f"{store.path}: the {what} {text!r} cannot be written on one line; export to csv "
+                "instead"
+            )
     return "".join(f"{text}\n" for text in texts)
 
 
@@ -106,8 +109,8 @@ def _write_csv(path: Path, store: Store, blocks: Iterable[np.ndarray]) -> None:
         table.writerow(["image_id", *store.columns])
         for rows in blocks:
             for row, of_row in zip(rows.tolist(), store._read(rows, None)):
-                # The shortest text from which single precision comes back; a row at a time,
-                # because it takes 16 times the room of the numbers.
+                # The shortest text that round-trips in single precision; one row at a time,
+                # because it takes 16 times the memory of the numbers.
                 table.writerow([store.image_ids[row], *of_row.astype("U16").tolist()])
 
 
@@ -124,7 +127,9 @@ def _write_parquet(path: Path, store: Store, blocks: Iterable[np.ndarray]) -> No
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise InputError(f"{store.path}: parquet needs pyarrow; pip install pyarrow") from None
+        raise InputError(
+            f"{store.path}: export to parquet needs pyarrow; pip install pyarrow"
+        ) from None
     fields = [pyarrow.field("image_id", pyarrow.string())]
     fields += [pyarrow.field(column, pyarrow.float32()) for column in store.columns]
     schema = pyarrow.schema(fields)

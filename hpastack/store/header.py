@@ -1,4 +1,4 @@
-"""What a store says of itself: its header, its digests, and how its texts are kept."""
+"""Header of a store, digest of its metadata and checksums of its rows."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import numpy as np
 from hpastack.errors import InputError, counted, shorten
 
 FORMAT = "hpastack-store"
-#: The format that is written; older ones are read.
+#: Version of the format that is written; older versions can be read.
 VERSION = 5
 
-#: What a feature set knows of the labels.
+#: How a feature set was made with respect to the labels of the training fields.
 KINDS = ("target_free", "out_of_fold", "in_sample")
-#: Kinds of formats before 5, and their names since.
+#: Names of kinds before format 5, and their current names.
 FORMER_KINDS = {"label_free": "target_free"}
 #: Contents that are the predictions of a classifier.
 PREDICTIONS = ("probabilities", "logits", "label_sets")
-#: What its values are: features, predictions, or any other numbers with a column a label.
+#: Contents of a store: features, predictions, or other numbers with one column per label.
 CONTENTS = ("features", *PREDICTIONS, "scores")
-#: Precision in which values are kept; they are always read in single precision.
+#: Precision in which values are stored; they are always read in single precision.
 STORAGES = ("float32", "float16")
-#: Most members of a store; what claims more is refused before memory is taken for it.
+#: Maximum number of members; files that claim more are rejected before memory is allocated.
 MAX_MEMBERS = 1000
 
-#: Datasets of a store, with the version that brought them.
+#: Datasets of a store, with the version of the format that introduced them.
 DATASETS = {"image_ids": 1, "columns": 1, "values": 1, "fold": 1, "members": 2, "checksums": 4}
 
 
-# Attributes that the digest of a store is made of, in this order.
+# Attributes that enter the digest of a store, in this order.
 _DIGESTED = (
     "format", "version", "kind", "content", "recipe", "made_from", "fold_plan", "vocabulary",
     "allow_nan",
@@ -45,37 +45,37 @@ _DIGESTED = (
 
 @dataclass(frozen=True)
 class StoreHeader:
-    """Say what a store holds and how it was made.
+    """Header of a store: what it contains and how it was made.
 
     Parameters
     ----------
     kind : {"target_free", "out_of_fold", "in_sample"}
-        What the values know of the labels of the training fields.
+        How the values depend on the labels of the training fields.
     content : {"features", "probabilities", "logits", "label_sets", "scores"}
-        What the values are. Everything but features has a column a label;
-        scores are no predictions and may be any number.
+        What the values are. Everything except features has one column per label;
+        scores are not predictions and may be any number.
     columns : sequence of str
         Column names, unique.
     recipe : dict
-        The settings that made it, as JSON.
+        The settings it was made with; JSON-serialisable.
     made_from : str
         Digest of the ids and inputs it was made from.
     fold_plan : str, default=""
         Digest of the fold plan of an out-of-fold store; empty if unknown.
     vocabulary : sequence of str, optional
-        Label names, for predictions and scores; scores cannot do without.
+        Label names of predictions and scores; required for scores.
     allow_nan : bool, default=False
         Whether NaN is a documented value of some column.
     storage : {"float32", "float16"}, default="float32"
-        Precision in which the values are kept; float16 takes half the room,
-        keeps three digits, holds up to 65504, and is for features only.
+        Precision in which the values are stored; float16 takes half the space,
+        has three digits and a maximum of 65504, and is for features only.
 
     Raises
     ------
     InputError
-        If a value is not one of those listed, a column is doubled, the
-        columns do not fit the label names, or predictions or scores are to
-        be kept in half precision.
+        If a value is not one of those listed, there are duplicate columns, the
+        columns do not match the label names, or the storage of predictions or scores is
+        float16.
     """
 
     kind: str
@@ -91,19 +91,26 @@ class StoreHeader:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", current_kind(self.kind))
         if self.kind not in KINDS:
-            raise InputError(f"unknown kind {self.kind!r} of a store; it is one of {KINDS}")
+            raise InputError(f"unknown kind {self.kind!r}; it must be one of {KINDS}", "kind")
         if self.content not in CONTENTS:
-            raise InputError(f"unknown content {self.content!r} of a store; one of {CONTENTS}")
+            raise InputError(
+                f"unknown content {self.content!r}; it must be one of {CONTENTS}", "content"
+            )
         if self.storage not in STORAGES:
-            raise InputError(f"unknown storage {self.storage!r} of a store; one of {STORAGES}")
+            raise InputError(
+                f"unknown storage {self.storage!r}; it must be one of {STORAGES}", "storage"
+            )
         if self.storage != "float32" and self.content != "features":
-            raise InputError(f"{self.content} are kept in float32; {self.storage} is for features")
+            raise InputError(
+                f"{self.content} must be stored in float32; {self.storage} is for features only",
+                "storage",
+            )
         columns = list(self.columns)
         if not columns:
             raise InputError("a store needs at least one column")
-        doubled = sorted(name for name, n in Counter(columns).items() if n > 1)
-        if doubled:
-            raise InputError(f"columns stand twice: {shorten(doubled)}")
+        duplicates = sorted(name for name, n in Counter(columns).items() if n > 1)
+        if duplicates:
+            raise InputError(f"duplicate columns: {shorten(duplicates)}")
         if self.content == "scores" and self.vocabulary is None:
             raise InputError("a store of scores needs the label names (vocabulary)")
         if self.content != "features" and self.vocabulary is not None:
@@ -130,12 +137,12 @@ class StoreHeader:
 
 
 def current_kind(kind: str) -> str:
-    """Return the name of a kind since format 5, with a `FutureWarning` for a former one.
+    """Return the current name of a kind, with a `FutureWarning` for a former name.
 
     Parameters
     ----------
     kind : str
-        Known or not.
+        Unknown kinds are returned unchanged.
 
     Returns
     -------
@@ -155,12 +162,12 @@ def content_digest(
     image_ids: Iterable[str],
     fold: Iterable[int] | None = None,
 ) -> str:
-    """Return the digest of all that a store holds beside its numbers.
+    """Return the digest of all contents of a store except its numbers.
 
     Parameters
     ----------
     attributes : mapping
-        At least those of `StoreHeader.attributes`; others do not enter.
+        At least those of `StoreHeader.attributes`; others are ignored.
     columns, image_ids : iterable of str
     fold : array-like of int, optional
 
@@ -181,7 +188,7 @@ def content_digest(
 
 
 def row_checksum(values: np.ndarray, members: Iterable[np.ndarray] = ()) -> int:
-    """Return the CRC-32 of a row as it is kept: of its values, then of those of each member.
+    """Return the CRC-32 of a row as stored: of its values, then of those of each member.
 
     Parameters
     ----------

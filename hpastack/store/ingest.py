@@ -1,8 +1,8 @@
-"""Bring in predictions and features that were made elsewhere.
+"""Import of predictions and features made elsewhere.
 
-Tables with a column a label or feature, label sets
-(``Id,Predicted`` with ``"0 16"``), and NPY or NPZ matrices whose ids stand in a
-file beside them.
+Tables with one column per label or feature, label sets
+(``Id,Predicted`` with ``"0 16"``), and NPY or NPZ matrices whose ids are in an
+accompanying file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from hpastack.files import (
 )
 from hpastack.labels import Vocabulary, label_ids, numbered_label
 
-# A spreadsheet writes so where the comma is the decimal point.
+# A number as spreadsheets write it in locales with a decimal comma.
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?\s*")
 _ANSWERS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-# 1,234 is one number or the other.
+# Ambiguous: 1,234 may have a decimal comma or a thousands separator.
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 _LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
@@ -42,35 +42,35 @@ def read_table(
     ids: str | os.PathLike[str] | None = None,
     key: str | None = None,
 ) -> pd.DataFrame:
-    """Read a table made elsewhere, whatever its format.
+    """Read a table made elsewhere, in any supported format.
 
     Parameters
     ----------
     path : path-like
-        ``.npy``, ``.npz``, or a table as `hpastack.files.read_text_table` takes it; numbers of
-        Parquet stay as they are.
+        ``.npy``, ``.npz``, Parquet (numbers are not converted), or a table in a format of
+        `hpastack.files.read_text_table`.
     ids : path-like, optional
-        For a matrix without ids: a text file with one id a line, or a CSV
-        with a column ``Id``; the rows are in its order. Left out, an NPY has
-        them in ``NAME.ids.txt`` beside it.
+        For a matrix without ids: a text file with one id per line, or a CSV
+        with a column ``Id``, in the order of the rows. Default for an NPY:
+        ``NAME.ids.txt`` in the same folder.
     key : str, optional
-        The array of an NPZ; needed where it holds several.
+        Name of the array in an NPZ; required if it contains several.
 
     Returns
     -------
     DataFrame
-        Indexed by `image_id`; columns are numbered for a matrix, unless
-        ``NAME.columns.txt`` beside it names them, one a line.
+        Indexed by `image_id`; the columns of a matrix are numbered, unless
+        ``NAME.columns.txt`` in the same folder names them, one per line.
 
     Raises
     ------
     InputError
-        If it is no table, ids are missing, doubled or of the wrong number, or the array is not a
-        matrix.
+        If it is not a table, ids are missing, duplicate or of the wrong number, or the array is not
+        a matrix.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: no such file")
     if path.suffix in (".npy", ".npz"):
         matrix, own_ids = _read_matrix(path, key)
         if ids is None and own_ids is None and path.with_suffix(".ids.txt").is_file():
@@ -78,7 +78,7 @@ def read_table(
         if ids is not None:
             own_ids = read_ids(ids)
         if own_ids is None:
-            raise InputError(f"{path} has no ids; name the file that lists them with --ids")
+            raise InputError(f"{path} has no ids; pass the file that lists them as ids", "ids")
         if len(own_ids) != len(matrix):
             raise InputError(
                 f"{path} has {counted(len(matrix), 'row')}, but there are "
@@ -88,7 +88,7 @@ def read_table(
     elif is_parquet(path):
         table = _with_ids(read_parquet(path), path)
     else:
-        # Every cell as text: "0" is an id, a label set or a number, as its column says.
+        # All cells as text: "0" may be an id, a label set or a number, depending on the column.
         table = _with_ids(read_text_table(path), path)
     if table.empty:
         raise InputError(f"{path} has no rows")
@@ -113,11 +113,11 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises
     ------
     InputError
-        If there is no such file, or a table has no column of ids.
+        If the file does not exist, or a table has no column of ids.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: no such file")
     if path.suffix == ".txt":
         return _lines(path)
     return list(_with_ids(read_text_table(path), path).index)
@@ -130,18 +130,18 @@ def prediction_matrix(
     *,
     allow_nan: bool = False,
 ) -> tuple[np.ndarray, bool]:
-    """Order the columns of a table of predictions or scores by label.
+    """Return a table of predictions or scores as a matrix with columns in label order.
 
     Parameters
     ----------
     table : DataFrame
-        A column a label, named by its id, its name, or anything that ends in
+        One column per label, named by the label's id, its name, or anything that ends in
         ``__<id>``; or a single column ``Predicted`` of label sets.
     vocabulary : Vocabulary
     where : path-like
-        What to call the table in errors.
+        Name of the table in error messages.
     allow_nan : bool, default=False
-        As `numbers`.
+        As for `numbers`.
 
     Returns
     -------
@@ -151,30 +151,32 @@ def prediction_matrix(
     Raises
     ------
     InputError
-        If a label has no column, a column is no label, or a value is not a
+        If a label has no column, a column is not a label, or a value is not a
         number.
     """
     if table.shape[1] == 1 and str(table.columns[0]).lower() in _LABEL_SET_COLUMNS:
         texts = table.iloc[:, 0].fillna("").astype(str)
-        # What is not read as ids is left for the vocabulary to name.
+        # Texts that are not ids are passed to the vocabulary, which reports them.
         targets = texts.map(lambda text: text if label_ids(text) is None else label_ids(text))
         try:
             return vocabulary.indicator(targets, allow_empty=True).astype(float), True
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
     labels = [_label_of(str(column), vocabulary) for column in table.columns]
-    strange = [column for column, label in zip(table.columns, labels) if label is None]
-    if strange:
+    unknown = [column for column, label in zip(table.columns, labels) if label is None]
+    if unknown:
         raise InputError(
-            f"{where}: columns {shorten(strange)} are no labels; name them 0 to "
-            f"{len(vocabulary) - 1} or by label name, leave them out with --drop, or bring "
-            "the table in as --content features"
+            f"{where}: columns {shorten(unknown)} are not labels; name them 0 to "
+            f"{len(vocabulary) - 1} or by label name, drop them, or import "
+            "the table with content='features'",
+            "drop",
+            "content",
         )
     missing = [k for k in range(len(vocabulary)) if k not in labels]
     if missing:
         raise InputError(f"{where} has no column for label {shorten(missing)}")
     if len(labels) > len(vocabulary):
-        raise InputError(f"{where} has two columns for one label")
+        raise InputError(f"{where} has several columns for the same label")
     order = np.argsort(np.array(labels, dtype=int))
     return numbers(table.iloc[:, order], where, allow_nan=allow_nan), False
 
@@ -182,16 +184,16 @@ def prediction_matrix(
 def numbers(
     table: pd.DataFrame, where: str | os.PathLike[str], *, allow_nan: bool = False
 ) -> np.ndarray:
-    """Return a table as float64, naming what is not a finite number.
+    """Return a table as float64, and check that all values are finite numbers.
 
     Parameters
     ----------
     table : DataFrame
         Indexed by image id.
     where : path-like
-        What to call the table in errors.
+        Name of the table in error messages.
     allow_nan : bool, default=False
-        Whether NaN and empty cells are taken, as NaN.
+        Whether NaN and empty cells are accepted, as NaN.
 
     Returns
     -------
@@ -217,10 +219,10 @@ def numbers(
             is_bad &= ~text.isin(("", "nan")).to_numpy()
         bad = np.flatnonzero(is_bad)
         if len(bad):
-            found = table.iloc[bad[0], position]
-            comma = isinstance(found, str) and _DECIMAL_COMMA.fullmatch(found)
+            cell = table.iloc[bad[0], position]
+            comma = isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell)
             raise InputError(
-                f"{where}: {found!r} in column {str(column)!r} of field {table.index[bad[0]]} "
+                f"{where}: {cell!r} in column {str(column)!r} of field {table.index[bad[0]]} "
                 "is not a finite number"
                 + ("; write decimal points instead of commas" if comma else "")
             )
@@ -229,7 +231,7 @@ def numbers(
 
 
 def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of texts with points for decimal commas, where the commas are such."""
+    """Return a table of texts with decimal commas, if they are unambiguous, replaced by points."""
     texts = [
         k for k in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[k])
     ]
@@ -242,10 +244,10 @@ def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
             return table
         if not has_comma.any():
             continue
-        held = column[has_comma]
-        if not held.str.fullmatch(_DECIMAL_COMMA).all():
+        commas = column[has_comma]
+        if not commas.str.fullmatch(_DECIMAL_COMMA).all():
             return table
-        may_be_thousands &= bool(held.str.fullmatch(_THOUSANDS).all())
+        may_be_thousands &= bool(commas.str.fullmatch(_THOUSANDS).all())
         with_comma.append(position)
     if not with_comma or may_be_thousands:
         return table
@@ -264,16 +266,16 @@ def check_coverage(
     *,
     remedy: str = "",
 ) -> None:
-    """Reject a table that leaves a split of the catalogue half covered.
+    """Check that a table covers each split of the catalogue completely or not at all.
 
     Parameters
     ----------
     image_ids : sequence of str
     catalogue : DataFrame
     where : path-like
-        What to call the table in errors.
+        Name of the table in error messages.
     remedy : str, optional
-        What to do about fields that are missing, for the message.
+        What to do about missing fields, for the message.
 
     Raises
     ------
@@ -281,8 +283,8 @@ def check_coverage(
         If an id is not in the catalogue, or some but not all fields of a split
         are covered.
     """
-    given = pd.Index(image_ids)
-    unknown = given[~given.isin(catalogue.index)]
+    ids = pd.Index(image_ids)
+    unknown = ids[~ids.isin(catalogue.index)]
     if len(unknown):
         raise InputError(
             f"{where}: {counted(len(unknown), 'id is', 'ids are')} not in the catalogue: "
@@ -290,7 +292,7 @@ def check_coverage(
         )
     for split in ("train", "test"):
         fields = catalogue.index[catalogue["split"] == split]
-        missing = fields[~fields.isin(given)]
+        missing = fields[~fields.isin(ids)]
         if 0 < len(missing) < len(fields):
             raise InputError(
                 f"{where} lacks {len(missing)} of {len(fields)} {split} fields of the "
@@ -301,14 +303,14 @@ def check_coverage(
 def stacked_members(
     tables: Sequence[pd.DataFrame], names: Sequence[str | os.PathLike[str]]
 ) -> np.ndarray:
-    """Put the predictions of several models for the same fields on each other, rows by id.
+    """Return the predictions of several models for the same fields as one array, rows by id.
 
     Parameters
     ----------
     tables : sequence of DataFrame, length n_members
         Indexed by image id; the same columns, the same fields in any order.
     names : sequence of path-like, length n_members
-        What to call the tables in errors.
+        Names of the tables in error messages.
 
     Returns
     -------
@@ -318,7 +320,7 @@ def stacked_members(
     Raises
     ------
     InputError
-        If a table has other fields than the first.
+        If a table does not have the same fields as the first.
     """
     image_ids = tables[0].index
     for table, name in zip(tables, names):
@@ -329,8 +331,8 @@ def stacked_members(
             if len(lacking):
                 raise InputError(
                     f"{place} lacks {counted(len(lacking), 'field')} of {other}: "
-                    f"{shorten(lacking)}; members "
-                    "predict the same fields"
+                    f"{shorten(lacking)}; all members "
+                    "must predict the same fields"
                 )
     return np.stack([table.loc[image_ids].to_numpy(dtype=np.float32) for table in tables])
 
@@ -338,14 +340,14 @@ def stacked_members(
 def table_digest(
     image_ids: Sequence[str], values: np.ndarray, members: np.ndarray | None = None
 ) -> str:
-    """Return the digest of a table brought in: its ids and its values.
+    """Return the digest of an imported table: of its ids and its values.
 
     Parameters
     ----------
     image_ids : sequence of str
     values : ndarray
     members : ndarray, optional
-        Of a store with members.
+        Predictions of the members, if the store has any.
 
     Returns
     -------
@@ -376,9 +378,13 @@ def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | N
         with loaded:
             names = [name for name in loaded.files if name not in ("ids", "image_ids")]
             if key is None and len(names) != 1:
-                raise InputError(f"{path} holds {shorten(names)}; choose one with --key")
+                raise InputError(
+                    f"{path} contains the arrays {shorten(names)}; choose one as key", "key"
+                )
             if key is not None and key not in loaded.files:
-                raise InputError(f"{path} has no array {key!r}; it holds {shorten(names)}")
+                raise InputError(
+                    f"{path} has no array {key!r}; it contains {shorten(names)}", "key"
+                )
             matrix = loaded[key or names[0]]
             for name in ("ids", "image_ids"):
                 if name in loaded.files:
@@ -387,8 +393,8 @@ def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | N
         matrix = loaded
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
         raise InputError(
-            f"{path}: an array of shape {matrix.shape} and type {matrix.dtype} is no matrix of "
-            "numbers, a row a field"
+            f"{path}: an array of shape {matrix.shape} and type {matrix.dtype} is not a numeric "
+            "matrix with one row per field"
         )
     return matrix, ids
 
@@ -398,7 +404,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _column_names(path: Path, n_columns: int) -> list[str] | None:
-    """Return the names of the columns of a matrix that lie beside it; None if none do."""
+    """Return the column names of a matrix from the file beside it; None if there is none."""
     beside = path.with_suffix(".columns.txt")
     if path.suffix != ".npy" or not beside.is_file():
         return None

@@ -1,4 +1,4 @@
-"""The finished parts of a store that is being made: some of its rows, in a file of their own."""
+"""Finished parts of a store that is being written: each a file with some of its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from hpastack.errors import InputError
 from hpastack.files import fixed_strings, flush
 
-# Bytes of the CRC-32 behind the HDF5 file, so that HDF5 is never given a damaged one.
+# Bytes of the CRC-32 appended to the HDF5 file, so that HDF5 never reads a damaged one.
 _CHECKSUM = 4
 
 
@@ -29,12 +29,12 @@ class Part:
     Parameters
     ----------
     rows : ndarray of int64, shape (k,)
-        Which rows, ascending.
+        Row numbers, ascending.
     values : ndarray, shape (k, n_columns)
-        As they are kept.
+        As stored.
     members : ndarray of float32, shape (n_members, test fields among them, n_columns)
     faults : dict of int to str
-        Rows that could not be measured, with what is wrong with each; not among `rows`.
+        Rows that could not be measured, with the reason for each; not among `rows`.
     """
 
     rows: np.ndarray
@@ -44,25 +44,25 @@ class Part:
 
 
 class PartFolder:
-    """The folder in which the parts of one store lie; several processes may fill it at once.
+    """Folder with the parts of one store; several processes may write to it at once.
 
     Parameters
     ----------
     path : Path
-        Made if it is not there.
+        Created if it does not exist.
     digest : str
-        Of what is being made. Parts of anything else, damaged ones, and what killed
-        processes of this machine left half-written are removed.
+        Digest of the store that is being written. Parts of any other store, damaged parts, and
+        incomplete files of killed processes on this machine are removed.
     storage : dtype
-        Of the values.
+        Type of the stored values.
     n_columns, n_members : int
     is_test : ndarray of bool, shape (n,)
-        Which of all rows have members.
+        Which rows of the store have members.
 
     Raises
     ------
     InputError
-        If something else stands at `path`.
+        If `path` exists and is not a folder.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class PartFolder:
         self.digest = digest
         self._storage, self._n_columns, self._n_members = storage, n_columns, n_members
         self._is_test = is_test
-        # What was seen of each file: its rows and its faults.
+        # Rows and faults of each file that was read.
         self._seen: dict[tuple[str, int], tuple[np.ndarray, Mapping[int, str]]] = {}
-        # A store is renamed out of it, and it is renamed itself: a link would not do.
+        # A store is renamed out of it, and it is renamed itself: a link would not work.
         if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise InputError(f"{path} is no folder, but parts are kept in one; remove it")
+            raise InputError(f"{path} is not a folder, as needed for the parts; remove it")
         path.mkdir(parents=True, exist_ok=True)
         for aside in path.parent.glob(f".{path.name}.*.old"):
             shutil.rmtree(aside, ignore_errors=True)
@@ -89,17 +89,17 @@ class PartFolder:
                 file.unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[tuple[Path, Part]]:
-        """Read the parts that there are, in the order of their first rows."""
+        """Yield the existing parts, ordered by their first rows."""
         for file in self._files():
             part = self._read(file)
             if part is not None:
                 yield file, part
 
     def contents(self) -> list[tuple[np.ndarray, Mapping[int, str]]]:
-        """Return the rows and the faults of all parts seen so far, by whomever they were written.
+        """Return the rows and the faults of all parts so far, of all writers.
 
-        A file is read once; one that has gone since is still counted, because
-        parts are only removed when all are published.
+        Each file is read once; a file that has disappeared since is still counted, because
+        parts are only removed after publication.
         """
         for file in self._files():
             self._note(file)
@@ -109,7 +109,7 @@ class PartFolder:
         return sorted(self.path.glob("part-*.h5"))
 
     def _note(self, file: Path) -> bool:
-        """Keep in mind what a part holds; say whether it counts."""
+        """Record the contents of a part; return whether it is valid."""
         try:
             key = file.name, file.stat().st_mtime_ns
             if key not in self._seen:
@@ -117,12 +117,12 @@ class PartFolder:
                 if part is None:
                     return False
                 self._seen[key] = part.rows, part.faults
-        except FileNotFoundError:  # published meanwhile by another process
+        except FileNotFoundError:  # published by another process in the meantime
             pass
         return True
 
     def temporary(self, name: str) -> Path:
-        """Return a name for a half-written file, by which its writer is known."""
+        """Return a name for an incomplete file, which identifies its writer."""
         return self.path / f".{name}.{_own_name()}.tmp"
 
     def clear(self) -> None:
@@ -132,22 +132,24 @@ class PartFolder:
         self._seen.clear()
 
     def remove(self) -> None:
-        """Remove the folder, in one step for others: no writer finds half of the parts."""
+        """Remove the folder atomically: no other writer sees some of the parts only."""
         aside = self.path.with_name(f".{self.path.name}.{_own_name()}.old")
         try:
             os.replace(self.path, aside)
-        except FileNotFoundError:  # another has published the same, and was quicker
+        except FileNotFoundError:  # another process has published the same store first
             return
-        # What a shared disk does not let go yet is removed by the next to begin.
+        # Files that a shared disk does not release yet are removed by the next writer.
         shutil.rmtree(aside, ignore_errors=True)
 
     def write(self, part: Part) -> None:
-        """Keep a part: under a temporary name, flushed to the disk, and renamed."""
+        """Save a part: write it under a temporary name, flush it to disk, and rename it."""
         if not self._fits(part):
-            raise ValueError(f"{self.path}: rows of a part ascend, and are done or set aside")
+            raise ValueError(
+                f"{self.path}: rows of a part must ascend, and must not have faults as well"
+            )
         rows = np.sort(np.concatenate([part.rows, np.fromiter(part.faults, np.int64)]))
         name = f"part-{rows[0]:09d}-{zlib.crc32(rows.data):08x}.h5"
-        # Put together in memory: the disk may be full, and HDF5 is at a loss then.
+        # Assembled in memory, because HDF5 does not handle a full disk cleanly.
         with h5py.File(name, "w", driver="core", backing_store=False) as file:
             file.attrs["digest"] = np.bytes_(self.digest.encode())
             file.create_dataset("rows", data=part.rows)
@@ -170,7 +172,7 @@ class PartFolder:
 
     def _read(self, path: Path) -> Part | None:
         """Read a part; None if it is damaged or a part of something else."""
-        # Not by HDF5, to which a disk that does not answer and a damaged file are the same.
+        # Not by HDF5, which cannot tell an unreachable disk from a damaged file.
         data = path.read_bytes()
         image = data[:-_CHECKSUM]
         if data[-_CHECKSUM:] != zlib.crc32(image).to_bytes(_CHECKSUM, "little"):
@@ -190,10 +192,10 @@ class PartFolder:
             return None
 
     def _fits(self, part: Part) -> bool:
-        """Say whether a part can be one of this store."""
+        """Return whether a part can belong to this store."""
         rows, faults, n = part.rows, np.array(list(part.faults)), len(self._is_test)
-        for some in (rows, faults):
-            if some.ndim != 1 or (len(some) and (some.min() < 0 or some.max() >= n)):
+        for numbers in (rows, faults):
+            if numbers.ndim != 1 or (len(numbers) and (numbers.min() < 0 or numbers.max() >= n)):
                 return False
         if rows.dtype != np.int64 or np.any(np.diff(rows) <= 0) or np.isin(faults, rows).any():
             return False
@@ -211,7 +213,7 @@ def _own_name() -> str:
 
 
 def _machine() -> str:
-    """Name what process ids count in: containers may share the name of their host."""
+    """Return a name of the process id namespace: containers may share a host name."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -220,7 +222,7 @@ def _machine() -> str:
 
 
 def _is_orphan(file: Path) -> bool:
-    """Say whether what is half-written is of a process of this machine that is no more."""
+    """Return whether an incomplete file is of a process of this machine that has ended."""
     match = re.fullmatch(r"\..*\.(\d+)\.tmp", file.name)
     if match is None or f".{_machine()}.{match[1]}." not in file.name:
         return False

@@ -1,8 +1,8 @@
-"""Where the bytes of a dataset lie in its file, and reading them from there.
+"""Position of the bytes of a dataset in its file, and direct reads from there.
 
-HDF5 says once, when a store is opened, where its numbers lie; they are read
-without it. So no handle of HDF5 outlives the opening, its lock is not taken, and
-rows by id never go through its slow selections.
+When a store is opened, HDF5 is queried once for the positions of its numbers; they are then read
+without HDF5. So no HDF5 handle outlives the opening, its lock is not taken, and
+reads of rows by id avoid its slow selections.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import DTypeLike
 
 from hpastack.errors import InputError
 
-# Rows this close to each other are read in one piece with what lies between them; rows this
-# long are read each for itself. A read costs about as much as copying so many bytes.
+# Rows separated by at most this gap are read together with the bytes between them; rows of at least
+# this length are read individually. A read costs about as much as copying so many bytes.
 _GAP_BYTES = 32 * 1024
 _LONG_BYTES = 2 * 1024
 _SCRATCH_BYTES = 2 * 1024**2
@@ -31,17 +31,17 @@ _SCRATCH_BYTES = 2 * 1024**2
 
 @dataclass(frozen=True)
 class DatasetLayout:
-    """Say where the numbers of a dataset lie: in chunks, of which a contiguous one has one.
+    """Position of the numbers of a dataset in its file, by chunks; a contiguous one has one chunk.
 
     Parameters
     ----------
     shape : tuple of int
     dtype : numpy.dtype
-        As the numbers are kept, with their byte order.
+        Type as stored, with byte order.
     chunk : tuple of int
-        Shape of a chunk; those at the far ends may reach beyond the data.
-    offsets : ndarray of int64, a dimension an axis
-        Place in the file of the first byte of each chunk.
+        Shape of a chunk; the last chunk of an axis may extend beyond the data.
+    offsets : ndarray of int64, one dimension per axis
+        Position in the file of the first byte of each chunk.
     """
 
     shape: tuple[int, ...]
@@ -51,39 +51,40 @@ class DatasetLayout:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether all lies in one piece."""
+        """Whether the dataset is one contiguous block."""
         return self.chunk == self.shape
 
     def as_rows(self) -> DatasetLayout:
-        """Return the same numbers, contiguous, as a matrix whose rows lie along the last axis."""
+        """Return the layout of a contiguous dataset as a matrix whose rows are its last axis."""
         shape = (math.prod(self.shape[:-1]), self.shape[-1])
         return DatasetLayout(shape, self.dtype, shape, self.offsets.reshape(1, 1))
 
 
 class SharedFile:
-    """Read bytes of a file from any thread and process, always of the very same file.
+    """Reader of the bytes of one file from any thread and process.
 
-    A handle is opened for each thread and process that reads, when it first
-    does; none is taken through a fork. A handle that is in use when the file is
-    closed by another thread is closed after that.
+    Each thread and process opens its own handle at its first
+    read; no handle is inherited through a fork. A handle that is in use when another thread
+    closes the file is closed afterwards. All handles refer to the same file: if it was replaced,
+    an error is raised.
 
     Parameters
     ----------
     path : Path
     identity : tuple of int, optional
-        Of the file that it must be.
+        Identity that the file must have.
 
     Attributes
     ----------
     place : Path
         The absolute path.
     identity : tuple of int
-        Inode, size in bytes and time of change.
+        Inode, size in bytes and modification time.
     """
 
     def __init__(self, path: Path, identity: tuple[int, ...] | None = None) -> None:
         self.path = path
-        self.place = path.absolute()  # the folder that is worked in may change meanwhile
+        self.place = path.absolute()  # the working directory may change
         self._is_closed = False
         self._local = threading.local()
         handle = _Handle(self.place)
@@ -96,31 +97,31 @@ class SharedFile:
         return self.identity[1]
 
     def is_in_place(self) -> bool:
-        """Say whether the path still leads to this file."""
+        """Return whether the path still refers to this file."""
         try:
             return _identity(os.stat(self.place)) == self.identity
         except OSError:
             return False
 
     def close(self) -> None:
-        """Give the handles back; nothing can be read from now on."""
+        """Close the handles; nothing can be read afterwards."""
         self._is_closed = True
         self._local = threading.local()
 
     def check_open(self) -> None:
-        """Refuse to go on with a closed file."""
+        """Raise an error if the file is closed."""
         if self._is_closed:
-            raise ValueError(f"{self.path} is closed; read from it within its `with` block")
+            raise ValueError(f"{self.path} is closed; read it within its `with` block")
 
     def read_into(self, array: np.ndarray, offset: int) -> None:
-        """Fill a contiguous array with the bytes from `offset` on."""
+        """Fill a contiguous array with the bytes that start at `offset`."""
         self.read_each([array], [offset])
 
     def read_each(self, arrays: Iterable[np.ndarray], offsets: Iterable[int]) -> None:
-        """Fill several contiguous arrays, each with the bytes from its offset on."""
+        """Fill several contiguous arrays, each with the bytes that start at its offset."""
         self.check_open()
         local = self._local
-        # What was opened before a fork belongs to the other process.
+        # A handle opened before a fork belongs to the parent process.
         if getattr(local, "process", None) != os.getpid():
             self._keep(_Handle(self.place))
             local = self._local
@@ -130,15 +131,15 @@ class SharedFile:
             seek(offset)
             done = readinto(array)
             if done != array.nbytes:
-                self._read_rest(file, memoryview(array).cast("B")[done:])  # type: ignore[arg-type]
+                self._read_remainder(file, memoryview(array).cast("B")[done:])  # type: ignore[arg-type]
 
-    def _read_rest(self, file: FileIO, rest: memoryview) -> None:
-        """Read on where the system gave less than was asked for, as it does above 2 GiB."""
-        while len(rest):
-            done = file.readinto(rest)
+    def _read_remainder(self, file: FileIO, remainder: memoryview) -> None:
+        """Continue after a short read, as the system returns for more than 2 GiB."""
+        while len(remainder):
+            done = file.readinto(remainder)
             if not done:
-                raise InputError(f"{self.path} ends too early; it was cut short, make it again")
-            rest = rest[done:]
+                raise InputError(f"{self.path} is truncated; make it again")
+            remainder = remainder[done:]
 
     def _keep(self, handle: _Handle) -> None:
         if handle.identity != self.identity:
@@ -148,7 +149,7 @@ class SharedFile:
 
 
 class _Handle(FileIO):
-    """An open file that closes itself, without a warning, once nothing refers to it."""
+    """An open file that is closed, without a warning, when it is garbage collected."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -172,7 +173,7 @@ def read_whole(
     file : SharedFile
     layout : DatasetLayout
     dtype : dtype, optional
-        What to turn the numbers into; left as they are kept if left out.
+        Type of the result. Default: the type as stored.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def read_whole(
     if layout.is_contiguous and whole.dtype == layout.dtype:
         file.read_into(whole, int(layout.offsets.flat[0]))
     elif layout.is_contiguous and whole.ndim > 1:
-        # Piece by piece: what is kept in half precision never stands in memory twice.
+        # In pieces, so that half-precision data are not in memory twice.
         flat = whole.reshape(-1, whole.shape[-1])
         read_rows(file, layout.as_rows(), np.arange(len(flat)), flat)
     else:
@@ -200,21 +201,21 @@ def read_whole(
 
 
 def read_rows(file: SharedFile, layout: DatasetLayout, rows: np.ndarray, out: np.ndarray) -> None:
-    """Read rows of a matrix, in the order asked for.
+    """Read rows of a matrix, in the requested order.
 
-    They are visited in the order of the file. Rows that lie close to each other
-    are read in one piece, straight to where they are wanted if that is in one
-    piece too.
+    The file is read in ascending order. Neighbouring rows
+    are read together, directly into the output if they are contiguous there,
+    too.
 
     Parameters
     ----------
     file : SharedFile
     layout : DatasetLayout
-        Of two dimensions.
+        Layout of a matrix.
     rows : ndarray of int, shape (k,)
-        In any order, also repeated.
+        In any order; may contain duplicates.
     out : ndarray, shape (k, n_columns)
-        Filled; contiguous. Numbers are converted to its type.
+        Contiguous output array. Numbers are converted to its type.
     """
     if not len(rows):
         return
@@ -248,7 +249,7 @@ def read_rows(file: SharedFile, layout: DatasetLayout, rows: np.ndarray, out: np
             else:
                 height = int(ordered[stop - 1]) - first + 1
                 taken = slice(height) if straight else ordered[begin:stop] - first
-                if height > len(scratch):  # kept: new memory costs more than reading into it
+                if height > len(scratch):  # reused: allocation costs more than reading into it
                     scratch = np.empty((min(most, 2 * height), wide), layout.dtype)
                 for column, offset in enumerate(layout.offsets[above]):
                     file.read_into(scratch[:height], int(offset) + below * row_bytes)
@@ -259,12 +260,12 @@ def read_rows(file: SharedFile, layout: DatasetLayout, rows: np.ndarray, out: np
 
 
 def reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Make a dataset in one piece; return the place in the file of its first byte."""
+    """Create a contiguous dataset; return the position in the file of its first byte."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    settings.set_obj_track_times(False)  # the same bytes whenever it is made
+    settings.set_obj_track_times(False)  # the same bytes at any time
     space = h5py.h5s.create_simple(shape)
     kind = h5py.h5t.py_create(dtype, logical=True)
     return h5py.h5d.create(file.id, name.encode(), kind, space, settings).get_offset()

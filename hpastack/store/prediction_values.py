@@ -1,4 +1,4 @@
-"""What the values of a table of predictions are: probabilities, logits or label sets."""
+"""Checks of the values of predictions: probabilities, logits or label sets."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ import numpy as np
 
 from hpastack.errors import InputError
 
-# The sigmoid of values from 0 to 1 lies between these.
+# Range of the sigmoid of values from 0 to 1.
 _SIGMOID_OF_PROBABILITIES = (0.5, 0.7311)
-# As close to 0 or 1 a prediction is hardly told from a label; the consensus clips here, too.
+# A prediction this close to 0 or 1 is nearly a label; the consensus is clipped here, too.
 _END = 0.01
 _END_OF_LOGITS = 4.59
-# Networks that are sure of rare labels leave a few hundredths of their values in between.
+# Networks that are confident about rare labels have a few percent of their values in between.
 _ALL_AT_ENDS, _NOT_ALL_AT_ENDS = 0.999, 0.99
 _SAME_FIELDS, _LEAST_FIELDS, _LEAST_POSITIVES = 0.99, 50, 5
-# In fewer values a range says little.
+# With fewer values, their range is not informative.
 _LEAST_VALUES = 20
 
 
 def check_probabilities(
     values: np.ndarray, image_ids: Sequence[str], where: str | os.PathLike[str]
 ) -> None:
-    """Reject what is not a probability.
+    """Check that all values are probabilities.
 
     Parameters
     ----------
     values : ndarray of float, shape (n, n_labels)
     image_ids : sequence of str, length n
     where : path-like
-        What to call the table in errors.
+        Name of the table in error messages.
 
     Raises
     ------
     InputError
-        If a value is below 0 or above 1; id and label are named.
+        If a value is below 0 or above 1; the message names its id and label.
     """
     bad = np.argwhere((values < 0) | (values > 1))
     if len(bad):
         row, label = bad[0]
         raise InputError(
             f"{where}: {values[row, label]:g} for label {label} of field {image_ids[row]} is not "
-            "a probability; bring logits in with --content logits, votes with --max"
+            "a probability; import logits with content='logits', or divide vote counts by the "
+            "number of votes",
+            "content",
+            "max",
         )
 
 
 def check_plausible(values: np.ndarray, content: str, where: str | os.PathLike[str]) -> None:
-    """Reject values that are hardly what they are said to be.
+    """Check that values are plausible for their declared content.
 
     Parameters
     ----------
     values : ndarray of float, shape (n, n_labels)
     content : str
-        ``probabilities`` or ``logits``; anything else passes.
+        ``probabilities`` or ``logits``; other contents are not checked.
     where : path-like
-        What to call the table in errors.
+        Name of the table in error messages.
 
     Raises
     ------
@@ -70,15 +73,18 @@ def check_plausible(values: np.ndarray, content: str, where: str | os.PathLike[s
     if content == "logits" and least >= 0 and most <= 1:
         raise InputError(
             f"{where}: all logits are between 0 and 1 ({least:.3g} to {most:.3g}), as "
-            "probabilities are; bring them in with --content probabilities, or, if they are "
-            "logits, with --as-is"
+            "probabilities are; import them with content='probabilities' or, if they are "
+            "logits, with as_is=True",
+            "content",
+            "as_is",
         )
     low, high = _SIGMOID_OF_PROBABILITIES
     if content == "probabilities" and least >= low and most <= high:
         raise InputError(
             f"{where}: all probabilities are between {low} and {high} ({least:.3g} to {most:.3g}), "
-            "as after a sigmoid that is applied twice; bring in the values before the last "
-            "sigmoid, or, if they are right, these with --as-is"
+            "as after applying a sigmoid twice; import the values before the last "
+            "sigmoid or, if these are correct, pass as_is=True",
+            "as_is",
         )
 
 
@@ -97,7 +103,7 @@ def is_binary(values: np.ndarray) -> bool:
 
 
 def is_label_like(values: np.ndarray, *, are_logits: bool = False) -> bool:
-    """Return whether values are as good as label sets: two numbers, or nearly all close to 0 or 1.
+    """Return whether values are practically label sets: two numbers, or nearly all near 0 or 1.
 
     Parameters
     ----------
@@ -122,7 +128,7 @@ def is_label_like(values: np.ndarray, *, are_logits: bool = False) -> bool:
 
 
 def is_unlike_labels(values: np.ndarray, *, are_logits: bool = False) -> bool:
-    """Return whether values are no label sets: clearly less than `is_label_like` says of others.
+    """Return whether values are clearly not label sets; stricter than ``not is_label_like``.
 
     Parameters
     ----------
@@ -138,7 +144,7 @@ def is_unlike_labels(values: np.ndarray, *, are_logits: bool = False) -> bool:
 
 
 def equal_targets(values: np.ndarray, y: np.ndarray, *, are_logits: bool = False) -> bool:
-    """Return whether predictions tell the targets themselves, as no model does out of fold.
+    """Return whether predictions reproduce the targets, as no model does out of fold.
 
     Parameters
     ----------
@@ -149,9 +155,9 @@ def equal_targets(values: np.ndarray, y: np.ndarray, *, are_logits: bool = False
     Returns
     -------
     bool
-        Whether values that are as good as label sets are those of 99 % of the fields, or, of each
-        label that 5 fields have, other values are larger with the label than without. False for
-        fewer than 50 fields.
+        If values are practically label sets: whether they equal the targets of at least 99 % of the
+        fields. Otherwise: whether, for each label with at least 5 positive and 5 negative fields,
+        all values of positives are larger than those of negatives. False for fewer than 50 fields.
     """
     if len(values) < _LEAST_FIELDS:
         return False
@@ -170,7 +176,7 @@ def equal_targets(values: np.ndarray, y: np.ndarray, *, are_logits: bool = False
 
 
 def _share_at_ends(values: np.ndarray, are_logits: bool) -> float:
-    """Return the share of values close to 0 or 1; 1 for two numbers of any size; -1 of too few."""
+    """Return the fraction of values near 0 or 1; 1 for two distinct values; -1 for too few."""
     values = values[~np.isnan(values)]
     if values.size < _LEAST_VALUES:
         return -1.0
@@ -192,12 +198,12 @@ def binary(values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values : ndarray of float
-        As `is_label_like` says; those that are all 0 or 1 stay.
+        Values for which `is_label_like` is true; if all are 0 or 1, they are returned unchanged.
 
     Returns
     -------
     ndarray of {0, 1}
-        1 above the middle between the least and the largest; NaN stays.
+        1 above the midpoint between the minimum and the maximum; NaN is preserved.
     """
     if is_binary(values):
         return values
@@ -206,20 +212,20 @@ def binary(values: np.ndarray) -> np.ndarray:
 
 
 def binarised(values: np.ndarray, prevalence: np.ndarray | float) -> np.ndarray:
-    """Return values as label sets in which each label is as frequent as elsewhere.
+    """Return values thresholded to label sets such that each label has a given prevalence.
 
     Parameters
     ----------
     values : ndarray of float, shape (n, n_labels)
-        The larger, the more likely the label; NaN stays.
+        Larger values mean a more likely label; NaN is preserved.
     prevalence : ndarray of float, shape (n_labels,)
-        Share of the fields that get each label.
+        Fraction of the fields with each label.
 
     Returns
     -------
     ndarray of {0, 1}, shape (n, n_labels)
-        1 for the fields with the largest values. Equal values get the same; of the two shares
-        that are possible, the nearer one, or the larger one.
+        1 for the fields with the largest values. Tied values are treated alike: of the two
+        possible prevalences the closer one is chosen, or the larger one if equally close.
 
     Examples
     --------

@@ -22,23 +22,23 @@ from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_
 
 _BLOCK_BYTES = 8 * 1024**2
 _REMEDY = (
-    "make it again, list all that is wrong with verify_store (on the command line: "
-    "python -m pipelines.store NAME --verify), or read it all the same with verify=False"
+    "make it again, list all problems with verify_store (on the command line: "
+    "python -m pipelines.store NAME --verify), or read it anyway with verify=False"
 )
-# A store that is published over and over while it is opened: something is wrong.
+# Attempts to open a store that is replaced in the meantime.
 _ATTEMPTS = 10
 
 
 class Store:
-    """A published store, open for reading; made by `open_store`.
+    """A published store, open for reading; returned by `open_store`.
 
-    May be read from any thread and, after a fork or a pickle, from any process:
-    each opens the file for itself when it first reads, and refuses it if it is
-    another one by then. The attributes stay when it is closed.
+    May be read from any thread and, after a fork or pickling, from any process:
+    each opens its own handle at its first read, and raises an error if the file was
+    replaced in the meantime. The attributes remain available after closing.
 
-    What is read is compared with the checksums that a store has since format 4, unless it
-    was opened with ``verify=False``: numbers that are not those that were written are an
-    `InputError`, as are other ids, columns, folds or settings.
+    Values are verified against the checksums of the store (since format 4), unless it
+    was opened with ``verify=False``: if numbers, ids, columns, folds or settings differ from those
+    that were written, `InputError` is raised.
 
     Attributes
     ----------
@@ -46,16 +46,16 @@ class Store:
     name : str
         File name without ``.h5``.
     version : int
-        Of the format.
+        Version of the format.
     image_ids, columns : list of str
     kind, content, made_from, fold_plan : str
         As `StoreHeader`.
     storage : {"float32", "float16"}
-        Precision in which the values are kept.
+        Precision in which the values are stored.
     digest : str
-        Of all but the numbers, as it stands in the store; empty before format 4.
+        Digest of everything except the numbers, as stored; empty before format 4.
     recipe, made_with : dict
-        Settings and package versions that made it.
+        Settings and package versions with which it was made.
     vocabulary : list of str or None
         Label names of predictions and scores.
     allow_nan : bool
@@ -63,8 +63,8 @@ class Store:
     fold : ndarray of int, shape (n,), or None
         Fold of each field, -1 for test fields.
     n_members : int
-        Models whose predictions of each test field are kept beside their
-        mean; 0 if only the mean is.
+        Number of models whose individual predictions of the test fields are stored besides their
+        mean; 0 if only the mean is stored.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Store:
         if verify and contents.has_changed():
             self._file.close()
             raise InputError(
-                f"{self.path}: its header, columns, ids or folds are not those that were written "
+                f"{self.path}: header, columns, ids or folds differ from those that were written "
                 f"(digest); {_REMEDY}"
             )
         attributes = contents.attributes
@@ -109,7 +109,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._file.check_open()
-        # By path and not by content: opened anew where it arrives.
+        # By path, not by content: reopened when unpickled.
         return partial(Store, verify=self._verify), (self._file.place, self._file.identity)
 
     def _has(self, name: str) -> bool:
@@ -125,15 +125,15 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close it, as the end of a ``with`` block does."""
+        """Close the store, as at the end of a ``with`` block."""
         self._file.close()
 
     def _repr_html_(self) -> str:
-        n_labels = f", {len(self.vocabulary)} labels" if self.vocabulary else ""
+        n_labels = f", {counted(len(self.vocabulary), 'label')}" if self.vocabulary else ""
         facts = {
-            "holds": f"{self.content}, {self.kind}{n_labels}",
-            "rows x columns": f"{len(self):,} fields x {len(self.columns):,} columns, "
-            f"{self.storage}",
+            "contents": f"{self.content}, {self.kind}{n_labels}",
+            "rows x columns": f"{counted(len(self), 'field')} x "
+            f"{counted(len(self.columns), 'column')}, {self.storage}",
             "columns": shorten(self.columns, 4),
             "fold plan": self.fold_plan,
             "made with": ", ".join(f"{name} {n}" for name, n in self.made_with.items()),
@@ -155,13 +155,13 @@ class Store:
         return out
 
     def members(self) -> np.ndarray | None:
-        """Return what each member predicts for the test fields.
+        """Return the predictions of each member for the test fields.
 
         Returns
         -------
         ndarray of float32, shape (n_members, n_test, n_columns), or None
-            The rows with fold -1, in their order; None if only their mean
-            was kept.
+            The rows with fold -1, in order; None if only their mean
+            is stored.
         """
         self._file.check_open()
         if not self._has("members"):
@@ -179,16 +179,16 @@ class Store:
         return out
 
     def rows(self, image_ids: Iterable[str], columns: Sequence[str] | None = None) -> np.ndarray:
-        """Read the rows of some fields.
+        """Return the rows of some fields.
 
-        Costs what these rows cost, in whatever order they are asked for.
+        Only these rows are read; the cost does not depend on their order.
 
         Parameters
         ----------
         image_ids : sequence of str, length k
-            Which fields, in which order; the same may be asked for twice.
+            Fields to read, in the order of the result; may contain duplicates.
         columns : sequence of str, optional
-            Which columns, in which order; all if left out.
+            Columns to return, in this order. Default: all.
 
         Returns
         -------
@@ -203,12 +203,12 @@ class Store:
         return self._read(self._rows_of(image_ids), self._columns_of(columns))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the matrix in blocks of whole rows, for one too large to hold twice.
+        """Yield the matrix in blocks of whole rows, for a matrix too large to be in memory twice.
 
         Yields
         ------
-        ndarray of float32, shape (some rows, n_columns)
-            In the order of the store; of some 8 MiB, and at least a row.
+        ndarray of float32, shape (n_rows, n_columns)
+            In the order of the store; about 8 MiB, and at least one row.
         """
         self._file.check_open()
         for rows in self._blocks_of_rows():
@@ -217,20 +217,19 @@ class Store:
     def to_frame(
         self, image_ids: Iterable[str] | None = None, columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Return rows by id.
+        """Return rows by id, as a data frame.
 
         Parameters
         ----------
         image_ids : sequence of str, optional
-            Which fields, in which order; all in the order of the store if
-            left out.
+            Fields to read, in this order. Default: all, in the order of the store.
         columns : sequence of str, optional
-            Which columns, in which order; all if left out.
+            Columns to return, in this order. Default: all.
 
         Returns
         -------
         DataFrame
-            One row a field, indexed by `image_id`.
+            One row per field, indexed by `image_id`.
 
         Raises
         ------
@@ -269,7 +268,7 @@ class Store:
         return np.array([place[column] for column in columns], dtype=np.int64)
 
     def _blocks_of_rows(self, n_matrices: int = 1) -> Iterator[np.ndarray]:
-        """Cut the rows into blocks, such that those of so many matrices are bounded together."""
+        """Yield blocks of row numbers; a block of `n_matrices` matrices is bounded in size."""
         at_once = max(1, _BLOCK_BYTES // (4 * n_matrices * len(self.columns)))
         for start in range(0, len(self), at_once):
             yield np.arange(start, min(start + at_once, len(self)))
@@ -281,7 +280,7 @@ class Store:
             out = np.empty((len(rows), n_columns), np.float32)
             read_rows(self._file, self._place("values"), rows, out)
             return out
-        # Whole rows are read a block at a time, checked, and only some columns kept.
+        # Whole rows are read block by block and verified; then the columns are selected.
         out = np.empty((len(rows), n_columns if is_whole else len(columns)), np.float32)  # type: ignore[arg-type]
         at_once = max(1, _BLOCK_BYTES // (4 * n_columns * (1 + self.n_members)))
         for start in range(0, len(rows), at_once):
@@ -293,7 +292,7 @@ class Store:
         return out
 
     def _kept(self, rows: np.ndarray) -> np.ndarray:
-        """Read whole rows in the type in which they are kept."""
+        """Read whole rows in the type in which they are stored."""
         layout = self._place("values")
         out = np.empty((len(rows), len(self.columns)), layout.dtype)
         read_rows(self._file, layout, rows, out)
@@ -303,7 +302,7 @@ class Store:
         return self._verify and self._has("checksums")
 
     def _check(self, rows: np.ndarray, kept: np.ndarray, members: np.ndarray | None = None) -> None:
-        """Raise an error unless rows are those that were written."""
+        """Raise an error if rows differ from those that were written."""
         if self._row_checksums is None:
             self._row_checksums = RowChecksums(self._file, self._contents.layouts, self.fold)
         checksums = self._row_checksums
@@ -315,7 +314,7 @@ class Store:
         if changed.any():
             ids = [self.image_ids[row] for row in rows[changed].tolist()]
             raise InputError(
-                f"{self.path}: the numbers of {shorten(ids)} are not those that were written "
+                f"{self.path}: the numbers of {shorten(ids)} differ from those that were written "
                 f"(checksum); {_REMEDY}"
             )
 
@@ -327,21 +326,21 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True) -> Store:
     ----------
     path : path-like
     verify : bool, default=True
-        Whether to compare what is read with the checksums of the store, at about a nanosecond a
-        byte. `verify_store` finds all that is wrong with one.
+        Whether to verify the values that are read against the checksums of the store, at a cost of
+        about a nanosecond per byte. To find all problems of a store, use `verify_store`.
 
     Returns
     -------
     Store
-        To be used in a ``with`` block, or closed by its `close`, or by itself once nothing
-        refers to it.
+        Use it in a ``with`` block, or call its `close`; otherwise it is closed when garbage
+        collected.
 
     Raises
     ------
     InputError
-        If there is no such file, it is not a store, is damaged, is of a newer
-        format, or holds anything that a store does not: it may come from a
-        stranger. Numbers that were changed are found when they are read.
+        If the file does not exist, is not a store, is damaged, is of a newer
+        format, or contains anything that is not part of the format (stores are untrusted
+        input). Changed numbers are detected when they are read.
     """
     return Store(path, verify=verify)
 
@@ -352,18 +351,18 @@ def is_current(
     made_from: str,
     columns: Sequence[str] | None = None,
 ) -> bool:
-    """Say whether a store is there and made by these settings from these inputs.
+    """Return whether a store exists and was made with these settings from these inputs.
 
     Parameters
     ----------
     path : path-like
     recipe : dict
-        As `StoreHeader`.
+        As for `StoreHeader`.
     made_from : str
         Digest of the inputs.
     columns : sequence of str, optional
-        Columns that it must have: those of a recipe may be others in another
-        version. Left out: any.
+        Columns that it must have, because the columns of a recipe may differ between
+        versions. Default: any.
 
     Returns
     -------
@@ -378,7 +377,7 @@ def is_current(
 
 
 def _written(path: Path) -> str:
-    """Return when a file was last written, in local time; empty where it is gone."""
+    """Return when a file was last modified, in local time; empty if it no longer exists."""
     try:
         written = datetime.fromtimestamp(path.stat().st_mtime)
     except OSError:
@@ -387,9 +386,9 @@ def _written(path: Path) -> str:
 
 
 def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, Contents]:
-    """Open a store and read what it says of itself, both of the very same file."""
+    """Open a store and read its contents except the matrices, both from the very same file."""
     if not path.is_file():
-        raise InputError(f"{path}: there is no such store")
+        raise InputError(f"{path}: no such store")
     for _ in range(_ATTEMPTS):
         file = SharedFile(path, identity)
         try:
@@ -403,4 +402,4 @@ def _opened(path: Path, identity: tuple[int, ...] | None) -> tuple[SharedFile, C
         if file.is_in_place():
             return file, contents
         file.close()
-    raise InputError(f"{path} is replaced again and again while it is opened")
+    raise InputError(f"{path} was replaced repeatedly while it was opened; try again")

@@ -1,4 +1,4 @@
-"""What a store is, in a few lines for people."""
+"""Human-readable summary of a store."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from hpastack.store.verifying import is_of_catalogue, unfinished_rows
 def store_summary(
     store: Store, catalogue: pd.DataFrame | None = None, fold_plan: str | None = None
 ) -> dict[str, str]:
-    """Describe a store.
+    """Return a summary of a store.
 
     Parameters
     ----------
     store : Store
     catalogue : DataFrame, optional
-        The fields of a workspace: which of them are in the store is told.
+        The fields of a workspace, to report which of them are in the store.
     fold_plan : str, optional
-        Digest of the fold plan of the workspace, to compare.
+        Digest of the fold plan of the workspace, to compare with.
 
     Returns
     -------
     dict of str to str
-        What it is called to what it is; one line each.
+        Name of each property to its value, one line each.
     """
     facts = {
-        "holds": f"{store.content}, {store.kind}",
+        "contents": f"{store.content}, {store.kind}",
         "format": f"{store.version}, {store.storage}, {size_text(store.path.stat().st_size)}",
         "rows": f"{counted(len(store), 'field')}, such as {store.image_ids[0]}",
         "columns": f"{len(store.columns):,}: {_families(store.columns)}",
     }
     if store.allow_nan:
-        facts["NaN"] = "a documented value of some column"
+        facts["NaN"] = "allowed in some columns"
     if store.fold is not None:
         numbers, counts = np.unique(store.fold, return_counts=True)
         facts["folds"] = ", ".join(
@@ -47,10 +47,14 @@ def store_summary(
             for number, count in zip(numbers.tolist(), counts.tolist())
         )
     if store.n_members:
-        facts["members"] = f"{store.n_members} models, each with its predictions of the test fields"
+        facts["members"] = (
+            f"{counted(store.n_members, 'model')}, each with its predictions of the test fields"
+        )
     if store.fold_plan:
-        same = {None: "", store.fold_plan: ", that of the workspace"}
-        facts["fold plan"] = store.fold_plan + same.get(fold_plan, ", NOT that of the workspace")
+        comparison = {None: "", store.fold_plan: ", that of the workspace"}
+        facts["fold plan"] = store.fold_plan + comparison.get(
+            fold_plan, ", NOT that of the workspace"
+        )
     elif store.kind == "out_of_fold":
         facts["fold plan"] = "unknown"
     if store.vocabulary:
@@ -66,12 +70,14 @@ def store_summary(
     facts["made with"] = ", ".join(f"{name} {number}" for name, number in store.made_with.items())
     unfinished = unfinished_rows(store.path)
     if unfinished is not None:
-        facts["being made again"] = f"{unfinished:,} fields are in {store.path.name}.parts"
+        facts["being made again"] = (
+            f"{counted(unfinished, 'field is', 'fields are')} in {store.path.name}.parts"
+        )
     return facts
 
 
 def _families(columns: list[str]) -> str:
-    """Count columns by what comes before their first underscores."""
+    """Return the number of columns by prefix, up to the first underscores."""
     by_store = Counter(column.split("__", 1)[0] for column in columns)
     if len(by_store) > 1:
         by_store = Counter(column.split("_", 1)[0] for column in columns)
@@ -81,7 +87,7 @@ def _families(columns: list[str]) -> str:
 
 
 def _coverage(store: Store, catalogue: pd.DataFrame) -> str:
-    """Say which fields of the catalogue are in a store, and which of the store are not there."""
+    """Return which fields of the catalogue are in a store, and which others the store has."""
     own = pd.Index(store.image_ids)
     parts = []
     for split in ("train", "test"):
@@ -91,5 +97,5 @@ def _coverage(store: Store, catalogue: pd.DataFrame) -> str:
         parts.append(f"{len(fields) - len(missing):,} of {len(fields):,} {split} fields{lacking}")
     extra = own[~own.isin(catalogue.index)]
     if len(extra):
-        parts.append(f"{len(extra):,} that it does not list ({shorten(extra, 3)})")
+        parts.append(f"{len(extra):,} not in the catalogue ({shorten(extra, 3)})")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Whether a store is what was written: its checksums, its digest, and its numbers."""
+"""Verification of a whole store: its checksums, its digest, and the validity of its numbers."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from hpastack.store.checksums import MemberRows, RowChecksums
 from hpastack.store.placement import read_rows
 from hpastack.store.reading import Store, open_store
 
-# What is made from the images of the catalogue, by the type of its recipe.
+# Types of recipes whose stores are made from the images of the catalogue.
 _MADE_FROM_CATALOGUE = ("handcrafted", "embedding", "neighbours")
-# As exact as the mean of the members is kept.
+# Tolerance for the mean of the members, which is stored in single precision.
 _MEAN_TOLERANCE = 1e-5
 
 
 @dataclass
 class StoreCheck:
-    """What was found when a store was read from end to end.
+    """Result of the verification of a store.
 
     Parameters
     ----------
     path : Path
     n_rows : int
     has_checksums : bool
-        Whether it carries them; those of a format before 4 do not, and changed
-        numbers are then found only where they are no valid ones.
+        Whether the store has checksums. Before format 4 it does not, and changed
+        numbers are then only detected if they are invalid.
     problems : list of str
-        What is wrong, a line each; empty for a sound store.
+        Problems found, one line each; empty for a valid store.
     damaged : list of str
-        Ids of the fields whose numbers are not those that were written.
+        Ids of the fields whose numbers differ from those that were written.
     unfinished : int or None
-        Fields in the parts of a store that is being made beside it; None if
-        none is. That is no problem of the store.
+        Number of fields in the parts of a new version of the store that is being written; None if
+        there are no parts. This is not a problem of the store.
     """
 
     path: Path
@@ -57,19 +57,19 @@ class StoreCheck:
 def verify_store(
     path: str | os.PathLike[str], catalogue: pd.DataFrame | None = None, *, progress: bool = True
 ) -> StoreCheck:
-    """Read a store from end to end and say what is wrong with it.
+    """Verify a store by reading all of it, and return the problems found.
 
-    The numbers of each field are held against their checksum, and all else
-    against the digest of the store. Infinite values, NaN where none is
-    documented, probabilities beyond [0, 1], and members that do not have the
-    values of their field as their mean are named too. What was brought in with
-    ``ingest`` is also held against the digest of its table.
+    The numbers of each field are compared with their checksum, and everything else
+    with the digest of the store. Infinite values, NaN where it is not
+    allowed, probabilities outside [0, 1], and members whose mean differs from the
+    values of their field are reported, too. A store imported with
+    ``ingest`` is also compared with the digest of its table.
 
     Parameters
     ----------
     path : path-like
     catalogue : DataFrame, optional
-        The fields of today. A store that was made from others is named.
+        The current fields. It is reported if the store was made from other fields.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -80,20 +80,20 @@ def verify_store(
     Raises
     ------
     InputError
-        If it cannot be opened: see `open_store`.
+        If the store cannot be opened: see `open_store`.
     """
     with open_store(path, verify=False) as store:
         check = StoreCheck(store.path, len(store), store._has("checksums"))
         _check_digest(store, check)
         _check_numbers(store, check, progress)
         if catalogue is not None and is_of_catalogue(store, catalogue) is False:
-            check.problems.append("it was made from other fields than the catalogue lists now")
+            check.problems.append("it was made from other fields than those now in the catalogue")
     check.unfinished = unfinished_rows(store.path)
     return check
 
 
 def is_of_catalogue(store: Store, catalogue: pd.DataFrame) -> bool | None:
-    """Say whether a store was made from the fields of a catalogue, pixels included.
+    """Return whether a store was made from the fields of a catalogue, with the same pixels.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def is_of_catalogue(store: Store, catalogue: pd.DataFrame) -> bool | None:
     Returns
     -------
     bool or None
-        None where it was not made from the images of a catalogue.
+        None if it was not made from the images of a catalogue.
     """
     kind = store.recipe.get("type")
     if not isinstance(kind, str) or kind not in _MADE_FROM_CATALOGUE:
@@ -112,12 +112,12 @@ def is_of_catalogue(store: Store, catalogue: pd.DataFrame) -> bool | None:
 
 
 def unfinished_rows(path: str | os.PathLike[str]) -> int | None:
-    """Count the fields that lie in the parts of a store that is being made.
+    """Count the fields in the parts of a store that is being written.
 
     Parameters
     ----------
     path : path-like
-        The store, which need not be there yet.
+        The store, which need not exist yet.
 
     Returns
     -------
@@ -127,49 +127,49 @@ def unfinished_rows(path: str | os.PathLike[str]) -> int | None:
     folder = Path(path).with_name(Path(path).name + ".parts")
     if not folder.is_dir():
         return None
-    found: set[int] = set()
+    finished: set[int] = set()
     for file in folder.glob("part-*.h5"):
         try:
             with h5py.File(file, "r") as part:
                 rows = part["rows"]
                 if rows.dtype.kind == "i" and rows.nbytes <= file.stat().st_size:
-                    found.update(rows[()].tolist())
-        # One that is damaged or has gone meanwhile does not count; HDF5 says so in many ways.
+                    finished.update(rows[()].tolist())
+        # Damaged or removed files are ignored; HDF5 reports them with many types of exceptions.
         except Exception:
             continue
-    return len(found)
+    return len(finished)
 
 
 def _check_digest(store: Store, check: StoreCheck) -> None:
     if store._contents.has_changed():
         check.problems.append(
-            "its header, columns, ids or folds are not those that were written (digest)"
+            "header, columns, ids or folds differ from those that were written (digest)"
         )
 
 
 class _Findings:
-    """Bad numbers of one kind: the first by id and column, the others counted."""
+    """Invalid numbers by kind: the first with id and column, the number of others."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.first: dict[str, str] = {}
         self.count: dict[str, int] = {}
 
-    def add(self, what: str, bad: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
+    def add(self, problem: str, bad: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
         n_bad = int(np.count_nonzero(bad))
         if not n_bad:
             return
-        self.count[what] = self.count.get(what, 0) + n_bad
-        if what not in self.first:
+        self.count[problem] = self.count.get(problem, 0) + n_bad
+        if problem not in self.first:
             row, column = np.argwhere(bad)[0]
-            self.first[what] = (
+            self.first[problem] = (
                 f"{numbers[row, column]:g} in column {self.store.columns[column]!r} of field "
-                f"{self.store.image_ids[rows[row]]}{what}"
+                f"{self.store.image_ids[rows[row]]}{problem}"
             )
 
     def lines(self) -> Iterator[str]:
-        for what, text in self.first.items():
-            more = self.count[what] - 1
+        for problem, text in self.first.items():
+            more = self.count[problem] - 1
             yield text + (f", and {more:,} more" if more else "")
 
 
@@ -216,7 +216,9 @@ def _check_numbers(store: Store, check: StoreCheck, progress: bool) -> None:
         for number in range(store.n_members):
             table.update(members.at(all_test)[number].astype("<f4").tobytes())
         if table.hexdigest() != store.made_from:
-            check.problems.append("its ids and numbers are not those of the table it was made from")
+            check.problems.append(
+                "ids and numbers differ from those of the table from which it was made"
+            )
 
 
 def _check_values(
@@ -225,12 +227,12 @@ def _check_values(
     bad = np.isinf(values) if store.allow_nan else ~np.isfinite(values)
     findings.add("", bad, values, rows)
     if store.content == "probabilities":
-        findings.add(", no probability", (values < 0) | (values > 1), values, rows)
+        findings.add(" is not a probability", (values < 0) | (values > 1), values, rows)
     elif store.content == "label_sets":
-        # What the members of a test field say is averaged.
-        is_shared = is_test[:, None] & (values >= 0) & (values <= 1)
+        # For test fields, the predictions of the members are averaged.
+        is_mean = is_test[:, None] & (values >= 0) & (values <= 1)
         findings.add(
-            ", neither 0 nor 1", ~(is_shared | (values == 0) | (values == 1)), values, rows
+            " is neither 0 nor 1", ~(is_mean | (values == 0) | (values == 1)), values, rows
         )
 
 
@@ -241,9 +243,9 @@ def _check_mean(
     rows: np.ndarray,
     is_test: np.ndarray,
 ) -> None:
-    # Infinite members are named elsewhere.
+    # Infinite members are reported elsewhere.
     with np.errstate(invalid="ignore", over="ignore"):
         mean = members.mean(axis=0, dtype=np.float64)
         room = _MEAN_TOLERANCE * (1 + np.abs(members).max(axis=0))
         off = np.abs(values[is_test] - mean) > room
-    findings.add(", not the mean of its members", off, values[is_test], rows[is_test])
+    findings.add(" is not the mean of its members", off, values[is_test], rows[is_test])

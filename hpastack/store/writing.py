@@ -1,4 +1,4 @@
-"""Writing stores: finished parts first, then the whole in one rename."""
+"""Writing of stores: first the finished parts, then the whole store by one rename."""
 
 from __future__ import annotations
 
@@ -33,43 +33,43 @@ from hpastack.store.parts import Part, PartFolder
 from hpastack.store.placement import reserve
 from hpastack.store.reading import open_store
 
-# The oldest kind of HDF5 file, which is what readers check; numbers at multiples of 64 bytes, from
-# where they are copied twice as fast.
+# The earliest version of the HDF5 format, which readers check; numbers are aligned to 64 bytes,
+# which makes copying twice as fast.
 _LAYOUT = {"libver": "earliest", "alignment_threshold": 1, "alignment_interval": 64}
-_ROOM = "make room and run it again, what is finished is kept"
+_ROOM = "free disk space and run it again, finished parts are kept"
 
 
 class StoreWriter:
-    """Write a store block by block, surviving a kill at any moment.
+    """Write a store block by block; resumable after being killed at any time.
 
-    Finished blocks are files of their own, written under a temporary name and
-    renamed. Run again with the same header, ids and folds, the finished rows
-    are kept; blocks that belong to anything else are dropped. Several writers,
-    on several machines that share the folder, may work on one store at once.
+    Each finished block is a separate file, written under a temporary name and
+    renamed. In a later run with the same header, ids and folds, the finished rows
+    are kept; blocks of any other store are discarded. Several writers,
+    on several machines that share the folder, may write to one store at once.
 
     Parameters
     ----------
     path : path-like
-        The store to make, ``NAME.h5``.
+        The store to write, ``NAME.h5``.
     header : StoreHeader
     image_ids : sequence of str, length n
-        Rows in their final order.
+        Ids of the rows, in their final order.
     fold : array-like of int, shape (n,), optional
         For out-of-fold predictions, the fold of each field; -1 for test
         fields.
     n_members : int, default=0
-        Number of models (members) whose predictions of each test field are
-        kept beside their mean; 0 keeps the mean alone.
+        Number of models (members) whose individual predictions of each test field are
+        stored besides their mean; 0 stores the mean only.
     block_size : int, default=256
-        Most rows a block.
+        Maximum number of rows per block.
     overwrite : bool, default=False
         Whether an existing store may be replaced (at `publish`, not before).
 
     Raises
     ------
     InputError
-        If the store exists and `overwrite` is false, an id is doubled, or
-        members are asked for though the store holds no predictions of test
+        If the store exists and `overwrite` is false, there are duplicate ids, or
+        `n_members` is not 0 although the store does not contain predictions of test
         fields.
     """
 
@@ -94,7 +94,7 @@ class StoreWriter:
         self._check_n_members()
         refuse_existing(self.path, overwrite)
         if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder; remove it, or choose another name")
+            raise InputError(f"{self.path} is a folder; remove it or choose another name")
         self.block_size = block_size
         self.parts = self.path.with_name(self.path.name + ".parts")
         digest = content_digest(header.attributes(), header.columns, self.image_ids, self.fold)
@@ -106,29 +106,29 @@ class StoreWriter:
 
     def _check_n_members(self) -> None:
         if not 0 <= self.n_members <= MAX_MEMBERS:
-            raise InputError(f"{self.path}: {self.n_members} members, not 0 to {MAX_MEMBERS}")
+            raise InputError(
+                f"{self.path}: {self.n_members} members; the number must be 0 to {MAX_MEMBERS}"
+            )
         if not self.n_members:
             return
         if self.header.content not in PREDICTIONS or self.fold is None:
-            raise InputError(
-                f"{self.path}: only predictions with the fold of each field have members"
-            )
+            raise InputError(f"{self.path}: only predictions with folds can have members")
         if not self._is_test.any():
-            raise InputError(f"{self.path}: members of test fields, but no field has fold -1")
+            raise InputError(f"{self.path}: members predict test fields, but no field has fold -1")
 
     def pending(self, rows: ArrayLike | None = None) -> list[np.ndarray]:
-        """Return the rows that are not finished yet, in blocks.
+        """Return the unfinished rows, in blocks.
 
         Parameters
         ----------
         rows : array-like of int, optional
-            Look at these only, such as those of a shard; at all if left out.
+            Rows to consider, such as those of a shard. Default: all.
 
         Returns
         -------
         list of ndarray of int64
-            The same blocks whatever is finished, less their finished rows and
-            the empty ones. A row that was set aside is not finished.
+            The block boundaries do not depend on what is finished; finished rows and
+            then empty blocks are removed. A skipped row is not finished.
         """
         is_finished, _ = self._state()
         rows = np.arange(len(self.image_ids)) if rows is None else np.asarray(rows, np.int64)
@@ -137,16 +137,16 @@ class StoreWriter:
         return [block for block in left if len(block)]
 
     def drop(self) -> None:
-        """Begin from scratch: remove what is finished."""
+        """Remove all finished parts, to start from scratch."""
         self._folder.clear()
 
     def faults(self) -> dict[str, str]:
-        """Return the fields that were set aside and not finished since, with the reasons."""
+        """Return the fields that were skipped and not finished since, with the reasons."""
         is_finished, faults = self._state()
         return {self.image_ids[row]: faults[row] for row in sorted(faults) if not is_finished[row]}
 
     def n_missing(self) -> int:
-        """Return how many rows are neither finished nor set aside."""
+        """Return the number of rows that are neither finished nor skipped."""
         return _n_missing(*self._state())
 
     def _state(self) -> tuple[np.ndarray, dict[int, str]]:
@@ -169,31 +169,31 @@ class StoreWriter:
             One of `pending`, or any of its rows.
         values : array-like of float, shape (k, n_columns)
         members : array-like of float, shape (n_members, test fields of the block, n_columns)
-            What each member predicts for the rows with fold -1, in their
-            order; the values of these rows are the mean. May be left out in
+            Predictions of each member for the rows with fold -1, in their
+            order; the values of these rows must be their mean. May be omitted for
             a block without such rows.
         faults : mapping of int to str, optional
-            Rows to set aside, not among `rows`, with what is wrong with each.
+            Rows to skip, not among `rows`, with the reason for each.
 
         Raises
         ------
         InputError
-            If a shape does not fit, a value is infinite, or is NaN where the
-            header does not allow it (members never are), is too large for the
+            If a shape does not fit, a value is infinite, NaN where the
+            header does not allow it (never in members) or too large for the
             storage, or the values of a test field are not the mean of its
-            members; the id and column are named. Also if the disk is full, or
-            another process has published the store meanwhile.
+            members; the message names the id and column. Also if the disk is full, or
+            another process has published the store in the meantime.
         ValueError
-            If rows do not ascend, or are set aside too.
+            If rows do not ascend, or are also in `faults`.
         """
         rows = np.asarray(rows, dtype=np.int64)
         values = np.asarray(values, dtype=np.float32)
         shape = (len(rows), len(self.header.columns))
         if values.shape != shape:
-            raise InputError(f"{self.path}: a block of shape {values.shape} instead of {shape}")
+            raise InputError(f"{self.path}: a block has shape {values.shape} instead of {shape}")
         image_ids = [self.image_ids[row] for row in rows]
         bad = np.isinf(values) if self.header.allow_nan else ~np.isfinite(values)
-        self._refuse(bad, values, image_ids)
+        self._reject(bad, values, image_ids)
         stored = self._stored(values, image_ids)
         kept = self._checked_members(members, values, rows)
         try:
@@ -201,16 +201,16 @@ class StoreWriter:
                 self._folder.write(Part(rows, stored, kept, dict(faults or {})))
         except FileNotFoundError:
             raise InputError(
-                f"{self.parts} is gone: another process has published the store, or removed the "
-                "folder; run it again"
+                f"{self.parts} is gone: another process has published the store or "
+                "removed the folder; run it again"
             ) from None
 
     def _stored(self, values: np.ndarray, image_ids: Sequence[str]) -> np.ndarray:
-        """Return the values as they are kept."""
+        """Return the values as stored."""
         with np.errstate(over="ignore"):
             stored = values.astype(self._storage)
         remedy = f", which is too large for {self.header.storage}; set storage to float32"
-        self._refuse(np.isinf(stored), values, image_ids, remedy)
+        self._reject(np.isinf(stored), values, image_ids, remedy)
         return stored
 
     def _checked_members(
@@ -220,14 +220,14 @@ class StoreWriter:
         shape = (self.n_members, len(tested), len(self.header.columns))
         if members is None and (not self.n_members or not len(tested)):
             return np.zeros(shape, "<f4")
-        found = np.shape(members) if members is not None else "none"
-        if found != shape or not self.n_members:
-            raise InputError(f"{self.path}: members of shape {found} instead of {shape}")
+        actual = np.shape(members) if members is not None else "none"
+        if actual != shape or not self.n_members:
+            raise InputError(f"{self.path}: members have shape {actual} instead of {shape}")
         members = np.asarray(members, dtype="<f4")
         image_ids = [self.image_ids[row] for row in tested]
         for position, of_member in enumerate(members):
-            self._refuse(~np.isfinite(of_member), of_member, image_ids, f" (member {position})")
-        # A mean that was summed in single precision is off by some 1e-7 of the largest term.
+            self._reject(~np.isfinite(of_member), of_member, image_ids, f" (member {position})")
+        # A mean computed in single precision has an error of about 1e-7 of the largest term.
         tolerance = 1e-5 * (1 + np.abs(members).max(axis=0))
         mean = members.mean(axis=0, dtype=np.float64)
         off = ~(np.abs(values[self._is_test[rows]] - mean) <= tolerance)
@@ -239,7 +239,7 @@ class StoreWriter:
             )
         return members
 
-    def _refuse(
+    def _reject(
         self, bad: np.ndarray, values: np.ndarray, image_ids: Sequence[str], where: str = ""
     ) -> None:
         if bad.any():
@@ -250,10 +250,10 @@ class StoreWriter:
             )
 
     def publish(self) -> Path:
-        """Join the blocks into the store, in one rename, and drop the parts.
+        """Combine the blocks into the store, publish it by one rename, and remove the parts.
 
-        Fields that were set aside have no row in it. Where several writers
-        publish the same store at once, one does and the others find it done.
+        Skipped fields have no row in it. If several writers
+        publish the same store at once, one succeeds and the others find it published.
 
         Returns
         -------
@@ -263,9 +263,9 @@ class StoreWriter:
         Raises
         ------
         ValueError
-            If a row is neither finished nor set aside, or all are set aside.
+            If a row is neither finished nor skipped, or all are skipped.
         InputError
-            If a row was written twice with different values, or the disk is
+            If a row was written more than once with different values, or the disk is
             full; the parts are kept.
         """
         temporary = self._folder.temporary(self.path.name)
@@ -274,7 +274,7 @@ class StoreWriter:
             with disk_guard(self.parts, _ROOM):
                 self._join(temporary, kept)
             os.replace(temporary, self.path)
-            flush_folder(self.path.parent)  # before the parts go
+            flush_folder(self.path.parent)  # before the parts are removed
         except (FileNotFoundError, InputError):
             if not self._is_published(kept):
                 raise
@@ -293,12 +293,12 @@ class StoreWriter:
             )
         if not is_finished.any():
             raise ValueError(
-                f"{self.path}: all {counted(len(faults), 'field is', 'fields are')} set aside"
+                f"{self.path}: all {counted(len(faults), 'field is', 'fields are')} skipped"
             )
         return np.flatnonzero(is_finished).tolist()
 
     def _join(self, temporary: Path, kept: list[int]) -> None:
-        """Copy the parts into one file, row by row to their places."""
+        """Copy the parts into one file, row by row to their positions."""
         is_test = self._is_test[kept]
         n, n_test, d = len(kept), int(np.count_nonzero(is_test)), len(self.header.columns)
         attributes, image_ids = self._attributes(kept)
@@ -316,16 +316,16 @@ class StoreWriter:
             if self.n_members:
                 shape = (self.n_members, n_test, d)
                 places["members"] = reserve(file, "members", shape, np.dtype("<f4"))
-        # Where each row of the plan comes to lie, among all kept and among those of test fields.
+        # Position of each row among all kept rows, and among those of test fields.
         position = np.full(len(self.image_ids), -1)
         position[kept] = np.arange(n)
         test_position = np.full(len(self.image_ids), -1)
         test_position[np.array(kept)[is_test]] = np.arange(n_test)
         checksums = np.zeros(n, "<u4")
         is_written = np.zeros(n, bool)
-        # Not through HDF5: rows of a shard lie apart, and a full disk is an error of its own here.
+        # Not through HDF5: rows of a shard are scattered, and a full disk is a clear error here.
         with open(temporary, "rb+") as raw:
-            if hasattr(os, "posix_fallocate"):  # the room is asked for before any work
+            if hasattr(os, "posix_fallocate"):  # disk space is allocated before any work
                 os.posix_fallocate(raw.fileno(), 0, os.path.getsize(temporary))
 
             def put(array: np.ndarray, place: int) -> None:
@@ -351,8 +351,8 @@ class StoreWriter:
             if not is_written.all():
                 lost = self.image_ids[kept[int(np.argmin(is_written))]]
                 raise InputError(
-                    f"{self.parts}: the part with field {lost} was damaged or removed meanwhile; "
-                    "run it again"
+                    f"{self.parts}: the part with field {lost} was damaged or removed in the "
+                    "meantime; run it again"
                 )
             put(checksums, places["checksums"])
             raw.flush()
@@ -368,7 +368,7 @@ class StoreWriter:
         return attributes, image_ids
 
     def _is_published(self, kept: list[int]) -> bool:
-        """Say whether another process has published this very store."""
+        """Return whether another process has published the same store."""
         if self.parts.exists() or not self.path.exists():
             return False
         with open_store(self.path) as store:
@@ -384,10 +384,10 @@ def write_store(
     Parameters
     ----------
     path, header, image_ids, fold, overwrite
-        As `StoreWriter`.
+        As for `StoreWriter`.
     values : array-like of float, shape (n, n_columns)
     members : array-like of float, shape (n_members, n_test, n_columns), optional
-        What each member predicts for the rows with fold -1, in their order.
+        Predictions of each member for the rows with fold -1, in their order.
 
     Returns
     -------
@@ -397,7 +397,7 @@ def write_store(
     Raises
     ------
     InputError
-        As `StoreWriter` and its `write`.
+        As for `StoreWriter` and its `write`.
     """
     values = np.asarray(values, dtype=np.float32)
     if members is not None:
@@ -406,18 +406,18 @@ def write_store(
     writer = StoreWriter(
         path, header, image_ids, fold=fold, n_members=n_members, overwrite=overwrite
     )
-    writer.drop()  # a killed call may have left parts of other values
+    writer.drop()  # a killed call may have left parts with other values
     try:
         if values.ndim != 2 or len(values) != len(writer.image_ids):
             raise InputError(
-                f"{path}: values of shape {values.shape} for "
+                f"{path}: values have shape {values.shape} for "
                 f"{counted(len(writer.image_ids), 'field')}"
             )
         if members is not None:
-            wanted = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
-            if members.shape != wanted:
-                raise InputError(f"{path}: members of shape {members.shape} instead of {wanted}")
-            # Where the test fields of each block begin among all test fields.
+            shape = (n_members, int(np.count_nonzero(writer.fold == -1)), values.shape[1])
+            if members.shape != shape:
+                raise InputError(f"{path}: members have shape {members.shape} instead of {shape}")
+            # Number of test fields before each row.
             before = np.concatenate([[0], np.cumsum(writer.fold == -1)])
         for block in writer.pending():
             of_block = None
@@ -442,6 +442,8 @@ def _checked_ids(image_ids: Iterable[str], path: Path) -> list[str]:
         raise InputError(f"{path}: no fields to store")
     bad = [image_id for image_id in image_ids if not image_id or "\0" in image_id]
     if bad:
-        raise InputError(f"{path}: {bad[0]!r} is no id of a field")
+        raise InputError(
+            f"{path}: {bad[0]!r} is not a valid id: it is empty or contains a zero byte"
+        )
     check_unique(image_ids, path)
     return image_ids

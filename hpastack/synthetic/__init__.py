@@ -1,8 +1,8 @@
 """Synthetic labelled fields: the data set of the demo and of the tests.
 
-Draws four-stain fields of cells whose protein lies in any mix of the 28
-places of the HPA 2018 vocabulary, and designs data sets with the traps of real
-ones: wells, near-duplicates, cell lines, a long tail of labels.
+The module draws four-stain fields of cells with any combination of the 28
+labels of the HPA 2018 vocabulary, and designs data sets with the pitfalls of
+real ones: wells, near-duplicates, cell lines, a long tail of labels.
 """
 
 from hpastack.synthetic.cells import CELL_LINES

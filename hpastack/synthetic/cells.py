@@ -1,7 +1,6 @@
-"""The cells of a synthetic field: where they lie, their nuclei, and what the three
-reference stains see of them.
+"""The cells of a synthetic field: positions, outlines, nuclei and the reference stains.
 
-Lengths are given in units of 1/256 of the field's side, so that a field of any
+Lengths are in units of 1/256 of the side of the field, so that a field of any
 size shows the same cells.
 """
 
@@ -18,25 +17,25 @@ from hpastack.synthetic.drawing import blur, smooth_noise, splat, stamp, walks
 
 @dataclass(frozen=True)
 class CellLine:
-    """How the cells of a cell line look.
+    """Morphology and intensity of the cells of a cell line.
 
     Attributes
     ----------
     radius : float
-        Mean radius of a cell, in 1/256 of the field's side.
+        Mean radius of a cell, in 1/256 of the side of the field.
     elongation : float
-        Long axis over short axis of a typical cell.
+        Ratio of the long to the short axis of a typical cell.
     crowding : float
-        Share of the field that cells would cover if none overlapped.
+        Fraction of the field that the cells would cover without overlap.
     spacing : float
-        Smallest distance of two cell centres, in sums of their radii; below
-        about 0.8 cells touch.
+        Minimum distance between two cell centres, relative to the sum of their
+        radii; cells touch below about 0.8.
     wobble : float
-        How ragged the outline is, as a share of the radius.
+        Irregularity of the outline, as a fraction of the radius.
     nucleus : float
-        Radius of the nucleus over radius of the cell.
+        Ratio of the radius of the nucleus to that of the cell.
     brightness : tuple of 4 floats
-        Of red, green, blue and yellow, relative to a typical cell line.
+        Intensity of red, green, blue and yellow, relative to a typical cell line.
     """
 
     radius: float
@@ -48,7 +47,7 @@ class CellLine:
     brightness: tuple[float, float, float, float]
 
 
-#: Cell lines by their usual name, from the commonest to the rarest in the training fields.
+#: Cell lines by name, from the most common to the rarest in the training fields.
 CELL_LINES = {
     "U-2 OS": CellLine(46, 1.25, 0.95, 0.80, 0.09, 0.42, (1.0, 1.0, 1.0, 1.0)),
     "A-431": CellLine(38, 1.10, 1.15, 0.70, 0.06, 0.47, (0.9, 1.1, 1.1, 1.0)),
@@ -63,44 +62,44 @@ CELL_LINES = {
 
 @dataclass
 class Cells:
-    """The cells of one field, as maps of shape (H, W) and tables of one row a cell.
+    """The cells of one field, as maps of shape (H, W) and tables with one row per cell.
 
-    Cell numbers start at 1; 0 in `label` is empty ground. Tables have a row
-    for number 0 too, so that they can be indexed with `label`.
+    Cell numbers start at 1; 0 in `label` is the background. Tables also have a
+    row for number 0, so that they can be indexed with `label`.
     """
 
     unit: float
-    """Pixels in 1/256 of the field's side."""
+    """Pixels in 1/256 of the side of the field."""
     centre: np.ndarray
     radius: np.ndarray
     angle: np.ndarray
     mitotic: np.ndarray
-    """Which cells are dividing: round, with a plate of chromosomes and no nucleus."""
+    """Whether a cell is dividing: round, with a metaphase plate and no nucleus."""
     bridges: list[tuple[int, int]]
-    """Pairs of daughter cells that still hang together."""
+    """Pairs of daughter cells connected by a cytokinetic bridge."""
     label: np.ndarray
     edge: np.ndarray
-    """Distance from a pixel inside a cell to the cell's outline; 0 on empty ground."""
+    """Distance of a pixel inside a cell from the outline of the cell; 0 in the background."""
     contacts: np.ndarray
-    """1 along the borders that two cells share, else 0."""
+    """1 along the borders between two cells, else 0."""
     nucleus: np.ndarray = field(init=False)
     depth: np.ndarray = field(init=False)
-    """Distance from a pixel inside a nucleus to its rim; 0 elsewhere."""
+    """Distance of a pixel inside a nucleus from its rim; 0 elsewhere."""
     gap: np.ndarray = field(init=False)
-    """Distance from a pixel outside the nuclei to the nearest one; 0 inside."""
+    """Distance of a pixel outside the nuclei from the nearest nucleus; 0 inside."""
     nucleoli: np.ndarray = field(init=False)
     plate: np.ndarray = field(init=False)
     mtoc: np.ndarray = field(init=False)
-    """Where the microtubules of a cell start, beside its nucleus."""
+    """Microtubule organising centre of each cell, beside its nucleus."""
     cytoplasm: np.ndarray = field(init=False)
-    """How thick the cell is outside its nucleus, from 0 to 1."""
+    """Thickness of the cell outside its nucleus, from 0 to 1."""
     microtubules: np.ndarray = field(init=False)
     microtubule_tips: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False)
     """y, x and direction of the ends of the microtubules."""
     spindle: np.ndarray = field(init=False)
     reticulum: np.ndarray = field(init=False)
     nucleolus_table: np.ndarray = field(init=False)
-    """A row (y, x, radius) for each nucleolus."""
+    """One row (y, x, radius) for each nucleolus."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,11 +113,11 @@ class Cells:
 
     @property
     def resting(self) -> np.ndarray:
-        """Numbers of the cells that have a nucleus."""
+        """Numbers of the cells with a nucleus (in interphase)."""
         return self.numbers[~self.mitotic[1:]]
 
     def at(self, table: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Look up a map at points, with `-1` (False, or 255 of uint8) outside the image."""
+        """Return the values of a map at points; -1 (False, or 255 of uint8) outside the image."""
         row, column = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
         height, width = self.shape
         inside = (row >= 0) & (column >= 0) & (row < height) & (column < width)
@@ -129,13 +128,13 @@ class Cells:
     def points(
         self, rng: Generator, low: int, high: int, weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scatter `low` to `high` points in each cell, where `weight` (a map) is large.
+        """Sample `low` to `high` points in each cell, with probabilities from the map `weight`.
 
         Returns
         -------
         y, x : ndarray of float
         number : ndarray of int
-            The cell each point lies in.
+            The cell of each point.
         """
         chosen = []
         for number in self.numbers:
@@ -161,11 +160,11 @@ def grow_cells(
     rng: Generator, line: CellLine, side: int, unit: float, *, n_mitotic: int, n_bridges: int,
     touching: bool,
 ) -> Cells:  # fmt: skip
-    """Lay out the cells of a field and draw what the reference stains see of them.
+    """Generate the cells of a field and their structures in the reference stains.
 
-    Cells are thrown on the field until no more fit; each pixel goes to the
-    cell it lies deepest in, so that crowded cells share straight borders and
-    free ones keep their own outline.
+    Cells are placed at random until no more fit. Each pixel is assigned to the
+    cell in which it is deepest, so that adjacent cells share straight borders
+    and isolated ones keep their outline.
 
     Parameters
     ----------
@@ -174,12 +173,12 @@ def grow_cells(
     side : int
         Side of the drawing, in pixels.
     unit : float
-        Pixels in 1/256 of the field's side.
+        Pixels in 1/256 of the side of the field.
     n_mitotic, n_bridges : int
-        How many dividing cells, and how many pairs of daughter cells, to put
-        near the middle.
+        Numbers of dividing cells and of pairs of daughter cells to place near
+        the centre.
     touching : bool
-        Whether cells must touch each other, whatever the cell line.
+        Whether cells must touch each other, regardless of the cell line.
 
     Returns
     -------
@@ -240,7 +239,7 @@ def _places(
     typical = line.radius * unit
     spacing = min(line.spacing, 0.68) if touching else line.spacing
     crowding = max(line.crowding, 1.15) if touching else line.crowding
-    wanted = int(round(crowding * rng.uniform(0.8, 1.1) * side**2 / (np.pi * typical**2)))
+    n_tries = int(round(crowding * rng.uniform(0.8, 1.1) * side**2 / (np.pi * typical**2)))
     centres, radii, squeezes, taken, bridges = [], [], [], [], []
 
     def add(place: np.ndarray, radius: float, squeeze: float) -> None:
@@ -276,9 +275,9 @@ def _places(
         bridges.append((len(centres), len(centres) + 1))
         add(middle - apart, radius, 1.2)
         add(middle + apart, radius, 1.2)
-        # Keeps the ground under the bridge empty.
+        # Keeps the space between the daughter cells empty.
         taken.append((*middle, radius))
-    for _ in range(wanted):
+    for _ in range(n_tries):
         radius = typical * float(np.exp(rng.normal(0, 0.13)))
         place = throw(radius, -0.03)
         if place is not None:
@@ -290,7 +289,7 @@ def _outline_distance(
     rng: Generator, centre: np.ndarray, radius: float, squeeze: float, angle: float,
     wobble: float, side: int, *, orders: int = 6,
 ) -> tuple[tuple[slice, slice], np.ndarray]:  # fmt: skip
-    """Distance of pixels from a cell's centre, in cell radii, in a window around it."""
+    """Distances of pixels from the centre of a cell, in cell radii, in a window around it."""
     reach = 1.6 * radius * np.sqrt(squeeze)
     low = np.clip(np.floor(centre - reach), 0, side).astype(int)
     high = np.clip(np.ceil(centre + reach), 0, side).astype(int)
@@ -315,7 +314,7 @@ def _outline_distance(
 
 
 def _contacts(label: np.ndarray, unit: float) -> np.ndarray:
-    """Mark the pixels that have two cells within a short reach."""
+    """Mark the pixels close to two cells."""
     width = 2 * max(1, round(unit)) + 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     highest = cv2.dilate(label, brush)
@@ -379,7 +378,7 @@ def _add_microtubules(rng: Generator, cells: Cells) -> None:
     number = np.repeat(cells.resting, 120)
     start = cells.mtoc[number] + rng.normal(0, 2.0 * unit, (len(number), 2))
     angle = rng.uniform(0, 2 * np.pi, len(number))
-    # Half of the filaments have lost their centre and lie in the outer cell.
+    # Half of the filaments are detached from the organising centre, in the outer cell.
     loose = np.arange(len(number)) % 2 == 0
     reach = np.abs(rng.normal(0, 0.75, (len(number), 1))) * cells.radius[number][:, None]
     away = np.column_stack([np.sin(angle), np.cos(angle)])
@@ -422,14 +421,14 @@ def _spindle(rng: Generator, cells: Cells, cell: int) -> np.ndarray:
 
 
 def bridge_line(rng: Generator, cells: Cells, first: int, second: int) -> np.ndarray:
-    """Draw the thread between two daughter cells, thickest in its middle."""
+    """Draw the bridge between two daughter cells, thickest in its middle."""
     start, end = cells.centre[first], cells.centre[second]
     way = np.linspace(0, 1, int(np.hypot(*(end - start)) * 3))
     y, x = start[0] + way * (end - start)[0], start[1] + way * (end - start)[1]
     sway = np.sin(way * np.pi) * rng.normal(0, 1.5 * cells.unit)
     normal = np.array([(end - start)[1], -(end - start)[0]]) / np.hypot(*(end - start))
     y, x = y + sway * normal[0], x + sway * normal[1]
-    # The thread runs a little way into both cells.
+    # The bridge extends slightly into both cells.
     own = (cells.at(cells.edge, y, x) < 5 * cells.unit) & (cells.at(cells.depth, y, x) <= 0)
     spread = rng.normal(0, 0.9 * cells.unit, (2, 5, own.sum()))
     thread = splat(cells.shape, y[own] + spread[0], x[own] + spread[1], 0.22 * cells.unit)

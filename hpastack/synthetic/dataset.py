@@ -1,4 +1,4 @@
-"""The design of a synthetic data set: wells, plates, cell lines, labels, near-duplicates."""
+"""Design of a synthetic data set: wells, plates, cell lines, labels, near-duplicates."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.labels import HPA_2018
 from hpastack.synthetic.cells import CELL_LINES
 from hpastack.synthetic.fields import draw_field
 
-#: Fields with each label, in the order of the vocabulary, among the 31,072
-#: training fields of the 2018 competition.
+#: Number of fields with each label, in the order of the vocabulary, among the
+#: 31,072 training fields of the 2018 competition.
 LABEL_COUNTS = (
     12885, 1254, 3621, 1561, 1858, 2513, 1008, 2822, 53, 45, 28, 1093, 688, 537,
     1066, 21, 530, 210, 902, 1482, 172, 3777, 802, 2965, 322, 8228, 328, 11,
 )  # fmt: skip
 
-#: How many of those fields have one, two, ... five labels.
+#: Number of those fields with one, two, ... five labels.
 LABELS_PER_FIELD = (15126, 12485, 3160, 299, 2)
 
-# How much oftener two labels stand together in those fields than their counts
-# alone would make them, for the pairs far from the rest. Cut at 25: beyond that
-# the two labels could not be told apart in a small data set.
+# Lift of two labels in those fields: observed over expected co-occurrence, for the
+# pairs that deviate from the usual value. Clipped at 25: beyond that, the two labels
+# could not be distinguished in a small data set.
 _USUAL_LIFT = 0.76
 _LIFTS = {
     (0, 2): 1.16, (0, 1): 1.15, (0, 16): 1.30, (0, 4): 0.13, (0, 6): 0.21, (0, 25): 1.06,
@@ -49,16 +49,16 @@ _PLATE_COLUMNS = 12
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """A data set that is designed but not drawn: fields are drawn when asked for.
+    """Design of a data set whose fields are drawn on request.
 
     Attributes
     ----------
     design : DataFrame
-        One row a field, indexed by `image_id`; see `synthetic_dataset`.
+        One row per field, indexed by `image_id`; see `synthetic_dataset`.
     size : int
         Side of the fields, in pixels.
     options : dict
-        What `synthetic_dataset` was called with.
+        Arguments of `synthetic_dataset`.
     """
 
     design: pd.DataFrame
@@ -75,7 +75,7 @@ class SyntheticDataset:
         Returns
         -------
         ndarray of float32, shape (4, size, size)
-            As `draw_field`.
+            From `draw_field`.
 
         Raises
         ------
@@ -85,9 +85,9 @@ class SyntheticDataset:
         return draw_field(**self.drawing(image_id))
 
     def drawing(self, image_id: str) -> dict[str, Any]:
-        """Say with what arguments `draw_field` draws a field.
+        """Return the arguments with which `draw_field` draws a field.
 
-        A worker needs no more than these, rather than the whole design.
+        Workers need only these, not the whole design.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class SyntheticDataset:
             If the design has no such field.
         """
         if image_id not in self.design.index:
-            raise InputError(f"no field {image_id!r} in this synthetic data set")
+            raise InputError(f"no field {image_id!r} in this synthetic data set", "image_id")
         own = self.design.loc[image_id].to_dict()
         copied = own["duplicate_of"]
         scene = self.design.loc[copied].to_dict() if copied else own
@@ -118,12 +118,12 @@ class SyntheticDataset:
         }
 
     def fields(self, image_ids: Iterable[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-        """Draw several fields, one after the other.
+        """Draw several fields, one at a time.
 
         Parameters
         ----------
         image_ids : iterable of str, optional
-            Which; all of the design in its order by default.
+            Default: all fields, in the order of the design.
 
         Yields
         ------
@@ -147,42 +147,43 @@ def synthetic_dataset(
     cell_line_shift: float = 0.3,
     fields_per_well: tuple[int, int] = (2, 6),
 ) -> SyntheticDataset:
-    """Design a labelled data set with the traps of a real one.
+    """Design a labelled data set with the pitfalls of a real one.
 
-    The fields of a well share labels, cell line and look, and lie on the same
-    side of the split. Some fields are near-duplicates of a training field
-    (shifted, noisier, a little brighter), in train and in test; they are filed
-    under wells and plates of their own, so that only the pictures give them
-    away. Cell lines are mixed differently in train and test.
+    The fields of a well have the same labels, cell line and appearance, and are
+    in the same split. Some fields of each split are near-duplicates of a
+    training field (shifted, noisier, slightly brighter); they are assigned to
+    other wells and plates, so that only the images reveal them. The
+    proportions of the cell lines differ between train and test.
 
     Parameters
     ----------
     n_train, n_test : int
-        How many fields; `n_train` at least 1.
+        Numbers of fields; `n_train` is at least 1.
     size : int, default=256
         Side of the fields, in pixels.
     seed : int, default=0
-        Same seed and options, same design and same pictures.
+        The same seed and options give the same design and the same images.
     tail : float, default=1.0
-        How unevenly labels occur: their real frequencies to this power, from
-        0 (all alike) to 1 (the real long tail).
+        Imbalance of the labels: the exponent of their real frequencies, from 0
+        (all equal) to 1 (the real long tail).
     min_train_wells, min_test_wells : int, default=0
-        In how many wells of train and of test each label must at least
-        occur. 0 leaves it to chance, which with a real tail leaves most rare
-        labels out of a small data set.
+        Minimum number of wells of train and of test in which each label occurs.
+        With 0, most rare labels do not occur in a small data set with the real
+        tail.
     duplicates : float, default=0.04
-        Share of the fields of each split that are near-duplicates, at most 0.5.
+        Fraction of near-duplicates in each split, at most 0.5.
     cell_line_shift : float, default=0.3
-        0 mixes the cell lines of test as those of train; 1 turns the mix
-        around, so that the commonest in train is the rarest in test.
+        With 0, the proportions of the cell lines are the same in test as in
+        train; with 1 they are reversed, so that the most common in train is the
+        rarest in test.
     fields_per_well : (int, int), default=(2, 6)
-        Fewest and most fields of a well (the last well of a split may have
-        fewer).
+        Minimum and maximum number of fields of a well (the last well of a split
+        may have fewer).
 
     Returns
     -------
     SyntheticDataset
-        Its `design` has a row a field, train before test, sorted by
+        Its `design` has one row per field, train before test, sorted by
         `image_id` within each, with the columns `split`, `target`, `well`,
         `plate`, `cell_line`, `duplicate_of` (the `image_id` copied, or empty) and
         the seeds `seed`, `well_seed` and `plate_seed`.
@@ -190,14 +191,15 @@ def synthetic_dataset(
     Raises
     ------
     InputError
-        If an option is out of range, or there are too few wells for
+        If an argument is out of range, or there are too few wells for
         `min_train_wells` or `min_test_wells`.
 
     Notes
     -----
-    Numbers of labels a field, frequencies and the strongest likings and
-    dislikings between labels follow the training labels of the 2018 Human
-    Protein Atlas competition (:doi:`10.1038/s41592-019-0658-6`).
+    The numbers of labels per field, the frequencies of the labels and the
+    strongest positive and negative associations between labels follow the
+    training labels of the 2018 Human Protein Atlas competition
+    (:doi:`10.1038/s41592-019-0658-6`).
 
     Examples
     --------
@@ -274,15 +276,19 @@ def _check(
         ("min_train_wells", min_train_wells, 0), ("min_test_wells", min_test_wells, 0),
     ):  # fmt: skip
         if value < lowest:
-            raise InputError(f"{name} is {value}; it must be at least {lowest}")
+            raise InputError(f"{name} is {value}; it must be at least {lowest}", name)
     for name, share, highest in (
         ("tail", tail, 1), ("duplicates", duplicates, 0.5), ("cell_line_shift", cell_line_shift, 1),
     ):  # fmt: skip
         if not 0 <= share <= highest:
-            raise InputError(f"{name} is {share}; it must lie between 0 and {highest}")
+            raise InputError(f"{name} is {share}; it must be from 0 to {highest}", name)
     fewest, most = fields_per_well
     if not 1 <= fewest <= most:
-        raise InputError(f"fields_per_well is {fewest} to {most}; it must rise from at least 1")
+        raise InputError(
+            f"fields_per_well is {fewest} to {most}; the minimum must be at least 1 and not above "
+            "the maximum",
+            "fields_per_well",
+        )
 
 
 def _seeds(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
@@ -294,7 +300,7 @@ def _image_ids(rng: np.random.Generator, count: int) -> list[str]:
 
 
 def _line_mix(shift: float) -> NDArray[np.float64]:
-    """Shares of the cell lines: a few make up most of the fields, as in the real ones."""
+    """Proportions of the cell lines; as in real data, most fields are of a few of them."""
     mix = 1 / np.arange(1, len(CELL_LINES) + 1)
     mix = mix / mix.sum()
     return (1 - shift) * mix + shift * mix[::-1]
@@ -303,7 +309,7 @@ def _line_mix(shift: float) -> NDArray[np.float64]:
 def _file_on_plates(
     rng: np.random.Generator, wells: pd.DataFrame, first_plate: int
 ) -> pd.DataFrame:
-    """Give each row a place on a plate; a plate holds one cell line."""
+    """Assign each row to a well of a plate; a plate has a single cell line."""
     plates = np.empty(len(wells), object)
     names = np.empty(len(wells), object)
     plate = first_plate
@@ -323,7 +329,7 @@ def _wells(
     n_fields: int,
     fields_per_well: tuple[int, int],
 ) -> tuple[list[int], list[list[int]]]:
-    """Deal out fields to wells and give each well its labels (a list of ids)."""
+    """Return the number of fields and the labels (a list of ids) of each well."""
     sizes: list[int] = []
     while sum(sizes) < n_fields:
         sizes.append(int(rng.integers(*fields_per_well, endpoint=True)))
@@ -335,17 +341,19 @@ def _wells(
 def _spread_labels(
     rng: np.random.Generator, sampler: _LabelSampler, sets: list[list[int]], least: int, split: str
 ) -> None:
-    """Redraw labels of some wells until every label stands in `least` wells or more."""
+    """Resample the labels of some wells until every label occurs in at least `least` wells."""
     count = np.zeros(len(HPA_2018), int)
     for labels in sets:
         count[labels] += 1
-    # Two labels a well leave the numbers of labels about as they are.
+    # Two labels per well keep the numbers of labels approximately unchanged.
     if len(sets) * 2 < least * len(count):
         needed = -(-least * len(count) // 2)
         raise InputError(
-            f"{len(sets)} wells of {split} are too few for each label to stand in {least}; "
-            f"take enough {split} fields for {needed} wells, or a smaller min_{split}_wells"
-        )
+            f"{counted(len(sets), f'well of {split} is', f'wells of {split} are')} too few for "
+            f"each label to occur in {least}; increase n_{split} to get {needed} wells, or "
+            f"decrease min_{split}_wells",
+            f"n_{split}", f"min_{split}_wells",
+        )  # fmt: skip
     for label in np.argsort(count, kind="stable"):
         while count[label] < least:
             spare = [
@@ -367,26 +375,26 @@ def _spread_labels(
 
 
 class _LabelSampler:
-    """Draws sets of labels: how many, the first, then each next one given those before."""
+    """Sampler of label sets: the number of labels, then each label given the previous ones."""
 
     def __init__(self, tail: float) -> None:
         n_labels = len(HPA_2018)
         self.lift = np.full((n_labels, n_labels), _USUAL_LIFT)
-        for (one, other), lift in _LIFTS.items():
-            self.lift[one, other] = self.lift[other, one] = lift
+        for (first, second), lift in _LIFTS.items():
+            self.lift[first, second] = self.lift[second, first] = lift
         np.fill_diagonal(self.lift, 0)
         self.sizes = np.array(LABELS_PER_FIELD) / sum(LABELS_PER_FIELD)
         mean_size = self.sizes @ np.arange(1, len(self.sizes) + 1)
-        wanted = np.array(LABEL_COUNTS, float) ** tail
-        wanted *= mean_size / wanted.sum()
-        # Companions change how often a label is drawn; its weight makes up for it.
-        self.weight = wanted / wanted.sum()
+        frequencies = np.array(LABEL_COUNTS, float) ** tail
+        frequencies *= mean_size / frequencies.sum()
+        # The associations change the frequency of a label; its weight compensates for this.
+        self.weight = frequencies / frequencies.sum()
         for _ in range(100):
-            self.weight *= np.sqrt(wanted / self._expected())
+            self.weight *= np.sqrt(frequencies / self._expected())
             self.weight /= self.weight.sum()
 
     def _expected(self) -> np.ndarray:
-        """Expected occurrences of each label in a draw; sets of four and more count as three."""
+        """Return the expected occurrences of each label; labels after the third count as third."""
         first = self.weight
         second = first[:, None] * _shares(self.weight * self.lift)
         third = second[:, :, None] * _shares(
@@ -400,7 +408,7 @@ class _LabelSampler:
         )  # fmt: skip
 
     def draw(self, rng: np.random.Generator, first: int | None = None) -> list[int]:
-        """Draw the labels of a well, as a list of ids, `first` among them if given."""
+        """Sample the labels of a well, as a list of ids that includes `first` if it is not None."""
         size = 1 + rng.choice(len(self.sizes), p=self.sizes)
         chosen = [] if first is None else [int(first)]
         while len(chosen) < size:

@@ -1,7 +1,7 @@
-"""Strokes that the cells and the patterns are drawn with: lines, spots, noise.
+"""Drawing primitives for cells and patterns: points, ellipses, curves, noise.
 
 All lengths are in pixels, all coordinates are ``(y, x)`` arrays in pixels, and
-everything is drawn for all cells of a field at once.
+all cells of a field are drawn at once.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from numpy.typing import ArrayLike
 def splat(
     shape: tuple[int, int], y: ArrayLike, x: ArrayLike, weight: ArrayLike = 1.0
 ) -> np.ndarray:
-    """Add points to an empty image, each shared among its four nearest pixels.
+    """Add points to an empty image with bilinear weights on the four nearest pixels.
 
-    Drawn densely along curves, points make smooth lines that add up where
-    they cross.
+    Dense points along a curve form a smooth line; lines add up where they
+    cross.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width of the image.
     y, x : array-like of float, same shape
-        Where the points are; those outside the image are left out.
+        Positions of the points; those outside the image are ignored.
     weight : float or array-like, default=1.0
-        What each point adds.
+        Value added by each point.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def stamp(
     ring: float | None = None,
     weight: ArrayLike = 1.0,
 ) -> np.ndarray:
-    """Draw filled or hollow ellipses with soft edges; the brighter one wins where two meet.
+    """Draw filled or hollow ellipses with soft edges; where they overlap, the maximum is used.
 
     Parameters
     ----------
@@ -67,15 +67,15 @@ def stamp(
     y, x : array-like of float, length n
         Centres.
     radius : float or array-like of length n
-        Short half axis; of the middle of the line, for a hollow one.
+        Short semi-axis; for a hollow ellipse, of the centre of the line.
     aspect : float or array-like of length n, default=1.0
-        Long half axis over short half axis.
+        Ratio of the long to the short semi-axis.
     angle : float or array-like of length n, default=0.0
         Direction of the long axis, in radians from the x axis towards y.
     ring : float, optional
         Width of the line of a hollow ellipse; None fills it.
     weight : float or array-like of length n, default=1.0
-        Brightness.
+        Intensity.
 
     Returns
     -------
@@ -118,19 +118,19 @@ def walks(
     wave: float = 0.0,
     wavelength: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make curves that keep their direction for a while.
+    """Generate random curves whose direction changes gradually.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     y, x, angle : ndarray of float, length n
-        Where the curves start and in which direction (radians).
+        Starting points and initial directions (radians) of the curves.
     length : float
         Length of the curves, in pixels; there is a point every 0.7 pixels.
     bend : float
-        Standard deviation of the change of direction over a pixel, in radians.
+        Standard deviation of the change of direction per pixel, in radians.
     wave, wavelength : float, default=0.0, 1.0
-        Amplitude (radians) and period (pixels) of a regular swing of the
+        Amplitude (radians) and period (pixels) of a regular oscillation of the
         direction.
 
     Returns
@@ -156,13 +156,13 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def smooth_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> np.ndarray:
-    """Make random hills and valleys of about `grain` pixels, mean 0, standard deviation 1.
+    """Generate smooth random noise at a scale of `grain` pixels, mean 0, standard deviation 1.
 
     Parameters
     ----------
     shape : (int, int)
     grain : float
-        Typical distance between neighbouring hills, in pixels.
+        Typical distance between neighbouring maxima, in pixels.
     rng : numpy.random.Generator
 
     Returns

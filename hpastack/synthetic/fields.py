@@ -1,4 +1,4 @@
-"""Whole synthetic fields: cells, reference stains, protein, and the microscope."""
+"""Draw synthetic fields: cells, reference stains, protein and the imaging model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpastack.synthetic.cells import CELL_LINES, CellLine, Cells, grow_cells
 from hpastack.synthetic.drawing import blur, smooth_noise
 from hpastack.synthetic.patterns import PATTERNS
 
-# Below this many pixels thin lines get lost while drawing; smaller fields are reduced.
+# Thin lines are lost in drawings with a smaller side; smaller fields are drawn larger and reduced.
 _SMALLEST_DRAWING = 192
 
 
@@ -31,11 +31,11 @@ def draw_field(
     copy_shift: tuple[float, float] | None = None,
     margin: float = 0.06,
 ) -> np.ndarray:
-    """Draw a field of cells whose protein lies where `targets` says.
+    """Draw a field of cells whose protein is in the locations of `targets`.
 
-    Cells are thrown on the ground and grown; the red, blue and yellow stains
-    follow from them, and the green one is the sum of one pattern a label.
-    Light falls unevenly, is blurred, counted with noise, and cut at 1.
+    Cells are placed at random; the red, blue and yellow stains are derived from
+    them, and the green stain is the sum of one pattern per label. Uneven
+    illumination, blur and photon noise are added, and values are clipped at 1.
 
     Parameters
     ----------
@@ -43,24 +43,26 @@ def draw_field(
         Labels of the HPA 2018 vocabulary, as a target (``"16 0"``) or as ids;
         at least one.
     size : int, default=256
-        Side of the field, in pixels, at least 32. The cells grow with it.
+        Side of the field, in pixels, at least 32. The cells scale with it.
     seed : int, default=0
-        What is drawn. Same arguments and library versions, same bytes.
+        Seed of the cells and patterns. The same arguments and library versions
+        give the same bytes.
     cell_line : str, default="U-2 OS"
         A key of `CELL_LINES`.
     well_seed, plate_seed : int, optional
-        Looks that fields of a well (expression, staining) and of a plate
-        (illumination, background, sharpness) share; own ones by default.
+        Seeds of the properties common to the fields of a well (expression,
+        staining) and of a plate (illumination, background, sharpness). Default:
+        `seed`.
     copy_seed : int, optional
-        Draws a near-duplicate instead: the same cells, shifted by a third of
-        `margin` to the whole of it, a little brighter and noisier.
+        If passed, a near-duplicate is drawn: the same cells, shifted by about a
+        third of `margin` up to `margin`, slightly brighter and noisier.
     copy_shift : (float, float), optional
-        How far down and to the right the near-duplicate is taken instead, in
-        parts of the side.
+        Shift of the near-duplicate down and to the right, as fractions of the
+        side. Default: random.
     margin : float, default=0.06
-        How much is drawn around the field, in parts of the side: as far as a
-        near-duplicate can be shifted. A field and its near-duplicates need the
-        same.
+        Border drawn around the field, as a fraction of the side, which is the
+        maximum shift of a near-duplicate. It must be the same for a field and
+        its near-duplicates.
 
     Returns
     -------
@@ -70,14 +72,14 @@ def draw_field(
     Raises
     ------
     InputError
-        If a label or the cell line is unknown, no label is given, `size` is
-        too small, or `copy_shift` goes without `copy_seed` or beyond `margin`.
+        If a label or the cell line is unknown, `targets` is empty, `size` is too
+        small, or `copy_shift` is passed without `copy_seed` or exceeds `margin`.
 
     Notes
     -----
-    Patterns are laid out with the cells' own irregularity, and vary in
-    brightness from cell to cell; some dim haze of unspecific protein is always
-    there. Photon noise is Gaussian with the variance of the counts.
+    The patterns follow the irregular shapes of the cells, and their intensity
+    varies between cells; there is always a dim haze of unspecific staining.
+    Photon noise is Gaussian with the variance of the counts.
 
     Examples
     --------
@@ -88,18 +90,24 @@ def draw_field(
     labels = _label_ids(targets)
     line = CELL_LINES.get(cell_line)
     if line is None:
-        raise InputError(f"unknown cell line {cell_line!r}; known: {shorten(CELL_LINES, 20)}")
+        raise InputError(
+            f"unknown cell line {cell_line!r}; it must be one of {shorten(CELL_LINES, 20)}",
+            "cell_line",
+        )
     if size < 32:
-        raise InputError(f"a field of {size} pixels is too small to draw; take 32 or more")
+        raise InputError(f"size is {size}; it must be at least 32 pixels", "size")
 
     if copy_shift is not None and (copy_seed is None or max(map(abs, copy_shift)) > margin):
-        raise InputError("copy_shift goes with copy_seed, and no farther than margin")
+        raise InputError(
+            f"copy_shift is {copy_shift}; it needs copy_seed, and must not exceed margin, {margin}",
+            "copy_shift", "copy_seed", "margin",
+        )  # fmt: skip
 
     reduction = int(np.ceil(_SMALLEST_DRAWING / size))
     unit = size * reduction / 256
     border = int(np.ceil(margin * size))  # pixels of the field
     side = (size + 2 * border) * reduction
-    # One stream for each purpose, so that one more label leaves the cells in their places.
+    # Separate random streams, so that an additional label does not change the cells.
     layout, green_rng, *label_seeds = np.random.SeedSequence([seed, 0]).spawn(2 + len(HPA_2018))
     well = _WellLook.draw(seed if well_seed is None else well_seed)
     plate = _PlateLook.draw(seed if plate_seed is None else plate_seed)
@@ -117,7 +125,7 @@ def draw_field(
 
     shift = np.zeros(2, int)
     if copy_seed is not None:
-        # At least a third of the farthest shift, or it would be the very same picture.
+        # At least about a third of the maximum shift, so that the images differ.
         far = border * camera.uniform(0.35, 1.0)
         turn = camera.uniform(0, 2 * np.pi)
         shift = np.rint([far * np.sin(turn), far * np.cos(turn)]).astype(int)
@@ -142,14 +150,14 @@ def _label_ids(targets: str | Iterable[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class _WellLook:
-    """What the fields of one well share."""
+    """Properties common to the fields of one well."""
 
     expression: float
     haze: float
     brightness: np.ndarray
     """Of the four stains."""
     balance: np.ndarray
-    """Of each label beside the others."""
+    """Relative intensity of each label."""
 
     @classmethod
     def draw(cls, seed: int) -> _WellLook:
@@ -164,10 +172,10 @@ class _WellLook:
 
 @dataclass(frozen=True)
 class _PlateLook:
-    """What the fields of one plate share."""
+    """Properties common to the fields of one plate."""
 
     light: np.ndarray
-    """Row and column of the brightest point, in sides, and the loss at a corner."""
+    """Row and column of the brightest point, as fractions of the side, and the loss at a corner."""
     background: np.ndarray
     photons: float
     read_noise: float
@@ -189,7 +197,7 @@ def _cells_for(
     labels: list[int], rng: np.random.Generator, line: CellLine, side: int, unit: float
 ) -> Cells:
     names = {HPA_2018.names[label] for label in labels}
-    # Dividing cells also turn up where the protein ignores them.
+    # Dividing cells also occur if no label requires them.
     n_mitotic, n_bridges = int(rng.random() < 0.12), int(rng.random() < 0.06)
     if "Mitotic spindle" in names:
         n_mitotic = int(rng.integers(1, 2, endpoint=True))
@@ -202,7 +210,7 @@ def _cells_for(
 
 
 def _cell_brightness(cells: Cells, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Give each cell its own brightness; ground between cells keeps 1."""
+    """Return a map of a random intensity per cell; 1 in the background."""
     brightness = np.exp(rng.normal(0, spread, len(cells.radius))).astype(np.float32)
     brightness[0] = 1
     return brightness[cells.label]

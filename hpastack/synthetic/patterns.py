@@ -1,8 +1,8 @@
-"""One drawing function for each place a protein can be: the 28 patterns.
+"""The 28 patterns: one drawing function for each label of HPA 2018.
 
-A pattern takes the cells of a field and a random generator, and returns a
-map of shape (H, W) of where the protein lies, 0 where it does not; patterns
-that are thinly spread (cytosol) stay darker than those packed into a spot.
+A pattern takes the cells of a field and a random generator, and returns a map
+of shape (H, W) of the protein, 0 where it is absent. Diffuse patterns (cytosol)
+are dimmer than concentrated ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hpastack.synthetic.drawing import blur, smooth_noise, splat, stamp, walks
 
 Pattern = Callable[[Cells, np.random.Generator], np.ndarray]
 
-#: The drawing function of each label, by the label's name.
+#: Drawing function of each label, by its name.
 PATTERNS: dict[str, Pattern] = {}
 
 
@@ -30,12 +30,12 @@ def _pattern(name: str) -> Callable[[Pattern], Pattern]:
 
 
 def _inside(cells: Cells) -> np.ndarray:
-    """Where the nuclei are, with soft rims."""
+    """Map of the nuclei, with soft rims."""
     return np.clip(cells.depth / (1.2 * cells.unit), 0, 1)
 
 
 def _around(cells: Cells, reach: float) -> np.ndarray:
-    """Cytoplasm, fading with the distance from the nucleus in `reach` units."""
+    """Map of the cytoplasm, decaying over `reach` units with the distance from the nucleus."""
     fade = np.exp(-cells.gap / (reach * cells.unit))
     return cells.cytoplasm * np.where(cells.mitotic[cells.label], 0.3, fade)
 
@@ -48,7 +48,7 @@ def _thread(
     weight: ArrayLike = 1.0,
     within: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw the parts of curves that lie in their own cell, as strong at every size."""
+    """Draw the parts of curves that are within their own cell, equally intense at every size."""
     own = cells.at(cells.label, y, x) == np.asarray(number)[:, None]
     if within is not None:
         own &= cells.at(within, y, x)
@@ -61,14 +61,14 @@ def _thread(
 
 @_pattern("Nucleoplasm")
 def nucleoplasm(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Fill the nuclei, leaving out the nucleoli."""
+    """Fill the nuclei except for the nucleoli."""
     grain = 1 + 0.18 * smooth_noise(cells.shape, 3 * cells.unit, rng)
     return 0.6 * _inside(cells) * grain * (1 - 0.85 * cells.nucleoli)
 
 
 @_pattern("Nuclear membrane")
 def nuclear_membrane(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw a thin rim around each nucleus, and little inside."""
+    """Draw a thin rim around each nucleus, with a dim interior."""
     rim = np.exp(-(((cells.depth - 1.2 * cells.unit) / (1.0 * cells.unit)) ** 2))
     uneven = np.clip(1 + 0.25 * smooth_noise(cells.shape, 7 * cells.unit, rng), 0.3, None)
     return (cells.depth > 0) * np.maximum(0.85 * rim * uneven, 0.12 * _inside(cells))
@@ -76,14 +76,14 @@ def nuclear_membrane(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Nucleoli")
 def nucleoli(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Fill the few nucleoli of each nucleus."""
+    """Fill the nucleoli of each nucleus."""
     grain = 1 + 0.12 * smooth_noise(cells.shape, 2 * cells.unit, rng)
     return np.maximum(0.85 * cells.nucleoli * grain, 0.08 * _inside(cells))
 
 
 @_pattern("Nucleoli fibrillar center")
 def fibrillar_centers(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put small bright spots inside the nucleoli."""
+    """Draw small bright spots inside the nucleoli."""
     table = cells.nucleolus_table
     number = np.repeat(np.arange(len(table)), rng.integers(2, 5, len(table), endpoint=True))
     turn = rng.uniform(0, 2 * np.pi, len(number))
@@ -100,7 +100,7 @@ def fibrillar_centers(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Nuclear speckles")
 def speckles(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put 20 to 40 irregular, fused spots into each nucleus."""
+    """Draw 20 to 38 irregular, partly fused spots in each nucleus."""
     free = (cells.depth > 1.8 * cells.unit) * (cells.nucleoli < 0.1)
     y, x, _ = cells.points(rng, 20, 38, free)
     n = len(y)
@@ -114,7 +114,7 @@ def speckles(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Nuclear bodies")
 def nuclear_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put a few small round spots into each nucleus."""
+    """Draw a few small round spots in each nucleus."""
     free = (cells.depth > 2.5 * cells.unit) * (cells.nucleoli < 0.1)
     y, x, _ = cells.points(rng, 2, 6, free)
     spots = stamp(cells.shape, y, x, rng.uniform(1.3, 1.9, len(y)) * cells.unit, weight=1.5)
@@ -126,7 +126,7 @@ def nuclear_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Endoplasmic reticulum")
 def endoplasmic_reticulum(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw the mesh around the nucleus that the yellow stain shows too."""
+    """Draw the mesh around the nucleus, as in the yellow stain."""
     grain = np.clip(1 + 0.2 * smooth_noise(cells.shape, 3 * cells.unit, rng), 0.2, None)
     return 0.9 * cells.reticulum * grain
 
@@ -136,7 +136,7 @@ def golgi(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     """Draw a compact, folded ribbon on one side of the nucleus."""
     unit = cells.unit
     number = np.repeat(cells.resting, 9)
-    # The ribbon hugs the nucleus: it spreads along its rim more than away from it.
+    # The ribbon extends along the rim of the nucleus more than away from it.
     out = cells.mtoc - cells.centre
     side = np.arctan2(out[:, 0], out[:, 1])[number] + np.pi / 2
     spread, lift = rng.normal(0, 5.5, len(number)) * unit, rng.normal(1.5, 2.2, len(number)) * unit
@@ -150,7 +150,7 @@ def golgi(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Peroxisomes")
 def peroxisomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Scatter very many tiny dots through the whole cytoplasm."""
+    """Draw many tiny puncta throughout the cytoplasm."""
     y, x, _ = cells.points(rng, 110, 170, cells.cytoplasm * (cells.edge > 2 * cells.unit))
     return stamp(
         cells.shape, y, x, rng.uniform(0.35, 0.65, len(y)) * cells.unit,
@@ -160,7 +160,7 @@ def peroxisomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Endosomes")
 def endosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Scatter middle-sized hollow dots through the cytoplasm."""
+    """Draw medium-sized hollow puncta throughout the cytoplasm."""
     y, x, _ = cells.points(rng, 22, 38, cells.cytoplasm * (cells.edge > 4 * cells.unit))
     size = rng.uniform(1.1, 1.7, len(y)) * cells.unit
     weight = rng.uniform(0.6, 1.3, len(y))
@@ -170,7 +170,7 @@ def endosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Lysosomes")
 def lysosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Crowd large filled dots on one side of the nucleus."""
+    """Draw large filled puncta clustered on one side of the nucleus."""
     unit = cells.unit
     pole = cells.mtoc[cells.label]
     rows, columns = np.indices(cells.shape, dtype=np.float32)
@@ -184,7 +184,7 @@ def lysosomes(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Lipid droplets")
 def lipid_droplets(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw clusters of round droplets of unlike size, with bright rims."""
+    """Draw clusters of round droplets of different sizes, with bright rims."""
     unit = cells.unit
     y, x, number = cells.points(rng, 2, 3, _around(cells, 14) * (cells.edge > 5 * unit))
     seed = np.repeat(np.arange(len(y)), rng.integers(5, 9, len(y), endpoint=True))
@@ -200,7 +200,7 @@ def lipid_droplets(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Mitochondria")
 def mitochondria(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Scatter short, bent threads, denser near the nucleus."""
+    """Draw short, bent threads, denser near the nucleus."""
     unit = cells.unit
     y, x, number = cells.points(rng, 60, 85, _around(cells, 16) * (cells.edge > 3 * unit))
     heading = rng.uniform(0, 2 * np.pi, len(y))
@@ -210,12 +210,12 @@ def mitochondria(cells: Cells, rng: np.random.Generator) -> np.ndarray:
     return 0.9 * (1 - np.exp(-1.7 * blur(threads, 0.6 * unit)))
 
 
-# ------------------------------------------------------------- the skeleton
+# ---------------------------------------------------------- the cytoskeleton
 
 
 @_pattern("Intermediate filaments")
 def intermediate_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Weave a cage of wavy bundles around the nucleus."""
+    """Draw a cage of wavy bundles around the nucleus."""
     unit = cells.unit
     y, x, number = cells.points(rng, 60, 75, _around(cells, 8))
     out = np.arctan2(y - cells.centre[number, 0], x - cells.centre[number, 1])
@@ -229,7 +229,7 @@ def intermediate_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray
 
 @_pattern("Actin filaments")
 def actin_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Span each cell with straight, nearly parallel stress fibres, and line its border."""
+    """Draw straight, nearly parallel stress fibres in each cell, and its cortex."""
     unit = cells.unit
     y, x, number = cells.points(rng, 28, 38, (cells.edge > 1.5 * unit).astype(np.float32))
     lean = rng.normal(0, 0.35, len(cells.radius))
@@ -245,7 +245,7 @@ def actin_filaments(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Focal adhesion sites")
 def focal_adhesions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put short streaks at the outer ends of the cell, pointing inwards."""
+    """Draw short streaks along the periphery of the cell, pointing inwards."""
     unit = cells.unit
     brim = (cells.edge > 1.5 * unit) & (cells.edge < 7 * unit)
     y, x, number = cells.points(rng, 26, 40, brim.astype(np.float32))
@@ -260,14 +260,14 @@ def focal_adhesions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Microtubules")
 def microtubules(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw the filaments that the red stain shows too."""
+    """Draw the microtubules, as in the red stain."""
     grain = np.clip(1 + 0.2 * smooth_noise(cells.shape, 5 * cells.unit, rng), 0.2, None)
     return 0.9 * cells.microtubules * grain
 
 
 @_pattern("Microtubule ends")
 def microtubule_ends(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw short comets where microtubules end, most of them in the outer cell."""
+    """Draw short comets at the ends of microtubules, mostly in the outer cell."""
     unit = cells.unit
     y, x, heading = cells.microtubule_tips
     kept = rng.random(len(y)) < 0.7
@@ -282,7 +282,7 @@ def microtubule_ends(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Cytokinetic bridge")
 def cytokinetic_bridge(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw the thread between two daughter cells."""
+    """Draw the bridge between two daughter cells."""
     image = np.zeros(cells.shape, np.float32)
     for first, second in cells.bridges:
         image += bridge_line(rng, cells, first, second)
@@ -293,14 +293,14 @@ def cytokinetic_bridge(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Mitotic spindle")
 def mitotic_spindle(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw the two-pointed spindle of the dividing cells."""
+    """Draw the bipolar spindle of the dividing cells."""
     grain = np.clip(1 + 0.15 * smooth_noise(cells.shape, 3 * cells.unit, rng), 0.2, None)
     return 1.2 * cells.spindle * grain
 
 
 @_pattern("Microtubule organizing center")
 def organizing_center(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put one spot in a cloud where the microtubules of a cell meet."""
+    """Draw one spot in a cloud where the microtubules of a cell converge."""
     unit = cells.unit
     y, x = cells.mtoc[cells.resting].T
     core = stamp(cells.shape, y, x, 2.0 * unit)
@@ -315,7 +315,7 @@ def organizing_center(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Centrosome")
 def centrosome(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put two tiny dots side by side, close to the nucleus."""
+    """Draw two tiny spots side by side, close to the nucleus."""
     unit = cells.unit
     place = cells.mtoc[cells.resting]
     turn = rng.uniform(0, 2 * np.pi, len(place))
@@ -339,7 +339,7 @@ def plasma_membrane(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Cell junctions")
 def cell_junctions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Draw beaded borders where two cells touch, and nothing where a cell is free."""
+    """Draw beaded borders where two cells touch, and nothing elsewhere."""
     unit = cells.unit
     beads = np.clip(1 + 0.5 * smooth_noise(cells.shape, 3.5 * unit, rng), 0.25, None)
     return np.clip(0.9 * blur(cells.contacts, 0.8 * unit) * beads, 0, 1.3)
@@ -350,7 +350,7 @@ def cell_junctions(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Aggresome")
 def aggresome(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put one large blob beside each nucleus."""
+    """Draw one large blob beside each nucleus."""
     unit = cells.unit
     out = cells.mtoc - cells.centre
     out = out / np.maximum(np.hypot(*out.T), 1e-6)[:, None]
@@ -366,14 +366,14 @@ def aggresome(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Cytosol")
 def cytosol(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Fill the cells smoothly, leaving out the nuclei."""
+    """Fill the cells smoothly, except for the nuclei."""
     cloud = np.clip(1 + 0.12 * smooth_noise(cells.shape, 12 * cells.unit, rng), 0.4, None)
     return 0.5 * cells.cytoplasm * cloud
 
 
 @_pattern("Cytoplasmic bodies")
 def cytoplasmic_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put a few bright round spots into the cytoplasm of each cell."""
+    """Draw a few bright round spots in the cytoplasm of each cell."""
     unit = cells.unit
     y, x, _ = cells.points(rng, 3, 7, (cells.gap > 3 * unit) & (cells.edge > 5 * unit))
     spots = stamp(cells.shape, y, x, rng.uniform(1.6, 2.3, len(y)) * unit, weight=1.4)
@@ -382,7 +382,7 @@ def cytoplasmic_bodies(cells: Cells, rng: np.random.Generator) -> np.ndarray:
 
 @_pattern("Rods & rings")
 def rods_and_rings(cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """Put one to three straight rods and one or two rings into each cell."""
+    """Draw one to three straight rods and one or two rings in each cell."""
     unit = cells.unit
     free = (cells.gap > 3 * unit) & (cells.edge > 6 * unit)
     y, x, _ = cells.points(rng, 1, 3, free)

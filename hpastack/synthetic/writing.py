@@ -1,4 +1,4 @@
-"""Writes a synthetic data set as the files of the 2018 competition."""
+"""Write a synthetic data set in the file layout of the 2018 competition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpastack.parallel import cpu_budget, progress_bar
 from hpastack.synthetic.dataset import SyntheticDataset
 from hpastack.synthetic.fields import draw_field
 
-#: File that says how a folder was made, and that it may be replaced.
+#: File with the options of a data set, which also marks a folder that may be replaced.
 ORIGIN = "synthesis.json"
 
 _BATCH = 128
@@ -33,19 +33,19 @@ def write_dataset(
     jobs: int | None = 1,
     progress: bool = True,
 ) -> Path:
-    """Write a synthetic data set in the competition's layout.
+    """Write a synthetic data set in the file layout of the 2018 competition.
 
     Parameters
     ----------
     folder : path-like
-        Where to; made by this function. Its files are listed under Notes.
+        Created by this function. Its files are listed under Notes.
     dataset : SyntheticDataset
         From `synthetic_dataset`.
     overwrite : bool, default=False
         Whether to replace a folder that this function wrote before.
     jobs : int or None, default=1
-        Worker processes; None is as many as this process may use processors.
-        The files do not depend on it.
+        Worker processes; None is the number of processors available to this
+        process. The files do not depend on it.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -66,21 +66,21 @@ def write_dataset(
     - ``train.csv``: ``Id,Target`` of the training fields.
     - ``sample_submission.csv``: ``Id,Predicted`` of the test fields, all ``0``.
     - ``test_truth.csv``: ``Id,Target`` of the test fields, for scoring only.
-    - ``groups.csv``: ``Id,well,plate,cell_line`` of all fields, as a lab
-      would know them.
+    - ``groups.csv``: ``Id,well,plate,cell_line`` of all fields, as known in a
+      laboratory.
     - ``planted_duplicates.csv``: ``Id,duplicate_of`` of the near-duplicates,
       for tests only.
-    - ``synthesis.json``: how it was made.
+    - ``synthesis.json``: the options of `synthetic_dataset`.
 
-    Everything is written to a hidden folder beside `folder` and renamed at
-    the end.
+    All files are written to a hidden folder next to `folder`, which is renamed
+    at the end.
     """
     folder = Path(folder)
     check_folder(folder, overwrite=overwrite)
     absolute = folder.absolute()
     partial = absolute.with_name(f".{absolute.name}.partial")
     replaced = absolute.with_name(f".{absolute.name}.replaced")
-    # Left by a run that was killed.
+    # From an interrupted run.
     for leftover in (partial, replaced):
         if leftover.exists():
             shutil.rmtree(leftover)
@@ -98,7 +98,7 @@ def write_dataset(
 
 
 def check_folder(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Refuse a folder that `write_dataset` must not write to.
+    """Check that `write_dataset` may write to a folder.
 
     Parameters
     ----------
@@ -109,15 +109,16 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        If there is something there that may not be replaced.
+        If the folder has contents that must not be replaced.
     """
     folder = Path(folder)
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / ORIGIN).is_file():
         raise InputError(
-            f"{folder}: exists and was not written by synthesize (no {ORIGIN} in it), "
-            "so it is not replaced; choose another folder"
+            f"{folder} exists and is not a synthetic data set (it has no {ORIGIN}), so it is not "
+            "replaced; choose another folder",
+            "folder",
         )
     refuse_existing(folder, overwrite)
 
@@ -146,12 +147,11 @@ def _write_images(
 ) -> None:
     image_ids = list(dataset.design.index)
     split_of = dataset.design["split"].to_dict()
-    split_of = dataset.design["split"].to_dict()
     with (
         joblib.Parallel(n_jobs=jobs or cpu_budget()) as parallel,
         progress_bar(total=len(image_ids), what="drawing", unit="field", show=progress) as bar,
     ):
-        # In batches, since not every backend hands results back one by one.
+        # In batches, because not every backend returns results one at a time.
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]
             parallel(
@@ -166,7 +166,7 @@ def _write_images(
 
 def _write_field(folder: Path, image_id: str, drawing: dict[str, Any]) -> None:
     threads = cv2.getNumThreads()
-    # One thread a worker: the workers are as many as there are cores.
+    # One thread per worker: there are as many workers as cores.
     cv2.setNumThreads(1)
     try:
         field = draw_field(**drawing)
@@ -174,6 +174,6 @@ def _write_field(folder: Path, image_id: str, drawing: dict[str, Any]) -> None:
         cv2.setNumThreads(threads)
     for stain in STAINS:
         pixels = to_8_bit(field[STAIN_INDEX[stain]])
-        # Encoded first: written by OpenCV, a full disk would go unnoticed.
+        # Encoded first, because OpenCV does not report a full disk.
         _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         (folder / f"{image_id}_{stain}.png").write_bytes(encoded.tobytes())

@@ -54,25 +54,25 @@ def test_a_booster_without_a_tree_and_one_of_a_single_leaf_pass():
 @pytest.mark.parametrize(
     ("pattern", "by", "message"),
     [
-        (r"^split_feature=\d+", "split_feature=4", "split_feature is not among 4 columns"),
-        (r"^split_feature=\d+", "split_feature=-1", "split_feature is not among"),
-        (r"^left_child=-?\d+", "left_child=0", "left_child 0 of split 0 leads nowhere"),
-        (r"^right_child=-?\d+", "right_child=4", "right_child 4 of split 0 leads nowhere"),
-        (r"^right_child=-?\d+", "right_child=-6", "right_child -6 of split 0 leads nowhere"),
-        (r"^threshold=\S+ ", "threshold=", "3 of threshold for 5 leaves"),
-        (r"^leaf_value=\S+ ", "leaf_value=", "4 of leaf_value for 5 leaves"),
-        (r"^leaf_value=\S+", "leaf_value=x", "leaf_value holds 'x'"),
+        (r"^split_feature=\d+", "split_feature=4", "split_feature is not one of 4 columns"),
+        (r"^split_feature=\d+", "split_feature=-1", "split_feature is not one of"),
+        (r"^left_child=-?\d+", "left_child=0", "left_child 0 of split 0 is out of range"),
+        (r"^right_child=-?\d+", "right_child=4", "right_child 4 of split 0 is out of range"),
+        (r"^right_child=-?\d+", "right_child=-6", "right_child -6 of split 0 is out of range"),
+        (r"^threshold=\S+ ", "threshold=", "3 values of threshold for 5 leaves"),
+        (r"^leaf_value=\S+ ", "leaf_value=", "4 values of leaf_value for 5 leaves"),
+        (r"^leaf_value=\S+", "leaf_value=x", "leaf_value: 'x' is not a number"),
         (r"^num_leaves=5", "num_leaves=900000000", "for 900000000 leaves"),
-        (r"^num_leaves=5", "num_leaves=0", "that none of ours has"),
-        (r"^num_cat=0", "num_cat=1", "categories"),
-        (r"^decision_type=\d+", "decision_type=1", "a split by category"),
+        (r"^num_leaves=5", "num_leaves=0", "no leaves"),
+        (r"^num_cat=0", "num_cat=1", "categorical splits"),
+        (r"^decision_type=\d+", "decision_type=1", "a categorical split"),
         (r"^is_linear=0", "is_linear=1", "linear leaves"),
         (r"^num_class=1", "num_class=3", "num_class is 3"),
-        (r"^max_feature_idx=3", "max_feature_idx=0", "split_feature is not among 1 column"),
-        (r"^shrinkage=\S+", "shrinkage=0.1\nnum_leaves=9", "a line stands twice"),
+        (r"^max_feature_idx=3", "max_feature_idx=0", "split_feature is not one of 1 column"),
+        (r"^shrinkage=\S+", "shrinkage=0.1\nnum_leaves=9", "duplicate keys"),
         (r"^left_child=.*\n", "", "left_child is missing"),
-        (r"^Tree=0", "Tree=7", "tree 0 has not"),
-        (r"^version=v4", "version=vä", "not plain text"),
+        (r"^Tree=0", "Tree=7", "tree 0 is not"),
+        (r"^version=v4", "version=vä", "not printable ASCII"),
     ],
 )
 def test_what_would_lead_the_library_astray_is_refused(text, pattern, by, message):
@@ -88,5 +88,5 @@ def test_sizes_that_are_not_those_of_the_trees_are_refused(text, sizes):
 
 @pytest.mark.parametrize("nonsense", ["", "tree", "Tree=0\n", "end of trees", "\x00" * 9])
 def test_what_is_no_booster_is_refused(nonsense):
-    with pytest.raises(InputError, match="no booster of LightGBM"):
+    with pytest.raises(InputError, match="not a LightGBM booster"):
         check_lightgbm_text(nonsense)

@@ -162,8 +162,8 @@ def test_corrections_go_back_through_prepare(open_page, tmp_path, catalogue):
     expected = {ids[0]: "1", accepted["id"]: " ".join(map(str, accepted["suggested"]))}
     if page.is_visible("#cluster"):  # its cluster is offered
         page.click("#cluster button >> nth=0")
-        twin = accepted["twins"][0][0]
-        expected[twin] = expected[accepted["id"]]
+        near_duplicate = accepted["near_duplicates"][0][0]
+        expected[near_duplicate] = expected[accepted["id"]]
     edited = next(f for f in fields if f["id"] not in expected)
     page.click(f'#list button[data-id="{edited["id"]}"]')
     page.click("[data-do=edit]")
@@ -200,7 +200,7 @@ def test_accepting_a_field_offers_its_cluster(open_page, tmp_path):
     assert "b: one" in page.text_content("#cluster")
     page.keyboard.press("Enter")  # the offer has the focus
     assert _saved(page, "#save") == "Id,Target\na,1\nb,1\n"
-    assert "1 more by their cluster" in page.text_content("#progress")
+    assert "1 more through their cluster" in page.text_content("#progress")
     page.keyboard.press("u")
     assert _saved(page, "#save") == "Id,Target\na,1\n"
 

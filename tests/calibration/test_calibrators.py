@@ -293,11 +293,11 @@ def test_beta_bears_logits_of_forty():
         (None, "the keys method and parameters"),
         ({"method": "platt"}, "the keys method and parameters"),
         ({"method": "platt", "parameters": [1, 0], "code": ""}, "the keys method and parameters"),
-        ({"method": ["platt"], "parameters": [1, 0]}, "is a name"),
+        ({"method": ["platt"], "parameters": [1, 0]}, "must be a string"),
         ({"method": "curve", "parameters": []}, "unknown calibration 'curve'"),
-        ({"method": "none", "parameters": [1]}, "none has 0 parameters, not 1"),
-        ({"method": "platt", "parameters": [1]}, "platt has 2 parameters, not 1"),
-        ({"method": "beta", "parameters": [1, 0]}, "beta has 3 parameters, not 2"),
+        ({"method": "none", "parameters": [1]}, "none takes 0 parameters, got 1"),
+        ({"method": "platt", "parameters": [1]}, "platt takes 2 parameters, got 1"),
+        ({"method": "beta", "parameters": [1, 0]}, "beta takes 3 parameters, got 2"),
         ({"method": "platt", "parameters": 1}, "finite numbers"),
         ({"method": "platt", "parameters": [True, 0]}, "finite numbers"),
         ({"method": "platt", "parameters": ["1", 0]}, "finite numbers"),
@@ -306,17 +306,17 @@ def test_beta_bears_logits_of_forty():
         ({"method": "platt", "parameters": [10**400, 0]}, "finite numbers"),
         ({"method": "platt", "parameters": [-0.1, 0]}, "at least 0"),
         ({"method": "beta", "parameters": [1, -0.1, 0]}, "at least 0"),
-        ({"method": "spline", "parameters": []}, "one slope more than it has knots"),
-        ({"method": "spline", "parameters": [0, 1, 1]}, "one slope more than it has knots"),
+        ({"method": "spline", "parameters": []}, "one more slope than it has knots"),
+        ({"method": "spline", "parameters": [0, 1, 1]}, "one more slope than it has knots"),
         ({"method": "spline", "parameters": [0, 1, -1, 0]}, "at least 0"),
-        ({"method": "spline", "parameters": [0, 1, 1, 1, 2, 2]}, "must rise"),
+        ({"method": "spline", "parameters": [0, 1, 1, 1, 2, 2]}, "must be in ascending order"),
         ({"method": "isotonic", "parameters": []}, "as many logits as log-odds"),
         ({"method": "isotonic", "parameters": [0, 1, 2]}, "as many logits as log-odds"),
-        ({"method": "isotonic", "parameters": [1, 1, 0, 2]}, "must rise"),
-        ({"method": "isotonic", "parameters": [0, 1, 2, 0]}, "must rise"),
+        ({"method": "isotonic", "parameters": [1, 1, 0, 2]}, "must be in ascending order"),
+        ({"method": "isotonic", "parameters": [0, 1, 2, 0]}, "must be in ascending order"),
     ],
 )
-def test_a_strange_record_is_refused(record, message):
+def test_an_invalid_record_is_an_error(record, message):
     with pytest.raises(InputError, match=message):
         Calibration.from_record(record)
 
@@ -324,13 +324,13 @@ def test_a_strange_record_is_refused(record, message):
 def test_bad_arguments():
     with pytest.raises(InputError, match="unknown calibration 'curve'"):
         fit_calibration([0.0], [1], [0], method="curve")
-    with pytest.raises(InputError, match="of one length"):
+    with pytest.raises(InputError, match="of the same length"):
         fit_calibration([0.0, 1.0], [1], [0])
-    with pytest.raises(InputError, match="of one length"):
+    with pytest.raises(InputError, match="of the same length"):
         fit_calibration([[0.0]], [[1]], [[0]])
     with pytest.raises(InputError, match="must be finite"):
         fit_calibration([np.nan], [1], [0])
-    with pytest.raises(InputError, match="are 0 and 1"):
+    with pytest.raises(InputError, match="must contain only 0 and 1"):
         fit_calibration([0.0], [2], [0])
     with pytest.raises(InputError, match="finite numbers"):
         Calibration("platt", (np.nan, 0))

@@ -232,18 +232,18 @@ def test_neighbouring_numbers_are_told_apart():
 def test_bad_arguments():
     with pytest.raises(InputError, match="unknown threshold policy 'best'"):
         best_thresholds([[1]], [[0.5]], policy="best")
-    with pytest.raises(InputError, match="do not match"):
+    with pytest.raises(InputError, match="must have the same shape"):
         best_thresholds([[1]], [[0.5, 0.5]])
     with pytest.raises(InputError, match="no fields"):
         best_thresholds(np.zeros((0, 2)), np.zeros((0, 2)))
     with pytest.raises(InputError, match=r"not all in \[0, 1\]"):
         best_thresholds([[1], [0]], [[0.5], [np.nan]])
-    with pytest.raises(InputError, match=r"weights of shape \(1,\) wanted"):
+    with pytest.raises(InputError, match=r"weights must have shape \(1,\)"):
         best_thresholds([[1]], [[0.5]], weights=[1, 1])
     for weights in ([0, 0], [-1, 2], [np.nan, 1]):
-        with pytest.raises(InputError, match="weights are at least 0"):
+        with pytest.raises(InputError, match="weights must be at least 0"):
             best_thresholds([[1], [0]], [[0.5], [0.2]], weights=weights)
-    with pytest.raises(InputError, match="1 cluster given for 2 fields"):
+    with pytest.raises(InputError, match="one value per field: 1 values for 2 fields"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0])
     with pytest.raises(InputError, match="between 0 and 1"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0, 1], coverage=95)

@@ -161,24 +161,27 @@ BAD_TABLES = {
     ),
     "names of nothing": (
         "Id,Target\na,Nukleolus\nb,Cytosol;Krakatau\nc,Xanadu;Cytosol\n",
-        "field a: 'Nukleolus' is no label, and no place that HPA names (is it 'Nucleoli'?); mend "
-        "it, or say with --locations what it stands for (an empty label: for none) (unknown "
-        "besides: 'Krakatau', 'Xanadu')",
+        "field a: 'Nukleolus' is neither a label nor an HPA location (is it 'Nucleoli'?); correct "
+        "it, or map it to a label with locations (an empty label means none) (also unknown: "
+        "'Krakatau', 'Xanadu')",
     ),
-    "doubled label": ("Id,Target\na,1 1\n", "field a: label 1 stands twice"),
-    "no label": ("Id,Target\na,\n", "field a: no label given"),
+    "doubled label": ("Id,Target\na,1 1\n", "field a: duplicate label 1"),
+    "no label": ("Id,Target\na,\n", "field a: no label; every"),
     "doubled id": ("Id,Target\na,1\nb,1\na,2\n", "duplicate ids: a"),
     "no id": ("Id,Target\n,1\n", "'' in row 1 is not an image id"),
     "id with a blank": ("Id,Target\na ,1\n", "'a ' in row 1 is not an image id"),
     "no column of targets": ("Id,Name\na,1\n", "no column target or label"),
     "no column of ids": ("Name,Target\na,1\n", "no column id or image_id; it has Name, Target"),
     "two columns of ids": ("Id,image_id,Target\na,a,1\n", "Id and image_id mean the same"),
-    "doubled column": ("Id,Target,Target\na,1,2\n", "column Target stands twice"),
-    "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cell, and the first line 2"),
-    "long row": ("Id,Target\na,1\nb,1,2,3\n", "line 3 has 4 cells, and the first line 2"),
+    "doubled column": ("Id,Target,Target\na,1,2\n", "duplicate column Target"),
+    "cut row": ("Id,Target\na,1\nb\n", "line 3 has 1 cell, but the first line has 2"),
+    "long row": (
+        "Id,Target\na,1\nb,1,2,3\n",
+        "line 3 has 4 cells, but the first line has 2;",
+    ),
     "quote left open": ('Id,Target\na,1\n"b,1\n', "not a CSV table"),
     "empty": ("", "not a CSV table: it is empty"),
-    "in both splits": ("Id,Target\na,1\nx,2\n", "also among the training fields: x"),
+    "in both splits": ("Id,Target\na,1\nx,2\n", "training fields among the test fields: x"),
 }
 
 
@@ -193,7 +196,7 @@ def test_bad_labels_are_refused_by_name(competition, case):
 
 def test_a_picture_is_no_table(competition):
     (competition / "train.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff\xfe")
-    with pytest.raises(InputError, match=r"train\.csv: not text in UTF-8"):
+    with pytest.raises(InputError, match=r"train\.csv: not UTF-8 text"):
         collect_fields(competition)
 
 
@@ -203,7 +206,7 @@ def test_cells_are_taken_as_text(tmp_path):
 
 
 def test_a_header_alone_is_an_empty_table(tmp_path):
-    with pytest.raises(InputError, match=r"t\.csv: has no rows"):
+    with pytest.raises(InputError, match=r"t\.csv: the table has no rows"):
         read_targets(write(tmp_path / "t.csv", "Id,Target\n"))
 
 
@@ -221,12 +224,12 @@ def test_an_id_in_train_and_test_folders_is_ambiguous(competition):
 
 def test_two_tables_of_labels_are_ambiguous(competition):
     write(competition / "labels.csv", "Id,Target\na,1\n")
-    with pytest.raises(InputError, match="has train.csv and labels.csv; say which with --labels"):
+    with pytest.raises(InputError, match="has train.csv and labels.csv; .* pass it as labels"):
         collect_fields(competition)
 
 
 def test_places_without_fields(tmp_path):
-    with pytest.raises(InputError, match="no field found; files are named <id>_<red"):
+    with pytest.raises(InputError, match="no fields found; expected files <id>_<red"):
         collect_fields(tmp_path)
     with pytest.raises(InputError, match="none: no such folder of images or table of paths"):
         collect_fields(tmp_path / "none")
@@ -275,7 +278,7 @@ BAD_PATH_TABLES = {
     ),
     "no label": (
         f"Id,red,green,blue,yellow,split,target\na,{PATHS},train,\n",
-        "field a: no label given",
+        "field a: no label; every",
     ),
 }
 
@@ -290,15 +293,15 @@ def test_bad_tables_with_paths(tmp_path, case):
 def test_labels_and_test_ids_must_be_in_the_table(tmp_path):
     table = write(tmp_path / "t.csv", f"Id,red,green,blue,yellow\na,{PATHS}\n")
     other = write(tmp_path / "o.csv", "Id,Target\nzz,1\n")
-    with pytest.raises(InputError, match=r"o\.csv: no such field in .*t\.csv: zz"):
+    with pytest.raises(InputError, match=r"o\.csv: fields missing from .*t\.csv: zz"):
         collect_fields(table, other)
-    with pytest.raises(InputError, match=r"o\.csv: no such field in .*t\.csv: zz"):
+    with pytest.raises(InputError, match=r"o\.csv: fields missing from .*t\.csv: zz"):
         collect_fields(table, None, other)
 
 
 def test_a_table_with_targets_takes_no_other_labels(tmp_path):
     table = write(tmp_path / "t.csv", f"Id,red,green,blue,yellow,target\na,{PATHS},1\n")
-    with pytest.raises(InputError, match="has targets already"):
+    with pytest.raises(InputError, match="already has targets"):
         collect_fields(table, write(tmp_path / "o.csv", "Id,Target\na,1\n"))
 
 
@@ -320,7 +323,7 @@ def test_extra_fields_are_training_fields_with_a_source(competition, tmp_path):
 
 def test_extra_fields_need_labels(competition, tmp_path):
     touch_field(tmp_path / "v18", "e1")
-    with pytest.raises(InputError, match=r"v18: no table \(train\.csv, stage1_train"):
+    with pytest.raises(InputError, match=r"v18: no table of labels \(train\.csv, stage1_train"):
         collect_fields(tmp_path / "v18", training_only=True)
     table = write(tmp_path / "t.csv", f"Id,red,green,blue,yellow,target\na,{PATHS},\n")
     with pytest.raises(InputError, match=r"t\.csv: no label for a"):
@@ -333,14 +336,14 @@ def test_an_id_or_a_file_in_two_places_is_refused(competition):
     with pytest.raises(InputError, match="field c is in hpa2018 and in again"):
         combine_fields(main, again)
     again.index = [f"{image_id}2" for image_id in again.index]
-    with pytest.raises(InputError, match=r"c_red\.png: stands for c \(red\) and for c2 \(red\)"):
+    with pytest.raises(InputError, match=r"c_red\.png: used for both c \(red\) and c2 \(red\)"):
         combine_fields(main, again)
 
 
 def test_one_file_for_two_stains_is_refused(competition):
     main = collect_fields(competition).fields
     main.loc["a", "blue"] = main.loc["a", "red"]
-    with pytest.raises(InputError, match=r"stands for a \(red\) and for a \(blue\)"):
+    with pytest.raises(InputError, match=r"used for both a \(red\) and a \(blue\)"):
         combine_fields(main)
 
 
@@ -357,8 +360,8 @@ def test_corrections_replace_labels(competition, tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("zz,1", "no such field in the catalogue: zz"),
-        ("x,1", "test fields have no labels: x"),
+        ("zz,1", "fields missing from the catalogue: zz"),
+        ("x,1", "labels of test fields cannot be corrected: x"),
         ("a,99", "field a: unknown label '99'"),
     ],
 )
@@ -381,9 +384,9 @@ def test_groups_join_by_id(competition, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Id,target\na,1\n", "has a column target that is no group"),
-        ("Id\na\n", "no column beside the ids"),
-        ("Id,well\nzz,1\n", "none of its ids is that of a field, such as c"),
+        ("Id,target\na,1\n", "target is a catalogue column but not a group"),
+        ("Id\na\n", "only an id column"),
+        ("Id,well\nzz,1\n", "none of its ids is in the catalogue; ids look like c"),
         ("Id,well\na,1\na,2\n", "duplicate ids: a"),
     ],
 )

@@ -56,7 +56,7 @@ def test_planted_duplicates_are_found_in_the_files_of_a_camera(
     prepare(as_camera(drawn, tmp_path / "camera", highest), tmp_path / "work")
     said = capsys.readouterr()
     assert f"values of 16-bit files use {bits} bits (" in said.out
-    assert f"the greatest is {highest}); they are divided by {2**bits - 1}" in said.out
+    assert f"the maximum is {highest}); they are divided by {2**bits - 1}" in said.out
     assert "warning" not in said.err
     prepare(drawn, tmp_path / "plain")
     assert "bits" not in capsys.readouterr().out
@@ -76,7 +76,7 @@ def test_two_dim_fields_of_a_camera(real_data, tmp_path, capsys):
     # Whoever says that they are not gets told what that means.
     prepare(folder, tmp_path / "dark", "--bits", 16)
     warned = capsys.readouterr().err
-    assert "the red stain is nearly black in all 2 fields: the greatest value is" in warned
+    assert "the red stain is nearly black in all 2 fields: the maximum value is" in warned
     assert duplicates(tmp_path / "dark") == set()
 
 
@@ -143,11 +143,12 @@ def test_a_black_picture_for_a_missing_stain_is_named(folder, tmp_path, capsys, 
 
 def test_a_value_too_great_for_the_bits_is_named(folder, tmp_path, capsys):
     assert prepare(folder, tmp_path / "work", "--bits", 10) == 2
-    assert ".tif: has the value 3000, more than the 1023 of 10 bits; --bits 12, or auto" in (
-        capsys.readouterr().err
+    assert (
+        ".tif: has the value 3000, above the maximum of 10 bits, 1023; set bits to 12 or auto"
+        in (capsys.readouterr().err)
     )
     assert prepare(folder, tmp_path / "work", "--bits", "many") == 2
-    assert "--bits many: it is auto or a whole number from 8 to 16" in capsys.readouterr().err
+    assert "bits: 'many' is not auto or a whole number from 8 to 16" in capsys.readouterr().err
 
 
 def test_bits_in_the_file_of_the_catalogue(folder, tmp_path):
@@ -160,5 +161,5 @@ def test_bits_in_the_file_of_the_catalogue(folder, tmp_path):
     write_catalogue(path, catalogue)
     assert path.read_text() == text
     path.write_text(text.replace(",12\n", ",red\n"))
-    with pytest.raises(InputError, match="field f0 has bits 'red'; .*a group needs another name"):
+    with pytest.raises(InputError, match="field f0 has bits 'red', .*if this column is a group"):
         read_catalogue(path)

@@ -95,7 +95,7 @@ def test_thumbnails_of_imagexpress_are_ignored():
 )
 def test_a_scheme_is_recognised_by_its_files(name, file):
     assert name in fitting_schemes([Path("/data", file)])
-    with pytest.raises(InputError, match=rf"fits none of 1 file.*; --pattern (harmony|{name}) do"):
+    with pytest.raises(InputError, match=rf"matches none of 1 file.*; '(harmony|{name})' do"):
         named([file])
     assert fitting_schemes([Path("/data/a_red.png")]) == []
     assert name in SCHEMES
@@ -111,14 +111,14 @@ def test_channels_by_name():
     assert "channels without a stain: empty" in found.summary[0]
     channels = {"red": "ER", "green": "EMPTY", "blue": "dapi", "yellow": "Antibody"}
     assert named(names, channels=channels).files["p_A01_1"]["green"].name == names[4]
-    with pytest.raises(InputError, match="which channel is red, .* The files have 1, 2, 3, 4; say"):
+    with pytest.raises(InputError, match="unknown for red, .* the files have 1, 2, 3, 4; pass"):
         named(four("p_A01_f1_w{}.tif"), channels=None)
-    with pytest.raises(InputError, match="channels dapi and hoechst could both be blue"):
+    with pytest.raises(InputError, match="channels: dapi and hoechst could both be blue"):
         named([*names, "p_A01_f1_wHoechst.tif"], channels=None)
 
 
 def test_a_channel_that_no_file_has():
-    with pytest.raises(InputError, match=r"--channels yellow=5: no file has .* 1, 2, 3, 4"):
+    with pytest.raises(InputError, match=r"no file has channel 5 for yellow; .* 1, 2, 3, 4"):
         named(four("p_A01_f1_w{}.tif"), channels={**NUMBERS, "yellow": 5})
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_is_missing_stands_where_it_should_be():
 
 def test_depths_and_times_are_rejected_and_one_can_be_chosen():
     names = [f"p_A01_f1_z{z}_w{c}.tif" for z in (1, 2) for c in (1, 2, 3, 4)]
-    with pytest.raises(InputError, match=r"p_A01_1 has 2 depths \(1, 2\); .* instead of {z}"):
+    with pytest.raises(InputError, match=r"p_A01_1 has 2 depths \(1, 2\), .* replace {z}"):
         named(names, "{plate}_{well}_f{field}_z{z}_w{channel}.tif")
     found = named(names, "{plate}_{well}_f{field}_z2_w{channel}.tif")
     assert found.files["p_A01_1"]["red"].name == "p_A01_f1_z2_w1.tif"
@@ -149,11 +149,11 @@ def test_two_files_for_one_stain_are_rejected():
     ("pattern", "message"),
     [
         ("opera9", "neither a known scheme (harmony, jump, imagexpress, cellvoyager) nor"),
-        ("x_{channel}.tif", "nothing in it tells fields apart"),
-        ("{target}_{field}_{channel}.tif", "{target} is no name of a group"),
-        ("{red}_{field}.tif", "{red} is no name of a group"),
-        ("{a b}_{field}.tif", "{a b} is no name of a group"),
-        ("{field}.png", "fits none of 4 files, such as p_A01_f1_w1.tif"),
+        ("x_{channel}.tif", "nothing that distinguishes fields"),
+        ("{target}_{field}_{channel}.tif", "{target} is not a valid group name"),
+        ("{red}_{field}.tif", "{red} is not a valid group name"),
+        ("{a b}_{field}.tif", "{a b} is not a valid group name"),
+        ("{field}.png", "matches none of 4 files, such as p_A01_f1_w1.tif"),
     ],
 )
 def test_patterns_that_say_nothing(pattern, message):
@@ -237,34 +237,37 @@ def test_files_of_a_microscope_are_told_how_to_go_on(tmp_path, capsys, suffix):
     for more in ([], ["--pattern", PATTERN]):
         assert prepare(folder, folder, *more) == 2
         error = capsys.readouterr().err
-        assert f"3 files end in {suffix.lower()}, which are not read: convert" in error
+        assert f"3 files end in {suffix.lower()}, which is not supported: convert" in error
         assert "bfconvert" in error and error.count("\n") == 1
     assert suffix.lower() in VENDOR_SUFFIXES
 
 
 def test_files_of_a_known_scheme_are_told_its_name(plates, capsys):
-    assert other_files([Path("/x/a.png")]) == ""
+    assert other_files([Path("/x/a.png")])[1] == ("pattern",)
     assert prepare(plates, plates) == 2
-    assert "say with --pattern what other names mean" in capsys.readouterr().err
+    expected = "describe other file names with a pattern (on the command line: --pattern)"
+    assert expected in capsys.readouterr().err
     for path in plates.glob("*.tif"):
         path.rename(path.with_name(path.name.replace("_f1_", "_s1_")))
     assert prepare(plates, plates) == 2
-    assert "named as by imagexpress: --pattern imagexpress --channels" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "match the scheme imagexpress; pass pattern='imagexpress'" in error
+    assert "(on the command line: --pattern, --channels)" in error
     assert prepare(plates, plates, "--pattern", "imagexpress", *WORDS) == 0
 
 
 def test_a_pattern_is_of_folders(plates, capsys):
     assert prepare(plates, plates / "labels.csv", "--pattern", PATTERN, *WORDS) == 2
-    assert "--pattern needs IMAGES that are folders" in capsys.readouterr().err
+    assert "--pattern needs folders as IMAGES" in capsys.readouterr().err
 
 
 def test_examples_name_the_stains_that_there_are(tmp_path):
     names = [f"B03_f2_w{channel}.tif" for channel in (1, 2, 3)]
     paths = [Path("/data", name) for name in names]
-    with pytest.raises(InputError, match="--channels red=1 green=2 blue=3$"):
+    with pytest.raises(InputError, match="such as red=1 green=2 blue=3$"):
         find_named_files(paths, "{well}_f{field}_w{channel}.tif", None, STAINS[:3])
     paths = [Path("/data", f"B03_f2_{name}.tif") for name in ("DAPI", "Hoechst", "FITC")]
-    with pytest.raises(InputError, match="--channels red=A green=B blue=C$"):
+    with pytest.raises(InputError, match="such as red=A green=B blue=C$"):
         find_named_files(paths, "{well}_f{field}_{channel}.tif", None, STAINS[:3])
 
 

@@ -45,7 +45,7 @@ def unpacked(tmp_path):
 def test_small_and_full_size_in_one_folder_names_the_remedy(unpacked):
     with pytest.raises(InputError) as caught:
         collect_fields(unpacked)
-    assert "are both the blue stain of x; keep one, or name as IMAGES only" in str(caught.value)
+    assert "are both the blue stain of x; keep one, or pass only the folder" in str(caught.value)
     assert str(unpacked / "test") in str(caught.value)
 
 
@@ -84,7 +84,7 @@ def test_two_stages(tmp_path):
     first = write(tmp_path / "stage1_sample_submission.csv", "Id,Predicted\nx,0\n")
     assert dropped(collect_fields(tmp_path)) == ["y"]
     second = write(tmp_path / "stage2_sample_submission.csv", "Id,Predicted\ny,0\nx,0\n")
-    with pytest.raises(InputError, match="stage1_sample_submission.csv and stage2.*with --test"):
+    with pytest.raises(InputError, match="stage1_sample_submission.csv and .*pass it as test"):
         collect_fields(tmp_path)
     assert list(collect_fields(tmp_path, None, [first, second]).fields.index) == ["a", "x", "y"]
     assert list(collect_fields(tmp_path, None, second).fields.index) == ["a", "y", "x"]
@@ -154,7 +154,7 @@ def test_a_value_of_a_table_goes_before_one_of_the_name(tmp_path):
     more = write(tmp_path / "h.csv", "Id;CellLine\nx;U-2 OS\n57_F11_1;HeLa\n")
     assert list(join_groups(joined, more)[0]["cell_line"]) == ["HeLa", "", "U-2 OS"]
     write(more, "Id,cell_line\n57_F11_1,A-431\n")
-    with pytest.raises(InputError, match=r"h\.csv: field 57_F11_1 has cell_line 'A-431', and 'HeL"):
+    with pytest.raises(InputError, match=r"h\.csv: field 57_F11_1 has cell_line 'A-431', but 'HeL"):
         join_groups(joined, more)
     write(more, "Id,CellLine,cell line\nx,1,2\n")
     with pytest.raises(InputError, match="columns CellLine and cell line mean the same"):
@@ -236,7 +236,7 @@ def test_a_dropped_training_field_does_not_become_a_test_field(names, tmp_path):
     }  # fmt: skip
     assert dropped(found) == ["c", "d"]
     test = write(tmp_path / "t.csv", "Id\nc\n")
-    with pytest.raises(InputError, match=r"t\.csv: also among the training fields: c"):
+    with pytest.raises(InputError, match=r"t\.csv: ids of training fields among .*: c"):
         collect_fields(tmp_path / "images", names, test)
 
 
@@ -254,7 +254,7 @@ def test_names_in_a_table_with_paths(tmp_path):
 def test_a_table_is_alone(tmp_path):
     touch(tmp_path / "f", "a")
     table = write(tmp_path / "t.csv", "Id,red,green,blue,yellow\na,1,2,3,4\n")
-    with pytest.raises(InputError, match=r"t\.csv: is a table; several IMAGES are folders"):
+    with pytest.raises(InputError, match=r"t\.csv: is a table; images must be folders"):
         collect_fields([tmp_path / "f", table])
 
 

@@ -27,7 +27,7 @@ def test_blanks_and_invisible_characters_make_no_difference(change):
         values = [change.format(name) for name in NAMES] + NAMES
         joined, (note,) = join_spellings(fields(values), visible=visible)
         assert joined["antibody"].tolist() == NAMES + NAMES
-        assert "group antibody: 10 values differ in blanks" in note
+        assert "group antibody: 10 values differ only in whitespace" in note
         assert ascii(values[0]) in note and "'HPA000'" in note
 
 
@@ -68,10 +68,10 @@ def test_visible_differences_are_joined_and_named_or_kept(column, rare, often):
     joined, (note,) = join_spellings(table)
     kept = " ".join(often.split())
     assert joined[column].tolist() == [kept, kept, kept, "other", ""]
-    assert "taken as one" in note and repr(rare) in note and repr(kept) in note
+    assert "; joined: " in note and repr(rare) in note and repr(kept) in note
     joined, (note,) = join_spellings(table, visible=False)
     assert joined[column].tolist() == [rare, kept, kept, "other", ""]
-    assert "taken as different" in note
+    assert "; kept separate: " in note
 
 
 def test_what_differs_stays_apart_without_a_word():
@@ -93,7 +93,7 @@ def test_what_may_be_one_is_named_and_stays_apart(one, other):
     joined, (note,) = join_spellings(fields([one, other, other, "x"], "plate"))
     assert joined["plate"].tolist() == [one, other, other, "x"]
     assert f"{one!r} ? {other!r}" in note or f"{other!r} ? {one!r}" in note
-    assert "1 value differs little, and are taken as different" in note
+    assert "1 value differs only slightly; kept separate" in note
     assert join_spellings(fields([one, other], "plate"), visible=False)[1] == []
 
 
@@ -114,7 +114,7 @@ def test_two_tables_may_spell_a_value_differently(tmp_path):
         "",
     ]
     (tmp_path / "g.csv").write_text("Id,antibody\nf0,12\n")
-    with pytest.raises(InputError, match="field f0 has antibody '12', and 'HPA010'"):
+    with pytest.raises(InputError, match="field f0 has antibody '12', but 'HPA010'"):
         join_groups(known, tmp_path / "g.csv")
 
 

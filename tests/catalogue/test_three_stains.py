@@ -66,8 +66,8 @@ def test_a_missing_stain_is_still_a_bad_field_unless_it_is_said(folder, capsys):
 def test_a_pattern_with_three_channels(folder, capsys):
     words = ["--pattern", "{well}_w{channel}.tif", "--channels", "red=1", "green=2", "blue=3"]
     assert prepare(folder, *words) == 2
-    assert "--channels lacks yellow; " in (error := capsys.readouterr().err)
-    assert "--stains red green blue" in error
+    assert "channels: yellow missing; " in (error := capsys.readouterr().err)
+    assert "set stains to red green blue (on the command line: --channels, --stains)" in error
     work = ["--workspace", str(folder.parent), "--jobs", "1"]
     assert main([*work, *words, "--stains", "red", "green", "blue", str(folder)]) == 0
     catalogue = Workspace(folder.parent).read_catalogue()
@@ -77,7 +77,7 @@ def test_a_pattern_with_three_channels(folder, capsys):
 @pytest.mark.parametrize("text", ["red,blue,yellow", "red,green,pink", "green,green"])
 def test_stains_said_wrong(folder, capsys, text):
     assert prepare(folder, "--stains", text) == 2
-    assert "it is green, the protein, and any others of" in capsys.readouterr().err
+    assert "must contain green, the protein, and any of the others of" in capsys.readouterr().err
 
 
 def test_features_leave_out_what_needs_the_stain(catalogue, tmp_path, capsys):
@@ -125,7 +125,7 @@ def test_stains_are_checked_before_anything_is_made_or_downloaded(
     assert extract(words) == 2
     error = capsys.readouterr().err
     assert "embedding_resnet18.yaml: backbone resnet18 needs the yellow stain" in error
-    assert "stains: [red, green, blue]" in error and "name the recipes to make" in error
+    assert "stains: [red, green, blue]" in error and "name the recipes to extract" in error
     assert not list((tmp_path / "features").glob("*.h5"))
     with pytest.raises(InputError, match="needs the yellow stain"):
         extract_embeddings(tmp_path / "e.h5", catalogue, "resnet18", progress=False)
@@ -150,5 +150,5 @@ def test_a_network_that_sees_the_stain_says_so(catalogue):
 def test_files_and_stains_must_agree(catalogue, tmp_path):
     path = tmp_path / "catalogue.csv"
     write_catalogue(path, catalogue.assign(yellow=catalogue["blue"]))
-    with pytest.raises(InputError, match="field f0 has stains 'red green blue', and files of red"):
+    with pytest.raises(InputError, match="field f0 has stains 'red green blue', but files of red"):
         read_catalogue(path)

@@ -76,7 +76,7 @@ def test_a_column_for_each_label(tmp_path, cells):
 
 def test_columns_of_0_and_1_that_are_no_labels_are_named(tmp_path):
     path = write(tmp_path / "t.csv", "Id,Golgi,Nucleus,Membrane\na,1,1,0\n")
-    with pytest.raises(InputError, match="columns Membrane hold 0 and 1 .* --locations"):
+    with pytest.raises(InputError, match="columns Membrane contain 0 and 1 .* with locations"):
         read_targets(path, PLACES)
     none = Locations(PLACES, {"Membrane": ""})
     assert read_targets(path, locations=none).tolist() == ["2 0"]
@@ -87,12 +87,12 @@ def test_columns_of_0_and_1_that_are_no_labels_are_named(tmp_path):
 )
 def test_fields_without_a_label_are_an_error_or_left_out(tmp_path, text):
     path = write(tmp_path / "t.csv", text)
-    with pytest.raises(InputError, match=r"field b: no label given.* \(2 of 3 .*--drop-unlabelled"):
+    with pytest.raises(InputError, match=r"field b: no label;.* \(2 of 3 .*drop_unlabelled=True"):
         list_fields(path, vocabulary=PLACES)
     found = list_fields(path, vocabulary=PLACES, drop_unlabelled=True)
     assert list(found.fields.index) == ["a"]
     assert [(change.image_id, change.reason) for change in found.changes] == [
-        ("b", "no label given"), ("c", "no label given")
+        ("b", "no label"), ("c", "no label")
     ]  # fmt: skip
     empty = write(tmp_path / "t.csv", "Id,Target\na,\n")
     with pytest.raises(InputError, match="no field has a label"):
@@ -109,7 +109,7 @@ def test_a_table_of_paths_may_have_a_column_for_each_label(tmp_path):
 def test_an_empty_table_of_labels_is_an_error(tmp_path, capsys):
     path = write(tmp_path / "train.csv", "Id,Target\n")
     assert prepare.main(["--labels", str(path), "--workspace", str(tmp_path)]) == 2
-    assert "train.csv: has no rows" in capsys.readouterr().err
+    assert "train.csv: the table has no rows" in capsys.readouterr().err
 
 
 def test_labels_of_the_competition_of_2021(tmp_path):
@@ -132,7 +132,7 @@ def test_columns_called_after_the_numbers_of_labels(tmp_path, names):
     assert table.targets.tolist() == ["2 0", "0"]
     assert table.groups["treated"].tolist() == ["yes", "no"]
     text = text.replace("treated", "2").replace("yes", "1").replace("no", "1")
-    with pytest.raises(InputError, match="mean one label; keep one"):
+    with pytest.raises(InputError, match="are the same label; keep one"):
         read_label_table(write(tmp_path / "t.csv", text), Locations(PLACES))
 
 

@@ -38,12 +38,12 @@ def test_what_is_no_hashes_is_named(wrong):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ("field0", "a dict of image id to field, pairs of both, or the catalogue; this is a str"),
-        (np.zeros((2, 4, 8, 8)), "this is a ndarray"),
-        (["field0"], "fields are passed by id"),
-        ([np.zeros((4, 8, 8))], "this is a list"),
-        (None, "this is a NoneType"),
-        (pd.DataFrame({"red": ["a.png"]}), "lacks green, blue, yellow"),
+        ("field0", "fields is a str; pass a dict of image id to field, pairs of both, or the"),
+        (np.zeros((2, 4, 8, 8)), "fields is a ndarray"),
+        (["field0"], "fields is a list; pass a dict of image id to field"),
+        ([np.zeros((4, 8, 8))], "fields is a list"),
+        (None, "fields is a NoneType"),
+        (pd.DataFrame({"red": ["a.png"]}), "lacks the columns green, blue, yellow"),
     ],
 )
 def test_what_is_no_fields_is_named(wrong, message):
@@ -54,5 +54,5 @@ def test_what_is_no_fields_is_named(wrong, message):
 def test_a_field_without_images_is_named(noise_fields):
     catalogue = noise_fields(2)
     catalogue.loc["field1", "blue"] = ""
-    with pytest.raises(InputError, match="field field1: no path to the blue stain"):
+    with pytest.raises(InputError, match="field field1: no path for the blue stain"):
         hs.hash_fields(catalogue)

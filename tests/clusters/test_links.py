@@ -104,10 +104,10 @@ class TestDuplicateLists:
             [["f000", "zzz"], ["f001", "zzz"], ["aaa", "f002"]], columns=["image_id", "twin"]
         )
         assert unknown_ids(pairs, known, "p.txt").to_dict() == {"zzz": 2, "aaa": 1}
-        strangers = pd.concat([pairs.replace("f", "g", regex=True), pairs.iloc[:2]])
-        with pytest.raises(InputError, match=r"p\.txt: 3 of 5 pairs hold no id .*g000"):
-            unknown_ids(strangers, known, "p.txt")
-        with pytest.raises(InputError, match="holds no id of the catalogue; its ids are f000"):
+        others = pd.concat([pairs.replace("f", "g", regex=True), pairs.iloc[:2]])
+        with pytest.raises(InputError, match=r"p\.txt: 3 of 5 pairs have no id .*g000"):
+            unknown_ids(others, known, "p.txt")
+        with pytest.raises(InputError, match="none of the ids is in the catalogue; .*: f000"):
             unknown_ids(pairs, pd.Index(["x"]), "p.txt")
 
     def test_real_lists_of_other_fields_pass(self, real_data):
@@ -169,8 +169,8 @@ class TestWeakestLinks:
         assert clusters_from_keys(ids, pairs).nunique() == 1
         assert weakest_links(ids, pairs)["n_split_off"].tolist() == [2, 2]
 
-    def test_two_clusters_are_refused(self):
-        with pytest.raises(InputError, match="2 fields are 2 clusters"):
+    def test_two_clusters_are_rejected(self):
+        with pytest.raises(InputError, match="2 fields belong to 2 clusters"):
             weakest_links(["a", "b"])
 
 
@@ -205,7 +205,7 @@ class TestLeaks:
         index=list("abcde"),
     )
 
-    def test_are_test_fields_with_a_training_twin(self):
+    def test_are_test_fields_with_a_duplicate_in_training(self):
         pairs = pd.DataFrame(
             [("a", "b", 0.25), ("b", "c", 0.5), ("c", "d", 0.125), ("a", "d", 1.0)],
             columns=["image_id", "twin", "shift_y"],
@@ -223,7 +223,7 @@ class TestLeaks:
         rng = np.random.default_rng(0)
         scene = rng.random((40, 40))
         field, twin = scene[4:36, 4:36], scene[7:39, 2:34][:, ::-1]  # 3 down, 2 to the left
-        # What lies at (y, x) of the mirrored twin lies at (y + 3, x - 2) of the field.
+        # The point (y, x) of the mirrored duplicate is at (y + 3, x - 2) of the field.
         assert field[3 + 5, 9 - 2] == twin[:, ::-1][5, 9]
         pairs = pd.DataFrame(
             [("a", "b", 3.0, -2.0, "left-right"), ("a", "c", 3.0, -2.0, "top-bottom")],
@@ -235,7 +235,7 @@ class TestLeaks:
         assert twin[y + 8, x + 9] == field[:, ::-1][8, 9]
         assert found.loc["c", ["shift_y", "shift_x"]].tolist() == [3.0, 2.0]
 
-    def test_the_strongest_twin_with_labels_gives_them(self):
+    def test_labels_are_those_of_the_strongest_annotated_duplicate(self):
         pairs = pd.DataFrame(
             [("a", "b", 30), ("b", "d", 10), ("b", "e", 2), ("a", "c", 5), ("c", "d", 5)],
             columns=["image_id", "twin", "distance_blue"],
@@ -254,12 +254,26 @@ class TestLeaks:
         leaks(pairs, self.catalogue).to_csv(path, index=False)
         corrected = self.catalogue.assign(target=["5", "", "", "2", ""])
         assert strongest_twins(read_leaks(path, corrected))["twin_target"].to_dict() == {"b": "5"}
-        with pytest.raises(InputError, match="no test fields of the catalogue: b"):
+        with pytest.raises(InputError, match="'image_id' .* are not test fields of the .*: b"):
             read_leaks(path, self.catalogue.drop("b"))
-        with pytest.raises(InputError, match="no train fields of the catalogue: a"):
+        with pytest.raises(InputError, match="'twin' .* are not train fields of the .*: a"):
             read_leaks(path, self.catalogue.drop("a"))
         path.write_text("image_id,twin\nb,a\n")
-        with pytest.raises(InputError, match=r"leaks\.csv: no column twin_source; run"):
+        with pytest.raises(InputError, match=r"leaks\.csv: column 'twin_source' is missing; run"):
+            read_leaks(path, self.catalogue)
+
+    @pytest.mark.parametrize("text", ["strong", "0,9", "1.5", "-0.1", "nan", "inf"])
+    def test_a_strength_that_is_not_a_share_is_named_with_its_place(self, tmp_path, text):
+        path = tmp_path / "leaks.csv"
+        head = "image_id;twin;twin_source;strength\nb;a;hpa;0.5\nb;d;hpa;\n"
+        path.write_text(head)
+        assert read_leaks(path, self.catalogue)["strength"].tolist() == ["0.5", ""]
+        path.write_text(f"{head}c;a;hpa;{text}\n")
+        place = r"leaks\.csv: row 3 \(field c\), column 'strength'"
+        with pytest.raises(InputError, match=f"{place}: '{text}' is not .* 1; correct the file"):
+            read_leaks(path, self.catalogue)
+        path.write_text(f"{head}c;a;hpa;{text}\nc;d;hpa;{text}\n")
+        with pytest.raises(InputError, match=f"{place}.*, nor are those of 1 other row; correct"):
             read_leaks(path, self.catalogue)
 
     def test_strength_is_the_best_evidence(self):
@@ -278,5 +292,5 @@ class TestLeaks:
 def test_a_column_of_similarities_joins_nothing(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("a1,a2,0.98\nb1,b2,0.98\n")
-    with pytest.raises(InputError, match="line 1: 0.98 is a number and no id"):
+    with pytest.raises(InputError, match="line 1: 0.98 is a number, not an id"):
         read_duplicate_lists(path)

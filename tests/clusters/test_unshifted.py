@@ -68,7 +68,7 @@ class TestDuplicatePairs:
         assert len(one) == 100
         pd.testing.assert_frame_equal(one, duplicate_pairs(hashes, valid, jobs=2))
 
-    def test_far_too_many_pairs_are_refused(self, monkeypatch):
+    def test_far_too_many_pairs_are_an_error(self, monkeypatch):
         monkeypatch.setattr("hpastack.clusters.hamming._MOST_PAIRS", 100)
         hashes, valid = np.zeros((20, 4, 32), dtype=np.uint8), np.ones((20, 4), dtype=bool)
         with pytest.raises(InputError, match="more than 100 pairs"):
@@ -79,7 +79,7 @@ class TestDuplicatePairs:
         for options in ({"max_distance": 128}, {"max_distance": -1}, {"min_stains": 5}):
             with pytest.raises(InputError, match=next(iter(options))):
                 duplicate_pairs(hashes, valid, **options)
-        with pytest.raises(InputError, match="hashes of shape"):
+        with pytest.raises(InputError, match="hashes has shape"):
             duplicate_pairs(hashes[:, :3], valid)
         for wrong in ({"red": 1}, dict.fromkeys(STAINS, 400)):
             with pytest.raises(InputError, match="max_distance"):

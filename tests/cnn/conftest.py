@@ -37,7 +37,7 @@ def alone():
 
 @pytest.fixture(scope="session")
 def fold_fields(catalogue, plan, vocabulary):
-    """The fields of the model that is trained without fold 0; every sixth of its is watched."""
+    """The fields of the model that is trained without fold 0; every sixth is a validation field."""
     from hpastack.cnn.field_source import FieldSource
     from hpastack.cnn.lightning_module import FoldFields
 

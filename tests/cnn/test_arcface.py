@@ -85,9 +85,9 @@ def test_numbers_are_of_the_fields_learned_from():
         -1,
         -1,
     ]
-    with pytest.raises(InputError, match="no column 'antibody'"):
+    with pytest.raises(InputError, match="column .antibody. is missing"):
         group_numbers(catalogue, "antibody", np.arange(6))
-    with pytest.raises(InputError, match="1 value among the training fields"):
+    with pytest.raises(InputError, match="1 value among the training fields; at least 2"):
         group_numbers(catalogue, "well", np.array([0, 3]))
 
 

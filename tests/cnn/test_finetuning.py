@@ -215,13 +215,13 @@ def test_other_settings_are_refused_unless_overwritten(copied, catalogue, plan, 
     before = weights(copied)
     with pytest.raises(
         InputError,
-        match=r"other settings, fields.*; seed is 0 in the folder and 1 in what is to.*--overwrite",
+        match=r"other settings.*; seed is 0 in the folder and 1 in the recipe.*overwrite=True",
     ):
         finetune_folds(copied, catalogue, plan, vocabulary, other, **ALONE)
     relabelled = catalogue.copy()
     first = plan.frame.index[0]
     relabelled.loc[first, "target"] = "1" if catalogue.loc[first, "target"] == "0" else "0"
-    with pytest.raises(InputError, match="other fields, labels or weights to start from"):
+    with pytest.raises(InputError, match="other fields, labels or initial weights"):
         finetune_folds(
             copied, relabelled, plan, vocabulary, read_checkpoint(copied).settings, **ALONE
         )
@@ -230,7 +230,7 @@ def test_other_settings_are_refused_unless_overwritten(copied, catalogue, plan, 
     assert read_checkpoint(copied).settings == other
     foreign = copied.with_name("foreign")
     foreign.mkdir()
-    with pytest.raises(InputError, match="holds no fine-tuned CNN; move it"):
+    with pytest.raises(InputError, match="does not contain a fine-tuned CNN; move it"):
         finetune_folds(foreign, catalogue, plan, vocabulary, QUICK, overwrite=True, **ALONE)
 
 
@@ -273,7 +273,7 @@ def test_fields_that_do_not_fit_the_checkpoint(tmp_path, trained, catalogue, pla
         predict_store(trained, as_test, path, **ALONE)
     more = catalogue.copy()
     more.loc["field_60", "split"] = "train"
-    with pytest.raises(InputError, match="no fold for: field_60"):
+    with pytest.raises(InputError, match="without a fold in .*: field_60"):
         predict_store(trained, more, path, **ALONE)
     other = FoldPlan(plan.frame.assign(fold=(plan.frame["fold"] + 1) % 3))
     with pytest.raises(InputError, match="trained with another fold plan"):
@@ -284,7 +284,10 @@ def test_fields_that_do_not_fit_the_checkpoint(tmp_path, trained, catalogue, pla
 def test_plan_must_be_of_the_training_fields(tmp_path, catalogue, plan, vocabulary):
     for fields, message in (
         (catalogue.rename(index={"field_05": "stranger"}), "without a fold: stranger"),
-        (catalogue.drop(index="field_05"), "does not train on: field_05"),
+        (
+            catalogue.drop(index="field_05"),
+            "that are not training fields of the catalogue: field_05",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             finetune_folds(tmp_path / "m", fields, plan, vocabulary, QUICK, **ALONE)
@@ -294,12 +297,12 @@ def test_plan_must_be_of_the_training_fields(tmp_path, catalogue, plan, vocabula
 def test_exchanged_weights_are_refused(copied):
     one, two = copied / "fold_1.safetensors", copied / "fold_2.safetensors"
     one.write_bytes(two.read_bytes())
-    with pytest.raises(InputError, match=r"fold_1\.safetensors is not the file of weights"):
+    with pytest.raises(InputError, match=r"fold_1\.safetensors does not match the SHA-256"):
         read_checkpoint(copied)
     (copied / "cnn.json").write_text("{}")
-    with pytest.raises(InputError, match=r"cnn\.json is damaged"):
+    with pytest.raises(InputError, match=r"cnn\.json is corrupt"):
         read_checkpoint(copied)
-    with pytest.raises(InputError, match="holds no fine-tuned CNN"):
+    with pytest.raises(InputError, match="does not contain a fine-tuned CNN"):
         read_checkpoint(copied / "nowhere")
 
 
@@ -346,7 +349,7 @@ def test_weights_that_saw_the_held_out_labels_are_refused(
         settings = replace(QUICK, weights=str(weights))
         return finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, settings, **ALONE)
 
-    with pytest.raises(InputError, match="trained on labels.*give the folder"):
+    with pytest.raises(InputError, match="trained on labels.*use the folder"):
         start_from(trained / "fold_0.safetensors", plan)
     alone = tmp_path / "alone.safetensors"
     shutil.copyfile(trained / "fold_0.safetensors", alone)
@@ -371,7 +374,7 @@ def test_a_cnn_of_format_1_may_have_started_from_any_weights(copied, plan):
     assert starting_weights(settings, plan) == wanted
     manifest["settings"]["weights"] = "elsewhere.safetensors"
     (copied / "cnn.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="started from elsewhere.safetensors, maybe"):
+    with pytest.raises(InputError, match="fine-tuned from elsewhere.safetensors, which may"):
         starting_weights(settings, plan)
     assert starting_weights(replace(settings, vouch_for_weights=True), plan) == wanted
 

@@ -98,7 +98,9 @@ def test_goes_on_after_a_kill(tmp_path, monkeypatch, trained, scored, catalogue,
 
 
 def test_training_fields_may_not_be_missing(tmp_path, trained, catalogue, vocabulary):
-    with pytest.raises(InputError, match="1 training field of .*, such as field_07"):
+    with pytest.raises(
+        InputError, match="1 training field of .* missing from the catalogue: field_07"
+    ):
         cnn_neighbour_scores(
             trained, catalogue.drop(index="field_07"), vocabulary, tmp_path, **ALONE
         )

@@ -27,7 +27,7 @@ SETTINGS = CnnSettings("test_resnet", size=32)
         ({"label_weight_power": 2}, "label_weight_power is 2; it must be from 0 to 1"),
         ({"drop_rate": 0.95}, "drop_rate is 0.95; it must be from 0 to 0.9"),
         ({"crop": 33}, "crop is 33; it must be from 16 to size, 32"),
-        ({"crops": 5}, "there is no crop"),
+        ({"crops": 5}, "crop is not set"),
         ({"precision": "float16"}, "precision is 'float16'"),
         ({"seed": -1}, "seed is -1; it must be from 0 to 2147483647"),
         ({"views": 4}, "views is 4; it must be one of 1, 8"),

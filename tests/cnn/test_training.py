@@ -105,7 +105,7 @@ ALL = replace(
 def test_taken_up_anywhere_it_ends_alike(tmp_path, monkeypatch, fold_fields, alone, n_steps):
     monkeypatch.setattr("hpastack.cnn.lightning_module._REPORTED_STEPS", 1)
     fields = replace(
-        fold_fields, train=fold_fields.train[:32], watched=fold_fields.train[32:],
+        fold_fields, train=fold_fields.train[:32], validation=fold_fields.train[32:],
         groups=np.arange(60) // 2,
     )  # fmt: skip
     undisturbed, wanted = train_model(new_model(drop_rate=0.2), fields, ALL, alone)
@@ -141,14 +141,14 @@ def test_state_of_another_training_is_not_taken_up(tmp_path, fold_fields, alone)
         assert not np.array_equal(numbers(model), numbers(first))
 
 
-def test_stops_when_the_watched_fields_get_no_better(fold_fields, alone, monkeypatch):
+def test_stops_when_the_validation_fields_get_no_better(fold_fields, alone, monkeypatch):
     scores = iter([0.5, 0.6, 0.6, 0.4, 0.9])
     monkeypatch.setattr(
         "hpastack.cnn.lightning_module.FoldTraining._score",
         lambda self, rows: next(scores) if len(rows) == 4 else 0.0,
     )
     settings = replace(SETTINGS, patience=2)
-    fields = replace(fold_fields, train=fold_fields.train[4:], watched=fold_fields.train[:4])
+    fields = replace(fold_fields, train=fold_fields.train[4:], validation=fold_fields.train[:4])
     model, reached = train_model(new_model(), fields, settings, alone)
     assert [row["watched_macro_ap"] for row in reached.history] == [0.5, 0.6, 0.6, 0.4]
     assert reached.kept_epoch == 1
@@ -165,7 +165,7 @@ def test_stops_when_the_watched_fields_get_no_better(fold_fields, alone, monkeyp
 
 def test_held_out_fields_have_no_say(fold_fields, alone):
     settings = replace(QUICK, patience=1)
-    fields = replace(fold_fields, train=fold_fields.train[8:], watched=fold_fields.train[:8])
+    fields = replace(fold_fields, train=fold_fields.train[8:], validation=fold_fields.train[:8])
     other = fields.indicator.copy()
     other[fields.held_out] = 1 - other[fields.held_out]
     one, _ = train_model(new_model(), fields, settings, alone)
@@ -225,7 +225,7 @@ def test_memory_that_runs_out_names_a_smaller_batch(fold_fields, alone, tmp_path
 
 def test_a_batch_too_small_for_its_processes(fold_fields):
     several = Processes(0, 5, torch.device("cpu"))
-    with pytest.raises(InputError, match="8 fields a batch for 5 processes"):
+    with pytest.raises(InputError, match="batches of 8 fields are too small for 5 processes"):
         train_model(new_model(), fold_fields, QUICK, several)
 
 

@@ -20,7 +20,7 @@ def test_ids_are_read_in_their_order(tmp_path, column):
     [
         ("name\n57_12_F11_1\n", "no column id or image_id"),
         ("Id,image_id\n57_12_F11_1,57_12_F11_1\n", "mean the same"),
-        ("Id\n", "no id in it"),
+        ("Id\n", "contains no ids"),
         ("Id\n57_12_F11_1\n8_1_A1_1\n57_12_F11_1\n", "duplicate ids: 57_12_F11_1"),
         ("Id\n57_12_F11_1 \n", "is not an image id"),
     ],
@@ -56,7 +56,7 @@ def test_other_tables_are_refused(tmp_path, text, message):
     ],
 )
 def test_what_is_no_id_is_refused(image_id):
-    with pytest.raises(InputError, match="no id of the Human Protein Atlas"):
+    with pytest.raises(InputError, match="is not an id of the Human Protein Atlas"):
         check_field_ids([image_id], "here")
 
 
@@ -91,7 +91,7 @@ def test_every_id_of_hpa_v18_passes_and_has_a_file_of_its_own(real_data):
     ],
 )
 def test_other_templates_are_refused(url):
-    with pytest.raises(InputError, match="--url"):
+    with pytest.raises(InputError, match="^url: "):
         check_template(url)
 
 

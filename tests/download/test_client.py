@@ -63,7 +63,7 @@ def test_a_kept_connection_that_was_closed_is_made_anew(hpa_server, ask):
 
 def test_but_a_server_that_closes_every_one_has_failed(hpa_server, ask):
     ask()
-    with pytest.raises(TemporaryError, match="closed without an answer|reset") as caught:
+    with pytest.raises(TemporaryError, match="closed without a response|reset") as caught:
         ask(answers.reset, answers.reset)
     assert not caught.value.answered
     assert len(hpa_server.requests) == 3
@@ -74,9 +74,9 @@ def test_but_a_server_that_closes_every_one_has_failed(hpa_server, ask):
     [
         (answers.status(500), "HTTP 500"),
         (answers.status(408), "HTTP 408"),
-        (answers.truncated, r"broken off after \d+ of \d+ bytes"),
-        (answers.chunked_broken, "broken off"),
-        (answers.silent, "no answer in time"),
+        (answers.truncated, r"interrupted after \d+ of \d+ bytes"),
+        (answers.chunked_broken, "interrupted"),
+        (answers.silent, "timed out"),
         (answers.reset, "reset"),
         (answers.garbage, "BadStatusLine"),
     ],
@@ -97,13 +97,13 @@ def test_what_may_pass(ask, step, reason):
         (answers.status(302), "HTTP 302"),
         (answers.rude, r"^HTTP 404 \?\[31mGone a*$"),
         (answers.endless_404, "HTTP 404"),
-        (answers.huge, "1,000,000,000,000 bytes are announced, more than 1,048,576"),
-        (answers.endless, "goes on after 1,048,576 bytes"),
+        (answers.huge, "1,000,000,000,000 bytes announced, more than 1,048,576"),
+        (answers.endless, "more than 1,048,576 bytes"),
         (answers.redirect("file:///etc/passwd"), "redirected to 'file:///etc/passwd'"),
-        (answers.redirect("ftp://127.0.0.1/x"), "no web address"),
-        (answers.redirect("http://me:secret@127.0.0.1/x"), "no web address"),
-        (answers.redirect("http://127.0.0.1:99999/x"), "no web address"),
-        (answers.redirect("http://" + 80 * "a" + ".org/x"), "no valid address"),
+        (answers.redirect("ftp://127.0.0.1/x"), "not a web address"),
+        (answers.redirect("http://me:secret@127.0.0.1/x"), "not a web address"),
+        (answers.redirect("http://127.0.0.1:99999/x"), "not a web address"),
+        (answers.redirect("http://" + 80 * "a" + ".org/x"), "not a valid address"),
     ],
 )
 def test_what_will_not_pass(ask, step, reason):
@@ -115,7 +115,7 @@ def test_what_will_not_pass(ask, step, reason):
 def test_a_body_that_drips_is_given_up(hpa_server):
     client = Client(lambda: None, 0.03, 2**20, threading.Event())
     hpa_server.always = answers.dripping
-    with pytest.raises(TemporaryError, match="not whole after 0.3 s"):
+    with pytest.raises(TemporaryError, match="incomplete after 0.3 s"):
         client.get(hpa_server.origin + PATH)
     client.close()
 
@@ -263,7 +263,7 @@ def test_a_proxy_that_is_none_over_http_is_an_error_without_its_password(
 ):
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", proxy)
-    with pytest.raises(InputError, match="http_proxy of the environment") as caught:
+    with pytest.raises(InputError, match="environment variable http_proxy is not") as caught:
         client.get("http://images.invalid/x")
     assert "secret" not in str(caught.value)
 
@@ -339,7 +339,7 @@ def tls_origin(certificate):
 def test_certificates_are_verified(certificate, tls_origin, monkeypatch):
     monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
     strict = Client(lambda: None, 2, 2**20, threading.Event())
-    with closing(strict), pytest.raises(TemporaryError, match="certificate is not trusted"):
+    with closing(strict), pytest.raises(TemporaryError, match="certificate not trusted"):
         strict.get(tls_origin + "/a_red.jpg")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     with closing(Client(lambda: None, 2, 2**20, threading.Event())) as trusting:

@@ -93,10 +93,10 @@ def test_what_passes_is_asked_for_again(hpa_server, download):
 def test_what_does_not_pass_is_asked_for_once_and_listed(hpa_server, download, tmp_path):
     cases = {
         ("57_12_F11_1", "red"): (answers.status(404), "HTTP 404 Not Found"),
-        ("57_12_F11_1", "green"): (answers.web_page, "no JPEG image, but a web page"),
-        ("57_12_F11_1", "yellow"): (answers.empty, "no JPEG image, but nothing"),
-        ("57_12_F11_2", "red"): (answers.wrong_colour, "its colour is not that of the red stain"),
-        ("57_12_F11_2", "blue"): (answers.wrong_colour, "its colour is not that of the blue"),
+        ("57_12_F11_1", "green"): (answers.web_page, "not a JPEG image but a web page"),
+        ("57_12_F11_1", "yellow"): (answers.empty, "not a JPEG image but an empty file"),
+        ("57_12_F11_2", "red"): (answers.wrong_colour, "its colour does not match the red stain"),
+        ("57_12_F11_2", "blue"): (answers.wrong_colour, "its colour does not match the blue"),
         ("57_12_F11_2", "yellow"): (answers.cut_by_length, "truncated JPEG"),
     }
     for (image_id, stain), (step, _) in cases.items():
@@ -122,7 +122,7 @@ def test_what_does_not_pass_is_asked_for_once_and_listed(hpa_server, download, t
 def test_retries_are_bounded(hpa_server, download):
     hpa_server.script[path_of(IDS[0], "red")] = [answers.status(502)] * 9
     (failure,) = download(retries=2).failures
-    assert failure.reason == "HTTP 502 Bad Gateway (asked 3 times)"
+    assert failure.reason == "HTTP 502 Bad Gateway (requested 3 times)"
     assert hpa_server.paths.count(path_of(IDS[0], "red")) == 3
 
 
@@ -157,7 +157,7 @@ def test_all_threads_leave_a_server_alone_that_asks_for_it(hpa_server, download)
 
 def test_a_server_that_asks_for_an_hour_ends_the_run(hpa_server, download, tmp_path):
     hpa_server.script[path_of(IDS[1], "red")] = [answers.status(429, ("Retry-After", "3600"))]
-    with pytest.raises(InputError, match=r"asks to be left alone for 3,600 s \(HTTP 429"):
+    with pytest.raises(InputError, match=r"asks to wait for 3,600 s \(HTTP 429"):
         download(jobs=1)
     assert len(hpa_server.paths) == 5
     assert len(files_of(tmp_path / "hpa")) == 4
@@ -168,7 +168,7 @@ def test_a_host_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
     start = time.monotonic()
     image_ids = [f"57_12_F11_{number}" for number in range(1, 5001)]
     url = "http://127.0.0.1:1/{antibody}/{plate}_{well}_{field}_{stain}.jpg"
-    with pytest.raises(InputError, match="http://127.0.0.1:1 cannot be reached: .*refused; is"):
+    with pytest.raises(InputError, match="http://127.0.0.1:1 cannot be reached: .*refused; check"):
         download_fields(image_ids, tmp_path, url=url, **QUICK)
     assert time.monotonic() - start < 5
     assert files_of(tmp_path) == []
@@ -197,7 +197,7 @@ def test_a_server_that_is_gone_half_way_ends_the_run(hpa_server, download, monke
         hpa_server.script[path_of(image_ids[0], stain)] = [answers.image]
     hpa_server.script[path_of(image_ids[1], "red")] = [answers.status(404)]
     hpa_server.always = answers.status(500)
-    with pytest.raises(InputError, match="3 files failed one after another, .*what has come"):
+    with pytest.raises(InputError, match="3 consecutive files failed, .*downloaded files are kept"):
         download(image_ids, jobs=1, retries=1)
 
 
@@ -264,7 +264,7 @@ def test_leftovers_of_a_kill_are_removed_and_others_left_alone(download, tmp_pat
     "options, message",
     [
         ({"stains": ["pink"]}, "stains are pink"),
-        ({"stains": ["red", "red"]}, "each once"),
+        ({"stains": ["red", "red"]}, "without duplicates"),
         ({"stains": []}, "stains are"),
         ({"jobs": 0}, "jobs is 0"),
         ({"rate": 0}, "rate is 0"),
@@ -274,7 +274,7 @@ def test_leftovers_of_a_kill_are_removed_and_others_left_alone(download, tmp_pat
         ({"backoff": -1}, "backoff is -1"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"image_ids": ["57_12_F11_1", "57_12_F11_1"]}, "duplicate ids"),
-        ({"image_ids": ["../12_F11_1"]}, "no id of the Human Protein Atlas"),
+        ({"image_ids": ["../12_F11_1"]}, "not an id of the Human Protein Atlas"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_asked(hpa_server, download, options, message):
@@ -288,5 +288,5 @@ def test_a_body_that_goes_on_is_cut(hpa_server, download, monkeypatch):
     hpa_server.script[path_of(IDS[0], "red")] = [answers.endless]
     hpa_server.script[path_of(IDS[0], "blue")] = [answers.huge]
     first, second = download().failures
-    assert first.reason == "goes on after 1,048,576 bytes"
+    assert first.reason == "more than 1,048,576 bytes"
     assert second.reason.endswith("announced, more than 1,048,576")

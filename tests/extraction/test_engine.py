@@ -91,6 +91,22 @@ def test_fields_can_be_measured_as_they_are(catalogue, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "set.h5"]
 
 
+def test_fields_are_enlarged_only_if_asked_for(catalogue, tmp_path):
+    """A field smaller than the size of the recipe is measured as it is."""
+    sides = {}
+    for name, options in {
+        "smaller": {"size": 20}, "kept": {"size": 64}, "enlarged": {"size": 64, "enlarge": True},
+    }.items():  # fmt: skip
+        made = extract_features(
+            tmp_path / f"{name}.h5", catalogue, ["minimal"], progress=False, **options
+        )
+        with open_store(made.path) as store:
+            side = store.to_frame()["minimal_size__field"].unique().item()
+            sides[name] = (side, store.recipe.get("enlarge"))
+    # Kept in the recipe only where it makes a difference.
+    assert sides == {"smaller": (20, None), "kept": (30, False), "enlarged": (64, True)}
+
+
 def test_same_bytes_for_any_number_of_workers(catalogue, tmp_path):
     paths = [tmp_path / str(jobs) / "set.h5" for jobs in (1, 2, 5)]
     for jobs, path in zip((1, 2, 5), paths):
@@ -356,7 +372,7 @@ def test_existing_store_is_refused_before_work_starts(catalogue, tmp_path, monke
 def test_wrong_arguments_are_refused(catalogue, tmp_path):
     with pytest.raises(InputError, match="on_error is 'ignore'"):
         extract_features(tmp_path / "s.h5", catalogue, FAMILIES, on_error="ignore", **OPTIONS)
-    with pytest.raises(InputError, match="unknown family 'colour'"):
+    with pytest.raises(InputError, match="unknown family of features 'colour'"):
         extract_features(tmp_path / "s.h5", catalogue, ["colour"], **OPTIONS)
     with pytest.raises(InputError, match="no fields"):
         extract_features(tmp_path / "s.h5", catalogue.iloc[:0], FAMILIES, **OPTIONS)

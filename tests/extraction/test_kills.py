@@ -135,7 +135,7 @@ class TestFullDisk:
         whole = extract_features(tmp_path / "set.h5", catalogue, ["intensity"], **OPTIONS)
         ballast = small_disk / "ballast"
         path = small_disk / "set.h5"
-        message = f"{path}.parts: the disk is full; make room and run it again"
+        message = f"{path}.parts: the disk is full; free disk space and run it again"
         # No room for the parts; room for the parts, but not for parts and store.
         for n_bytes in (1_000_000, 870_000):
             ballast.write_bytes(bytes(n_bytes))

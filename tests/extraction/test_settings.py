@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_functions():
     [
         ({"families": ["textur"]}, "families has 'textur'; it must be a list of one or more of"),
         ({"families": []}, "it must be a list of one or more of intensity, texture"),
-        ({"families": ["texture", "texture"]}, "name each once"),
+        ({"families": ["texture", "texture"]}, "it must not have duplicates"),
         ({"size": 3}, "size is 3; it must be a whole number from 16 to 16384, or original"),
     ],
 )

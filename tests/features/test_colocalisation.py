@@ -214,8 +214,8 @@ def test_pairs_are_measured_as_one_by_one(pair):
 
 
 def test_wrong_thresholds_and_pairs_are_refused(pair):
-    with pytest.raises(InputError, match=r"threshold 1.5; take one in \[0, 1\]"):
+    with pytest.raises(InputError, match=r"threshold 1.5 is outside \[0, 1\]"):
         colocalisation_features(*pair, thresholds=(0.1, 1.5))
-    with pytest.raises(InputError, match=r"no pair \(0, 2\) among 2 stains"):
+    with pytest.raises(InputError, match=r"the pair \(0, 2\) is out of range for 2 stains"):
         colocalisation_of_pairs(pair, [(0, 2)])
     assert colocalisation_of_pairs(pair, []) == []

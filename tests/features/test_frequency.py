@@ -163,5 +163,5 @@ def test_turning_and_mirroring_change_nothing():
 def test_what_is_not_a_stain_is_refused():
     with pytest.raises(InputError, match=r"shape \(H, W\), not \(4, 8, 8\)"):
         frequency_features(np.zeros((4, 8, 8)))
-    with pytest.raises(InputError, match="holds NaN"):
+    with pytest.raises(InputError, match="contains NaN"):
         frequency_features(np.full((8, 8), np.nan))

@@ -172,9 +172,9 @@ def test_values_are_percents():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reduction": 0}, "reduction 0; a whole number from 1 to 8"),
+        ({"reduction": 0}, "reduction 0 is not an integer from 1 to 8"),
         ({"background_reduction": 1.5}, "background_reduction 1.5"),
-        ({"radius": "3"}, "radius '3'; a whole number from 1"),
+        ({"radius": "3"}, "radius '3' is not an integer from 1"),
         ({"n_scales": float("nan")}, "n_scales nan"),
     ],
 )

@@ -45,7 +45,7 @@ def test_rounding_to_16_bit_first_changes_no_level():
     [
         (np.zeros(4), r"shape \(H, W\), not \(4,\)"),
         (np.zeros((0, 4)), r"shape \(0, 4\) is empty"),
-        (np.array([[0.0, np.nan]]), "holds NaN"),
+        (np.array([[0.0, np.nan]]), "contains NaN"),
         (np.array([[0.0, 1.5]]), "from 0 to 1.5; scale it"),
         (np.array([[-0.1, 1.0]]), "from -0.1 to 1; scale it"),
     ],
@@ -141,12 +141,12 @@ def test_a_turned_image_of_whole_blocks_is_reduced_to_the_turned_one(factor):
     ("field", "message"),
     [
         (np.zeros((3, 8, 8)), r"shape \(4, H, W\), not \(3, 8, 8\)"),
-        ([np.zeros((8, 8)), *[np.zeros((8, 9))] * 3], "stains of one shape"),
+        ([np.zeros((8, 8)), *[np.zeros((8, 9))] * 3], "stains of a field differ in shape"),
         (None, r"not \(\)"),
         (np.zeros((4, 0, 8)), "is empty"),
         (np.full((4, 8, 8), "x"), "of numbers in"),
         (np.zeros((4, 8, 8), complex), "not of complex128"),
-        (np.full((4, 8, 8), np.nan), "holds NaN"),
+        (np.full((4, 8, 8), np.nan), "all stains of the field are NaN"),
         (np.full((4, 8, 8), np.inf), "from inf to inf; scale it"),
     ],
 )
@@ -169,10 +169,13 @@ def test_strips_hold_each_window_once(window, n_pixels):
     [
         (
             np.zeros((9, 9)),
-            r"texture: takes an image of grey levels .* not float64 of shape \(9, 9\)",
+            r"texture: the image must be 2-D and of uint8 .* not float64 of shape \(9, 9\)",
         ),
         (np.zeros((2, 9, 9), dtype=np.uint8), "not uint8 of shape"),
-        (np.zeros((9, 7), dtype=np.uint8), "does not fit an image of 9 x 7 px; .* have 8 px"),
+        (
+            np.zeros((9, 7), dtype=np.uint8),
+            "an image of 9 x 7 px; .* have at least 8 px",
+        ),
     ],
 )
 def test_what_is_not_an_image_of_levels_is_refused(levels, message):

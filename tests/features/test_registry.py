@@ -158,10 +158,10 @@ def test_a_column_that_may_be_nan_says_so():
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
-        ({"a__green": float("nan"), "b__green": 1.0}, "a__green came out as nan"),
-        ({"a__green": 1.0, "b__green": float("inf")}, "b__green came out as inf"),
-        ({"b__green": 1.0, "a__green": 1.0}, "measured other columns"),
-        ({"a__green": 1.0}, "measured other columns"),
+        ({"a__green": float("nan"), "b__green": 1.0}, "a__green is nan"),
+        ({"a__green": 1.0, "b__green": float("inf")}, "b__green is inf"),
+        ({"b__green": 1.0, "a__green": 1.0}, "returned other columns"),
+        ({"a__green": 1.0}, "returned other columns"),
     ],
 )
 def test_a_family_that_breaks_its_word_stops_the_work(measured, message, field, monkeypatch):
@@ -194,10 +194,10 @@ def test_a_column_belongs_to_the_stain_it_names(stain, cells):
 @pytest.mark.parametrize(
     ("families", "message"),
     [
-        (["intensiti"], "unknown family 'intensiti' of features; one of intensity, texture"),
-        (["texture", "texture"], "named twice"),
+        (["intensiti"], "unknown family of features 'intensiti'; choose from intensity, texture"),
+        (["texture", "texture"], "duplicate family"),
         ([], "no family of features named"),
-        ("texture", "a list of names"),
+        ("texture", "families must be a list of names"),
     ],
 )
 def test_wrong_families_are_refused(families, message, field):

@@ -13,8 +13,8 @@ from hpastack.errors import InputError
 from hpastack.features import segment_cells
 from hpastack.features.segmentation import (
     _borders,
-    _joined,
-    _parted,
+    _merged,
+    _split_at_necks,
     distance_inside,
     fill_holes,
     remove_specks,
@@ -71,7 +71,7 @@ def drawn_parts(*columns):
 
 @pytest.mark.parametrize(("neck", "expected"), [(8.0, 2), (8.4, 1)])
 def test_parts_are_joined_from_a_neck_of_0_82_of_the_smaller_one_on(neck, expected):
-    assert _joined(*drawn_parts([12, 12, 12], [neck, 10, 5])).max() == expected
+    assert _merged(*drawn_parts([12, 12, 12], [neck, 10, 5])).max() == expected
 
 
 def test_a_joined_nucleus_is_as_deep_as_its_deepest_part():
@@ -80,7 +80,7 @@ def test_a_joined_nucleus_is_as_deep_as_its_deepest_part():
         (([10, 10, 10], [3.6, 4, 3.5], [10, 10, 10]), [1] * 6 + [2] * 3),
         (([4, 4, 3.6], [3.6, 10, 3.6], [3.6, 10, 10]), [1] * 6 + [2] * 3),
     ):
-        assert _joined(*drawn_parts(*columns))[0].tolist() == expected
+        assert _merged(*drawn_parts(*columns))[0].tolist() == expected
 
 
 def test_parts_touch_across_corners_too():
@@ -123,7 +123,7 @@ def test_a_thin_part_close_beside_a_thick_one_is_kept():
     sickle = disc(shape, 100, 100, 34) & ~disc(shape, 100, 100, 31.5)
     sickle[:, :100] = False
     mask = (disc(shape, 100, 100, 30) | sickle).astype(np.uint8)
-    nuclei = _parted(mask, 1.0)
+    nuclei = _split_at_necks(mask, 1.0)
     np.testing.assert_array_equal(nuclei > 0, mask > 0)
     assert nuclei.max() == 2 and len(set(nuclei[sickle])) == 1
 

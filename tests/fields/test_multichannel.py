@@ -95,7 +95,7 @@ def test_imagej_may_write_a_directory_for_the_first_plane_only(tmp_path):
     path.write_bytes(imagej_of_one_page(pixels))
     np.testing.assert_array_equal(read_stain(f"{path}#3", "red"), pixels[3] / np.float32(65535))
     path.write_bytes(imagej_of_one_page(pixels)[:-1])
-    with pytest.raises(InputError, match="it has one of the 4 images"):
+    with pytest.raises(InputError, match="it contains 1 of the 4 images"):
         read_stain(f"{path}#3", "red")
 
 
@@ -160,9 +160,9 @@ def test_labels_of_imagej_and_page_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["", "", "", ""], "4 channels without names; say which is which with --channels red=0"),
+        (["", "", "", ""], "4 channels without names; set channels to red=0"),
         (["DAPI", "ER", "tubulin", "Alexa 488"],
-         "no channel is green .of 0 'DAPI', 1 'ER', 2 'tubulin', 3 'Alexa 488'.; say which"),
+         "no channel is green .channels: 0 'DAPI', 1 'ER', 2 'tubulin', 3 'Alexa 488'.; set"),
         (["DAPI", "ER", "tubulin", "nuclei"], "two channels are blue"),
         (["DAPI", "ER", "tubulin", "antibody (red)"],
          "channel 'antibody .red.' could be red or green"),
@@ -187,20 +187,20 @@ def test_channels_can_be_said():
     assert said == {"red": 2, "green": "FITC", "blue": 0, "yellow": 1}
     channels = Channels(("a", "b", "c", "fitc"))
     assert stain_planes(channels, "f.tif", said) == {"red": 2, "green": 3, "blue": 0, "yellow": 1}
-    with pytest.raises(InputError, match="no channel of that name"):
+    with pytest.raises(InputError, match="no channel with that name"):
         stain_planes(Channels(("a", "b", "c", "d")), "f.tif", said)
-    with pytest.raises(InputError, match="--channels red=2: it has planes 0 to 1"):
+    with pytest.raises(InputError, match="channels red=2: the file has planes 0 to 1"):
         stain_planes(Channels(("a", "b")), "f.tif", said)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("red=0,green=1", "lacks blue, yellow"),
-        ("red=0,microtubules=1,green=2,blue=3,yellow=4", "the red stain twice"),
-        ("red=0,green=1,blue=1,yellow=2", "two stains one plane"),
-        ("red,green,blue,yellow", "'red': not a stain and its plane"),
-        ("pink=0", "'pink=0': not a stain and its plane"),
+        ("red=0,green=1", "blue, yellow missing"),
+        ("red=0,microtubules=1,green=2,blue=3,yellow=4", "duplicate stain red"),
+        ("red=0,green=1,blue=1,yellow=2", "two stains have the same plane"),
+        ("red,green,blue,yellow", "'red' is not a stain and its plane"),
+        ("pink=0", "'pink=0' is not a stain and its plane"),
     ],
 )
 def test_channels_said_wrong(text, message):
@@ -215,13 +215,13 @@ LAUGHS = '<!DOCTYPE OME [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>' + XML.format
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        (XML.format(z=5, t=1, n=""), "TIFF of 5 depths"),
-        (XML.format(z=1, t=3, n=""), "TIFF of 3 times"),
-        (XML.format(z="1e99", t=1, n=""), "'1e99' is no number"),
+        (XML.format(z=5, t=1, n=""), "TIFF with 5 depths"),
+        (XML.format(z=1, t=3, n=""), "TIFF with 3 times"),
+        (XML.format(z="1e99", t=1, n=""), "'1e99' is not a number"),
         (LAUGHS, "document type"),
         ("<OME><Image></OME>", "damaged OME-XML"),
-        ("ImageJ=1.5\nimages=4\nslices=4\n", "TIFF of 4 depths"),
-        ("ImageJ=1.5\nimages=4\nframes=4\n", "TIFF of 4 times"),
+        ("ImageJ=1.5\nimages=4\nslices=4\n", "TIFF with 4 depths"),
+        ("ImageJ=1.5\nimages=4\nframes=4\n", "TIFF with 4 times"),
     ],
 )
 def test_stacks_and_odd_descriptions_are_refused(tmp_path, description, message):
@@ -253,7 +253,7 @@ def test_several_positions_are_rejected(tmp_path, capsys, names):
     xml = f"<OME>{''.join(map(channels_xml, names))}</OME>"
     tifffile.imwrite(path, stack(n=sum(map(len, names))), photometric="minisblack",
                      description=xml, metadata=None)  # fmt: skip
-    message = "TIFF of 2 positions (Image elements); save each as a file of its own"
+    message = "TIFF with 2 positions (Image elements); save each one as a separate file"
     for more in ([], ["--channels", "red=1,green=2,blue=0,yellow=3"]):
         words = [str(path.parent), "--workspace", str(tmp_path / "work")]
         assert prepare.main([*words, *more]) == 2
@@ -269,7 +269,7 @@ def test_positions_of_the_cases(real_data, tmp_path, capsys):
         pytest.skip("no cases beside this checkout")
     for name in ("multi", "two"):
         assert prepare.main([str(cases / name), "--workspace", str(tmp_path)]) == 2
-        assert "a1.ome.tif#0: TIFF of 2 positions (Image elements)" in capsys.readouterr().err
+        assert "a1.ome.tif#0: TIFF with 2 positions (Image elements)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_names_that_are_there_again_are_several_positions(tmp_path, capsys, name
     for more in ([], three, ["--pattern", "{field}.tif", *three]):
         assert prepare.main([*words, *more]) == 2
         error = capsys.readouterr().err
-        assert f"{shown}: TIFF of 2 positions, depths or times; save each" in error
+        assert "TIFF with 2 positions, depths or times" in error and f"{shown};" in error
         assert "a.tif" in error and "--channels" not in error
 
 
@@ -312,13 +312,13 @@ def test_planes_without_names_that_may_be_another_position_are_warned_about(tmp_
     three = ["--stains", "red", "green", "blue"]
     assert prepare.main([*words, *three]) == 2
     error = capsys.readouterr().err
-    assert "--channels red=0,green=1,blue=2 (counted" in error and "yellow" not in error
-    assert "if they are several positions, save each as a file of its own" in error
+    assert "set channels to red=0,green=1,blue=2 (planes counted" in error and "yellow" not in error
+    assert "if they are several positions, save each one as a separate file" in error
     chosen = ["--channels", "red=0,green=1,blue=2"]
     for more in ([], ["--pattern", "{field}.tif"]):
         assert prepare.main([*words, *three, *chosen, *more]) == 0
         error = capsys.readouterr().err
-        assert "warning: 2 files of 6 planes without names, such as " in error
+        assert "warning: 2 files with 6 unnamed planes, such as " in error
         assert "a.tif: planes 0, 1, 2 are the stains" in error
         assert "3, 4, 5 are ignored; if these are another position" in error
     # Five cannot be two positions of three stains.
@@ -340,7 +340,10 @@ def test_three_channels_with_names_need_no_more_than_their_stains(tmp_path, caps
     assert list(catalogue.index) == ["a"] and catalogue.loc["a", "blue"].endswith("a.ome.tif#2")
     write_ome(folder / "a.ome.tif", stack("u1"), ["tubulin", "antibody", "DAPI", "bright field"])
     assert prepare.main([*words[:-4], "--overwrite"]) == 2
-    assert "If the fields have no others: --stains red green blue" in capsys.readouterr().err
+    assert (
+        "If the fields have no other stains, set stains to red green blue "
+        "(on the command line: --channels, --stains)" in capsys.readouterr().err
+    )
 
 
 def test_of_a_set_that_describes_all_of_it_the_own_position_is_read(tmp_path):
@@ -366,7 +369,7 @@ def test_a_file_that_names_itself_or_another(tmp_path):
         if is_read:
             read_stain(tmp_path / "f.tif#0", "red")
         else:
-            with pytest.raises(InputError, match=r"lie in several files \(g\.tif\)"):
+            with pytest.raises(InputError, match=r"planes in several files \(g\.tif\)"):
                 read_stain(tmp_path / "f.tif#0", "red")
 
 
@@ -390,11 +393,13 @@ def test_planes_that_are_not_there(tmp_path):
     write_ome(tmp_path / "f.tif", stack())
     with pytest.raises(InputError, match=r"no plane 4; the file has 4, counted from 0"):
         read_stain(tmp_path / "f.tif#4", "red")
-    with pytest.raises(InputError, match=r"several pages; a stain has one. Name the plane: .*#0"):
+    with pytest.raises(
+        InputError, match=r"several pages; a stain is a single plane. Select it .*#0"
+    ):
         read_stain(tmp_path / "f.tif", "red")
     cv2.imwrite(str(tmp_path / "g.png"), stack("u1")[0])
     (tmp_path / "g.png").rename(tmp_path / "g.tif")
-    with pytest.raises(InputError, match="only a TIFF has planes"):
+    with pytest.raises(InputError, match="only planes of a TIFF can be selected"):
         read_stain(tmp_path / "g.tif#0", "red")
 
 
@@ -428,7 +433,7 @@ def test_one_plane_for_two_stains_is_refused(tmp_path):
     write_ome(tmp_path / "f.tif", stack())
     table = pd.DataFrame([row(tmp_path / "f.tif", {**PLANES, "yellow": 0})], index=["f"])
     _, bad = check_fields(table, progress=False)
-    assert bad[0].reason == "the same picture as the blue stain of the field"
+    assert bad[0].reason == "the same image as the blue stain of the field"
 
 
 def test_the_catalogue_keeps_planes(tmp_path):
@@ -469,7 +474,7 @@ def test_prepare_takes_channels(tmp_path, capsys):
     tifffile.imwrite(folder / "a.tif", stack("u1"), photometric="minisblack")
     words = [str(folder), "--workspace", str(tmp_path)]
     assert prepare.main(words) == 2
-    assert "4 channels without names; say which is which with --channels" in capsys.readouterr().err
+    assert "4 channels without names; set channels to" in capsys.readouterr().err
     assert prepare.main([*words, "--channels", "red=3,green=2,blue=1,yellow=0"]) == 0
     catalogue = read_catalogue(tmp_path / "data" / "catalogue.csv")
     np.testing.assert_array_equal(

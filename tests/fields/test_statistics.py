@@ -91,7 +91,7 @@ def test_the_table_is_read_back_to_the_last_digit(tmp_path):
     table = stain_statistics(stored(tmp_path, np.uint8), progress=False)
     path = tmp_path / "stains.csv"
     table.to_csv(path)
-    with pytest.raises(InputError, match=r"stains\.csv: mean and sd of yellow are not"):
+    with pytest.raises(InputError, match=r"stains\.csv: invalid mean or sd of yellow"):
         read_stain_statistics(path)
     table.loc["yellow", "sd"] = 0.5
     table.to_csv(path)
@@ -102,14 +102,14 @@ def test_the_table_is_read_back_to_the_last_digit(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("stain,mean\nred,0.1\n", "has no stain, mean and sd"),
-        ("stain,mean,sd\nred,much,0.1\n", "has no stain, mean and sd"),
-        ("stain,mean,sd\nred,0.1,0.1\n", "is of the stains red; it must be of red, green"),
+        ("stain,mean\nred,0.1\n", "lacks a stain, mean or sd"),
+        ("stain,mean,sd\nred,much,0.1\n", "lacks a stain, mean or sd"),
+        ("stain,mean,sd\nred,0.1,0.1\n", "has the stains red; they must be red, green"),
     ],
 )
 def test_another_table_is_refused(tmp_path, text, message):
     path = tmp_path / "stains.csv"
-    with pytest.raises(InputError, match="is missing; make it with python -m pipelines.statistics"):
+    with pytest.raises(InputError, match="is missing; run: python -m pipelines.statistics"):
         read_stain_statistics(path)
     path.write_text(text)
     with pytest.raises(InputError, match=message):

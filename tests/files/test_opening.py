@@ -92,7 +92,7 @@ def test_parquet_becomes_text(tmp_path):
     table = read_id_table(tmp_path / "t.parquet")
     assert table.loc["a"].tolist() == ["1", "0.1", "p"] and table.loc["b"].tolist() == ["2", "", ""]
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(InputError, match="t.parquet: not a table of Parquet"):
+    with pytest.raises(InputError, match="t.parquet: not a Parquet table"):
         read_text_table(tmp_path / "t.parquet")
 
 
@@ -122,11 +122,11 @@ def test_a_workbook_without_openpyxl_has_a_remedy(tmp_path, monkeypatch):
     "content, message",
     [
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook; save it as .xlsx"),
-        (b"\x93NUMPY\x01\x00", "an array of NumPy"),
-        (b"PK\x03\x04\x14\x00", "damaged"),
-        (gzip.compress(TEXT.encode(), mtime=0)[:-9], "damaged"),
-        (b"\x1f\x8b\x08 and so on", "damaged"),
-        (bz2.compress(TEXT.encode())[:20] + bytes(20), "damaged"),
+        (b"\x93NUMPY\x01\x00", "a NumPy array"),
+        (b"PK\x03\x04\x14\x00", "corrupt"),
+        (gzip.compress(TEXT.encode(), mtime=0)[:-9], "corrupt"),
+        (b"\x1f\x8b\x08 and so on", "corrupt"),
+        (bz2.compress(TEXT.encode())[:20] + bytes(20), "corrupt"),
         (b"", "not a CSV table: it is empty"),
         (gzip.compress(b"", mtime=0), "not a CSV table: it is empty"),
     ],
@@ -163,13 +163,13 @@ def test_what_one_command_takes_all_take(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html><table><tr><td>Id</td></tr></table></html>", "a page of HTML .* save it as .xlsx"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<p>", "a page of HTML"),
+        (b"<html><table><tr><td>Id</td></tr></table></html>", "an HTML or XML .* save it as .xlsx"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<p>", "an HTML or XML document"),
         (b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
-         "a page of HTML or XML, which some programs call .xls"),
+         "an HTML or XML document, which some programs save as .xls"),
         (gzip.compress(tarred("a.csv", "b.csv")), r"a tar archive of 2 files \(a.csv, b.csv\)"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
-        (b"%PDF-1.4", "a PDF; a table is wanted"),
+        (b"%PDF-1.4", "a PDF; save the table"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_told_what_to_do(tmp_path, content, message):

@@ -32,7 +32,7 @@ def test_groups_that_are_numbers_in_some_rows_and_text_in_others_are_an_error(ki
 def test_groups_may_be_a_column():
     np.testing.assert_array_equal(folds(Y, GROUPS[:, None]), folds(Y, GROUPS))
     np.testing.assert_array_equal(folds(Y, pd.DataFrame({"g": GROUPS})), folds(Y, GROUPS))
-    with pytest.raises(InputError, match=r"groups of shape \(60, 2\)"):
+    with pytest.raises(InputError, match=r"groups has shape \(60, 2\)"):
         folds(Y, np.stack([GROUPS, GROUPS], axis=1))
 
 

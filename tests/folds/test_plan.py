@@ -70,13 +70,13 @@ class TestPlan:
         (tmp_path / "folds.json").unlink()
         assert read_fold_plan(tmp_path / "folds.csv").record == {}
 
-    def test_refuses_an_edited_plan(self, plan, tmp_path):
+    def test_an_edited_plan_is_rejected(self, plan, tmp_path):
         path = tmp_path / "folds.csv"
         write_fold_plan(path, plan)
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         table["fold"] = 1 - table["fold"].astype(int)
         table.to_csv(path, index=False)
-        with pytest.raises(InputError, match="does not fit folds.json"):
+        with pytest.raises(InputError, match="do not match folds.json"):
             read_fold_plan(path)
 
     @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ class TestPlan:
             ("image_id,fold\na,0\n", "columns image_id, cluster, fold"),
             ("image_id,cluster,fold\na,a,0\na,a,1\n", "duplicate ids: a"),
             ("image_id,cluster,fold\n,a,0\nb,b,1\n", "'' in row 1 is not an image id"),
-            ("image_id,cluster,fold\na,,0\nb,b,1\n", "a has none"),
-            ("image_id,cluster,fold\na,a,0\nb,b,one\n", "fold 'one' of b"),
-            ("image_id,cluster,fold\na,a,0\nb,b,-1\n", "fold '-1' of b"),
+            ("image_id,cluster,fold\na,,0\nb,b,1\n", "field a has no cluster"),
+            ("image_id,cluster,fold\na,a,0\nb,b,one\n", "fold 'one' of field b"),
+            ("image_id,cluster,fold\na,a,0\nb,b,-1\n", "fold '-1' of field b"),
             ("image_id,cluster,fold\na,a,0\nb,b,2\n", "fold 1 is empty"),
             ("image_id,cluster,fold\na,a,0\nb,b,0\n", "at least 2 folds"),
-            ("image_id,cluster,fold\n", "holds no fields"),
+            ("image_id,cluster,fold\n", "there are no fields"),
             ("", "not a CSV table"),
         ],
     )
@@ -105,7 +105,7 @@ class TestPlan:
         write_fold_plan(tmp_path / "folds.csv", plan)
         for text in ("{", "[]"):
             (tmp_path / "folds.json").write_text(text)
-            with pytest.raises(InputError, match=r"folds\.json beside it"):
+            with pytest.raises(InputError, match=r"folds\.json in the same folder"):
                 read_fold_plan(tmp_path / "folds.csv")
 
     def test_frame_is_checked(self):
@@ -135,13 +135,13 @@ class TestPlan:
         lines = pd.DataFrame({"line": ["x"]}, index=["a"])
         with pytest.raises(InputError, match="the columns to balance lack 1 field: b"):
             make_fold_plan(ids, [[1], [1]], clusters, 2, balance=lines)
-        with pytest.raises(InputError, match="balance_weights goes with balance"):
+        with pytest.raises(InputError, match="balance_weights has no effect without balance"):
             make_fold_plan(ids, [[1], [1]], clusters, 2, balance_weights={"line": 1})
 
     def test_needs_a_cluster_for_every_field(self):
         with pytest.raises(InputError, match="the clusters lack 1 field: b"):
             make_fold_plan(["a", "b"], [[1], [1]], pd.Series({"a": "a"}), 2)
-        with pytest.raises(InputError, match="2 fields and 1 row of labels"):
+        with pytest.raises(InputError, match="image_ids has 2 ids and indicator has 1 row"):
             make_fold_plan(["a", "b"], [[1]], pd.Series({"a": "a", "b": "b"}), 2)
 
 
@@ -155,11 +155,11 @@ class TestForeignFolds:
         ("text", "message"),
         [
             ("Id,split\na,0\nb,1\n", "no column fold"),
-            ("Id,fold\na,0\n", "no fold for 1 field: b"),
-            ("Id,fold\na,0\nb,1\nc,1\n", "1 id is not training fields of the catalogue: c"),
+            ("Id,fold\na,0\n", "1 field has no fold: b"),
+            ("Id,fold\na,0\nb,1\nc,1\n", "ids that are not training fields of the catalogue: c"),
             ("Id,fold\na,0\nb,1\nb,1\n", "duplicate ids: b"),
-            ("Id,fold\na,0\nb,1.5\n", "fold '1.5' of b"),
-            ("Id,fold\na,0\nb,\n", "fold '' of b"),
+            ("Id,fold\na,0\nb,1.5\n", "fold '1.5' of field b"),
+            ("Id,fold\na,0\nb,\n", "fold '' of field b"),
             ("Id,fold\na,1\nb,2\n", "fold 0 is empty"),
         ],
     )
@@ -200,12 +200,12 @@ class TestCheckPlan:
     @pytest.mark.parametrize("nothing", [None, np.nan, ""])
     def test_a_missing_cluster_is_no_cluster(self, nothing):
         frame = pd.DataFrame({"cluster": ["a", nothing], "fold": [0, 1]}, index=["a", "b"])
-        with pytest.raises(InputError, match="b has none"):
+        with pytest.raises(InputError, match="field b has no cluster"):
             FoldPlan(frame)
 
-    def test_the_audit_passes_over_no_field(self):
+    def test_the_audit_ignores_no_field(self):
         fold = pd.Series({"a": 0, "b": 1})
-        with pytest.raises(InputError, match="no cluster for b"):
+        with pytest.raises(InputError, match="fields without a cluster: b"):
             audit_folds(fold, pd.Series({"a": "a", "b": None}))
         with pytest.raises(InputError, match="duplicate ids: a"):
             audit_folds(fold, pd.Series(["a", "a", "b"], index=["a", "a", "b"]))

@@ -64,7 +64,7 @@ def test_what_is_not_guessed(name):
     ("text", "reason"),
     [
         ("28", "field a: unknown label '28'; labels are the ids 0 to 27"),
-        ("1 1", "field a: label 1 stands twice"),
+        ("1 1", "field a: duplicate label 1"),
         ("1,28", "field a: unknown label '28'"),
         ("1;Cytosol", "field a: unknown label '1'"),
         ("-1", "field a: unknown label '-1'"),
@@ -90,14 +90,14 @@ def test_further_names(tmp_path):
     places = Locations(HPA_2018, more)
     assert places.read_target("Midbody;Nucleoli Rim;Cytosol") == ("16 2 6", [])
     for text, reason in (
-        ("name,label\na,1\nA ,2\n", "name 'A ' stands twice"),
+        ("name,label\na,1\nA ,2\n", "duplicate name 'A '"),
         ("name,label\n,1\n", "a row has no name"),
         ("name,target\na,1\n", "no column label"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=rf"names\.csv: {reason}"):
             read_locations(path)
-    for label, reason in (("Nukleus", "unknown label"), ("1 2", "is one label")):
+    for label, reason in (("Nukleus", "unknown label"), ("1 2", "is more than one label")):
         with pytest.raises(InputError, match=f"location 'a': .*{reason}"):
             Locations(HPA_2018, {"a": label})
 
@@ -110,11 +110,11 @@ def test_a_name_that_stands_for_no_label():
 @pytest.mark.parametrize("vocabulary", [HPA_2018, Vocabulary(["Nucleoplasm", "Cytosol"])])
 def test_a_name_that_is_nobodys_is_refused(vocabulary):
     with pytest.raises(
-        InputError, match=r"field a: 'Nucleoplsm' is no label.*is it 'Nucleoplasm'\?"
+        InputError, match=r"field a: 'Nucleoplsm' is neither a label.*is it 'Nucleoplasm'\?"
     ):
         Locations(vocabulary).read_target("Cytosol;Nucleoplsm", "field a")
     with pytest.raises(
-        InputError, match="'Qwerty' is no label, and no place that HPA names; .*--loc"
+        InputError, match="'Qwerty' is neither a label nor an HPA location; .*locations"
     ):
         Locations(vocabulary).read_target("Qwerty")
 

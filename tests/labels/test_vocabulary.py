@@ -30,15 +30,15 @@ def test_unknown_labels_are_named_with_their_field(word):
 
 
 def test_doubled_and_empty_labels():
-    with pytest.raises(InputError, match="row 1: label 3 stands twice"):
+    with pytest.raises(InputError, match="row 1: duplicate label 3"):
         HPA_2018.indicator(["0", "3 3"])
-    with pytest.raises(InputError, match="no label given"):
+    with pytest.raises(InputError, match="no label; every"):
         HPA_2018.indicator([" "])
     assert HPA_2018.indicator([""], allow_empty=True).sum() == 0
 
 
 def test_indicator_shape_and_values_are_checked():
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match="does not match"):
         HPA_2018.targets(np.zeros((2, 3)))
     with pytest.raises(InputError, match="only 0 and 1"):
         HPA_2018.targets(np.full((1, 28), 0.5))
@@ -49,7 +49,7 @@ def test_vocabularies_from_elsewhere(tmp_path):
     path.write_text("nucleus\n\ncytosol\n")
     assert Vocabulary.read(path).names == ("nucleus", "cytosol")
     path.write_text("nucleus\nnucleus\n")
-    with pytest.raises(InputError, match="names.txt: label names stand twice"):
+    with pytest.raises(InputError, match="names.txt: duplicate label names"):
         Vocabulary.read(path)
     with pytest.raises(InputError, match="at least one"):
         Vocabulary([])

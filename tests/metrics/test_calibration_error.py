@@ -71,9 +71,9 @@ def test_what_cannot_be_told_is_not_a_number():
 
 
 def test_clusters_and_folds_are_one_a_field():
-    with pytest.raises(InputError, match=r"clusters of shape \(200,\) wanted, got \(2,\)"):
+    with pytest.raises(InputError, match=r"clusters has shape \(2,\); it must be \(200,\)"):
         expected_calibration_error(Y, P, clusters=[1, 2])
-    with pytest.raises(InputError, match=r"folds of shape \(200,\) wanted, got \(2,\)"):
+    with pytest.raises(InputError, match=r"folds has shape \(2,\); it must be \(200,\)"):
         expected_calibration_error(Y, P, folds=[1, 2])
 
 

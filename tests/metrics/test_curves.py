@@ -58,7 +58,7 @@ def test_a_thinned_curve_keeps_its_ends_and_its_extremes():
 def test_what_has_no_curve_is_an_error():
     with pytest.raises(InputError, match="no positives"):
         precision_recall([0, 0], [0.1, 0.2])
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match=r"both must be \(n,\)"):
         reliability_bins([0, 1], [0.1])
     with pytest.raises(InputError, match="n_bins is 0"):
         reliability_bins([0], [0.1], n_bins=0)

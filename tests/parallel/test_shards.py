@@ -67,5 +67,5 @@ def test_each_process_of_each_task_has_a_share_of_its_own():
     ],
 )
 def test_what_does_not_say_which_share_is_refused(environment):
-    with pytest.raises(InputError, match="give --shard I/N"):
+    with pytest.raises(InputError, match="set the shard explicitly, as I/N"):
         environment_shard(environment)

@@ -241,10 +241,10 @@ class TestBudget:
 
 class TestBackends:
     def test_mistakes_are_named(self):
-        with pytest.raises(InputError, match="unknown backend 'spark'; it is one of threads,"):
+        with pytest.raises(InputError, match="unknown backend 'spark'; it must be one of threads,"):
             backend("spark").__enter__()
         for name in (None, "threads", "loky"):
-            with pytest.raises(InputError, match="of no use without the backend dask or ray"):
+            with pytest.raises(InputError, match="needs the backend dask or ray"):
                 backend(name, "tcp://nowhere:1").__enter__()
 
     @pytest.mark.parametrize("name, package", [("dask", "distributed"), ("ray", "ray")])
@@ -264,7 +264,7 @@ class TestBackends:
             closed.bind(("127.0.0.1", 0))
             port = closed.getsockname()[1]
             for place in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
-                with pytest.raises(InputError, match=f"no Ray cluster answers at {place}: .*refus"):
+                with pytest.raises(InputError, match=f"no Ray cluster responds at {place}: .*ref"):
                     backend("ray", place).__enter__()
 
     def test_a_dask_cluster_without_workers_is_named(self, monkeypatch):

@@ -82,7 +82,7 @@ def test_regions_of_cells_are_told_apart(vision):
 
 
 def test_an_unknown_palette_is_named():
-    with pytest.raises(InputError, match="unknown colours 'rgb'; there are safe, hpa"):
+    with pytest.raises(InputError, match="unknown palette 'rgb'; it must be one of safe, hpa"):
         stain_colours("rgb")
 
 

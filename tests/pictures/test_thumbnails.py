@@ -121,7 +121,7 @@ def test_packed_fields_are_read_without_their_files(drawn, tmp_path):
 
 
 def test_an_unknown_palette_or_size_is_an_error(drawn):
-    with pytest.raises(InputError, match="unknown colours 'rainbow'"):
+    with pytest.raises(InputError, match="unknown palette 'rainbow'"):
         Thumbnails(drawn, palette="rainbow")
     with pytest.raises(InputError, match="size is 0"):
         Thumbnails(drawn, size=0)

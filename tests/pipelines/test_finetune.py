@@ -72,7 +72,7 @@ def test_trains_predicts_and_says_what_it_wrote(workspace, capsys):
         (("--set", "backbone=resnet81"), "no backbone 'resnet81'; did you mean"),
         (("--set", "weights=nowhere.safetensors"), "there is no such file"),
         (("--device", "cuda:99"), "not on this machine"),
-        (("--predict-only",), "holds no fine-tuned CNN"),
+        (("--predict-only",), "does not contain a fine-tuned CNN"),
         (("--predict-only", "--set", "epochs=9"), "only views, crops, batch_size can be set"),
     ],
 )

@@ -37,7 +37,7 @@ def test_an_existing_data_set_is_replaced_only_with_overwrite(tmp_path, capsys):
 def test_a_foreign_folder_is_never_replaced(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     assert main([str(tmp_path), *SMALL, "--overwrite"]) == 2
-    assert "not written by synthesize" in capsys.readouterr().err
+    assert "is not a synthetic data set" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

@@ -92,9 +92,9 @@ def test_panels_share_the_place_of_one_axes_or_take_one_each(predictions):
     assert right_end <= whole.get_position().x1 + 1e-9
     both = Figure().subplots(1, 2)
     assert make(y, probabilities, label=["Golgi", "Rods"], ax=both).ax_.tolist() == both.tolist()
-    with pytest.raises(InputError, match="3 Axes; give 1, or 2"):
+    with pytest.raises(InputError, match="3 Axes; pass 1, or 2"):
         make(y, probabilities, label=["Golgi", "Rods"], ax=Figure().subplots(1, 3))
-    with pytest.raises(InputError, match="placed by hand"):
+    with pytest.raises(InputError, match="no subplot position"):
         make(y, probabilities, label=["Golgi", "Rods"], ax=Figure().add_axes((0, 0, 1, 1)))
 
 
@@ -127,9 +127,9 @@ class TestReliability:
     @pytest.mark.parametrize(
         "change, message",
         [
-            ({"label": "Mitochondria"}, "no label 'Mitochondria'"),
-            ({"label": 4}, "no label 4; they are numbered 0 to 3"),
-            ({"names": ["a"]}, "1 names for 4 labels"),
+            ({"label": "Mitochondria"}, "unknown label 'Mitochondria'"),
+            ({"label": 4}, "unknown label 4; use a number from 0 to 3"),
+            ({"names": ["a"]}, "names has length 1; y has 4 labels"),
             ({"probabilities": np.full((200, 4), 2.0)}, "between 0 and 1"),
             ({"probabilities": np.zeros((199, 4))}, r"shape \(199, 4\)"),
             ({"y": np.full((200, 4), 2)}, "only 0 and 1"),
@@ -146,7 +146,7 @@ class TestReliability:
         y, _, _ = predictions
         with pytest.raises(InputError, match="y lack 1 field:"):
             hs.plot.ReliabilityDisplay.from_stack(stack, y[1:])
-        with pytest.raises(InputError, match="y lacks labels of the stack: Rods"):
+        with pytest.raises(InputError, match="labels of the stack are missing from y: Rods"):
             hs.plot.ReliabilityDisplay.from_stack(stack, y.drop(columns="Rods"))
         with pytest.raises(InputError, match="fitted on 200 fields and 4 labels"):
             hs.plot.ReliabilityDisplay.from_stack(stack, y.to_numpy()[1:])
@@ -205,9 +205,9 @@ class TestLabelScores:
     def test_input_that_does_not_match(self, stack, predictions):
         y, probabilities, clusters = predictions
         make = hs.plot.LabelScoresDisplay.from_predictions
-        with pytest.raises(InputError, match="unknown score 'auc'; there are f1, ap"):
+        with pytest.raises(InputError, match="unknown score 'auc'; choose from f1, ap"):
             make(y, {"a": y}, score="auc")
-        with pytest.raises(InputError, match="0 systems"):
+        with pytest.raises(InputError, match="systems has length 0"):
             make(y, {})
         with pytest.raises(InputError, match="must be 0 or 1"):
             make(y, {"a": probabilities})

@@ -18,8 +18,9 @@ def test_a_field_shows_merge_protein_and_each_stain():
     display = hs.plot.FieldDisplay(field, pixel_size=0.5, title="a $b$ c").plot()
     titles = [axes.get_title() for axes in display.ax_]
     assert titles == [
-        "merged", "protein", "microtubules (red, shown pink)", "protein (green, shown yellow)",
-        "nucleus (blue)", "endoplasmic reticulum (yellow, shown brown)",
+        "merged", "protein",
+        "microtubules (red, shown in pink)", "protein (green, shown in yellow)",
+        "nucleus (blue)", "endoplasmic reticulum (yellow, shown in brown)",
     ]  # fmt: skip
     assert display.figure_.get_suptitle() == "a $b$ c"
     assert display._repr_png_()[:4] == b"\x89PNG"
@@ -67,9 +68,9 @@ def test_a_sheet_holds_its_fields_and_captions(noise_fields):
 
 def test_faults_are_named(noise_fields):
     catalogue = noise_fields(1)
-    with pytest.raises(InputError, match="no field nothing"):
+    with pytest.raises(InputError, match="field nothing is not in the catalogue"):
         hs.plot.FieldDisplay.from_catalogue(catalogue, "nothing")
-    with pytest.raises(InputError, match="labels lack field field0"):
+    with pytest.raises(InputError, match="labels: field field0 is missing"):
         hs.plot.FieldSheetDisplay.from_catalogue(
             catalogue, ["field0"], labels=pd.DataFrame({"Golgi": [1]}, ["other"])
         )
@@ -91,5 +92,5 @@ def test_what_a_stack_gets_right_and_wrong(stack, predictions, noise_fields):
     make = hs.plot.FieldSheetDisplay.from_stack
     display = make(stack, y, catalogue, "Golgi", groups=clusters, n_fields=2)
     assert display._repr_png_()[:4] == b"\x89PNG"
-    with pytest.raises(InputError, match=f"no field {ids[0]}"):
+    with pytest.raises(InputError, match=f"field {ids[0]} is not in the catalogue"):
         make(stack, y, catalogue[1:], "Golgi", groups=clusters, n_fields=2)

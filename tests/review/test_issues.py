@@ -85,7 +85,7 @@ def test_no_fields_and_labels_without_positives_are_no_problem():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"order": "best"}, "order is 'best'; it is normalised or plain"),
+        ({"order": "best"}, "order is 'best'; it must be normalised or plain"),
         ({"n_most": 0}, "n_most is 0"),
         ({"probabilities": P + 0.5}, "1.4 of field a, label cilia is not in"),
         ({"probabilities": P.where(P < 0.9)}, "nan of field a"),
@@ -93,8 +93,8 @@ def test_no_fields_and_labels_without_positives_are_no_problem():
         ({"y": [[1, 0]] * 3, "probabilities": [0.5, 0.5]}, "y has shape"),
         ({"y": Y * 2}, "y: 2.0 of field a, label cilia is not 0 or 1"),
         ({"y": Y.drop("b")}, "y: rows lack 1 field: b"),
-        ({"y": Y.rename(columns={"cilia": "actin"})}, "other labels: cilia, actin"),
-        ({"y": [[1, 0]]}, r"y has shape \(1, 2\), probabilities have \(3, 2\)"),
+        ({"y": Y.rename(columns={"cilia": "actin"})}, "must have the same labels: cilia, actin"),
+        ({"y": [[1, 0]]}, r"y has shape \(1, 2\), but probabilities \(3, 2\)"),
         ({"y": Y.set_axis(["a", "b", "b"])}, "duplicate ids: b"),
         ({"predicted": Y - 1}, "predicted: -1.0 of field a"),
         ({"probabilities": P.set_axis(["a", "a"], axis=1)}, "labels: duplicate ids: a"),

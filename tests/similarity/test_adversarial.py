@@ -44,7 +44,7 @@ def test_a_planted_shift_is_seen_and_its_column_named_first(check, shifted):
     assert first["auc"] == pytest.approx(roc_auc_score(is_test, features["c2"]))
     assert first["test_mean"] - first["train_mean"] == pytest.approx(1, abs=0.15)
     assert "differ" in check.verdict
-    assert f"worth {check.effective_size:,.0f}" in check.verdict
+    assert f"training fields: {check.effective_size:,.0f}" in check.verdict
 
 
 def test_weights_correct_the_shift(check, shifted):
@@ -78,7 +78,7 @@ def test_a_shuffled_split_is_not_told_apart(shifted):
         assert check.effective_size > 0.95 * 600
         low, high = check.interval
         within += low < 0.5 < high
-        assert check.verdict.startswith("train and test cannot be told apart") == (low <= 0.5)
+        assert check.verdict.startswith("train and test cannot be distinguished") == (low <= 0.5)
     # The interval holds the classifiers fixed and misses 0.5 once in five times.
     assert within >= 2
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_checked_is_said(shifted):
         adversarial_check(features, is_test.iloc[1:])
     with pytest.raises(InputError, match="the groups lack 1,000 fields"):
         adversarial_check(features, is_test, is_test.iloc[:0])
-    with pytest.raises(InputError, match="clipped below and above 1"):
+    with pytest.raises(InputError, match="the limits must be above 0"):
         adversarial_check(features, is_test, clip=(2, 10))
 
 

@@ -124,20 +124,21 @@ def test_measured_columns_of_any_unit_and_with_nan_are_taken():
     ("change", "message"),
     [
         ({"temperature": 0}, "temperature is 0"),
-        ({"n_neighbours": 0}, "0 neighbours; take 1 or more"),
+        ({"n_neighbours": 0}, "n_neighbours is 0; it must be at least 1"),
         ({"fold": 0}, "at least two folds"),
-        ({"image_ids": ["f000"]}, "1 id, each once, for 120 vectors"),
-        ({"y": pd.DataFrame([[1]], ["other"])}, "training fields without a vector: other"),
+        ({"image_ids": ["f000"] * 120}, "duplicate ids: f000"),
+        ({"image_ids": ["f000"]}, "image_ids has 1 id and vectors has 120 rows"),
+        ({"y": pd.DataFrame([[1]], ["other"])}, "training fields that are not in image_ids: other"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_what_does_not_match_is_rejected(change, message):
     table, y, fold = looks()
-    given = {"y": y, "fold": fold, "image_ids": list(table.index), **change}
+    arguments = {"y": y, "fold": fold, "image_ids": list(table.index), **change}
     if change.get("fold") == 0:
-        given["fold"] = fold * 0
+        arguments["fold"] = fold * 0
     with pytest.raises(InputError, match=message):
-        neighbour_scores(unit_vectors([table]), **given)
-    with pytest.raises(InputError, match="not of the same fields"):
+        neighbour_scores(unit_vectors([table]), **arguments)
+    with pytest.raises(InputError, match="the same fields in the same order"):
         unit_vectors([table, table[::-1]])
-    with pytest.raises(InputError, match="no table"):
+    with pytest.raises(InputError, match="tables is empty"):
         unit_vectors([])

@@ -69,7 +69,7 @@ def test_what_cannot_be_compared_is_ignored(training):
 
 
 def test_mistakes_are_named(training):
-    with pytest.raises(InputError, match="no training field"):
+    with pytest.raises(InputError, match="training is empty"):
         unusual_features(training.iloc[0], training.iloc[:0])
-    with pytest.raises(InputError, match="other columns"):
+    with pytest.raises(InputError, match="the same columns"):
         unusual_features(training.iloc[0, 1:], training)

@@ -99,7 +99,7 @@ WRONG = [
         {"max_columns": 0},
         "max_columns is 0; it must be a whole number of at least 1, or auto, or",
     ),
-    ({"boosters": ["xgboost", "xgboost"]}, "name each once"),
+    ({"boosters": ["xgboost", "xgboost"]}, "it must not have duplicates"),
     ({"boosters": ["randomforest"]}, "boosters has 'randomforest'; it must be a list of lightgbm"),
     ({"calibration": "magic"}, "calibration is 'magic'; it must be one of none, platt"),
     ({"thresholds": "best"}, "thresholds is 'best'; it must be one of shrunk, combined"),

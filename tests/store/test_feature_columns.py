@@ -38,20 +38,21 @@ def test_names_of_bookkeeping_are_rejected(name):
     frame = table().rename(columns={"x": name})
     with pytest.raises(InputError) as error:
         check_feature_columns(frame, "f.csv")
-    assert str(error.value).startswith(f"f.csv: no features: {name!r} (")
-    assert f"--drop '{name}'" in str(error.value) and "--keep" in str(error.value)
+    assert str(error.value).startswith(f"f.csv: not features: {name!r} (")
+    assert f"drop the columns '{name}'" in str(error.value)
+    assert error.value.parameters == ("drop", "keep")
     check_feature_columns(frame, "f.csv", keep=[name])
 
 
 @pytest.mark.parametrize(
     "values, reason",
     [
-        (np.arange(24), "rises or falls"),
-        (np.linspace(5, -3, 24), "rises or falls"),
-        (np.sort(RNG.normal(size=24)), "rises or falls"),
+        (np.arange(24), "increases or decreases"),
+        (np.linspace(5, -3, 24), "increases or decreases"),
+        (np.sort(RNG.normal(size=24)), "increases or decreases"),
         (RNG.permutation(24), "consecutive numbers"),
         (RNG.permutation(24) + 1000.0, "consecutive numbers"),
-        ([f"field {number}" for number in range(24)], "holds text, such as 'field 0'"),
+        ([f"field {number}" for number in range(24)], "contains text, such as 'field 0'"),
     ],
 )
 def test_values_that_tell_the_row_are_rejected(values, reason):
@@ -71,5 +72,5 @@ def test_the_numbers_within_the_ids_are_rejected():
 
 def test_all_columns_are_named_at_once():
     frame = table(**{"Unnamed: 0": np.arange(24), "Metadata_Row": np.arange(24)})
-    with pytest.raises(InputError, match="--drop 'Unnamed: 0' 'Metadata_Row'"):
+    with pytest.raises(InputError, match="drop the columns 'Unnamed: 0', 'Metadata_Row'"):
         check_feature_columns(frame, "f.csv")

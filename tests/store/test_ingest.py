@@ -75,8 +75,8 @@ def test_label_sets(tmp_path):
         ("Id;0;1\na;1,234;2,345\n", "'1,234' in column '0' .* decimal points instead of commas"),
         ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
         ("Id,0\na,0.1\n", "no column for label 1"),
-        ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are no labels"),
-        ("Id,0,1,nucleus\na,0.1,0.2,0.3\n", "two columns for one label"),
+        ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are not labels"),
+        ("Id,0,1,nucleus\na,0.1,0.2,0.3\n", "several columns for the same label"),
         ("name,0,1\na,0.1,0.2\n", "no column id or image_id; it has name"),
         ("Id,0,1\n", "has no rows"),
     ],
@@ -111,7 +111,7 @@ def test_columns_of_yes_and_no(tmp_path):
 
 def test_bad_matrices(tmp_path):
     np.save(tmp_path / "m.npy", VALUES)
-    with pytest.raises(InputError, match="has no ids; name the file"):
+    with pytest.raises(InputError, match="has no ids; pass the file"):
         read_table(tmp_path / "m.npy")
     (tmp_path / "ids.txt").write_text("a\nb\n")
     with pytest.raises(InputError, match="3 rows, but there are 2 ids"):
@@ -120,9 +120,9 @@ def test_bad_matrices(tmp_path):
     with pytest.raises(InputError, match="not a plain array"):
         read_table(tmp_path / "o.npy", ids=tmp_path / "ids.txt")
     np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
-    with pytest.raises(InputError, match="choose one with --key"):
+    with pytest.raises(InputError, match="choose one as key"):
         read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
-    with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is wanted"):
+    with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is needed"):
         (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
         read_table(tmp_path / "t.h5")
     with pytest.raises(InputError, match="no such file"):
@@ -152,7 +152,7 @@ def test_members_are_put_on_each_other_by_id():
     members = stacked_members([one, other], ["m0.csv", "m1.csv"])
     assert members.dtype == np.float32
     np.testing.assert_allclose(members, [VALUES, VALUES + 1], rtol=1e-6)
-    with pytest.raises(InputError, match="m1.csv lacks 1 field of m0.csv: b; members predict"):
+    with pytest.raises(InputError, match="m1.csv lacks 1 field of m0.csv: b; all members"):
         stacked_members([one, other.drop("b")], ["m0.csv", "m1.csv"])
     with pytest.raises(InputError, match="m0.csv lacks 1 field of m1.csv: z"):
         stacked_members([one, pd.concat([other, other.rename({"a": "z"}).loc[["z"]]])],
@@ -183,9 +183,9 @@ def matrix_of_scores(path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, and the first line 3"),
+        ("Id,f,g\na,1,2,9\nb,3,4,9\n", "line 2 has 4 cells, but the first line has 3"),
         ("Id,f,g\na,1,2\nb,3\n", "line 3 has 2 cells"),
-        ("Id,f,f\na,1,2\n", "column f stands twice"),
+        ("Id,f,f\na,1,2\n", "duplicate column f"),
         ("Id,f\na,1\nb,2,3\n", "line 3 has 3 cells"),
     ],
 )

@@ -25,9 +25,9 @@ def test_values_that_look_like_something_else_are_rejected():
     check_plausible(LOGITS, "logits", "t.csv")
     check_plausible(expit(LOGITS), "probabilities", "t.csv")
     check_plausible(expit(LOGITS), "scores", "t.csv")
-    with pytest.raises(InputError, match="t.csv: all logits .* --content probabilities.*--as-is"):
+    with pytest.raises(InputError, match="all logits .* content='probabilities'.*as_is=True"):
         check_plausible(expit(LOGITS), "logits", "t.csv")
-    with pytest.raises(InputError, match="t.csv: all probabilities .* sigmoid .*--as-is"):
+    with pytest.raises(InputError, match="t.csv: all probabilities .* sigmoid .*as_is=True"):
         check_plausible(expit(expit(LOGITS)), "probabilities", "t.csv")
 
 

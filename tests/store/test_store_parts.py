@@ -152,7 +152,7 @@ class TestPlaces:
             lambda parts: parts.symlink_to(tmp_path / "nowhere"),
         ):
             make(tmp_path / "s.h5.parts")
-            with pytest.raises(InputError, match="s.h5.parts is no folder, .* remove it"):
+            with pytest.raises(InputError, match="s.h5.parts is not a folder, .* remove it"):
                 begin(tmp_path)
             (tmp_path / "s.h5.parts").unlink()
 
@@ -167,7 +167,7 @@ class TestTogether:
     def test_who_writes_after_another_has_published_is_told(self, tmp_path):
         late = begin(tmp_path)
         finished(tmp_path).publish()
-        with pytest.raises(InputError, match="s.h5.parts is gone: another process has published"):
+        with pytest.raises(InputError, match="s.h5.parts is gone: another process"):
             late.write([0], VALUES[:1])
         assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
 
@@ -210,7 +210,7 @@ class TestTogether:
         writer = finished(tmp_path)
         StoreWriter(tmp_path / "s.h5", HEADER, IDS, fold=FOLD)  # which has no members
         assert writer.n_missing() == 0
-        with pytest.raises(InputError, match="the part with field w was damaged or removed mean"):
+        with pytest.raises(InputError, match="the part with field w was damaged or removed"):
             writer.publish()
 
     def test_an_older_store_in_place_is_not_taken_for_the_one_of_another(self, tmp_path):
@@ -219,7 +219,7 @@ class TestTogether:
         writer = finished(tmp_path)
         for file in writer.parts.iterdir():
             file.write_bytes(b"damaged")
-        with pytest.raises(InputError, match="was damaged or removed meanwhile"):
+        with pytest.raises(InputError, match="was damaged or removed in the meantime"):
             writer.publish()
         # And one of other fields, where the folder of parts has gone.
         others = {"fold": FOLD, "overwrite": True}
@@ -284,7 +284,7 @@ def test_a_used_up_quota_is_a_full_disk(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(h5py, "File", full)
     monkeypatch.setattr(writer, "_kept_rows", lambda: [0, 1, 2])
-    with pytest.raises(InputError, match="s.h5.parts: the disk is full; make room and run it"):
+    with pytest.raises(InputError, match="s.h5.parts: the disk is full; free disk space"):
         writer.publish()
 
 

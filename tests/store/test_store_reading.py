@@ -142,7 +142,7 @@ def test_after_its_block_a_store_says_that_it_is_closed(path):
         blocks = store.blocks()
         next(blocks)
     for read in (store.values, store.members, lambda: store.rows(IDS[:2]), store.to_frame):
-        with pytest.raises(ValueError, match="is closed; read from it within"):
+        with pytest.raises(ValueError, match="is closed; read it within"):
             read()
     with pytest.raises(ValueError, match="is closed"):
         next(store.blocks())
@@ -244,9 +244,9 @@ def test_one_replaced_while_it_is_opened_is_opened_again(path, monkeypatch):
 def test_one_cut_short_while_open_is_an_error(path):
     with open_store(path) as store:
         os.truncate(path, path.stat().st_size - 2000)
-        with pytest.raises(InputError, match="ends too early"):
+        with pytest.raises(InputError, match="is truncated"):
             store.values()
-        with pytest.raises(InputError, match="ends too early"):
+        with pytest.raises(InputError, match="is truncated"):
             store.rows(IDS[-1:])
 
 

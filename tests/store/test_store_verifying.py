@@ -67,7 +67,7 @@ def test_a_changed_member_is_told_by_the_id_of_its_field(path):
     check = verify_store(path)
     assert check.damaged == ["field4"]
     assert check.problems[1] == (
-        "0.818182 in column 's__1' of field field4, not the mean of its members"
+        "0.818182 in column 's__1' of field field4 is not the mean of its members"
     )
 
 
@@ -77,7 +77,7 @@ def test_changed_texts_and_folds_are_found_by_the_digest(tmp_path, name, data):
     with h5py.File(path, "r+") as file:
         file[name][...] = np.array(data, file[name].dtype)
     (problem,) = problems(path)
-    assert problem.endswith("are not those that were written (digest)")
+    assert problem.endswith("differ from those that were written (digest)")
 
 
 def test_a_changed_header_is_found_by_the_digest(path):
@@ -90,7 +90,9 @@ def test_a_changed_header_is_found_by_the_digest(path):
 def test_changed_numbers_are_not_read(path, name, place, field):
     change(path, name, place, 0.75)
     with open_store(path) as store:
-        message = rf"s.h5: the numbers of field{field} are not those that were written \(checksum\)"
+        message = (
+            rf"s.h5: the numbers of field{field} differ from those that were written \(checksum\)"
+        )
         for read in (store.values, store.to_frame, lambda: list(store.blocks())):
             with pytest.raises(InputError, match=message):
                 read()
@@ -112,7 +114,7 @@ def test_changed_numbers_are_not_read(path, name, place, field):
 def test_a_changed_header_is_not_read(path):
     with h5py.File(path, "r+") as file:
         file.attrs["kind"] = "target_free"
-    with pytest.raises(InputError, match="not those that were written .digest.*verify=False"):
+    with pytest.raises(InputError, match="differ from those .* written .digest.*verify=False"):
         open_store(path)
     with open_store(path, verify=False) as store:
         assert store.kind == "target_free"
@@ -141,7 +143,7 @@ def test_probabilities_and_label_sets_have_bounds(tmp_path):
     values = VALUES.copy()
     values[1, 1] = 1.5
     path = write_store(tmp_path / "p.h5", header(content="probabilities"), IDS, values)
-    assert problems(path) == ["1.5 in column 's__1' of field field1, no probability"]
+    assert problems(path) == ["1.5 in column 's__1' of field field1 is not a probability"]
     sets = np.round(VALUES)
     members = np.stack([sets[4:], 1 - sets[4:]])
     sets[4:] = 0.5
@@ -151,7 +153,7 @@ def test_probabilities_and_label_sets_have_bounds(tmp_path):
     assert problems(path) == []
     sets[0, 0] = 0.5
     path = write_store(tmp_path / "m.h5", header(content="label_sets"), IDS, sets)
-    assert problems(path) == ["0.5 in column 's__0' of field field0, neither 0 nor 1, and 4 more"]
+    assert problems(path) == ["0.5 in column 's__0' of field field0 is neither 0 nor 1, and 4 more"]
 
 
 def test_a_table_that_was_brought_in_is_held_against_its_digest(tmp_path):
@@ -168,7 +170,9 @@ def test_a_table_that_was_brought_in_is_held_against_its_digest(tmp_path):
     change(path, "values", (1, 1), 0.5)
     check = verify_store(path)
     assert not check.has_checksums
-    assert check.problems == ["its ids and numbers are not those of the table it was made from"]
+    assert check.problems == [
+        "ids and numbers differ from those of the table from which it was made"
+    ]
 
 
 def catalogue(ids):
@@ -190,20 +194,20 @@ def test_other_fields_than_those_of_the_catalogue(tmp_path):
     assert problems(path, catalogue=fields) == []
     other = catalogue([*IDS[:-1], "new", "newer"])
     (problem,) = problems(path, catalogue=other)
-    assert problem == "it was made from other fields than the catalogue lists now"
+    assert problem == "it was made from other fields than those now in the catalogue"
     with open_store(path) as store:
         assert store_summary(store, fields)["made from"].endswith(": the fields of the catalogue")
         facts = store_summary(store, other)
     assert facts["made from"].endswith(": OTHER fields than the catalogue's")
     assert facts["catalogue"] == (
-        "5 of 5 train fields, 0 of 2 test fields, 1 that it does not list (field5)"
+        "5 of 5 train fields, 0 of 2 test fields, 1 not in the catalogue (field5)"
     )
 
 
 def test_the_summary(path):
     with open_store(path) as store:
         facts = store_summary(store, fold_plan="other")
-    assert facts["holds"] == "logits, out_of_fold"
+    assert facts["contents"] == "logits, out_of_fold"
     assert facts["rows"] == "6 fields, such as field0"
     assert facts["columns"] == "2: s_... 2"
     assert facts["folds"] == "test: 2, 0: 2, 1: 2"

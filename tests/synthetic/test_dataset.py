@@ -148,12 +148,12 @@ def test_cell_lines_differ_between_train_and_test_as_far_as_asked():
         ({"n_train": 0}, "n_train is 0"),
         ({"n_test": -1}, "n_test is -1"),
         ({"size": 16}, "size is 16"),
-        ({"tail": 1.5}, "tail is 1.5; it must lie between 0 and 1"),
+        ({"tail": 1.5}, "tail is 1.5; it must be from 0 to 1"),
         ({"duplicates": 0.6}, "duplicates is 0.6"),
         ({"cell_line_shift": -0.1}, "cell_line_shift is -0.1"),
         ({"fields_per_well": (3, 2)}, "fields_per_well is 3 to 2"),
-        ({"min_train_wells": 3}, "wells of train are too few .* smaller min_train_wells"),
-        ({"min_test_wells": 1}, "wells of test are too few .* smaller min_test_wells"),
+        ({"min_train_wells": 3}, "wells of train are too few .* decrease min_train_wells"),
+        ({"min_test_wells": 1}, "wells of test are too few .* decrease min_test_wells"),
     ],
 )
 def test_mistakes_are_named(options, message):

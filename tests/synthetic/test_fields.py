@@ -75,10 +75,10 @@ def test_wells_and_plates_give_fields_a_common_look():
     ("arguments", "message"),
     [
         ({"targets": "28"}, "unknown label '28'"),
-        ({"targets": "3 3"}, "stands twice"),
-        ({"targets": ""}, "no label given"),
+        ({"targets": "3 3"}, "duplicate label 3"),
+        ({"targets": ""}, "no label; every"),
         ({"targets": "0", "cell_line": "U-2"}, "unknown cell line 'U-2'"),
-        ({"targets": "0", "size": 31}, "too small"),
+        ({"targets": "0", "size": 31}, "size is 31; it must be at least 32"),
     ],
 )
 def test_mistakes_are_named(arguments, message):
@@ -93,7 +93,7 @@ def test_a_copy_can_be_shifted_far():
     # What lies at (y, x) of the copy lies 24 px further down and 12 px to the left of the field.
     match = np.corrcoef(original[BLUE][24:, :-12].ravel(), copy[BLUE][:-24, 12:].ravel())[0, 1]
     assert match > 0.95
-    with pytest.raises(InputError, match="no farther than margin"):
+    with pytest.raises(InputError, match="must not exceed margin"):
         draw_field("25 0", size=96, copy_seed=1, copy_shift=(0.0, 0.1))
-    with pytest.raises(InputError, match="goes with copy_seed"):
+    with pytest.raises(InputError, match="needs copy_seed"):
         draw_field("25 0", size=96, copy_shift=(0.0, 0.0))

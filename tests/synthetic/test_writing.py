@@ -89,7 +89,7 @@ def test_an_existing_folder_is_refused_and_only_its_own_kind_is_replaced(dataset
     foreign = tmp_path / "thesis"
     foreign.mkdir()
     (foreign / "chapter.txt").write_text("1")
-    with pytest.raises(InputError, match="not written by synthesize"):
+    with pytest.raises(InputError, match="is not a synthetic data set"):
         write_dataset(foreign, other, overwrite=True)
     assert (foreign / "chapter.txt").read_text() == "1"
 

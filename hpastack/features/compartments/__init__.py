@@ -1,1 +1,1 @@
-"""Features of cells and of where in them the protein lies."""
+"""Features of cells and of the subcellular distribution of the protein."""

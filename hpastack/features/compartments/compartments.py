@@ -1,4 +1,4 @@
-"""Where the protein lies in the cells of a field: shares, levels, rings, and values of cells."""
+"""Subcellular distribution of the protein: regions, rings, and statistics of cells and nuclei."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpastack.features.grey_levels import N_LEVELS, field_levels, histogram_quan
 from hpastack.features.segmentation import CellMaps, field_unit, segment_cells
 from hpastack.fields import STAIN_INDEX
 
-#: Longer side in pixels at which fields are measured at most; larger ones are reduced.
+#: Maximum longer side of a field in pixels; larger fields are downsampled.
 MAX_SIDE = 1024
 
 _SUMMARIES = {
@@ -30,51 +30,51 @@ _SUMMARIES = {
 }
 
 _REGION_WORDS = {
-    "outside": "outside the cells",
-    "nucleus": "in the nuclei, less rims and nucleoli",
-    "rim": "in the rims of the nuclei",
-    "nucleoli": "in the nucleoli",
-    "perinuclear": "close around the nuclei",
-    "cytoplasm": "in the cytoplasm between nuclei and edges",
-    "edge": "at the edges of the cells",
+    "outside": "outside cells",
+    "nucleus": "in nuclei without rims and nucleoli",
+    "rim": "in nuclear rims",
+    "nucleoli": "in nucleoli",
+    "perinuclear": "in the perinuclear rings",
+    "cytoplasm": "in the cytoplasm without perinuclear rings and edges",
+    "edge": "at cell edges",
 }
 
 _NUCLEUS_WORDS = {
     "area": "area in (field/512)^2",
-    "eccentricity": "eccentricity, 0 round",
-    "solidity": "area over that of the convex hull",
+    "eccentricity": "eccentricity, 0 for a circle",
+    "solidity": "solidity",
     "form_factor": "form factor, 1 for a disc",
-    "level": "mean level of blue, 0 to 1",
-    "cv": "unevenness (CV) of blue",
-    "nucleoli": "share that is nucleoli",
+    "level": "mean intensity of blue",
+    "cv": "coefficient of variation (CV) of blue",
+    "nucleoli": "area fraction of nucleoli",
 }
 
 _CELL_WORDS = {
-    "level": "mean level of green, 0 to 1",
-    "nuclear_share": "share of green in the nucleus",
-    "nuclear_ratio": "log2 of green in the nucleus over the cytoplasm",
-    "rim_ratio": "log2 of green in the nuclear rim over the inner nucleus",
-    "nucleoli_ratio": "log2 of green in nucleoli over the inner nucleus",
-    "perinuclear_ratio": "log2 of green close to the nucleus over the cytoplasm",
-    "edge_ratio": "log2 of green at the cell's edge over the cytoplasm",
-    "nuclear_cv": "unevenness (CV) of green in the nucleus",
-    "cytoplasmic_cv": "unevenness (CV) of green in the cytoplasm",
-    "polarity": "how far off the nucleus green is, in nuclear radii",
-    "spots": "number of spots of green",
-    "peak_to_rim": "brightest green to nuclear edge in its radii, < 0 inside",
-    "peak_to_focus": "brightest green to the focus of red in nuclear radii",
+    "level": "mean intensity of green",
+    "nuclear_share": "fraction of green in the nucleus",
+    "nuclear_ratio": "log2 ratio of green, nucleus to cytoplasm",
+    "rim_ratio": "log2 ratio of green, nuclear rim to inner nucleus",
+    "nucleoli_ratio": "log2 ratio of green, nucleoli to inner nucleus",
+    "perinuclear_ratio": "log2 ratio of green, perinuclear ring to cytoplasm",
+    "edge_ratio": "log2 ratio of green, cell edge to cytoplasm",
+    "nuclear_cv": "CV of green in the nucleus",
+    "cytoplasmic_cv": "CV of green in the cytoplasm",
+    "polarity": "centroid distance, nucleus to green, in nuclear radii",
+    "spots": "number of puncta of green",
+    "peak_to_rim": "green maximum to nuclear edge in radii, < 0 inside",
+    "peak_to_focus": "distance, green maximum to red maximum, in nuclear radii",
 }
 
 
 def _meanings() -> dict[str, str]:
     meanings = {
         "compartments_no_nucleus__blue": "1 if no nucleus was found in blue, else 0",
-        "compartments_nuclei__blue": "number of nuclei in blue, cut ones too",
-        "compartments_whole_nuclei__blue": "number of nuclei in blue that the border does not cut",
-        "compartments_nuclei_area__blue": "share of the field that nuclei in blue cover",
-        "compartments_cells_area__field": "share of the field that cells cover",
+        "compartments_nuclei__blue": "number of nuclei in blue, including those cut by the border",
+        "compartments_whole_nuclei__blue": "number of nuclei in blue not cut by the border",
+        "compartments_nuclei_area__blue": "area fraction of the field covered by nuclei (blue)",
+        "compartments_cells_area__field": "area fraction of the field covered by cells",
         "compartments_nuclei_apart__blue": (
-            "median way between next nuclei in blue, in field/512 (NaN below two)"
+            "median nearest-neighbour distance of nuclei in blue, in field/512 (NaN below two)"
         ),
     }
     for name in NUCLEUS_PROPERTIES:
@@ -84,26 +84,26 @@ def _meanings() -> dict[str, str]:
             )
     for region in REGIONS:
         meanings[f"compartments_share_{region}__green"] = (
-            f"share of the signal of green {_REGION_WORDS[region]}"
+            f"fraction of the signal of green {_REGION_WORDS[region]}"
         )
     for region in REGIONS:
         meanings[f"compartments_ratio_{region}__green"] = (
-            f"log2 of green {_REGION_WORDS[region]} over the field (NaN if none)"
+            f"log2 ratio of green {_REGION_WORDS[region]} to the field (NaN if none)"
         )
     for ring in range(2 * N_RINGS):
         kind = "nuclear" if ring < N_RINGS else "cytoplasmic"
         place = f"{kind} ring {ring % N_RINGS + 1} of {N_RINGS}"
         meanings[f"compartments_ring_mean_{ring + 1}__green"] = (
-            f"whole cells: log2 of green in {place} over the cell, mean (NaN if none)"
+            f"whole cells: log2 ratio of green in {place} to the cell, mean (NaN if none)"
         )
         meanings[f"compartments_ring_cv_{ring + 1}__green"] = (
-            f"whole cells: unevenness of green around {place}, mean (NaN if none)"
+            f"whole cells: radial CV of green in {place}, mean (NaN if none)"
         )
     meanings["compartments_spots_nuclear__green"] = (
-        "share of the spots of green in cells that lie in nuclei (NaN if none)"
+        "fraction of the puncta of green in cells that are in nuclei (NaN if none)"
     )
     meanings["compartments_spots_to_rim__green"] = (
-        "mean way from spots of green to nuclear edges, < 0 inside, in field/512 (NaN if none)"
+        "mean distance of puncta of green to nuclear edges, < 0 inside, in field/512 (NaN if none)"
     )
     for name in CELL_PROPERTIES:
         for summary, words in _SUMMARIES.items():
@@ -113,10 +113,11 @@ def _meanings() -> dict[str, str]:
     return meanings
 
 
-#: What each value means, in the order of `compartment_features`. A cell is whole if its nucleus is.
+#: Description of each value, in the order of `compartment_features`. A cell is whole if its nucleus
+#: is not cut by the border.
 MEANINGS = _meanings()
 
-#: Columns that are NaN for a field without such a thing.
+#: Columns that are NaN for a field without the measured object.
 UNDEFINED = frozenset(
     name
     for name in MEANINGS
@@ -127,10 +128,10 @@ UNDEFINED = frozenset(
 
 
 def compartment_features(field: np.ndarray) -> dict[str, float]:
-    """Measure where the protein lies in the cells of a field.
+    """Measure the subcellular distribution of the protein in the cells of a field.
 
-    Nuclei and cells are found by `segment_cells`, and parted into regions and
-    rings by `cell_regions`. Fields of more than 1,024 px are reduced first.
+    Nuclei and cells are segmented by `segment_cells`, and partitioned into regions and
+    rings by `cell_regions`. Fields larger than 1,024 px are downsampled first.
 
     Parameters
     ----------
@@ -140,28 +141,28 @@ def compartment_features(field: np.ndarray) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        The columns of `MEANINGS`: whether there is no nucleus, numbers and
-        areas; `nucleus_table` summed up over nuclei; the share of the signal of green
-        (less its 1st percentile, so that an even haze counts for no place) in
-        each region, and ``log2((a + 1) / (b + 1))`` of its mean grey level
-        there over that of the field; the same for each ring over the level of its cell, and
-        the variation around the ring; the places of spots; `cell_table` summed up over cells.
-        Lengths are in 1/512 of the longer side of the field, or in radii of the
-        disc that has the area of the cell's nucleus.
+        The columns of `MEANINGS`: whether there is no nucleus, counts and
+        areas; summary statistics of `nucleus_table` over nuclei; the fraction of the signal of
+        green (minus its 1st percentile, which removes a uniform background) in
+        each region, and ``log2((a + 1) / (b + 1))`` of the mean grey levels `a` of the region
+        and `b` of the field; the same for each ring and its cell, and
+        the radial CV of the ring; the positions of puncta; summary statistics of
+        `cell_table` over cells. Lengths are in 1/512 of the longer side of the field, or in radii
+        of the disc with the area of the cell's nucleus.
 
     Raises
     ------
     InputError
-        If `field` is not of that shape or range.
+        If `field` does not have that shape or range.
 
     Notes
     -----
-    Values of cells and nuclei, and rings, are of those whose nucleus the border does not
-    cut; shares, ratios, spots and the ways between nuclei are of all. A value is NaN where there
-    is nothing to take it from: no such cell, no pixel of such a region, no spot. Shares add up to
-    1, and are all 0 where green has no signal above its 1st percentile. Without any nucleus
-    `no_nucleus` is 1, all counts, areas and shares are 0 (but for the share outside the
-    cells), the ratio outside is 0, and all else is NaN.
+    Statistics of cells, nuclei and rings exclude cells whose nucleus is cut by the border;
+    fractions, ratios, puncta and distances between nuclei include all. A value is NaN if there
+    is nothing to measure: no such cell, no pixel of such a region, no punctum. Fractions sum to
+    1, and are all 0 if green has no signal above its 1st percentile. Without any nucleus,
+    `no_nucleus` is 1, all counts, areas and fractions are 0 (except the fraction outside
+    cells), the ratio outside is 0, and everything else is NaN.
     """
     levels = field_levels(field)
     scale = MAX_SIDE / max(levels.shape[1:])
@@ -174,7 +175,7 @@ def compartment_features(field: np.ndarray) -> dict[str, float]:
 
 
 def measure_compartments(levels: np.ndarray, maps: CellMaps) -> dict[str, float]:
-    """Measure where the protein lies in cells that are known.
+    """Measure the subcellular distribution of the protein in segmented cells.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def measure_compartments(levels: np.ndarray, maps: CellMaps) -> dict[str, float]
 
 
 def _shares(green: np.ndarray, region: np.ndarray) -> dict[str, float]:
-    """Share out the signal among the regions, and compare their levels with the field's."""
+    """Return the fraction of the signal in each region, and its level relative to the field."""
     joint = np.bincount(
         region.ravel().astype(np.intp) * N_LEVELS + green.ravel(),
         minlength=len(REGIONS) * N_LEVELS,
@@ -259,10 +260,10 @@ def _of_spots(
     rows, columns = rows[in_cell], columns[in_cell]
     if not len(rows):
         return {}
-    way = (regions.gap[rows, columns] - regions.depth[rows, columns]) / unit
+    distance = (regions.gap[rows, columns] - regions.depth[rows, columns]) / unit
     return {
         "compartments_spots_nuclear__green": float((regions.maps.nuclei[rows, columns] > 0).mean()),
-        "compartments_spots_to_rim__green": float(way.mean()),
+        "compartments_spots_to_rim__green": float(distance.mean()),
     }
 
 
@@ -270,5 +271,5 @@ def _summarise(name: str, stain: str, values: np.ndarray) -> dict[str, float]:
     known = values[~np.isnan(values)]
     if not len(known):
         return {}
-    found = (known.mean(), known.std(), *np.quantile(known, (0.1, 0.5, 0.9)))
-    return {f"{name}_{summary}__{stain}": float(v) for summary, v in zip(_SUMMARIES, found)}
+    statistics = (known.mean(), known.std(), *np.quantile(known, (0.1, 0.5, 0.9)))
+    return {f"{name}_{summary}__{stain}": float(v) for summary, v in zip(_SUMMARIES, statistics)}

@@ -1,4 +1,4 @@
-"""Shape and stain of each nucleus."""
+"""Shape and blue intensity of each nucleus."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hpastack.features.compartments.regions import REGIONS, CellRegions
 from hpastack.features.grey_levels import N_LEVELS
 from hpastack.features.shapes import part_shapes
 
-#: What `nucleus_table` measures, beside the place.
+#: Properties measured by `nucleus_table`, besides the position.
 NUCLEUS_PROPERTIES = ("area", "eccentricity", "solidity", "form_factor", "level", "cv", "nucleoli")
 
 
 def whole_nuclei(nuclei: np.ndarray) -> np.ndarray:
-    """Say which nuclei the border of the image does not cut.
+    """Return which nuclei are not cut by the image border.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def whole_nuclei(nuclei: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of bool, shape (n_nuclei + 1,)
-        By number; False for 0, which is no nucleus.
+        Indexed by number; False for 0, the background.
     """
     whole = np.ones(int(nuclei.max()) + 1, bool)
     for side in (nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]):
@@ -48,15 +48,15 @@ def nucleus_table(
     Returns
     -------
     dict of str to ndarray of float, shape (n_nuclei + 1,)
-        By number of the nucleus; number 0 is no nucleus. ``row`` and ``column`` of
-        the centre, in pixels; ``area`` in square units; ``eccentricity`` of the
-        ellipse with the same second moments; ``solidity`` (area over that of
-        the convex hull of its pixels' corners; holes count as missing); ``form_factor`` (4 pi
-        area over the squared length of the outer contour, half a pixel outside; about 1 for a
-        disc, below for what is long or ragged; of the contour alone, so holes do not count);
-        ``level`` (mean of blue, in [0, 1]); ``cv`` (standard
-        deviation of blue over its mean plus a grey level); ``nucleoli`` (share of the
-        area).
+        Indexed by number of the nucleus; number 0 is the background. ``row`` and ``column`` of
+        the centroid, in pixels; ``area`` in square units; ``eccentricity`` of the
+        ellipse with the same second moments; ``solidity`` (area divided by the area of
+        the convex hull of its pixels' corners; holes reduce it); ``form_factor`` (4 pi
+        area divided by the squared length of the outer contour, half a pixel outside; about 1 for
+        a disc, smaller for elongated or ragged shapes; from the contour only, so holes have no
+        effect); ``level`` (mean of blue, in [0, 1]); ``cv`` (standard
+        deviation of blue divided by its mean plus one grey level); ``nucleoli`` (fraction of the
+        area that is nucleoli).
     """
     nuclei = regions.maps.nuclei
     n = int(nuclei.max()) + 1
@@ -88,7 +88,7 @@ def nucleus_table(
 def _outlines(
     inside: np.ndarray, number: np.ndarray, width: int, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return solidity and form factor by number, of the pixels inside and their numbers."""
+    """Return solidity and form factor by number, from the pixels inside and their numbers."""
     solidity, form_factor = np.ones(n), np.ones(n)
     rows, columns = np.divmod(inside, width)
     order = np.argsort(number, kind="stable")
@@ -102,7 +102,7 @@ def _outlines(
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         points = np.concatenate(contours)
         hull = cv2.convexHull(points)
-        # Contours run through the centres of pixels; half a pixel is added all around.
+        # Contours pass through pixel centres; half a pixel is added all around.
         around = cv2.arcLength(hull, True)
         hull_area = cv2.contourArea(hull) + around / 2 + 1
         solidity[nucleus] = min(len(own) / hull_area, 1.0)

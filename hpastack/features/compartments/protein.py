@@ -1,4 +1,4 @@
-"""How the protein lies in each single cell: by region, by ring, its brightest point, its spots."""
+"""Distribution of the protein within each cell: regions, rings, intensity maximum, puncta."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpastack.features.compartments.regions import N_RINGS, REGIONS, CellRegions
 from hpastack.features.grey_levels import N_LEVELS
 from hpastack.features.spots.spots import blob_peaks, blob_response
 
-#: What is measured of each cell.
+#: Properties measured for each cell.
 CELL_PROPERTIES = (
     "level",
     "nuclear_share",
@@ -30,13 +30,13 @@ _N_WEDGES = 8
 _NUCLEAR = [REGIONS.index(name) for name in ("nucleus", "rim", "nucleoli")]
 _CYTOPLASMIC = [REGIONS.index(name) for name in ("perinuclear", "cytoplasm", "edge")]
 
-# Standard deviations of the Gaussians under the brightest points, in units.
+# Standard deviations of the Gaussian smoothing before finding maxima, in units.
 _SPOT = 1.5
 _FOCUS = 2.0
 
 
 def log_ratio(above: np.ndarray, below: np.ndarray | float) -> np.ndarray:
-    """Compare mean grey levels by log2, with a level added to both.
+    """Return the log2 ratio of mean grey levels, with one level added to both.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def log_ratio(above: np.ndarray, below: np.ndarray | float) -> np.ndarray:
     Returns
     -------
     ndarray of float
-        Near 0 in the dark, where a plain ratio would be noise.
+        Close to 0 for dark regions, where a plain ratio would be dominated by noise.
     """
     return np.log2((above + 1.0) / (below + 1.0))
 
@@ -58,7 +58,7 @@ def cell_table(
     spots: tuple[np.ndarray, np.ndarray],
     unit: float,
 ) -> dict[str, np.ndarray]:
-    """Measure the protein in each cell.
+    """Measure the distribution of the protein in each cell.
 
     Parameters
     ----------
@@ -66,26 +66,27 @@ def cell_table(
         Grey levels of the protein and of the microtubules.
     regions : CellRegions
     nuclei : dict
-        As `nucleus_table` gives it.
+        From `nucleus_table`.
     spots : pair of ndarray of int, shape (n,)
-        As `protein_spots` gives them.
+        From `protein_spots`.
     unit : float
         Pixels in 1/512 of the longer side of the field.
 
     Returns
     -------
     dict of str to ndarray of float, shape (n_cells + 1,)
-        `CELL_PROPERTIES` by number of the cell; number 0 is no cell. ``level``: mean, in
-        [0, 1]. ``nuclear_share``: sum in the nucleus over that in the cell. ``*_ratio``:
-        `log_ratio` of mean levels; of the nucleus to the cytoplasm, of rim and
-        nucleoli to the rest of the nucleus, of the perinuclear ring and the
-        edge of the cell to the cytoplasm between. ``*_cv``: standard deviation over the mean
-        plus a level. ``polarity``: from the centre of the nucleus to the centre of the protein,
-        in nuclear radii. ``spots``: number of spots. ``peak_to_rim``,
-        ``peak_to_focus``: from the brightest point of the protein to the edge of the
-        nucleus (below 0 inside), and to the brightest point of the microtubules
-        outside the nucleus, in nuclear radii. A ratio or cv of an empty region is NaN, and so is a
-        way to a point where all is dark; without any protein share and polarity are 0.
+        `CELL_PROPERTIES` indexed by number of the cell; number 0 is the background. ``level``:
+        mean, in [0, 1]. ``nuclear_share``: sum in the nucleus divided by the sum in the cell.
+        ``*_ratio``: `log_ratio` of mean levels: nucleus to cytoplasm, rim and
+        nucleoli to the rest of the nucleus, perinuclear ring and
+        cell edge to the cytoplasm between them. ``*_cv``: standard deviation divided by the mean
+        plus one level. ``polarity``: distance between the centroids of the nucleus and of the
+        protein, in nuclear radii. ``spots``: number of puncta. ``peak_to_rim``,
+        ``peak_to_focus``: distance of the brightest point of the protein to the edge of the
+        nucleus (negative inside), and to the brightest point of the microtubules
+        outside the nucleus, in nuclear radii. A ratio or CV of an empty region is NaN, and so is
+        a distance to a point in a stain that is dark throughout; in a cell without protein,
+        share and polarity are 0.
     """
     centres = np.stack([nuclei["row"], nuclei["column"]], axis=1)
     radii = np.sqrt(nuclei["area"] / np.pi) * unit
@@ -142,7 +143,7 @@ def _levels(
 
 
 def protein_spots(green: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the spots of the protein in a field.
+    """Return the positions of the puncta of the protein in a field.
 
     Parameters
     ----------
@@ -162,24 +163,24 @@ def protein_spots(green: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarra
 def _peaks(
     green: np.ndarray, red: np.ndarray, regions: CellRegions, radii: np.ndarray, unit: float
 ) -> dict[str, np.ndarray]:
-    """Find the brightest point of the protein, and where the microtubules meet."""
+    """Return the distances of the brightest point of the protein to nuclear edge and red focus."""
     cells = regions.maps.cells
     peak = _brightest(green, cells, _SPOT * unit, len(radii))
     outside = np.where(regions.maps.nuclei > 0, 0, cells)
     focus = _brightest(red, outside, _FOCUS * unit, len(radii))
     known = ~np.isnan(peak[:, 0])
     rows, columns = np.where(known[:, None], peak, 0).astype(np.intp).T
-    way = regions.gap[rows, columns] - regions.depth[rows, columns]
+    distance = regions.gap[rows, columns] - regions.depth[rows, columns]
     return {
-        "peak_to_rim": np.where(known, way, np.nan) / radii,
+        "peak_to_rim": np.where(known, distance, np.nan) / radii,
         "peak_to_focus": np.hypot(*(peak - focus).T) / radii,
     }
 
 
 def _brightest(levels: np.ndarray, labels: np.ndarray, sd: float, n_labels: int) -> np.ndarray:
-    """Return row and column of the brightest smoothed pixel of each label; NaN where all is dark.
+    """Return row and column of the brightest smoothed pixel of each label; NaN if all are 0.
 
-    Shape (n_labels, 2); label 0 is no label.
+    Shape (n_labels, 2); label 0 is the background.
     """
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), max(sd, 0.5))
     inside = np.flatnonzero(labels)
@@ -196,7 +197,7 @@ def _brightest(levels: np.ndarray, labels: np.ndarray, sd: float, n_labels: int)
 def ring_profile(
     levels: np.ndarray, cells: np.ndarray, ring: np.ndarray, centres: np.ndarray, n_rings: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow a stain outwards from the centre of each cell.
+    """Return the radial profile of a stain from the centre of each cell outwards.
 
     Parameters
     ----------
@@ -206,16 +207,16 @@ def ring_profile(
     ring : ndarray of uint8, shape (H, W)
         Below `n_rings` within cells.
     centres : ndarray of float, shape (n_cells + 1, 2)
-        Row and column of the centre by number of the cell.
+        Row and column of the centre, indexed by number of the cell.
     n_rings : int
 
     Returns
     -------
     means : ndarray of float, shape (n_cells + 1, n_rings)
-        Mean level of each ring; NaN where it has no pixel.
+        Mean level of each ring; NaN if it has no pixels.
     variations : ndarray of float, shape (n_cells + 1, n_rings)
-        Standard deviation of the means of the ring's eight wedges of 45
-        degrees, over their mean plus a level; NaN where it has no pixel.
+        Radial CV: standard deviation of the means of the ring's eight wedges of 45
+        degrees, divided by their mean plus one level; NaN if it has no pixels.
 
     References
     ----------
@@ -248,14 +249,14 @@ def ring_profile(
 def cell_rings(
     green: np.ndarray, regions: CellRegions, nuclei: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow the protein from the centre of each nucleus to the edge of its cell.
+    """Return the radial profile of the protein from the centre of each nucleus to its cell edge.
 
     Parameters
     ----------
     green : ndarray of uint8, shape (H, W)
     regions : CellRegions
     nuclei : dict
-        As `nucleus_table` gives it.
+        From `nucleus_table`.
 
     Returns
     -------

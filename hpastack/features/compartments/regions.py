@@ -1,4 +1,4 @@
-"""Regions of a cell: where each pixel lies between the centre of its nucleus and its edge."""
+"""Regions and rings of a cell, from the centre of its nucleus to its edge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from hpastack.features.segmentation import CellMaps, distance_inside, field_unit
 
-#: The regions that share out a field, by their code in `CellRegions.region`.
+#: The regions that partition a field, by their code in `CellRegions.region`.
 REGIONS = (
     "outside",
     "nucleus",
@@ -20,7 +20,7 @@ REGIONS = (
     "edge",
 )
 
-#: Rings between the centre and the rim of a nucleus, and again to the edge of its cell.
+#: Number of rings from the centre to the rim of a nucleus, and from there to the cell edge.
 N_RINGS = 4
 
 # Widths, in 1/512 of the field's longer side: about 0.6, 1.3 and 1 micrometre.
@@ -28,24 +28,24 @@ _RIM = 2.0
 _PERINUCLEAR = 4.0
 _EDGE = 3.0
 
-# A nucleolus is darker than this share of the median of its nucleus in blue, deeper inside than
-# the rim, and has at least this area in square units.
+# A nucleolus is darker than this fraction of the median of its nucleus in blue, lies inside the
+# rim, and has at least this area in square units.
 _HOLE_DARKNESS = 0.72
 _SMALLEST_HOLE = 5.0
 
 
 @dataclass(frozen=True)
 class CellRegions:
-    """Where the pixels of a field lie in their cells.
+    """Region, ring and distances to nuclear edges of the pixels of a field.
 
     Attributes
     ----------
     maps : CellMaps
     region : ndarray of uint8, shape (H, W)
-        Position in `REGIONS`.
+        Index in `REGIONS`.
     ring : ndarray of uint8, shape (H, W)
         From 0 at the centre of a nucleus to `N_RINGS` - 1 at its rim, and on to
-        ``2 * N_RINGS - 1`` at the edge of its cell; anything outside.
+        ``2 * N_RINGS - 1`` at the edge of its cell; arbitrary outside cells.
     depth : ndarray of float32, shape (H, W)
         Distance to the nearest pixel outside the nucleus, in pixels; 0 outside.
     gap : ndarray of float32, shape (H, W)
@@ -60,14 +60,14 @@ class CellRegions:
 
 
 def cell_regions(maps: CellMaps, blue_levels: np.ndarray) -> CellRegions:
-    """Part cells into rim, nucleoli, perinuclear ring, cytoplasm, edge and rings.
+    """Partition cells into nucleus, rim, nucleoli, perinuclear ring, cytoplasm, edge, and rings.
 
     Parameters
     ----------
     maps : CellMaps
         With at least one nucleus.
     blue_levels : ndarray of uint8, shape (H, W)
-        The stain of the nucleus in grey levels; nucleoli are its dark holes.
+        The nuclear stain in grey levels; nucleoli are its dark holes.
 
     Returns
     -------
@@ -75,9 +75,9 @@ def cell_regions(maps: CellMaps, blue_levels: np.ndarray) -> CellRegions:
 
     Notes
     -----
-    A pixel belongs to one region: within a nucleus the rim goes before the
-    nucleoli, in the cytoplasm the perinuclear ring before the edge of the cell. The
-    rim is at least a pixel wide.
+    Each pixel belongs to one region: within a nucleus the rim takes precedence over the
+    nucleoli, in the cytoplasm the perinuclear ring over the edge of the cell. The
+    rim is at least one pixel wide.
     """
     unit = field_unit(blue_levels.shape)
     nucleus = maps.nuclei > 0
@@ -97,9 +97,9 @@ def cell_regions(maps: CellMaps, blue_levels: np.ndarray) -> CellRegions:
 
 
 def _depth(labels: np.ndarray) -> np.ndarray:
-    """Measure the distance of each pixel to the nearest one of another label, or of none."""
+    """Return the distance of each pixel to the nearest pixel of another label or of background."""
     inner = labels > 0
-    # A pixel that has a neighbour of another label cannot be told from the outside by a mask.
+    # In a binary mask, touching labels would merge: their border pixels are set to outside.
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
         touch = (labels[here] != labels[there]) & (labels[here] > 0) & (labels[there] > 0)
         inner[here] &= ~touch

@@ -1,4 +1,4 @@
-"""Fibres of a stain: ridges, how far they run together, and their skeleton."""
+"""Fibres of a stain: strength, anisotropy and alignment of ridges, and their skeleton."""
 
 from __future__ import annotations
 
@@ -10,44 +10,46 @@ from hpastack.features.grey_levels import grey_levels
 from hpastack.features.segmentation import remove_specks
 from hpastack.features.spots.spots import PER_PIXELS, robust_sd
 
-#: Standard deviations of the Gaussians under the ridges, in pixels.
+#: Standard deviations of the Gaussian smoothing before ridge detection, in pixels.
 SCALES = (1.5, 3)
 
-# A ridge stands out by so many robust standard deviations, and grey levels.
+# Detection threshold of a ridge, in robust standard deviations and in grey levels.
 _LEAST_SDS = 3.0
 _LEAST_LEVELS = 2.0
-# Pieces of a ridge below this area, in pixels, are no fibres.
+# Connected components of a ridge below this area, in pixels, are ignored.
 _SMALLEST_PIECE = 8
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)
 
 _OF_RIDGES = {
-    "ridge_energy": "strength of the ridges of {{stain}}, sd {s} px, over its brightness",
-    "ridge_anisotropy": "1 where the ridges of {{stain}}, sd {s} px, are lines, 0 if round dots",
-    "ridge_alignment": "1 where all ridges of {{stain}}, sd {s} px, are parallel, 0 if any way",
+    "ridge_energy": "mean ridge strength of {{stain}} (sd {s} px) relative to its mean intensity",
+    "ridge_anisotropy": "anisotropy of ridges of {{stain}} (sd {s} px): 1 lines, 0 round spots",
+    "ridge_alignment": "alignment of ridges of {{stain}} (sd {s} px): 1 parallel, 0 isotropic",
 }
 
-#: Columns that are NaN for a stain without such a thing.
+#: Columns that are NaN for a stain without the measured object.
 UNDEFINED = frozenset({"spots_fibre_length"})
 
-#: What each value means, in the order of `fibre_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `fibre_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     **{
         f"spots_{name}_s{scale}": meaning.format(s=scale)
         for scale in SCALES
         for name, meaning in _OF_RIDGES.items()
     },
-    "spots_skeleton_length": "length in px of the skeleton of the fibres of {stain}, in 10,000 px",
-    "spots_branch_points": "branch points of the skeleton of the fibres of {stain}, in 10,000 px",
-    "spots_fibre_length": "mean length in px of a piece of the skeleton of {stain} (NaN if none)",
+    "spots_skeleton_length": "length in px of the fibre skeleton of {stain}, per 10,000 px",
+    "spots_branch_points": "branch points of the fibre skeleton of {stain}, per 10,000 px",
+    "spots_fibre_length": (
+        "mean length in px of the connected components of the skeleton of {stain} (NaN if none)"
+    ),
 }
 
 
 def fibre_features(image: np.ndarray) -> dict[str, float]:
     """Measure the ridges of one stain and the skeleton of its fibres.
 
-    A ridge is where the second derivative of the smoothed stain across it is strongly
-    negative (the smaller eigenvalue of the Hessian). The skeleton is that of
-    the ridges of the finer scale which stand out by 3 robust standard
+    A ridge has a strongly negative second derivative of the smoothed stain across it
+    (the smaller eigenvalue of the Hessian). The skeleton is computed from
+    the ridges of the finer scale that exceed 3 robust standard
     deviations.
 
     Parameters
@@ -59,25 +61,25 @@ def fibre_features(image: np.ndarray) -> dict[str, float]:
     -------
     dict of str to float
         For each standard deviation of 1.5 and 3 px, ``spots_<property>_s<sd>``:
-        ridge_energy (mean strength, minus the eigenvalue times the variance of
-        the Gaussian, over the mean level), ridge_anisotropy (how much stronger
-        than along it the curvature is across the ridge: 1 for lines, 0 for
-        round dots), ridge_alignment (length of the mean of the doubled
-        directions, weighted by strength); then ``spots_<property>``:
-        skeleton_length (in px, in 10,000 px), branch_points (in 10,000 px),
-        fibre_length (mean length of the pieces of the skeleton, in px).
+        ridge_energy (mean strength, i.e. the negative eigenvalue times the variance of
+        the Gaussian, divided by the mean level), ridge_anisotropy (normalised difference of the
+        curvature across and along the ridge: 1 for lines, 0 for
+        round spots), ridge_alignment (length of the strength-weighted mean of unit vectors at twice
+        the angle); then ``spots_<property>``:
+        skeleton_length (in px, per 10,000 px), branch_points (per 10,000 px),
+        fibre_length (mean length of the connected components of the skeleton, in px).
 
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+        If `image` is not 2-D, is empty, is not finite or has values outside [0, 1].
 
     Notes
     -----
-    A stain without ridges has 0 for all, but for the length of a fibre, which is NaN.
-    Thinning takes pixels away in an order, so that the skeleton of a turned
-    image may differ by a few pixels; `hpastack.field_features` turns every field to one
-    position first.
+    For a stain without ridges all values are 0, except the fibre length, which is NaN.
+    Thinning removes pixels in a fixed order, so the skeleton of a rotated
+    image may differ by a few pixels; `hpastack.field_features` therefore brings each field into
+    its canonical orientation first.
 
     References
     ----------
@@ -111,7 +113,7 @@ def fibre_features(image: np.ndarray) -> dict[str, float]:
 def _ridges(
     levels: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Return the curvature across and along ridges, and the doubled direction across them."""
+    """Return the curvature across and along ridges, and the vector at twice the angle."""
     smooth = cv2.GaussianBlur(levels, (0, 0), scale)
     second = np.array([1, -2, 1], np.float32)
     first = np.array([-0.5, 0, 0.5], np.float32)
@@ -128,9 +130,9 @@ def _ridges(
     return across, along, (lean, both)
 
 
-def _length(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    # Not `cv2.magnitude`: its last digit depends on where in memory the arrays lie.
-    return np.sqrt(one * one + other * other)
+def _length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # Not `cv2.magnitude`: its last digit depends on the memory alignment of the arrays.
+    return np.sqrt(x * x + y * y)
 
 
 def _summarise(
@@ -145,12 +147,12 @@ def _summarise(
     lean, both = directions
     spread = _length(lean, both)
     weight = across / np.maximum(spread, np.float32(1e-12))
-    doubled = [(weight * part).sum(dtype=np.float64) for part in (lean, both)]
+    resultant = [(weight * part).sum(dtype=np.float64) for part in (lean, both)]
     other = along.sum(dtype=np.float64)
     return [
         float(total / brightness),
         float((total - other) / (total + other)),
-        float(np.hypot(*doubled) / total),
+        float(np.hypot(*resultant) / total),
     ]
 
 
@@ -163,7 +165,7 @@ def _skeleton(across: np.ndarray) -> list[float]:
     n_pieces = cv2.connectedComponents(thin, connectivity=8)[0] - 1
     length = skeleton_length(thin)
     neighbours = cv2.filter2D(thin, cv2.CV_8U, _RING, borderType=cv2.BORDER_CONSTANT)
-    # Beside a branch point others may have three neighbours: those that touch are one.
+    # Pixels next to a branch point may also have three neighbours: touching ones count once.
     branches = ((neighbours >= 3) & (thin > 0)).astype(np.uint8)
     n_branches = cv2.connectedComponents(branches, connectivity=8)[0] - 1
     per_pixels = PER_PIXELS / thin.size
@@ -181,8 +183,8 @@ def skeleton_length(thin: np.ndarray) -> float:
     Returns
     -------
     float
-        Steps to a neighbour beside count 1, diagonal ones 1.41 (where there
-        is no way around by two steps beside); a lone pixel has length 0.
+        Horizontal and vertical steps count 1, diagonal steps 1.41 (unless the two pixels are
+        also connected by two such steps); a single pixel has length 0.
     """
     straight = np.count_nonzero(thin[:, 1:] & thin[:, :-1])
     straight += np.count_nonzero(thin[1:] & thin[:-1])

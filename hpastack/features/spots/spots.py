@@ -1,4 +1,4 @@
-"""Spots of a stain: dots at three scales, and the parts that stand out from the background."""
+"""Puncta of a stain at three scales, and its connected components above Otsu's threshold."""
 
 from __future__ import annotations
 
@@ -13,42 +13,50 @@ from hpastack.features.grey_levels import (
 )
 from hpastack.features.shapes import part_shapes
 
-#: Standard deviations of the Gaussians that find dots, in pixels; a dot of radius r answers most
-#: strongly at about r / 1.3.
+#: Standard deviations of the Gaussians that detect puncta, in pixels; the response to a spot of
+#: radius r is largest at about r / 1.3.
 SCALES = (1, 2, 4)
 
-#: Counts and lengths are given for this many pixels.
+#: Counts and lengths are per this many pixels.
 PER_PIXELS = 10_000
 
-# Ratio of the two Gaussians of a difference: close to the Laplacian of a Gaussian.
+# Ratio of the two Gaussians of the difference, which approximates a Laplacian of Gaussian.
 _RATIO = 1.6
-# A dot stands out by so many robust standard deviations of the difference, and grey levels.
+# Detection threshold of puncta, in robust standard deviations of the difference and in grey levels.
 _LEAST_SDS = 4.0
 _LEAST_LEVELS = 1.0
-# From the median of absolute values to the standard deviation of a normal curve.
+# Factor from the median of absolute values to the standard deviation of a normal distribution.
 _MAD_TO_SD = 1.4826
-# The parts of a stain are smoothed by this much, and are not smaller than so many pixels.
+# Smoothing before thresholding, and minimum area of a connected component, in pixels.
 _PART_SMOOTHING = 1.0
 _SMALLEST_PART = 8
 
 _OF_BLOBS = {
-    "blobs": "dots of {{stain}} about {d} px wide, in 10,000 px",
-    "blob_size": "mean area in px of such dots of {{stain}}, {d} px wide (NaN without any)",
-    "blob_contrast": "mean contrast of such dots of {{stain}}, {d} px wide (NaN without any)",
-    "blob_signal": "share of the signal of {{stain}} in dots about {d} px wide",
+    "blobs": "puncta of {{stain}} about {d} px wide, per 10,000 px",
+    "blob_size": "mean area in px of puncta of {{stain}} about {d} px wide (NaN if none)",
+    "blob_contrast": "mean contrast of puncta of {{stain}} about {d} px wide (NaN if none)",
+    "blob_signal": "fraction of the signal of {{stain}} in puncta about {d} px wide",
 }
 
 _OF_PARTS = {
-    "spots_parts": "parts of {stain} above Otsu's threshold, in 10,000 px",
-    "spots_part_area_p10": "area in px below which 10 % of the parts of {stain} lie (NaN if none)",
-    "spots_part_area_p50": "median area in px of the parts of {stain} (NaN if none)",
-    "spots_part_area_p90": "area in px below which 90 % of the parts of {stain} lie (NaN if none)",
-    "spots_part_area_max": "share of the area of all parts of {stain} in the largest (NaN if none)",
-    "spots_part_eccentricity": "eccentricity of the parts of {stain}, mean by area (NaN if none)",
-    "spots_euler_number": "parts of {stain} less the holes in them, in 10,000 px",
+    "spots_parts": "connected components of {stain} above Otsu's threshold, per 10,000 px",
+    "spots_part_area_p10": (
+        "10th percentile of the area in px of connected components of {stain} (NaN if none)"
+    ),
+    "spots_part_area_p50": "median area in px of connected components of {stain} (NaN if none)",
+    "spots_part_area_p90": (
+        "90th percentile of the area in px of connected components of {stain} (NaN if none)"
+    ),
+    "spots_part_area_max": (
+        "fraction of the area of all connected components of {stain} in the largest (NaN if none)"
+    ),
+    "spots_part_eccentricity": (
+        "area-weighted mean eccentricity of connected components of {stain} (NaN if none)"
+    ),
+    "spots_euler_number": "Euler number of {stain} above Otsu's threshold, per 10,000 px",
 }
 
-#: What each value means, in the order of `spot_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `spot_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     **{
         f"spots_{name}_s{scale}": meaning.format(d=round(2.6 * scale))
@@ -58,7 +66,7 @@ MEANINGS = {
     **_OF_PARTS,
 }
 
-#: Columns that are NaN for a stain without such a thing.
+#: Columns that are NaN for a stain without the measured object.
 UNDEFINED = frozenset(
     [f"spots_{name}_s{scale}" for scale in SCALES for name in ("blob_size", "blob_contrast")]
     + [name for name in _OF_PARTS if name.startswith("spots_part_")]
@@ -66,12 +74,12 @@ UNDEFINED = frozenset(
 
 
 def spot_features(image: np.ndarray) -> dict[str, float]:
-    """Count and measure the dots of one stain, and the parts it consists of.
+    """Count and measure the puncta and the connected components of one stain.
 
-    Dots are maxima of the difference of two Gaussians (1.6 times apart, about
-    a Laplacian) that stand out from the differences of the whole image by 4
-    robust standard deviations and by a grey level. Parts are what hangs
-    together above Otsu's threshold of the slightly smoothed stain.
+    Puncta are local maxima of a difference of Gaussians (ratio 1.6, which approximates
+    a Laplacian of Gaussian) of at least 4 robust standard deviations of the response over the
+    whole image and at least one grey level. Connected components are those
+    above Otsu's threshold of the slightly smoothed stain.
 
     Parameters
     ----------
@@ -82,24 +90,24 @@ def spot_features(image: np.ndarray) -> dict[str, float]:
     -------
     dict of str to float
         For each standard deviation of 1, 2 and 4 px, ``spots_<property>_s<sd>``:
-        blobs (maxima in 10,000 px), blob_size (mean area in px that stands
-        out around a maximum), blob_contrast (mean over maxima of the
-        difference over the local brightness), blob_signal (difference summed where it
-        stands out, over the sum of the stain); then
-        ``spots_<property>``: parts (in 10,000 px), part_area_p10, p50, p90 (in
-        px), part_area_max (share of the largest), part_eccentricity (of the
-        ellipse with the same second moments: 0 round, 1 a line; weighted by
-        area), euler_number (parts less holes, in 10,000 px).
+        blobs (maxima per 10,000 px), blob_size (mean area above the detection threshold
+        per maximum, in px), blob_contrast (mean over maxima of the
+        response divided by the local brightness), blob_signal (sum of the response above the
+        detection threshold, divided by the sum of the stain); then
+        ``spots_<property>``: parts (connected components per 10,000 px), part_area_p10, p50, p90
+        (in px), part_area_max (fraction of the total area in the largest), part_eccentricity (of
+        the ellipse with the same second moments: 0 for a circle, 1 for a line; weighted by
+        area), euler_number (connected components minus holes, per 10,000 px).
 
     Raises
     ------
     InputError
-        If `image` is not 2-D or is empty, is not finite or leaves [0, 1].
+        If `image` is not 2-D, is empty, is not finite or has values outside [0, 1].
 
     Notes
     -----
-    Where there is no dot of a scale its size and contrast are NaN, where there is
-    no part its areas and eccentricity. Counts and shares are 0 then.
+    Without puncta at a scale, their size and contrast are NaN; without
+    connected components, so are their areas and eccentricity. Counts and fractions are then 0.
 
     References
     ----------
@@ -124,7 +132,7 @@ def spot_features(image: np.ndarray) -> dict[str, float]:
 
 
 def blob_response(levels: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Answer strongly where a dot of a scale is.
+    """Return the difference-of-Gaussians response to puncta of a scale.
 
     Parameters
     ----------
@@ -140,7 +148,7 @@ def blob_response(levels: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndar
     surrounding : ndarray of float32, shape (H, W)
         The wider Gaussian.
     least : float
-        What a difference must reach to stand out, in grey levels.
+        Detection threshold of the difference, in grey levels.
     """
     plain = levels.astype(np.float32)
     narrow = cv2.GaussianBlur(plain, (0, 0), scale)
@@ -150,19 +158,19 @@ def blob_response(levels: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndar
 
 
 def blob_peaks(difference: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the maxima of a response.
+    """Return the positions of the local maxima of a response.
 
     Parameters
     ----------
     difference : ndarray of float32, shape (H, W)
     least : float
-        As `blob_response` gives them.
+        Both from `blob_response`.
 
     Returns
     -------
     rows, columns : ndarray of int, shape (n,)
-        Pixels that stand out and are not below any of their eight neighbours;
-        one of those that touch and are equally high.
+        Pixels that reach the detection threshold and are not below any of their eight neighbours;
+        one pixel per plateau of equal maxima.
     """
     highest = cv2.dilate(difference, np.ones((3, 3), np.uint8))
     peaks = (difference >= highest) & (difference >= least)
@@ -173,7 +181,7 @@ def blob_peaks(difference: np.ndarray, least: float) -> tuple[np.ndarray, np.nda
 
 
 def robust_sd(values: np.ndarray) -> float:
-    """Estimate the standard deviation about 0 of what is mostly background.
+    """Return a robust standard deviation about 0 of values that are mostly background.
 
     Parameters
     ----------
@@ -182,13 +190,13 @@ def robust_sd(values: np.ndarray) -> float:
     Returns
     -------
     float
-        1.48 times the median of the absolute values, right to a thousandth of the largest.
+        1.48 times the median of the absolute values, accurate to a thousandth of the largest.
     """
     sizes = np.abs(values)
     top = float(sizes.max())
     if top == 0:
         return 0.0
-    # A median of a histogram in one pass, instead of partial sorting.
+    # The median from a histogram, in one pass, instead of a partial sort.
     counts = level_counts((sizes * np.float32(4095 / top)).astype(np.uint16), 4096)
     return _MAD_TO_SD * top / 4095 * (float(histogram_quantiles(counts, [0.5])[0]) + 0.5)
 
@@ -199,13 +207,13 @@ def _blobs(levels: np.ndarray, scale: float) -> list[float]:
     n_blobs, n_pixels = len(rows), levels.size
     if not n_blobs:
         return [0.0, np.nan, np.nan, 0.0]
-    standing_out = difference >= least
+    is_detected = difference >= least
     peaks = difference[rows, columns].astype(np.float64)
     contrast = (peaks / (surrounding[rows, columns] + 1.0)).mean()
-    signal = difference[standing_out].sum(dtype=np.float64) / levels.sum(dtype=np.int64)
+    signal = difference[is_detected].sum(dtype=np.float64) / levels.sum(dtype=np.int64)
     return [
         PER_PIXELS * n_blobs / n_pixels,
-        float(np.count_nonzero(standing_out) / n_blobs),
+        float(np.count_nonzero(is_detected) / n_blobs),
         float(contrast),
         float(signal),
     ]
@@ -214,7 +222,7 @@ def _blobs(levels: np.ndarray, scale: float) -> list[float]:
 def _parts(levels: np.ndarray) -> list[float]:
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), _PART_SMOOTHING)
     counts = level_counts(np.rint(smooth).astype(np.uint8))
-    # Half a level above a constant image, whose smoothing leaves rounding errors.
+    # Half a level above a constant image, because smoothing leaves rounding errors.
     is_constant = np.count_nonzero(counts) == 1
     above = (smooth > otsu_threshold(counts) + 0.5 * is_constant).astype(np.uint8)
     n_labels, labels, table, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
@@ -234,7 +242,7 @@ def _parts(levels: np.ndarray) -> list[float]:
 
 
 def _euler_number(mask: np.ndarray) -> float:
-    """Count parts (8-connected) less holes (4-connected), from the 2 x 2 squares of pixels."""
+    """Return 8-connected components minus 4-connected holes, from the 2 x 2 pixel patterns."""
     padded = np.pad(mask, 1).astype(np.uint8)
     squares = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, :-1] + 8 * padded[1:, 1:]
     counts = np.bincount(squares.ravel(), minlength=16)

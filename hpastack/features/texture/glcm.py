@@ -1,4 +1,4 @@
-"""Co-occurrences: how grey levels lie beside each other."""
+"""Properties of the grey-level co-occurrence matrix (GLCM)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ LEVELS = 32
 _STRAIGHT = (0, np.pi / 2)
 _DIAGONAL = (np.pi / 4, 3 * np.pi / 4)
 
-_PROPERTIES = {
-    "contrast": "mean squared difference of {{stain}} {d} px apart, in levels of 32",
-    "dissimilarity": "mean absolute difference of {{stain}} {d} px apart, in levels of 32",
-    "homogeneity": "how alike levels of {{stain}} {d} px apart are, 1 where all are equal",
-    "asm": "angular second moment of {{stain}} at {d} px: 1 for a single pair of levels",
-    "energy": "square root of the angular second moment of {{stain}} at {d} px",
-    "correlation": "correlation of grey levels of {{stain}} {d} px apart",
-    "entropy": "entropy of the pairs of grey levels of {{stain}} {d} px apart, in bits",
-    "variance": "variance of {{stain}} paired at {d} px, in levels of 32",
-}
-_RANGE = "range over directions of the {name} of {{stain}} at {d} px"
+_NAMES = {"asm": "angular second moment"}
 
-#: What each value means, in the order of `cooccurrence_features`; ``{stain}`` is filled in.
+_PROPERTIES = {
+    "contrast": "GLCM contrast of {{stain}} at distance {d} px (32 grey levels)",
+    "dissimilarity": "GLCM dissimilarity of {{stain}} at distance {d} px (32 grey levels)",
+    "homogeneity": "GLCM homogeneity of {{stain}} at distance {d} px (1 for a constant image)",
+    "asm": "GLCM angular second moment of {{stain}} at distance {d} px (1 for a constant image)",
+    "energy": "GLCM energy of {{stain}} at distance {d} px (root of the angular second moment)",
+    "correlation": "GLCM correlation of {{stain}} at distance {d} px",
+    "entropy": "GLCM entropy of {{stain}} at distance {d} px, in bits",
+    "variance": "GLCM variance of {{stain}} at distance {d} px (32 grey levels)",
+}
+_RANGE = "range over directions of the GLCM {name} of {{stain}} at distance {d} px"
+
+#: Description of each value, in the order of `cooccurrence_features`; ``{stain}`` is a
+#: placeholder.
 MEANINGS = {
-    f"texture_{column}_d{d}": meaning.format(name=name, d=d)
+    f"texture_{column}_d{d}": meaning.format(name=_NAMES.get(name, name), d=d)
     for d in DISTANCES
     for name, mean in _PROPERTIES.items()
     for column, meaning in ((name, mean), (f"{name}_range", _RANGE))
@@ -40,21 +43,22 @@ MEANINGS = {
 def cooccurrence_features(
     image: np.ndarray, distances: Sequence[int] = DISTANCES, levels: int = LEVELS
 ) -> dict[str, float]:
-    """Summarise the texture of one stain by its grey-level co-occurrences.
+    """Summarise the texture of one stain by its grey-level co-occurrence matrices (GLCM).
 
-    The 256 grey levels are merged to `levels`. For each distance the
-    co-occurrences in four directions are counted symmetrically; each property is
-    given as the mean over the directions and as their range, the largest less
-    the smallest. Quarter turns and mirroring leave both as they are, to the last bit.
+    The 256 grey levels are merged to `levels`. For each distance, symmetric
+    co-occurrence matrices are computed in four directions; each property is
+    returned as its mean and its range (maximum minus minimum) over the
+    directions. Both are invariant to rotation by multiples of 90 degrees and to flipping, bit for
+    bit.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W)
-        One stain, as `grey_levels` gives it.
+        One stain, from `grey_levels`.
     distances : sequence of int, default=(1, 2, 4)
         Offsets between the paired pixels, in pixels. Diagonal offsets are
-        rounded to whole pixels, so at 45 degrees distance 2 steps (1, 1), as
-        distance 1 does, and distance 4 steps (3, 3).
+        rounded to whole pixels: at 45 degrees, distances 1 and 2 are the offset (1, 1),
+        distance 4 is (3, 3).
     levels : int, default=32
         Number of grey levels: 2, 4, 8, ... or 256. Time and memory grow with its square.
 
@@ -66,19 +70,19 @@ def cooccurrence_features(
         property: contrast, dissimilarity, homogeneity, asm (angular second
         moment), energy, correlation, entropy, variance. Contrast and variance are in
         squared grey levels, dissimilarity in grey levels, entropy in bits; the
-        others are unitless.
+        others are dimensionless.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D and of uint8, if `levels` is not a power of two
+        If `image` is not 2-D of dtype uint8, if `levels` is not a power of two
         from 2 to 256, or if a distance is below 1 or does not fit the image.
 
     Notes
     -----
     A constant image has contrast, dissimilarity, entropy and variance 0,
-    homogeneity, asm and energy 1, by convention correlation 1, and no range
-    of any; so has one whose signal stays within one of the merged levels.
+    homogeneity, asm and energy 1, by convention correlation 1, and all ranges
+    0. The same holds for an image whose pixels all fall into one of the merged levels.
 
     References
     ----------
@@ -88,7 +92,8 @@ def cooccurrence_features(
 
     Examples
     --------
-    A chessboard differs by 31 levels from its neighbours beside, by none on the diagonals:
+    The pixels of a chessboard differ from their direct neighbours by 31 levels, and equal their
+    diagonal ones:
 
     >>> chessboard = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)
     >>> values = cooccurrence_features(chessboard, distances=[1])
@@ -98,14 +103,18 @@ def cooccurrence_features(
     (0.0, 2.0)
     """
     if levels not in (2, 4, 8, 16, 32, 64, 128, 256):
-        raise InputError(f"texture: {levels} grey levels; take a power of two from 2 to 256")
+        raise InputError(
+            f"texture: {levels} grey levels is not a power of two from 2 to 256", "levels"
+        )
     for distance in distances:
         if distance < 1:
-            raise InputError(f"texture: distance {distance}; take 1 px or more")
+            raise InputError(
+                f"texture: distance {distance} is below the minimum of 1 px", "distances"
+            )
         check_levels(image, distance + 1, f"texture: distance {distance}")
     cut = image // np.uint8(N_LEVELS // levels)
     counts = _pair_counts(cut, distances, levels)
-    # Sorted, so that the mean is taken in the same order when the image is turned.
+    # Sorted, so that the mean is summed in the same order when the image is rotated.
     values = np.sort(_properties(counts, origin=round(cut.mean())), axis=2)
     by_distance = np.stack([values.mean(axis=2), values[..., -1] - values[..., 0]], axis=1)
     names = [
@@ -118,9 +127,9 @@ def cooccurrence_features(
 
 
 def _pair_counts(cut: np.ndarray, distances: Sequence[int], levels: int) -> np.ndarray:
-    """Count pairs both ways round: (levels, levels, distances, directions)."""
+    """Return symmetric co-occurrence counts: (levels, levels, distances, directions)."""
     straight = graycomatrix(cut, distances, _STRAIGHT, levels=levels, symmetric=True)
-    # Distances whose diagonal steps are the same number of whole pixels are counted once.
+    # Distances that round to the same diagonal offset are counted once.
     steps = [round(distance * 0.5**0.5) for distance in distances]
     counted = dict(zip(steps, distances))
     diagonal = graycomatrix(cut, list(counted.values()), _DIAGONAL, levels=levels, symmetric=True)[
@@ -130,7 +139,7 @@ def _pair_counts(cut: np.ndarray, distances: Sequence[int], levels: int) -> np.n
 
 
 def _properties(counts: np.ndarray, origin: int) -> np.ndarray:
-    """Turn pair counts (levels, levels, distances, directions) into the 8 properties of each."""
+    """Return the 8 properties of co-occurrence counts (levels, levels, distances, directions)."""
     levels = len(counts)
     pairs = counts.reshape(levels**2, -1)
     occurring = np.flatnonzero(pairs.any(axis=1))
@@ -146,10 +155,10 @@ def _properties(counts: np.ndarray, origin: int) -> np.ndarray:
     asm = (shares**2).sum(axis=0)
     entropy = 0.0 - (shares * np.log2(np.where(pairs > 0, shares, 1.0))).sum(axis=0)
 
-    # Counted from near the mean, so that the difference of squares loses no digits.
+    # The origin is close to the mean, so that the difference of squares loses no digits.
     step = first - origin
     variance = (step**2 * pairs).sum(axis=0) / total - ((step * pairs).sum(axis=0) / total) ** 2
-    # Pairs are counted both ways round, so their covariance is variance - contrast / 2.
+    # The counts are symmetric, so the covariance is variance - contrast / 2.
     uniform = variance == 0
     correlation = np.where(uniform, 1.0, 1 - contrast / np.where(uniform, 1.0, 2 * variance))
     values = [

@@ -1,4 +1,4 @@
-"""Gradients: how steep a stain is, and whether its edges run in one direction."""
+"""Gradient magnitude of a stain, and the coherence and alignment of its edges."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ from hpastack.features.grey_levels import (
     row_strips,
 )
 
-#: What each value means, in the order of `gradient_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `gradient_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
-    "texture_gradient_mean": "mean steepness of {stain}, in intensity per px",
-    "texture_gradient_sd": "standard deviation of the steepness of {stain}, in intensity per px",
-    "texture_gradient_p95": "steepness of {stain}, per px, below which 95 % of its pixels lie",
-    "texture_coherence": "whether edges of {stain} within a few px are parallel, 1 if all are",
-    "texture_alignment": "whether edges of {stain} all over the field are parallel, 1 if all are",
+    "texture_gradient_mean": "mean gradient magnitude of {stain}, per px",
+    "texture_gradient_sd": "standard deviation of the gradient magnitude of {stain}, per px",
+    "texture_gradient_p95": "95th percentile of the gradient magnitude of {stain}, per px",
+    "texture_coherence": "local coherence of edges of {stain} (1 if parallel within a few px)",
+    "texture_alignment": "alignment of edges of {stain} over the field (1 if all are parallel)",
 }
 
-# Sobel's kernels add up to 8 times the difference of neighbours.
+# The Sobel kernels return 8 times the intensity difference per pixel.
 _SOBEL_SUM = 8
-# Parts of a level in which magnitudes are counted.
+# Histogram bins of the magnitude per grey level.
 _PARTS = 64
-# A Gaussian of standard deviation 1 px in whole numbers: the binomial coefficients.
+# A Gaussian of standard deviation 1 px in integers: the binomial coefficients.
 _WINDOW = np.array([1.0, 4.0, 6.0, 4.0, 1.0])
 _MARGIN = len(_WINDOW) // 2
-# A window of gradients, each of which needs a neighbour.
+# A window of gradients, each of which needs its neighbours.
 _MIN_SIDE = len(_WINDOW) + 2
-# Few enough for the arrays of a strip to stay in the cache of a core.
+# Few enough for the arrays of a strip to fit into the cache of a core.
 _STRIP_PIXELS = 2**14
 
 
 def gradient_features(image: np.ndarray) -> dict[str, float]:
-    """Summarise how steep one stain is, and how its edges are oriented.
+    """Summarise the gradient magnitudes of one stain and the orientation of its edges.
 
-    Gradients are Sobel's. Their structure tensor, averaged over a window,
-    tells by its eigenvalues ``l1 >= l2`` how parallel the edges in the window are:
-    ``(l1 - l2) / (l1 + l2)`` is 1 if all are, 0 if no direction prevails.
+    Gradients are computed with the Sobel operator. The eigenvalues ``l1 >= l2`` of the structure
+    tensor, averaged over a window, measure the coherence of the edges in the window:
+    ``(l1 - l2) / (l1 + l2)`` is 1 if all are parallel, 0 if no direction prevails.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W)
-        One stain, as `grey_levels` gives it; 7 x 7 px or more.
+        One stain, from `grey_levels`; at least 7 x 7 px.
 
     Returns
     -------
     dict of str to float
-        ``texture_gradient_mean``, ``_sd`` and ``_p95``, of the magnitudes of the
-        gradients, in intensity [0, 1] per pixel; ``texture_coherence``, the above of each
+        ``texture_gradient_mean``, ``_sd`` and ``_p95`` of the gradient magnitude,
+        in intensity [0, 1] per pixel; ``texture_coherence``, the coherence of each
         Gaussian window of standard deviation 1 px (5 x 5 px), averaged with
-        the energy ``l1 + l2`` as the weight; ``texture_alignment``, the same of all
+        the energy ``l1 + l2`` as weight; ``texture_alignment``, the coherence of all
         gradients as one window.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D and of uint8, or is smaller than 7 x 7 px.
+        If `image` is not 2-D of dtype uint8, or is smaller than 7 x 7 px.
 
     Notes
     -----
-    Only gradients and windows that lie within the image count. The percentile is
-    taken from magnitudes rounded to 1/64 grey level a pixel, and interpolated within these.
-    A constant image has no gradients, so all five are 0.
+    Only gradients and windows within the image are used. The percentile is
+    computed from magnitudes rounded to 1/64 grey level per pixel, and interpolated within bins.
+    A constant image has no gradients, so all five values are 0.
 
     References
     ----------
@@ -78,7 +78,7 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
 
     Examples
     --------
-    A ramp that rises by 2 grey levels a pixel:
+    A ramp that rises by 2 grey levels per pixel:
 
     >>> ramp = np.tile(np.arange(0, 40, 2, dtype=np.uint8), (20, 1))
     >>> values = gradient_features(ramp)
@@ -97,18 +97,18 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
             work = np.empty((4, rows.stop, right.shape[1]))
         tensor = _tensor(right[rows], down[rows], work)
         windows += _over_windows(*tensor)
-        # Strips overlap: all but the last leave their last rows to the next one.
+        # Strips overlap: in all but the last, the last rows belong to the next strip.
         own = slice(None if rows.stop == len(right) else 1 - len(_WINDOW))
         energy, stretch, shear = (part[own] for part in tensor)
         whole += energy.sum(), stretch.sum(), shear.sum()
-        # In parts of a level. Energies are whole numbers below 2**24, so exact in 32 bit.
+        # In bins. Energies are integers below 2**24, so exact in single precision.
         magnitude = np.sqrt(energy.astype(np.float32)) * np.float32(_PARTS / _SOBEL_SUM)
         np.rint(magnitude, out=rounded[rows][own], casting="unsafe")
-        # Counted from near the mean, so that the difference of squares loses no digits.
+        # The origin is close to the mean, so that the difference of squares loses no digits.
         if origin is None:
             origin = magnitude.mean(dtype=np.float64)
         apart = np.subtract(magnitude, origin, dtype=np.float64).ravel()
-        # Not a product of vectors, whose last digit depends on the number of threads.
+        # No dot product: its last digit depends on the number of threads.
         sums += apart.sum(), np.square(apart).sum()
     unit = (N_LEVELS - 1) * _PARTS
     mean, square = (sums / right.size).tolist()
@@ -124,11 +124,11 @@ def gradient_features(image: np.ndarray) -> dict[str, float]:
 
 
 def _tensor(right: np.ndarray, down: np.ndarray, work: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return energy, stretch and shear of the structure tensor at each pixel, within `work`.
+    """Return energy, stretch and shear of the structure tensor at each pixel, as views of `work`.
 
     ``stretch + 1j * shear`` is the squared gradient as a complex number: its
-    angle is twice that of the gradient, so opposite gradients add up. Of an
-    average of tensors, ``l1 + l2`` is the energy and ``l1 - l2`` the length of
+    angle is twice that of the gradient, so opposite gradients add up. For an
+    average of tensors, ``l1 + l2`` is the energy and ``l1 - l2`` the modulus of
     this number.
     """
     across, along, energy, shear = work[:, : len(right)]
@@ -150,13 +150,13 @@ def _over_windows(
     stretch, shear = (
         cv2.sepFilter2D(part, -1, _WINDOW, _WINDOW)[inner, inner] for part in (stretch, shear)
     )
-    # Energies only add up, so each pixel counts by its weight in all windows together.
+    # Energies are summed only, so each pixel is weighted by its total weight in all windows.
     rows, columns = (np.convolve(np.ones(side - 2 * _MARGIN), _WINDOW) for side in energy.shape)
-    # Not `cv2.magnitude`: its last digit depends on where in memory the arrays lie.
+    # Not `cv2.magnitude`: its last digit depends on the memory alignment of the arrays.
     return rows @ energy @ columns, np.sqrt(stretch * stretch + shear * shear).sum()
 
 
 def _parallel(total: float, difference: float) -> float:
     """Return ``(l1 - l2) / (l1 + l2)``; 0 where there are no gradients."""
-    # At most 1, but for rounding.
+    # At most 1, except for rounding.
     return min(difference / total, 1.0) if total else 0.0

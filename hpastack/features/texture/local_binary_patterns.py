@@ -1,4 +1,4 @@
-"""Local binary patterns: which of its neighbours are darker than a pixel."""
+"""Local binary patterns (LBP): which neighbours of a pixel are darker than the pixel."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hpastack.features.grey_levels import check_levels, level_counts, row_strips
 
 RADII = (1, 2, 3)
 
-# On the circle, in turn, so that patterns can be told apart by their changes.
+# In order around the circle, so that patterns can be classified by their transitions.
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 _N_POINTS = len(_DIRECTIONS)
 _BINS = (*range(_N_POINTS + 1), "other")
 
-# Weights of interpolation are in 256ths: the most for which a weighted level fits 16 bits.
+# Interpolation weights are in 256ths: the finest for which a weighted level fits in 16 bits.
 _WEIGHT_BITS = 8
-# Few enough for the arrays of a strip to stay in the cache of a core.
+# Few enough for the arrays of a strip to fit into the cache of a core.
 _STRIP_PIXELS = 2**17
 
-#: What each value means, in the order of `lbp_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `lbp_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     f"texture_lbp_{pattern}_r{r}": (
-        f"share of pixels of {{stain}} with an irregular pattern at {r} px"
+        f"fraction of pixels of {{stain}} with a non-uniform LBP, radius {r} px"
         if pattern == "other"
-        else f"share of pixels of {{stain}} with {pattern} of 8 points at {r} px not darker"
+        else f"fraction of pixels of {{stain}} with uniform LBP {pattern} of 8, radius {r} px"
     )
     for r in RADII
     for pattern in _BINS
@@ -36,41 +36,40 @@ MEANINGS = {
 def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, float]:
     """Summarise one stain by the local binary patterns of its pixels.
 
-    Eight points on a circle around a pixel are each darker than the pixel or
-    not. Going round, a uniform pattern changes at most twice, so the points
-    that are not darker lie side by side: none where the pixel is a bright
-    spot, all where it is a dark spot or lies in a flat region, and about half on
-    an edge. Patterns count by how many of their points are not darker; those that
-    change more often count as other. Quarter turns and mirroring leave the
-    shares as they are, to the last bit.
+    Eight points on a circle around a pixel are each compared with the pixel: darker or
+    not. A uniform pattern has at most two transitions around the circle, so the points
+    that are not darker are contiguous: none for a bright
+    spot, all for a dark spot or in a flat region, and about half on
+    an edge. Uniform patterns are grouped by the number of points that are not darker; patterns
+    with more transitions are counted as other. The fractions are invariant to rotation by
+    multiples of 90 degrees and to flipping, bit for bit.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W)
-        One stain, as `grey_levels` gives it.
+        One stain, from `grey_levels`.
     radii : sequence of int, default=(1, 2, 3)
-        Of the circles, in pixels.
+        Radii of the circles, in pixels.
 
     Returns
     -------
     dict of str to float
         ``len(radii) * 10`` values named ``texture_lbp_<pattern>_r<radius>``, in
-        order of radius, then pattern: ``0`` to ``8`` for the points that are
-        not darker, and ``other``. Shares of the pixels that lie farther than the
-        radius from the border, so that no point lies outside; the ten of a radius
-        add up to 1.
+        order of radius, then pattern: ``0`` to ``8`` for the number of points that are
+        not darker, and ``other``. Fractions of the pixels whose circle lies within the
+        image; the ten values of a radius sum to 1.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D and of uint8, or if a radius is below 1 or does not
+        If `image` is not 2-D of dtype uint8, or if a radius is below 1 or does not
         fit the image.
 
     Notes
     -----
     The four diagonal points lie between pixels and are interpolated
-    bilinearly, with weights in whole 256ths. So a flat region ties exactly, and counts
-    as pattern 8: a constant image has ``lbp_8`` 1, and all others 0.
+    bilinearly, with weights in whole 256ths. Ties in a flat region are therefore exact and
+    count as pattern 8: a constant image has ``lbp_8`` 1 and all others 0.
 
     References
     ----------
@@ -81,7 +80,7 @@ def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, f
 
     Examples
     --------
-    Along a step, dark to the left, three of eight points are darker on its bright side:
+    On the bright side of a step edge, three of eight points are darker:
 
     >>> step = np.repeat([[0, 0, 0, 200, 200, 200]], 6, axis=0).astype(np.uint8)
     >>> values = lbp_features(step, radii=[1])
@@ -91,7 +90,7 @@ def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, f
     values = {}
     for radius in radii:
         if radius < 1:
-            raise InputError(f"texture: radius {radius}; take 1 px or more")
+            raise InputError(f"texture: radius {radius} is below the minimum of 1 px", "radii")
         check_levels(image, 2 * radius + 1, f"texture: radius {radius}")
         by_code = np.zeros(2**_N_POINTS, dtype=np.int64)
         for rows in row_strips(image.shape, 2 * radius + 1, _STRIP_PIXELS):
@@ -104,14 +103,14 @@ def lbp_features(image: np.ndarray, radii: Sequence[int] = RADII) -> dict[str, f
 
 
 def _codes(image: np.ndarray, radius: int) -> np.ndarray:
-    """Return a byte for each inner pixel, with a bit for each point that is not darker."""
+    """Return one byte per inner pixel, with a bit set for each point that is not darker."""
     rows, columns = (side - 2 * radius for side in image.shape)
 
     def beside(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
         top, left = radius + down, radius + right
         return pixels[top : top + rows, left : left + columns]
 
-    # A diagonal point lies between 4 pixels: one near, one far, two at the sides of it.
+    # A diagonal point lies between 4 pixels: one near, one far, two at the sides.
     inner, fraction = divmod(radius * 0.5**0.5, 1)
     inner, outer = int(inner), int(inner) + 1
     whole = 1 << _WEIGHT_BITS
@@ -121,7 +120,8 @@ def _codes(image: np.ndarray, radius: int) -> np.ndarray:
     near = wide * np.uint16(whole - 2 * side_weight - far_weight)
     side = wide * np.uint16(side_weight)
     far = wide * np.uint16(far_weight)
-    # Both pixels at the sides, for points along either diagonal; at the upper left of the four.
+    # Sum of the two side pixels, for points on either diagonal; indexed by the upper left of the
+    # four pixels.
     along_falling = side[1:, :-1] + side[:-1, 1:]
     along_rising = side[:-1, :-1] + side[1:, 1:]
 

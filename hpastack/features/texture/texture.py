@@ -1,4 +1,4 @@
-"""Texture of a stain at three scales: co-occurrences, local binary patterns, gradients."""
+"""Texture of a stain at three scales: GLCM, local binary patterns, gradients."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hpastack.features.texture.glcm import DISTANCES, LEVELS, cooccurrence_featu
 from hpastack.features.texture.gradients import gradient_features
 from hpastack.features.texture.local_binary_patterns import lbp_features
 
-#: Suffix of the columns of each scale, and how many pixels of a side become one.
+#: Suffix of the columns of each scale, and its downsampling factor.
 SCALES = {"": 1, "_half": 2, "_quarter": 4}
 
-#: Pixels of the shorter side of the smallest image: 8 of them are left at the quarter scale.
+#: Minimum length of the shorter side, in pixels: 8 px at quarter scale.
 MIN_SIDE = 32
 
 _AT_SCALE = {"": "", "_half": ", at half scale", "_quarter": ", at quarter scale"}
 
-#: What each value means, in the order of `texture_features`; ``{stain}`` is filled in.
+#: Description of each value, in the order of `texture_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     f"{name}{suffix}": f"{meaning}{at_scale}"
     for suffix, at_scale in _AT_SCALE.items()
@@ -35,31 +35,31 @@ def texture_features(
 ) -> dict[str, float]:
     """Summarise the texture of one stain, from fine to coarse.
 
-    At full, half and quarter scale: co-occurrences of grey levels, local
-    binary patterns, and the steepness and direction of gradients. The image is reduced
-    by area averaging and rounded to whole grey levels again. Quarter turns
-    and mirroring leave the features unchanged.
+    At full, half and quarter scale: properties of the grey-level co-occurrence matrix (GLCM), local
+    binary patterns, and the magnitude and orientation of gradients. The image is downsampled
+    by area averaging and rounded to integer grey levels. The features are invariant to rotation
+    by multiples of 90 degrees and to flipping.
 
     Parameters
     ----------
     image : ndarray of float, shape (H, W)
-        One stain, in [0, 1]; 32 x 32 px or more.
+        One stain, in [0, 1]; at least 32 x 32 px.
     distances : sequence of int, default=(1, 2, 4)
-        Offsets between the pixels paired for co-occurrences, in pixels of each scale.
+        Offsets of the pixel pairs of the GLCM, in pixels of each scale.
     levels : int, default=32
-        Number of grey levels of the co-occurrences: 2, 4, 8, ... or 256.
+        Number of grey levels of the GLCM: 2, 4, 8, ... or 256.
 
     Returns
     -------
     dict of str to float
         For each scale the values of `cooccurrence_features`, `lbp_features` and
-        `gradient_features`, named as there, followed by nothing, ``_half`` or
-        ``_quarter``: ``len(distances) * 16 + 35`` a scale.
+        `gradient_features`, with no suffix, ``_half`` or
+        ``_quarter``: ``len(distances) * 16 + 35`` values per scale.
 
     Raises
     ------
     InputError
-        If `image` is not 2-D, is not finite, leaves [0, 1] or is too small,
+        If `image` is not 2-D, is not finite, has values outside [0, 1] or is too small,
         if `levels` is not a power of two from 2 to 256, or if a distance is
         below 1 or does not fit the image at quarter scale.
 
@@ -71,12 +71,12 @@ def texture_features(
 
     Notes
     -----
-    Values of a constant image stand with each part. A side that is no multiple of 4
-    is reduced to the nearest whole number of pixels (`reduced_levels`).
+    For the values of a constant image, see each of these functions. A side that is not a multiple
+    of 4 is downsampled to the whole number of blocks that fit into it (`reduced_levels`).
 
     Examples
     --------
-    Vertical stripes, each 2 px wide, are aligned until they are averaged away:
+    Vertical stripes of 2 px width are aligned; at quarter scale they are averaged out:
 
     >>> import numpy as np
     >>> stripes = np.tile(np.arange(64) // 2 % 2, (64, 1))
@@ -88,7 +88,7 @@ def texture_features(
     if min(full.shape) < MIN_SIDE:
         raise InputError(
             f"texture: a stain of {full.shape[0]} x {full.shape[1]} px is too small; its shorter "
-            f"side has to have {MIN_SIDE} px: measure it at a larger size, or leave it out"
+            f"side must have at least {MIN_SIDE} px: use a larger size, or exclude the field"
         )
     values = {}
     for suffix, factor in SCALES.items():

@@ -1,4 +1,4 @@
-"""The bytes of a file -> one plane of a stain in [0, 1]."""
+"""Decode the bytes of a file into one plane of a stain in [0, 1]."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from hpastack.fields.formats.picture import Picture
 from hpastack.fields.formats.planes import reject_plane
 from hpastack.fields.formats.tints import reduce_planes
 
-# In a JPEG that is almost black the tint drowns in rounding: root mean square in grey levels.
+# In a nearly black JPEG, rounding hides the tint: root mean square in grey levels.
 _JPEG_NOISE = 2.0
 
-#: Part of the pixels of a file that may be above its depth: hot pixels. They are cut.
+#: Fraction of the pixels of a file that may exceed its bit depth (hot pixels); they are clipped.
 MOST_CUT = 1e-3
 
-# Its decoders would write to stderr what they have to say about a damaged file.
+# Otherwise its decoders write messages about damaged files to stderr.
 logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
 
 def read_bytes(path: StrPath) -> bytes:
-    """Read a file whole, unless it is none or larger than an image can be."""
+    """Read a whole file; reject what is not a file, is empty or is larger than `MAX_BYTES`."""
     if "\0" in os.fsdecode(path):
         raise FileFault(path, "no such file")
     try:
         status = os.stat(path)
     except FileNotFoundError:
         raise FileFault(path, "no such file") from None
-    # A folder is an error of the system when it is opened; a pipe would wait for ever.
+    # Opening a folder raises an OSError; opening a pipe would block for ever.
     if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
         raise FileFault(path, "not a file, but a device or a pipe")
     if status.st_size > MAX_BYTES:
-        raise FileFault(path, f"{status.st_size} bytes, more than the {MAX_BYTES} that are read")
+        raise FileFault(path, f"{status.st_size} bytes, above the maximum of {MAX_BYTES}")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def read_bytes(path: StrPath) -> bytes:
 
 
 def open_picture(data: bytes, plane: int | None, path: StrPath) -> Picture:
-    """Check the frame of an image without decoding it."""
+    """Check the structure of an image without decoding it."""
     for image_format in FORMATS.values():
         if data.startswith(image_format.MAGICS):
             return image_format.open_picture(data, plane, path)
@@ -64,7 +64,7 @@ def decode_picture(picture: Picture, path: StrPath) -> np.ndarray:
     shape = picture.height, picture.width
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[:2] != shape:
         raise FileFault(
-            path, f"decodes to {pixels.dtype}, {size_text(pixels.shape)}; its header says otherwise"
+            path, f"decodes to {pixels.dtype}, {size_text(pixels.shape)}, unlike its header"
         )
     return pixels
 
@@ -78,14 +78,16 @@ def stain_of(
     *,
     bits: int = 16,
 ) -> np.ndarray:
-    """Turn pixels into one plane, float32 in [0, 1], into `out` if it is given.
+    """Convert pixels to one plane, float32 in [0, 1], written to `out` if it is not None.
 
-    Values of 16-bit files use `bits` of them.
+    `bits` is the bit depth of values from 16-bit files.
     """
     top = np.iinfo(pixels.dtype).max
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         if pixels[..., -1].min() != top:
-            raise FileFault(path, "partly transparent; save it without transparency")
+            raise FileFault(
+                path, "has an alpha channel that is not opaque; save it without transparency"
+            )
         pixels = pixels[..., :-1]
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -96,8 +98,8 @@ def stain_of(
             if np.count_nonzero(pixels > top) > MOST_CUT * pixels.size:
                 raise FileFault(
                     path,
-                    f"has the value {highest}, more than the {top} of {bits} bits that the "
-                    "catalogue says; run prepare again with --overwrite",
+                    f"has the value {highest}, above the maximum of {bits} bits in the catalogue, "
+                    f"{top}; run: python -m pipelines.prepare IMAGES --overwrite",
                 )
             pixels = np.minimum(pixels, top)  # hot pixels
     if out is None:
@@ -105,7 +107,7 @@ def stain_of(
     if pixels.ndim == 2:
         return np.divide(pixels, np.float32(top), out=out, dtype=np.float32)
     if pixels.shape[2] != 3:
-        raise FileFault(path, f"{pixels.shape[2]} planes; grey or RGB is read")
+        raise FileFault(path, f"{pixels.shape[2]} planes; it must be grey or RGB")
     planes = np.empty((3, *pixels.shape[:2]), np.float32)
     for position in range(3):
         np.divide(pixels[..., position], np.float32(top), out=planes[position], dtype=np.float32)

@@ -1,10 +1,10 @@
-"""JPEG: the frame and the length of its scans are checked before it is decoded.
+"""JPEG: the frame and the length of the scans are checked before decoding.
 
-JPEG has no checksums and its decoders fill what is missing with grey, without
-a word to the caller. What can be told from outside is checked here: that every
-marker has its place, that each plane has its scan, that a scan has the restart
-markers it announces and at least the bits that its blocks cost. When a
-catalogue is made, `JpegPicture.verify` also finds pixels that are missing.
+JPEG has no checksums, and decoders silently fill missing data with grey. This
+module checks what is visible without decoding: that every marker is in its
+place, that each plane has a scan, and that a scan has the restart markers it
+announces and at least as many bits as its blocks need. When a catalogue is
+made, `JpegPicture.verify` also detects missing pixels.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from hpastack.fields.formats.planes import reject_plane
 MAGICS = (b"\xff\xd8\xff",)
 SUFFIXES = (".jpg", ".jpeg")
 
-# Bytes that are no markers and decode to something but nothing.
+# Bytes that are not markers and do not decode to nothing.
 _FILLING = bytes(37 * number % 251 + 1 for number in range(256))
 
-_MOST_SCANS = 100  # each costs as much as the picture; cameras and encoders write up to some 20
+_MOST_SCANS = 100  # each costs as much as the image; cameras and encoders write up to about 20
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _OTHER_KINDS = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical"}
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
-# Orientation, colour profiles, thumbnails and comments, which no decoder gets to see; E0 (JFIF) and
-# EE (Adobe) say which colours the planes are.
+# Orientation, colour profiles, thumbnails and comments, removed before decoding; E0 (JFIF) and
+# EE (Adobe) are kept because they define the colours of the planes.
 _NOTES = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _HUFFMAN_TABLES, _RESTART_INTERVAL = 0xC4, 0xDD
 
 
 class JpegPicture(NamedTuple):
-    """A JPEG whose frame is whole; its pixels are not looked at yet."""
+    """A JPEG whose structure is complete; its pixels are not decoded yet."""
 
     height: int
     width: int
     planes: int
-    ends: tuple[int, ...]  # of the stretches of packed pixels
+    ends: tuple[int, ...]  # of the segments of compressed pixels
     data: bytes
     path: StrPath
 
     @property
     def is_lossy(self) -> bool:
-        """Whether what was written is not what is read."""
+        """Whether the compression is lossy."""
         return True
 
     @property
     def declared_bits(self) -> int:
-        """Return 0: the values of the format fill its range."""
+        """Return 0: values of this format use the full range."""
         return 0
 
     @property
     def pixel_size(self) -> float:
-        """Return 0: what the format says of its resolution is meant for print."""
+        """Return 0: the resolution in this format is meant for print."""
         return 0.0
 
     def decode(self) -> np.ndarray:
@@ -68,11 +68,11 @@ class JpegPicture(NamedTuple):
             raise FileFault(self.path, "damaged image: it cannot be decoded") from None
 
     def verify(self, pixels: np.ndarray) -> None:
-        """Refuse it if packed pixels are missing in the middle; costs another decoding.
+        """Reject the file if compressed pixels are missing in the middle, by decoding it again.
 
-        Where a stretch of packed pixels is short, a decoder goes on with what
-        follows it, and else leaves that alone. So if the pixels change when
-        each stretch is followed by arbitrary bytes, something is missing.
+        If a segment of compressed pixels is short, a decoder continues into the
+        bytes that follow it; otherwise it ignores them. Pixels that change when
+        arbitrary bytes follow each segment therefore reveal missing data.
         """
         pieces = [self.data[a:b] for a, b in zip((0, *self.ends), (*self.ends, len(self.data)))]
         try:
@@ -80,11 +80,11 @@ class JpegPicture(NamedTuple):
         except (RuntimeError, ValueError):
             same = False
         if not same:
-            raise FileFault(self.path, "truncated or damaged JPEG: some of its pixels are missing")
+            raise FileFault(self.path, "truncated or damaged JPEG: pixels are missing")
 
 
 class _Plane(NamedTuple):
-    across: int  # blocks of 8 x 8 pixels of the plane in a unit of the scan
+    across: int  # blocks of 8 x 8 pixels of the plane per unit of the scan
     down: int
 
 
@@ -95,7 +95,7 @@ class _Frame(NamedTuple):
     planes: dict[int, _Plane]
 
     def units(self, scanned: list[int]) -> int:
-        """Count the units of a scan: blocks of one plane, or of all in turns."""
+        """Count the units of a scan: blocks of one plane, or interleaved blocks of all planes."""
         across = max(plane.across for plane in self.planes.values())
         down = max(plane.down for plane in self.planes.values())
         if len(scanned) > 1:
@@ -107,7 +107,7 @@ class _Frame(NamedTuple):
 
 
 def open_picture(data: bytes, plane: int | None, path: StrPath) -> JpegPicture:
-    """Check the frame of a JPEG, scan by scan."""
+    """Check the structure of a JPEG, scan by scan."""
     if plane is not None:
         reject_plane(path)
     position = 2
@@ -156,7 +156,7 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> JpegPicture:
             if frame is None:
                 raise FileFault(path, "damaged JPEG: it has no size")
             if n_scans > _MOST_SCANS:
-                raise FileFault(path, f"JPEG of more than {_MOST_SCANS} scans")
+                raise FileFault(path, f"JPEG with more than {_MOST_SCANS} scans")
             end, places = _scan_end(data, markers, position, path)
             restarts = [data[place + 1] - 0xD0 for place in places]
             n_dropped = sum(b - a for a, b in dropped)
@@ -167,8 +167,8 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> JpegPicture:
         raise FileFault(path, "damaged JPEG: it has no size")
     if seen != set(frame.planes):
         raise FileFault(path, "truncated JPEG: a plane is missing")
-    rest = data[position + 2 :]
-    if b"\xff\xd9" in rest and b"\xff\xd8\xff" not in rest:
+    trailing = data[position + 2 :]
+    if b"\xff\xd9" in trailing and b"\xff\xd8\xff" not in trailing:
         raise FileFault(path, "damaged JPEG: it ends in the middle")
     if dropped:
         starts = [0, *(b for _, b in dropped)]
@@ -183,10 +183,11 @@ def _open_frame(marker: int, body: bytes, path: StrPath) -> _Frame:
     bits, height, width, n_planes = struct.unpack_from(">BHHB", body)
     if marker not in (*_SEQUENTIAL, _PROGRESSIVE):
         kind = _OTHER_KINDS.get(marker, "arithmetic-coded")
-        raise FileFault(path, f"{kind} JPEG; save it as an ordinary one")
+        raise FileFault(path, f"{kind} JPEG; save it as a baseline or progressive JPEG")
     if bits != 8 or n_planes not in (1, 3):
         raise FileFault(
-            path, f"JPEG of {bits} bits and {counted(n_planes, 'plane')}; 8-bit grey or RGB is read"
+            path,
+            f"JPEG with {bits} bits and {counted(n_planes, 'plane')}; it must be 8-bit grey or RGB",
         )
     if len(body) != 6 + 3 * n_planes:
         raise FileFault(path, "damaged JPEG")
@@ -198,7 +199,7 @@ def _open_frame(marker: int, body: bytes, path: StrPath) -> _Frame:
     if len(planes) != n_planes or not all(
         1 <= side <= 4 for plane in planes.values() for side in plane
     ):
-        raise FileFault(path, "damaged JPEG: its planes are none that JPEG has")
+        raise FileFault(path, "damaged JPEG: invalid planes")
     return _Frame(height, width, marker == _PROGRESSIVE, planes)
 
 
@@ -214,7 +215,7 @@ def _add_shortest(body: bytes, shortest: dict[int, int], path: StrPath) -> None:
 
 
 def _markers(data: bytes) -> np.ndarray:
-    """Return the places of all markers; in a scan FF is followed by 00 where it is none."""
+    """Return the positions of all markers; within a scan, FF 00 is not a marker."""
     values = np.frombuffer(data, np.uint8)
     places = np.flatnonzero(values[:-1] == 0xFF)
     following = values[places + 1]
@@ -222,7 +223,7 @@ def _markers(data: bytes) -> np.ndarray:
 
 
 def _scan_end(data: bytes, markers: np.ndarray, start: int, path: StrPath) -> tuple[int, list[int]]:
-    """Return where a scan that starts here ends, and where its restart markers are."""
+    """Return the end of the scan that starts here, and the positions of its restart markers."""
     restarts: list[int] = []
     for place in markers[np.searchsorted(markers, start) :].tolist():
         if not 0xD0 <= data[place + 1] <= 0xD7:
@@ -235,7 +236,7 @@ def _check_scan(
     frame: _Frame, header: bytes, scan: bytes, restarts: list[int], interval: int,
     shortest: dict[int, int], path: StrPath,
 ) -> set[int]:  # fmt: skip
-    """Check that a scan can hold its blocks; return the planes of which it gives the mean."""
+    """Check that a scan is long enough for its blocks; return the planes whose means it codes."""
     n_planes = header[0] if header else 0
     if not 1 <= n_planes <= 4 or len(header) != 4 + 2 * n_planes:
         raise FileFault(path, "damaged JPEG")
@@ -248,8 +249,8 @@ def _check_scan(
     if len(restarts) < n_restarts:
         raise FileFault(path, "truncated JPEG")
     if restarts != [number % 8 for number in range(len(restarts))]:
-        raise FileFault(path, "damaged JPEG: its parts are out of order")
-    if first > 0 or approximation >> 4:  # a refinement may take next to nothing
+        raise FileFault(path, "damaged JPEG: its restart markers are out of order")
+    if first > 0 or approximation >> 4:  # a refinement may take almost no space
         return set()
     if not frame.is_progressive and last != 63:
         raise FileFault(path, "damaged JPEG")
@@ -261,7 +262,7 @@ def _check_scan(
         if not frame.is_progressive:
             code += shortest.get(0x10 | (table & 15), 1)
         needed += blocks * code
-    # At most every second byte is filling, so that they are seldom counted.
+    # At most every second byte is stuffing, so the exact count is rarely needed.
     if 4 * len(scan) < needed + 16 * len(restarts):
         filling = scan.count(b"\xff\x00") + 2 * len(restarts)
         if 8 * (len(scan) - filling) < needed:

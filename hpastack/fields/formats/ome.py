@@ -1,4 +1,4 @@
-"""What OME-XML says of the planes of a TIFF."""
+"""Metadata of TIFF planes from OME-XML: channel names, bit depth, pixel size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNIFICANT_BITS = re.compile(r"""\bSignificantBits\s*=\s*["'](\d{1,2})["']""")
 _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
 _SIZE = re.compile(r"""\bPhysicalSizeX\s*=\s*["']([^"']{1,30})["']""")
 _UNIT = re.compile(r"""\bPhysicalSizeXUnit\s*=\s*["']([^"']{1,30})["']""")
-# In micrometres; the letter mu has two code points. Units of pixels or of a stage say nothing.
+# In micrometres; the letter mu has two code points. Pixel and stage units are not lengths.
 _MICROMETRES = {
     "\u00b5m": 1.0,
     "\u03bcm": 1.0,
@@ -31,22 +31,22 @@ _FILLING = "\0 \r\n\t"
 
 
 def is_ome(description: str) -> bool:
-    """Return whether the description of a TIFF is OME-XML."""
+    """Whether the description of a TIFF is OME-XML."""
     return description.rstrip(_FILLING).endswith("OME>")
 
 
 def significant_bits(text: str) -> int:
-    """Return how many bits the values of a file use, as OME-XML says it.
+    """Return the bit depth of a file according to OME-XML.
 
     Parameters
     ----------
     text : str
-        As `is_ome` lets it pass.
+        OME-XML, as checked by `is_ome`.
 
     Returns
     -------
     int
-        The greatest of what it says of its images; 0 where it says nothing.
+        The maximum over its images; 0 if it does not specify any.
 
     Examples
     --------
@@ -57,18 +57,18 @@ def significant_bits(text: str) -> int:
 
 
 def physical_size(text: str) -> float:
-    """Return the width of a pixel in micrometres, as OME-XML says it.
+    """Return the width of a pixel in micrometres according to OME-XML.
 
     Parameters
     ----------
     text : str
-        As `is_ome` lets it pass.
+        OME-XML, as checked by `is_ome`.
 
     Returns
     -------
     float
-        0 where it says nothing, no positive number below 1,000 micrometres,
-        a unit that is no length, or different things of several images.
+        0 if the width is not specified, is not a positive number below 1,000
+        micrometres, has a unit that is not a length, or differs between images.
 
     Examples
     --------
@@ -92,32 +92,32 @@ def _micrometres(pixels: str) -> float:
 
 
 def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str, ...]:
-    """Read the names of the channels from OME-XML, and which plane each one is.
+    """Read the channel name of each plane from OME-XML.
 
     Parameters
     ----------
     text : str
-        As `is_ome` lets it pass.
+        OME-XML, as checked by `is_ome`.
     samples : sequence of int
-        How many planes each page of the file holds.
+        Number of planes in each page of the file.
     path : path-like
-        What to call the file in an error.
+        Name of the file in error messages.
 
     Returns
     -------
     tuple of str
-        A name for each plane of the file, "" where there is none.
+        The name of each plane of the file; "" if it has none.
 
     Raises
     ------
     FileFault
-        If it is damaged, speaks of planes that are not there or in other
-        files, or of several positions, depths or times.
+        If the XML is damaged, refers to planes that are missing or in other
+        files, or describes several positions, depths or times.
     """
     n_planes = sum(samples)
-    # A document type could define entities that grow without bound.
+    # A document type could define entities that expand without limit.
     if len(text) > _MOST_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise FileFault(path, "OME-XML with a document type or larger than any; it is not read")
+        raise FileFault(path, f"OME-XML with a document type or above {_MOST_XML} characters")
     try:
         root = ElementTree.fromstring(text.rstrip(_FILLING))
     except (ElementTree.ParseError, ValueError) as error:
@@ -129,7 +129,9 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
     for axis, key in (("depths (Z)", "SizeZ"), ("times (T)", "SizeT")):
         number = _whole(pixels.get(key), 1, path)
         if number > 1:
-            raise FileFault(path, f"TIFF of {number} {axis}; save one, or their projection")
+            raise FileFault(
+                path, f"TIFF with {number} {axis}; save one of them, or their projection"
+            )
     channels = _children([pixels], "Channel")
     names = [""] * n_planes
     first_of_page = [0]
@@ -142,12 +144,14 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
         page = pages.get(number)
         if page is not None:
             if page >= len(samples):
-                raise FileFault(path, f"OME-XML of page {page}; there are {len(samples)}")
+                raise FileFault(
+                    path, f"OME-XML refers to page {page}; the file has {len(samples)}, from 0"
+                )
             plane = first_of_page[page]
         if plane + n_samples > n_planes:
             raise FileFault(
                 path,
-                f"OME-XML of {counted(len(channels), 'channel')}; the file has "
+                f"OME-XML describes {counted(len(channels), 'channel')}; the file has "
                 f"{counted(n_planes, 'plane')}",
             )
         if n_samples == 1:
@@ -157,16 +161,16 @@ def channel_names(text: str, samples: Sequence[int], path: StrPath) -> tuple[str
 
 
 def _own_image(images: list[ElementTree.Element], path: StrPath) -> ElementTree.Element:
-    """Return the one position that the file holds."""
+    """Return the image (position) that is in the file itself."""
     if len(images) == 1:
         return images[0]
-    # Each file of a set may describe all of it.
+    # Each file of a set may describe the whole set.
     name = Path(split_plane(path)[0]).name
     own = [image for image in images if _file_names(image) == {name}]
     if len(own) != 1:
         raise FileFault(
             path,
-            f"TIFF of {len(images)} positions (Image elements); save each as a file of its own",
+            f"TIFF with {len(images)} positions (Image elements); save each one as a separate file",
         )
     return own[0]
 
@@ -177,17 +181,17 @@ def _file_names(image: ElementTree.Element) -> set[str | None]:
 
 
 def _pages_of_channels(pixels: ElementTree.Element, path: StrPath) -> dict[int, int]:
-    """Return the page of each channel where the XML says it."""
+    """Return the page of each channel for which the XML specifies it."""
     pages = {}
     for entry in _children([pixels], "TiffData"):
         for place in _children([entry], "UUID"):
             name = place.get("FileName")
             if name and _is_beside(path, name):
-                raise FileFault(path, f"OME-TIFF whose planes lie in several files ({name})")
+                raise FileFault(path, f"OME-TIFF with planes in several files ({name})")
         if entry.get("IFD") is not None and entry.get("FirstC") is not None:
             count = _whole(entry.get("PlaneCount"), 1, path)
             if count > 64:
-                raise FileFault(path, f"OME-XML of {count} planes")
+                raise FileFault(path, f"OME-XML with {count} planes; the maximum is 64")
             for step in range(count):
                 channel = _whole(entry.get("FirstC"), 0, path) + step
                 pages[channel] = _whole(entry.get("IFD"), 0, path) + step
@@ -195,13 +199,13 @@ def _pages_of_channels(pixels: ElementTree.Element, path: StrPath) -> dict[int, 
 
 
 def _is_beside(path: StrPath, name: str) -> bool:
-    # A file that was renamed still carries its old name; one that is there is another file.
+    # A renamed file still contains its old name; if that file exists, it is another one.
     file = Path(split_plane(path)[0])
     return Path(name).name == name != file.name and file.with_name(name).exists()
 
 
 def _children(parents: Iterable[ElementTree.Element], name: str) -> list[ElementTree.Element]:
-    """Return the children of that name, whatever the version of the schema."""
+    """Return the children with this name, in any version of the schema."""
     return [child for parent in parents for child in parent if child.tag.rpartition("}")[2] == name]
 
 
@@ -209,5 +213,5 @@ def _whole(text: str | None, default: int, path: StrPath) -> int:
     if text is None:
         return default
     if not text.strip().isdecimal() or len(text) > 9:
-        raise FileFault(path, f"damaged OME-XML: {text[:20]!r} is no number")
+        raise FileFault(path, f"damaged OME-XML: {text[:20]!r} is not a number")
     return int(text)

@@ -1,4 +1,4 @@
-"""What a format of image files has to offer: an image that is checked first and decoded later."""
+"""Interface of a format of image files: an image is checked first and decoded later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpastack.fields.formats.faults import StrPath
 
 
 class Picture(Protocol):
-    """An image that was checked and is not decoded yet."""
+    """An image that has been checked but not decoded."""
 
     @property
     def height(self) -> int: ...  # noqa: D102
@@ -20,17 +20,17 @@ class Picture(Protocol):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether what was written may differ from what is read."""
+        """Whether the compression may be lossy."""
         ...
 
     @property
     def declared_bits(self) -> int:
-        """Bits that the file says its values use; 0 where it says nothing."""
+        """Bit depth declared in the file; 0 if it does not declare one."""
         ...
 
     @property
     def pixel_size(self) -> float:
-        """Micrometres per pixel, from left to right, as the file says; 0 where it says nothing."""
+        """Micrometres per pixel along x declared in the file; 0 if it does not declare them."""
         ...
 
     def decode(self) -> np.ndarray:
@@ -38,27 +38,27 @@ class Picture(Protocol):
         ...
 
     def verify(self, pixels: np.ndarray) -> None:
-        """Raise a `FileFault` for what `decode` cannot notice; `pixels` are what it returned."""
+        """Raise a `FileFault` for damage that `decode` cannot detect; `pixels` are its result."""
         ...
 
 
 class Format(Protocol):
-    """A module of this folder: one format of image files."""
+    """Interface of the modules in this folder, one for each format of image files."""
 
     @property
     def MAGICS(self) -> tuple[bytes, ...]:  # noqa: N802
-        """What its files begin with."""
+        """First bytes of its files."""
         ...
 
     @property
     def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802
-        """Endings of its files, in lower case; the usual one first."""
+        """Suffixes of its files, in lower case; the usual one first."""
         ...
 
     def open_picture(self, data: bytes, plane: int | None, path: StrPath) -> Picture:
-        """Check the frame of an image without decoding it; a `FileFault` if it is not whole.
+        """Check the structure of an image without decoding it; a `FileFault` if it is incomplete.
 
-        A format without planes rejects a `plane`. `path` is what to call the
-        file in an error.
+        A format without planes rejects any `plane`. `path` is the name of the
+        file in error messages.
         """
         ...

@@ -1,4 +1,4 @@
-"""Paths that name a plane of a TIFF."""
+"""Paths that refer to a plane of a TIFF."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from hpastack.fields.formats.faults import FileFault, StrPath
 
-# x.tif#2 is plane 2 of x.tif; nothing else with a # is special.
+# x.tif#2 is plane 2 of x.tif; in any other path a # has no special meaning.
 _PLANE = re.compile(r"(?P<file>.*\.tiff?)#(?P<plane>0|[1-9][0-9]{0,3})", re.IGNORECASE | re.DOTALL)
 
 
@@ -22,7 +22,7 @@ def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
     Returns
     -------
     file : path-like
-        `path` itself where it names no plane.
+        `path` itself if it names no plane.
     plane : int or None
 
     Examples
@@ -37,5 +37,5 @@ def split_plane(path: StrPath) -> tuple[StrPath, int | None]:
 
 
 def reject_plane(path: StrPath) -> NoReturn:
-    """Raise the error for a plane of a file whose format has none."""
-    raise FileFault(path, "not a TIFF; only a TIFF has planes to choose from")
+    """Raise the error for a plane of a file whose format has no planes."""
+    raise FileFault(path, "not a TIFF; only planes of a TIFF can be selected")

@@ -1,4 +1,4 @@
-"""PNG: every chunk is checked, and only what makes the pixels is handed to a decoder."""
+"""PNG: every chunk is checked, and only the chunks that define the pixels are decoded."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _MAGIC = b"\x89PNG\r\n\x1a\n"
 MAGICS = (_MAGIC,)
 SUFFIXES = (".png",)
 
-# Bits that each colour type may have; grey, RGB, palette, grey and alpha, RGBA.
+# Allowed bits of each colour type: grey, RGB, palette, grey and alpha, RGBA.
 _GREY, _PALETTE = 0, 3
 _DEPTHS = {_GREY: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
-# Nothing else has to do with the pixels: colour profiles, gamma, orientation, texts and thumbnails
-# are left out of what is decoded.
+# The other chunks do not define pixels: colour profiles, gamma, orientation, texts and thumbnails
+# are removed before decoding.
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEADER = slice(12, 29)  # name and body
 
 
 class PngPicture(NamedTuple):
-    """A PNG whose chunks are whole; its pixels are not looked at yet."""
+    """A PNG whose chunks are intact; its pixels are not decoded yet."""
 
     height: int
     width: int
@@ -39,17 +39,17 @@ class PngPicture(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether what was written is not what is read."""
+        """Whether the compression is lossy."""
         return False
 
     @property
     def declared_bits(self) -> int:
-        """Return 0: the values of the format fill its range."""
+        """Return 0: values of this format use the full range."""
         return 0
 
     @property
     def pixel_size(self) -> float:
-        """Return 0: what the format says of its resolution is meant for print."""
+        """Return 0: the resolution in this format is meant for print."""
         return 0.0
 
     def decode(self) -> np.ndarray:
@@ -57,19 +57,19 @@ class PngPicture(NamedTuple):
         pixels = self._decode(self.data)
         n_colours = len(self.palette) // 3
         is_short = self.colour == _PALETTE and n_colours < 2**self.depth
-        # Decoders give black for a colour that is not there.
+        # Decoders return black for an index outside the palette.
         if is_short and self._indices().max() >= n_colours:
-            raise FileFault(self.path, "damaged PNG: a pixel is not in its palette")
+            raise FileFault(self.path, "damaged PNG: a pixel is outside its palette")
         return pixels
 
     def _indices(self) -> np.ndarray:
-        """Return the places in the palette: the same pixels under a header that says grey."""
+        """Return the palette indices, by decoding the same pixels under a header for grey."""
         header = bytearray(self.data[_HEADER])
         header[13] = _GREY
         checksum = struct.pack(">I", zlib.crc32(header))
         before, after = self.data[: _HEADER.start], self.data[_HEADER.stop + 4 :]
         levels = self._decode(b"".join([before, header, checksum, after]))
-        # Fewer than 8 bits are spread over the whole range.
+        # Decoders scale fewer than 8 bits to the full range.
         return levels.reshape(*levels.shape[:2], -1)[..., 0] // (255 // (2**self.depth - 1))
 
     def _decode(self, data: bytes) -> np.ndarray:
@@ -79,7 +79,7 @@ class PngPicture(NamedTuple):
             raise FileFault(self.path, "damaged image: it cannot be decoded") from None
 
     def verify(self, pixels: np.ndarray) -> None:
-        """Do nothing: what is missing is an error when it is decoded."""
+        """Do nothing: decoding already raises an error for missing data."""
 
 
 def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
@@ -101,22 +101,22 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
         if end + 4 > len(data):
             raise FileFault(path, "truncated PNG")
         if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            raise FileFault(path, "damaged PNG: a checksum does not fit")
+            raise FileFault(path, "damaged PNG: wrong checksum")
         body = view[position + 8 : end]
         if position == len(_MAGIC):
             if kind != b"IHDR" or length != 13:
-                raise FileFault(path, "damaged PNG: it does not begin with its size")
+                raise FileFault(path, "damaged PNG: it does not begin with its header")
             width, height, depth, colour, packing, filters, interlace = struct.unpack(
                 ">IIBBBBB", body
             )
             check_size(height, width, path)
             if depth not in _DEPTHS.get(colour, ()) or packing or filters or interlace > 1:
-                raise FileFault(path, "damaged PNG: its header is none that PNG has")
+                raise FileFault(path, "damaged PNG: invalid header")
         elif kind == b"IHDR":
             raise FileFault(path, "damaged PNG: it has two headers")
         elif kind == b"PLTE":
             if palette or has_pixels or length % 3 or not 3 <= length <= 3 * 256:
-                raise FileFault(path, "damaged PNG: its palette is none that PNG has")
+                raise FileFault(path, "damaged PNG: invalid palette")
             palette = bytes(body)
         elif kind == b"tRNS":
             _check_transparency(length, colour, palette, path)
@@ -125,9 +125,9 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
         elif kind == b"IDAT":
             has_pixels = True
         elif kind == b"acTL" and length == 8 and struct.unpack_from(">I", body)[0] > 1:
-            raise FileFault(path, "animated PNG; a stain has one picture")
+            raise FileFault(path, "animated PNG; a stain must be a single image")
         elif kind not in _KEPT and not kind[:1].islower():
-            raise FileFault(path, f"PNG with a part {kind!r} that is not known")
+            raise FileFault(path, f"PNG with an unknown chunk {kind!r}")
         if kind in _KEPT:
             if spans[-1][1] == position:
                 spans[-1] = spans[-1][0], end + 4
@@ -143,4 +143,4 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> PngPicture:
 def _check_transparency(length: int, colour: int, palette: bytes, path: StrPath) -> None:
     lengths = {_GREY: range(2, 3), 2: range(6, 7), _PALETTE: range(1, len(palette) // 3 + 1)}
     if length not in lengths.get(colour, ()):
-        raise FileFault(path, "damaged PNG: its transparency is none that PNG has")
+        raise FileFault(path, "damaged PNG: invalid transparency")

@@ -1,7 +1,7 @@
-"""TIFF: its directories are read by tifffile, its strips and tiles are unpacked by imagecodecs.
+"""TIFF: directories are read with tifffile, strips and tiles are decoded with imagecodecs.
 
-Decoders fill what a TIFF lacks with zeros; here a strip that is short, missing
-or damaged is an error. Only the plane asked for is decoded.
+Decoders fill missing data with zeros; here a short, missing or damaged strip
+is an error. Only the requested plane is decoded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from hpastack.errors import counted
 from hpastack.fields.formats.faults import MAX_PIXELS, FileFault, StrPath, check_size
 from hpastack.fields.formats.ome import channel_names, is_ome, physical_size, significant_bits
 from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, unpack
@@ -24,35 +23,35 @@ from hpastack.fields.formats.tiff_strips import JPEG_2000_OF_YCBCR, PACKINGS, un
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SUFFIXES = (".tif", ".tiff")
 
-#: Most planes that a file with several may have.
+#: Maximum number of planes of a file.
 MAX_PLANES = 64
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 _JPEG = 7
 _PAGE_NAME, _NEW_SUBFILE_TYPE, _MAX_SAMPLE_VALUE = 285, 254, 281
 _REDUCED_OR_MASK = 1 | 4
-# Size, samples, packing, place and colours of the pixels.
+# Size, samples, compression, position and colours of the pixels.
 _NEEDED_TAGS = {
     254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338,
     339, 347, 32997, 32998,
 }  # fmt: skip
 _MOST_PAGES, _MOST_TAGS = 1024, 4096
 
-# What tifffile has to say about a damaged file is in the error; it would also go to stderr.
+# The error already contains what tifffile reports about a damaged file; keep it off stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffPage(NamedTuple):
-    """One page of a TIFF: how its samples are kept and where its strips or tiles lie."""
+    """One page of a TIFF: the layout of its samples and the positions of its strips or tiles."""
 
     height: int
     width: int
     samples: int
     bits: int
-    kind: str  # of its values, such as uint8; None if they differ
+    kind: str  # data type of its values, such as uint8
     is_unsigned: bool
-    is_apart: bool  # each sample has strips of its own
-    is_reversed: bool  # the bits of a byte
+    is_apart: bool  # planar: each sample has its own strips
+    is_reversed: bool  # bit order within a byte
     depth: int
     photometric: int
     has_alpha: bool
@@ -60,21 +59,21 @@ class TiffPage(NamedTuple):
     predictor: int
     chunk: tuple[int, int]  # height and width of a strip or tile
     is_tiled: bool
-    extents: tuple[tuple[int, int], ...]  # place and length of each strip or tile
+    extents: tuple[tuple[int, int], ...]  # offset and length of each strip or tile
     colours: Any  # of a palette
-    tables: bytes  # that its JPEG strips share
+    tables: bytes  # shared by its JPEG strips
     is_big_endian: bool
     name: str
-    most: int  # MaxSampleValue, 0 where it is not given
+    most: int  # MaxSampleValue; 0 if the tag is absent
 
     @property
     def grid(self) -> tuple[int, int]:
-        """How many strips or tiles lie below and beside each other."""
+        """Number of rows and columns of strips or tiles."""
         return -(-self.height // self.chunk[0]), -(-self.width // self.chunk[1])
 
 
 class TiffLayout(NamedTuple):
-    """The pages of a TIFF in full resolution, and what it says of itself."""
+    """The pages of a TIFF at full resolution, and its metadata."""
 
     pages: list[TiffPage]
     description: str
@@ -82,19 +81,19 @@ class TiffLayout(NamedTuple):
 
     @property
     def n_planes(self) -> int:
-        """How many planes of grey the file has: pages times samples."""
+        """Number of grey planes in the file: the samples of all pages."""
         return sum(page.samples for page in self.pages)
 
 
 class TiffPicture(NamedTuple):
-    """A picture or a plane of a TIFF whose strips are all there; not unpacked yet."""
+    """An image or a plane of a TIFF whose strips are all listed; not decoded yet."""
 
     page: TiffPage
     sample: int | None
     data: bytes
     path: StrPath
     significant_bits: int = 0
-    pixel_size: float = 0.0  # by PhysicalSizeX of OME-XML
+    pixel_size: float = 0.0  # from PhysicalSizeX of OME-XML
 
     @property
     def height(self) -> int:
@@ -108,12 +107,12 @@ class TiffPicture(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether what was written may differ from what is read."""
+        """Whether the compression may be lossy."""
         return PACKINGS[self.page.packing].is_picture
 
     @property
     def declared_bits(self) -> int:
-        """Bits by SignificantBits of OME-XML, else by the tag MaxSampleValue; 0 if by neither."""
+        """Bits from SignificantBits of OME-XML, else from the tag MaxSampleValue; else 0."""
         return self.significant_bits or self.page.most.bit_length()
 
     def decode(self) -> np.ndarray:
@@ -121,11 +120,11 @@ class TiffPicture(NamedTuple):
         return decode_page(self.page, self.sample, self.data, self.path)
 
     def verify(self, pixels: np.ndarray) -> None:
-        """Do nothing: what is missing is an error when it is decoded."""
+        """Do nothing: decoding already raises an error for missing data."""
 
 
 def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
-    """Read the directories of a TIFF, without its pixels.
+    """Read the directories of a TIFF without its pixels.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
     n_bytes : int
         Its size.
     path : path-like
-        What to call it in an error.
+        Name of the file in error messages.
 
     Returns
     -------
@@ -143,27 +142,27 @@ def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
     Raises
     ------
     FileFault
-        If the directories are damaged, or there is none, or there are too many.
+        If the directories are damaged, missing or too many.
     """
     tags = _follow_pages(file, n_bytes, path)
     try:
         with tifffile.TiffFile(file) as tiff:
-            found = [_whole(page) for page in islice(tiff.pages, len(tags))]
-            if len(found) < len(tags):
+            directories = [_whole(page) for page in islice(tiff.pages, len(tags))]
+            if len(directories) < len(tags):
                 raise FileFault(path, "truncated or damaged TIFF: a page cannot be read")
-            for page, codes in zip(found, tags):
+            for page, codes in zip(directories, tags):
                 if codes & _NEEDED_TAGS - set(page.tags.keys()):
                     raise FileFault(path, "damaged TIFF: a tag cannot be read")
-            description = str(found[0].description) if found else ""
+            description = str(directories[0].description) if directories else ""
             imagej = dict(tiff.imagej_metadata or {}) if description.startswith("ImageJ") else {}
-            pages = [_page(page, path) for page in found if _is_full(page)]
+            pages = [_page(page, path) for page in directories if _is_full(page)]
     except FileFault:
         raise
-    except Exception as error:  # tifffile meets damage with errors of a dozen types
+    except Exception as error:  # tifffile raises a dozen types of errors for damaged files
         reason = " ".join(str(error).split())[:200]
         raise FileFault(path, f"truncated or damaged TIFF ({reason})") from None
     if not pages:
-        raise FileFault(path, "truncated or damaged TIFF: it holds no image")
+        raise FileFault(path, "truncated or damaged TIFF: it contains no image")
     n_images = imagej.get("images", 1)
     if len(pages) == 1 and isinstance(n_images, int) and n_images > 1:
         pages = _imagej_pages(pages[0], n_images, n_bytes, path)
@@ -171,15 +170,15 @@ def read_layout(file: BinaryIO, n_bytes: int, path: StrPath) -> TiffLayout:
 
 
 def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
-    """Check the only picture of a TIFF, or one plane of several."""
+    """Check the only image of a TIFF, or one of its planes."""
     layout = read_layout(io.BytesIO(data), len(data), path)
     if plane is None:
         page, sample = layout.pages[0], None
         if len(layout.pages) > 1 or page.depth > 1:
             raise FileFault(
                 path,
-                "TIFF of several pages; a stain has one. Name the plane: "
-                f"{path}#0 is the first, or let prepare find the field",
+                "TIFF with several pages; a stain is a single plane. Select it in the path "
+                f"({path}#0 is the first), or let prepare assign the planes to stains",
             )
     else:
         page, sample = _find_plane(layout, plane, path)
@@ -191,7 +190,7 @@ def open_picture(data: bytes, plane: int | None, path: StrPath) -> TiffPicture:
 
 
 def decode_page(page: TiffPage, sample: int | None, data: bytes, path: StrPath) -> np.ndarray:
-    """Unpack one sample of a page, or all."""
+    """Decode one sample of a page, or all of them."""
     dtype = np.dtype(f"u{page.bits // 8}")
     samples = page.samples if sample is None else 1
     pixels = np.empty((page.height, page.width, samples), dtype)
@@ -212,8 +211,8 @@ def decode_page(page: TiffPage, sample: int | None, data: bytes, path: StrPath) 
 def _follow_pages(file: BinaryIO, n_bytes: int, path: StrPath) -> list[set[int]]:
     """Follow the chain of pages and return the tags of each.
 
-    tifffile passes over a page that leads nowhere and over a tag that it
-    cannot read, which would change what the pixels mean.
+    tifffile ignores a page with an invalid offset and a tag that it cannot
+    read, which would change the meaning of the pixels.
     """
     file.seek(0)
     head = file.read(16)
@@ -225,18 +224,18 @@ def _follow_pages(file: BinaryIO, n_bytes: int, path: StrPath) -> list[set[int]]
     place = _number(head[8 if is_big else 4 :], link)
     while place:
         if place in seen:
-            raise FileFault(path, "damaged TIFF: its pages go round in a circle")
+            raise FileFault(path, "damaged TIFF: its chain of pages is a loop")
         seen.add(place)
         if len(seen) > _MOST_PAGES:
-            raise FileFault(path, f"TIFF of more than {_MOST_PAGES} pages")
+            raise FileFault(path, f"TIFF with more than {_MOST_PAGES} pages")
         n_tags = _number(file.read(8), count) if _seek(file, place, n_bytes) else 0
         if not 0 < n_tags <= _MOST_TAGS:
-            raise FileFault(path, "truncated or damaged TIFF: a page lies beyond its end")
+            raise FileFault(path, "truncated or damaged TIFF: a page is beyond the end of the file")
         file.seek(place + struct.calcsize(count))
         tags = file.read(n_tags * tag)
         place = _number(file.read(8), link)
-        if place < 0:  # also where the tags are cut
-            raise FileFault(path, "truncated or damaged TIFF: a page lies beyond its end")
+        if place < 0:  # also if the tags are truncated
+            raise FileFault(path, "truncated or damaged TIFF: a page is beyond the end of the file")
         codes = struct.iter_unpack(f"{order}H{tag - 2}x", tags)
         pages.append({code for (code,) in codes})
     file.seek(0)
@@ -257,7 +256,7 @@ def _number(data: bytes, layout: str) -> int:
 
 
 def _whole(page: Any) -> tifffile.TiffPage:
-    # Pages after the first may come as frames, which share what the first one says.
+    # Pages after the first may be frames, which share the metadata of the first one.
     return page.aspage() if isinstance(page, tifffile.TiffFrame) else page
 
 
@@ -267,7 +266,7 @@ def _page(page: Any, path: StrPath) -> TiffPage:
     samples = int(page.samplesperpixel)
     check_size(height, width, path)
     if not 1 <= samples <= MAX_PLANES:
-        raise FileFault(path, f"TIFF of {samples} samples; up to {MAX_PLANES} are read")
+        raise FileFault(path, f"TIFF with {samples} samples; the maximum is {MAX_PLANES}")
     chunk = (int(page.tilelength), int(page.tilewidth))
     if not page.is_tiled:
         rows = int(page.rowsperstrip or height)
@@ -291,20 +290,20 @@ def _page(page: Any, path: StrPath) -> TiffPage:
 
 
 def _is_full(page: Any) -> bool:
-    """Say whether a page is a picture in full resolution: no thumbnail, no mask."""
+    """Whether a page is an image at full resolution, not a thumbnail or a mask."""
     kind = page.tags.valueof(_NEW_SUBFILE_TYPE, 0)
     return not (isinstance(kind, int) and kind & _REDUCED_OR_MASK)
 
 
 def _imagej_pages(page: TiffPage, n_images: int, n_bytes: int, path: StrPath) -> list[TiffPage]:
-    # ImageJ may write all planes one after the other, and a directory for the first only.
+    # ImageJ may write all planes consecutively, with a directory for the first one only.
     if n_images > MAX_PLANES:
-        raise FileFault(path, f"TIFF of {counted(n_images, 'plane')}; up to {MAX_PLANES} are read")
+        raise FileFault(path, f"TIFF with {n_images} planes; the maximum is {MAX_PLANES}")
     start = page.extents[0][0] if page.extents else 0
     length = page.height * page.width * page.samples * page.bits // 8
     if page.packing != 1 or page.is_tiled or start + n_images * length > n_bytes:
         raise FileFault(
-            path, f"truncated TIFF: it has one of the {counted(n_images, 'image')} it speaks of"
+            path, f"truncated TIFF: it contains 1 of the {n_images} images that it declares"
         )
     whole = page._replace(chunk=(page.height, page.width))
     return [
@@ -314,51 +313,55 @@ def _imagej_pages(page: TiffPage, n_images: int, n_bytes: int, path: StrPath) ->
 
 def _find_plane(layout: TiffLayout, plane: int, path: StrPath) -> tuple[TiffPage, int]:
     """Return the page and the sample of a plane, counted in the order of the file."""
-    refuse_stack(layout, path)
-    left = plane
+    reject_stack(layout, path)
+    sample = plane
     for page in layout.pages:
-        if left < page.samples:
-            return page, left
-        left -= page.samples
+        if sample < page.samples:
+            return page, sample
+        sample -= page.samples
     raise FileFault(path, f"no plane {plane}; the file has {layout.n_planes}, counted from 0")
 
 
-def refuse_stack(layout: TiffLayout, path: StrPath) -> None:
-    """Refuse a file whose planes are not channels, or not of one size."""
+def reject_stack(layout: TiffLayout, path: StrPath) -> None:
+    """Reject a file whose planes are not channels or differ in size."""
     if layout.n_planes > MAX_PLANES:
-        raise FileFault(path, f"TIFF of {layout.n_planes} planes; up to {MAX_PLANES} are read")
+        raise FileFault(path, f"TIFF with {layout.n_planes} planes; the maximum is {MAX_PLANES}")
     first = layout.pages[0]
     for axis, key in (("depths (Z)", "slices"), ("times (T)", "frames")):
         number = layout.imagej.get(key, 1)
         if isinstance(number, int) and number > 1:
-            raise FileFault(path, f"TIFF of {number} {axis}; save one, or their projection")
+            raise FileFault(
+                path, f"TIFF with {number} {axis}; save one of them, or their projection"
+            )
     if any(page.depth > 1 for page in layout.pages):
-        raise FileFault(path, "TIFF of several depths (Z); save one, or their projection")
+        raise FileFault(path, "TIFF with several depths (Z); save one of them, or their projection")
     for page in layout.pages:
         if (page.height, page.width) != (first.height, first.width):
-            raise FileFault(path, "TIFF whose pages differ in size; its planes need one")
-    if is_ome(layout.description):  # refuses what it cannot read, such as several depths
+            raise FileFault(path, "TIFF whose pages differ in size; all planes need the same size")
+    if is_ome(layout.description):  # rejects what cannot be read, such as several depths
         channel_names(layout.description, [page.samples for page in layout.pages], path)
 
 
 def _check_page(page: TiffPage, sample: int | None, path: StrPath) -> None:
-    """Refuse what is not read, and a page that lacks a part."""
+    """Reject a page that is not supported or is incomplete."""
     if not page.is_unsigned or page.bits not in (8, 16):
         raise FileFault(
-            path, f"TIFF of {page.kind} values; 8 and 16 bit unsigned integers are read"
+            path, f"TIFF with {page.kind} values; they must be unsigned integers of 8 or 16 bits"
         )
     _check_colours(page, sample, path)
     if page.packing not in PACKINGS:
         name = getattr(_known(tifffile.COMPRESSION, page.packing), "name", page.packing)
-        raise FileFault(path, f"TIFF packed with {name}; save it as plain or Deflate")
+        raise FileFault(path, f"TIFF with {name} compression; save it uncompressed or with Deflate")
     is_picture = PACKINGS[page.packing].is_picture
     if page.predictor not in (1, 2) or (is_picture and page.predictor == 2) or page.is_reversed:
-        raise FileFault(path, "TIFF packed in a way that is not read; save it as plain or Deflate")
+        raise FileFault(
+            path, "TIFF with unsupported compression; save it uncompressed or with Deflate"
+        )
     if page.packing == _JPEG and page.bits != 8:
-        raise FileFault(path, "damaged TIFF: JPEG of other than 8 bits")
+        raise FileFault(path, f"damaged TIFF: JPEG compression of {page.bits}-bit values")
     chunk_height, chunk_width = page.chunk
     down, across = page.grid if chunk_height > 0 and chunk_width > 0 else (0, 0)
-    # Tiles may stand out over the edges, and samples that are not asked for are unpacked too.
+    # Tiles may extend beyond the edges, and samples that are not requested are decoded too.
     bound = 4 * MAX_PIXELS
     held = down * chunk_height * across * chunk_width * (1 if page.is_apart else page.samples)
     if not 0 < held <= bound:
@@ -371,26 +374,26 @@ def _check_page(page: TiffPage, sample: int | None, path: StrPath) -> None:
 def _check_colours(page: TiffPage, sample: int | None, path: StrPath) -> None:
     is_ycbcr = page.packing == JPEG_2000_OF_YCBCR and page.samples > 1
     if is_ycbcr or (page.photometric == YCBCR and page.packing != _JPEG):
-        raise FileFault(path, "TIFF of YCbCr values; save it as grey or RGB")
+        raise FileFault(path, "TIFF with YCbCr values; save it as grey or RGB")
     colour_samples = {BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
     if page.photometric not in colour_samples:
         raise FileFault(
             path, "TIFF whose zero is not black; save it as grey (black is zero) or RGB"
         )
     if page.photometric == PALETTE and (page.bits != 8 or page.samples > 1):
-        raise FileFault(path, "TIFF with a palette of other than 8 bits")
+        raise FileFault(path, "TIFF with a palette that is not 8 bit")
     if sample is not None:
         if page.photometric not in (BLACK_IS_ZERO, RGB):
-            raise FileFault(path, "its planes are no channels: save it as grey (black is zero)")
+            raise FileFault(path, "its planes are not channels; save it as grey (black is zero)")
         return
     others = page.samples - colour_samples[page.photometric]
     if others < 0:
-        raise FileFault(path, f"damaged TIFF: colours of {page.samples} samples")
+        raise FileFault(path, f"damaged TIFF: only {page.samples} samples for its colours")
     if others > 1:
         raise FileFault(
             path,
-            f"TIFF of {page.samples} channels; a stain is one. Name the plane: {path}#0 is the "
-            "first, or let prepare find the field",
+            f"TIFF with {page.samples} channels; a stain is a single plane. Select it in the path "
+            f"({path}#0 is the first), or let prepare assign the planes to stains",
         )
 
 
@@ -405,7 +408,7 @@ def _fill(
     pixels: np.ndarray, page: TiffPage, extents: tuple[tuple[int, int], ...], samples: int,
     taken: slice, data: bytes, path: StrPath,
 ) -> None:  # fmt: skip
-    """Unpack strips or tiles and put the samples taken in their places."""
+    """Decode strips or tiles and copy the selected samples into `pixels`."""
     dtype = np.dtype(f"{'>' if page.is_big_endian else '<'}u{page.bits // 8}")
     height, width = page.chunk
     across = page.grid[1]
@@ -429,5 +432,5 @@ def _coloured(indices: np.ndarray, page: TiffPage, path: StrPath) -> np.ndarray:
     colours = page.colours
     if not isinstance(colours, np.ndarray) or colours.shape != (3, 256):
         raise FileFault(path, "damaged TIFF: its palette is missing")
-    # 16 bits in a palette stand for 8: 257 or 256 times as much, by the program that wrote it.
+    # The 16-bit values of a palette represent 8 bits, scaled by 257 or 256 by the writing program.
     return (colours >> 8).astype(np.uint8).T[indices]

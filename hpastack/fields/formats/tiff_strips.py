@@ -1,4 +1,4 @@
-"""Strips and tiles of TIFF, unpacked by imagecodecs: each gives all its values or is an error."""
+"""Decode strips and tiles of TIFF with imagecodecs; each yields all its values or an error."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy as np
 from hpastack.fields.formats import jpeg
 from hpastack.fields.formats.faults import FileFault, StrPath
 
-#: Written by Aperio for colours as luma and chroma, by Bio-Formats for grey.
+#: Written by Aperio for luma and chroma, by Bio-Formats for grey.
 JPEG_2000_OF_YCBCR = 33003
 
 _JPEG, _RGB = 7, 2
-# Marks the planes of a JPEG as R, G, B; else a decoder takes three for luma and chroma.
+# Marks the planes of a JPEG as R, G, B; otherwise decoders interpret three as luma and chroma.
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
-# Where the pixels of a JPEG 2000 begin, behind the boxes that some programs put around them.
+# Start of the codestream of a JPEG 2000, after the boxes that some programs add.
 _START_OF_JPEG_2000 = b"\xff\x4f\xff\x51"
 
 Shape = tuple[int, int, int]
 
 
 class Packing(NamedTuple):
-    """A way to pack strips and tiles."""
+    """A compression of strips and tiles."""
 
     name: str
     codec: str  # of imagecodecs
-    is_picture: bool = False  # with a size of its own; such a one may be lossy
+    is_picture: bool = False  # an image format with its own size, which may be lossy
 
 
-#: Ways of packing that are read, by their number in the file. JPEG XR is none of them: its decoder
-#: fills what is missing.
+#: Supported compressions, by their number in the file. JPEG XR is not supported, because its
+#: decoder fills in missing data.
 PACKINGS = {
     1: Packing("plain", "none"),
     5: Packing("LZW", "lzw"),
@@ -59,7 +59,7 @@ def unpack(
     chunk: memoryview, shape: Shape, most_rows: int, dtype: np.dtype, packing: int,
     photometric: int, tables: bytes, path: StrPath,
 ) -> np.ndarray:  # fmt: skip
-    """Unpack a strip or a tile.
+    """Decode a strip or a tile.
 
     Parameters
     ----------
@@ -68,26 +68,26 @@ def unpack(
     shape : tuple of int
         Rows, columns and samples.
     most_rows : int
-        Rows of a whole strip: some programs keep the last one as high as the others.
+        Rows of a full strip: some programs write the last one as high as the others.
     dtype : dtype
-        Of its values, with the order of bytes of the file.
+        Of its values, in the byte order of the file.
     packing : int
-        One of `PACKINGS`.
+        Compression; one of `PACKINGS`.
     photometric : int
-        What the samples are; matters to JPEG.
+        Photometric interpretation of the samples, used for JPEG.
     tables : bytes
-        Tables that JPEG strips share.
+        Tables shared by JPEG strips.
     path : path-like
-        What to call the file in an error.
+        Name of the file in error messages.
 
     Returns
     -------
-    ndarray of dtype or of that in the order of the machine, shape (rows, columns, samples)
+    ndarray of dtype or of the same in native byte order, shape (rows, columns, samples)
 
     Raises
     ------
     FileFault
-        If it is damaged or does not hold as much as it should.
+        If it is damaged or too short.
     """
     codec, is_picture = PACKINGS[packing].codec, PACKINGS[packing].is_picture
     if packing == _JPEG:
@@ -96,7 +96,7 @@ def unpack(
         if is_picture:
             return _unpack_picture(bytes(chunk), shape, dtype.newbyteorder("="), codec)
         row = shape[1] * shape[2] * dtype.itemsize
-        # One byte more, so that a checksum at the end is looked at; never much more than fits.
+        # One extra byte, so that a checksum at the end is verified; never much more memory.
         values = chunk
         if codec != "none":
             values = getattr(imagecodecs, f"{codec}_decode")(chunk, out=most_rows * row + 1)
@@ -109,7 +109,7 @@ def unpack(
 
 
 def _unpack_picture(chunk: bytes, shape: Shape, dtype: np.dtype, codec: str) -> np.ndarray:
-    # A picture of another size or type is an error of the decoder, before it takes memory.
+    # The decoder rejects an image of another size or type before it allocates memory.
     pixels = np.empty(shape if shape[2] > 1 else shape[:2], dtype)
     if codec == "jpeg2k":
         imagecodecs.jpeg2k_decode(_raw_jpeg_2000(chunk, shape), numthreads=1, out=pixels)
@@ -120,18 +120,19 @@ def _unpack_picture(chunk: bytes, shape: Shape, dtype: np.dtype, codec: str) -> 
     else:
         _, mask = imagecodecs.lerc_decode(chunk, masks=True, out=pixels)
         if mask is not None and not mask.all():
-            raise ValueError("it has pixels without a value")
+            raise ValueError("pixels without a value")
     return pixels.reshape(shape)
 
 
 def _raw_jpeg_2000(chunk: bytes, shape: Shape) -> bytes:
-    """Return a JPEG 2000 without its boxes; its decoder looks at the size last."""
+    """Return the codestream of a JPEG 2000, without its boxes, after checking its size."""
+    # The decoder checks the size last, after allocating memory.
     start = chunk.find(_START_OF_JPEG_2000)
     if start < 0 or len(chunk) < start + 24:
-        raise ValueError("it does not begin with its size")
+        raise ValueError("JPEG 2000 without a size")
     right, bottom, left, top = struct.unpack_from(">IIII", chunk, start + 8)
     if (bottom - top, right - left) != shape[:2]:
-        raise ValueError("it has another size")
+        raise ValueError("JPEG 2000 of a different size")
     return chunk[start:]
 
 
@@ -140,12 +141,12 @@ def _unpack_jpeg(
 ) -> np.ndarray:
     start, end = b"\xff\xd8", b"\xff\xd9"
     if not chunk.startswith(start):
-        raise FileFault(path, "damaged TIFF: a strip or tile is no JPEG")
+        raise FileFault(path, "damaged TIFF: a strip or tile is not a JPEG")
     shared = tables[2:-2] if tables.startswith(start) and tables.endswith(end) else b""
     adobe = _ADOBE_RGB if photometric == _RGB else b""
     picture = jpeg.open_picture(start + adobe + shared + chunk[2:], None, path)
-    # Some writers keep the last strip as high as the others.
+    # Some programs write the last strip as high as the others.
     if picture.height < shape[0] or (picture.width, picture.planes) != shape[1:]:
-        raise FileFault(path, "damaged TIFF: a JPEG strip or tile of another size")
+        raise FileFault(path, "damaged TIFF: a JPEG strip or tile of a different size")
     pixels = picture.decode()
     return pixels.reshape(*pixels.shape[:2], -1)[: shape[0]]

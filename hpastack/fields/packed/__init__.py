@@ -1,1 +1,1 @@
-"""The packed file: every field decoded once, for networks to read from."""
+"""The packed file: every field decoded once, for networks to read."""

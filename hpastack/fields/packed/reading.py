@@ -1,7 +1,7 @@
 """The packed file: every field decoded once, at one size, as square 8-bit images.
 
-Networks read fields many times; from here each costs a read instead of four
-decoded files. The format is written down in ``docs/formats.md``.
+Networks read fields many times; from the packed file, a field costs one read
+instead of decoding four files. ``docs/formats.md`` describes the format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields.formats.faults import MAX_PIXELS
 from hpastack.fields.stains import STAINS
 from hpastack.files import UNTRUSTED, filters, plain_dataset
@@ -24,21 +24,21 @@ from hpastack.files import UNTRUSTED, filters, plain_dataset
 FORMAT = "hpastack-packed"
 VERSION = 1
 
-# Datasets with their kind of type and number of dimensions; all are there, and no others.
+# Datasets with the kind of their dtype and their number of dimensions; exactly these are allowed.
 _DATASETS = {"fields": ("u", 4), "image_ids": ("S", 1), "content": ("S", 1), "checksums": ("u", 1)}
-_REMEDY = "make it again with python -m pipelines.prepare --pack SIZE --overwrite"
+_REMEDY = "run: python -m pipelines.prepare --pack SIZE --overwrite"
 
 
 class PackedFields:
-    """Read fields from a packed file, from any thread or process.
+    """Reader of a packed file, for use from any thread or process.
 
-    Can be pickled: the copy opens the file anew. A handle is opened for each
-    process and thread that reads.
+    It can be pickled: the copy reopens the file. Each process and thread that
+    reads opens its own handle.
 
     Parameters
     ----------
     path : path-like
-        As `hpastack.fields.packed.writing.pack_fields` makes it.
+        Written by `hpastack.fields.packed.writing.pack_fields`.
 
     Attributes
     ----------
@@ -46,16 +46,15 @@ class PackedFields:
     size : int
         Side of the images, in pixels.
     image_ids : list of str
-        Its rows.
+        The field of each row.
     content : list of str
-        Of each row, the digest of the files that it was made from, as in the
-        catalogue.
+        Digest of the files from which each row was made, as in the catalogue.
 
     Raises
     ------
     InputError
-        If there is no such file, it is damaged, of a newer format, or holds
-        anything that a packed file does not.
+        If the file is missing, damaged or of another format version, or has
+        any contents that a packed file does not have.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -76,7 +75,7 @@ class PackedFields:
         return PackedFields, (self.path,)
 
     def rows(self, catalogue: pd.DataFrame) -> np.ndarray:
-        """Find the fields of a catalogue.
+        """Find the rows of the fields of a catalogue.
 
         Parameters
         ----------
@@ -86,8 +85,8 @@ class PackedFields:
         Returns
         -------
         ndarray of int, shape (n,)
-            Row of each field; -1 where it is not here, or was packed from
-            other files than the catalogue has now.
+            Row of each field; -1 if it is not in the file, or was packed from
+            other files than those of the catalogue.
         """
         rows = np.array([self._row.get(image_id, -1) for image_id in catalogue.index], dtype=int)
         for position, content in enumerate(catalogue["content"]):
@@ -110,14 +109,14 @@ class PackedFields:
         Raises
         ------
         InputError
-            If the field is damaged, by its checksum; it is named.
+            If the field is damaged according to its checksum; it is named.
         """
         shape = (len(STAINS), self.size, self.size)
         n_bytes, data = len(STAINS) * self.size**2, b""
         try:
-            # Not inflated by HDF5, which has one lock for all threads.
+            # Not decompressed by HDF5, which has one lock for all threads.
             chunks, place = self._dataset().id, (row, 0, 0, 0)
-            # What gzip adds to noise is far below a hundredth.
+            # gzip enlarges incompressible data by far less than 1 %.
             if 0 < chunks.get_chunk_info_by_coord(place).size <= 1.01 * n_bytes + 64:
                 skipped, data = chunks.read_direct_chunk(place)
                 if self._is_compressed and not skipped:
@@ -126,12 +125,12 @@ class PackedFields:
             data = b""
         if len(data) != n_bytes or zlib.crc32(data) != self._checksums[row]:
             raise InputError(
-                f"{self.path}: field {self.image_ids[row]} is damaged there; {_REMEDY}"
+                f"{self.path}: field {self.image_ids[row]} is damaged in this file; {_REMEDY}"
             )
         return np.frombuffer(data, np.uint8).reshape(shape).copy()
 
     def _dataset(self) -> h5py.Dataset:
-        # What was opened before a fork belongs to the other process.
+        # A handle opened before a fork belongs to the parent process.
         if getattr(self._local, "process", None) != os.getpid():
             self._local.dataset = _opened(self.path)["fields"]
             self._local.process = os.getpid()
@@ -160,7 +159,7 @@ def find_packed(path: str | os.PathLike[str]) -> PackedFields | None:
 
 def _opened(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file of packed fields")
+        raise InputError(f"{path} is missing; run: python -m pipelines.prepare --pack SIZE")
     try:
         return h5py.File(path, "r")
     except OSError:
@@ -168,19 +167,17 @@ def _opened(path: Path) -> h5py.File:
 
 
 def _checked_size(file: h5py.File, path: Path) -> int:
-    """Refuse what is no packed file, before anything is read whole; return the side."""
+    """Return the side of the images; reject anything but a packed file before reading its data."""
     if file.attrs.get("format") != FORMAT:
-        raise InputError(f"{path} is an HDF5 file, but holds no packed fields")
+        raise InputError(f"{path} is an HDF5 file, but not a packed file of hpastack")
     version = int(file.attrs.get("version", 0))
     if version != VERSION:
         raise InputError(
-            f"{path} holds packed fields of format {version}; this hpastack reads {VERSION}"
+            f"{path} is a packed file of format {version}; this hpastack reads format {VERSION}"
         )
     wrong = sorted(set(file) ^ set(_DATASETS))
     if wrong:
-        raise InputError(
-            f"{path}: {shorten(wrong)} should not be there, or is missing; {UNTRUSTED}"
-        )
+        raise InputError(f"{path}: missing or unexpected datasets {shorten(wrong)}; {UNTRUSTED}")
     for name, (kind, n_dimensions) in _DATASETS.items():
         dataset = h5py.Dataset(plain_dataset(file.id, name.encode(), path))
         if dataset.dtype.kind != kind or len(dataset.shape or ()) != n_dimensions:
@@ -197,7 +194,7 @@ def _checked_size(file: h5py.File, path: Path) -> int:
         or filters(fields.id) not in ([], [h5py.h5z.FILTER_DEFLATE])
     ):
         raise InputError(
-            f"{path}: fields of shape {fields.shape}, chunks {fields.chunks} and type "
+            f"{path}: fields with shape {fields.shape}, chunks {fields.chunks} and dtype "
             f"{fields.dtype} for a size of {size}; {UNTRUSTED}"
         )
     room = path.stat().st_size
@@ -205,7 +202,7 @@ def _checked_size(file: h5py.File, path: Path) -> int:
         dataset = file[name]
         if dataset.shape != (n,) or dataset.chunks is not None or dataset.nbytes > room:
             raise InputError(
-                f"{path}: {name!r} of shape {dataset.shape} for {n} fields; {UNTRUSTED}"
+                f"{path}: {name!r} has shape {dataset.shape} for {counted(n, 'field')}; {UNTRUSTED}"
             )
         room -= dataset.nbytes
     return size

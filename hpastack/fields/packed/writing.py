@@ -1,4 +1,4 @@
-"""Making the packed file: decoded in threads, resumed after a kill, published in one rename."""
+"""Write the packed file: decoded in threads, resumable, published by a single rename."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ from hpastack.fields.stains import STAINS
 from hpastack.files import disk_guard, fixed_strings, flush, refuse_existing
 from hpastack.parallel import cpu_budget, in_threads, progress_bar
 
-#: Largest part of its size that a field may have when compressed for that to pay. Inflating takes
-#: some 4 ms for a field at 512 px and reading as it is 0.1 ms from memory, 5 ms from a slow disk.
+#: Largest compressed size, relative to the original, at which fields are compressed. Decompressing
+#: a field at 512 px takes about 4 ms; reading it uncompressed takes 0.1 ms from memory and 5 ms
+#: from a slow disk.
 COMPRESSED_SHARE = 0.5
 
-_ROOM = "make room for twice the packed file and run it again, what is finished is kept"
-_N_TRIED = 16  # first fields that compression is tried on
-_LEVEL = 1  # of gzip; 4 saves a fiftieth more and takes twice as long
+_ROOM = "free twice the size of the packed file and run it again; finished parts are kept"
+_N_TRIED = 16  # number of fields on which compression is tried
+_LEVEL = 1  # of gzip; level 4 saves another 2 % and takes twice as long
 _PART_BYTES = 1 << 26
-_MOST_ROWS = 256  # in a part
+_MOST_ROWS = 256  # per part
 
 
 def pack_fields(
     path: str | os.PathLike[str], catalogue: pd.DataFrame, size: int, *, jobs: int | None = None,
     overwrite: bool = False, progress: bool = True,
 ) -> PackedFields:  # fmt: skip
-    """Decode every field of a catalogue once, into a packed file.
+    """Decode every field of a catalogue once and write a packed file.
 
-    Finished parts lie in ``fields.h5.parts/`` while it is made; run again
-    after a kill, they are kept. The file's bytes do not depend on that, nor
-    on the number of threads. It is compressed with gzip if the first fields
-    then take half their room or less.
+    Finished parts are kept in ``fields.h5.parts/``, so that an interrupted run
+    can be resumed. The bytes of the file depend neither on interruptions nor on
+    the number of threads. The file is compressed with gzip if that reduces the
+    first fields to half their size or less.
 
     Parameters
     ----------
     path : path-like
-        The file to make; `hpastack.Workspace.packed`.
+        The file to write; `hpastack.Workspace.packed`.
     catalogue : DataFrame
-        As `hpastack.read_catalogue` gives it.
+        From `hpastack.read_catalogue`.
     size : int
         Longer side of the fields, in pixels; padded to squares.
     jobs : int, optional
-        As many as this process may use processors if left out.
+        Decoding threads. Default: the number of processors available to this process.
     overwrite : bool, default=False
         Whether a packed file of other fields or of another size may be
-        replaced. One that is the same is kept either way.
+        replaced. An identical one is kept in any case.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
@@ -69,19 +70,19 @@ def pack_fields(
     Raises
     ------
     InputError
-        If there is something else already and `overwrite` is false, `size` is
-        below 1, a field is bad or its files are not those of the catalogue
-        any more (it is named), or the disk is full.
+        If another packed file exists and `overwrite` is false, `size` is below
+        1, a field is bad or its files have changed since the catalogue was made
+        (the field is named), or the disk is full.
     """
     path = Path(path)
     if size < 1:
         raise InputError(f"size is {size}; it must be at least 1 pixel")
     if path.exists():
-        found = _if_same(path, catalogue, size)
-        if found is not None:
-            return found
+        packed = _if_same(path, catalogue, size)
+        if packed is not None:
+            return packed
         refuse_existing(path, overwrite, "of other fields or another size")
-    _refuse_without_images(catalogue)
+    _reject_without_images(catalogue)
     is_compressed = _pays(catalogue, size)
     with disk_guard(path.parent, _ROOM):
         parts = _Parts(path, catalogue, size, is_compressed)
@@ -91,7 +92,7 @@ def pack_fields(
 
 
 class _Parts:
-    """The finished parts of a packed file: blocks of rows, each in an HDF5 file of its own."""
+    """The finished parts of a packed file: blocks of rows, each in a separate HDF5 file."""
 
     def __init__(self, path: Path, catalogue: pd.DataFrame, size: int, is_compressed: bool) -> None:
         self.path = path
@@ -109,14 +110,14 @@ class _Parts:
         }  # fmt: skip
         self._digest = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Also what a kill left half-written.
+        # Also removes partly written files of an interrupted run.
         kept = {self._part(block) for block in self.blocks if self._is_finished(block)}
         for file in self.folder.iterdir():
             if file not in kept:
                 file.unlink()
 
     def fill(self, jobs: int, progress: bool) -> None:
-        """Make the parts that are not finished."""
+        """Write the parts that are not finished."""
         pending = [block for block in self.blocks if not self._is_finished(block)]
         n_pending = sum(block.stop - block.start for block in pending)
         if not n_pending:
@@ -139,7 +140,7 @@ class _Parts:
                 self._write(block, fields)
 
     def publish(self) -> None:
-        """Join the parts into the packed file, in one rename, and drop them."""
+        """Join the parts, publish the packed file by a single rename, and delete the parts."""
         temporary = self.folder / f".{self.path.name}.tmp"
         checksums = np.zeros(len(self.catalogue), np.uint32)
         with h5py.File(temporary, "w") as file:
@@ -174,13 +175,13 @@ class _Parts:
             return False
 
     def _encode(self, field: tuple[str, Row, str]) -> tuple[bytes, int]:
-        """Decode one field; return it as it is written, and the checksum of its pixels."""
+        """Decode one field; return its bytes as stored and the checksum of its pixels."""
         image_id, row, content = field
         try:
             if field_content(row) != content:
                 raise InputError(
-                    "its files have changed since the catalogue was made; run prepare again "
-                    "with --overwrite"
+                    "its files have changed since the catalogue was made; run: "
+                    "python -m pipelines.prepare IMAGES --overwrite"
                 )
             pixels = read_square_image(row, self.size)
         except InputError as error:
@@ -210,17 +211,17 @@ class _Parts:
 
 
 def _if_same(path: Path, catalogue: pd.DataFrame, size: int) -> PackedFields | None:
-    """Open the packed file if it is what would be made; a damaged one is not."""
+    """Open the packed file if it has these fields and this size; None if not or if damaged."""
     try:
-        found = PackedFields(path)
+        packed = PackedFields(path)
     except InputError:
         return None
-    same_fields = found.image_ids == list(catalogue.index)
-    is_same = found.size == size and same_fields and found.content == list(catalogue["content"])
-    return found if is_same else None
+    same_fields = packed.image_ids == list(catalogue.index)
+    is_same = packed.size == size and same_fields and packed.content == list(catalogue["content"])
+    return packed if is_same else None
 
 
-def _refuse_without_images(catalogue: pd.DataFrame) -> None:
+def _reject_without_images(catalogue: pd.DataFrame) -> None:
     if not len(catalogue):
         raise InputError("no fields to pack: the catalogue is empty")
     bare = catalogue.index[catalogue["content"] == ""]
@@ -229,7 +230,7 @@ def _refuse_without_images(catalogue: pd.DataFrame) -> None:
 
 
 def _pays(catalogue: pd.DataFrame, size: int) -> bool:
-    """Say whether the first fields become so much smaller that inflating them pays."""
+    """Whether the first fields compress well enough to be worth decompressing them."""
     raw = small = 0
     tried = catalogue.iloc[:_N_TRIED]
     for image_id, row in zip(tried.index, stain_rows(tried)):

@@ -15,11 +15,11 @@
   const byId = new Map(data.fields.map((field) => [field.id, field]));
   const annotated = new Map();
   for (const field of data.fields) {
-    for (const [id, labels] of field.twins) annotated.set(id, labels);
+    for (const [id, labels] of field.near_duplicates) annotated.set(id, labels);
   }
   for (const field of data.fields) annotated.set(field.id, field.annotated);
 
-  // What the browser keeps; a page of other fields, labels or probabilities has another key.
+  // Saved in the browser; a page with other fields, labels or probabilities has another key.
   const KEY = `hpastack-review:${data.digest}`;
   let state = { decisions: {}, log: [], undo: [], view: {} };
   let kept = true;
@@ -31,7 +31,7 @@
   const keep = () => {
     try { localStorage.setItem(KEY, JSON.stringify(state)); kept = true; } catch { kept = false; }
   };
-  // An id is a key like any other, also one that objects have from birth.
+  // An id may be the name of a built-in property, such as __proto__.
   const decisionOf = (id) => Object.hasOwn(state.decisions, id) ? state.decisions[id] : null;
   const setDecision = (id, decision) => {
     if (decision === null) delete state.decisions[id];
@@ -80,15 +80,15 @@
       item.append(button);
       return item;
     });
-    if (!items.length) items.push(make("li", "No field of this kind.", "empty"));
+    if (!items.length) items.push(make("li", "No matching fields.", "empty"));
     at("list").replaceChildren(...items);
     mark();
     const decisions = Object.entries(state.decisions);
     const own = decisions.filter(([id]) => byId.has(id)).length;
     const changed = corrections().length;
     at("progress").textContent = `${own} of ${data.fields.length} reviewed, ${changed} changed` +
-      (decisions.length > own ? `, ${decisions.length - own} more by their cluster` : "") +
-      (kept ? "" : ". This browser keeps nothing: save before you close the page");
+      (decisions.length > own ? `, ${decisions.length - own} more through their cluster` : "") +
+      (kept ? "" : ". This browser does not store decisions: save them before you close the page");
   }
   function mark() {
     const anywhere = shown.includes(current);
@@ -143,8 +143,8 @@
     });
     image.src = facts.src;
   }
-  // Pictures in files must not be read pixel by pixel, so colours come from blending: grey times
-  // colour, the stains added, contrast as the same stain added several times.
+  // A page must not read the pixels of picture files, so colours are made by blending: grey times
+  // colour, stains added, and contrast by adding the same stain several times.
   function mix() {
     if (!picture) return;
     const { width, height } = pictureOf(current.id);
@@ -186,7 +186,7 @@
     if (pixel) {
       const across = width * pixel / zoom;
       const lengths = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500];
-      const length = lengths.filter((one) => one <= across / 4).pop() || 0.5;
+      const length = lengths.filter((each) => each <= across / 4).pop() || 0.5;
       at("scale").style.width = `${100 * length / across}%`;
       at("scale-text").textContent = `${length} \u00b5m`;
     }
@@ -239,13 +239,13 @@
     const decision = decisionOf(current.id);
     at("image-id").textContent = current.id;
     at("decision").textContent = !decision ? ""
-      : { accept: "Changed to", edit: "Changed to", keep: "Kept as annotated:", unsure: "Unsure; stays" }[decision.decision] +
+      : { accept: "Changed to", edit: "Changed to", keep: "Kept as annotated:", unsure: "Unsure; remains" }[decision.decision] +
         ` ${names(decision.labels)}` + (decision.who ? ` (${decision.who})` : "");
     const sentences = current.doubts.filter(([, kind]) => kind !== "keep").map(([k, kind]) => {
       const item = make("li");
       const p = percent(current.p[k]);
-      if (kind === "remove") item.append("Annotated ", make("strong", data.labels[k]), `, which gets a probability of ${p}.`);
-      else item.append("Not annotated ", make("strong", data.labels[k]), `, which gets a probability of ${p}.`);
+      if (kind === "remove") item.append("Annotated: ", make("strong", data.labels[k]), `, but the predicted probability is only ${p}.`);
+      else item.append("Not annotated: ", make("strong", data.labels[k]), `, but the predicted probability is ${p}.`);
       return item;
     });
     const suggestion = make("li");
@@ -274,9 +274,9 @@
       return changed && ["accept", "edit"].includes(changed.decision)
         ? `${names(changed.labels)} (changed)` : names(labels);
     };
-    at("twins").replaceChildren(...cards("Same cluster (near-duplicates and other fields of its group)",
-      current.twins, ([id, labels]) => now(id, labels)));
-    at("neighbours").replaceChildren(...cards("Fields that look most like it",
+    at("near-duplicates").replaceChildren(...cards("Same cluster (near-duplicates and fields of the same group)",
+      current.near_duplicates, ([id, labels]) => now(id, labels)));
+    at("neighbours").replaceChildren(...cards("Most similar fields",
       current.neighbours, ([id, cosine, labels]) => `${now(id, labels)}; cosine ${cosine.toFixed(2)}`));
   }
   function probabilities() {
@@ -311,7 +311,7 @@
     const from = current;
     list(); details();
     if (ids.length === 1 && ["accept", "edit"].includes(decision)) {
-      const others = from.twins.filter(([id, known]) => !same((decisionOf(id) || { labels: known }).labels, labels));
+      const others = from.near_duplicates.filter(([id, known]) => !same((decisionOf(id) || { labels: known }).labels, labels));
       if (others.length) { offer(others, labels); return; }
     }
     at("why").value = "";
@@ -320,8 +320,8 @@
   }
   function offer(others, labels) {
     const box = at("cluster");
-    const yes = make("button", `Give ${others.length === 1 ? "it" : `all ${others.length}`} these labels`);
-    const no = make("button", "Leave as annotated");
+    const yes = make("button", `Apply to ${others.length === 1 ? "this field" : `all ${others.length} fields`}`);
+    const no = make("button", "Do not change");
     yes.type = no.type = "button";
     const why = at("why").value.trim();
     const done = () => { box.hidden = true; at("why").value = ""; step(1); };
@@ -334,7 +334,7 @@
     for (const [id, known] of others) rows.append(make("li", `${id}: ${names((decisionOf(id) || { labels: known }).labels)}`));
     const tools = make("div", undefined, "tools");
     tools.append(yes, no);
-    box.replaceChildren(make("strong", `Its cluster has ${others.length} more training field${others.length === 1 ? "" : "s"} with other labels than ${names(labels)}:`), rows, tools);
+    box.replaceChildren(make("strong", `The cluster has ${others.length} other training field${others.length === 1 ? "" : "s"} with labels other than ${names(labels)}:`), rows, tools);
     box.hidden = false;
     yes.focus();
   }
@@ -369,7 +369,7 @@
   at("editor").addEventListener("submit", (event) => {
     event.preventDefault();
     const labels = [...at("boxes").querySelectorAll("input:checked")].map((box) => Number(box.value));
-    if (!labels.length) { at("decision").textContent = "A field needs at least one label: keep it unsure instead."; return; }
+    if (!labels.length) { at("decision").textContent = "A field needs at least one label; choose Unsure instead."; return; }
     edit(false);
     decide("edit", labels);
   });
@@ -406,7 +406,7 @@
     const own = corrections(), ids = new Set(own.map(([id]) => id));
     const earlier = Object.entries(data.earlier).filter(([id]) => !ids.has(id));
     const rows = [...earlier, ...own].sort((a, b) => (a[0] < b[0] ? -1 : 1));
-    if (!rows.length) { at("progress").textContent = "No label was changed: there is nothing to save."; return; }
+    if (!rows.length) { at("progress").textContent = "No labels were changed: nothing to save."; return; }
     save("corrections.csv", [["Id", "Target"], ...rows]);
   });
   at("save-log").addEventListener("click", () => {
@@ -416,12 +416,12 @@
   });
 
   // Controls -----------------------------------------------------------------------------------
-  const option = (value, text) => { const one = make("option", text); one.value = value; return one; };
-  at("order").append(...data.orders.map((one) => option(one, { normalised: "normalised by label", plain: "plain distance" }[one] || one)));
+  const option = (value, text) => { const element = make("option", text); element.value = value; return element; };
+  at("order").append(...data.orders.map((name) => option(name, { normalised: "normalised by label", plain: "plain difference" }[name] || name)));
   const doubted = new Map();
   for (const field of data.fields) for (const [k] of field.doubts) doubted.set(k, (doubted.get(k) || 0) + 1);
   at("filter").append(option("", "all"), ...[...doubted.keys()].sort((a, b) => a - b).map((k) => option(String(k), `${data.labels[k]} (${doubted.get(k)})`)));
-  at("palette").append(...Object.keys(data.palettes).map((one) => option(one, { safe: "colour-blind safe", hpa: "as HPA shows" }[one] || one)));
+  at("palette").append(...Object.keys(data.palettes).map((name) => option(name, { safe: "colour-blind safe", hpa: "Human Protein Atlas" }[name] || name)));
   if (!(view.palette in data.palettes)) view.palette = data.palette;
   if (!data.orders.includes(view.order)) view.order = data.order;
   if (view.label !== "" && !doubted.has(Number(view.label))) view.label = "";
@@ -461,7 +461,7 @@
     event.preventDefault();
   });
 
-  // A report links to a field by its id, whatever list was left here.
+  // A report links to a field by its id, irrespective of the saved list settings.
   function linked() {
     let id = "";
     try { id = decodeURIComponent(location.hash.slice(1)); } catch { return null; }

@@ -148,9 +148,9 @@ def test_noise_is_less_homogeneous_than_a_gradient():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"levels": 31}, "31 grey levels; take a power of two"),
+        ({"levels": 31}, "31 grey levels is not a power of two"),
         ({"levels": 512}, "512 grey levels"),
-        ({"distances": [0]}, "distance 0; take 1 px or more"),
+        ({"distances": [0]}, "distance 0 is below the minimum of 1 px"),
         ({"distances": [14]}, "distance 14 does not fit an image of 14 x 17 px"),
     ],
 )
@@ -160,5 +160,5 @@ def test_what_does_not_fit_is_refused(image, options, message):
 
 
 def test_a_stain_that_is_not_in_grey_levels_is_refused(image):
-    with pytest.raises(InputError, match="takes an image of grey levels .* not float32"):
+    with pytest.raises(InputError, match="must be 2-D and of uint8 .* not float32"):
         cooccurrence_features(image)

@@ -151,7 +151,10 @@ def test_noise_is_less_regular_than_stripes(noise):
 
 @pytest.mark.parametrize(
     ("radius", "message"),
-    [(0, "radius 0; take 1 px or more"), (4, "radius 4 does not fit an image of 8 x 9 px")],
+    [
+        (0, "radius 0 is below the minimum"),
+        (4, "radius 4 does not fit an image of 8 x 9 px"),
+    ],
 )
 def test_radius_that_does_not_fit_is_refused(radius, message):
     with pytest.raises(InputError, match=message):

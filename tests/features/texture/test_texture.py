@@ -115,7 +115,7 @@ def test_options_reach_the_co_occurrences(image):
 def test_too_small_an_image_is_refused():
     smallest = np.zeros((MIN_SIDE, MIN_SIDE + 5))
     assert list(texture_features(smallest)) == list(MEANINGS)
-    with pytest.raises(InputError, match="31 x 37 px is too small; .* 32 px: measure it at"):
+    with pytest.raises(InputError, match="31 x 37 px is too small; .* 32 px: use a larger size"):
         texture_features(smallest[1:])
 
 

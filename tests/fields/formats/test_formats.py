@@ -91,7 +91,7 @@ def test_too_many_pixels_are_an_error_before_they_are_decoded(name, monkeypatch)
     monkeypatch.setattr(faults, "MAX_PIXELS", PIXELS.size)
     open_picture(data, None, "f")
     monkeypatch.setattr(faults, "MAX_PIXELS", PIXELS.size - 1)
-    with pytest.raises(InputError, match="^f: 52 x 37 pixels .* more than the 1923"):
+    with pytest.raises(InputError, match="^f: 52 x 37 pixels .* above the maximum of 1923"):
         open_picture(data, None, "f")
 
 
@@ -137,7 +137,7 @@ def test_what_is_none_of_them_is_told_their_names(tmp_path):
     with pytest.raises(InputError, match=rf"f\.png: not a {one_of(FORMATS)} image$"):
         read_stain(tmp_path / "f.png", "red")
     endings = one_of(image_format.SUFFIXES[0] for image_format in FORMATS.values())
-    with pytest.raises(InputError, match=re.escape(f"with the ending {endings}, or")):
+    with pytest.raises(InputError, match=re.escape(f"with the suffix {endings}, or")):
         collect_fields(tmp_path)
 
 
@@ -187,5 +187,5 @@ def test_the_example_of_contributing_is_a_format(monkeypatch, tmp_path):
 
 def test_a_format_without_planes_says_so():
     for data in (png(PIXELS), saved(PIXELS, "JPEG")):
-        with pytest.raises(InputError, match="only a TIFF has planes to choose from"):
+        with pytest.raises(InputError, match="only planes of a TIFF can be selected"):
             open_picture(data, 0, "f")

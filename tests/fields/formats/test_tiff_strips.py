@@ -183,7 +183,7 @@ def test_jpeg_2000_in_its_boxes():
 def test_jpeg_2000_of_luma_and_chroma():
     grey = patched(written(GREY, "jpeg2000"), "Compression", 33003)
     np.testing.assert_array_equal(read(grey), GREY)
-    with pytest.raises(InputError, match="TIFF of YCbCr values"):
+    with pytest.raises(InputError, match="TIFF with YCbCr values"):
         read(patched(written(COLOUR, "jpeg2000"), "Compression", 33003))
 
 
@@ -211,5 +211,5 @@ def test_what_may_be_lossy_says_so():
 
 def test_other_compressions_are_rejected_with_the_remedy():
     for compression in ("jpegxr", "png"):
-        with pytest.raises(InputError, match="save it as plain or Deflate"):
+        with pytest.raises(InputError, match="save it uncompressed or with Deflate"):
             read(written(GREY, compression))

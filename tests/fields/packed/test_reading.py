@@ -153,16 +153,18 @@ def test_a_damaged_field_is_named_and_the_others_are_read(packed):
     data[place + 100] ^= 1
     packed.path.write_bytes(data)
     damaged = PackedFields(packed.path)
-    with pytest.raises(InputError, match="field field3 is damaged there; make it again with"):
+    with pytest.raises(InputError, match="field field3 is damaged in this file; run:"):
         damaged.read(3)
     assert damaged.read(4).any()
 
 
 def test_no_file_is_named_and_neither_is_one_that_is_none(tmp_path, packed):
-    with pytest.raises(InputError, match="there is no such file of packed fields"):
+    with pytest.raises(
+        InputError, match="is missing; run: python -m pipelines.prepare --pack SIZE"
+    ):
         PackedFields(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(InputError, match="not an HDF5 file, or is damaged; make it again with"):
+    with pytest.raises(InputError, match="not an HDF5 file, or is damaged; run:"):
         PackedFields(tmp_path / "text.h5")
     data = packed.path.read_bytes()
     packed.path.write_bytes(data[: len(data) // 2])
@@ -223,7 +225,9 @@ HARM = {
 def test_what_is_no_packed_file_is_refused_before_it_is_read(packed, harm):
     with h5py.File(packed.path, "r+") as file:
         HARM[harm](file)
-    with pytest.raises(InputError, match=r"not to be trusted|no packed fields|reads 1|damaged"):
+    with pytest.raises(
+        InputError, match=r"not to be trusted|not a packed file|reads format 1|damaged"
+    ):
         PackedFields(packed.path)
 
 

@@ -227,12 +227,12 @@ class TestFullDisk:
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(700_000))
         path = small_disk / "fields.h5"
-        with pytest.raises(InputError, match="the disk is full; make room"):
+        with pytest.raises(InputError, match="the disk is full; free twice"):
             pack_fields(path, catalogue, 64, progress=False)
         assert not path.exists()
         ballast.unlink()
         # Room for the parts, but not for parts and file.
-        with pytest.raises(InputError, match="the disk is full; make room"):
+        with pytest.raises(InputError, match="the disk is full; free twice"):
             pack_fields(path, catalogue, 64, progress=False)
         assert not path.exists()
         subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
@@ -247,7 +247,7 @@ class TestFullDisk:
             raise error
 
         monkeypatch.setattr(writing._Parts, "_write", full)
-        with pytest.raises(InputError, match="the disk is full; make room"):
+        with pytest.raises(InputError, match="the disk is full; free twice"):
             pack(tmp_path / "fields.h5", catalogue)
 
     def test_other_faults_keep_their_type(self, catalogue, tmp_path, monkeypatch):
