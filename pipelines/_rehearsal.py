@@ -24,7 +24,7 @@ from hpastack.files import has_column, named_column, read_id_table, read_text_ta
 from hpastack.folds import read_fold_table
 from hpastack.labels import Vocabulary
 from hpastack.stack import gather_stores
-from hpastack.store import equal_targets, open_store, prediction_matrix, read_table
+from hpastack.store import equal_targets, is_binary, open_store, prediction_matrix, read_table
 from hpastack.workspace import Workspace
 from pipelines import ingest
 from pipelines._file_sets import FileSet, Problem
@@ -98,6 +98,8 @@ class Rehearsal:
     #: The set whose column fold gives the folds.
     _fold_source: str = ""
     _tables: dict[str, list[_Table]] = field(default_factory=dict)
+    #: How many ids the tables of labels and of test fields have.
+    _n_ids: dict[Path, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run the commands as far as the files allow; `problems` has what is wrong."""
@@ -276,17 +278,19 @@ class Rehearsal:
         dropped = [str(column) in options.drop for column in table.columns]
         table = table.loc[:, [not is_dropped for is_dropped in dropped]]
         try:
-            ingest.as_columns(table, path, options, self.staged)
+            values = ingest.as_columns(table, path, options, self.staged)[0].to_numpy()
         except InputError as error:
             self._add(f"{name}: {error}", name)
-        if not file_set.is_features and options.content in ("probabilities", "logits"):
+            if file_set.is_features:
+                return facts
             try:
-                values, are_sets = prediction_matrix(table, self.staged.vocabulary(), path)
+                values, _ = prediction_matrix(table, self.staged.vocabulary(), path)
             except InputError:
                 return facts
+        if not file_set.is_features and options.content in ("probabilities", "logits"):
+            facts.are_logits_like = bool((values < 0).any())
             is_within = bool(((values >= 0) & (values <= 1)).all())
-            facts.are_logits_like = not is_within and bool((values < 0).any())
-            facts.are_probability_like = is_within and not are_sets and len(np.unique(values)) > 2
+            facts.are_probability_like = is_within and not is_binary(values)
         return facts
 
     def _ingest_words(self, file_set: FileSet) -> list[str]:
@@ -307,17 +311,17 @@ class Rehearsal:
                     if "--ids" in str(error):
                         bare.append(path)
         words: list[str] = []
+        for source in (self.args.labels, *self.args.test):
+            if bare and source not in self._n_ids:
+                try:
+                    self._n_ids[source] = len(read_id_table(source))
+                except (InputError, OSError):
+                    return  # which is a problem of the labels
         for path in bare:
             n_rows = _n_rows(path)
-            sources = {}
-            for source in (self.args.labels, *self.args.test):
-                try:
-                    sources[source] = len(read_id_table(source))
-                except (InputError, OSError):
-                    return
-            fitting = [source for source, n_ids in sources.items() if n_ids == n_rows]
+            fitting = [source for source, n_ids in self._n_ids.items() if n_ids == n_rows]
             if len(fitting) != 1:
-                listed = ", ".join(f"{source} {n_ids:,}" for source, n_ids in sources.items())
+                listed = ", ".join(f"{source} {n_ids:,}" for source, n_ids in self._n_ids.items())
                 self._add(
                     f"{file_set.name}: {path} has {n_rows:,} rows, and the tables of ids have: "
                     f"{listed}; name the one it belongs to with --options "

@@ -1,6 +1,6 @@
 """From files of predictions to a submission: the same as command by command, or every problem."""
 
-import importlib
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -278,14 +278,21 @@ def test_missing_files_are_problems_beside_those_of_the_others(folder, capsys):
     assert problems_of(capsys, *FOLDS, *TWO) == ["names.txt: there is no such file"]
 
 
-def test_a_folder_within_the_workspace_holds_predictions(folder, capsys):
+def test_a_folder_within_the_workspace_holds_predictions(folder, capsys, monkeypatch):
     Path("files").mkdir()
     for path in Path().glob("*_*.csv"):
         if path.name != "sample_submission.csv":
             path.rename(Path("files", path.name))
     assert run(*FOLDS, "--predictions", "files", "--no-report", work=".") == 0
-    assert run(*FOLDS, "--predictions", ".", "--no-report", work=".") == 0
-    assert "up to date: models/stack/" in capsys.readouterr().out
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda name, *others: None if name == "jinja2" else found(name, *others),
+    )  # fmt: skip
+    assert run(*FOLDS, "--predictions", ".", work=".") == 0
+    out = capsys.readouterr().out
+    assert "up to date: models/stack/" in out
+    assert "no report: it needs the extra report; run: pip install 'hpastack[report]'" in out
     assert not Path(".quickstack").exists()
 
 
