@@ -207,7 +207,7 @@ def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
         table = read_table(table_path, ids=ids.pop(0) if is_matrix and ids else None, key=args.key)
         names.update(map(str, table.columns))
         table = table.loc[:, [str(column) not in args.drop for column in table.columns]]
-        table, content = _as_columns(table, table_path, args, workspace)
+        table, content = as_columns(table, table_path, args, workspace)
         if tables and list(table.columns) != list(tables[0].columns):
             raise InputError(f"{table_path}: its columns differ from those of {args.tables[0]}")
         contents.append(content)
@@ -223,7 +223,7 @@ def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
     return tables, contents
 
 
-def _as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFrame, str]:
+def as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFrame, str]:
     """Return the columns of a table as those of the store, and the type of their values."""
     if args.content == "features":
         check_feature_columns(table, where, keep=args.keep)

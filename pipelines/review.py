@@ -17,7 +17,7 @@ from hpastack.files import refuse_existing
 from hpastack.pictures import Thumbnails
 from hpastack.review import ORDERS, review_fields, write_review
 from hpastack.similarity import nearest_fields
-from hpastack.stack import StackClassifier, load_stack
+from hpastack.stack import StackClassifier, check_labels, load_stack
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
@@ -98,8 +98,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _require_same(stack: StackClassifier, y: pd.DataFrame, model: object) -> None:
-    if list(stack.labels_) != list(y.columns):
-        raise InputError(f"{model}: its labels differ from the vocabulary of this workspace")
+    check_labels(stack.labels_, y.columns, str(model))
     ids = stack.oof_probabilities_.index
     same = len(ids.difference(y.index)) == 0 and (
         y.loc[ids].sum().to_numpy() == stack.label_table_["positives"].to_numpy()

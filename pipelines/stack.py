@@ -29,6 +29,7 @@ from hpastack.stack import (
     choose_stores,
     gather_stores,
     label_fields,
+    merge_notes,
     notes_on_columns,
     notes_on_labels,
     notes_on_means,
@@ -144,6 +145,7 @@ def run(args: argparse.Namespace) -> None:
             labels = outputs.labels
             if leaked is not None:
                 labels = _apply_leaks(labels, leaked, vocabulary, inputs)
+        inputs.notes[:] = merge_notes(inputs.notes, inputs.stores)
         record = {
             "recipe": {
                 "type": "stack",

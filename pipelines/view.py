@@ -29,6 +29,7 @@ from hpastack.pictures.tiles import has_files
 from hpastack.similarity import nearest_fields, unusual_features
 from hpastack.stack import (
     StackClassifier,
+    check_labels,
     gather_stores,
     gather_target_free,
     label_fields,
@@ -164,8 +165,7 @@ def _probabilities(
     if chosen is None and not (model / "stack.json").is_file():
         return Section(heading, (), ("no stack in models/stack: python -m pipelines.stack",))
     stack, vocabulary = load_stack(model), workspace.vocabulary()
-    if list(stack.labels_) != list(vocabulary):
-        raise InputError(f"{model}: its labels differ from the vocabulary of this workspace")
+    check_labels(stack.labels_, vocabulary.names, model)
     stack.n_jobs = 1  # one field is too little work for several
     record = read_manifest(model)["record"]
     row = _row(image_id, catalogue)

@@ -87,23 +87,23 @@ class Linear:
         logits = margin = margin.astype(float)
         information, computed_at = _information(z, logits), logits
         for penalty in PENALTIES[: stages[-1]]:
-            pull = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
-            factor = cho_factor(information + np.diag(pull))
-            loss = _loss(y, logits, pull, weights)
+            penalties = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
+            factor = cho_factor(information + np.diag(penalties))
+            loss = _loss(y, logits, penalties, weights)
             for _ in range(_MAX_STEPS):
                 residual = (y - expit(logits)).astype(np.float32)
-                step = cho_solve(factor, z.T @ residual - pull * weights)
+                step = cho_solve(factor, z.T @ residual - penalties * weights)
                 most = loss * (1 + _ROUNDING)
                 for _ in range(_MAX_HALVINGS):
                     logits = margin + z @ (weights + step).astype(np.float32)
-                    loss = _loss(y, logits, pull, weights + step)
+                    loss = _loss(y, logits, penalties, weights + step)
                     if loss <= most:
                         break
                     step = step / 2
                 weights = weights + step
                 if np.abs(logits - computed_at).max() > _MAX_DRIFT:
                     information, computed_at = _information(z, logits), logits
-                    factor = cho_factor(information + np.diag(pull))
+                    factor = cho_factor(information + np.diag(penalties))
                 if np.abs(step).max() < _TOLERANCE:
                     break
             if n_monotone:
@@ -157,9 +157,9 @@ class Linear:
         return np.column_stack([parts, np.full(len(x), model["offset"][0])])
 
 
-def _loss(y: np.ndarray, logits: np.ndarray, pull: np.ndarray, weights: np.ndarray) -> float:
+def _loss(y: np.ndarray, logits: np.ndarray, penalties: np.ndarray, weights: np.ndarray) -> float:
     losses = np.logaddexp(0.0, logits) - y * logits
-    return float(losses.sum() + pull @ weights**2 / 2)
+    return float(losses.sum() + penalties @ weights**2 / 2)
 
 
 def _information(z: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -71,14 +71,14 @@ class Annotated:
             )
         return cls(stack.labels_, cls.of(np.asarray(y)).y, ids)
 
-    def matching(self, values: Any, what: str) -> np.ndarray:
+    def matching(self, values: Any, name: str) -> np.ndarray:
         """Return predictions as an array in this order of rows, shape (n, n_labels)."""
         if self.ids is not None and isinstance(values, pd.DataFrame | pd.Series):
-            values = take_rows(pd.DataFrame(values), self.ids, what)
+            values = take_rows(pd.DataFrame(values), self.ids, name)
         array = np.asarray(values)
         array = array[:, None] if array.ndim == 1 else array
         if array.shape != self.y.shape:
-            raise InputError(f"{what} have shape {array.shape}, y has {self.y.shape}")
+            raise InputError(f"{name} have shape {array.shape}, y has {self.y.shape}")
         return array
 
     def probabilities(self, values: Any) -> np.ndarray:

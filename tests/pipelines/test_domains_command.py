@@ -114,7 +114,7 @@ def test_without_test_fields(workspace, capsys):
     [
         (["--columns", "texture_*"], "no column is named 'texture_*'"),
         (["--compare", "plate"], "--compare: the catalogue has no column 'plate'"),
-        (["--n-domains", "1"], "a whole number of at least 2, or auto"),
+        (["--n-domains", "1"], "a whole number of at least 2, or 'auto'"),
         (["--n-domains", "200"], "100 different fields cannot make 200 domains"),
     ],
 )

@@ -567,7 +567,7 @@ def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(wo
     assert call(ingest, workspace, workspace / "f.csv", *target_free, "--keep", "number") == 0
     assert call(stack, workspace, *QUICK) == 0
     said = capsys.readouterr()
-    warning = "f__number (1.000) tells the order of the training fields almost surely"
+    warning = "f__number (1.000) predicts the order of the training fields almost perfectly"
     assert f"warning: {warning}" in said.err and f"note: {warning}" in said.out
     assert call(report, workspace, "models/stack") == 0
     assert warning in (workspace / "reports" / "stack.html").read_text()
@@ -601,7 +601,7 @@ def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monk
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "optuna", None)
         assert call(stack, workspace, "--tune", "3") == 2
-        one_line(capsys, "tuning needs Optuna", "leave out --tune")
+        one_line(capsys, "tuning needs Optuna", "set tune=0 (on the command line: --tune)")
     assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
     assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
     assert call(stack, workspace) == 2

@@ -119,4 +119,4 @@ def test_mistakes_are_one_line(workspace, capsys):
     lines = workspace.vocabulary_file.read_text().splitlines()
     workspace.vocabulary_file.write_text("\n".join(["another", *lines[1:]]) + "\n")
     assert view.main(at(workspace, "field_00")) == 2
-    assert "names other labels than this workspace's vocabulary" in capsys.readouterr().err
+    assert "has other labels than this workspace's vocabulary" in capsys.readouterr().err
