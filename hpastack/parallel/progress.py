@@ -37,6 +37,8 @@ def progress_output(
 ) -> Iterator[None]:
     """Set where progress is shown within the block, in all threads of the process.
 
+    Within another such block, what that one hides stays hidden, and what it logs is logged.
+
     Parameters
     ----------
     show : bool, default=True
@@ -45,7 +47,7 @@ def progress_output(
         Called with each plain line as well, whether or not progress is shown.
     """
     before = _Output.show, _Output.log
-    _Output.show, _Output.log = show, log
+    _Output.show, _Output.log = show and before[0], log or before[1]
     try:
         yield
     finally:

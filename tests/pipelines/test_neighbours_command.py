@@ -152,10 +152,10 @@ def test_a_fine_tuned_cnn_finds_neighbours_out_of_fold(workspace, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "name either stores to compare fields by, or a CNN with --cnn"),
+        ((), "name either stores to compare fields by, or a CNN"),
         (
             ("intensity", "--cnn", "tiny"),
-            "name either stores to compare fields by, or a CNN with --cnn",
+            "name either stores to compare fields by, or a CNN",
         ),
         (("--cnn", "tiny", "--show", "field_00"), "embed in different spaces"),
     ],
