@@ -53,13 +53,18 @@ def options_of(command):
     return {option for action in parser._actions for option in action.option_strings}
 
 
+def _bare(word):
+    """Return an option without its value and without the punctuation of a sentence around it."""
+    return re.split(r"[=),;.]", word, maxsplit=1)[0]
+
+
 def commands_of(page):
     """Return (command, its options) for each command line of a page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = []
     for command, rest in _COMMAND.findall(text):
         words = shlex.split(rest, comments=True) if rest.count('"') % 2 == 0 else rest.split()
-        lines.append((command, [word.partition("=")[0] for word in words if word[:2] == "--"]))
+        lines.append((command, [_bare(word) for word in words if word[:2] == "--"]))
     return lines
 
 
@@ -152,6 +157,42 @@ def test_the_list_of_columns_is_up_to_date():
 def test_the_list_of_settings_is_up_to_date():
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert script("make_settings").page() == page, "run python docs/make_settings.py"
+
+
+def test_the_list_of_messages_is_up_to_date():
+    page = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    assert script("make_faq").page() == page, "run python docs/make_faq.py"
+
+
+def test_a_remedy_for_a_message_that_does_not_exist_is_an_error():
+    with pytest.raises(ValueError, match="in no message: no such words"):
+        script("make_faq").page({"duplicate ids": "Remove one.", "no such words": "?"})
+
+
+def test_messages_are_read_from_the_code(tmp_path):
+    faq = script("make_faq")
+    code = """
+REMEDY = "save it again"
+def check(path, names, is_old):
+    note = "old" if is_old else ""
+    if names:
+        raise InputError(f"{path}: {counted(len(names), 'id')} and {names!r}; {REMEDY}", "names")
+    raise FileFault(path, "too old " + note)
+    raise InputError(str(path))
+    raise KeyError("not for users")
+"""
+    entries = faq.Messages("m", faq.ast.parse(code), {}).entries
+    assert [entry.text.markdown for entry in entries] == [
+        "*path*: *number* ids and '*names*'; save it again",
+        "*path*: too old \\[old\\]",
+    ]
+    assert [entry.parameters for entry in entries] == [["names"], []]
+
+
+def test_every_exception_for_users_is_in_the_list_of_messages():
+    words = re.sub(r"\\|&#8203;", "", script("make_faq").page())
+    for part in ("duplicate ids", "truncated JPEG", "is not a whole number", "shard explicitly"):
+        assert part in words
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Backbones that see the four stains, their weights, and the vectors they give.
+"""Backbones (networks) for the four stains, their weights, and embeddings of fields.
 
-A backbone carries the `Preprocessing` that its weights expect as
-``model.preprocessing``; everything that applies the backbone scales with it.
+The `Preprocessing` that the weights of a backbone expect is its attribute
+``model.preprocessing``; all code that applies the backbone uses it.
 """
 
 import lazy_loader

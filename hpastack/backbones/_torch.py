@@ -1,4 +1,4 @@
-"""The one door to torch, timm and safetensors, which the base install does without."""
+"""The single import of torch, timm and safetensors, which the base install does not require."""
 
 from hpastack.errors import InputError
 

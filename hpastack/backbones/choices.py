@@ -1,4 +1,4 @@
-"""Names that options of a backbone take; free of torch, so that recipes can be checked without."""
+"""Allowed values of backbone options; without torch, so that recipes can be checked without it."""
 
-#: Ways to fit the three colour filters of a first layer to the stains.
+#: Ways to adapt the three colour filters of a first layer to the stains.
 STEMS = ("average", "copy", "repeat", "random")

@@ -1,4 +1,4 @@
-"""One door to every network: timm's, and the published ones for the Human Protein Atlas."""
+"""Creation of all backbones: those of timm, and published ones for the Human Protein Atlas."""
 
 from __future__ import annotations
 
@@ -43,67 +43,68 @@ def create_backbone(
     drop_rate: float = 0.0,
     seed: int = 0,
 ) -> Network:
-    """Make a backbone that takes the stains of a field.
+    """Create a backbone whose input channels are the stains of a field.
 
-    Weights trained on colour pictures have three filters in the first layer.
-    `stem` says how they become one for each stain, by default red, green, blue, yellow:
+    Weights trained on natural images have three input channels in the first layer. `stem` is
+    the way to adapt them to the stains, by default red, green, blue, yellow:
 
     - ``average``: every stain gets the mean of the three;
-    - ``copy``: red, green and blue keep theirs, yellow gets the mean;
-    - ``repeat``: red, green, blue, red again, in the order of the stains, as timm does;
-    - ``random``: none; the first layer is drawn anew.
+    - ``copy``: red, green and blue keep their own, yellow gets the mean;
+    - ``repeat``: red, green, blue, red again, in the order of the stains, as in timm;
+    - ``random``: none; the first layer is initialised randomly.
 
-    The first three are multiplied by 3/4 (3 by the number of stains), so that (but for
-    ``repeat``, which does so only on average) a field whose stains are all equal gives the same
-    activations as a grey picture.
+    The first three are multiplied by 3/4 (3 divided by the number of stains), so that a field
+    with four equal stains gives the same activations as a grey image (for ``repeat`` only on
+    average).
 
     Parameters
     ----------
     name : str
         Any model name of timm, with or without a weight tag, or one of `PUBLIC_MODELS`.
     weights : {"pretrained", "random"} or path-like, default="pretrained"
-        ``pretrained`` takes timm's own (downloaded once, by timm); nothing else touches the
-        network. A path is a file of weights (safetensors, or ``.pth``, ``.pt``, ``.bin`` of
-        plain tensors) or a folder that holds one.
+        ``pretrained``: the weights of timm (downloaded once, by timm); no other choice accesses
+        the internet. A path is that of a file of weights (safetensors, or ``.pth``, ``.pt``,
+        ``.bin`` of plain tensors) or of a folder with a single such file.
     stem : {"average", "copy", "repeat", "random"}, default="average"
-        See above. Not used for weights that already have a filter for each stain, nor
+        See above. Not used for weights that already have one input channel per stain, nor
         for random weights. The first layer of a published network is never adapted.
     stains : sequence of str, optional
-        The stains that the network sees, in its order; if left out those that the weights were
+        The input channels of the network, in order. Default: the stains that the weights were
         saved with, or all four.
     size : int, optional
-        Side of the fields in pixels; if left out that which the weights were saved with, or the
-        backbone's own.
+        Side of the fields in pixels. Default: the size that the weights were saved with, or
+        that of the backbone.
     crop : int, optional
-        Side of the square in the middle that the network sees, and is built for. If left out,
-        that which the weights were saved with for fields of this size, or the whole field.
+        Side of the central square, in pixels, that is the input of the network. Default: the
+        crop that the weights were saved with for fields of this size, or the whole field.
     statistics : mapping of str to (float, float), optional
-        Mean and sd of each stain, to scale with instead of those that come with the weights.
+        Mean and standard deviation of each stain, used for scaling instead of those of the
+        weights.
     num_classes : int, default=0
-        Outputs of the classifier; 0 for none, so that the model gives
-        embeddings. A classifier in the weights is loaded where it fits.
+        Number of outputs of the classifier; with 0 there is no classifier and the outputs are
+        embeddings. A classifier in the weights is loaded if its shape matches.
     pool : str, optional
         timm's ``global_pool`` (``avg``, ``max``, ``catavgmax``, ...), or ``gem``, see
-        `hpastack.backbones.pooling.GemPooling`; the backbone's own if left out.
+        `hpastack.backbones.pooling.GemPooling`. Default: the pooling of the backbone.
     drop_rate : float, default=0.0
         Dropout before the classifier.
     seed : int, default=0
-        For everything that is drawn.
+        Seed of all random initialisation.
 
     Returns
     -------
     torch.nn.Module
         In evaluation mode, on the CPU, with its `Preprocessing` as
-        ``model.preprocessing``: that saved with the weights, if it was, or that of the published
-        network; else, for pretrained weights and files, timm's mean and sd for the
-        backbone averaged over the colours; for random weights 0.5 and 0.5.
+        ``model.preprocessing``: that saved with the weights, if any, or that of the published
+        network; otherwise, for pretrained weights and files, timm's mean and standard deviation
+        for the backbone averaged over the colours; for random weights 0.5 and 0.5.
 
     Raises
     ------
     InputError
-        If there is no such model, the weights cannot be had, do not fit,
-        or would leave part of the model random, if the first layer cannot be
-        adapted, if the pooling is not possible, or if the backbone cannot take fields of this size.
+        If there is no such model, the weights are not available, do not match or would leave
+        part of the model random, the first layer cannot be adapted, the pooling is not possible,
+        or the backbone does not accept fields of this size.
 
     Examples
     --------
@@ -124,13 +125,13 @@ def create_backbone(
     stains, side = preprocessing.stains, preprocessing.input_size
     options: dict[str, Any] = {"num_classes": num_classes, "drop_rate": drop_rate}
     if public is not None:
-        with _drawn_from(seed):
+        with _seeded(seed):
             model = public.build(side, num_classes, drop_rate)
     else:
         if pool is not None:
             options["global_pool"] = "avg" if pool == "gem" else pool
         if _timm_config(name).fixed_input_size:
-            # Models with a grid of positions are built for one size.
+            # Models with a grid of position embeddings are built for a single size.
             options["img_size"] = side
         model = _create(name, options=options, in_chans=len(stains), seed=seed)
         if pool == "gem":
@@ -156,7 +157,7 @@ def create_backbone(
 def expected_stains(
     name: str, weights: str | Path = "pretrained", stains: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Return the stains that a backbone sees, before its weights are read or downloaded.
+    """Return the input stains of a backbone before its weights are read or downloaded.
 
     Parameters
     ----------
@@ -186,19 +187,21 @@ def _check_choices(
     name: str, public: PublicModel | None, weights: str | Path, stem: str, pool: str | None
 ) -> None:
     if stem not in STEMS:
-        raise InputError(f"stem {stem!r} is unknown; it is one of {', '.join(STEMS)}")
+        raise InputError(f"stem {stem!r} is unknown; it must be one of {', '.join(STEMS)}", "stem")
     if public is None:
         if not timm.is_model(name):
             known = [*PUBLIC_MODELS, *timm.list_models()]
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             hint = f"did you mean {shorten(near)}?" if near else "timm.list_models() lists all"
-            raise InputError(f"timm knows no backbone {name!r}; {hint}")
+            raise InputError(f"timm has no backbone {name!r}; {hint}")
         return
     if pool is not None:
-        raise InputError(f"backbone {name} has a pooling of its own; leave pool out")
+        raise InputError(f"pool: backbone {name} has its own pooling; omit pool", "pool")
     if weights == "pretrained":
         raise InputError(
-            f"the weights of {name} are not downloaded; give weights: FILE, from {public.source}"
+            f"the weights of {name} are not downloaded; set weights to a file, from "
+            f"{public.source}",
+            "weights",
         )
 
 
@@ -207,7 +210,7 @@ def _preprocessing(
     stains: Sequence[str] | None, size: int | None, crop: int | None,
     statistics: Mapping[str, tuple[float, float]] | None,
 ) -> Preprocessing:  # fmt: skip
-    """Settle how fields are prepared: what is asked for, over what comes with the weights."""
+    """Return the preprocessing: the requested options, else those of the weights."""
     if "preprocessing" in record:
         base = Preprocessing.from_record(record["preprocessing"])
     elif public is not None:
@@ -216,14 +219,14 @@ def _preprocessing(
         config = _timm_config(name)
         mean, sd = float(np.mean(config.mean)), float(np.mean(config.std))
         mean, sd = (0.5, 0.5) if is_random else (mean, sd)
-        own = tuple(stains or STAINS)
+        chosen = tuple(stains or STAINS)
         base = Preprocessing(
-            config.input_size[-1], (mean,) * len(own), (sd,) * len(own), stains=own
+            config.input_size[-1], (mean,) * len(chosen), (sd,) * len(chosen), stains=chosen
         )
     if stains is not None and tuple(stains) != base.stains:
         raise InputError(
-            f"the weights are for the stains {', '.join(base.stains)}, in this order; leave "
-            "stains out"
+            f"the weights are for the stains {', '.join(base.stains)}, in this order; omit stains",
+            "stains",
         )
     size = size or base.size
     if crop is None and size == base.size:
@@ -232,8 +235,9 @@ def _preprocessing(
     if statistics is not None:
         if base.scaling != "fixed":
             raise InputError(
-                f"backbone {name} scales each field by its own values ({base.scaling}); leave "
-                "statistics out"
+                f"backbone {name} scales each field by its own values ({base.scaling}); omit "
+                "statistics",
+                "statistics",
             )
         unknown = [stain for stain in base.stains if stain not in statistics]
         if unknown:
@@ -247,8 +251,9 @@ def _timm_config(name: str) -> Any:
 
 
 @contextmanager
-def _drawn_from(seed: int) -> Iterator[None]:
-    # Not `seed` alone: the caller's own random numbers must not change with what is made here.
+def _seeded(seed: int) -> Iterator[None]:
+    # The state of the global generator is restored, so that the caller's random numbers do not
+    # change.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -257,13 +262,15 @@ def _drawn_from(seed: int) -> Iterator[None]:
 def _create(
     name: str, *, options: dict[str, Any], in_chans: int, seed: int, pretrained: bool = False
 ) -> Network:
-    with _drawn_from(seed):
+    with _seeded(seed):
         try:
             model: Any = timm.create_model(
                 name, pretrained=pretrained, in_chans=in_chans, **options
             )
             return model
-        except OSError:  # of the hub, whose "not found" was a ValueError too before its version 1
+        except (
+            OSError
+        ):  # of huggingface_hub, whose "not found" was also a ValueError before version 1
             raise
         except (AssertionError, TypeError, ValueError) as error:
             reason = str(error) or "not possible"
@@ -271,15 +278,15 @@ def _create(
 
 
 def _pretrained_state(name: str, options: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
-    remedy = "give weights: FILE, or weights: random"
+    remedy = "set weights to a file, or to 'random'"
     try:
         colour = _create(name, options=options, in_chans=3, seed=seed, pretrained=True)
     except (OSError, RuntimeError) as error:
-        # The hub answers with several exceptions, most of them OSErrors and all of them long.
+        # huggingface_hub raises several exceptions, most of them OSErrors, all with long messages.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"pretrained weights of {name} cannot be had ({reason}); {remedy}") from (
-            error
-        )
+        raise InputError(
+            f"pretrained weights of {name} are not available ({reason}); {remedy}", "weights"
+        ) from error
     return colour.state_dict()
 
 
@@ -294,28 +301,29 @@ def _public_state(
 
 def _check_size(model: Network, name: str) -> None:
     size, side = model.preprocessing.size, model.preprocessing.input_size
-    cell = _patch_side(model)
-    if cell is not None and side % cell:
-        # timm would leave the last pixels out without a word.
-        low = max(side // cell, 1) * cell
+    patch = _patch_side(model)
+    if patch is not None and side % patch:
+        # timm would silently drop the last pixels.
+        low = max(side // patch, 1) * patch
         raise InputError(
-            f"backbone {name} cuts fields into patches of {cell} px, which {side} px is no "
-            f"multiple of; use {low} or {low + cell}"
+            f"backbone {name} divides fields into patches of {patch} px, but {side} px is not a "
+            f"multiple of that; use {low} or {low + patch}"
         )
     try:
         embed_batch(model, np.zeros((1, len(STAINS), size, size), np.float32))
     except (AssertionError, RuntimeError) as error:
-        n_stains, reason = len(model.preprocessing.stains), str(error) or "it needs another size"
+        n_stains = len(model.preprocessing.stains)
+        reason = str(error) or "it needs a different size"
         raise InputError(
-            f"backbone {name} cannot take fields of {side} px and {counted(n_stains, 'stain')}: "
-            f"{reason}"
+            f"backbone {name} does not accept fields of {side} px and "
+            f"{counted(n_stains, 'stain')}: {reason}"
         ) from error
 
 
 def _patch_side(model: Network) -> int | None:
-    """Return the side of the patches that a backbone cuts fields into; None if they overlap."""
+    """Return the side of the patches of a backbone; None if it has none or they overlap."""
     layer = getattr(model, "patch_embed", None)
-    # A number in some backbones, one for height and width in others.
+    # A single number in some backbones, a pair (height, width) in others.
     patch, stride = (
         value if isinstance(value, int) or value is None else value[0]
         for value in (
@@ -323,5 +331,5 @@ def _patch_side(model: Network) -> int | None:
             getattr(getattr(layer, "proj", None), "stride", None),
         )
     )
-    # Patches that overlap are padded at the edges.
+    # Overlapping patches are padded at the edges, so any size is accepted.
     return patch if stride in (None, patch) else None

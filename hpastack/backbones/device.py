@@ -1,4 +1,4 @@
-"""Where a network runs, and how: devices, precision, and memory that does not suffice."""
+"""Devices and precision of networks, and errors when a GPU is out of memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hpastack.errors import InputError, counted
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """Turn the name of a device into a torch device that is there.
+    """Return the torch device of this name, after checking that it is available.
 
     Parameters
     ----------
     device : str, default="auto"
-        ``auto`` is a GPU, or the CPU where there is none; or a name of
-        torch's: ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Processes that a
-        launcher has started (``LOCAL_RANK``) take the GPUs in turn.
+        ``auto`` is a GPU, or the CPU if there is none; otherwise a torch
+        device name: ``cpu``, ``cuda``, ``cuda:1``, ``mps``. With ``auto``,
+        processes started by a launcher (``LOCAL_RANK``) use the GPUs in turn.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def choose_device(device: str = "auto") -> torch.device:
     Raises
     ------
     InputError
-        If there is no such device on this machine, or ``LOCAL_RANK`` is no number.
+        If there is no such device on this machine, or ``LOCAL_RANK`` is not a number.
     """
     if device == "auto":
         if not torch.cuda.is_available():
@@ -36,18 +36,24 @@ def choose_device(device: str = "auto") -> torch.device:
             return torch.device("cuda")
         rank = os.environ["LOCAL_RANK"]
         if not rank.isdecimal():
-            raise InputError(f"LOCAL_RANK is {rank!r}, which is no number; name a device")
+            raise InputError(
+                f"the environment variable LOCAL_RANK is {rank!r}, which is not a number; set "
+                "device explicitly",
+                "device",
+            )
         return torch.device("cuda", int(rank) % torch.cuda.device_count())
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"device {device!r} is not on this machine; use auto or cpu") from None
+        raise InputError(
+            f"device {device!r} is not on this machine; use 'auto' or 'cpu'", "device"
+        ) from None
     return chosen
 
 
 def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Move a batch of fields to a device, without waiting on a GPU.
+    """Move a batch of fields to a device, asynchronously if it is a GPU.
 
     Parameters
     ----------
@@ -64,7 +70,7 @@ def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Return the context in which a model runs.
+    """Return the autocast context for running a model.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
 
 
 def network_precision(device: torch.device, precision: str) -> str:
-    """Return what ``auto`` means on a device: bfloat16 on a GPU, float32 elsewhere."""
+    """Return the precision on a device; for ``auto`` bfloat16 on a GPU, float32 elsewhere."""
     if precision != "auto":
         return precision
     return "bfloat16" if device.type == "cuda" else "float32"
@@ -89,7 +95,7 @@ def network_precision(device: torch.device, precision: str) -> str:
 
 @contextmanager
 def gpu_memory_guard(batch_size: int) -> Iterator[None]:
-    """Turn a GPU that is out of memory into a mistake with a remedy."""
+    """Raise an InputError with a remedy when the GPU is out of memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError:

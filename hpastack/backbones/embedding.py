@@ -1,4 +1,4 @@
-"""Fields in, vectors out."""
+"""Embeddings of batches of fields."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hpastack.fields import STAINS
 
 
 def embedding_dimension(model: Network) -> int:
-    """Return how many numbers `model` gives for a field.
+    """Return the number of outputs of `model` for a field.
 
-    Found by passing an empty field through it, as timm's own count is off for
-    some backbones.
+    It is found by applying the model to an empty field, as timm's number of
+    features is wrong for some backbones.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `create_backbone`.
+        From `create_backbone`.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def embedding_dimension(model: Network) -> int:
 
 
 def embedding_columns(store_name: str, n_dimensions: int) -> list[str]:
-    """Name the columns of a store of embeddings.
+    """Return the column names of a store of embeddings.
 
     Parameters
     ----------
@@ -52,37 +52,37 @@ def embedding_columns(store_name: str, n_dimensions: int) -> list[str]:
 
 
 def network_inputs(model: Network, squares: torch.Tensor) -> torch.Tensor:
-    """Bring squares of fields into the form that a network takes.
+    """Convert squares of fields to the inputs of a network.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `create_backbone`.
+        From `create_backbone`.
     squares : Tensor of float, shape (n, 4, h, w)
-        Values in [0, 1]; as the crops of its preprocessing.
+        Values in [0, 1]; crops of its preprocessing.
 
     Returns
     -------
     Tensor, shape (n, n_stains, h, w)
-        Scaled, the channels last, as the filters of the model are: up to half as fast again,
-        on a CPU too.
+        Scaled, in channels-last memory format like the filters of the model, which is up to 1.5
+        times as fast, also on a CPU.
     """
     scaled = model.preprocessing.scale(squares)
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def embed_batch(model: Network, batch: np.ndarray) -> np.ndarray:
-    """Turn a batch of fields into vectors.
+    """Compute the embeddings of a batch of fields.
 
-    A field's vector does not depend on the others in its batch (to 1e-5 on
-    the CPU, where the order of sums may change with the size of the batch).
+    The embedding of a field does not depend on the others in its batch (to
+    1e-5 on the CPU, where the order of sums may change with the batch size).
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `create_backbone`, on any device. On a GPU it runs in bfloat16.
+        From `create_backbone`, on any device. On a GPU it runs in bfloat16.
     batch : ndarray of float32, shape (n, 4, size, size)
-        Fields in [0, 1], with their four stains, neither cropped nor scaled yet.
+        Fields in [0, 1], with all four stains, neither cropped nor scaled.
 
     Returns
     -------
@@ -93,14 +93,14 @@ def embed_batch(model: Network, batch: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        If the fields are not of the size and stains that the model takes, or
-        the memory of the GPU does not suffice.
+        If the fields do not have four stains and the size that the model
+        requires, or the GPU is out of memory.
     """
     size = model.preprocessing.size
     batch = np.ascontiguousarray(batch, dtype=np.float32)
     if batch.ndim != 4 or batch.shape[1:] != (len(STAINS), size, size):
         raise InputError(
-            f"a batch of shape {batch.shape}; the model takes (n, {len(STAINS)}, {size}, {size})"
+            f"batch has shape {batch.shape}; the model takes (n, {len(STAINS)}, {size}, {size})"
         )
     if len(batch) == 0:
         return np.zeros((0, embedding_dimension(model)), np.float32)

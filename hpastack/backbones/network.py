@@ -1,4 +1,4 @@
-"""What a backbone is to a type checker: a module of torch, with what timm's models have too."""
+"""Type of a backbone for type checkers: a torch module with the attributes of timm's models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hpastack.backbones.preprocessing import Preprocessing
 
     class Network(torch.nn.Module):
-        """A model of `create_backbone`, or one that it is made from."""
+        """A model from `create_backbone`, or one that it is built from."""
 
         preprocessing: Preprocessing
         num_classes: int

@@ -1,4 +1,4 @@
-"""Generalised-mean pooling, between the mean and the maximum."""
+"""Generalised-mean (GeM) pooling."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from hpastack.errors import InputError
 
 
 class GemPooling(torch.nn.Module):
-    """Pool each map of a network by its generalised mean, with a learned exponent.
+    """Pool each feature map of a network by its generalised mean, with a learned exponent.
 
-    ``(mean of x^p)^(1/p)`` over the pixels: the mean for p = 1, nearer to the maximum the larger
-    p is. Values below 1e-6 count as 1e-6, since powers of negative numbers are not real.
+    ``(mean of x^p)^(1/p)`` over the pixels: the mean for p = 1, approaching the maximum with
+    increasing p. Values below 1e-6 are replaced by 1e-6, as powers of negative numbers are not
+    real.
 
     Parameters
     ----------
     p : float, default=3.0
-        Where the exponent starts.
+        Initial value of the exponent.
 
     References
     ----------
@@ -37,8 +38,8 @@ class GemPooling(torch.nn.Module):
         self.p = torch.nn.Parameter(torch.tensor(float(p)))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Pool maps of shape (n, channels, h, w) to (n, channels, 1, 1)."""
-        # In full precision, also where the maps are not: a third power takes most of bfloat16.
+        """Pool feature maps of shape (n, channels, h, w) to (n, channels, 1, 1)."""
+        # In float32, even if the maps are not: bfloat16 is too imprecise for third powers.
         powers = maps.float().clamp(min=1e-6).pow(self.p)
         return powers.mean(dim=(2, 3), keepdim=True).pow(1 / self.p).to(maps.dtype)
 
@@ -51,12 +52,12 @@ def use_gem_pooling(model: torch.nn.Module, name: str) -> None:
     model : torch.nn.Module
         Made by timm with ``global_pool="avg"``.
     name : str
-        Of the backbone, for messages.
+        Name of the backbone, for error messages.
 
     Raises
     ------
     InputError
-        If it does not pool maps, as vision transformers do not.
+        If the model does not pool feature maps, such as a vision transformer.
     """
     pools: list[Any] = [
         module
@@ -66,13 +67,14 @@ def use_gem_pooling(model: torch.nn.Module, name: str) -> None:
     ]
     if len(pools) != 1:
         raise InputError(
-            f"backbone {name} pools no maps that pool: gem could pool; leave pool out, or use a "
-            "ResNet, DenseNet, EfficientNet or ConvNeXt"
+            f"pool: 'gem' is not possible for backbone {name}, which does not pool feature maps; "
+            "omit pool, or use a ResNet, DenseNet, EfficientNet or ConvNeXt",
+            "pool",
         )
     pools[0].pool = GemPooling()
     pools[0].pool_type = "gem"
 
 
 def gem_names(model: torch.nn.Module) -> set[str]:
-    """Name the exponents of a model's pooling, as its weights name them."""
+    """Return the names, among a model's weights, of the exponents of its pooling."""
     return {f"{name}.p" for name, part in model.named_modules() if isinstance(part, GemPooling)}

@@ -1,4 +1,4 @@
-"""How a field is brought into the form that a network was trained on."""
+"""Preprocessing of fields for a network."""
 
 from __future__ import annotations
 
@@ -16,43 +16,45 @@ SCALINGS = ("fixed", "standardised", "min_max")
 #: Ways to bring a field to its size, see `Preprocessing`.
 RESIZES = ("longer_side",)
 
-# Added to what is divided by, so that a blank stain becomes 0: the values that the networks
-# with these scalings were trained with.
+# Added to the denominator, so that a constant stain becomes 0: the values with which the networks
+# that use these scalings were trained.
 _STANDARDISED_FLOOR = 1e-7
 _MIN_MAX_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Say how a field is brought into the form that a model was trained on.
+    """Preprocessing that converts a field to the input on which a model was trained.
 
-    A field in [0, 1], with its stains red, green, blue, yellow, is resized, perhaps cropped to a
-    square in it, its stains are put into the order of the network, and their values are scaled.
+    A field in [0, 1], with the stains red, green, blue, yellow, is resized and optionally cropped
+    to a square, its stains are reordered for the network, and their values are scaled.
 
     Parameters
     ----------
     size : int
         Side of the field, in pixels.
     mean, sd : tuple of float, one for each of `stains`, in their order
-        For values in [0, 1]; empty where `scaling` takes its numbers from each field.
+        Mean and standard deviation, for values in [0, 1]; empty unless `scaling` is ``fixed``.
     stains : tuple of str
-        The stains that the network sees, in its order: any of the four, each once.
+        The input channels of the network, in order: any of the four stains, without duplicates.
     scaling : {"fixed", "standardised", "min_max"}
         ``fixed``: each stain becomes ``(x - mean) / sd``. ``standardised``: the same with the
-        mean and standard deviation of the stain in this very field. ``min_max``: the field
-        becomes ``(x - min) / (max - min)``, with one minimum and maximum over all its stains.
-        The last two look at what the network sees: at the crop, where there is one.
+        mean and standard deviation of the stain in this field. ``min_max``: the field becomes
+        ``(x - min) / (max - min)``, with a common minimum and maximum of all its stains. The
+        last two are computed from the input of the network: from the crop, if there is one.
     crop : int, optional
-        Side of the square that the network sees of a field, in pixels; all of it if left out.
+        Side of the square of the field that is the input of the network, in pixels. Default: the
+        whole field.
     resize : {"longer_side"}
-        ``longer_side``: the longer side of the field gets `size` pixels, and the rest of the
-        square is filled with zeros.
+        ``longer_side``: the longer side of the field is resized to `size` pixels, and the rest
+        of the square is filled with zeros.
 
     Raises
     ------
     InputError
-        If the numbers do not fit the stains, an `sd` is not above 0, a stain is unknown or
-        doubled, there is no such scaling or resizing, or the crop is larger than the field.
+        If the number of means and standard deviations does not match the stains, an `sd` is not
+        above 0, a stain is unknown or duplicate, a scaling or resizing is unknown, or the crop
+        is larger than the field.
     """
 
     size: int
@@ -67,76 +69,79 @@ class Preprocessing:
         unknown = [stain for stain in self.stains if stain not in STAINS]
         if unknown or not self.stains or len(set(self.stains)) < len(self.stains):
             raise InputError(
-                f"preprocessing for stains {shorten(self.stains)}; it is any of "
-                f"{', '.join(STAINS)}, each once"
+                f"preprocessing: stains are {shorten(self.stains)}; they must be any of "
+                f"{', '.join(STAINS)}, without duplicates"
             )
         if self.scaling not in SCALINGS:
             raise InputError(
-                f"preprocessing: scaling {self.scaling!r} is unknown; it is one of "
+                f"preprocessing: scaling {self.scaling!r} is unknown; it must be one of "
                 f"{', '.join(SCALINGS)}"
             )
         if self.resize not in RESIZES:
             raise InputError(
-                f"preprocessing: resize {self.resize!r} is unknown; it is one of "
+                f"preprocessing: resize {self.resize!r} is unknown; it must be one of "
                 f"{', '.join(RESIZES)}"
             )
         n_numbers = len(self.stains) if self.scaling == "fixed" else 0
         if len(self.mean) != n_numbers or len(self.sd) != n_numbers:
-            wanted = (
-                f"needs one mean and one sd for each of {', '.join(self.stains)}"
+            requirement = (
+                f"one mean and one sd are needed for each of {', '.join(self.stains)}"
                 if n_numbers
-                else f"takes no mean and sd with scaling {self.scaling}, but those of each field"
+                else f"scaling {self.scaling} uses the values of each field; omit mean and sd"
             )
-            raise InputError(f"preprocessing {wanted}")
+            raise InputError(f"preprocessing: {requirement}")
         if not all(sd > 0 for sd in self.sd):
             raise InputError(f"preprocessing: every sd must be above 0, not {self.sd}")
         if self.crop is not None and not 0 < self.crop <= self.size:
             raise InputError(
-                f"preprocessing: a crop of {self.crop} px does not fit fields of {self.size} px"
+                f"preprocessing: a crop of {self.crop} px is not possible for fields of "
+                f"{self.size} px"
             )
 
     @property
     def input_size(self) -> int:
-        """Side of what the network sees, in pixels: that of the crop, or of the field."""
+        """Side of the input of the network, in pixels: that of the crop, or of the field."""
         return self.size if self.crop is None else self.crop
 
     def crops(self, batch: Any, n: int = 1) -> Iterator[Any]:
-        """Cut the squares that the network sees out of a batch of fields.
+        """Generate the crops of a batch of fields that are inputs of the network.
 
         Parameters
         ----------
         batch : Tensor or ndarray, shape (n, n_stains, h, w)
         n : {1, 5}, default=1
-            1: the middle; 5: the four corners, then the middle.
+            Number of crops. 1: the centre; 5: the four corners, then the centre.
 
         Yields
         ------
         Tensor or ndarray
-            Of `input_size` pixels on each side, as views; the batch itself without a `crop`.
+            Views with sides of `input_size` pixels; the batch itself without a `crop`.
 
         Raises
         ------
         InputError
-            If `n` is another number, the fields are smaller than the crop, or five squares are
-            asked for without a `crop`.
+            If `n` is another number, the fields are smaller than the crop, or five crops are
+            requested without a `crop`.
         """
         if n not in (1, 5):
-            raise InputError(f"{n} crops of a field; it is 1 or 5")
+            raise InputError(f"n is {n}; the number of crops must be 1 or 5")
         if self.crop is None:
             if n == 5:
-                raise InputError("five crops of a field need a crop that is smaller than it")
+                raise InputError("five crops of a field need a crop that is smaller than the field")
             yield batch
             return
         side, (height, width) = self.crop, batch.shape[2:]
         if side > height or side > width:
-            raise InputError(f"a crop of {side} px does not fit fields of {height} x {width} px")
+            raise InputError(
+                f"a crop of {side} px is not possible for fields of {height} x {width} px"
+            )
         low, left = height - side, width - side
         corners = [(0, 0), (0, left), (low, 0), (low, left)] if n == 5 else []
         for y, x in [*corners, (low // 2, left // 2)]:
             yield batch[:, :, y : y + side, x : x + side]
 
     def scale(self, batch: torch.Tensor) -> torch.Tensor:
-        """Put the stains of a batch into the network's order, and scale them.
+        """Reorder the stains of a batch for the network, and scale them.
 
         Parameters
         ----------
@@ -170,17 +175,17 @@ class Preprocessing:
         return (batch - mean) / sd
 
     def record(self) -> dict[str, Any]:
-        """Return the preprocessing as a JSON-able dict."""
+        """Return the preprocessing as a dict that can be written as JSON."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Preprocessing:
-        """Make the preprocessing that `record` was made from.
+        """Create a preprocessing from its record.
 
         Parameters
         ----------
         record : dict
-            Keys that it lacks are those of versions that had only one choice.
+            Made by `record`. Records of older versions lack the keys that had only one choice.
 
         Returns
         -------
@@ -189,7 +194,7 @@ class Preprocessing:
         Raises
         ------
         InputError
-            If a key is missing or unknown, or a value is not possible.
+            If a key is missing or unknown, or a value is invalid.
         """
         try:
             values: dict[str, Any] = {

@@ -1,9 +1,9 @@
-"""Networks for fields of the Human Protein Atlas whose weights others have published.
+"""Networks for fields of the Human Protein Atlas with published weights.
 
-Their weights come as a file that the user gives; nothing is downloaded. Each entry of
-`PUBLIC_MODELS` says how the network is built, what the published names of its weights become,
-and how fields must be prepared for it. The facts were read in the public code that trained or
-applied the networks, which is named with each entry; none of the files of weights was at hand.
+The user provides the file of weights; nothing is downloaded. Each entry of `PUBLIC_MODELS`
+defines how the network is built, how the published names of its weights are translated, and how
+fields are preprocessed for it. These facts are from the public code that trained or applied the
+networks, which each entry cites; none of the files of weights was available for a test.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ nn = torch.nn
 
 @dataclass(frozen=True)
 class PublicModel:
-    """Say what a published network is, and how it is used.
+    """Definition of a published network.
 
     Parameters
     ----------
     build : callable
-        ``build(size, num_classes, drop_rate)`` makes the network for squares of `size` pixels.
+        ``build(size, num_classes, drop_rate)`` returns the network for squares of `size` pixels.
     rename : callable
-        ``rename(state, model)`` gives the published tensors under the names of the network, and
-        omits those that only training used. Prefixes that all names share, such as ``module.``,
-        are removed before.
+        ``rename(state, model)`` returns the published tensors under the names of the network,
+        without those that only training used. Prefixes that all names share, such as
+        ``module.``, are removed before.
     preprocessing : Preprocessing
-        As published; its size is what is used where none is given.
+        As published; its size is the default.
     trained_on : str
-        Labels that the weights have seen; empty if none.
+        Labels on which the weights were trained; empty if none.
     source : str
-        Where the code is, and from there the weights.
+        Where the code is published, with links to the weights.
     licence : str
-        Of the code; that of the weights may be another.
+        Licence of the code; that of the weights may differ.
     citation : str
+        Reference to cite.
     """
 
     build: Callable[[int, int, float], Network]
@@ -58,17 +59,19 @@ class PublicModel:
 class BestfittingDenseNet(Network):
     """DenseNet121 with the head that won the 2018 competition.
 
-    Mean and maximum of the last maps side by side, batch norm, a layer of 1,024, its ReLU and
-    batch norm, and the classifier. The features are what the classifier sees.
+    The head: concatenated mean and maximum of the last feature maps, batch norm, a linear layer
+    of 1,024 units, ReLU, batch norm, and the classifier. The features are the input of the
+    classifier.
 
     Parameters
     ----------
     num_classes : int
         0 for no classifier.
     drop_rate : float
-        Dropout before both layers of the head.
+        Dropout before both linear layers of the head.
     halved : bool
-        Whether the maps are halved once more behind the first pooling, as for fields of 1,024 px.
+        Whether the feature maps are halved once more after the first pooling, as for fields of
+        1,024 px.
     """
 
     n_features = 1024
@@ -92,11 +95,11 @@ class BestfittingDenseNet(Network):
         self.classifier = _classifier(self.n_features, num_classes)
 
     def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the last maps."""
+        """Return the last feature maps."""
         return self.trunk.forward_features(inputs)
 
     def forward_head(self, maps: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Pool the maps, and classify them unless the features are asked for."""
+        """Pool the feature maps; return logits, or with `pre_logits` the features."""
         hidden = self.fc1(self.dropout(self.bn1(self.pool(maps))))
         features = self.dropout(self.bn2(hidden.relu()))
         return features if pre_logits else self.classifier(features)
@@ -111,16 +114,18 @@ class BestfittingDenseNet(Network):
 
 
 class GatedAttentionPooling(nn.Module):
-    """Pool tokens by weights that two gates give them, once for each head.
+    """Gated attention pooling of tokens, with several heads.
 
     Parameters
     ----------
     width : int
-        Of a token.
+        Dimension of a token.
     hidden : int
-        Of the gates.
+        Dimension of the gates.
     heads : int
+        Number of heads.
     drop_rate : float
+        Dropout before the gates.
 
     References
     ----------
@@ -144,18 +149,18 @@ class GatedAttentionPooling(nn.Module):
 
 
 class SubCellVit(Network):
-    """Vision transformer whose tokens are pooled by gated attention, that of the class among them.
+    """Vision transformer with gated attention pooling of all tokens, the class token included.
 
     Parameters
     ----------
     size : int
         Side of the fields in pixels.
     num_classes : int
-        0 for no classifier. The published classifiers are files of their own and not used here.
+        0 for no classifier. The published classifiers are in separate files and not used here.
     drop_rate : float
         Dropout before the classifier.
     depth : int, default=12
-        Blocks of the transformer.
+        Number of transformer blocks.
     """
 
     def __init__(self, size: int, num_classes: int, drop_rate: float, depth: int = 12) -> None:
@@ -177,15 +182,15 @@ class SubCellVit(Network):
 
     @property
     def patch_embed(self) -> torch.nn.Module:
-        """The layer that cuts fields into patches."""
+        """The layer that divides fields into patches."""
         return self.vit.patch_embed
 
     def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the tokens behind the last norm."""
+        """Return the tokens after the last layer norm."""
         return self.vit.forward_features(inputs)
 
     def forward_head(self, tokens: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Pool the tokens, and classify them unless the features are asked for."""
+        """Pool the tokens; return logits, or with `pre_logits` the features."""
         features = self.dropout(self.pool(tokens))
         return features if pre_logits else self.classifier(features)
 
@@ -206,8 +211,8 @@ def _build_bestfitting(size: int, num_classes: int, drop_rate: float, *, halved:
     return BestfittingDenseNet(num_classes, drop_rate, halved)
 
 
-# The network was saved with its layers under two names each: as torchvision names them, and as
-# stages that share them.
+# The network was saved with each layer under two names: that of torchvision, and that of a stage
+# that shares the layer.
 _BESTFITTING_STAGES = {
     "conv1.0": "conv0", "conv1.1": "norm0", "encoder2.0": "denseblock1",
     "encoder3.0": "transition1", "encoder3.1": "denseblock2", "encoder4.0": "transition2",
@@ -220,7 +225,7 @@ def _rename_bestfitting(state: dict[str, torch.Tensor], model: Network) -> dict[
     renamed: dict[str, Any] = {}
     for key, value in state.items():
         if key.startswith("backbone.classifier."):
-            continue  # of ImageNet, never used
+            continue  # the ImageNet classifier, never used
         name = re.sub(r"^backbone\.features\.", "trunk.features.", key)
         name = re.sub(r"^logit\.", "classifier.", name)
         stage = re.match(r"(conv1|encoder\d)\.\d(?=\.)", name)
@@ -242,14 +247,14 @@ def _build_dino4cells(
 
 
 def _rename_dino4cells(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
-    # The head is that of self-supervised training, which no embedding uses.
+    # The head is that of self-supervised training and not used for embeddings.
     backbone = {
         key.removeprefix("module.").removeprefix("backbone."): value
         for key, value in state.items()
         if not key.removeprefix("module.").startswith("head.")
     }
     if "pos_embed" in backbone:
-        # As the network's own code does: a tenth of a cell is added to the grid it scales to.
+        # As in the published code: 0.1 is added to each side of the target grid.
         backbone["pos_embed"] = _positions(backbone["pos_embed"], model.patch_embed.grid_size, 0.1)
     return backbone
 
@@ -264,7 +269,7 @@ _SUBCELL_NAMES = (
     (r"^encoder\.encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"vit.blocks.\1.attn.proj."),
     (r"^encoder\.encoder\.layer\.(\d+)\.intermediate\.dense\.", r"vit.blocks.\1.mlp.fc1."),
     (r"^encoder\.encoder\.layer\.(\d+)\.output\.dense\.", r"vit.blocks.\1.mlp.fc2."),
-    # Trained with dropout in front of each gate, applied without: its number may be 1 or 0.
+    # Trained with dropout before each gate, applied without: the layer number may be 1 or 0.
     (r"^pool_model\.attention_v\.[01]\.", "pool.value."),
     (r"^pool_model\.attention_u\.[01]\.", "pool.gate."),
     (r"^pool_model\.attention\.(weight|bias)$", r"pool.attention.\1"),
@@ -280,14 +285,14 @@ def _rename_subcell(state: dict[str, torch.Tensor], model: Any) -> dict[str, tor
     for key, value in state.items():
         attention = _SUBCELL_ATTENTION.match(key)
         if attention:
-            block, part, what = attention.groups()
-            parts.setdefault(f"vit.blocks.{block}.attn.qkv.{what}", {})[part] = value
+            block, part, tensor = attention.groups()
+            parts.setdefault(f"vit.blocks.{block}.attn.qkv.{tensor}", {})[part] = value
         elif key.startswith(("encoder.", "pool_model.")):
             name = key
             for pattern, replacement in _SUBCELL_NAMES:
                 name = re.sub(pattern, replacement, name)
             renamed[name] = value
-        # All else belongs to the training: decoder, projections, a classifier on the side.
+        # The other tensors were used in training only: decoder, projections, auxiliary classifier.
     for name, triple in parts.items():
         absent = [part for part in ("query", "key", "value") if part not in triple]
         if absent:
@@ -300,18 +305,18 @@ def _rename_subcell(state: dict[str, torch.Tensor], model: Any) -> dict[str, tor
 
 
 def _positions(positions: torch.Tensor, grid: tuple[int, int], extra: float) -> torch.Tensor:
-    """Resample the positions behind the first to another grid, bicubically.
+    """Resample position embeddings, except the first, to another grid by bicubic interpolation.
 
-    With `extra` the scale is that of a grid wider by as much.
+    `extra` is added to the sides of the grid for the scale factor.
     """
     old = round((positions.shape[1] - 1) ** 0.5)
     if (old, old) == tuple(grid) or old**2 + 1 != positions.shape[1]:
         return positions
     maps = positions[:, 1:].reshape(1, old, old, -1).permute(0, 3, 1, 2)
-    # By a size where there is one: a factor of 61/28 makes 60 positions of 28.
+    # By size, unless a scale is needed: a factor of 61/28 may turn 28 positions into 60.
     scale = tuple((side + extra) / old for side in grid)
-    how: dict[str, Any] = {"scale_factor": scale} if extra else {"size": grid}
-    maps = nn.functional.interpolate(maps, mode="bicubic", align_corners=False, **how)
+    target: dict[str, Any] = {"scale_factor": scale} if extra else {"size": grid}
+    maps = nn.functional.interpolate(maps, mode="bicubic", align_corners=False, **target)
     return torch.cat([positions[:, :1], maps.flatten(2).transpose(1, 2)], dim=1)
 
 
@@ -341,7 +346,7 @@ _dino4cells = partial(
     citation="M. Doron et al., bioRxiv 2023.06.16.545359, doi:10.1101/2023.06.16.545359",
 )
 
-#: Published networks by the name that `create_backbone` takes.
+#: Published networks by their name in `create_backbone`.
 PUBLIC_MODELS: dict[str, PublicModel] = {
     "hpa_bestfitting_densenet121": _bestfitting(
         build=partial(_build_bestfitting, halved=True),

@@ -1,4 +1,4 @@
-"""What embeddings know of labels."""
+"""Whether the weights behind embeddings were trained on labels of the embedded fields."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from hpastack.files import read_text_table, sha256
 def embedding_kind(
     backbone: str, weights: str | Path, image_ids: Iterable[str]
 ) -> Literal["target_free", "in_sample"]:
-    """Say what embeddings of some fields know of labels.
+    """Kind of the embeddings of some fields: target-free or in-sample.
 
-    Weights that were trained on labels make embeddings that are ``in_sample``: whether the labels
-    were those of these very fields is not known. Where the weights lie in the folder that
-    fine-tuning left, it is: if the network started from weights that had seen none of these
-    labels, and none of these fields is in its fold plan (held out or not: settings may have been
-    chosen by any), the embeddings are ``target_free``.
-    Near-duplicates of the fields that it was trained on are for the caller to keep apart.
+    Embeddings by weights that were trained on labels are ``in_sample``, because it is not known
+    whether these were the labels of the embedded fields. For weights in the folder written by
+    fine-tuning it is known: if the network started from weights that had not been trained on any
+    of these labels, and none of the embedded fields is in its fold plan (held out or not, as
+    settings may have been chosen by any of them), the embeddings are ``target_free``.
+    Near-duplicates of the fields on which it was trained are not detected: excluding them is up
+    to the caller.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def embedding_kind(
         As `create_backbone`.
     weights : {"pretrained", "random"} or path-like
     image_ids : iterable of str
-        The fields that are embedded, training and test.
+        The embedded fields, training and test.
 
     Returns
     -------
@@ -44,12 +45,12 @@ def embedding_kind(
     path = weight_file(weights)
     if "trained_on" not in read_weights_record(path):
         return "target_free"
-    seen = _fields_seen(path)
-    return "in_sample" if seen is None or seen & set(image_ids) else "target_free"
+    plan = _fields_of_plan(path)
+    return "in_sample" if plan is None or plan & set(image_ids) else "target_free"
 
 
-def _fields_seen(path: Path) -> set[str] | None:
-    """Return the fields that fine-tuned weights were trained on; None if that is not known."""
+def _fields_of_plan(path: Path) -> set[str] | None:
+    """Return the fields in the fold plan of fine-tuned weights; None if they are not known."""
     try:
         manifest = json.loads((path.parent / "cnn.json").read_text(encoding="utf-8"))
         started_from, digest = manifest["settings"]["weights"], manifest["weights"][path.name]

@@ -1,4 +1,4 @@
-"""First layers for three colours, turned into first layers for stains."""
+"""Adaptation of first layers for three colours to the stains."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _COLOURS = ("red", "green", "blue")
 
 
 def adapt_stem(filters: torch.Tensor, stem: str, stains: Sequence[str] = STAINS) -> torch.Tensor:
-    """Turn the filters of a first layer for colour pictures into filters for stains.
+    """Adapt the filters of a first layer for colour images to the stains.
 
     Parameters
     ----------
     filters : Tensor, shape (n_filters, 3, h, w)
-        For red, green and blue light.
+        Filters for the channels red, green and blue.
     stem : {"average", "copy", "repeat"}
         As `create_backbone`.
     stains : sequence of str
-        Those that the network sees, in its order.
+        The input channels of the network, in order.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def adapt_stem(filters: torch.Tensor, stem: str, stains: Sequence[str] = STAINS)
     Raises
     ------
     InputError
-        If `stem` is none of these.
+        If `stem` is not one of these.
 
     Examples
     --------
@@ -43,24 +43,26 @@ def adapt_stem(filters: torch.Tensor, stem: str, stains: Sequence[str] = STAINS)
     if stem == "average":
         chosen = [mean] * len(stains)
     elif stem == "copy":
-        own = {colour: filters[:, k : k + 1] for k, colour in enumerate(_COLOURS)}
-        chosen = [own.get(stain, mean) for stain in stains]
+        of_colour = {colour: filters[:, k : k + 1] for k, colour in enumerate(_COLOURS)}
+        chosen = [of_colour.get(stain, mean) for stain in stains]
     elif stem == "repeat":
         chosen = [filters[:, k % 3 : k % 3 + 1] for k in range(len(stains))]
     else:
-        raise InputError(f"stem {stem!r} does not adapt filters")
+        raise InputError(
+            f"stem {stem!r} does not adapt filters; use 'average', 'copy' or 'repeat'", "stem"
+        )
     return torch.cat(chosen, dim=1) * (filters.shape[1] / len(stains))
 
 
 def stem_names(model: Network) -> tuple[str, ...]:
-    """Name the filters of the layers that see the stains, as the model's weights name them."""
+    """Return the names, among a model's weights, of the filters of its input layers."""
     layers = model.pretrained_cfg.get("first_conv") or ()
     layers = (layers,) if isinstance(layers, str) else layers
     return tuple(f"{layer}.weight" for layer in layers)
 
 
 def is_other_width(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Say whether filters differ from those wanted in the number of their channels only."""
+    """Return whether filters differ from the expected shape only in the number of channels."""
     return (
         len(shape) == len(wanted) == 4
         and shape[1] != wanted[1]

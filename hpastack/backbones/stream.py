@@ -1,4 +1,4 @@
-"""Fields in, vectors out: a backbone that waits for nothing, on a CPU or a GPU."""
+"""Embeddings of a stream of fields, pipelined to keep a CPU or a GPU busy."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from hpastack.errors import InputError
 from hpastack.fields import STAINS, Outcome, Outcomes
 from hpastack.parallel import in_threads, read_ahead
 
-# Batches that a GPU has before it when the first of them is waited for.
+# Number of batches queued on a GPU before the result of the first is awaited.
 _LAUNCHED = 2
 
 
 def embed_stream(
     model: Network, images: Iterable[Outcome], *, batch_size: int, jobs: int = 1
 ) -> Outcomes:  # fmt: skip
-    """Turn a stream of fields into a stream of vectors.
+    """Compute the embeddings of a stream of fields.
 
-    On a CPU one field at a time passes through the model in each of the
-    threads, so that sums depend neither on their number nor on what other
-    fields there are. On a GPU batches are put together ahead in a thread, in
-    pinned memory, and the vectors of one are fetched when the next are
-    under way; the last batch is filled up with blank fields.
+    On a CPU each thread applies the model to one field at a time, so that the
+    results depend neither on the number of threads nor on the other fields. On
+    a GPU a thread assembles batches ahead of time in pinned memory, and the
+    embeddings of a batch are fetched while the next batches are computed; the
+    last batch is padded with empty fields.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `hpastack.create_backbone`, on any device, or of `compiled`.
+        From `hpastack.create_backbone`, on any device, or from `compiled`.
     images : iterable of ndarray of uint8, shape (4, size, size), or InputError
-        What is no field passes through at its place.
+        An InputError in place of a field is passed on unchanged.
     batch_size : int
-        Fields that pass through the model together on a GPU.
+        Number of fields per batch on a GPU.
     jobs : int, default=1
-        Threads that pass fields through the model on a CPU. Give torch one
-        thread (`hpastack.parallel.one_thread_each`) where there are several.
+        Number of threads that apply the model on a CPU. With several, limit
+        torch to one thread each (`hpastack.parallel.one_thread_each`).
 
     Yields
     ------
     ndarray of float32, shape (n_dimensions,), or InputError
-        In the order of the fields. On a CPU the vectors are those of
+        In the order of the fields. On a CPU the embeddings are those of
         `hpastack.embed_batch` for ``image / 255`` alone.
 
     Raises
     ------
     InputError
-        If the memory of the GPU does not suffice.
+        If the GPU is out of memory.
     """
     if next(model.parameters()).device.type == "cpu":
         return _on_processor(model, images, jobs)
@@ -63,54 +63,56 @@ def embed_stream(
 
 
 def compiled(model: Network, batch_size: int) -> Network:
-    """Compile a backbone for the one shape of batches in which `embed_stream` uses it.
+    """Compile a backbone for the shape of the batches of `embed_stream`.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of `hpastack.create_backbone`, on the device where it will be used.
+        From `hpastack.create_backbone`, on the device where it will be used.
     batch_size : int
         As `embed_stream`.
 
     Returns
     -------
     torch.nn.Module
-        Gives what `model` gives, but for rounding.
+        Its outputs are those of `model`, except for rounding.
 
     Raises
     ------
     InputError
-        If it cannot be compiled here, for instance without a C++ compiler.
+        If it cannot be compiled on this machine, for instance without a C++
+        compiler.
     """
     n_fields = 1 if next(model.parameters()).device.type == "cpu" else batch_size
     size = model.preprocessing.size
     faster: Any = torch.compile(model, dynamic=False)
     try:
-        # At once: what is wrong is found before any work, and threads find it done.
+        # Compile now, so that errors are found before any work and threads need not compile.
         _launch(faster, torch.zeros((n_fields, len(STAINS), size, size), dtype=torch.uint8))()
     except InputError:
         raise
-    except Exception as error:  # the compiler fails in as many ways as it has parts
+    except Exception as error:  # each part of the compiler raises its own exceptions
         reason = [*str(error).strip().splitlines(), type(error).__name__][0]
         raise InputError(
-            f"the backbone cannot be compiled here ({reason}); leave out compile"
+            f"the backbone cannot be compiled on this machine ({reason}); set compile to false",
+            "compile",
         ) from error
     return faster
 
 
 def _on_processor(model: Network, images: Iterable[Outcome], jobs: int) -> Outcomes:
-    own = threading.local()
+    buffers = threading.local()
 
     def embed(image: Outcome) -> Outcome:
         if isinstance(image, InputError):
             return image
-        # The room for floats is taken once a thread: getting it anew costs as much as filling it.
-        if not hasattr(own, "field"):
-            own.field = torch.empty((1, *image.shape))
-        field = own.field.copy_(torch.from_numpy(image)).div_(255)
+        # Allocated once per thread: allocating costs as much time as filling the buffer.
+        if not hasattr(buffers, "field"):
+            buffers.field = torch.empty((1, *image.shape))
+        field = buffers.field.copy_(torch.from_numpy(image)).div_(255)
         return embed_batch(model, field.numpy())[0]
 
-    # A queue, not whole batches: no worker waits for the slowest of a batch.
+    # A queue instead of batches, so that no thread waits for the slowest field of a batch.
     vectors = in_threads(embed, images, jobs=jobs, ahead=2 * jobs)
     with closing(vectors):
         for vector in vectors:
@@ -132,7 +134,7 @@ def _in_batches(model: Network, images: Iterable[Outcome], batch_size: int) -> O
 def _assembled(
     model: Network, images: Iterable[Outcome], batch_size: int
 ) -> Iterator[tuple[list[Outcome], Any]]:  # fmt: skip
-    """Put batches together, on the host, where a GPU can take them from by itself."""
+    """Assemble batches on the host, in pinned memory if the model is on a GPU."""
     size = model.preprocessing.size
     pinned = next(model.parameters()).device.type == "cuda"
     for batch in _chunks(images, batch_size):
@@ -140,21 +142,21 @@ def _assembled(
         pixels = torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned)
         array = pixels.numpy()
         for place, image in enumerate(batch):
-            # A bad field is blank, so that the others see the same batch without it.
+            # An invalid field is replaced by zeros, so that the batch keeps its shape.
             if not isinstance(image, InputError):
                 array[place] = image
         yield batch, pixels
 
 
 def _launch(model: Network, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
-    """Start a batch on its device; return what waits for its vectors."""
+    """Start a batch on its device; return a function that waits for its embeddings."""
     device = next(model.parameters()).device
     with (
         torch.inference_mode(),
         gpu_memory_guard(len(pixels)),
         autocast(device),
     ):
-        # As bytes: a quarter of what floats take on their way.
+        # Transferred as bytes: a quarter of the size of floats.
         fields = to_device(pixels, device).float() / 255
         (square,) = model.preprocessing.crops(fields)
         outputs = model(network_inputs(model, square)).float()

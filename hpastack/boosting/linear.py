@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from hpastack.boosting.tree_settings import AtStage, TreeSettings, grown_enough
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 #: L2 penalties on the coefficients of standardised columns, in units of Fisher information.
 PENALTIES = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
@@ -87,23 +87,23 @@ class Linear:
         logits = margin = margin.astype(float)
         information, computed_at = _information(z, logits), logits
         for penalty in PENALTIES[: stages[-1]]:
-            pull = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
-            factor = cho_factor(information + np.diag(pull))
-            loss = _loss(y, logits, pull, weights)
+            penalties = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
+            factor = cho_factor(information + np.diag(penalties))
+            loss = _loss(y, logits, penalties, weights)
             for _ in range(_MAX_STEPS):
                 residual = (y - expit(logits)).astype(np.float32)
-                step = cho_solve(factor, z.T @ residual - pull * weights)
+                step = cho_solve(factor, z.T @ residual - penalties * weights)
                 most = loss * (1 + _ROUNDING)
                 for _ in range(_MAX_HALVINGS):
                     logits = margin + z @ (weights + step).astype(np.float32)
-                    loss = _loss(y, logits, pull, weights + step)
+                    loss = _loss(y, logits, penalties, weights + step)
                     if loss <= most:
                         break
                     step = step / 2
                 weights = weights + step
                 if np.abs(logits - computed_at).max() > _MAX_DRIFT:
                     information, computed_at = _information(z, logits), logits
-                    factor = cho_factor(information + np.diag(pull))
+                    factor = cho_factor(information + np.diag(penalties))
                 if np.abs(step).max() < _TOLERANCE:
                     break
             if n_monotone:
@@ -157,9 +157,9 @@ class Linear:
         return np.column_stack([parts, np.full(len(x), model["offset"][0])])
 
 
-def _loss(y: np.ndarray, logits: np.ndarray, pull: np.ndarray, weights: np.ndarray) -> float:
+def _loss(y: np.ndarray, logits: np.ndarray, penalties: np.ndarray, weights: np.ndarray) -> float:
     losses = np.logaddexp(0.0, logits) - y * logits
-    return float(losses.sum() + pull @ weights**2 / 2)
+    return float(losses.sum() + penalties @ weights**2 / 2)
 
 
 def _information(z: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ def _standardised(model: dict[str, Any], x: np.ndarray) -> np.ndarray:
     """Return standardised and clipped columns, float32; NaN becomes 0."""
     if x.shape[1] != len(model["means"]):
         fitted = len(model["means"])
-        raise InputError(f"x has {x.shape[1]} columns; the model was fitted on {fitted}")
+        raise InputError(f"x has {counted(x.shape[1], 'column')}; the model was fitted on {fitted}")
     z = x - model["means"].astype(np.float32)
     z /= model["scales"].astype(np.float32)
     np.clip(z, -BOUND, BOUND, out=z)

@@ -255,16 +255,16 @@ def _checked(
     return p, _checked_prevalence(train_prevalence, p.shape[1], "training")
 
 
-def _checked_prevalence(prevalence: ArrayLike, n_labels: int, what: str) -> np.ndarray:
+def _checked_prevalence(prevalence: ArrayLike, n_labels: int, kind: str) -> np.ndarray:
     prevalence = np.asarray(prevalence, dtype=float)
     if prevalence.shape != (n_labels,):
         raise InputError(
-            f"{what} prevalences {prevalence.shape} do not match probabilities of "
+            f"{kind} prevalences {prevalence.shape} do not match probabilities of "
             f"{counted(n_labels, 'label')}"
         )
     wrong = np.flatnonzero(~((prevalence > 0) & (prevalence < 1)))
     if len(wrong):
         raise InputError(
-            f"the {what} prevalence of labels {shorten(wrong)} is not above 0 and below 1"
+            f"the {kind} prevalence of labels {shorten(wrong)} is not above 0 and below 1"
         )
     return prevalence

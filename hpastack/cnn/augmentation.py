@@ -83,9 +83,9 @@ def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -
     Augmentation
     """
     n_stains = len(STAINS)
-    seen = settings.crop or settings.size
-    room = settings.size - seen + 2 * _margin(settings)
-    width = _cut_width(settings, seen)
+    side = settings.crop or settings.size
+    room = settings.size - side + 2 * _margin(settings)
+    width = _cut_width(settings, side)
     dropped = rng.choice(_REFERENCES, size=n)
     return Augmentation(
         views=rng.integers(8, size=n) if settings.turns else np.zeros(n, dtype=int),
@@ -94,7 +94,7 @@ def draw_augmentation(n: int, rng: np.random.Generator, settings: CnnSettings) -
         gains=1 + settings.brightness * rng.uniform(-1, 1, size=(n, n_stains)),
         offsets=settings.offset * rng.uniform(-1, 1, size=(n, n_stains)),
         dropped=np.where(rng.random(n) < settings.stain_dropout, dropped, -1),
-        cuts=rng.integers(seen - width + 1, size=(n, 2)),
+        cuts=rng.integers(side - width + 1, size=(n, 2)),
     )
 
 
@@ -122,12 +122,12 @@ def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettin
             rows = torch.from_numpy(np.flatnonzero(augmentation.views == view)).to(device)
             changed[rows] = rotated(batch[rows], int(view))
         batch = changed
-    margin, seen = _margin(settings), settings.crop or settings.size
-    if margin or seen < settings.size:
+    margin, side = _margin(settings), settings.crop or settings.size
+    if margin or side < settings.size:
         padded = torch.nn.functional.pad(batch, (margin,) * 4)
         batch = torch.stack(
             [
-                field[:, y : y + seen, x : x + seen]
+                field[:, y : y + side, x : x + side]
                 for field, (y, x) in zip(padded, augmentation.corners)
             ]
         )
@@ -142,7 +142,7 @@ def augment(batch: torch.Tensor, augmentation: Augmentation, settings: CnnSettin
         black = np.flatnonzero(augmentation.dropped >= 0)
         batch[black, augmentation.dropped[black]] = 0
     if settings.cutout:
-        width = _cut_width(settings, seen)
+        width = _cut_width(settings, side)
         for field, (y, x) in zip(batch, augmentation.cuts):
             field[:, y : y + width, x : x + width] = 0
     return batch

@@ -145,7 +145,8 @@ class CnnSettings:
     ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.0
     """Decay of the exponential running mean of the weights, which is then kept; 0 for none."""
     views: Literal[1, 8] = 1
-    """Views averaged in prediction (test-time augmentation); 8 are all rotations and flips."""
+    """Views averaged in prediction; 8 are all rotations and flips. Known as test-time augmentation.
+    """
     crops: Literal[1, 5] = 1
     """Crops of a field whose predictions are averaged. 1 is the central crop; 5 are the central
     crop and the corners, and need `crop`.

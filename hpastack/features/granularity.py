@@ -20,7 +20,7 @@ N_SCALES = 16
 #: Description of each value, in the order of `granularity_features`; ``{stain}`` is a placeholder.
 MEANINGS = {
     f"granularity_g{scale}": (
-        f"percent of the signal of {{stain}} lost at erosion {scale} of the granularity spectrum"
+        f"granularity of {{stain}} at scale {scale}: percent of the signal lost by the opening"
     )
     for scale in range(1, N_SCALES + 1)
 }

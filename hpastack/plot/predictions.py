@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import take_rows
 from hpastack.stack import StackClassifier
 
@@ -50,7 +50,9 @@ class Annotated:
             raise InputError("y must contain only 0 and 1")
         names = list(map(str, range(values.shape[1]))) if names is None else list(map(str, names))
         if len(names) != values.shape[1]:
-            raise InputError(f"names has length {len(names)}; y has {values.shape[1]} labels")
+            raise InputError(
+                f"names has length {len(names)}; y has {counted(values.shape[1], 'label')}"
+            )
         return cls(names, values.astype(np.int8), ids)
 
     @classmethod
@@ -67,18 +69,18 @@ class Annotated:
         if np.shape(y) != stack.oof_probabilities_.shape:
             raise InputError(
                 f"y has shape {np.shape(y)}; the stack was fitted on "
-                f"{len(ids)} fields and {len(stack.labels_)} labels"
+                f"{counted(len(ids), 'field')} and {counted(len(stack.labels_), 'label')}"
             )
         return cls(stack.labels_, cls.of(np.asarray(y)).y, ids)
 
-    def matching(self, values: Any, what: str) -> np.ndarray:
+    def matching(self, values: Any, name: str) -> np.ndarray:
         """Return predictions as an array in this order of rows, shape (n, n_labels)."""
         if self.ids is not None and isinstance(values, pd.DataFrame | pd.Series):
-            values = take_rows(pd.DataFrame(values), self.ids, what)
+            values = take_rows(pd.DataFrame(values), self.ids, name)
         array = np.asarray(values)
         array = array[:, None] if array.ndim == 1 else array
         if array.shape != self.y.shape:
-            raise InputError(f"{what} have shape {array.shape}, y has {self.y.shape}")
+            raise InputError(f"{name} have shape {array.shape}, y has {self.y.shape}")
         return array
 
     def probabilities(self, values: Any) -> np.ndarray:

@@ -61,7 +61,7 @@ class ReliabilityDisplay(Display):
         n_bins: int = 10,
         ax: Any = None,
     ) -> Self:
-        """Bin predictions and draw them.
+        """Compute reliability bins of predictions and draw them.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
     >>> column_words("resnet50__1", ["Nucleoplasm", "Nuclear membrane"], {})
     'resnet50 for Nuclear membrane'
     >>> column_words("texture_contrast_d2__green", [], {})
-    'mean squared difference of green 2 px apart, in levels of 32'
+    'GLCM contrast of green at distance 2 px (32 grey levels)'
     """
     if column.startswith(_CONSENSUS):
         return f"consensus of the CNNs for {column.removeprefix(_CONSENSUS)}"

@@ -18,7 +18,7 @@ from hpastack.labels import Vocabulary
 from hpastack.metrics import cluster_draws, f1_scores, score_interval
 from hpastack.report.embedded import Pictures
 from hpastack.report.seconds import Seconds
-from hpastack.stack import StackClassifier, load_stack, read_manifest
+from hpastack.stack import StackClassifier, check_labels, load_stack, read_manifest
 from hpastack.stack.score_tables import OutOfFold
 
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
@@ -206,8 +206,7 @@ def gather_facts(
 
 def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) -> np.ndarray:
     y = _of_stack(folder, stack, targets, "labels")
-    if list(targets.columns) != stack.labels_:
-        raise InputError(f"{folder} names other labels than this workspace's vocabulary")
+    check_labels(stack.labels_, targets.columns, folder)
     # Figures of today's labels beside scores of other ones would contradict each other.
     table = stack.label_table_
     f1 = f1_scores(y, stack.oof_labels_.to_numpy())

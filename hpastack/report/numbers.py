@@ -114,22 +114,3 @@ def value_text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(value_text, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def joined(names: list[str]) -> str:
-    """Return names as a sentence lists them.
-
-    Parameters
-    ----------
-    names : list of str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> joined(["a", "b", "c"]), joined(["a"])
-    ('a, b and c', 'a')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

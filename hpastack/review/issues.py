@@ -157,35 +157,35 @@ def _recognised(annotated: np.ndarray, p: np.ndarray) -> np.ndarray:
     )
 
 
-def _table(values: Any, what: str) -> pd.DataFrame:
+def _table(values: Any, name: str) -> pd.DataFrame:
     try:
         table = values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values))
         table = table.astype(float)
     except (TypeError, ValueError):
-        raise InputError(f"{what}: not a table of numbers of shape (n, n_labels)") from None
-    check_unique(table.index, what)
-    check_unique(table.columns, f"{what}, labels")
+        raise InputError(f"{name}: not a table of numbers of shape (n, n_labels)") from None
+    check_unique(table.index, name)
+    check_unique(table.columns, f"{name}, labels")
     return table
 
 
-def _indicator(values: Any, like: pd.DataFrame, what: str) -> np.ndarray:
+def _indicator(values: Any, like: pd.DataFrame, name: str) -> np.ndarray:
     """Return checked indicators in the row and column order of the probabilities."""
-    table = _table(values, what)
+    table = _table(values, name)
     if isinstance(values, pd.DataFrame):
         missing = like.columns.difference(table.columns)
         extra = table.columns.difference(like.columns)
         if len(missing) or len(extra):
             names = shorten([*map(str, missing), *map(str, extra)])
-            raise InputError(f"{what} and probabilities must have the same labels: {names}")
-        table = take_rows(table, like.index, f"{what}: rows")[like.columns.tolist()]
+            raise InputError(f"{name} and probabilities must have the same labels: {names}")
+        table = take_rows(table, like.index, f"{name}: rows")[like.columns.tolist()]
     elif table.shape != like.shape:
-        raise InputError(f"{what} has shape {table.shape}, but probabilities {like.shape}")
+        raise InputError(f"{name} has shape {table.shape}, but probabilities {like.shape}")
     indicator = table.to_numpy()
     wrong = (indicator != 0) & (indicator != 1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise InputError(
-            f"{what}: {indicator[row, column]} of field {table.index[row]}, label "
+            f"{name}: {indicator[row, column]} of field {table.index[row]}, label "
             f"{table.columns[column]} is not 0 or 1"
         )
     return indicator

@@ -340,8 +340,8 @@ class StoreWriter:
                     checksum = row_checksum(of_row, of_members)
                     if is_written[at] and checksums[at] != checksum:
                         raise InputError(
-                            f"{file_of_part}: the values of field {self.image_ids[row]} differ "
-                            "from those in another part; remove one of the parts and run it again"
+                            f"{file_of_part}: field {self.image_ids[row]} has other values than in "
+                            "another part; remove one of them and run it again"
                         )
                     is_written[at], checksums[at] = True, checksum
                     put(of_row, places["values"] + at * of_row.nbytes)

@@ -61,6 +61,6 @@ def test_weights_without_an_exponent_start_at_three(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_mambaout"])
-def test_backbones_that_pool_no_maps_are_refused(name):
-    with pytest.raises(InputError, match=f"backbone {name} pools no maps"):
+def test_backbones_that_pool_no_maps_are_rejected(name):
+    with pytest.raises(InputError, match=f"'gem' is not possible for backbone {name}"):
         create_backbone(name, weights="random", size=64, pool="gem")

@@ -20,12 +20,12 @@ def test_scaling_worked_by_hand():
     [
         ({"sd": (1.0, 1.0, 0.0, 1.0)}, "above 0"),
         ({"mean": (1.0,)}, "one mean and one sd"),
-        ({"stains": ("green", "red", "blue", "grey")}, "stains green, red, blue, grey"),
-        ({"stains": ("green", "green", "blue", "red")}, "each once"),
+        ({"stains": ("green", "red", "blue", "grey")}, "stains are green, red, blue, grey"),
+        ({"stains": ("green", "green", "blue", "red")}, "without duplicates"),
         ({"scaling": "by hand"}, "scaling 'by hand' is unknown"),
-        ({"scaling": "min_max"}, "takes no mean and sd"),
+        ({"scaling": "min_max"}, "omit mean and sd"),
         ({"resize": "stretched"}, "resize 'stretched' is unknown"),
-        ({"crop": 9}, "crop of 9 px does not fit fields of 8 px"),
+        ({"crop": 9}, "crop of 9 px is not possible for fields of 8 px"),
     ],
 )
 def test_wrong_preprocessing(change, message):
@@ -72,8 +72,8 @@ def test_crops_are_the_corners_and_the_middle():
     whole = Preprocessing(5, (0.5,) * 4, (0.5,) * 4)
     assert whole.input_size == 5 and next(whole.crops(batch)) is batch
     for wrong, n, message in (
-        (whole, 5, "need a crop"), (scaling, 3, "it is 1 or 5"),
-        (Preprocessing(9, (0.5,) * 4, (0.5,) * 4, crop=7), 1, "7 px does not fit fields of 5 x 5"),
+        (whole, 5, "need a crop"), (scaling, 3, "n is 3"),
+        (Preprocessing(9, (0.5,) * 4, (0.5,) * 4, crop=7), 1, "7 px is not possible"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             next(wrong.crops(batch, n))

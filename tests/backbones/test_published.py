@@ -155,7 +155,7 @@ def test_bestfitting(bestfitting, tmp_path, suffix, halved):
     np.testing.assert_allclose(embed_batch(model, batch), wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_bestfitting_is_refused_where_a_name_is_missing_or_its_doubles_differ(
+def test_bestfitting_is_rejected_if_a_name_is_missing_or_its_two_names_differ(
     bestfitting, tmp_path
 ):
     name, path = "hpa_bestfitting_densenet121", tmp_path / "w.pth"
@@ -163,7 +163,7 @@ def test_bestfitting_is_refused_where_a_name_is_missing_or_its_doubles_differ(
     torch.save(once, path)  # the layers under one of their names are enough
     create_backbone(name, weights=path, size=64)
     torch.save({k: v for k, v in once.items() if k != "fc1.bias"}, path)
-    with pytest.raises(InputError, match=r"does not fit the backbone; missing: fc1\.bias"):
+    with pytest.raises(InputError, match=r"does not match the backbone; missing: fc1\.bias"):
         create_backbone(name, weights=path, size=64)
     torch.save({**bestfitting, "conv1.0.weight": torch.zeros(64, 4, 7, 7)}, path)
     with pytest.raises(InputError, match=r"conv1\.0\.weight differs"):
@@ -362,7 +362,7 @@ def test_weights_of_another_stain_set_are_rejected(
             )
     path = tmp_path / "three.pth"
     torch.save(state, path)
-    message = rf"three\.pth: .*weight is for {n_channels} channels; .* 4 stains .*not adapted"
+    message = rf"three\.pth: .*weight is for {n_channels} channels, .* 4 stains .*not adapted"
     for stem in ("average", "copy", "repeat"):
         with pytest.raises(InputError, match=message):
             create_backbone(name, weights=path, size=48, stem=stem)
@@ -387,16 +387,18 @@ def test_fine_tuned_weights_of_a_published_network_are_read_by_their_own_names(
 
 @pytest.mark.parametrize("name", PUBLIC_MODELS)
 def test_published_networks_are_not_downloaded_nor_changed(name):
-    with pytest.raises(InputError, match=rf"{name} are not downloaded; give weights: FILE, from h"):
+    with pytest.raises(
+        InputError, match=rf"{name} are not downloaded; set weights to a file, from h"
+    ):
         create_backbone(name, weights="pretrained")
-    with pytest.raises(InputError, match="has a pooling of its own"):
+    with pytest.raises(InputError, match="has its own pooling"):
         create_backbone(name, weights="random", pool="gem")
     assert not timm.is_model(name)
 
 
 def test_a_field_scaled_by_its_own_values_takes_no_statistics(shallow):
     measured = dict.fromkeys(("red", "green", "blue", "yellow"), (0.5, 0.25))
-    with pytest.raises(InputError, match=r"by its own values \(min_max\); leave statistics out"):
+    with pytest.raises(InputError, match=r"by its own values \(min_max\); omit statistics"):
         create_backbone("hpa_subcell_vit_base", weights="random", size=48, statistics=measured)
     with pytest.raises(InputError, match="did you mean hpa_subcell_vit_base"):
         create_backbone("hpa_subcell_vit_bas", weights="random")

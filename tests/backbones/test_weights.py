@@ -177,8 +177,8 @@ except InputError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     *tried, message = done.stdout.strip().splitlines()
-    assert message.startswith("pretrained weights of resnet18 cannot be had")
-    assert message.endswith("give weights: FILE, or weights: random")
+    assert message.startswith("pretrained weights of resnet18 are not available")
+    assert message.endswith("set weights to a file, or to 'random'")
     assert bool(tried) == (offline == "0")
 
 
@@ -205,7 +205,9 @@ def test_what_stands_beside_the_backbone_is_ignored_and_named(tmp_path, states, 
     plain = create_backbone("test_resnet", weights=stored(tmp_path / "p.pth", states[0]), size=32)
     content, beside = saved(states)
     path = stored(tmp_path / "w.pth", content)
-    with pytest.warns(UserWarning, match=f"w.pth: not of the backbone, and ignored: {beside}"):
+    with pytest.warns(
+        UserWarning, match=f"w.pth: tensors that are not of the backbone are ignored: {beside}"
+    ):
         model = create_backbone("test_resnet", weights=path, size=32)
     np.testing.assert_array_equal(embed_batch(model, batch), embed_batch(plain, batch))
 
@@ -225,5 +227,5 @@ def test_a_pointer_of_git_lfs_is_called_one(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     for weights in (path, tmp_path):
-        with pytest.raises(InputError, match="pointer of Git LFS.*git lfs pull"):
+        with pytest.raises(InputError, match="Git LFS pointer.*git lfs pull"):
             create_backbone("test_resnet", weights=weights, size=32)

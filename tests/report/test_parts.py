@@ -18,7 +18,6 @@ from hpastack.report.seconds import read_seconds, write_seconds
 from hpastack.report.sections.cards import groups_of_fields
 from hpastack.report.sections.labels import label_calibration_errors
 from hpastack.report.sections.verdict import verdict_sentence
-from hpastack.report.sections.warnings import merged
 from hpastack.report.svg import Chart, interval_strip, mark, ticks
 
 pytestmark = pytest.mark.core
@@ -40,15 +39,10 @@ def test_columns_are_said_in_words():
         ("dino", "all components of the embedding dino"),
         ("labels expected", "labels expected"),
         ("texture_contrast_d2__green",
-         "mean squared difference of green 2 px apart, in levels of 32"),
+         "GLCM contrast of green at distance 2 px (32 grey levels)"),
     ]:  # fmt: skip
         assert column_words(column, labels, stores) == words
     assert "NaN" not in column_words("spots_blob_size_s1__green", labels, stores)
-
-
-def test_notes_are_said_once():
-    notes = ["a: label sets", "b: label sets", "folds split 2 clusters: x", "b: label sets"]
-    assert merged(notes) == ["a and b: label sets", "folds split 2 clusters: x"]
 
 
 def comparison(**f1):

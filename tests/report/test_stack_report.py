@@ -100,7 +100,7 @@ def test_it_says_what_was_fitted_and_what_it_is_worth(made, page):
     assert "200 training fields in 100 clusters, 15 labels, 5 folds" in page
     assert page.index("Read before you trust") < page.index('class="scores"')
     assert scores["n_labels_scored"] == 14 and "14 of 15 labels had positives" in page
-    assert "No field has none: with F1 0 for these" in page
+    assert "No field has none; if these count with F1 0" in page
     assert f"macro F1 is {scores['macro_f1_all_labels']:.3f}" in page
     assert "root mean square gap" in page and "widened where labels are in few" in page
     assert "label sets" in page and "0123456789ab<" in page and "epochs: 1, 2" in page
@@ -118,7 +118,7 @@ def test_an_earlier_stack_keeps_the_meaning_of_its_scores(made, tmp_path):
         del manifest["cv_results"][name]
     (earlier / "stack.json").write_text(json.dumps(manifest))
     text = write_report(earlier, y, tmp_path / "earlier.html").read_text("utf-8")
-    assert "No field has none: F1 is 0, which counts in macro F1" in text
+    assert "No field has none; macro F1 includes F1 0 for these" in text
     assert "mean of all labels" in text and "mean gap of probability" in text
     assert "root mean square gap" not in text and "widened" not in text
 
@@ -167,7 +167,7 @@ def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
     path = tmp_path / "tiny.html"
     with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; report"):
         write_report(folder, y.iloc[1:], path)
-    with pytest.raises(InputError, match="names other labels"):
+    with pytest.raises(InputError, match="only in the stack: none; only in the vocabulary: some"):
         write_report(folder, y.rename(columns={"none": "some"}), path)
     with pytest.raises(InputError, match="the labels of this workspace: duplicate ids: field3$"):
         write_report(folder, pd.concat([y, y.loc[["field3"]]]), path)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from hpastack.errors import listed
 from hpastack.metrics import reliability_bins
 from hpastack.report.charts import reliability_chart
 from hpastack.report.facts import Facts
-from hpastack.report.numbers import joined, score_text, signed_text
+from hpastack.report.numbers import score_text, signed_text
 from hpastack.report.sections.warnings import remarks, warnings
 from hpastack.report.svg import interval_strip, known
 
@@ -116,7 +117,7 @@ def verdict_sentence(
         f"{len(SCORE_NAMES)} scores"
     )
     if behind:
-        sentence += f", the stack on {joined(behind)}"
+        sentence += f", the stack on {listed(behind)}"
     return f"{sentence}. {why}"
 
 
