@@ -52,6 +52,7 @@ ALLOWED: dict[str, list[str]] = {
     "hpastack/clusters/search.py": _COLUMN_TWIN,
     "hpastack/clusters/shifted.py": _COLUMN_TWIN,
     "hpastack/clusters/unshifted.py": _COLUMN_TWIN,
+    "hpastack/report/sections/data.py": _COLUMN_TWIN,
     "hpastack/store/header.py": ["label_free"],
     "docs/formats.md": ["label_free"],
     "CHANGELOG.md": ["label_free"],
