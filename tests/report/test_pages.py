@@ -129,7 +129,7 @@ def test_a_stack_without_cnns_starts_from_the_prior(tmp_path):
     assert f"{low:.3f}–{high:.3f}" in text
 
 
-def test_what_counts_for_a_label_is_named_while_the_stores_are_as_they_were(tmp_path):
+def test_important_columns_are_named_while_the_stores_are_unchanged(tmp_path):
     folder, y, clusters = without_cnns(tmp_path / "plain")
     features = tmp_path / "features"
     path = tmp_path / "plain.html"

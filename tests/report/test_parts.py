@@ -124,6 +124,8 @@ def test_charts_are_well_formed_name_themselves_and_escape():
     assert [dot.find("title").text[:14] for dot in dots] == [
         "predicted 0.10", "predicted 0.40", "predicted 0.80", "predicted 0.90"
     ]  # fmt: skip
+    counts = [dot.find("title").text.split(" among ")[1] for dot in dots]
+    assert counts == ["1 field", "2 fields", "1 field", "1 field"]
     root = parsed(precision_recall_chart(y, probability, np.array([0, 1, 1, 1, 1]), name))
     assert root.get("aria-label") == f"{name}: recall 1.00, precision 0.75 at the threshold"
     assert len(root.findall(".//path[@class='chosen']")) == 1

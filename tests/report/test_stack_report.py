@@ -137,6 +137,7 @@ def test_a_stack_of_one_label_without_cnns_clusters_boosters_or_draws(tmp_path):
     settings = {"boosters": ["lightgbm"], "min_positives": 100, "n_bootstrap": 0, "n_jobs": 1}
     StackClassifier(**settings).fit(X, y).save(tmp_path / "small")
     text = write_report(tmp_path / "small", y, tmp_path / "small.html").read_text("utf-8")
+    assert "40 training fields, 1 label, 5 folds; CNNs: 0" in text
     assert "no interval (n_bootstrap is 0)" in text
     assert "saved without a record of its stores" in text
     assert "Change from the prior to the stack" in text and '<th scope="col">F1<br>prior' in text
@@ -162,7 +163,7 @@ def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
+def test_what_does_not_belong_to_the_stack_is_an_error(made, tmp_path):
     folder, y, clusters = made
     path = tmp_path / "tiny.html"
     with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; make the report"):
