@@ -30,10 +30,11 @@ from hpastack.stack import (
 from hpastack.workspace import Workspace
 from pipelines import cluster, ingest, prepare
 from pipelines import run as routes
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED
+from pipelines._output import current, note, report, show, warn
 from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
@@ -120,9 +121,9 @@ def run(args: argparse.Namespace) -> int:
     recipes = _recipes(args, workspace)
     sets, problems = _file_sets(args, workspace)
     for file_set in sets:
-        print(printable(f"{'features' if file_set.is_features else 'predictions'} {file_set}"))
+        show(f"{'features' if file_set.is_features else 'predictions'} {file_set}")
     n_files = sum(len(file_set.files) for file_set in sets)
-    print(f"checking {counted(n_files, 'file')}", flush=True)
+    show(f"checking {counted(n_files, 'file')}")
     with _staged(workspace) as staged:
         rehearsal = Rehearsal(args, sets, staged, workspace, problems)
         rehearsal.run()
@@ -132,19 +133,20 @@ def run(args: argparse.Namespace) -> int:
         if problems:
             _fail(problems + skipped, workspace)
         for problem in skipped:
-            print(f"skipped: {printable(problem.text)}", file=sys.stderr)
+            warn(f"skipped: {problem.text}")
         if args.check_only:
             n_sets = counted(len(rehearsal.sets), "set")
-            print(f"{n_sets} without problems; nothing was written")
+            show(f"{n_sets} without problems; nothing was written")
             return SKIPPED if skipped else 0
         changed = _publish(staged, workspace)
+    current().written += map(str, sorted(changed))
     for step in rehearsal.steps:
-        print(f"\n$ {printable(step.line)}")
+        show(f"\n$ {step.line}")
         if not changed & set(step.outputs):
-            print(f"up to date: {step.outputs[0]}")
+            show(f"up to date: {step.outputs[0]}")
             continue
         for line in step.text.splitlines():
-            print(printable(line))
+            show(line)
     fitted = _fit(args, rehearsal, workspace, recipes)
     reports = [] if args.no_report else _report(args, workspace, recipes, fitted)
     _summarise(rehearsal, workspace, recipes, fitted, reports, time.perf_counter() - started)
@@ -206,9 +208,10 @@ def _staged(workspace: Workspace) -> Iterator[Workspace]:
 
 def _fail(problems: list[Problem], workspace: Workspace) -> None:
     for problem in problems[:_MOST_SHOWN]:
-        print(f"- {printable(problem.text)}", file=sys.stderr)
+        current().print(f"- {problem.text}", sys.stderr)
     if len(problems) > _MOST_SHOWN:
-        print(f"- and {len(problems) - _MOST_SHOWN:,} more", file=sys.stderr)
+        current().print(f"- and {len(problems) - _MOST_SHOWN:,} more", sys.stderr)
+    report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
         hint = "; options of ingest are given as --options NAME='--OPTION VALUE'"
@@ -354,7 +357,7 @@ def _fit(
     fitted = []
     for source, recipe in zip(args.stack or ["stack"], recipes):
         if _is_fitted(rehearsal, workspace, recipe):
-            print(f"\nup to date: {workspace.models / recipe.name}/")
+            show(f"\nup to date: {workspace.models / recipe.name}/")
             continue
         overrides = [*args.overrides, *_chosen(rehearsal, workspace, recipe)]
         words: list[object] = [source, *(f"--set={override}" for override in overrides)]
@@ -370,7 +373,7 @@ def _report(
 ) -> list[Path]:
     """Write the reports that are not up to date, and return all there are."""
     if importlib.util.find_spec("jinja2") is None:
-        print("no report: it needs the extra report; run: pip install 'hpastack[report]'")
+        show("no report: it needs the extra report; run: pip install 'hpastack[report]'")
         return []
     reports = []
     for recipe in recipes:
@@ -383,7 +386,7 @@ def _report(
             replace = ["--overwrite"] if path.is_file() else []
             run_step("report", folder, *replace, *_shared(args, workspace))
         else:
-            print(f"up to date: {path}")
+            show(f"up to date: {path}")
         reports.append(path)
     return reports
 
@@ -399,7 +402,7 @@ def _summarise(
     """Say what was made, where it is, what it scores and what could come next."""
     catalogue = workspace.read_catalogue()
     n_test = len(test_fields(catalogue))
-    print(
+    show(
         f"\n{counted(len(training_fields(catalogue)), 'training field')} and "
         f"{counted(n_test, 'test field')} in {workspace.root}, {seconds / 60:.1f} minutes"
     )
@@ -407,30 +410,30 @@ def _summarise(
         stack = load_stack(workspace.models / recipe.name)
         start = "consensus" if stack.cnns else "prior"
         scores = stack.cv_results_
-        print(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
+        show(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
         for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro AP")):
             gain = scores[f"gain_{name}"]
-            print(
+            show(
                 f"  {title}  {scores[name]:.4f}{_interval(scores, name)}; {start} "
                 f"{scores[name] - gain:.4f}, difference {gain:+.4f}"
                 f"{_interval(scores, f'gain_{name}')}"
             )
         notes = read_manifest(workspace.models / recipe.name)["record"].get("notes", [])
-        for note in [] if recipe.name in fitted else notes:  # those of a new one are shown above
-            print(f"  note: {printable(str(note))}")
+        for text in [] if recipe.name in fitted else notes:  # those of a new one are shown above
+            show(f"  note: {text}")
         submission = workspace.submissions / f"{recipe.name}.csv"
-        print(f"  submission  {submission} ({counted(n_test, 'field')})")
-        print(f"  stack       {workspace.models / recipe.name}/")
+        show(f"  submission  {submission} ({counted(n_test, 'field')})")
+        show(f"  stack       {workspace.models / recipe.name}/")
     for path in reports:
-        print(f"  report      {path}")
-    for note in rehearsal.notes:
-        print(f"note: {printable(note)}")
-    print("\nnext:")
+        show(f"  report      {path}")
+    for text in rehearsal.notes:
+        note(text)
+    show("\nnext:")
     root = shlex.quote(str(workspace.root))
     if reports:
-        print(f"  look at {reports[0]}: each label with its curves, and how far to trust the score")
+        show(f"  look at {reports[0]}: each label with its curves, and how far to trust the score")
     name = recipes[0].name
-    print(
+    show(
         "  try other settings: python -m pipelines.stack "
         f"{shlex.quote(name)} --set thresholds=global --name other --workspace {root}\n"
         "  add a CNN: this command again, with one more NAME=FILE,FILE and --overwrite; what did "
