@@ -32,13 +32,16 @@ from pipelines import run as routes
 from pipelines._command import command_parser, run_command
 from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
-from pipelines._options import SKIPPED, add_options
+from pipelines._options import SKIPPED
 from pipelines._output import answer, fail, note, report, show, warn, wrote
 from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
 # Within the workspace, so that finished files are renamed and not copied.
 _STAGING = ".quickstack"
+_FOLDERS = ("data", "features", "models", "submissions", "reports")
+# More of them help nobody.
+_MOST_SHOWN = 200
 
 
 def make_parser() -> CommandParser:
@@ -92,7 +95,7 @@ def make_parser() -> CommandParser:
         help="take out-of-fold predictions whose folds are unknown (an error otherwise); the "
         "scores may then be too good, and the output says so",
     )  # fmt: skip
-    add_options(how, "--on-error")
+    _borrow(how, prepare, "--on-error")
     what = parser.add_argument_group("what is made")
     _borrow(what, routes, "--stack")
     what.add_argument(
@@ -163,12 +166,14 @@ def _file_sets(
 ) -> tuple[list[FileSet], list[Problem]]:
     apart = [args.labels, *args.test, args.folds, args.groups, args.vocabulary, *args.pairs]
     places = [path for path in apart if path is not None]
+    missing = [Problem(f"{path}: there is no such file") for path in places if not path.is_file()]
+    made = [getattr(workspace, name) for name in _FOLDERS]
     predictions, problems = read_file_sets(
-        args.predictions, is_features=False, apart=places, workspace=workspace.root
+        args.predictions, is_features=False, apart=places, made=made
     )
     used = [path for file_set in predictions for path in file_set.files]
     features, of_features = read_file_sets(
-        args.features, is_features=True, apart=[*places, *used], workspace=workspace.root
+        args.features, is_features=True, apart=[*places, *used], made=made
     )
     problems += of_features
     names = {file_set.name.casefold() for file_set in predictions}
@@ -180,7 +185,7 @@ def _file_sets(
             )
             problems.append(Problem(text))
     sets = [*predictions, *features]
-    return sets, problems + set_options(args.options, sets)
+    return sets, [*missing, *problems, *set_options(args.options, sets)]
 
 
 @contextmanager
@@ -199,8 +204,10 @@ def _staged(workspace: Workspace) -> Iterator[Workspace]:
 
 
 def _fail(problems: list[Problem], workspace: Workspace) -> None:
-    for problem in problems:
+    for problem in problems[:_MOST_SHOWN]:
         fail(problem.text, prefix="- ")
+    if len(problems) > _MOST_SHOWN:
+        fail(f"and {len(problems) - _MOST_SHOWN:,} more", prefix="- ")
     report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):

@@ -263,9 +263,9 @@ def _notes_on_corrections(
         for row in original_label_scores(stack, corrected, original).itertuples()
     )
     return [
-        f"labels of {len(before)} training fields were corrected. Out of fold on the corrected "
-        f"labels: {on_corrected}; on the original ones: {on_original}. Corrections selected by a "
-        "model favour that model, even if they are wrong"
+        f"labels of {counted(len(before), 'training field')} were corrected. Out of fold on the "
+        f"corrected labels: {on_corrected}; on the original ones: {on_original}. Corrections "
+        "selected by a model favour that model, even if they are wrong"
     ]
 
 

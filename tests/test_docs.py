@@ -54,8 +54,8 @@ def options_of(command):
 
 
 def _bare(word):
-    """Return an option without its value and without the comma of a sentence around it."""
-    return re.split(r"[=)]", word, maxsplit=1)[0]
+    """Return an option without its value and without the punctuation of a sentence around it."""
+    return re.split(r"[=),;.]", word, maxsplit=1)[0]
 
 
 def commands_of(page):

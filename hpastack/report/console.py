@@ -73,8 +73,8 @@ def scores_text(stack: StackClassifier, *, wide: bool = False, width: int | None
     ]
     found, n_labels = stack.cv_results_, len(stack.labels_)
     lines.append(
-        f"{found['n_labels_scored']} of {n_labels} labels had positives; macro F1, macro average "
-        "precision and calibration error are over these:"
+        f"{found['n_labels_scored']} of {counted(n_labels, 'label')} had positives; macro F1, "
+        "macro average precision and calibration error are computed over these:"
     )
     for name in SCORES:
         lines.append(
@@ -108,7 +108,7 @@ def scores_text(stack: StackClassifier, *, wide: bool = False, width: int | None
 
 
 def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.DataFrame) -> str:
-    """Return how many clusters there are, and in which of them labels disagree.
+    """Summarise clusters, and name those in which labels disagree.
 
     Parameters
     ----------
@@ -117,12 +117,12 @@ def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.Da
     pairs : DataFrame
         Pairs of near-duplicates, one per row.
     disagreements : DataFrame
-        As `hpastack.clusters.label_disagreements` returns it.
+        Table of `hpastack.clusters.label_disagreements`.
 
     Returns
     -------
     str
-        One line, or two.
+        One or two lines.
     """
     sizes = clusters.value_counts()
     text = (
@@ -139,12 +139,12 @@ def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.Da
 
 
 def folds_text(report: FoldReport, fold: np.ndarray) -> str:
-    """Return how large the folds are, and how evenly labels are spread over them.
+    """Summarise the sizes of the folds and how evenly labels are distributed over them.
 
     Parameters
     ----------
     report : FoldReport
-        Of these folds.
+        Report of these folds.
     fold : ndarray of int
         Fold of each training field.
 
