@@ -1,6 +1,6 @@
-"""Measurements behind the figures of docs/benchmarks.md; run with ``make bench``."""
+"""Measurements behind the results in docs/benchmarks.md; run with ``make bench``."""
 
 from pathlib import Path
 
-#: Real labels and predictions, where they lie beside the checkout.
+#: Real labels and predictions, if they are beside the checkout.
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

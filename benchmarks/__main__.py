@@ -1,4 +1,4 @@
-"""Run every benchmark and print its figures, with the machine, the versions and the date."""
+"""Run every benchmark and print its results, with the machine, the versions and the date."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def main() -> None:
         stack_speed.main(REAL_DATA)
         domain_weights.main(REAL_DATA)
     else:
-        print("no real data beside the checkout: what needs it is left out")
+        print("no real data beside the checkout: benchmarks that need them are skipped")
     with tempfile.TemporaryDirectory() as folder:
         stack.main(REAL_DATA if REAL_DATA.is_dir() else None, Path(folder))
     honesty.main()

@@ -1,6 +1,6 @@
-"""What people use instead of the stack, fitted as a careful user would.
+"""Alternatives to the stack, fitted as a careful user would.
 
-Each takes a set and its folds and gives out-of-fold scores, shape (n, 28), in
+Each takes a set and its folds and returns out-of-fold scores, shape (n, 28), in
 [0, 1]: those of a fold come from models fitted on the other folds. All run on
 one thread.
 """
@@ -26,7 +26,7 @@ from xgboost import XGBClassifier
 from benchmarks.stack_data import RealSet
 from hpastack.stack.consensus import clipped_logits
 
-#: Scores of a set, out of fold.
+#: Function of a set and its folds that returns out-of-fold scores.
 System = Callable[[RealSet, np.ndarray], np.ndarray]
 
 #: The scheme of the eighth place as it is run here; see `eighth_place`.
@@ -40,7 +40,7 @@ EIGHTH_PLACE = {
 
 
 def cnn_alone(cnn: str):
-    """Make a system of one CNN: its probabilities, clipped as the consensus sees them."""
+    """Make a system of one CNN: its probabilities, clipped as for the consensus."""
 
     def scores(real: RealSet, fold) -> np.ndarray:
         return expit(clipped_logits(real.probabilities(cnn), are_logits=False))
@@ -64,11 +64,11 @@ def xgboost_on_all(real: RealSet, fold) -> np.ndarray:
 
 
 def autogluon(seconds: float) -> dict[str, System]:
-    """Return AutoGluon by name, if it gets seconds for each label and fold and is installed."""
+    """Return AutoGluon by name, if it is installed and `seconds` per label and fold is not 0."""
     if not seconds:
         return {}
     if not importlib.util.find_spec("autogluon"):
-        print("AutoGluon is not installed: no rows of it")
+        print("AutoGluon is not installed: skipped")
         return {}
     return {"AutoGluon": partial(_autogluon_on_all, seconds)}
 
@@ -97,9 +97,10 @@ def _autogluon_on_all(seconds: float, real: RealSet, fold) -> np.ndarray:
 def stacking_classifier(real: RealSet, fold) -> np.ndarray:
     """Fit scikit-learn's StackingClassifier per label on its own columns and the features.
 
-    LightGBM and XGBoost of 50 trees below, logistic regression on top, five
-    inner folds. With fewer than five positives there are as many inner folds
-    as positives; with fewer than two the score is their share.
+    Base models are LightGBM and XGBoost with 50 trees, the meta-learner is
+    logistic regression, with five inner folds. With fewer than five positives
+    there are as many inner folds as positives; with fewer than two the score is
+    the proportion of positives.
     """
 
     def fit(x, y):
@@ -132,18 +133,18 @@ def logistic_regression(real: RealSet, fold) -> np.ndarray:
 def eighth_place(inner_repeats: int):
     """Make a system of the eighth place's scheme in the competition, "one more layer of stacking".
 
-    Per label, LightGBM on every column is fitted on inner folds and stopped
-    early by the AUC of the inner fold left out. Each inner model votes with
+    Per label, LightGBM on every column is fitted on inner folds, with early
+    stopping by the AUC of the held-out inner fold. Each inner model votes with
     the threshold that is best on that inner fold, by the F1 averaged over
-    "has the label" and "has it not". The score is the share of votes. A label
-    with fewer than 15 positives sees its own columns only.
+    presence and absence of the label. The score is the proportion of votes. For
+    a label with fewer than 15 positives only its own columns are used.
 
-    Run here with the numbers of `EIGHTH_PLACE` and outer folds once. The
-    authors took five inner repeats, three outer repeats, learning rate 0.01,
+    Run here with the settings of `EIGHTH_PLACE` and outer folds once. The
+    authors used five inner repeats, three outer repeats, learning rate 0.01,
     up to 1,000 rounds and patience 200, which take days on two cores. With one
     inner repeat there are three votes, so the score has four values and its
-    average precision says little about the scheme. Inner folds without a
-    positive on either side cast no vote.
+    average precision is hardly representative of the scheme. Inner folds without
+    a positive on either side cast no vote.
     """
 
     def scores(real: RealSet, fold) -> np.ndarray:
@@ -161,7 +162,7 @@ def eighth_place(inner_repeats: int):
 
 
 def _votes(x, y, x_new, inner_repeats) -> np.ndarray:
-    # Share of the inner models that give the label to each new field.
+    # Proportion of the inner models that predict the label, for each new field.
     votes, n_models = np.zeros(len(x_new)), 0
     parameters = {
         "objective": "binary",
@@ -173,7 +174,7 @@ def _votes(x, y, x_new, inner_repeats) -> np.ndarray:
         "feature_fraction": 0.6,
         "bagging_fraction": 0.9,
         "bagging_freq": 5,
-        # As the authors had it: below 1, so it makes positives lighter. Of the training part.
+        # As in the original: below 1, so positives get less weight. From the training part.
         "scale_pos_weight": 1 - y.mean(),
         "num_threads": 1,
         "verbose": -1,
@@ -204,7 +205,7 @@ def _inner_folds(y, n_folds, seed):
 
 
 def _two_sided_threshold(y, probability) -> float:
-    # The threshold of a grid of 1,000 with the best mean of the F1 of both classes.
+    # The threshold, of a grid of 1,000, with the highest mean F1 of both classes.
     grid = np.arange(1000) / 1000
     order = np.argsort(probability)
     hits_below = np.concatenate([[0], np.cumsum(y[order])])
@@ -222,7 +223,7 @@ def multi_output(real: RealSet, fold, model) -> np.ndarray:
     scores = np.zeros(y.shape)
     for held_out in _held_out(fold):
         train = y[~held_out]
-        # A label that is never or always there in the training part cannot be fitted.
+        # A label that no or every field of the training part has cannot be fitted.
         varies = train.any(axis=0) & ~train.all(axis=0)
         scores[held_out] = train.mean(axis=0)
         fitted = MultiOutputClassifier(model, n_jobs=1).fit(x[~held_out], train[:, varies])
@@ -232,8 +233,8 @@ def multi_output(real: RealSet, fold, model) -> np.ndarray:
 
 
 def _per_label(real: RealSet, fold, fit, seen) -> np.ndarray:
-    # `seen` gives the columns of a label, `fit` a classifier or None: then the share of positives
-    # has to do.
+    # `seen` returns the columns of a label, `fit` a classifier, or None: then the proportion of
+    # positives is used.
     y = real.y.to_numpy()
     scores = np.zeros(y.shape)
     for held_out in _held_out(fold):

@@ -1,12 +1,12 @@
-"""Decoding a field of four files: `read_field` beside plain Pillow and scikit-image.
+"""Decoding a field of four files: `read_field` compared with plain Pillow and scikit-image.
 
     python -m benchmarks.decoding [--size 512] [--fields 24] [--rounds 15]
 
-A real field, if one lies beside the checkout, else a drawn one, scaled to `size` and written as
-PNG and JPEG. All ways take turns in one run, in one thread and in two; ratios are medians over
-the rounds of each way's time over that of plain Pillow in the same round. Pillow and scikit-image
-give four arrays of 8 bits and check nothing but what their decoders do; `read_field` checks every
-file and gives float32 in [0, 1], for which Pillow is also timed.
+A real field, if there is one beside the checkout, else a synthetic one, scaled to `size` and
+written as PNG and JPEG. All methods are interleaved in one run, in one thread and in two; ratios
+are medians over the rounds of each method's time divided by that of plain Pillow in the same round.
+Pillow and scikit-image return four arrays of 8 bits and check only what their decoders check;
+`read_field` checks every file and returns float32 in [0, 1], for which Pillow is also timed.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def _field(size: int) -> tuple[np.ndarray, str]:
         found = [cv2.imread(str(folder / f"{_REAL_FIELD}_{s}.png"), -1) for s in STAINS]
         scaled = [cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in found]
         return np.stack(scaled), "a real field"
-    return np.rint(draw_field("0", size=size, seed=0) * 255).astype(np.uint8), "a drawn field"
+    return np.rint(draw_field("0", size=size, seed=0) * 255).astype(np.uint8), "a synthetic field"
 
 
 def _check(row: Row) -> None:
-    """Make sure that all ways give the same pixels."""
+    """Check that all methods return the same pixels."""
     np.testing.assert_array_equal(read_field(row), pillow_scaled(row))
     np.testing.assert_array_equal(pillow(row), scikit_image(row))
 
@@ -86,10 +86,10 @@ def _show(row: Row, threads: int, n_fields: int, rounds: int) -> None:
     for number in range(rounds + 1):
         for name, way in WAYS.items():
             taken = _seconds(way, row, threads, n_fields)
-            if number:  # the first round only warms up
+            if number:  # the first round is a warm-up
                 seconds[name].append(taken)
     bare = seconds["Pillow, 8 bits"]
-    print("way | ms a field | over Pillow, 8 bits")
+    print("method | ms per field | relative to Pillow, 8 bits")
     for name, taken in seconds.items():
         ratio = statistics.median(own / other for own, other in zip(taken, bare))
         print(f"{name} | {1000 * statistics.median(taken) / n_fields:.2f} | {ratio:.2f}")
@@ -101,7 +101,7 @@ def _seconds(way: Callable[[Row], object], row: Row, threads: int, n_fields: int
         for _ in range(n_fields):
             way(row)
         return time.perf_counter() - start
-    # As fields are read elsewhere: some ahead, and let go when the next one is taken.
+    # As fields are read elsewhere: with prefetching, each released when the next one is read.
     for future in in_threads(way, [row] * n_fields, jobs=threads, ahead=2 * threads):
         future.result()
     return time.perf_counter() - start

@@ -1,13 +1,13 @@
-"""The stack against its own consensus where the input is poor.
+"""The stack compared with its own consensus on degraded input.
 
     python -m benchmarks.degraded [--data DIR] [--jobs N] [--only WORD ...]
 
-Forty variants of the three real sets, seeds fixed: a single CNN, CNNs and
-features that are only noise, few fields, few positives, wrong labels, a CNN
-that is miscalibrated, doubled or shuffled; and draws of 300 to 3,000 fields.
-The stack shall never be below its consensus, nor below the best of its
-members, beyond what the draw of the clusters explains. The best member is the
-one that is best on the fields of the variant, so it is flattered a little.
+Forty variants of the three real sets, with fixed seeds: a single CNN, CNNs and
+features of noise, few fields, few positives, wrong labels, a CNN that is
+miscalibrated, duplicated or shuffled; and samples of 300 to 3,000 fields. The
+stack should never be below its consensus, nor below the best of its members,
+beyond the sampling variation of the clusters. The best member is the one that is
+best on the fields of the variant, so its score is slightly optimistic.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from benchmarks.stack_data import N_LABELS, SETS, RealSet
 from benchmarks.stack_fits import command_line, fit_stack
 from hpastack.metrics import macro_average_precision
 
-# Labels cut down, and what is left of each.
+# Number of labels with reduced positives, and positives kept of each.
 _COMMONEST = 10
 _POSITIVES_LEFT = 5
 
-#: Numbers of fields that are drawn; the holdout has 1,472.
+#: Sizes of samples; the holdout has 1,472 fields.
 SIZES = (300, 500, 1000, 2000, 3000)
 SMALL_SIZES = (300, 400, 600, 800, 1200)
 
@@ -43,7 +43,7 @@ def one_cnn(real: RealSet, best: bool) -> RealSet:
 
 
 def noise_cnns(real: RealSet, n_cnns: int, seed: int) -> RealSet:
-    """Add CNNs that guess: probabilities about each label's share of positives."""
+    """Add CNNs of noise: random probabilities around the prevalence of each label."""
     rng = np.random.default_rng(seed)
     share = (real.y.to_numpy().sum(axis=0) + 0.5) / (len(real.y) + 1)
     added = {
@@ -54,7 +54,7 @@ def noise_cnns(real: RealSet, n_cnns: int, seed: int) -> RealSet:
 
 
 def drawn_fields(real: RealSet, n_fields: int, seed: int) -> RealSet:
-    """Draw whole clusters until there are as many fields as wanted, or hardly more."""
+    """Sample whole clusters until there are at least `n_fields` fields."""
     rng = np.random.default_rng(seed)
     clusters = real.clusters.to_numpy()
     order = rng.permutation(np.unique(clusters))
@@ -64,7 +64,7 @@ def drawn_fields(real: RealSet, n_fields: int, seed: int) -> RealSet:
 
 
 def few_positives(real: RealSet, seed: int) -> RealSet:
-    """Leave at most five positives of the ten commonest labels, by leaving out fields."""
+    """Drop fields until the ten most frequent labels have at most five positives each."""
     rng = np.random.default_rng(seed)
     y = real.y.to_numpy()
     common = y[:, np.argsort(-y.sum(axis=0), kind="stable")[:_COMMONEST]]
@@ -77,7 +77,7 @@ def few_positives(real: RealSet, seed: int) -> RealSet:
 
 
 def noise_features(real: RealSet, keep: bool, seed: int) -> RealSet:
-    """Put 50 columns of normal noise in place of the features, or beside them."""
+    """Replace the features by 50 columns of normal noise, or add these."""
     rng = np.random.default_rng(seed)
     names = [f"noise_feature_{number}" for number in range(50)]
     noise = pd.DataFrame(rng.normal(size=(len(real.X), 50)).astype(np.float32), real.X.index, names)
@@ -88,7 +88,7 @@ def noise_features(real: RealSet, keep: bool, seed: int) -> RealSet:
 
 
 def wrong_labels(real: RealSet, seed: int) -> RealSet:
-    """Give a tenth of the fields the labels of another of them; scored on these labels too."""
+    """Permute the labels of a tenth of the fields; scores are on these labels too."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(real.y), len(real.y) // 10, replace=False)
     y = real.y.copy()
@@ -97,26 +97,26 @@ def wrong_labels(real: RealSet, seed: int) -> RealSet:
 
 
 def miscalibrated_cnn(real: RealSet) -> RealSet:
-    """Make the best CNN far too sure, and of everything: five times its log-odds plus three."""
+    """Make the best CNN overconfident: five times its log-odds plus three."""
     cnn = _ranked(real)[0]
     log_odds = logit(np.clip(real.probabilities(cnn), 1e-6, 1 - 1e-6))
     return _with_changed_cnn(real, cnn, expit(5 * log_odds + 3))
 
 
-def doubled_cnn(real: RealSet) -> RealSet:
-    """Let the worst CNN vote twice."""
-    return _with_added_cnns(real, {"twin": real.probabilities(_ranked(real)[-1])})
+def duplicated_cnn(real: RealSet) -> RealSet:
+    """Add a copy of the worst CNN."""
+    return _with_added_cnns(real, {"copy": real.probabilities(_ranked(real)[-1])})
 
 
 def shuffled_cnn(real: RealSet, seed: int) -> RealSet:
-    """Let the best CNN speak of another label in each of its columns."""
+    """Permute the columns of the best CNN over the labels."""
     cnn = _ranked(real)[0]
     order = np.random.default_rng(seed).permutation(N_LABELS)
     return _with_changed_cnn(real, cnn, real.probabilities(cnn)[:, order])
 
 
 def variants(data: Path) -> Iterator[tuple[str, Callable[[], RealSet]]]:
-    """Name the forty variants, and give functions that make them."""
+    """Yield the names of the forty variants, and functions that make them."""
 
     @cache
     def real(name):
@@ -137,13 +137,13 @@ def variants(data: Path) -> Iterator[tuple[str, Callable[[], RealSet]]]:
             f"{name}, 500 fields, draw {seed}",
             lambda name=name, seed=seed: drawn_fields(real(name), 500, seed),
         )
-    yield "oof, 5 positives of the 10 commonest labels", lambda: few_positives(real("oof"), 0)
+    yield "oof, 5 positives of the 10 most frequent labels", lambda: few_positives(real("oof"), 0)
     yield "silver, 50 features of noise only", lambda: noise_features(real("silver"), False, 0)
     yield "silver, 50 features of noise added", lambda: noise_features(real("silver"), True, 0)
     for name in ("oof", "silver"):
         yield f"{name}, a tenth of labels wrong", lambda name=name: wrong_labels(real(name), 0)
     yield "silver, best CNN miscalibrated", lambda: miscalibrated_cnn(real("silver"))
-    yield "silver, worst CNN twice", lambda: doubled_cnn(real("silver"))
+    yield "silver, worst CNN twice", lambda: duplicated_cnn(real("silver"))
     yield "oof, best CNN's columns shuffled", lambda: shuffled_cnn(real("oof"), 0)
     for name, seed, sizes in (
         ("oof", 3, SIZES), ("oof", 4, SIZES), ("silver", 5, SIZES), ("holdout", 6, SMALL_SIZES),
@@ -210,7 +210,7 @@ def main(data: Path, jobs: int = 2, only=()) -> None:
                     below.setdefault((other, key), []).append(name)
         n_variants += 1
         print(table_row(cells), flush=True)
-    print(f"\nWorse with an interval that leaves out zero, of {n_variants} variants:")
+    print(f"\nWorse with an interval that excludes zero, of {n_variants} variants:")
     for other in ("consensus", "best member"):
         for key, (title, _) in SCORES.items():
             names = below.get((other, key), [])
@@ -225,6 +225,6 @@ if __name__ == "__main__":
     parser = command_line(__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=(), help="variants with a word in the name")
     options = parser.parse_args()
-    # Of 500 fields some labels have fewer positives than folds.
+    # With 500 fields some labels have fewer positives than folds.
     warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
     main(options.data, options.jobs, options.only)

@@ -1,15 +1,15 @@
-"""Whether weights against a shift of domains help a stack, on real fields that are shifted.
+"""Effect of weights against a domain shift on a stack, on real fields with such a shift.
 
     python -m benchmarks.domain_weights [--data DIR] [--draws N] [--fields N] [--jobs N]
 
-7,754 training fields with 15 measured image features are clustered into eight
-domains. Fields of four of these, drawn anew each time, are nine times as likely
-among the training fields as among the new ones, and those of the other four the
-other way round. Weights are those of `hpastack.similarity.adversarial_check`. A
-field of weight w stands 3 w times among the training fields, rounded at random,
-its copies in one cluster, which is also done with equal weights; or weights enter
-the choice of thresholds alone. The difference to no weights is on the new fields,
-with 95 % intervals over clusters.
+7,754 training fields with 15 image features are clustered into eight domains.
+Fields of four of these, chosen at random each time, are nine times as likely
+among the training fields as among the new ones, and vice versa for those of the
+other four. Weights are those of `hpastack.similarity.adversarial_check`. A field
+of weight w is repeated 3 w times among the training fields, rounded at random,
+with all copies in one cluster; equal weights are treated likewise. Alternatively,
+weights are used for the choice of thresholds alone. The difference to no weights is
+on the new fields, with 95 % intervals over clusters.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from benchmarks.without_cnns import image_features
 from hpastack.calibration import apply_thresholds, best_thresholds
 from hpastack.similarity import adversarial_check, domain_clusters
 
-#: Chance of a field to be a training field, in the domains that these have most of.
+#: Probability that a field is a training field, in the domains that are frequent among them.
 SHARE = 0.9
-#: Times that a field of weight 1 stands among the training fields.
+#: Number of copies of a field of weight 1 among the training fields.
 COPIES = 3
 NEW_FIELDS = 3_000
 
 
 def _with_cnns(data: Path, features: RealSet) -> RealSet:
-    """Return the same fields with eight CNNs beside the features."""
+    """Return the same fields with eight CNNs in addition to the features."""
     real, table = oof_set(data), features.X
     X = pd.concat([real.X.loc[table.index], table], axis=1)
     return RealSet("CNNs", X, features.y, features.clusters, real.cnns, list(table.columns))
 
 
 def _shifted(real: RealSet, domains: np.ndarray, n_train: int, seed: int) -> tuple[RealSet, ...]:
-    """Draw training and new fields, clusters whole."""
+    """Sample training and new fields, with whole clusters."""
     rng = np.random.default_rng(seed)
     numbers = np.unique(domains)
     is_common = np.isin(domains, rng.permutation(numbers)[: len(numbers) // 2])
@@ -72,7 +72,7 @@ def _weights(train: RealSet, new: RealSet, columns: list[str]) -> np.ndarray:
 
 
 def _fitted(train: RealSet, fold, rows: np.ndarray, jobs: int):
-    # Copies have ids of their own and share the cluster.
+    # Copies have their own ids and share the cluster.
     X, y = (table.iloc[rows].reset_index(drop=True) for table in (train.X, train.y))
     groups = train.clusters.to_numpy()[rows]
     stack = hs.StackClassifier(cnns=train.cnns, n_jobs=jobs, n_bootstrap=0)
@@ -91,7 +91,7 @@ def results_of(
     predict = plain.predict_consensus if plain.labels_by_consensus_ else plain.predict_proba
     labels = apply_thresholds(predict(new.X), thresholds)
     found["thresholds alone"] = Result(found["none"].scores, labels)
-    # Copies alone hold models back less; so none of it is taken for an effect of the weights.
+    # Copies alone reduce the regularisation; equal copies separate this from the effect of weights.
     equal = np.full(len(weights), COPIES)
     copies = np.floor(COPIES * weights + rng.random(len(weights))).astype(int)
     for name, times in (("none, each three times", equal), ("everywhere", copies)):
@@ -119,7 +119,7 @@ def main(data: Path, draws: int = 3, fields: int = 2_000, jobs: int = 2) -> None
             results = results_of(train, new, weights, seed, jobs)
             y = new.y.to_numpy()
             scores, differences = paired_scores(y, results, new.clusters.to_numpy())
-            print("| weights | macro F1 | macro AP | log loss | F1 | AP | log loss: less none |")
+            print("| weights | macro F1 | macro AP | log loss | F1 | AP | log loss: minus none |")
             print(table_row(["---"] * 7))
             for name, result in results.items():
                 cells = [name, f"{scores[name]['f1'][0]:.3f}", f"{scores[name]['ap'][0]:.3f}"]
@@ -132,6 +132,6 @@ def main(data: Path, draws: int = 3, fields: int = 2_000, jobs: int = 2) -> None
 if __name__ == "__main__":
     parser = command_line(__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--fields", type=int, default=2_000, help="training fields of a draw")
+    parser.add_argument("--fields", type=int, default=2_000, help="training fields per draw")
     options = parser.parse_args()
     main(options.data, options.draws, options.fields, options.jobs)

@@ -1,7 +1,7 @@
-"""Domains against cell lines, and train against test, on drawn and on real fields.
+"""Domains compared with cell lines, and train with test, on synthetic and real fields.
 
-Drawn: 600 training and 400 test fields of 128 px, whose cell lines are mixed
-alike in train and test or differently. Real: 15 measured features of 7,754
+Synthetic: 600 training and 400 test fields of 128 px, whose cell lines have the
+same or different proportions in train and test. Real: 15 features of 7,754
 training fields and all test fields, and the coarse clusters of another team.
 """
 
@@ -41,7 +41,7 @@ def _drawn(shift: float) -> None:
     )
     features = pd.DataFrame(rows, index=design.index)
     is_test = design["split"] == "test"
-    name = f"domains: drawn fields, cell line shift {shift:g}"
+    name = f"domains: synthetic fields, cell line shift {shift:g}"
     reference = features[reference_columns(features.columns)]
     for which, table in (("reference columns", reference), ("all columns", features)):
         for n_domains in (8, "auto"):
@@ -115,7 +115,7 @@ def _check(name: str, features: pd.DataFrame, is_test: pd.Series, groups) -> Non
     weighted = ((wanted - train.mul(weights, axis=0).mean()) / spread).abs().mean()
     print(
         f"{name}: AUC {check.auc:.3f} [{check.interval[0]:.3f}, {check.interval[1]:.3f}], "
-        f"{len(train)} training fields worth {check.effective_size:.0f}; means of train and test "
-        f"{plain:.3f} sd apart, weighted {weighted:.3f}; first columns "
+        f"{len(train)} training fields, effective size {check.effective_size:.0f}; means of "
+        f"train and test {plain:.3f} sd apart, weighted {weighted:.3f}; first columns "
         f"{', '.join(check.columns['column'].head(3))}; {time.perf_counter() - start:.1f} s"
     )

@@ -1,4 +1,4 @@
-"""Drawn fields in files, many more than were drawn, for benchmarks that read them."""
+"""Synthetic fields in files, with copies, for benchmarks that read many."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pandas as pd
 from hpastack.fields import STAINS, check_fields
 from hpastack.synthetic import draw_field
 
-_N_DRAWN = 24  # different fields; more are copies of these under other ids
+_N_DRAWN = 24  # distinct fields; the others are copies of these under other ids
 
 
 def write_drawn_fields(folder: Path, size: int, n_fields: int) -> pd.DataFrame:
-    """Write drawn fields as PNG; return their catalogue, copies included."""
+    """Write synthetic fields as PNG; return their catalogue, copies included."""
     rows = {}
     for number in range(min(n_fields, _N_DRAWN)):
         field = draw_field(f"{number % 28}", size=size, seed=number)

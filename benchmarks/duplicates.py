@@ -1,6 +1,6 @@
-"""Near-duplicates: how many are found at which shift, and how fast among 130,000 fields.
+"""Near-duplicates: proportion found by shift, and time for 130,000 fields.
 
-Beside it, what people use instead: imagehash's perceptual hashes, compared pair
+The alternative for comparison is imagehash's perceptual hashes, compared pair
 by pair in a loop.
 """
 
@@ -38,13 +38,13 @@ N_LOOPED = 3000
 def main() -> None:
     _recall()
     for part in ("hashes", "spectra"):
-        # A process each: its own peak of memory, and as many threads as it likes.
+        # One process each, to measure its peak memory, with any number of threads.
         print(_in_process(part), end="")
     _imagehash_loop()
 
 
 def _recall() -> None:
-    """Plant copies among 5,000 fields, and look for them."""
+    """Plant copies among 5,000 fields, and search for them."""
     kinds = [(shift, False) for shift in SHIFTS for _ in range(COPIES_PER_SHIFT)]
     kinds += [(0.25 * number / MIRRORED, True) for number in range(MIRRORED)]
     n_originals = N_FIELDS - len(kinds)
@@ -80,7 +80,9 @@ def _recall() -> None:
             f"duplicates: {len(found)} pairs among {len(jobs):,} fields, {len(wrong)} of them "
             f"wrong, {seconds:.1f} s ({mirrored=})"
         )
-    print("duplicates: share of copies found, shifted by this part of the side along both axes")
+    print(
+        "duplicates: proportion of copies found, by shift along both axes in fractions of the side"
+    )
     rates = table[~table["mirrored"]].groupby("shift")["found, mirrored=False"].mean()
     print(rates.to_string())
     rate = table.loc[table["mirrored"], "found, mirrored=True"].mean()
@@ -112,12 +114,12 @@ def _in_process(part: str) -> str:
 
 
 def _large(part: str) -> None:
-    """Search 130,000 fields that have nothing in common but 2,000 planted copies."""
+    """Search 130,000 unrelated fields with 2,000 planted copies."""
     rng = np.random.default_rng(0)
     copied, copy = rng.permutation(N_LARGE)[:4000].reshape(2, -1)
     hashes = rng.integers(0, 256, (N_LARGE, 4, 32), dtype=np.uint8)
     valid = rng.random((N_LARGE, 4)) < 0.98
-    hashes[copy] = hashes[copied] ^ (rng.integers(0, 64, (2000, 4, 32)) == 0)  # a bit in 64 bytes
+    hashes[copy] = hashes[copied] ^ (rng.integers(0, 64, (2000, 4, 32)) == 0)  # one bit in 64 bytes
     valid[copied], valid[copy] = True, True
     hashes *= valid[:, :, None]
     codes = thumbnails = np.empty((0,), dtype=np.uint8)
@@ -145,7 +147,7 @@ def _imagehash_loop() -> None:
     try:
         import imagehash
     except ModuleNotFoundError:
-        print("duplicates: imagehash is not installed: its loop is left out")
+        print("duplicates: imagehash is not installed: its loop is skipped")
         return
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (N_LOOPED, 4, 64, 64), dtype=np.uint8)

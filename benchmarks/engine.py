@@ -1,12 +1,12 @@
-"""What the engine costs beside decoding, and that its memory does not grow with the fields.
+"""Overhead of the engine relative to decoding, and memory as the number of fields grows.
 
     python -m benchmarks.engine [--size 512] [--fields 480] [--rounds 7]
 
-The rate of a whole extraction of a trivial feature (the mean of each stain), from files to the
-published store, over that of decoding alone with as many threads; in turns in one run, medians
-over the rounds. Then hand-crafted features of three sizes by one worker, in threads and in
-processes, and the peak memory of processes that extract from 500 and from 2,000 fields. The fields
-are drawn.
+Rate of a whole extraction of a trivial feature (the mean of each stain), from files to the
+published store, relative to decoding alone with the same number of threads; interleaved in one
+run, medians over the rounds. Then hand-crafted features at three sizes with one worker, in threads
+and in processes, and the peak memory of processes that extract from 500 and from 2,000 fields. The
+fields are synthetic.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         fields = write_drawn_fields(Path(folder), size, n_fields)
         jobs = cpu_budget()
-        # Files are read from memory in every round alike.
+        # Files are in the page cache in every round.
         decode(fields, size, jobs)
         ways: dict[str, Callable[[], object]] = {
             "decoding alone": lambda: decode(fields, size, jobs),
@@ -53,7 +53,7 @@ def main(
 
 
 def backends(size: int, n_fields: int, rounds: int) -> None:
-    """Measure hand-crafted features by one worker, by threads and by processes."""
+    """Measure hand-crafted features with one worker, in threads and in processes."""
     jobs = cpu_budget()
     with tempfile.TemporaryDirectory() as folder:
         fields = write_drawn_fields(Path(folder), size, n_fields)
@@ -70,12 +70,12 @@ def backends(size: int, n_fields: int, rounds: int) -> None:
             "threads": lambda: measure("threads", jobs),
             "processes": lambda: measure("loky", jobs),
         }
-        measure("loky", jobs)  # the processes start once
+        measure("loky", jobs)  # starts the processes
         _show(f"all hand-crafted features at {size} px, {jobs} workers", ways, n_fields, rounds)
 
 
 def decode(fields: pd.DataFrame, size: int, threads: int) -> None:
-    """Decode every field in threads, and do nothing with it."""
+    """Decode every field in threads, without using it."""
     outcomes = in_threads(
         lambda row: read_field(row, size), stain_rows(fields), jobs=threads, ahead=2 * threads
     )
@@ -85,7 +85,7 @@ def decode(fields: pd.DataFrame, size: int, threads: int) -> None:
 
 
 def trivial(folder: Path, fields: pd.DataFrame, size: int, jobs: int, n_columns: int = 4) -> Path:
-    """Make a store of the means of the stains, over and over up to the number of columns."""
+    """Make a store of the means of the stains, repeated to fill `n_columns` columns."""
 
     def measure(rows: pd.DataFrame):
         return spread(_means, ((row, size, n_columns) for row in stain_rows(rows)), jobs)
@@ -113,14 +113,14 @@ def _show(what: str, ways: dict[str, Callable[[], object]], n_fields: int, round
             rates[name].append(n_fields / (time.perf_counter() - began))
     first = next(iter(ways))
     print(f"engine, {what}:")
-    print(f"way | fields a second | over {first} (median of the rounds)")
+    print(f"method | fields per second | relative to {first} (median of the rounds)")
     for name, own in rates.items():
         ratio = statistics.median(a / b for a, b in zip(own, rates[first]))
         print(f"{name} | {statistics.median(own):.1f} | {ratio:.3f}")
 
 
 def peak(folder: str, n_columns: int) -> dict:
-    """Return the peak memory of an extraction at 128 px; for a process of its own."""
+    """Return the peak memory of an extraction at 128 px; run in a separate process."""
     fields = pd.read_pickle(Path(folder) / "fields.pickle")
     before = peak_megabytes()
     trivial(Path(folder), fields, 128, 2, n_columns)
@@ -143,7 +143,7 @@ def _memory(numbers: Sequence[int], n_columns: int) -> None:
         found.append(json.loads(done.stdout.splitlines()[-1]))
         print(f"engine, peak memory with {n_columns} columns: {json.dumps(found[-1])}")
     ratio = found[-1]["megabytes"] / found[0]["megabytes"]
-    print(f"engine, peak memory, most fields over fewest: {ratio:.3f}")
+    print(f"engine, peak memory, ratio of most to fewest fields: {ratio:.3f}")
 
 
 if __name__ == "__main__":

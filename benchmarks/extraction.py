@@ -1,11 +1,11 @@
-"""How far the engine keeps a network busy, from packed fields and from PNG.
+"""How well the engine keeps a network busy, from packed fields and from PNG.
 
     python -m benchmarks.extraction [--backbone resnet18] [--size 512] [--fields 24] [--rounds 7]
 
-The rate of `extract_embeddings`, store included, over the rate of the bare forward pass on
-tensors that lie in memory, taken in turns in one run; what is printed are medians over the
-rounds. On a GPU, where there is one, also for larger backbones in bfloat16. The fields are
-drawn. The backbone is made, and its dimensions counted, beforehand.
+Rate of `extract_embeddings`, store included, relative to the bare forward pass on tensors
+in memory, interleaved in one run; results are medians over the rounds. If there is a GPU, also
+for larger backbones in bfloat16. The fields are synthetic. The backbone is created, and its
+dimensions counted, beforehand.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hpastack.fields import STAINS, PackedFields, pack_fields, stream_square_ima
 from hpastack.parallel import one_thread_each
 from hpastack.store import open_store
 
-#: Backbones that are timed on a GPU, with the batch that is common for them at 512 px.
+#: Backbones that are timed on a GPU, with a common batch size at 512 px.
 ON_GPU = {"resnet50": 64, "densenet121": 64}
 
 
@@ -52,7 +52,7 @@ def main(
         _beside_timm(Fields(Path(folder) / "small", min(size, 128), 40), backbone)
         _memory(Path(folder), n_in_memory)
         if not torch.cuda.is_available():
-            print("extraction: no GPU: its part is left out")
+            print("extraction: no GPU: this part is skipped")
             return
         many = Fields(Path(folder) / "many", size, n_on_gpu)
         for name in ON_GPU:
@@ -60,7 +60,7 @@ def main(
 
 
 class Fields:
-    """Drawn fields in files, and packed."""
+    """Synthetic fields in files, and packed."""
 
     def __init__(self, folder: Path, size: int, n_fields: int):
         self.folder, self.size = folder, size
@@ -72,11 +72,11 @@ class Fields:
         return len(self.catalogue)
 
     def images(self) -> np.ndarray:
-        """Give all fields as bytes, read from the packed file."""
+        """Return all fields as bytes, read from the packed file."""
         return np.stack([self.packed.read(row) for row in range(len(self))])
 
     def embed(self, model, packed: PackedFields | None = None, **options) -> np.ndarray:
-        """Make a store of embeddings with a backbone that is there; return its values."""
+        """Make a store of embeddings with an existing backbone; return its values."""
         ready = {
             "create_backbone": lambda *_, **__: model,
             "embedding_dimension": lambda model: model.num_features,
@@ -91,14 +91,14 @@ class Fields:
 
 
 class Rates(NamedTuple):
-    """Fields a second in every round, by the clock and by what the processor worked."""
+    """Fields per second in every round, by wall time and by processor time."""
 
     clock: list[float]
     processor: list[float]
 
 
 def _rates(ways: dict[str, Callable[[], object]], n_fields: int, rounds: int) -> dict[str, Rates]:
-    """Time each way in turns."""
+    """Time the methods, interleaved."""
     found = {name: Rates([], []) for name in ways}
     for _ in range(rounds):
         for name, work in ways.items():
@@ -111,10 +111,10 @@ def _rates(ways: dict[str, Callable[[], object]], n_fields: int, rounds: int) ->
 
 def _show(what: str, rates: dict[str, Rates], bare: str) -> None:
     print(f"extraction, {what}; ratios are medians of the rounds:")
-    print(f"way | fields a second | over {bare} | the same by processor time")
+    print(f"method | fields per second | relative to {bare} | by processor time")
     for name, (clock, processor) in rates.items():
-        # Round by round: what else the machine does falls on both alike. Processor time hardly
-        # depends on it.
+        # Ratios are taken within rounds, so that other load affects both alike. Processor time
+        # hardly depends on it.
         ratios = [
             statistics.median(a / b for a, b in zip(own, other))
             for own, other in zip((clock, processor), rates[bare])
@@ -155,7 +155,7 @@ def _on_processor(fields: Fields, name: str, rounds: int) -> None:
     try:
         ways = {
             "bare, batches of 32": in_batches,
-            "bare, a field a core": in_threads,
+            "bare, one field per core": in_threads,
             "engine, packed": lambda: fields.embed(model, fields.packed, device="cpu"),
             "engine, PNG": lambda: fields.embed(model, device="cpu"),
         }
@@ -167,7 +167,7 @@ def _on_processor(fields: Fields, name: str, rounds: int) -> None:
 
 
 def _beside_timm(fields: Fields, name: str) -> None:
-    """Compare the engine's values with a loop of timm's own over the same fields."""
+    """Compare the engine's values with those of a plain timm loop over the same fields."""
     model = create_backbone(name, weights="random", size=fields.size)
     plain = timm.create_model(name, in_chans=len(STAINS), num_classes=0).eval()
     plain.load_state_dict(model.state_dict())
@@ -184,13 +184,13 @@ def _beside_timm(fields: Fields, name: str) -> None:
                 found = fields.embed(model, packed, device="cpu", batch_size=batch_size, jobs=jobs)
                 largest = max(largest, float(np.abs(found - vectors).max()))
     print(
-        f"extraction: largest difference to a timm loop (batches of 1, 7, 32; 1 and 2 jobs; packed "
-        f"and PNG): {largest:.1e}, of vectors up to {np.abs(wanted[1]).max():.1f}"
+        f"extraction: largest difference from a timm loop (batches of 1, 7, 32; 1 and 2 jobs; "
+        f"packed and PNG): {largest:.1e}, of vectors up to {np.abs(wanted[1]).max():.1f}"
     )
 
 
 def peak(folder: str, n_fields: int) -> dict:
-    """Return the peak memory of embedding fields of 128 px; for a process of its own."""
+    """Return the peak memory of embedding fields of 128 px; run in a separate process."""
     fields = Fields(Path(folder), 128, n_fields)
     model = create_backbone("test_resnet", weights="random", size=128)
     before = peak_megabytes()

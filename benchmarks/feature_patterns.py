@@ -1,8 +1,8 @@
-"""What hand-crafted features alone tell of the 28 patterns, by family and together.
+"""Classification of the 28 patterns from hand-crafted features alone, by family and together.
 
 Synthetic fields of a single pattern each, in wells of three that share cell line and
-look; a LightGBM for each label, five folds that keep wells whole. A field is given the
-label of the largest probability, so that no threshold is fitted.
+appearance; one LightGBM for each label, five folds that keep wells whole. The label with the
+largest probability is predicted, so that no threshold is fitted.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _measure(drawing: dict) -> dict[str, float]:
 
 
 def out_of_fold(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return the probabilities of a LightGBM for each label, out of fold."""
+    """Return out-of-fold probabilities of one LightGBM per label."""
     columns = joblib.Parallel(n_jobs=-1, prefer="threads")(
         joblib.delayed(_of_label)(X, y[:, label], folds) for label in range(y.shape[1])
     )

@@ -1,9 +1,9 @@
-"""Hand-crafted features of one field on one core, beside what people use instead.
+"""Hand-crafted features of one field on one core, compared with alternatives.
 
-By family at 512 px: ours, the straightforward calls of scikit-image and scipy for the
-same columns (the slow versions that the tests judge ours by), and cp_measure for what
-both measure. Then ours at 512, 1,024 and 2,048 px. A real field where there is one
-beside the checkout.
+By family at 512 px: hpastack, the straightforward calls of scikit-image and scipy for the
+same columns (the slow versions that the tests use as reference), and cp_measure for the
+features that both have. Then hpastack at 512, 1,024 and 2,048 px. The field is real if there
+is one beside the checkout.
 """
 
 from __future__ import annotations
@@ -71,13 +71,16 @@ def _beside_others(data: Path | None) -> None:
     field = _field(data, 512)
     straightforward, theirs = _straightforward(field), _cp_measure(field)
     print(
-        f"features: {'a drawn' if data is None else 'a real'} field at 512 px, one core; "
-        "milliseconds (ours: median of 7, others: of 3)"
+        f"features: {'a synthetic' if data is None else 'a real'} field at 512 px, one core; "
+        "milliseconds (hpastack: median of 7, others: of 3)"
     )
-    print("family | columns | ours | straightforward | times | alike: ours / cp_measure | times")
+    print(
+        "family | columns | hpastack | straightforward | ratio | "
+        "in common: hpastack / cp_measure | ratio"
+    )
     sums, shared = np.zeros(2), np.zeros(2)
     for family in chosen_families():
-        field_features(field, [family])  # what is kept from the first call is not timed
+        field_features(field, [family])  # the first call fills caches and is not timed
         ours = _milliseconds(lambda family=family: field_features(field, [family]), 7)
         plain = _milliseconds(straightforward[family], 3)
         sums += ours, plain
@@ -99,8 +102,8 @@ def _beside_others(data: Path | None) -> None:
 
 
 def _straightforward(field: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Return what measures the columns of each family in the obvious way."""
-    # The judges of the tests, which are no package.
+    """Return functions that compute the columns of each family in the obvious way."""
+    # The references of the tests, which are not a package.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from reference import (
         colocalisation,
@@ -131,7 +134,7 @@ def _straightforward(field: np.ndarray) -> dict[str, Callable[[], object]]:
 
 
 def _cp_measure(field: np.ndarray) -> dict[str, tuple]:
-    """Return, for each family that cp_measure has, what ours to compare and its work."""
+    """Return, for each family of cp_measure, the columns to compare and its function."""
     try:
         from cp_measure.core import (
             measurecolocalization,
@@ -142,7 +145,7 @@ def _cp_measure(field: np.ndarray) -> dict[str, tuple]:
             measuretexture,
         )
     except ModuleNotFoundError:
-        print("features: cp_measure is not installed: left out")
+        print("features: cp_measure is not installed: skipped")
         return {}
     whole = np.ones(field.shape[1:], np.int32)
     levels = np.stack([grey_levels(stain) for stain in field])
@@ -179,17 +182,17 @@ def _cp_measure(field: np.ndarray) -> dict[str, tuple]:
 
     return {
         "intensity": (None, intensity),
-        # Theirs has co-occurrences at full scale only.
+        # cp_measure has co-occurrence at full scale only.
         "texture": (lambda: [cooccurrence_features(image) for image in levels], texture),
         "granularity": (None, granularity),
         "colocalisation": (None, colocalisation),
-        # Theirs takes the cells as known, so ours does here, too.
+        # cp_measure takes given cells, so hpastack does here, too.
         "compartments": (lambda: measure_compartments(levels, maps), compartments),
     }
 
 
 def _known_cells(data: Path) -> None:
-    """Compare the cells found with those that a neural network found (HPA-Cell-Segmentation)."""
+    """Compare the cells with those of a neural network (HPA-Cell-Segmentation)."""
     n_known = n_matched = 0
     overlaps = []
     for place in sorted((data / "fields" / "kaggle").glob("*_cellmask.png")):
@@ -205,13 +208,17 @@ def _known_cells(data: Path) -> None:
             n_known += 1
             n_matched += overlaps[-1] > 0.5
     print(
-        f"features: {n_matched} of {n_known} cells that a neural network found overlap one of ours "
+        f"features: {n_matched} of {n_known} cells of a neural network overlap one of hpastack "
         f"by more than half; median intersection over union {np.median(overlaps):.2f}"
     )
 
 
 def _scale_up(data: Path | None) -> None:
-    print("family | " + " | ".join(f"{size} px" for size in SIZES) + " | times, for 16 the pixels")
+    print(
+        "family | "
+        + " | ".join(f"{size} px" for size in SIZES)
+        + " | ratio, for 16 times the pixels"
+    )
     fields = {size: _field(data, size) for size in SIZES}
     totals = dict.fromkeys(SIZES, 0.0)
     for family in FAMILIES:

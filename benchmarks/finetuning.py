@@ -1,9 +1,9 @@
-"""What a small CNN learns of 600 fields on a CPU, and what it is not to learn.
+"""Scores of a small CNN trained on 600 fields on a CPU, with negative controls.
 
 Synthetic fields of 128 px with wells and near-duplicates, fine-tuned with the command a user
-would type. Out-of-fold average precision stands beside that on test fields of other wells,
-beside the prevalence, and beside hand-crafted features. Then what must not be learned:
-labels that were shuffled, and the labels of near-duplicates planted among the training fields.
+would type. Out-of-fold average precision is compared with that on test fields of other wells,
+with the prevalence, and with hand-crafted features. Negative controls: permuted
+labels, and the labels of near-duplicates planted among the training fields.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RECIPE = {
     "brightness": 0.4, "offset": 0.03, "cutout": 0.2, "mixup": 0.1, "views": 8,
     "repeat_threshold": 0.1,
 }  # fmt: skip
-# Enough to learn copies by heart, for the runs with shuffled labels.
+# Enough to memorise copies, for the runs with shuffled labels.
 SHUFFLED = {
     "epochs": 25, "turns": False, "zoom": 0.0, "brightness": 0.1, "cutout": 0.0, "mixup": 0.0,
     "views": 1,
@@ -53,7 +53,7 @@ def main(n_train: int = 600, n_test: int = 400, recipe: dict | None = None) -> N
         root = Path(folder)
         plain = _workspace(root / "plain", n_train, n_test)
         _compare(plain, recipe)
-        _refuse_to_learn(root, plain, recipe)
+        _negative_controls(root, plain, recipe)
 
 
 def _workspace(root: Path, n_train: int, n_test: int) -> Path:
@@ -77,8 +77,8 @@ def _compare(root: Path, recipe: dict) -> None:
         features = store.to_frame(train.index).to_numpy()
     trees = out_of_fold(features, y, folds)
     truth = pd.read_csv(root / "synthetic" / "test_truth.csv", dtype=str).set_index("Id")["Target"]
-    twins = pd.read_csv(root / "synthetic" / "planted_duplicates.csv")["Id"]
-    truth = truth.drop(twins, errors="ignore")
+    copies = pd.read_csv(root / "synthetic" / "planted_duplicates.csv")["Id"]
+    truth = truth.drop(copies, errors="ignore")
     wells = pd.read_csv(root / "synthetic" / "groups.csv", dtype=str).set_index("Id")["well"]
     y_test = HPA_2018.indicator(truth)
     print(
@@ -95,7 +95,7 @@ def _compare(root: Path, recipe: dict) -> None:
         print(f"{name} | {_with_interval(of, scores, groups)}")
     _alone(root, y, folds, clusters, network, y_test, wells.loc[truth.index], truth.index)
     commonest = np.argsort(-y.sum(axis=0))[:COMMONEST]
-    print("the commonest labels | positives | CNN | hand-crafted features")
+    print("the most frequent labels | positives | CNN | hand-crafted features")
     by_network, by_trees = average_precisions(y, network), average_precisions(y, trees)
     for label in commonest:
         print(
@@ -112,7 +112,7 @@ def _alone(
     root: Path, y: np.ndarray, folds: np.ndarray, clusters: pd.Series, network: np.ndarray,
     y_test: np.ndarray, wells: pd.Series, tested: pd.Index,
 ) -> None:  # fmt: skip
-    """Show what each fold's CNN scores by itself: like with like, without a mean over CNNs."""
+    """Show the score of each fold's CNN alone, a fair comparison without a mean over CNNs."""
     with open_store(root / "features" / "net.h5") as store:
         rows = pd.Index(np.array(store.image_ids)[store.fold == -1]).get_indexer(tested)
         members = store.members()[:, rows]
@@ -129,7 +129,7 @@ def _alone(
     ):  # fmt: skip
         low, high = score_interval(scores.mean(), np.mean(draws, axis=0))
         each = ", ".join(f"{score:.3f}" for score in scores)
-        print(f"each CNN by itself, {name}: mean of {each} | {scores.mean():.3f} | "
+        print(f"each CNN alone, {name}: mean of {each} | {scores.mean():.3f} | "
               f"{low:.3f} to {high:.3f}")  # fmt: skip
     difference = of_models.mean() - of_folds.mean()
     low, high = score_interval(
@@ -138,22 +138,22 @@ def _alone(
     print(f"test minus held-out | {difference:.3f} | {low:.3f} to {high:.3f}")
 
 
-def _refuse_to_learn(root: Path, plain: Path, recipe: dict) -> None:
+def _negative_controls(root: Path, plain: Path, recipe: dict) -> None:
     """Show that neither shuffled labels nor planted copies are learned."""
     train, y, _, _ = _training(plain)
-    twinned = _plant_twins(plain, root / "twinned", train)
+    with_duplicates = _plant_copies(plain, root / "with_duplicates", train)
     # The folds and the number of steps of the run without copies.
-    n_epochs = round(recipe["epochs"] * len(train) / len(_training(twinned)[0]))
-    _finetune(twinned, {**recipe, "epochs": n_epochs})
+    n_epochs = round(recipe["epochs"] * len(train) / len(_training(with_duplicates)[0]))
+    _finetune(with_duplicates, {**recipe, "epochs": n_epochs})
     without = _with_interval(y, _rows(plain, "net", train.index), _training(plain)[2])
-    with_twins = _rows(twinned, "net", train.index)
+    with_copies = _rows(with_duplicates, "net", train.index)
     print(f"the same fields out of fold, without copies | {without}")
     print(
         f"with a near-duplicate of every second one | "
-        f"{_with_interval(y, with_twins, _training(plain)[2])}"
+        f"{_with_interval(y, with_copies, _training(plain)[2])}"
     )
     for name, split in (("clusters kept whole", False), ("folds that split them", True)):
-        shuffled = _shuffled(twinned, root / f"shuffled_{split}", split)
+        shuffled = _shuffled(with_duplicates, root / f"shuffled_{split}", split)
         fields, labels, clusters, _ = _training(shuffled)
         _finetune(shuffled, {**recipe, **SHUFFLED})
         scores = _rows(shuffled, "net", fields.index)
@@ -164,7 +164,7 @@ def _refuse_to_learn(root: Path, plain: Path, recipe: dict) -> None:
         )
 
 
-def _plant_twins(plain: Path, root: Path, train: pd.DataFrame) -> Path:
+def _plant_copies(plain: Path, root: Path, train: pd.DataFrame) -> Path:
     """Make a workspace with a shifted, brighter, noisier copy of every second training field."""
     rng = np.random.default_rng(0)
     labels = pd.read_csv(plain / "synthetic" / "train.csv", dtype=str).set_index("Id")["Target"]
@@ -180,24 +180,26 @@ def _plant_twins(plain: Path, root: Path, train: pd.DataFrame) -> Path:
                 moved = np.clip(np.rint(moved), 0, 255).astype(np.uint8)
                 cv2.imwrite(str(images / f"copy-{image_id}_{stain}.png"), moved)
         copied[image_id] = labels[image_id]
-    twins = {f"copy-{image_id}": target for image_id, target in list(copied.items())[::2]}
-    table = pd.Series({**copied, **twins}, name="Target").rename_axis("Id")
+    copies = {f"copy-{image_id}": target for image_id, target in list(copied.items())[::2]}
+    table = pd.Series({**copied, **copies}, name="Target").rename_axis("Id")
     table.to_csv(root / "synthetic" / "train.csv")
     wells = pd.read_csv(plain / "synthetic" / "groups.csv", dtype=str).set_index("Id")
-    twins_of = wells.loc[[name.removeprefix("copy-") for name in twins]]
-    wells = pd.concat([wells.loc[list(copied)], twins_of.set_axis(list(twins))])
+    wells_of_copies = wells.loc[[name.removeprefix("copy-") for name in copies]]
+    wells = pd.concat([wells.loc[list(copied)], wells_of_copies.set_axis(list(copies))])
     wells.rename_axis("Id").to_csv(root / "synthetic" / "groups.csv")
     run_pipeline("prepare", root, root / "synthetic", "--groups", root / "synthetic" / "groups.csv")
     folds = pd.Series(_training(plain)[3], train.index, name="fold")
-    of_twins = folds.loc[[name.removeprefix("copy-") for name in twins]].set_axis(list(twins))
-    pd.concat([folds, of_twins]).rename_axis("image_id").to_csv(root / "theirs.csv")
+    folds_of_copies = folds.loc[[name.removeprefix("copy-") for name in copies]].set_axis(
+        list(copies)
+    )
+    pd.concat([folds, folds_of_copies]).rename_axis("image_id").to_csv(root / "theirs.csv")
     run_pipeline("cluster", root, "--folds", root / "theirs.csv")
     return root
 
 
-def _shuffled(twinned: Path, root: Path, split: bool) -> Path:
-    """Make a workspace whose fields have the labels of others, copies still those of theirs."""
-    fields = twinned / "synthetic"
+def _shuffled(with_duplicates: Path, root: Path, split: bool) -> Path:
+    """Make a workspace with labels permuted over fields; copies keep those of their field."""
+    fields = with_duplicates / "synthetic"
     table = pd.read_csv(fields / "train.csv", dtype=str).set_index("Id")["Target"]
     own = table[~table.index.str.startswith("copy-")]
     mixed = pd.Series(np.random.default_rng(1).permutation(own.to_numpy()), own.index)

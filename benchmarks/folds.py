@@ -1,7 +1,7 @@
-"""How even, quick and small in memory the folds are, beside what people use instead.
+"""Balance, time and memory of the folds, compared with other splitters.
 
 On the real labels of the competition and of HPA v18, five folds, twenty seeds
-each. The other splitters are measured with shuffled rows and the same seeds.
+each. The other splitters are run with shuffled rows and the same seeds.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from hpastack.labels import HPA_2018
 
 N_FOLDS = 5
 SEEDS = range(20)
-# The others take seconds to minutes a run, and differ little from seed to seed.
+# The others take seconds to minutes per run, and vary little between seeds.
 OTHER_SEEDS = range(3)
 BALANCE = {"CellLine": 1.0}
 
@@ -47,7 +47,7 @@ def _datasets(data):
 def _numbers(splitter, y, target, groups):
     fold = np.empty(len(y), dtype=int)
     with warnings.catch_warnings():
-        # Label sets rarer than the number of folds, which is the rule here.
+        # Most label sets are rarer than the number of folds here.
         warnings.simplefilter("ignore", UserWarning)
         for number, (_, test) in enumerate(splitter.split(np.zeros(len(y)), target, groups)):
             fold[test] = number
@@ -55,7 +55,7 @@ def _numbers(splitter, y, target, groups):
 
 
 def _others(y, groups):
-    """Give functions of a seed, by the name of what they use."""
+    """Return functions of a seed, by the name of the splitter."""
     label_sets = np.unique(y, axis=0, return_inverse=True)[1].ravel()
     found = {
         "GroupKFold": lambda seed: _numbers(
@@ -102,7 +102,7 @@ def _level_deviation(values, fold):
 
 
 def _peak_memory(y, groups, lines):
-    """Print time and memory of folds in a process that does nothing else."""
+    """Print time and memory of making folds; run in a separate process."""
     before = peak_megabytes()
     start = time.process_time()
     splitter = MultilabelStratifiedGroupKFold(N_FOLDS, balance=BALANCE)
@@ -149,10 +149,10 @@ def main(data: Path) -> None:
     drawn = rng.integers(0, len(y), 130_000)
     for name, own in (
         ("groups of their wells", groups[drawn].astype(str)),
-        ("groups of about 5 drawn rows", rng.integers(0, 26_000, 130_000)),
+        ("groups of about 5 sampled rows", rng.integers(0, 26_000, 130_000)),
         ("no groups", None),
     ):
-        print(f"folds: 130,000 rows drawn from HPA v18, {name}, cell lines balanced")
+        print(f"folds: 130,000 rows sampled from HPA v18, {name}, cell lines balanced")
         rows = (y[drawn], own, lines.iloc[drawn].reset_index(drop=True))
         process = multiprocessing.get_context("spawn").Process(target=_peak_memory, args=rows)
         process.start()

@@ -1,35 +1,35 @@
-"""Whether the score that a stack reports of itself is the one that new fields get.
+"""Whether the score that a stack reports is the score on new fields.
 
-On simulated data sets, whose test set is large enough to tell the truth, the
-reported (nested) and the naive scores stand beside three true ones:
+On simulated data sets, with a test set large enough for accurate scores, the
+reported (nested) and the naive scores are compared with three true ones:
 
 - **one member**: a test field is predicted by one fold model of each CNN. This
-  is what an out-of-fold score promises, as each training field was predicted by
-  one fold model too. Mean over the members.
-- **one member, in samples**: the same on test fields cut into samples as large
-  as the training set, the scores averaged. F1 and average precision of a label
-  with ten positives are not on average what they are with hundreds, so this is
+  is what an out-of-fold score estimates, as each training field was predicted by
+  one fold model too. Mean over the members;
+- **one member, in samples**: the same on test fields split into samples of the
+  size of the training set, the scores averaged. F1 and average precision of a label
+  with ten positives differ on average from those with hundreds, so this is
   the score most like the reported one;
 - **all members**: the stack is applied to each member and its calibrated
-  probabilities are averaged, which is what one would do with new fields. The
+  probabilities are averaged, as one would do for new fields. The
   mean of five networks is better than the single networks that were scored, so
-  this may be better than what was promised.
+  this may be better than the estimate.
 
-Two policies of thresholds: `combined`, the default, and `per-label`, each label's
-own best, which is what many would do and what flatters most.
+Two threshold policies: `combined`, the default, and `per-label`, the best
+threshold of each label, a common choice and the most optimistic one.
 
-Some training sets hold harder fields than others, which moves every reported
-score of one data set alike and hides a small bias. The plain mean of the CNNs
-shows how much: nothing is fitted in it, so its average precision out of fold
-and on new fields differ by that luck alone. The last lines take it off.
+Some training sets contain harder fields than others, which shifts all reported
+scores of a data set and hides a small bias. The plain mean of the CNNs shows by
+how much: nothing is fitted in it, so its average precision out of fold and on new
+fields differs only by this sampling variation. The last lines subtract it.
 
     python -m benchmarks.honesty [--real] [--stack] [--data DIR]
 
-With ``--real`` instead, on the real training fields: 20 times 2,000 of them,
-whole clusters, promise a score, and all other fields say what is delivered, to
-the labels that had positives among the 2,000. How far the two are apart on
-average, and how many of the 20 intervals hold what is delivered. The mean of
-the CNNs with a Platt calibration and shrunk thresholds takes seconds; with
+With ``--real`` instead, on the real training fields: 20 samples of 2,000 of them,
+with whole clusters, give the reported (*promised*) score; all other fields give the
+true (*delivered*) one, over the labels with positives among the 2,000. Printed are
+the mean difference, and how many of the 20 intervals contain the true score. The mean of
+the CNNs with Platt calibration and shrunk thresholds takes seconds; with
 ``--stack`` the stack is fitted on each of the 20.
 """
 
@@ -89,13 +89,13 @@ def main(seeds=SEEDS, n_train: int = 2000, n_test: int = 16_000) -> None:
     for score in SCORES:
         print(f"\nhonesty: {score}, {n_train:,} training and {n_test:,} test fields")
         print(table[score].to_string(float_format="{:.3f}".format))
-    print("\nhonesty: reported less true score, mean over data sets and its standard error")
+    print("\nhonesty: reported minus true score, mean over data sets and its standard error")
     print(_differences(table).to_string(index=False))
-    print("\nhonesty: macro_ap, the same less the luck of the training fields")
+    print("\nhonesty: macro_ap, the same minus the sampling variation of the training fields")
     for reported in ("nested", "naive"):
         off = table["macro_ap", reported] - table["macro_ap", "one member"]
-        mean, error = mean_and_error(off - table["macro_ap", "luck"])
-        print(f"{reported} less one member: {mean:+.4f}, standard error {error:.4f}")
+        mean, error = mean_and_error(off - table["macro_ap", "sampling"])
+        print(f"{reported} minus one member: {mean:+.4f}, standard error {error:.4f}")
 
 
 def _compare(simulation: Simulation) -> dict[tuple[str, str], float]:
@@ -136,7 +136,7 @@ def _compare(simulation: Simulation) -> dict[tuple[str, str], float]:
     add("all members", [scores(everything, *np.mean([members, *given_by], axis=1))])
     plain = [macro_average_precision(y, _plain_mean(simulation, t)) for t in simulation.members]
     of_train = macro_average_precision(simulation.y, _plain_mean(simulation, simulation.X))
-    found["macro_ap", "luck"] = of_train - float(np.mean(plain))
+    found["macro_ap", "sampling"] = of_train - float(np.mean(plain))
     return found
 
 
@@ -148,11 +148,11 @@ def _plain_mean(simulation: Simulation, table: pd.DataFrame) -> np.ndarray:
 
 
 def _samples(simulation: Simulation) -> list[np.ndarray]:
-    """Cut the test fields into samples as large as the training set, clusters whole."""
+    """Split the test fields into samples of the size of the training set, with whole clusters."""
     n_samples = len(simulation.y_test) // len(simulation.y)
     if n_samples < 2:
         return [np.arange(len(simulation.y_test))]
-    # With the labels spread evenly, as each training set holds the same number of each.
+    # Stratified, as each training set has the same number of positives of each label.
     splitter = MultilabelStratifiedGroupKFold(n_samples, random_state=0)
     number = splitter.fold_numbers(simulation.y_test, simulation.clusters_test)
     return [np.flatnonzero(number == k) for k in range(n_samples)]
@@ -177,15 +177,15 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-#: What fits a system to some fields and predicts others: the scores it promises, as
-#: `StackClassifier.cv_results_` has them, and what it gives the others.
+#: A function that fits a system to a sample and predicts other fields: the scores that it promises,
+#: as in `StackClassifier.cv_results_`, and its predictions for the others.
 System = Callable[[RealSet, RealSet], tuple[dict[str, Any], OutOfFold]]
 
 
 def on_real_fields(
     whole: RealSet, system: System, n_samples: int = 20, n_fields: int = 2000
 ) -> pd.DataFrame:
-    """Print and return what each sample of real fields promises and gets."""
+    """Print and return the promised and delivered scores of each sample of real fields."""
     rows = []
     for seed in range(n_samples):
         sample = drawn_fields(whole, n_fields, seed)
@@ -195,7 +195,7 @@ def on_real_fields(
             low, high = promised[f"{score}_interval"]
             rows.append((score, promised[score], delivered, low <= delivered <= high))
     table = pd.DataFrame(rows, columns=["score", "promised", "delivered", "held"])
-    print(f"\nhonesty: {n_samples} samples of {n_fields:,} real fields, clusters whole")
+    print(f"\nhonesty: {n_samples} samples of {n_fields:,} real fields, with whole clusters")
     for score, part in table.groupby("score", sort=False):
         mean, error = mean_and_error(part["promised"] - part["delivered"])
         print(
@@ -207,7 +207,7 @@ def on_real_fields(
 
 
 def _delivered(sample: RealSet, others: RealSet, of_others: OutOfFold) -> dict[str, float]:
-    # Macro scores over the labels that the promise is about.
+    # Macro scores over the same labels as the promised ones.
     held = sample.y.to_numpy().any(axis=0)
     y, p = others.y.to_numpy(), of_others.probabilities
     return {
@@ -219,7 +219,7 @@ def _delivered(sample: RealSet, others: RealSet, of_others: OutOfFold) -> dict[s
 
 
 def mean_of_cnns(sample: RealSet, others: RealSet) -> tuple[dict[str, Any], OutOfFold]:
-    """Calibrate the mean of the CNNs, out of fold for the promise."""
+    """Calibrate the mean of the CNNs, out of fold for the promised scores."""
     y, clusters, fold = sample.y.to_numpy(), sample.clusters.to_numpy(), sample.folds()
     mean = sample.log_odds().mean(axis=0)
 

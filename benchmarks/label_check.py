@@ -1,15 +1,15 @@
-"""How many of the annotations that out-of-fold predictions doubt most are wrong.
+"""Proportion of wrong annotations among those ranked as most suspicious.
 
-Two sets where that is known:
+Two sets with known answers:
 
-- **planted**: 60 of 1,200 drawn training fields get one of their labels swapped for another,
-  and go through the commands a user would type, so that the CNN and the stack learn from the
-  errors too. How many of them are among the 120 fields that are doubted most, and how many
-  would be by chance (6);
-- **twins**: 4,051 lists of fields of HPA whose protein image has the same hash as that of a
-  training field. Annotations of the twin are independent of those of the training field, in
-  part. How many of the most doubted pairs of field and label the twin contradicts, beside all
-  pairs.
+- **planted**: in 60 of 1,200 synthetic training fields one label is replaced by another; the
+  fields go through the commands a user would type, so that the CNN and the stack are trained on
+  the errors too. Printed is the number of errors among the 120 top-ranked fields (6 expected by
+  chance);
+- **HPA**: 4,051 lists of fields of HPA whose protein image has the same hash as that of a
+  training field. Their annotations are independent of those of the training fields, in part.
+  Printed is the proportion of the top-ranked pairs of field and label that HPA contradicts,
+  compared with all pairs.
 
     python -m benchmarks.label_check [--data DIR] [--seeds N]
 """
@@ -42,9 +42,9 @@ def planted_errors(root: Path, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, p
     Parameters
     ----------
     root : Path
-        Where the workspace is made.
+        Folder for the workspace.
     seed : int
-        Of the drawn fields and of the errors.
+        Seed of the synthetic fields and of the errors.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def planted_errors(root: Path, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, p
     return true.loc[ids], annotated.loc[ids], probabilities
 
 
-def twin_labels(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the labels of HPA's own fields that have a training field's protein image.
+def hpa_labels(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the labels of HPA's own fields with the same protein image as a training field.
 
     Parameters
     ----------
@@ -88,28 +88,28 @@ def twin_labels(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns
     -------
-    annotated, of_twins : DataFrame of {0, 1}, shape (4051, 28)
-        Of the training fields, which are the index of both, and of their twins.
+    annotated, of_hpa : DataFrame of {0, 1}, shape (4051, 28)
+        Of the training fields, which are the index of both, and of the HPA fields.
     """
     ours = pd.read_csv(data / "labels" / "train.csv", dtype=str, index_col="Id")["Target"]
     theirs = pd.read_csv(data / "labels" / "hpav18.csv", dtype=str, index_col="Id")["Target"]
     path = data / "duplicates" / "omallo_external_train_duplicates.txt"
-    twins: dict[str, str] = {}
+    same_image: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         ids = line.split(",")
         outside = [image_id for image_id in ids if image_id in theirs.index]
         for image_id in ids:
             if image_id in ours.index and outside:
-                twins.setdefault(image_id, outside[0])
-    index, labels = pd.Index(twins), list(HPA_2018)
+                same_image.setdefault(image_id, outside[0])
+    index, labels = pd.Index(same_image), list(HPA_2018)
     return (
         pd.DataFrame(HPA_2018.indicator(ours[index]), index, labels),
-        pd.DataFrame(HPA_2018.indicator(theirs[list(twins.values())]), index, labels),
+        pd.DataFrame(HPA_2018.indicator(theirs[list(same_image.values())]), index, labels),
     )
 
 
 def cross_fitted(real: RealSet) -> pd.DataFrame:
-    """Return probabilities by logistic regression of each label on what the CNNs say of it.
+    """Return probabilities from logistic regression of each label on its CNN predictions.
 
     Parameters
     ----------
@@ -120,24 +120,27 @@ def cross_fitted(real: RealSet) -> pd.DataFrame:
     DataFrame, shape (n, n_labels)
     """
     fold, y = real.folds(), real.y.to_numpy()
-    said = np.stack([real.probabilities(cnn) for cnn in real.cnns], axis=-1)
+    predictions = np.stack([real.probabilities(cnn) for cnn in real.cnns], axis=-1)
     p = np.empty(y.shape)
     for held in np.unique(fold):
         new = fold == held
         for k in range(y.shape[1]):
-            model = LogisticRegression(max_iter=300).fit(said[~new, k], y[~new, k])
-            p[new, k] = model.predict_proba(said[new, k])[:, 1]
+            model = LogisticRegression(max_iter=300).fit(predictions[~new, k], y[~new, k])
+            p[new, k] = model.predict_proba(predictions[new, k])[:, 1]
     return pd.DataFrame(p, real.y.index, list(HPA_2018))
 
 
-def on_twins(data: Path) -> None:
-    """Print how often the twin contradicts the most doubted of all pairs of field and label."""
+def on_hpa(data: Path) -> None:
+    """Print how often HPA contradicts the top-ranked pairs of field and label."""
     real = oof_set(data)
-    annotated, of_twins = twin_labels(data)
+    annotated, of_hpa = hpa_labels(data)
     y = real.y.set_axis(list(HPA_2018), axis=1)
     mean = np.mean([real.probabilities(cnn) for cnn in real.cnns], axis=0)
-    contradicted = (annotated != of_twins).stack()
-    print(f"\nlabel check: {len(annotated):,} twins contradict {contradicted.mean():.1%} of pairs")
+    contradicted = (annotated != of_hpa).stack()
+    print(
+        f"\nlabel check: {len(annotated):,} fields of HPA contradict "
+        f"{contradicted.mean():.1%} of pairs"
+    )
     sources = {"logistic regression": cross_fitted(real),
                "mean of the CNNs": pd.DataFrame(mean, y.index, y.columns)}  # fmt: skip
     for source, p in sources.items():
@@ -163,7 +166,7 @@ def main(data: Path | None, seeds: Sequence[int] = (0, 1, 2)) -> None:
                 flush=True,
             )
     if data is not None:
-        on_twins(data)
+        on_hpa(data)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What plain, stratified and cluster folds promise, and what the same stack delivers.
+"""Score estimates of plain, stratified and cluster folds, and the true score of the same stack.
 
 Synthetic fields with wells and near-duplicates go through the commands a user
 would type, three times: only the folds differ. The CNN is fine-tuned on those
 folds, the stack is fitted on its out-of-fold predictions and on features, and
-its cross-validated score stands beside its score on test fields from other
-wells, those without a twin among the training fields.
+its cross-validated score is compared with its score on test fields from other
+wells without a duplicate among the training fields.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
         table = _train_table(work)
         if make is not None:
             table.assign(fold=make(table, seed))[["fold"]].to_csv(work / "theirs.csv")
-            # As one who knows of no wells and no twins: the stack refuses folds that split them.
+            # Without wells and duplicates, because the stack rejects folds that split them.
             run_pipeline(
                 "cluster", work, "--folds", work / "theirs.csv", "--group-by", "--no-images",
                 "--overwrite",
@@ -73,7 +73,7 @@ def _compare(root: Path, seed: int, n_train: int, n_test: int) -> list[dict]:
 
 
 def _unseen_truth(fields: Path) -> pd.Series:
-    """Read the labels of the test fields that are no near-duplicate of a training field."""
+    """Read the labels of the test fields that are not near-duplicates of a training field."""
     truth = pd.read_csv(fields / "test_truth.csv", dtype=str).set_index("Id")["Target"]
     return truth.drop(pd.read_csv(fields / "planted_duplicates.csv")["Id"], errors="ignore")
 
@@ -102,7 +102,7 @@ def _stratified(table: pd.DataFrame, seed: int) -> np.ndarray:
     return fold
 
 
-#: How the folds are made; None takes those of `pipelines.cluster`.
+#: How the folds are made; None uses those of `pipelines.cluster`.
 _FOLDS: dict[str, Callable | None] = {"plain": _plain, "stratified": _stratified, "clusters": None}
 
 
@@ -125,7 +125,7 @@ def _scores(work: Path, truth: pd.Series) -> dict[str, float]:
 
 
 def run_pipeline(command: str, workspace: Path, *arguments: object) -> None:
-    """Run a command as a user would; what it says is shown if it fails."""
+    """Run a command as a user would; its output is shown if it fails."""
     words = [sys.executable, "-m", f"pipelines.{command}", *map(str, arguments)]
     done = subprocess.run([*words, "--workspace", str(workspace)], capture_output=True, text=True)
     if done.returncode:

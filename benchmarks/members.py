@@ -1,12 +1,12 @@
-"""What is lost where only the mean of the fold models' predictions of new fields is kept.
+"""Loss from keeping only the mean of the fold models' predictions for new fields.
 
-A stack learns from out-of-fold predictions, each of one fold model, and its
+A stack is fitted on out-of-fold predictions, each of one fold model, and its
 calibration and thresholds fit predictions of that kind. The mean of five fold
-models is less noisy, so it is not quite what the stack has learned to read.
-Applied to each fold model's predictions (*members*), with its calibrated
-probabilities averaged, it reads what it knows, but that needs stores that keep
-all of them. Both ways on the same simulated fields, with fold models that have
-little, some or much error of their own.
+models is less noisy, so its distribution differs slightly. Applied to the
+predictions of each fold model (*members*), with its calibrated probabilities
+averaged, the stack gets the predictions it was fitted for, but that needs stores
+that keep all of them. Both methods are compared on the same simulated fields, for
+fold models with a small, medium or large independent error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hpastack.stack import StackClassifier
 
 SEEDS = range(5)
 
-#: Share of a fold model's error that is its own.
+#: Proportion of a fold model's error that is independent of the others.
 NOISE = {"small": 0.05, "medium": 0.15, "large": 0.3}
 
 ONE = "one member"
@@ -60,17 +60,17 @@ def main(seeds=SEEDS, n_train: int = 3000, n_test: int = 6000) -> None:
         "fields; differences from "
         f"'{EACH}' are paired, with their standard error\n"
     )
-    heads = ["own error", "stack applied to", *_MEASURES]
+    heads = ["independent error", "stack applied to", *_MEASURES]
     print("\n".join([table_row(heads), table_row(["---"] * len(heads)), *lines]))
 
 
 def _data_set(seed: int, n_train: int, n_test: int) -> dict[str, pd.DataFrame]:
-    """Return the measures of every way to predict new fields, by the size of the noise."""
+    """Return the measures of every method of predicting new fields, by the size of the noise."""
     stack = None
     found = {}
     for name, share in NOISE.items():
         simulation = simulate(seed, n_train=n_train, n_test=n_test, member_share=share)
-        # Training fields do not know how much of an error is the fold model's: one stack for all.
+        # Training fields do not depend on the share of the fold model: one stack for all.
         if stack is None:
             stack = fit_stack(simulation)
         found[name] = _compare(stack, simulation)
@@ -78,7 +78,7 @@ def _data_set(seed: int, n_train: int, n_test: int) -> dict[str, pd.DataFrame]:
 
 
 def _compare(stack: StackClassifier, simulation: Simulation) -> pd.DataFrame:
-    """Return the measures of each way to predict the test fields, a row a way."""
+    """Return the measures of each method of predicting the test fields, one row per method."""
     said = [name for name in simulation.X if name.partition("__")[0] in simulation.cnns]
     log_odds = simulation.X_test.copy()
     values = [member[said].to_numpy(dtype=float) for member in simulation.members]
@@ -113,7 +113,7 @@ def _measures(y, probabilities, labels) -> dict[str, float]:
 
 
 def _lines(name: str, found: pd.DataFrame) -> list[str]:
-    """Write the rows of a Markdown table: a row a way, then the differences of the means."""
+    """Write the rows of a Markdown table: one row per method, then the differences of the means."""
     by_way = {way: found.xs(way, level=1) for way in (ONE, EACH, *MEANS.values())}
     lines = [
         table_row([name, way, *(f"{rows[m].mean():.{d}f}" for m, d in _MEASURES.items())])

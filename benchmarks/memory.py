@@ -1,12 +1,12 @@
-"""The memory of a process, for benchmarks that run in one of their own."""
+"""The memory of a process, for benchmarks that run in a separate one."""
 
 from pathlib import Path
 
 
 def peak_megabytes() -> float:
-    """Give the largest memory of this process so far; ``getrusage`` would start from its parent's.
+    """Return the peak memory of this process; ``getrusage`` would include that of its parent.
 
-    NaN where there is no ``/proc``.
+    NaN without ``/proc``.
     """
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []

@@ -37,7 +37,7 @@ def main(data: Path) -> None:
             "ingest", data / "cnn_oof" / "ResNet50_2018_ordinal.npy", "--name", "ResNet50_2018",
             "--ids", data / "labels" / "train.csv", "--max", 5, *made,
         )  # fmt: skip
-        # Their fold plan was made without the list of duplicates, and splits some of them.
+        # The fold plan of the predictions was made without the list of duplicates, and splits some.
         accepted = [word for cnn in (*CNNS, "ResNet50_2018") for word in ("--accept", cnn)]
         start = time.perf_counter()
         run("stack", "--no-submission", *accepted, show=True)

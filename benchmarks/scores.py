@@ -1,4 +1,4 @@
-"""Scores of systems on one set, and how much they differ on the same draws of clusters."""
+"""Scores of systems on one set, and their differences on the same bootstrap draws of clusters."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from hpastack.stack.score_tables import label_clusters
 
 N_DRAWS = 200
 
-#: The scores of `paired_scores`: what they are called, and the sign of a gain.
+#: The scores of `paired_scores`: their names, and the sign of a gain.
 SCORES = {"f1": ("macro F1", 1), "ap": ("macro AP", 1), "loss": ("log loss", -1)}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a system gave out of fold.
+    """Out-of-fold results of a system.
 
     Parameters
     ----------
     scores : ndarray of float in [0, 1], shape (n, n_labels)
     labels : ndarray of {0, 1}, shape (n, n_labels)
     seconds, processor_seconds : float
-        Wall time and processor time of fitting and predicting all folds. They differ where
-        other programs run beside it; NaN if not known.
+        Wall time and processor time of fitting and predicting all folds. They differ if
+        other programs run at the same time; NaN if unknown.
     threads : int
     """
 
@@ -48,7 +48,7 @@ class Result:
 
 
 def cross_fitted_labels(y, scores, fold, policy="shrunk") -> np.ndarray:
-    """Give labels in each fold by thresholds chosen on the scores of the other folds."""
+    """Predict labels in each fold with thresholds chosen on the scores of the other folds."""
     labels = np.zeros(y.shape, dtype=np.uint8)
     for number in range(fold.max() + 1):
         held_out = fold == number
@@ -58,14 +58,14 @@ def cross_fitted_labels(y, scores, fold, policy="shrunk") -> np.ndarray:
 
 
 def timed(call, *arguments, **options) -> tuple[object, tuple[float, float]]:
-    """Call a function; return its answer, and its wall time and processor time in seconds."""
+    """Call a function; return its result, and its wall time and processor time in seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     answer = call(*arguments, **options)
     return answer, (time.perf_counter() - wall, time.process_time() - processor)
 
 
 def plain_scores(y, result: Result) -> dict[str, float]:
-    """Score the probabilities of a system as probabilities."""
+    """Calibration scores of the probabilities of a system."""
     return {
         "ece": expected_calibration_error(y, result.scores),
         "brier": brier_score(y, result.scores),
@@ -74,7 +74,7 @@ def plain_scores(y, result: Result) -> dict[str, float]:
 
 
 def paired_scores(y, results: dict[str, Result], clusters, *, n_draws=N_DRAWS):
-    """Score systems and every difference between two of them, all on the same draws of clusters.
+    """Score systems and their differences, all on the same bootstrap draws of clusters.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _by_label(y, result: Result, weights) -> dict:
 
 
 def verdict(results: dict[str, Result], scores, differences) -> str:
-    """Say whether the stack is first of the systems, or within noise of the first, by each score.
+    """Describe whether the stack is best, or within noise of the best, by each score.
 
     Parameters
     ----------
@@ -141,26 +141,26 @@ def verdict(results: dict[str, Result], scores, differences) -> str:
     -------
     str
     """
-    said = []
+    verdicts = []
     for key, (title, sign) in SCORES.items():
         best = max(results, key=lambda name: sign * scores[name][key][0])
         if best == "stack":
-            said.append(f"first in {title}")
+            verdicts.append(f"best in {title}")
             continue
         value, low, high = differences[best, "stack"][key]
         is_noise = low <= 0 <= high
-        said.append(
+        verdicts.append(
             f"{'within noise of' if is_noise else 'BEHIND'} {best} in {title} "
             f"({value:+.4f}, {low:+.4f} to {high:+.4f})"
         )
-    return "stack: " + "; ".join(said)
+    return "stack: " + "; ".join(verdicts)
 
 
 def table_row(cells) -> str:
-    """Write a row of a Markdown table."""
+    """Format a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
 def difference_cell(triple) -> str:
-    """Write a difference and its interval."""
+    """Format a difference and its interval."""
     return "{:+.4f} ({:+.4f} to {:+.4f})".format(*triple)

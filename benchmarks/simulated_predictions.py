@@ -1,17 +1,17 @@
-"""Draw what CNNs trained on folds say of fields, where the truth about new fields is known.
+"""Simulated predictions of CNNs trained on folds, with known truth for new fields.
 
-No pictures and no networks: each CNN's output is drawn from a signal and its
+No images and no networks: the output of each CNN is sampled from a signal and
 errors, so that a data set takes less than a second and its test set can be as
-large as a score needs. What is drawn after the real thing:
+large as a score needs. Modelled on real data:
 
-- labels have a long tail, some come together, and a cluster (a well) shares
+- labels have a long-tailed distribution, some co-occur, and a cluster (a well) shares
   its labels and a part of every error;
 - the CNNs differ in skill from label to label. Their errors are partly common
-  to all of them, partly their own, and partly those of one fold model;
+  to all of them, partly specific to the CNN, and partly to one fold model;
 - their probabilities are miscalibrated and flat, as after a focal loss;
 - a training field is predicted by the one model of each CNN that was trained
   without its fold, a test field by all of them (the *members*);
-- some features know something of some labels that no CNN knows.
+- some features are informative about some labels beyond the CNNs.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from scipy.special import expit
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.stack import StackClassifier
 
-#: Share of fields with the commonest and the rarest label.
+#: Prevalence of the most frequent and of the rarest label.
 COMMONEST, RAREST = 0.4, 0.004
 
-#: Correlation of the two labels of a pair, before they are cut into yes and no.
+#: Correlation of the two labels of a pair, before they are thresholded.
 PAIR_CORRELATION = 0.6
 
-#: How far apart the signal of fields with and without a label lies, in standard
-#: deviations of the error: drawn from this range for each label.
+#: Distance of the signal between fields with and without a label, in standard
+#: deviations of the error: sampled from this range for each label.
 SIGNAL = (1.5, 4.0)
 
-#: Log-odds are drawn in to within this bound.
+#: Log-odds are shrunk to within this bound.
 FLATNESS = 5.0
 
-#: Spread of the offset that each fold model has for each label, in log-odds.
+#: Standard deviation of the offset of each fold model for each label, in log-odds.
 FOLD_OFFSET = 0.2
 
 
@@ -56,7 +56,7 @@ class Simulation:
     y : DataFrame of {0, 1}, shape (n_train, n_labels)
     clusters, folds : Series of int, shape (n_train,)
     members : list of DataFrame, each of shape (n_test, n_columns)
-        What the fold models say of the test fields: model 0 of every CNN, then
+        Predictions of the fold models for the test fields: model 0 of every CNN, then
         model 1, and so on.
     X_test : DataFrame, shape (n_test, n_columns)
         The mean of the members' probabilities.
@@ -90,35 +90,35 @@ def simulate(
     common_share: float = 0.45,
     member_share: float = 0.15,
 ) -> Simulation:
-    """Draw a data set.
+    """Simulate a data set.
 
-    The error of one fold model has variance 1, of which four shares are common
-    to more or fewer fields and models. So `member_share` changes what the mean
-    of the members gains, but neither how good a single one is nor how the CNNs
-    agree: the training fields stay as they are in kind.
+    The error of one fold model has variance 1, with four components that are common
+    to more or fewer fields and models. So `member_share` changes the gain from the mean
+    of the members, but neither the quality of a single one nor the agreement of
+    the CNNs: the distribution of the training fields stays the same.
 
     Parameters
     ----------
     seed : int
-        Of everything. Two data sets of one seed that differ in a share have
+        Seed of everything. Two data sets with the same seed and different shares have
         the same labels, clusters and folds.
     n_train, n_test : int, default=3000, 20000
-        Fields, in clusters of 1 to 4.
+        Number of fields, in clusters of 1 to 4.
     n_labels, n_cnns, n_folds : int, default=28, 4, 5
     n_pairs : int, default=4
-        Pairs of labels that come together.
+        Number of pairs of labels that co-occur.
     n_features : int, default=30
-        Columns that no CNN has made.
+        Number of columns that are not from a CNN.
     n_informative : int, default=8
-        How many of them know something of a label, a different one each. The
+        How many of them are informative about a label, a different one each. The
         others are noise.
     cluster_share : float, default=0.2
-        The same for all fields of a cluster and all CNNs.
+        Component common to all fields of a cluster and all CNNs.
     common_share : float, default=0.45
-        The field's, the same for all CNNs.
+        Component of the field, common to all CNNs.
     member_share : float, default=0.15
-        The fold model's own. What is left is the CNN's own, the same for all
-        its fold models.
+        Component of the fold model. The remainder is the component of the CNN, common to
+        all its fold models.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def simulate(
     ------
     ValueError
         If shares are negative or add up to more than 1, or there are more
-        pairs or informative features than labels to go round.
+        pairs or informative features than the labels allow.
     """
     shares = (cluster_share, common_share, member_share)
     if min(shares) < 0 or sum(shares) > 1:
@@ -179,7 +179,7 @@ def fit_stack(simulation: Simulation, n_jobs: int = 2, **settings) -> StackClass
     simulation : Simulation
     n_jobs : int, default=2
     **settings
-        Of the stack, where they are not its defaults.
+        Settings of the stack that differ from the defaults.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def stack_probabilities(stack: StackClassifier, tables, n_jobs: int = 2) -> np.n
 
 
 def label_probabilities(stack: StackClassifier, tables, n_jobs: int = 2) -> np.ndarray:
-    """Return the probabilities that labels are given by; as `stack_probabilities`."""
+    """Return the probabilities that the labels are based on; as `stack_probabilities`."""
     if not stack.labels_by_consensus_:
         return stack_probabilities(stack, tables, n_jobs)
     return np.stack([stack.predict_consensus(table) for table in tables])
@@ -221,7 +221,7 @@ def mean_and_error(values) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _World:
-    """What training and test fields have in common: labels, CNNs and features."""
+    """Parameters shared by training and test fields: labels, CNNs and features."""
 
     prevalence: np.ndarray  # (n_labels,)
     pairs: np.ndarray  # (n_pairs, 2)
@@ -229,11 +229,13 @@ class _World:
     slope: np.ndarray  # (n_cnns, n_labels)
     offset: np.ndarray  # (n_cnns, n_folds, n_labels)
     n_features: int
-    informed: np.ndarray  # (n_informative,): the label each of the first features knows
+    informed: (
+        np.ndarray
+    )  # (n_informative,): the label that each of the first features is informative about
 
     @classmethod
     def draw(cls, rng, n_labels, n_cnns, n_folds, n_pairs, n_features, n_informative) -> _World:
-        # Falls fast at first and then slowly, as the labels of the Human Protein Atlas do.
+        # Decreases fast at first and then slowly, as for the labels of the Human Protein Atlas.
         rank = np.linspace(0, 1, n_labels)
         prevalence = COMMONEST * (RAREST / COMMONEST) ** (rank**0.75)
         shape = (n_cnns, n_labels)
@@ -253,7 +255,7 @@ class _World:
 
 @dataclass(frozen=True)
 class _Fields:
-    """Fields, with the errors that the fold models make on them."""
+    """Fields, with the errors of the fold models."""
 
     y: np.ndarray  # (n, n_labels) uint8
     clusters: np.ndarray  # (n,)
@@ -275,7 +277,7 @@ class _Fields:
         def root(share):
             return np.float32(np.sqrt(share))
 
-        # A quarter of what is common is the field's look: it raises or lowers all its labels.
+        # A quarter of the common error is the field's appearance: it raises or lowers all labels.
         common = root(0.75) * normal(n, n_labels) + root(0.25) * normal(n, 1)
         of_clusters = normal(clusters[-1] + 1, n_labels)[clusters]
         shared = root(cluster_share) * of_clusters + root(common_share) * common
@@ -289,7 +291,7 @@ class _Fields:
         )
 
     def probabilities(self, world: _World, member: np.ndarray) -> np.ndarray:
-        """Return what the CNNs say, each field being asked of the fold model named for it.
+        """Return the predictions of the CNNs, each field by the fold model chosen for it.
 
         Parameters
         ----------
@@ -312,10 +314,10 @@ class _Fields:
 
 
 def _labels(rng, world: _World, clusters) -> np.ndarray:
-    """Give clusters their labels, each label to exactly its share of the fields.
+    """Assign labels to clusters, each label to exactly its proportion of the fields.
 
-    Exactly, so that training and test fields do not differ by the luck of a
-    rare label, which would hide a small bias of a score behind noise.
+    The exact proportion avoids sampling variation of rare labels between training
+    and test fields, which would hide a small bias of a score behind noise.
     """
     n, n_labels = len(clusters), len(world.prevalence)
     sizes = np.bincount(clusters)
@@ -331,7 +333,7 @@ def _labels(rng, world: _World, clusters) -> np.ndarray:
 
 
 def _features(normal, world: _World, y, clusters) -> np.ndarray:
-    """Draw features; a label lies at both ends of the one that knows it, so no line finds it."""
+    """Sample features; a label is at both ends of its feature, so linear models miss it."""
     n = len(y)
     of_clusters = normal(clusters[-1] + 1, world.n_features)[clusters]
     features = np.float32(np.sqrt(0.5)) * (of_clusters + normal(n, world.n_features))

@@ -1,16 +1,16 @@
-"""The stack beside what people use instead: real sets, a workspace, sets without CNNs.
+"""The stack compared with alternatives: real sets, a workspace, sets without CNNs.
 
     python -m benchmarks.stack --cache DIR [--data DIR] [--sets NAME ...] [--only NAME ...]
                                [--again NAME ...] [--autogluon SECONDS] [--workspace DIR]
                                [--jobs N]
 
 The real sets are oof, holdout and silver; ``--workspace`` adds the stores of a workspace, such
-as the demo's; `benchmarks.without_cnns` names the others. Every system of a set is judged on the
-same folds, which keep clusters whole. What is fitted is fitted on the other folds; thresholds of
+as the demo's; `benchmarks.without_cnns` lists the others. All systems of a set are evaluated on the
+same folds, which keep clusters whole. Models are fitted on the other folds; thresholds of
 a fold are chosen on the out-of-fold scores of the other folds. Out-of-fold scores are kept in the
 cache, so that a rerun with ``--again stack`` fits the stack alone; those of the small sets
-without CNNs are made anew each time. AutoGluon is one of the systems if it gets seconds for each
-label and fold, and is installed.
+without CNNs are computed each time. AutoGluon is included if it is installed and gets a time limit
+in seconds per label and fold.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from benchmarks.stack_data import SETS, RealSet, workspace_set
 from benchmarks.stack_fits import command_line, fit_stack
 from hpastack.metrics import macro_f1
 
-#: Name of a system: how its scores are made and how its thresholds are chosen. The CNNs alone
+#: Name of a system: the function for its scores, and its threshold policy. The CNNs alone
 #: come before them, consensus and stack in between; see `systems_of`.
 ALTERNATIVES = {
     "mean": (mean_of_cnns, "global"),
@@ -73,18 +73,18 @@ TITLES = {
     "mean-shrunk": "mean of CNNs, thresholds as the stack's",
     "consensus": "consensus",
     "stack": "stack",
-    "logistic": "logistic regression, own columns",
+    "logistic": "logistic regression, columns of the label",
     "lightgbm": "LightGBM, all columns",
     "xgboost": "XGBoost, all columns",
-    "stacking": "StackingClassifier, own columns",
-    "eighth": "scheme of the 8th place, cut down, 3 votes",
-    "eighth-5": "scheme of the 8th place, cut down, 15 votes",
+    "stacking": "StackingClassifier, columns of the label",
+    "eighth": "scheme of the 8th place, reduced, 3 votes",
+    "eighth-5": "scheme of the 8th place, reduced, 15 votes",
 }
 
-#: Members of the stack with CNNs, each alone with the consensus that it starts from.
+#: Members of the stack with CNNs, each alone on top of the consensus.
 MEMBERS = tuple(f"member:{name}" for name in ("lightgbm", "xgboost", "pooled", "linear"))
 
-#: What the others are compared with.
+#: Systems that the others are compared with.
 REFERENCES = ("mean", "stack")
 
 
@@ -100,11 +100,11 @@ def systems_of(real: RealSet, further: Mapping[str, System]) -> dict:
 def results_of(
     real: RealSet, fold, systems: dict, cache: Path, *, again=(), jobs=2
 ) -> dict[str, Result]:
-    """Fit systems of `systems_of`, or take them from the cache."""
+    """Fit systems of `systems_of`, or load them from the cache."""
     names, digest = list(systems), real.digest(fold)
     y = real.y.to_numpy()
     if any(systems[name] is None and _matches(name, again) for name in names):
-        again = (*again, "consensus", "member", "stack")  # one fit makes them all
+        again = (*again, "consensus", "member", "stack")  # all come from one fit
 
     def path(name):
         return cache / f"{real.name}-{name.replace(':', '-')}-{digest}.npz"
@@ -116,14 +116,14 @@ def results_of(
         if path(name).exists() and not _matches(name, again):
             results[name] = _read(path(name))
             if systems[name] is not None:
-                # Thresholds take moments and shall follow the library.
+                # Thresholds are fast to compute, and follow the current code.
                 scores, policy = results[name].scores, systems[name][1]
                 labels = cross_fitted_labels(y, scores, fold, policy)
                 results[name] = replace(results[name], labels=labels)
             continue
         if systems[name] is None:
             found, stack = fit_stack(real, fold, jobs)
-            print(f"{real.name}: what the stack says of itself")
+            print(f"{real.name}: scores that the stack reports")
             print(stack.comparison_.to_string(float_format="{:.4f}".format))
         else:
             make, policy = systems[name]
@@ -151,7 +151,7 @@ def _matches(name: str, chosen) -> bool:
 
 
 def table(real: RealSet, fold, results: dict[str, Result]) -> str:
-    """Write the scores of the systems of a set as Markdown."""
+    """Format the scores of the systems of a set as Markdown."""
     y, clusters = real.y.to_numpy(), real.clusters.to_numpy()
     scores, differences = paired_scores(y, results, clusters)
     references = [name for name in REFERENCES if name in results]
@@ -265,20 +265,20 @@ def _print(set_name: str, real: RealSet, fold, results: dict[str, Result]) -> No
 
 if __name__ == "__main__":
     parser = command_line(__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, required=True, help="where scores are kept")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for scores")
     parser.add_argument("--sets", nargs="+", default=(), metavar="NAME",
-                        help=f"{', '.join(SETS)}, or words in the names of sets without CNNs "
-                        "(default: all); workspace: that of --workspace")  # fmt: skip
+                        help=f"{', '.join(SETS)}, workspace, or words in the names of sets "
+                        "without CNNs (default: all)")  # fmt: skip
     parser.add_argument("--only", nargs="+", default=(),
                         help="names of systems, of the real sets; cnn: all CNNs")  # fmt: skip
-    parser.add_argument("--again", nargs="+", default=(), help="fit these though they are kept")
+    parser.add_argument("--again", nargs="+", default=(), help="fit these again, even if cached")
     parser.add_argument("--autogluon", type=float, default=0, metavar="SECONDS",
-                        help="that AutoGluon gets for each label and fold (default: 0, "
-                        "none of it)")  # fmt: skip
+                        help="time limit of AutoGluon for each label and fold (default: 0, "
+                        "skipped)")  # fmt: skip
     parser.add_argument("--workspace", type=Path, metavar="DIR",
                         help="also the stores of a workspace, such as the demo's")  # fmt: skip
     options = parser.parse_args()
-    # Labels with fewer positives than folds are the rule here.
+    # Labels with fewer positives than folds are common here.
     warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
     main(
         options.data if options.data.is_dir() else None, options.cache, options.sets,

@@ -1,7 +1,7 @@
 """Sets of predictions to stack: three real ones, and the stores of a workspace.
 
 The real ones are out-of-fold label sets, a small holdout and a test set, whose labels are
-another team's submission, not truth.
+another team's submission, not ground truth.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ N_LABELS = len(hs.HPA_2018)
 
 @dataclass(frozen=True)
 class RealSet:
-    """Fields with labels, the CNNs' predictions, perhaps image features, and clusters.
+    """Fields with labels, predictions of CNNs, optional image features, and clusters.
 
     Parameters
     ----------
@@ -52,22 +52,22 @@ class RealSet:
     features: list[str]
 
     def folds(self) -> np.ndarray:
-        """Deal the folds that every system of the set is judged on."""
+        """Return the folds for all systems of the set."""
         splitter = hs.MultilabelStratifiedGroupKFold(N_FOLDS, random_state=0)
         return splitter.fold_numbers(self.y.to_numpy(), self.clusters.to_numpy())
 
     def probabilities(self, cnn: str) -> np.ndarray:
-        """Return what a CNN says, shape (n, n_labels)."""
+        """Return the predictions of a CNN, shape (n, n_labels)."""
         return self.X[[f"{cnn}__{label}" for label in range(N_LABELS)]].to_numpy(dtype=float)
 
     def log_odds(self) -> np.ndarray:
-        """Return bounded log-odds, shape (n_cnns, n, n_labels), as the consensus sees them."""
+        """Return bounded log-odds, shape (n_cnns, n, n_labels), as for the consensus."""
         return np.stack(
             [clipped_logits(self.probabilities(cnn), are_logits=False) for cnn in self.cnns]
         )
 
     def own_columns(self, label: int) -> list[str]:
-        """Name the columns of X in which the CNNs speak of this label."""
+        """Return the names of the columns of X with CNN predictions of this label."""
         return [f"{cnn}__{label}" for cnn in self.cnns]
 
     def rows(self, name: str, chosen) -> RealSet:
@@ -83,7 +83,7 @@ class RealSet:
         )
 
     def digest(self, fold) -> str:
-        """Name the data and its folds by eight letters, to tell results of other data apart."""
+        """Return an eight-letter digest of the data and its folds, for names of cached files."""
         found = hashlib.sha256()
         for values in (self.X.to_numpy(dtype=np.float32), self.y.to_numpy(dtype=np.uint8), fold):
             found.update(np.ascontiguousarray(values).tobytes())
@@ -94,8 +94,8 @@ class RealSet:
 def oof_set(data: Path) -> RealSet:
     """Read the 31,072 training fields with seven out-of-fold label sets and one table of votes.
 
-    The votes of the eighth network count at how many of five thresholds it
-    gave the label; a fifth of them serves as its probability.
+    The votes of the eighth network are at how many of five thresholds it predicted
+    the label; a fifth of this number is used as its probability.
     """
     y = _train_labels(data)
     predictions = {}
@@ -104,7 +104,7 @@ def oof_set(data: Path) -> RealSet:
             data / "cnn_oof" / f"{cnn}.csv", dtype=str, index_col="Id", keep_default_na=False
         )
         predictions[cnn] = hs.HPA_2018.indicator(table["Predicted"].loc[y.index], allow_empty=True)
-    # Its rows are those of train.csv.
+    # Same rows as train.csv.
     predictions["ResNet50_2018"] = np.load(data / "cnn_oof" / "ResNet50_2018_ordinal.npy") / 5
     return _assembled("oof", y, predictions, data / "duplicates" / "omallo_train_duplicates.txt")
 
@@ -112,9 +112,9 @@ def oof_set(data: Path) -> RealSet:
 def holdout_set(data: Path) -> RealSet:
     """Read a holdout of 1,500 training fields with the probabilities of four networks.
 
-    Ids that are unknown or stand twice are dropped. So are rows that a network
-    never wrote: the last batch of 28 holds what lay in memory, which shows as
-    values above 1 or next to 0 beyond what a sigmoid gives.
+    Unknown and duplicate ids are dropped. So are rows that a network never
+    wrote: the last batch of 28 contains uninitialised memory, recognisable by
+    values above 1, or closer to 0 than a sigmoid gives.
     """
     folder = data / "cnn_holdout"
     ids = pd.Index((folder / "ids.txt").read_text().split())
@@ -123,11 +123,11 @@ def holdout_set(data: Path) -> RealSet:
     kept = ids.isin(labels.index) & ~ids.duplicated(keep=False)
     unwritten = np.zeros(len(ids), dtype=bool)
     for values in tables.values():
-        # The smallest normal number; below it lie pieces of pointers and counters.
+        # The smallest normal number; values below it are parts of pointers and counters.
         strange = (values > 1) | ((values > 0) & (values < np.finfo(float).tiny))
         unwritten |= strange.any(axis=1)
     if unwritten.any():
-        # The batch was cut off as a whole, so its rows that look harmless go too.
+        # The whole batch is invalid, so its plausible rows are dropped too.
         unwritten[np.flatnonzero(unwritten)[0] :] = True
     kept &= ~unwritten
     predictions = {name: values[kept] for name, values in tables.items()}
@@ -195,7 +195,7 @@ def workspace_set(root: Path) -> RealSet:
     return RealSet("workspace", pd.concat(tables, axis=1), y, clusters, cnns, names)
 
 
-#: How each set is read.
+#: Reader of each set.
 SETS: dict[str, Callable[[Path], RealSet]] = {
     "oof": oof_set,
     "holdout": holdout_set,

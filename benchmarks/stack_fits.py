@@ -1,4 +1,4 @@
-"""Fit the stack as the benchmarks do, and the options that they share."""
+"""Fits of the stack for the benchmarks, and their shared options."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.stack_data import RealSet
 
 
 def new_stack(real: RealSet, jobs: int):
-    """Make the stack as it comes, without intervals of its own: they would cost time."""
+    """Make a stack with default settings, but without intervals, to save time."""
     return hs.StackClassifier(cnns=real.cnns, n_jobs=jobs, n_bootstrap=0)
 
 
 def fit_stack(real: RealSet, fold, jobs: int) -> tuple[dict[str, Result], object]:
-    """Fit the stack; return what it and its parts give out of fold, and the stack itself.
+    """Fit the stack; return the out-of-fold results of it and its parts, and the stack itself.
 
-    Each member stands as ``member:<name>``, with the consensus that it starts from.
+    Each member is ``member:<name>``, on top of the consensus.
     """
 
     def fitted():

@@ -1,9 +1,9 @@
-"""How long the stack takes: beside scikit-learn, as a command, and as fields and labels grow.
+"""Time of the stack: compared with scikit-learn, as a command, and by number of fields and labels.
 
     python -m benchmarks.stack_speed [--data DIR] [--parts same_trees command fields labels]
 
 All on the 11,702 test fields with ten networks and 15 image features. Every
-measurement runs in a process of its own, on two workers; quote ratios, as
+measurement runs in a separate process, with two workers. Quote ratios, because
 machines differ.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.scores import cross_fitted_labels
 from benchmarks.stack_data import N_FOLDS, N_LABELS, RealSet, silver_set
 from hpastack.metrics import macro_average_precision, macro_f1
 
-#: Trees a label, fold and library where both sides grow the same number.
+#: Trees per label, fold and library, the same for both.
 N_TREES = 100
 
 WORKERS = 2
@@ -91,7 +91,7 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
     )  # fmt: skip
     consensus = fitter.fit_consensus()
     settings = [TreeSettings(rounds=N_TREES)] * N_FOLDS
-    # The number of trees is given, so nothing has to be chosen without pairs of folds.
+    # The number of trees is fixed, so nothing has to be chosen without pairs of folds.
     nothing_to_choose = LeaveTwoOut(
         np.zeros((N_FOLDS, *y.shape), dtype=np.float32),
         np.full((N_FOLDS, N_LABELS), N_TREES),
@@ -108,7 +108,7 @@ def _fold_models(real: RealSet, fold) -> np.ndarray:
 
 
 def command(data: Path) -> dict:
-    """Time `pipelines.stack`: anew, and again with another policy of thresholds."""
+    """Time `pipelines.stack`: without a cache, and again with another threshold policy."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         _workspace(silver_set(data), work)
@@ -134,11 +134,11 @@ def _workspace(real: RealSet, work: Path) -> None:
     ids, copies = list(real.y.index), [f"copy-{image_id}" for image_id in real.y.index]
     pd.DataFrame({"Id": ids, "Target": targets}).to_csv(work / "train.csv", index=False)
     pd.DataFrame({"Id": copies, "Predicted": "0"}).to_csv(work / "sample.csv", index=False)
-    twins = real.clusters[real.clusters.duplicated(keep=False)]
-    lines = [",".join(members) for members in twins.groupby(twins).groups.values()]
-    (work / "twins.txt").write_text("\n".join(lines) + "\n")
+    duplicates = real.clusters[real.clusters.duplicated(keep=False)]
+    lines = [",".join(members) for members in duplicates.groupby(duplicates).groups.values()]
+    (work / "duplicates.txt").write_text("\n".join(lines) + "\n")
     _run("prepare", "--labels", work / "train.csv", "--test", work / "sample.csv", work=work)
-    _run("cluster", "--no-images", "--pairs", work / "twins.txt", work=work)
+    _run("cluster", "--no-images", "--pairs", work / "duplicates.txt", work=work)
     plan = pd.read_csv(work / "data" / "folds.csv")[["image_id", "fold"]]
     plan.to_csv(work / "plan.csv", index=False)
     X = pd.concat([real.X, real.X.set_axis(copies)]).rename_axis("Id")
@@ -203,7 +203,7 @@ def labels(data: Path) -> list[dict]:
 
 
 def _alone(part: str, data: Path, *numbers: int) -> dict:
-    """Run one measurement in a process of its own, so that its memory is its own."""
+    """Run one measurement in a separate process, to measure its memory."""
     code = (
         "import json, sys; from pathlib import Path; from benchmarks import stack_speed; "
         "print(json.dumps(getattr(stack_speed, sys.argv[1])(Path(sys.argv[2]), "

@@ -1,4 +1,4 @@
-"""Reading a store of 31,000 fields and 1,000 columns, whole and by id, beside plain h5py."""
+"""Reading a store of 31,000 fields and 1,000 columns, whole and by id, compared with plain h5py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS = 9
 
 
 def _interleaved(ways: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the median milliseconds of each way; all take turns, after one round to warm up."""
+    """Return the median milliseconds of each method; all are interleaved, after a warm-up round."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
@@ -75,7 +75,7 @@ def main() -> None:
                 _interleaved(
                     {
                         "store.values()": store.values,
-                        "h5py, in one piece": lambda: plain[()],
+                        "h5py, contiguous": lambda: plain[()],
                         "h5py, in chunks of 256 rows": lambda: in_chunks[()],
                         "store.values() of 16 bits": half_store.values,
                     }
@@ -88,9 +88,9 @@ def main() -> None:
                         "store.rows(), sorted": lambda: store.rows(in_order),
                         "store.rows(), shuffled": lambda: store.rows(shuffled),
                         "store.rows() of 16 bits, shuffled": lambda: half_store.rows(shuffled),
-                        "h5py fancy indexing, sorted, in one piece": lambda: plain[rows],
+                        "h5py fancy indexing, sorted, contiguous": lambda: plain[rows],
                         "h5py fancy indexing, sorted, in chunks": lambda: in_chunks[rows],
-                        "h5py whole, then rows, in one piece": lambda: plain[()][rows],
+                        "h5py whole, then rows, contiguous": lambda: plain[()][rows],
                     }
                 ),
             )
@@ -100,7 +100,7 @@ def main() -> None:
                 _interleaved(
                     {
                         "store.rows(), sorted": lambda: store.rows(in_order[few]),
-                        "h5py fancy indexing, sorted, in one piece": lambda: plain[rows[few]],
+                        "h5py fancy indexing, sorted, contiguous": lambda: plain[rows[few]],
                         "h5py fancy indexing, sorted, in chunks": lambda: in_chunks[rows[few]],
                     }
                 ),

@@ -1,12 +1,12 @@
-"""The stack where there are no CNNs, beside what people fit to features alone.
+"""The stack without CNNs, compared with models fitted to features alone.
 
-Part of `benchmarks.stack`, which fits these sets after the real ones: sets that
-come with scikit-learn, with one column per class, drawn multi-label sets of
-several shapes, hand-crafted features of drawn fields and, where real data lie
-beside the checkout, image features of training fields alone. Every system of a
-set is judged on the same folds; thresholds of a fold are chosen on the scores
-of the other folds. The differences to the stack have 95 % intervals over
-clusters. CatBoost is one of the systems where it is installed.
+Part of `benchmarks.stack`, which fits these sets after the real ones: data of
+scikit-learn, with one column per class, generated multi-label data of several
+shapes, hand-crafted features of synthetic fields and, if real data are beside
+the checkout, image features of training fields. All systems of a set are
+evaluated on the same folds; thresholds of a fold are chosen on the scores of
+the other folds. The differences to the stack have 95 % intervals over clusters.
+CatBoost is included if it is installed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _on_all(*steps) -> System:
     return lambda real, fold: multi_output(real, fold, make_pipeline(SimpleImputer(), *steps))
 
 
-#: Systems on all columns, one model a label; forests of as many trees as settle.
+#: Systems on all columns, one model per label; forests large enough to converge.
 ALTERNATIVES: dict[str, System] = {
     "LightGBM": lightgbm_on_all,
     "XGBoost": xgboost_on_all,
@@ -83,7 +83,7 @@ def _one_hot(name, X, target) -> RealSet:
 
 
 def image_features(data: Path) -> RealSet:
-    """Read 15 measured image features of 7,754 training fields, with their labels."""
+    """Read 15 image features of 7,754 training fields, with their labels."""
     real = oof_set(data)
     table = pd.read_csv(data / "field_stats" / "train_meta.csv", index_col="Id").astype(np.float32)
     table = table[table.index.isin(real.y.index) & ~table.index.duplicated()]
@@ -91,8 +91,8 @@ def image_features(data: Path) -> RealSet:
     return RealSet("image features", table, y, clusters, [], list(table.columns))
 
 
-def drawn_features(n_fields: int = 450, n_labels: int = 12) -> RealSet:
-    """Measure drawn fields of 96 px, each with one or two of the first labels of HPA 2018."""
+def synthetic_features(n_fields: int = 450, n_labels: int = 12) -> RealSet:
+    """Measure synthetic fields of 96 px, each with one or two of the first labels of HPA 2018."""
     rng = np.random.default_rng(0)
     y = np.zeros((n_fields, n_labels), dtype=np.uint8)
     rows = []
@@ -101,11 +101,11 @@ def drawn_features(n_fields: int = 450, n_labels: int = 12) -> RealSet:
         y[number, labels] = 1
         field = draw_field(labels.tolist(), size=96, seed=number)
         rows.append(field_features(field, families=["intensity", "texture", "frequency"]))
-    return _set_of("drawn fields", pd.DataFrame(rows), y)
+    return _set_of("synthetic fields", pd.DataFrame(rows), y)
 
 
 def sets(data: Path | None) -> Iterator[tuple[str, Callable[[], RealSet]]]:
-    """Name the sets, and how each is made; the last one needs real data."""
+    """Yield the names of the sets, and functions that make them; the last one needs real data."""
     for name, load in (
         ("digits", datasets.load_digits),
         ("wine", datasets.load_wine),
@@ -118,7 +118,7 @@ def sets(data: Path | None) -> Iterator[tuple[str, Callable[[], RealSet]]]:
     ):
         name = f"multi-label, {n:,} x {d}"
         yield name, partial(_multi_label, name, n, d, n_classes, n_labels, seed)
-    yield "drawn fields", drawn_features
+    yield "synthetic fields", synthetic_features
     if data is not None:
         yield "image features", partial(image_features, data)
 
@@ -145,7 +145,7 @@ def results_of(chosen: RealSet, systems: dict[str, System], jobs: int) -> dict[s
     """Fit the stack and other systems on the same folds."""
     fold, y = chosen.folds(), chosen.y.to_numpy()
     of_stack, _ = fit_stack(chosen, fold, jobs)
-    # The consensus of no CNNs knows the prevalence alone.
+    # Without CNNs the consensus is the prevalence.
     found = {name: result for name, result in of_stack.items() if name != "consensus"}
     for name, system in systems.items():
         scores = system(chosen, fold)
@@ -154,7 +154,7 @@ def results_of(chosen: RealSet, systems: dict[str, System], jobs: int) -> dict[s
 
 
 def table(chosen: RealSet, results: dict[str, Result]) -> str:
-    """Write the scores of the systems of a set as Markdown."""
+    """Format the scores of the systems of a set as Markdown."""
     y = chosen.y.to_numpy()
     scores, differences = paired_scores(y, results, chosen.clusters.to_numpy())
     lines = [

@@ -51,5 +51,5 @@ def _as_item(footnote):
 
 
 def skip_routing(app, what, name, obj, skip, options):
-    """Leave out the methods that scikit-learn adds to every estimator for metadata routing."""
+    """Skip the methods that scikit-learn adds to every estimator for metadata routing."""
     return True if re.fullmatch(r"set_\w+_request", name) else None

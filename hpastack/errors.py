@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -57,6 +57,26 @@ def shorten(names: Iterable[object], limit: int = 5) -> str:
     texts = [visible(name) for name in names]
     head = ", ".join(texts[:limit])
     return head if len(texts) <= limit else f"{head} and {len(texts) - limit} more"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Format names as an enumeration in a sentence.
+
+    Parameters
+    ----------
+    names : sequence of str
+        At least one.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

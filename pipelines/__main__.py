@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from pipelines._command import run_command
-from pipelines._help import USER_ERROR, CommandParser, nearest
+from pipelines._help import CommandParser, nearest
+from pipelines._output import error_before_start, printable
 
 
 def commands() -> dict[str, str]:
-    """List the commands without loading them.
+    """Return the commands without importing them.
 
     Returns
     -------
@@ -31,12 +32,12 @@ def commands() -> dict[str, str]:
 
 
 def make_parser(prog: str = "hpastack") -> CommandParser:
-    """Make the parser of what stands before a command.
+    """Return the parser of the arguments before a command.
 
     Parameters
     ----------
     prog : str, default="hpastack"
-        How the program was called.
+        Name that the program was called by.
 
     Returns
     -------
@@ -56,20 +57,20 @@ def make_parser(prog: str = "hpastack") -> CommandParser:
     parser.add_version(parser)
     parser.add_argument(
         "--print-completion", choices=("bash", "zsh"), metavar="SHELL",
-        help="print the script by which bash or zsh completes hpastack",
+        help="print the completion script of hpastack for bash or zsh",
     )  # fmt: skip
     return parser
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "hpastack") -> int:
-    """Run a command by its name; list them if none is named.
+    """Run a command by its name, or list the commands if none is named.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments; those of the process if omitted.
+        Arguments. If omitted, those of the process.
     prog : str, default="hpastack"
-        How the program was called.
+        Name that the program was called by.
 
     Returns
     -------
@@ -84,8 +85,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "hpastack") -> int:
     known = commands()
     if name not in known:
         hint = nearest(name, list(known)) or f"; there are {', '.join(known)}"
-        print(f"{prog}: error: unknown command {name}{hint}", file=sys.stderr)
-        return USER_ERROR
+        message = f"unknown command {name}{hint}"
+        print(f"{prog}: error: {printable(message)}", file=sys.stderr)
+        return error_before_start(name, message, rest)
     command = importlib.import_module(f"pipelines.{name}")
     parser = command.make_parser()
     parser.prog = f"{prog} {name}"
@@ -96,7 +98,7 @@ def _list_or_complete(parser: CommandParser, args: argparse.Namespace) -> None:
     if args.print_completion is None:
         parser.print_help()
         return
-    # Here, as it loads every command.
+    # Imported here, as it imports every command.
     from pipelines._completion import completion_script
 
     print(completion_script(args.print_completion, parser, commands()))

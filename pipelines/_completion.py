@@ -1,4 +1,4 @@
-"""Completion of commands, options, files and names by the shell, through shtab."""
+"""Shell completion of commands, options, files and names, through shtab."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hpastack.errors import InputError
 from hpastack.recipes import shipped_recipes
 from pipelines._help import CommandParser
 
-# What an argument is completed to, by how help calls it; all other paths are files.
+# What an argument is completed with, by its name in the help; all other paths are files.
 _FOLDERS = ("DIR", "FOLDER")
 _FILES = ("FILE", "PNG")
 _FOUND = {"STORE": "stores", "MODEL": "stacks", "STACK": "recipes_stack", "CNN": "recipes_cnn"}
 
-# For both shells. Names are looked for when the key is pressed, in the workspace of the line.
+# For both shells. Names are searched in the workspace of the command line at each completion.
 _FINDING = r"""
 _hpastack_recipes() {  # workspace, types
   find "$1/features" "$1/models" SHIPPED -maxdepth 1 \( -name '*.yaml' -o -name '*.yml' \) \
@@ -65,20 +65,20 @@ _hpastack_reply() {  # pattern of files, word, names
 
 
 def completion_script(shell: str, top: CommandParser, known: Mapping[str, str]) -> str:
-    """Make the script by which a shell completes ``hpastack``.
+    """Return the script with which a shell completes ``hpastack``.
 
     Parameters
     ----------
     shell : {"bash", "zsh"}
     top : CommandParser
-        Of what stands before a command.
+        Parser of the arguments before a command.
     known : mapping of str to str
-        The commands and what they do.
+        Name and description of each command.
 
     Returns
     -------
     str
-        For the shell to read; it starts no Python when a key is pressed.
+        Shell code, which starts no Python when a key is pressed.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def completion_script(shell: str, top: CommandParser, known: Mapping[str, str]) 
 
 
 def _complete(action: argparse.Action, parser: CommandParser, functions: dict[str, str]) -> None:
-    """Say how an argument is completed, and keep the shell function that it takes."""
+    """Set how an argument is completed, and keep the shell function that does it."""
     import shtab
 
     metavar = action.metavar
@@ -126,7 +126,7 @@ def _complete(action: argparse.Action, parser: CommandParser, functions: dict[st
         return
     kind, _, types = found.partition("_")
     pattern = {"recipes": "*.y*ml", "stores": "", "stacks": ""}[kind]
-    # shtab takes what a function called _files gives for names of files.
+    # shtab treats the results of a function named *_files as names of files.
     function = f"_hpastack_{found}_files"
     arguments = shlex.join([types.replace("_", "|")] if types else [])
     functions[function] = (

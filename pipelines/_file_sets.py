@@ -73,7 +73,7 @@ def read_file_sets(
     *,
     is_features: bool,
     apart: Collection[Path],
-    workspace: Path,
+    made: Collection[Path],
 ) -> tuple[list[FileSet], list[Problem]]:
     """Return the sets that words of the command line name.
 
@@ -85,8 +85,8 @@ def read_file_sets(
         Whether the sets hold features.
     apart : collection of Path
         Files with other roles, such as the table of labels; in a folder they are ignored.
-    workspace : Path
-        Folder whose files are ignored.
+    made : collection of Path
+        Folders of the workspace, whose files are ignored too.
 
     Returns
     -------
@@ -96,13 +96,13 @@ def read_file_sets(
     """
     sets: dict[str, FileSet] = {}
     problems: list[Problem] = []
-    others = {path.resolve() for path in apart}
+    others = {path.resolve() for path in (*apart, *made)}
     loose: list[Path] = []
     for word in words:
         path = Path(word)
         name, equals, files = word.partition("=")
         if path.is_dir():
-            in_folder = _files_of(path, others, workspace.resolve())
+            in_folder = _files_of(path, others)
             if not in_folder:
                 text = f"{path}: no file of predictions; it is searched for {', '.join(_SUFFIXES)}"
                 problems.append(Problem(f"{text} (compressed ones too)"))
@@ -193,16 +193,15 @@ def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[Problem]:
     return [Problem(text) for text in problems]
 
 
-def _files_of(folder: Path, others: set[Path], workspace: Path) -> list[Path]:
-    """Return the files of a folder and of those in it that may be predictions."""
+def _files_of(folder: Path, others: set[Path]) -> list[Path]:
+    """Return the files of a folder and of the folders in it that may be predictions."""
     return [
         path
-        for path in sorted(folder.rglob("*"))
+        for path in sorted([*folder.glob("*"), *folder.glob("*/*")])
         if path.is_file()
         and _suffix(path) in _SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.resolve() not in others
-        and workspace not in path.resolve().parents
+        and not others & {path.resolve(), *path.resolve().parents}
     ]
 
 

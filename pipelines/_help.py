@@ -11,16 +11,16 @@ from typing import NoReturn
 import hpastack
 
 USER_ERROR = 2
-# Below this width, options stand on a line of their own and their help below them.
+# Below this width, each option gets a line of its own, with its help below.
 _NARROW = 60
 
 
 class HelpFormatter(argparse.HelpFormatter):
     """Wraps descriptions, options and examples to the terminal (or ``COLUMNS``).
 
-    A line break of a description stays, and a line that begins with spaces goes
-    on indented. Examples are continued with a backslash, so that they can be
-    copied at any width. Words are never broken.
+    Line breaks of a description are kept, and an indented line stays indented where it is
+    wrapped. Examples are continued with a backslash, so that they can be copied at any
+    width. Words are never broken.
     """
 
     def __init__(self, prog: str, **options):
@@ -49,6 +49,10 @@ class CommandParser(argparse.ArgumentParser):
     """A parser with ``--version`` whose errors take one line and name the nearest option."""
 
     def __init__(self, prog: str, description: str, **options):
+        #: Name of the command, as programs know it.
+        self.command = prog
+        #: Error in the arguments that ended the process.
+        self.failure = ""
         self.recipe_types: tuple[str, ...] = ()
         #: Options for parameters of the library whose names differ, for messages.
         self.parameter_options: dict[str, str] = {}
@@ -74,11 +78,12 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and end the process with status 2."""
+        self.failure = message
         self.exit(USER_ERROR, f"{self.prog}: error: {message} (options: {self.prog} --help)\n")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return ``; did you mean ...?`` for a name that resembles a known one, else nothing."""
+    """Return ``; did you mean ...?`` if a name resembles a known one, else an empty string."""
     found = difflib.get_close_matches(name.partition("=")[0], known, n=1)
     return f"; did you mean {found[0]}?" if found else ""
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once."""
+"""Options shared by several commands, each declared once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines._help import CommandParser
 
 SKIPPED = 3
 
-# A stack scores one fold, chooses on another and learns from the others.
+# A stack is scored on one fold, makes its choices on another and learns from the rest.
 LEAST_FOLDS = 3
 
 
@@ -20,7 +20,7 @@ def positive(text: str) -> int:
     Parameters
     ----------
     text : str
-        As the command line has it.
+        Value on the command line.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def positive(text: str) -> int:
     Raises
     ------
     argparse.ArgumentTypeError
-        If it is something else.
+        If it is not a whole number of at least 1.
     """
     try:
         value = int(text)
@@ -44,49 +44,71 @@ def positive(text: str) -> int:
 _EVERYWHERE: dict[str, dict[str, Any]] = {
     "--workspace": {
         "type": Path, "default": Path(), "metavar": "DIR",
-        "help": "folder with data/, features/, models/ (default: here)",
+        "help": "folder with data/, features/ and models/ (default: the current folder)",
     },
     "--overwrite": {
-        "action": "store_true", "help": "replace existing output (an error otherwise)"
+        "action": "store_true", "help": "replace existing output (default: an error)"
     },
     "--jobs": {"type": positive, "metavar": "N"},
+    "--quiet": {
+        "action": "store_true",
+        "help": "print no progress, notes and results; only warnings, errors, and what a command "
+        "writes nowhere else",
+    },
+    "--json": {
+        "action": "store_true",
+        "help": "print one JSON object as the last line on stdout: command, status, seconds, "
+        "written, warnings, notes, results and, if it failed, error; text goes to stderr",
+    },
+    "--log": {
+        "type": Path, "metavar": "FILE",
+        "help": "append everything that is printed to FILE, with the time, progress and what "
+        "--quiet suppresses included",
+    },
 }  # fmt: skip
 _SOME: dict[str, dict[str, Any]] = {
     "--set": {
         "action": "append", "default": [], "metavar": "KEY=VALUE", "dest": "overrides",
-        "help": "replace a value of the recipe; may be given several times",
+        "help": "override a value of the recipe; can be repeated",
     },
     "--accept": {
         "action": "append", "default": [], "metavar": "STORE",
-        "help": "let a stack use this out-of-fold store (all: any) though its fold plan is unknown "
-        "or splits clusters; the output says so",
+        "help": "use this out-of-fold store (all: every one) although its fold plan is unknown or "
+        "splits clusters; the output notes it; can be repeated",
     },
     "--device": {
         "default": "auto",
-        "help": "where networks run: auto (a GPU if there is one), cpu, cuda, cuda:1, mps "
+        "help": "device that networks run on: auto (a GPU if there is one), cpu, cuda, cuda:1, mps "
         "(default: %(default)s)",
     },
-    "--limit": {"type": positive, "metavar": "N", "help": "only the first N fields"},
+    "--limit": {"type": positive, "metavar": "N", "help": "process only the first N fields"},
     "--on-error": {
         "choices": ("raise", "skip"), "default": "raise",
-        "help": "at a bad field or file: stop, or skip it, list it and end with status "
-        f"{SKIPPED} (default: %(default)s)",
+        "help": "on a bad field or file: raise stops with an error, skip lists it, goes on and "
+        f"ends with status {SKIPPED} (default: %(default)s)",
     },
     "--seed": {
         "type": int, "default": 0, "metavar": "N",
-        "help": "seed of all random choices, and of ties (default: 0)",
+        "help": "random seed, also used to break ties (default: 0)",
     },
     "--train": {
-        "type": int, "metavar": "N", "help": "synthetic training fields (default: %(default)s)"
+        "type": int, "metavar": "N",
+        "help": "number of synthetic training fields (default: %(default)s)"
     },
     "--test": {
-        "type": int, "metavar": "N", "help": "synthetic test fields (default: %(default)s)"
+        "type": int, "metavar": "N",
+        "help": "number of synthetic test fields (default: %(default)s)"
     },
     "--size": {
-        "type": int, "metavar": "PIXELS", "help": "side of synthetic fields (default: %(default)s)"
+        "type": int, "metavar": "PIXELS",
+        "help": "width and height of synthetic fields (default: %(default)s)"
+    },
+    "--wide": {
+        "action": "store_true", "help": "print tables with all columns, however wide they get"
     },
     "model": {
-        "type": Path, "metavar": "MODEL", "help": "folder of a stack, here or in the workspace"
+        "type": Path, "metavar": "MODEL",
+        "help": "folder of a fitted stack, relative to here or to the workspace"
     },
 }  # fmt: skip
 
@@ -98,13 +120,16 @@ def add_options_of_all(parser: CommandParser, *, jobs: int | None) -> None:
     ----------
     parser : CommandParser
     jobs : int, optional
-        Default of ``--jobs``; None: as many as the process may use.
+        Default of ``--jobs``. None: as many as the process may use.
     """
     shared = parser.add_argument_group("options shared by all commands")
     for name, settings in _EVERYWHERE.items():
         if name == "--jobs":
-            default = jobs or "as many as this process may use"
-            settings = settings | {"default": jobs, "help": f"workers (default: {default})"}
+            default = jobs or "all processors that this process may use"
+            settings = settings | {
+                "default": jobs,
+                "help": f"parallel workers (default: {default})",
+            }
         shared.add_argument(name, **settings)
     if parser.recipe_types:
         shared.add_argument("--set", **_SOME["--set"])
@@ -119,9 +144,9 @@ def add_options(parser: CommandParser, *names: str, **defaults: Any) -> None:
     ----------
     parser : CommandParser
     *names : str
-        Such as ``--device``, or ``model``, the folder of a stack.
+        Names of options, such as ``--device``, or ``model`` for the folder of a stack.
     **defaults : object
-        Defaults other than the shared ones, by the name of the value.
+        Defaults that differ from the shared ones, by the name of the value.
     """
     for name in names:
         parser.add_argument(name, **_SOME[name])

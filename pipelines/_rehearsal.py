@@ -24,7 +24,7 @@ from hpastack.files import has_column, named_column, read_id_table, read_text_ta
 from hpastack.folds import read_fold_table
 from hpastack.labels import Vocabulary
 from hpastack.stack import gather_stores
-from hpastack.store import equal_targets, open_store, prediction_matrix, read_table
+from hpastack.store import equal_targets, is_binary, open_store, prediction_matrix, read_table
 from hpastack.workspace import Workspace
 from pipelines import ingest
 from pipelines._file_sets import FileSet, Problem
@@ -98,9 +98,13 @@ class Rehearsal:
     #: The set whose column fold gives the folds.
     _fold_source: str = ""
     _tables: dict[str, list[_Table]] = field(default_factory=dict)
+    #: How many ids the tables of labels and of test fields have.
+    _n_ids: dict[Path, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run the commands as far as the files allow; `problems` has what is wrong."""
+        if self.args.vocabulary is not None and not self.args.vocabulary.is_file():
+            return  # columns cannot be told without the names
         self._prepare()
         self._catalogue = self.staged.read_catalogue() if self.staged.catalogue.is_file() else None
         unusable = {problem.of_set for problem in self.problems}
@@ -114,7 +118,8 @@ class Rehearsal:
                 self._check_ids(file_set, self._catalogue)
             self._check_mix(file_set, n_problems)
         folds = self._folds_file()
-        has_folds = self._catalogue is not None and self._cluster(folds)
+        can_fold = folds is not None or self.args.folds is None
+        has_folds = self._catalogue is not None and can_fold and self._cluster(folds)
         failed = {problem.of_set for problem in self.problems}
         for file_set in self.sets:
             if file_set.name not in failed:
@@ -126,10 +131,10 @@ class Rehearsal:
                 self._check_stores(self._catalogue)
 
     def skip_failed(self) -> list[Problem]:
-        """Leave out the sets with problems of their own, and return these problems.
+        """Skip the sets with problems of their own, and return these problems.
 
-        Without any other set of predictions, or where a failed set names the folds, nothing is
-        left out.
+        Where no other predictions are left, or a failed set has the folds of all, no set is
+        skipped.
         """
         failed = {problem.of_set for problem in self.problems} - {""}
         kept = [file_set for file_set in self.sets if file_set.name not in failed]
@@ -189,13 +194,16 @@ class Rehearsal:
         words: list[object] = ["--labels", args.labels]
         for path in args.test:
             words += ["--test", path]
-        if args.groups is not None:
+        if args.groups is not None and args.groups.is_file():
             words += ["--groups", args.groups]
         if args.vocabulary is not None:
             words += ["--vocabulary", args.vocabulary]
         elif self.workspace.vocabulary_file.is_file():
             self.staged.data.mkdir(parents=True)
             shutil.copyfile(self.workspace.vocabulary_file, self.staged.vocabulary_file)
+        needed = [args.labels, *args.test, *([args.vocabulary] if args.vocabulary else [])]
+        if not all(path.is_file() for path in needed):
+            return  # which is a problem already
         outputs = (self.workspace.catalogue, self.workspace.vocabulary_file)
         if not self._step("prepare", words, *outputs) and args.vocabulary is not None:
             # The other files can be checked all the same, if the names can be read.
@@ -270,17 +278,19 @@ class Rehearsal:
         dropped = [str(column) in options.drop for column in table.columns]
         table = table.loc[:, [not is_dropped for is_dropped in dropped]]
         try:
-            ingest.as_columns(table, path, options, self.staged)
+            values = ingest.as_columns(table, path, options, self.staged)[0].to_numpy()
         except InputError as error:
             self._add(f"{name}: {error}", name)
-        if not file_set.is_features and options.content in ("probabilities", "logits"):
+            if file_set.is_features:
+                return facts
             try:
-                values, are_sets = prediction_matrix(table, self.staged.vocabulary(), path)
+                values, _ = prediction_matrix(table, self.staged.vocabulary(), path)
             except InputError:
                 return facts
+        if not file_set.is_features and options.content in ("probabilities", "logits"):
+            facts.are_logits_like = bool((values < 0).any())
             is_within = bool(((values >= 0) & (values <= 1)).all())
-            facts.are_logits_like = not is_within and bool((values < 0).any())
-            facts.are_probability_like = is_within and not are_sets and len(np.unique(values)) > 2
+            facts.are_probability_like = is_within and not is_binary(values)
         return facts
 
     def _ingest_words(self, file_set: FileSet) -> list[str]:
@@ -301,17 +311,17 @@ class Rehearsal:
                     if "--ids" in str(error):
                         bare.append(path)
         words: list[str] = []
+        for source in (self.args.labels, *self.args.test):
+            if bare and source not in self._n_ids:
+                try:
+                    self._n_ids[source] = len(read_id_table(source))
+                except (InputError, OSError):
+                    return  # which is a problem of the labels
         for path in bare:
             n_rows = _n_rows(path)
-            sources = {}
-            for source in (self.args.labels, *self.args.test):
-                try:
-                    sources[source] = len(read_id_table(source))
-                except (InputError, OSError):
-                    return
-            fitting = [source for source, n_ids in sources.items() if n_ids == n_rows]
+            fitting = [source for source, n_ids in self._n_ids.items() if n_ids == n_rows]
             if len(fitting) != 1:
-                listed = ", ".join(f"{source} {n_ids:,}" for source, n_ids in sources.items())
+                listed = ", ".join(f"{source} {n_ids:,}" for source, n_ids in self._n_ids.items())
                 self._add(
                     f"{file_set.name}: {path} has {n_rows:,} rows, and the tables of ids have: "
                     f"{listed}; name the one it belongs to with --options "
@@ -418,6 +428,8 @@ class Rehearsal:
             if table.fold is not None and (train is None or table.ids.isin(train).any())
         }
         folds, known = self.args.folds, set(with_column)
+        if folds is not None and not folds.is_file():
+            return None
         if folds is not None:
             known = {file_set.name for file_set in predictions}
             try:
@@ -433,7 +445,7 @@ class Rehearsal:
         if reference is not None:
             wanted = pd.to_numeric(reference, errors="coerce")
             for name, table in with_column.items():
-                own = pd.to_numeric(table.fold, errors="coerce").reindex(wanted.index)
+                own = pd.to_numeric(pd.Series(table.fold), errors="coerce").reindex(wanted.index)
                 other = wanted.index[(own.notna() & (own != wanted)).to_numpy()]
                 if len(other):
                     self._add(
@@ -478,7 +490,7 @@ class Rehearsal:
         words += ["--folds", folds] if folds is not None else []
         words += ["--accept-split-clusters"] if args.accept_split_clusters else []
         words += ["--group-by", *args.group_by] if args.group_by is not None else []
-        for path in args.pairs:
+        for path in filter(Path.is_file, args.pairs):
             words += ["--pairs", path]
         assert self._catalogue is not None
         known = (*COLUMNS, *OPTIONAL_COLUMNS)

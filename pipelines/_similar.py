@@ -1,4 +1,4 @@
-"""What the commands that compare fields by stores share."""
+"""What commands that compare fields by their features share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpastack.similarity import unit_vectors
 from hpastack.stack import gather_target_free
 from hpastack.workspace import Workspace
 
-# Longer side of a field on a sheet, in pixels.
+# Longer side of a field on a contact sheet, in pixels.
 _TILE = 200
 
 
@@ -22,16 +22,16 @@ def store_vectors(
     catalogue: pd.DataFrame,
     image_ids: list[str] | None = None,
 ) -> np.ndarray:
-    """Return fields of a catalogue as vectors whose products say how alike they look.
+    """Return unit vectors of fields, whose dot products are their cosine similarities.
 
     Parameters
     ----------
     stores : list of str
-        Names of stores that have seen no labels.
+        Names of target-free stores.
     workspace : Workspace
     catalogue : DataFrame
     image_ids : list of str, optional
-        Which of its fields. If omitted, all.
+        Fields of the catalogue to return. If omitted, all.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def store_vectors(
 
 
 def label_names(row: pd.Series, vocabulary: Vocabulary) -> str:
-    """Return the names of the annotated labels of a field, for people."""
+    """Return the names of the annotated labels of a field, to be shown."""
     if row["split"] != "train":
         return "test field"
     names = [vocabulary.names[int(label)] for label in row["target"].split()]
@@ -60,7 +60,7 @@ def label_names(row: pd.Series, vocabulary: Vocabulary) -> str:
 def captioned_tile(
     row: pd.Series, vocabulary: Vocabulary, cosine: float | None = None
 ) -> Captioned:
-    """Draw a field with its id, its labels and how alike it is to another one."""
+    """Return an image of a field with its id, its labels and its cosine to another field."""
     lines = [str(row.name), label_names(row, vocabulary)]
     if cosine is not None:
         lines.append(f"cosine {cosine:.3f}")

@@ -1,7 +1,7 @@
 """Run several commands one after the other, each in a process of its own.
 
-A process each, because torch and the boosting libraries bring OpenMP runtimes
-that do not mix, and so that memory is given back between the steps.
+The OpenMP runtimes of torch and of the boosting libraries conflict within one process, and
+a process returns its memory at the end of a step.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from typing import Any
 from hpastack.errors import InputError, counted, shorten
 from hpastack.folds import FoldPlan
 from hpastack.recipes import TYPES
+from pipelines._output import current, report, show
 
 
 def kept_settings(record: Mapping[str, Any]) -> list[str]:
-    """Return the options by which a command makes again what a store was made by.
+    """Return the options with which a command reproduces a store.
 
     Parameters
     ----------
     record : mapping
-        What a store or a stack keeps of a recipe: its type and settings.
+        Recipe that a store or a stack keeps: its type and settings.
 
     Returns
     -------
@@ -39,7 +40,7 @@ def kept_settings(record: Mapping[str, Any]) -> list[str]:
 
 
 def accepted_splits(plan: FoldPlan, place: Path) -> str:
-    """Return what a reader of a score must know of folds that split clusters.
+    """Return a caveat for scores on folds that split clusters.
 
     Parameters
     ----------
@@ -50,12 +51,12 @@ def accepted_splits(plan: FoldPlan, place: Path) -> str:
     Returns
     -------
     str
-        "" if they split none.
+        Empty if the folds split no cluster.
 
     Raises
     ------
     InputError
-        If they split clusters, and were not made with ``cluster --accept-split-clusters``.
+        If they split clusters and were not made with ``cluster --accept-split-clusters``.
     """
     split = plan.split_clusters
     if split.empty:
@@ -63,8 +64,8 @@ def accepted_splits(plan: FoldPlan, place: Path) -> str:
     if plan.record.get("n_split_clusters") != len(split):
         raise InputError(
             f"{place} splits {counted(len(split), 'cluster')}: {shorten(split['cluster'])}; run: "
-            "python -m pipelines.cluster --overwrite, or if you must use these folds: python -m "
-            f"pipelines.cluster --folds {place} --accept-split-clusters --overwrite"
+            "python -m pipelines.cluster --overwrite; or, to use these folds all the same: python "
+            f"-m pipelines.cluster --folds {place} --accept-split-clusters --overwrite"
         )
     return (
         f"the folds split {counted(len(split), 'cluster')} "
@@ -74,7 +75,7 @@ def accepted_splits(plan: FoldPlan, place: Path) -> str:
 
 
 def run_step(command: str, *arguments: object) -> float:
-    """Run one command, showing it first.
+    """Print and run one command.
 
     Parameters
     ----------
@@ -91,12 +92,34 @@ def run_step(command: str, *arguments: object) -> float:
     Raises
     ------
     InputError
-        If it ends with an error; its own message stands above.
+        If it ends with an error; its own message is printed above.
     """
     words = [str(argument) for argument in arguments]
-    print(f"\n$ python -m pipelines.{command} {shlex.join(words)}", flush=True)
+    output = current()
+    show(f"\n$ python -m pipelines.{command} {shlex.join(words)}")
+    words += ["--quiet"] if output.quiet else []
+    words += ["--log", str(output.log)] if output.log is not None else []
+    words += ["--json"] if output.as_json else []
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", f"pipelines.{command}", *words])
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipelines.{command}", *words],
+        stdout=subprocess.PIPE if output.as_json else None, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    if output.as_json:
+        _take_over(done.stdout)
     if done.returncode:
         raise InputError(f"the step {command} ended with status {done.returncode}; see above")
     return time.perf_counter() - start
+
+
+def _take_over(stdout: str) -> None:
+    """Add the JSON object that a step has printed to that of the command."""
+    try:
+        step = json.loads(stdout.splitlines()[-1])
+    except (IndexError, ValueError):  # it was killed
+        return
+    output = current()
+    output.written += step["written"]
+    output.warnings += [text for text in step["warnings"] if text not in output.warnings]
+    output.notes += step["notes"]
+    report(steps=[*output.results.get("steps", []), step])

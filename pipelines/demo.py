@@ -1,4 +1,4 @@
-"""Go all the way on synthetic fields: from drawing them to a submission and its true score."""
+"""The whole path on synthetic fields: from images to a submission and its true score."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import report, show
 from pipelines._steps import run_step
 
 _CNN = "cnn_small"
@@ -29,11 +30,12 @@ _MARK = ".hpastack-demo"
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "demo",
-        "Draw synthetic fields, prepare, cluster, fine-tune a small CNN, extract features, stack, "
-        "submit, report; then compare the cross-validated score with the true one.",
+        "Generate synthetic fields, prepare and cluster them, fine-tune a small CNN, extract "
+        "features, stack, write a submission and a report; then compare the cross-validated scores "
+        "with the true ones.",
         "--workspace demo",
     )
     add_options(parser, "--train", "--test", "--size", "--seed", train=1200, test=800, size=128)
@@ -62,16 +64,47 @@ def run(args: argparse.Namespace) -> None:
         "finetune": run_step(
             "finetune", _CNN, *(["--set", f"epochs={args.epochs}"] if args.epochs else []), *shared
         ),
-        "extract": run_step(
-            "extract", "handcrafted", "--set", f"size={args.size}", *shared
-        ),
+        "extract": run_step("extract", "handcrafted", *shared),
         "stack": run_step("stack", *shared),
         "report": run_step("report", workspace.models / "stack", *shared),
     }  # fmt: skip
-    _print_scores(workspace, fields / "test_truth.csv")
-    total = sum(seconds.values())
-    print(f"{total:.0f} s: " + ", ".join(f"{name} {time:.0f}" for name, time in seconds.items()))
-    print(f"wrote {workspace.root}/; look at {workspace.reports / 'stack.html'}")
+    scores = _true_scores(workspace, fields / "test_truth.csv")
+    show("\ncross-validated scores, and the scores on the true labels of the test fields:")
+    show(scores.T.to_string(float_format="{:.3f}".format), wrapped=False)
+    report(seconds=seconds, scores=scores.T.to_dict())
+    show(_closing(workspace, seconds))
+
+
+_CLOSING = """
+{seconds}
+
+What was made, in {root}/:
+  synthetic/                 images, labels, wells, and the true labels of the test fields
+  data/                      catalogue, near-duplicates, clusters, fold plan
+  features/                  out-of-fold predictions of a small CNN, hand-crafted features
+  models/                    the CNN of each fold, and the stack
+  submissions/stack.csv      labels of the test fields
+  reports/stack.html         the report: open it in a browser
+
+What to look at:
+  hpastack store --workspace {root}
+  hpastack view {image_id} --workspace {root}
+  hpastack review models/stack --workspace {root}
+
+With your own data:
+  prediction files           hpastack quickstack --help
+  a folder of images         hpastack prepare --help, then hpastack run --route retrain --help
+"""
+
+
+def _closing(workspace: Workspace, seconds: dict[str, float]) -> str:
+    """Return what was made, where, what to look at, and what to do next."""
+    steps = ", ".join(f"{name} {time:.0f}" for name, time in seconds.items())
+    return _CLOSING.format(
+        seconds=f"{sum(seconds.values()):.0f} s: {steps}",
+        root=workspace.root,
+        image_id=test_fields(workspace.read_catalogue()).index[0],
+    ).rstrip()
 
 
 def _wells_per_label(n_fields: int, most: int) -> int:
@@ -83,17 +116,16 @@ def _wells_per_label(n_fields: int, most: int) -> int:
 def _clear(root: Path, overwrite: bool) -> None:
     if root.exists() and any(root.iterdir()):
         if not (root / _MARK).is_file():
-            raise InputError(f"{root} holds something else than a demo; name another --workspace")
+            raise InputError(f"{root} is not a demo's; choose another folder", "workspace")
         if not overwrite:
-            raise InputError(f"{root} holds a demo; give --overwrite to make it again")
+            raise InputError(f"{root} is an existing demo; pass overwrite=True", "overwrite")
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
-    (root / _MARK).write_text(
-        "Made by python -m pipelines.demo; may be removed.\n", encoding="utf-8"
-    )
+    (root / _MARK).write_text("Made by hpastack demo; may be removed.\n", encoding="utf-8")
 
 
-def _print_scores(workspace: Workspace, truth_file: Path) -> None:
+def _true_scores(workspace: Workspace, truth_file: Path) -> pd.DataFrame:
+    """Return cross-validated and true scores of the CNN and of the stack."""
     catalogue = workspace.read_catalogue()
     train, test = training_fields(catalogue), test_fields(catalogue)
     truth = pd.read_csv(truth_file, dtype=str).set_index("Id")["Target"].loc[test.index]
@@ -112,13 +144,14 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
             frames.append(store.to_frame(test.index))
     columns = pd.concat(frames, axis=1)
     probabilities, labels = stack.predict_proba(columns).to_numpy(), stack.predict(columns)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "macro F1, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_f1"], stack.cv_results_["macro_f1"]
             ],
             "macro F1, true": [
-                macro_f1(y_test, given, absent="skip") for given in (cnn_labels, labels.to_numpy())
+                macro_f1(y_test, predicted, absent="skip")
+                for predicted in (cnn_labels, labels.to_numpy())
             ],
             "macro AP, cross-validated": [
                 stack.comparison_.loc[_CNN, "macro_ap"], stack.cv_results_["macro_ap"]
@@ -130,8 +163,6 @@ def _print_scores(workspace: Workspace, truth_file: Path) -> None:
         },
         index=["CNN alone", "stack"],
     )  # fmt: skip
-    print("\nwhat cross-validation promised and the test fields deliver:")
-    print(table.T.to_string(float_format="{:.3f}".format))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Cluster fields that look alike into domains, and see how far train and test differ."""
+"""Cluster fields of similar appearance into domains, and measure how train and test differ."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pandas as pd
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.errors import InputError, counted, shorten
 from hpastack.files import atomic_write, package_versions, publish_text, refuse_existing
+from hpastack.files.text_table import text_table
 from hpastack.similarity import (
     AdversarialCheck,
     adversarial_check,
@@ -29,35 +30,37 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import note, report, show, table_width, wrote
 
-# Columns of the catalogue that domains are compared with where it has them.
+# Columns of the catalogue that domains are compared with, if it has them.
 _COMPARED = ("cell_line", "source")
-# Columns that are printed; the file has all.
+# Number of columns that are printed; the file has all.
 _SHOWN_COLUMNS = 8
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "domains",
-        "Cluster the fields of train and test into domains of one look (cell lines look "
-        "different), and see how well and by which columns train and test can be told apart.",
+        "Cluster the fields of train and test into domains of similar appearance (such as cell "
+        "lines), and measure how well, and by which features, a classifier separates train from "
+        "test.",
         "intensity texture --n-domains auto",
     )
     parser.add_argument("stores", nargs="+", metavar="STORE",
                         help="target-free features: names of stores in features/")  # fmt: skip
     parser.add_argument("--n-domains", type=_number, default=8, metavar="N|auto",
-                        help="how many; auto chooses from 2 to 16 (default: 8)")  # fmt: skip
+                        help="number of domains; auto chooses 2 to 16 (default: 8)")  # fmt: skip
     parser.add_argument(
         "--columns", nargs="+", metavar="WHICH",
-        help="reference (those of red, blue and yellow), all, or names with * and ? "
-        "(default: reference where columns are named by their stain, else all)",
+        help="features to use: reference (of red, blue and yellow), all, or names with * and ? "
+        "(default: reference if columns are named by their stain, else all)",
     )  # fmt: skip
     parser.add_argument("--compare", nargs="*", metavar="COLUMN",
                         help="columns of the catalogue to compare the domains with "
-                        "(default: cell_line and source where they vary)")  # fmt: skip
+                        "(default: cell_line and source, if they vary)")  # fmt: skip
     parser.add_argument("--leave-one-out", action="store_true",
-                        help="also write folds that leave out one domain each, for "
+                        help="also write folds that each hold one domain out, for "
                         "pipelines.cluster --folds")  # fmt: skip
     add_options(parser, "--seed")
     return parser
@@ -100,13 +103,13 @@ def run(args: argparse.Namespace) -> None:
 
     check = None
     if is_test.all() or not is_test.any():
-        print("train against test: the catalogue has only one of them")
+        show("train against test: the catalogue has only one of the two")
     elif clusters is None:
-        # Fields of a well look alike, and lie in train or in test: on synthetic fields without any
-        # shift that alone gives an AUC of 0.65.
-        print(
-            "train against test: not looked at without data/clusters.csv, as fields of one well "
-            "would tell them apart; run: python -m pipelines.cluster, then this with --overwrite"
+        # Fields of a well look similar, and are all in train or all in test: on synthetic fields
+        # without any shift, that alone gives an AUC of 0.65.
+        show(
+            "train against test: not compared without data/clusters.csv, as fields of one well "
+            "would separate them; run: python -m pipelines.cluster, then this with --overwrite"
         )
     else:
         check = adversarial_check(
@@ -117,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
             index=False, lineterminator="\n", float_format="%.6g"
         )
 
-    # What an earlier run left would belong to other domains.
+    # Files of an earlier run would belong to other domains.
     for path in outputs:
         path.unlink(missing_ok=True)
     for path, text in texts.items():
@@ -138,7 +141,14 @@ def run(args: argparse.Namespace) -> None:
     publish_text(record_path, json.dumps(record, indent=2, sort_keys=True) + "\n")
     drawn = _draw(plot, components, domains, catalogue["split"], compared)
     written = [path.name for path in (*texts, record_path)]
-    print(f"wrote {', '.join(written)} to {workspace.data}" + (f", and {plot}" if drawn else ""))
+    wrote(
+        f"wrote {', '.join(written)} to {workspace.data}" + (f", and {plot}" if drawn else ""),
+        *texts, record_path, *([plot] if drawn else []),
+    )  # fmt: skip
+    report(
+        n_fields=len(catalogue), n_domains=domains.nunique(), agreement=agreement,
+        adversarial=record["adversarial"],
+    )  # fmt: skip
 
 
 def _number(text: str) -> int | str:
@@ -175,7 +185,7 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
     elif wanted is None or wanted == ["reference"]:
         if not reference:
             raise InputError(
-                "--columns reference: no column is named by its stain; give --columns all, or names"
+                "--columns reference: no column is named by its stain; pass --columns all, or names"
             )
         chosen = reference
     else:
@@ -186,7 +196,7 @@ def _chosen_columns(table: pd.DataFrame, wanted: list[str] | None) -> pd.DataFra
                 raise InputError(f"--columns: no column is named {pattern!r}; "
                                  f"there are {shorten(table.columns)}")  # fmt: skip
             chosen += [name for name in matching if name not in chosen]
-    print(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
+    show(f"{len(chosen)} of {table.shape[1]} columns: {shorten(chosen, 3)}")
     return table[chosen]
 
 
@@ -202,11 +212,11 @@ def _print_domains(domains: pd.Series, split: pd.Series, agreement: dict) -> Non
     counts = pd.crosstab(domains, split).reindex(columns=["train", "test"], fill_value=0)
     shares = (counts / counts.sum().clip(lower=1)).map("{:.1%}".format)
     table = pd.concat([counts, shares.add_suffix(" share")], axis=1)
-    print(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
+    show(f"{counted(len(counts), 'domain')}:\n{table.rename_axis(columns=None).to_string()}")
     for name, found in agreement.items():
-        print(
+        show(
             f"{name}: adjusted Rand index {found['adjusted_rand']:.3f}; {found['majority']:.1%} of "
-            f"{found['n_fields']:,} fields have the commonest value of their domain "
+            f"{found['n_fields']:,} fields have the most common value of their domain "
             f"(of all: {found['commonest']:.1%})"
         )
 
@@ -216,26 +226,28 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     frame = domain_folds(domains, clusters, list(train_ids))
     without = sorted(set(domains) - set(frame["domain"]))
     if without:
-        print(
-            f"note: no fold leaves out domain {shorten(without)}: it holds most of the training "
-            "fields of no cluster"
+        note(
+            f"no fold holds out domain {shorten(without)}: no cluster has most of its training "
+            "fields in it"
         )
     moved = int((frame["domain"] != domains.loc[frame.index]).sum())
     sizes = frame["fold"].value_counts()
-    print(
-        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields leave out one "
-        "domain "
-        f"each; {moved:,} fields go with the rest of their cluster"
+    show(
+        f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields hold out one "
+        f"domain each; {moved:,} fields stay with the rest of their cluster"
     )
     return frame[["fold"]].to_csv(lineterminator="\n")
 
 
 def _print_check(check: AdversarialCheck) -> None:
     low, high = check.interval
-    print(f"train against test: AUC {check.auc:.3f} [{low:.3f}, {high:.3f}]: {check.verdict}")
+    show(f"train against test: AUC {check.auc:.3f} [{low:.3f}, {high:.3f}]: {check.verdict}")
     if low > 0.5:
-        with pd.option_context("display.width", 120, "display.max_columns", None):
-            print(check.columns.head(_SHOWN_COLUMNS).to_string(index=False, float_format="%.4g"))
+        table = check.columns.head(_SHOWN_COLUMNS)
+        numbers = {
+            name: [f"{value:.4g}" for value in table[name]] for name in table.columns.drop("column")
+        }
+        show(text_table(list(table["column"]), numbers, table_width(), "column"))
 
 
 def _check_record(check: AdversarialCheck) -> dict:
@@ -255,12 +267,12 @@ def _draw(
     split: pd.Series,
     compared: dict[str, pd.Series],
 ) -> bool:
-    """Draw the figure if what draws it is installed; say so if it is not."""
+    """Draw the figure if matplotlib is installed; return whether it is."""
     try:
         from hpastack.pictures.figures import figure_png
         from hpastack.plot import DomainsDisplay
     except InputError as error:
-        print(f"note: no picture of the domains: {error}")
+        note(f"no figure of the domains: {error}")
         return False
     image = figure_png(DomainsDisplay(components, domains, split, compared).plot().figure_)
     with atomic_write(path) as draft:

@@ -19,52 +19,58 @@ from hpastack.fields import STAINS
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options
+from pipelines._output import answer, report, warn, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "download",
-        "Download the stains of fields of the Human Protein Atlas, those listed and no others, "
-        "to FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. Each file is decoded and its "
-        "colour compared with its stain before it gets its name; one that is there and whole is "
-        "not requested again (--overwrite: it is). Files that cannot be had are listed in "
-        f"FOLDER/{FAILED_TABLE}.",
+        "Download the listed fields of the Human Protein Atlas, one file per stain, to "
+        "FOLDER/<antibody>/<plate>_<well>_<field>_<stain>.jpg. A file is kept only if it is "
+        "complete, decodable and has its stain's colour; existing complete files are not "
+        "downloaded again, except with --overwrite. Files that could not be downloaded are listed "
+        f"in FOLDER/{FAILED_TABLE}.",
         "ids.csv hpa --workspace work",
         jobs=4,
     )
     parser.add_argument(
         "ids", type=Path, metavar="IDS",
-        help="CSV with a column Id or image_id: <antibody>_<plate>_<well>_<field>",
+        help="CSV with the ids in a column Id or image_id: <antibody>_<plate>_<well>_<field>",
     )  # fmt: skip
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="where the files go, from the workspace on"
-    )
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the files, relative to the workspace",
+    )  # fmt: skip
     parser.add_argument(
         "--url", default=HPA_URL, metavar="TEMPLATE",
-        help="address of a stain, with places for antibody, plate, well, field and stain "
+        help="address of a file, with placeholders for antibody, plate, well, field and stain "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--stains", nargs="+", choices=STAINS, default=list(STAINS), metavar="STAIN",
-        help=f"those wanted, of {', '.join(STAINS)} (default: all)",
+        help=f"stains to download, of {', '.join(STAINS)} (default: all)",
     )  # fmt: skip
     add_options(parser, "--limit", "--on-error", on_error="skip")
     parser.add_argument(
         "--rate", type=float, default=5.0, metavar="N",
-        help="most requests a second, of all jobs together (default: %(default)g)",
+        help="maximum number of requests per second, all jobs together (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--retries", type=int, default=5, metavar="N",
-        help="how often a file is asked for again after a failure that may pass "
+        help="number of further requests for a file after a temporary failure "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="SECONDS",
-        help="without a byte, after which a request has failed (default: %(default)g)",
+        help="time without any data after which a request fails (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--dry-run", action="store_true", help="ask for nothing; say what would be asked for"
+        "--dry-run",
+        action="store_true",
+        help="download nothing; only print what would be downloaded",
     )
     return parser
 
@@ -76,24 +82,30 @@ def run(args: argparse.Namespace) -> int:
     folder = args.workspace / args.folder
     if args.dry_run:
         first = next(stain_files(image_ids, folder, args.url, args.stains))
-        print(
+        answer(
             f"{len(image_ids) * len(args.stains):,} files of {counted(len(image_ids), 'field')}, "
             f"the first {first.url} as {first.path}"
         )
         return 0
-    report = download_fields(
+    download = download_fields(
         image_ids, folder, url=args.url, stains=args.stains, jobs=args.jobs, rate=args.rate,
         retries=args.retries, timeout=args.timeout, overwrite=args.overwrite,
         on_error=args.on_error,
     )  # fmt: skip
-    if report.failures:
-        print(f"failed: {counted(len(report.failures), 'file')}, listed in {folder / FAILED_TABLE}")
-    print(
-        f"{folder}: {report.n_complete:,} of {report.n_fields:,} fields complete; fetched "
-        f"{report.n_fetched:,} files ({report.n_bytes / 1e6:,.1f} MB), "
-        f"{report.n_there:,} there already"
+    if download.failures:
+        failed = folder / FAILED_TABLE
+        warn(f"failed: {counted(len(download.failures), 'file')}, listed in {failed}")
+    wrote(
+        f"{folder}: {download.n_complete:,} of {download.n_fields:,} fields complete; fetched "
+        f"{download.n_fetched:,} files ({download.n_bytes / 1e6:,.1f} MB), "
+        f"{download.n_there:,} there already",
+        *([folder] if download.n_fetched else []),
     )
-    return SKIPPED if report.failures else 0
+    report(
+        n_fields=download.n_fields, n_complete=download.n_complete, n_fetched=download.n_fetched,
+        n_there=download.n_there, n_failed=len(download.failures), n_bytes=download.n_bytes,
+    )  # fmt: skip
+    return SKIPPED if download.failures else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

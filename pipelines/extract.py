@@ -1,9 +1,8 @@
-"""Make feature sets from fields, by recipe: hand-crafted features and embeddings."""
+"""Compute feature sets from fields by recipe: hand-crafted features and embeddings."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -39,14 +38,15 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options
+from pipelines._output import note, report, show, warn, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "extract",
-        "Make feature sets from fields. With no recipe named: every one of the workspace "
-        "whose store is missing or out of date.",
+        "Compute feature sets from fields and write them to features/. Without RECIPE: every "
+        "recipe of the workspace whose store is missing or out of date.",
         "features/texture.yaml --set size=1024",
         recipes=["handcrafted", "embedding"],
     )
@@ -54,25 +54,25 @@ def make_parser() -> CommandParser:
         "recipes",
         nargs="*",
         metavar="RECIPE",
-        help="a file such as features/texture.yaml, or its name",
+        help="recipes of feature sets: files such as features/texture.yaml, or their names",
     )
     add_options(parser, "--device", "--limit", "--on-error")
     parser.add_argument(
         "--shard", metavar="I/N",
-        help="measure every N-th field, from the I-th (from 0): for several machines that share "
-        "the folder; the last to finish publishes the store (default: RANK/WORLD_SIZE or "
-        "SLURM_ARRAY_TASK_ID/COUNT if set; 0/1 is all)",
+        help="process only every N-th field, starting with the I-th (from 0), to share the work "
+        "among machines with one workspace; the last to finish publishes the store (default: "
+        "RANK/WORLD_SIZE or SLURM_ARRAY_TASK_ID/COUNT if set; 0/1 is all fields)",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=BACKENDS, metavar="WHERE",
-        help="where hand-crafted features are measured: threads, loky (processes), or on a "
-        "cluster of dask or ray; embeddings are spread with --shard (default: threads, or "
-        "processes where there is enough work for them to be faster)",
+        help="where hand-crafted features are computed: in threads, in processes (loky), or on a "
+        "dask or ray cluster; for embeddings, use --shard (default: threads, or processes if "
+        "there is enough work for them to be faster)",
     )  # fmt: skip
     parser.add_argument(
         "--address", metavar="PLACE",
-        help="of a running cluster: tcp://host:8786 (dask), auto or ray://host:10001 (ray); "
-        "left out: one is started here",
+        help="address of a running cluster: tcp://host:8786 (dask), auto or ray://host:10001 (ray) "
+        "(default: a cluster is started on this machine)",
     )  # fmt: skip
     return parser
 
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             for recipe in recipes
             if _is_wanted(
                 recipe, records[recipe.name], made_from, workspace,
-                # Another process may have finished it before this one began.
+                # Another process may have finished it before this one started.
                 bool(args.recipes) and shard.count == 1,
             )
         ]  # fmt: skip
@@ -108,63 +108,72 @@ def run(args: argparse.Namespace) -> int:
         ]
     for extraction in made:
         if extraction.skipped:
-            print(
-                f"{extraction.path}: {counted(len(extraction.skipped), 'field')} left out, "
+            warn(
+                f"{extraction.path}: {counted(len(extraction.skipped), 'field')} skipped, "
                 + (
                     "to be listed when all shards are done"
                     if extraction.n_missing
                     else f"listed in {extraction.skipped_path}"
-                ),
-                file=sys.stderr,
+                )
             )
         if extraction.n_missing:
             hint = ""
             if source:
                 hint = (
-                    f". The shard is from {source}: where each task of the array makes another "
-                    "recipe, run it again with --shard 0/1"
+                    f". The shard is from {source}: if each task of the array runs another recipe, "
+                    "run it again with --shard 0/1"
                 )
-            print(
+            show(
                 f"{extraction.path}: shard {shard} is done, {extraction.n_missing} of "
-                f"{counted(len(catalogue), 'field is', 'fields are')} left to others; the last to "
-                f"finish publishes it{hint}"
+                f"{counted(len(catalogue), 'field is', 'fields are')} left to other shards; the "
+                f"last to finish publishes the store{hint}"
             )
     published = [extraction for extraction in made if not extraction.n_missing]
     for extraction in published:
         n_bare = fields_without_nuclei(extraction.path)
         if n_bare:
-            print(
-                f"warning: {extraction.path}: no nucleus was found in {n_bare} of "
+            warn(
+                f"{extraction.path}: no nucleus was found in {n_bare} of "
                 f"{extraction.n_fields} fields; features of cells are NaN there. Is blue the stain "
-                "of the nucleus, and in focus?",
-                file=sys.stderr,
+                "of the nuclei, and in focus?"
             )
     if published:
-        print(
+        wrote(
             "wrote "
             + ", ".join(
                 f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in published
-            )
+            ),
+            *(one.path for one in published),
         )
     elif not made:
-        print(f"nothing to do: every feature set of {workspace.features} is up to date")
+        show(f"nothing to do: every feature set of {workspace.features} is up to date")
+    report(
+        shard=str(shard),
+        stores=[
+            {
+                "path": one.path, "n_fields": one.n_fields, "n_columns": one.n_columns,
+                "n_missing": one.n_missing, "n_skipped": len(one.skipped),
+            }
+            for one in made
+        ],
+    )  # fmt: skip
     return SKIPPED if any(extraction.skipped for extraction in made) else 0
 
 
 def _shard(args: argparse.Namespace) -> tuple[Shard, str]:
-    """Return which part of the fields is this task's, and the variable that says so, if any."""
+    """Return the shard of this process, and the environment variable that sets it, if any."""
     if args.shard is not None:
         return Shard.parse(args.shard), ""
     shard, source = environment_shard()
     if source:
-        print(f"shard {shard}, from {source}; --shard 0/1 takes all fields")
+        show(f"shard {shard}, from {source}; --shard 0/1 processes all fields")
     return shard, source
 
 
 def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
-    """Read the recipes named, or all of the workspace that no other contains; quick ones first."""
+    """Return the requested recipes, or all that no other contains; hand-crafted ones first."""
     if args.overrides and not args.recipes:
-        raise InputError("--set needs a recipe to be named")
+        raise InputError("--set needs a RECIPE")
     sources = args.recipes or workspace_recipes(workspace, folder="features")
     recipes = [
         read_recipe(source, workspace, folder="features", overrides=args.overrides)
@@ -172,23 +181,21 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
     ]
     for recipe in recipes:
         if not isinstance(recipe.settings, HandcraftedSettings | EmbeddingSettings):
-            raise InputError(
-                f"{recipe.path} is not a recipe of features; its type is handcrafted or embedding"
-            )
+            raise InputError(f"{recipe.path} is not a recipe of type handcrafted or embedding")
     names = [recipe.name for recipe in recipes]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"recipe {name} is named twice")
+            raise InputError(f"duplicate recipe {name}")
     if not args.recipes:
         contained = contained_recipes(recipes)
         for name, other in contained.items():
-            print(f"{name} is left out: {other} measures all of it; name it to make it")
+            show(f"{name} is skipped, as {other} includes its features; run: extract {name}")
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingSettings))
 
 
 def _check_stains(recipe: Recipe, catalogue: pd.DataFrame, *, named: bool) -> None:
-    """Reject a recipe that needs a stain which fields lack, before anything is read or made."""
+    """Check that the fields have the stains that a recipe needs, before any work."""
     stains = stains_of(catalogue)
     if stains == STAINS:
         return
@@ -202,7 +209,7 @@ def _check_stains(recipe: Recipe, catalogue: pd.DataFrame, *, named: bool) -> No
         seen = expected_stains(settings.backbone, settings.weights, settings.stains)
         require_stains(catalogue, seen, f"backbone {settings.backbone}")
     except InputError as error:
-        how = "say it with --set, or in the recipe" if named else "name the recipes to make"
+        how = "set this with --set or in the recipe" if named else "name the recipes to extract"
         raise InputError(f"{recipe.path}: {error} ({how})") from None
 
 
@@ -213,8 +220,8 @@ def _note_small_fields(recipe: Recipe, catalogue: pd.DataFrame) -> None:
         return
     n_small = n_smaller(catalogue, settings.size)
     if 0 < n_small < len(catalogue):
-        print(
-            f"note: {recipe.name}: {n_small:,} of {counted(len(catalogue), 'field')} are smaller "
+        note(
+            f"{recipe.name}: {n_small:,} of {counted(len(catalogue), 'field')} are smaller "
             f"than {settings.size} px and measured as they are; --set enlarge=true brings all to "
             "the same scale"
         )
@@ -223,27 +230,27 @@ def _note_small_fields(recipe: Recipe, catalogue: pd.DataFrame) -> None:
 def _is_wanted(
     recipe: Recipe, record: dict[str, Any], made_from: str, workspace: Workspace, named: bool
 ) -> bool:
-    """Say whether a store is to be made; refuse to replace what was not asked to be replaced."""
+    """Return whether a store is to be made; an existing one may be an error."""
     path = workspace.store(recipe.name)
     state = store_state(path, record, made_from)
     if state == "missing":
         return True
     if state == "current" and not named:
-        print(f"{path} is up to date")
+        show(f"{path} is up to date")
         return False
     if named and state == "current":
-        raise InputError(f"{path} is up to date; give --overwrite to make it again")
+        raise InputError(f"{path} is up to date; pass --overwrite to make it again")
     if named or state == "other":
         with open_store(path) as store:
             differing = differing_settings(store.recipe, record, "the store", "the recipe")
             differing = differing or "other fields, or columns of another version"
-        found = "is there, though out of date"
-        remedy = "give --overwrite to make it again"
+        state_text = "exists, but is out of date"
+        remedy = "pass --overwrite to make it again"
         if state == "other":
-            found = f"was not made by {recipe.path}"
-            remedy = "rename one of them, or give --overwrite"
-        raise InputError(f"{path} {found} ({differing}); {remedy}")
-    print(f"{path} is out of date and is made again")
+            state_text = f"was not made by {recipe.path}"
+            remedy = "rename one of them, or pass --overwrite"
+        raise InputError(f"{path} {state_text} ({differing}); {remedy}")
+    show(f"{path} is out of date and is made again")
     return True
 
 
@@ -262,7 +269,7 @@ def _make(
         "jobs": args.jobs,
         "shard": shard,
         "on_error": args.on_error,
-        # Whether it may be replaced was decided before any work began.
+        # Whether it may be replaced was decided before the work started.
         "overwrite": True,
     }
     if isinstance(settings, HandcraftedSettings):

@@ -1,4 +1,4 @@
-"""Fine-tune a CNN once for each fold, and predict out of fold."""
+"""Fine-tune a CNN once per fold, and predict out of fold."""
 
 from __future__ import annotations
 
@@ -23,56 +23,59 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import mute, report, show, wrote
 
 if TYPE_CHECKING:
     from hpastack.cnn import Processes
 
 
-# What a recipe says of predictions alone.
+# Settings of a recipe that affect predictions only.
 _PREDICTING = ("views", "crops", "batch_size")
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "finetune",
-        "Fine-tune a timm backbone once for each fold of data/folds.csv, and write its "
-        "predictions: out of fold for training fields, the mean of the folds for test fields.",
+        "Fine-tune a timm backbone once per fold of data/folds.csv and write its predictions to "
+        "features/: out of fold for training fields, the mean over the folds for test fields.",
         "models/cnn_densenet121.yaml --set size=768",
         recipes=["cnn"],
     )
     parser.add_argument(
-        "recipe", metavar="RECIPE", help="a recipe of type cnn: a path, or a name in models/"
+        "recipe", metavar="RECIPE", help="recipe of type cnn: a path, or a name in models/"
     )
     add_options(parser, "--device")
     parser.add_argument(
         "--fold", type=int, nargs="+", metavar="K", dest="folds",
-        help="train only these folds, so that several machines can do some each; the last to "
-        "finish goes on to the predictions",
+        help="train only these folds, to share the work among machines; the last to finish writes "
+        "the predictions",
     )  # fmt: skip
     parser.add_argument(
         "--keep-every", type=float, default=300.0, metavar="SECONDS",
-        help="how often the state of a training is kept, beside the end of each epoch "
+        help="time between saves of the training state, which is also saved after each epoch "
         "(default: 300)",
     )  # fmt: skip
     parser.add_argument(
         "--predict-only", action="store_true",
-        help="train nothing: apply the stored checkpoints in models/RECIPE/",
+        help="do not train; apply the stored checkpoints in models/RECIPE/",
     )  # fmt: skip
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
-    # Here, so that --help and a mistake in the recipe need no torch.
+    # Imported below, so that --help and errors in the recipe need no torch.
     workspace = Workspace(args.workspace)
     recipe = read_recipe(args.recipe, workspace, folder="models", overrides=args.overrides)
     if not isinstance(recipe.settings, CnnSettings):
-        raise InputError(f"{recipe.path} is no recipe of type cnn")
+        raise InputError(f"{recipe.path} is not a recipe of type cnn")
     settings = _located(recipe.settings, workspace)
     from hpastack.cnn import process_group
 
     with process_group(args.device) as processes:
+        if not processes.is_first:
+            mute()
         _finetune(args, workspace, recipe.name, settings, processes)
 
 
@@ -86,16 +89,16 @@ def _finetune(
     vocabulary = workspace.vocabulary()
     folder, store_path = workspace.models / name, workspace.store(name)
     if store_path.exists() and not args.overwrite:
-        # A kill between the predictions and their scores leaves these to be written.
+        # If a run was killed after the predictions, their scores are still missing.
         lacks_scores = _lacks_scores(folder, store_path)
-        # Before the first process writes them.
+        # All processes check before the first one writes them.
         processes.wait()
         if not lacks_scores:
             refuse_existing(store_path, args.overwrite)
         if processes.is_first:
             _write_scores(folder, store_path, catalogue, vocabulary)
         return
-    # Before any process goes on to make it.
+    # All processes check before any of them makes it.
     processes.wait()
     options = {
         "jobs": args.jobs, "packed": find_packed(workspace.packed), "overwrite": args.overwrite,
@@ -110,7 +113,7 @@ def _finetune(
         )  # fmt: skip
         if trained is None:
             if processes.is_first:
-                print(f"{folder}.parts: trained; other folds are still to be done, with --fold")
+                show(f"{folder}.parts: trained; other folds are still to be trained, with --fold")
             return
     else:
         _check_overrides(args.overrides)
@@ -129,8 +132,7 @@ def _check_overrides(overrides: Sequence[str]) -> None:
     shaping = [o for o in overrides if o.partition("=")[0] not in _PREDICTING]
     if shaping:
         raise InputError(
-            f"--set {shaping[0]}: --predict-only trains nothing, so only {', '.join(_PREDICTING)} "
-            "can be set"
+            f"--set {shaping[0]}: with --predict-only, only {', '.join(_PREDICTING)} can be set"
         )
 
 
@@ -140,8 +142,8 @@ def _check_labels(folder: Path, vocabulary: Vocabulary) -> None:
     names = read_checkpoint(folder).vocabulary
     if names != tuple(vocabulary):
         raise InputError(
-            f"{folder} was trained for the labels {shorten(names)}, which are not those of this "
-            "workspace, in this order; see data/vocabulary.txt"
+            f"{folder} was trained for the labels {shorten(names)}, which differ from those of "
+            "this workspace or are in another order; see data/vocabulary.txt"
         )
 
 
@@ -164,6 +166,7 @@ def _write_scores(
 
     training = training_fields(catalogue)
     n_test = len(catalogue) - len(training)
+    macro = None
     done = f"{len(training)} training and {counted(n_test, 'test field')}"
     if len(training):
         with open_store(store_path) as store:
@@ -177,11 +180,17 @@ def _write_scores(
             f", out-of-fold macro average precision {macro.average_precision:.3f} "
             f"[{macro.low:.3f}, {macro.high:.3f}]"
         )
-    print(f"{store_path}: predictions of {done} (weights and scores by label: {folder})")
+    wrote(
+        f"{store_path}: predictions of {done} (weights and scores by label: {folder})", store_path,
+        folder,
+    )  # fmt: skip
+    report(n_train=len(training), n_test=n_test)
+    if macro is not None:
+        report(macro_ap=macro.average_precision, macro_ap_interval=[macro.low, macro.high])
 
 
 def _located(settings: CnnSettings, workspace: Workspace) -> CnnSettings:
-    """Look for a file of weights from the workspace on."""
+    """Return settings with the path of a file of weights, relative to the workspace."""
     if settings.weights in ("pretrained", "random"):
         return settings
     place = workspace.root / Path(settings.weights).expanduser()

@@ -1,9 +1,8 @@
-"""Bring predictions or features made elsewhere into a store."""
+"""Import predictions or features made elsewhere into a store."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,120 +37,124 @@ from hpastack.store import (
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import note, report, show, warn, wrote
 
-# What may be missing for a field: a model of predictions has always been asked.
+# What may be missing for a field; predictions exist for every field.
 _WITH_GAPS = ("features", "scores")
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "ingest",
-        "Bring predictions or features made elsewhere into features/NAME.h5: tables (CSV, "
-        "Excel, parquet) with a column for each label or feature, label sets (Id,Predicted), or "
+        "Import predictions or features made elsewhere into features/NAME.h5: tables (CSV, "
+        "Excel, parquet) with one column per label or feature, label sets (Id,Predicted), or "
         "NPY/NPZ with --ids.",
         "oof.csv test.csv --name resnet50 --kind out_of_fold --folds folds.csv",
     )
     add = parser.add_argument
     add(
         "tables", nargs="+", type=Path, metavar="PREDICTIONS",
-        help="one or more files; their rows are put together",
+        help="one or more files, whose rows are concatenated",
     )  # fmt: skip
     add("--name", required=True, help="name of the store")
     add(
-        "--kind", required=True, type=_kind, choices=KINDS, metavar="KIND",
-        help="what the values know of the labels: %(choices)s",
+        "--kind", required=True, choices=_Kinds(KINDS), metavar="KIND",
+        help="how the values were made: %(choices)s",
     )  # fmt: skip
     add(
         "--content", choices=("probabilities", "logits", "scores", "features"),
         default="probabilities", metavar="WHAT",
-        help="what the values are: %(choices)s (default: %(default)s; label sets are "
-        "recognised); scores: any numbers, one column per label, which are not predictions",
+        help="type of the values: %(choices)s (default: %(default)s; label sets are recognised); "
+        "scores are any numbers per label that are not predictions",
     )  # fmt: skip
     add(
         "--folds", type=Path, metavar="CSV",
-        help="fold of each training field (Id,fold), for out-of-fold tables",
+        help="fold of each training field (Id,fold), for --kind out_of_fold",
     )  # fmt: skip
     add(
         "--members", nargs="+", type=Path, default=[], metavar="FILE",
-        help="tables of the test fields, one for each model of the folds; their mean stands for "
-        "the test fields, and each is kept",
+        help="tables of the test fields, one per fold model; the store has their mean as the "
+        "values of the test fields, and each of them",
     )  # fmt: skip
     add(
         "--ids", action="append", default=[], metavar="FILE",
-        help="ids of the rows of an NPY/NPZ: one per line, or a table with Id; once for each such "
-        "file, in their order; those of --members come last (default: NAME.ids.txt beside "
+        help="ids of the rows of an NPY/NPZ file: one per line, or a table with Id; repeat for "
+        "each such file in the same order, those of --members last (default: NAME.ids.txt next to "
         "NAME.npy)",
     )  # fmt: skip
-    add("--key", help="array of an NPZ that holds several")
+    add("--key", help="name of the array, for an NPZ file with several")
     add(
         "--max", type=float, metavar="VALUE",
-        help="values are votes from 0 to VALUE; they are divided by it",
+        help="maximum of the values: votes from 0 to VALUE are divided by it",
     )  # fmt: skip
     add(
         "--drop", nargs="+", default=[], metavar="COLUMN",
-        help="columns of the tables that are left out, such as row numbers",
+        help="columns of the tables to ignore, such as row numbers",
     )  # fmt: skip
     add(
         "--keep", nargs="+", default=[], metavar="COLUMN",
-        help="columns that are features though they look like row numbers, ids or labels",
+        help="columns that are features although they look like row numbers, ids or labels",
     )  # fmt: skip
     add(
         "--allow-missing", action="store_true",
-        help="features and scores may be missing: fields of the catalogue that the tables lack and "
-        "empty cells become NaN",
+        help="allow missing features or scores: empty cells, and fields of the catalogue that are "
+        "missing from the tables, become NaN",
     )  # fmt: skip
     add(
         "--threshold", type=float, metavar="VALUE",
-        help="turn predictions into label sets: a field has the labels whose values are at least "
-        "VALUE (default, where training fields have label sets and test fields other values: each "
-        "label is as frequent among test fields as among training fields)",
+        help="turn predictions into label sets: a field has each label whose value is at least "
+        "VALUE (default, if training fields have label sets and test fields other values: each "
+        "label becomes as frequent in test fields as in training fields)",
     )  # fmt: skip
     add(
         "--as-is", action="store_true",
-        help="take values as what --content says though they look like something else",
+        help="accept values as --content although they look like something else",
     )  # fmt: skip
     return parser
 
 
-def _kind(text: str) -> str:
-    """Accept a kind under its former name too, with a note."""
-    if text in FORMER_KINDS:
-        print(f"note: --kind {text} is now --kind {FORMER_KINDS[text]}", file=sys.stderr)
-    return FORMER_KINDS.get(text, text)
+class _Kinds(tuple[str, ...]):
+    """The kinds of stores; their former names are accepted, but not listed."""
+
+    def __contains__(self, kind: object) -> bool:
+        return super().__contains__(kind) or kind in FORMER_KINDS
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
+    if args.kind in FORMER_KINDS:
+        note(f"--kind {args.kind} is now --kind {FORMER_KINDS[args.kind]}")
+        args.kind = FORMER_KINDS[args.kind]
     workspace = Workspace(args.workspace)
     path = workspace.store(args.name)
     check_name(args.name)
     refuse_existing(path, args.overwrite)
     if args.folds and args.kind != "out_of_fold":
-        raise InputError("--folds goes with --kind out_of_fold")
+        raise InputError("--folds needs --kind out_of_fold")
     if args.max is not None and args.max <= 0:
         raise InputError("--max must be above 0")
     if args.allow_missing and args.content not in _WITH_GAPS:
-        raise InputError("--allow-missing goes with --content features or scores")
+        raise InputError("--allow-missing needs --content features or scores")
     if args.threshold is not None and (args.content == "features" or args.members):
-        raise InputError("--threshold goes with predictions or scores, and not with --members")
+        raise InputError("--threshold needs predictions or scores, without --members")
 
     catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
     if args.members:
         _check_members_wanted(args, catalogue)
     if args.content == "features" and args.kind == "out_of_fold":
-        # Each dimension means something else in each fold: a booster would learn noise.
+        # Each dimension has another meaning in each fold, so that a booster would learn noise.
         raise InputError(
-            "features of kind out_of_fold would put vectors of the encoders of different folds "
-            "side by side; bring in their predictions (--content logits), or features of one "
-            "encoder that saw no labels of these fields (--kind target_free)"
+            "features of kind out_of_fold would mix vectors of the encoders of different folds; "
+            "import their predictions (--content logits), or features of one encoder that was not "
+            "trained on labels of these fields (--kind target_free)"
         )
 
     tables, contents = _read(args, workspace)
     if args.kind == "out_of_fold" and args.folds is None:
-        _warn(
-            "out of fold, but of unknown folds: a stack takes it only with --accept "
-            f"{args.name}; name the folds with --folds CSV"
+        warn(
+            "out of fold, but with unknown folds: a stack uses it only with --accept "
+            f"{args.name}; pass the folds with --folds CSV"
         )
     whole = _joined(tables[: len(args.tables)])
     whole, content, threshold = _one_content(args, whole, contents, catalogue)
@@ -182,14 +185,19 @@ def run(args: argparse.Namespace) -> None:
         path, header, image_ids, values, fold=fold, members=members, overwrite=args.overwrite
     )
     kept = f", {counted(len(members), 'member')}" if members is not None else ""
-    print(
+    wrote(
         f"{path}: {content} of {counted(len(image_ids), 'field')}, "
-        f"{counted(len(columns), 'column')}, {args.kind}{kept}"
+        f"{counted(len(columns), 'column')}, {args.kind}{kept}",
+        path,
     )
+    report(
+        content=content, kind=args.kind, n_fields=len(image_ids), n_columns=len(columns),
+        n_members=0 if members is None else len(members), n_missing=int(np.isnan(values).sum()),
+    )  # fmt: skip
 
 
 def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
-    """Read the tables and then the members, all with the columns of the store."""
+    """Return the tables and then the members, all with the columns of the store, and types."""
     ids = list(args.ids)
     tables: list[pd.DataFrame] = []
     contents = []
@@ -201,11 +209,11 @@ def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
         table = table.loc[:, [str(column) not in args.drop for column in table.columns]]
         table, content = as_columns(table, table_path, args, workspace)
         if tables and list(table.columns) != list(tables[0].columns):
-            raise InputError(f"{table_path} has other columns than {args.tables[0]}")
+            raise InputError(f"{table_path}: its columns differ from those of {args.tables[0]}")
         contents.append(content)
         tables.append(table)
     if ids:
-        raise InputError(f"--ids {shorten(ids)}: there is no matrix that it belongs to")
+        raise InputError(f"--ids {shorten(ids)}: more files of ids than NPY/NPZ files")
     for option, columns in (("--drop", args.drop), ("--keep", args.keep)):
         unknown = [column for column in columns if column not in names]
         if unknown:
@@ -216,10 +224,10 @@ def _read(args, workspace) -> tuple[list[pd.DataFrame], list[str]]:
 
 
 def as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFrame, str]:
-    """Return the columns of the store that a table gives, and what they are."""
+    """Return the columns of a table as those of the store, and the type of their values."""
     if args.content == "features":
         check_feature_columns(table, where, keep=args.keep)
-        # What `store --export` wrote carries the name of its store already.
+        # Columns written by `store --export` begin with the name of the store already.
         columns = [
             str(column) if str(column).startswith(f"{args.name}__") else f"{args.name}__{column}"
             for column in table.columns
@@ -235,7 +243,7 @@ def as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFram
             raise
         raise InputError(
             f"{error} (labels are the {len(vocabulary)} of HPA 2018, as there is no "
-            f"{workspace.vocabulary_file}; others are named with "
+            f"{workspace.vocabulary_file}; for others run: "
             "python -m pipelines.prepare --vocabulary FILE)"
         ) from None
     content = "label_sets" if are_label_sets and not are_scores else args.content
@@ -252,11 +260,11 @@ def as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFram
 def _one_content(
     args, whole: pd.DataFrame, contents: list[str], catalogue: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, str, dict[str, object]]:
-    """Return values that mean the same for all fields, what they are, and the threshold used."""
+    """Return values of one type for all fields, that type, and the threshold used."""
     content = "scores" if args.content == "scores" else "label_sets"
     if args.threshold is not None:
         values = (whole >= args.threshold).astype(float).where(whole.notna())
-        print(f"label sets: the labels of a field are those of at least {args.threshold:g}")
+        show(f"label sets: a field has the labels whose values are at least {args.threshold:g}")
         return values, content, {"threshold": args.threshold}
     values = whole.to_numpy(copy=True)
     if args.content != "features" and not args.members and catalogue is not None:
@@ -269,10 +277,10 @@ def _one_content(
             n_known = (~np.isnan(values[is_train])).sum(axis=0)
             prevalence = np.nansum(values[is_train], axis=0) / np.maximum(n_known, 1)
             values[~is_train] = binarised(values[~is_train], prevalence)
-            print(
-                "label sets: training fields have labels and no other values, so that test fields "
-                "get as many: of each label the share that it has among training fields, those "
-                "with the largest values (--threshold VALUE instead)"
+            show(
+                "label sets: training fields have labels only, so that test fields get labels too: "
+                "each label goes to the fields with its largest values, as frequently as in "
+                "training fields (alternative: --threshold VALUE)"
             )
             table = pd.DataFrame(values, whole.index, whole.columns)
             return table, content, {"threshold": "prevalence"}
@@ -280,18 +288,18 @@ def _one_content(
         return whole, contents[0], {}
     if is_binary(values) and not args.members:
         return whole, content, {}
-    held = f"the files hold {' and '.join(sorted(set(contents)))}"
+    mixed = f"the files contain {' and '.join(sorted(set(contents)))}"
     if args.members:
-        raise InputError(f"{held}; with --members they must be alike")
+        raise InputError(f"{mixed}; with --members, all must have the same type of values")
     raise InputError(
-        f"{held}; bring in one of them for all fields, or turn all into label sets with "
-        "--threshold VALUE (label sets of training fields and tables of test fields go together "
-        "once there is a catalogue: python -m pipelines.prepare)"
+        f"{mixed}; import one of them for all fields, or turn all into label sets with "
+        "--threshold VALUE (label sets of training fields can be combined with tables of test "
+        "fields once there is a catalogue: python -m pipelines.prepare)"
     )
 
 
 def _are_label_sets(values: np.ndarray, is_train: np.ndarray, args) -> bool:
-    """Return whether training fields have label sets where test fields have other values."""
+    """Return whether training fields have label sets while test fields have other values."""
     of_train, of_test = values[is_train], values[~is_train]
     if is_binary(of_train):
         return True
@@ -303,16 +311,16 @@ def _are_label_sets(values: np.ndarray, is_train: np.ndarray, args) -> bool:
         return False
     if not args.as_is and len(np.unique(of_train[~np.isnan(of_train)])) == 2:
         return True
-    _warn(
-        f"{args.name}: training fields have practically only two values, test fields others: what "
-        "is learnt from the one does not hold for the other; bring both in as the same kind, or "
-        "turn both into label sets with --threshold VALUE"
+    warn(
+        f"{args.name}: training fields have practically only two values, test fields others, so "
+        "what a stack learns from the former does not apply to the latter; import both as the same "
+        "type of values, or turn both into label sets with --threshold VALUE"
     )
     return False
 
 
 def _warn_of_targets(args, whole: pd.DataFrame, content: str, catalogue: pd.DataFrame) -> None:
-    """Say so where predictions of training fields are their targets."""
+    """Warn if the predictions of training fields equal their targets."""
     if content == "features" or args.kind == "in_sample":
         return
     train = training_fields(catalogue)
@@ -325,53 +333,49 @@ def _warn_of_targets(args, whole: pd.DataFrame, content: str, catalogue: pd.Data
         y[row, labels] = True
     values = whole.loc[train.index].to_numpy(dtype=float)
     if equal_targets(values, y, are_logits=content == "logits"):
-        _warn(
+        warn(
             f"{args.name}: the values of training fields equal their targets, as out-of-fold "
-            "predictions never do; a stack on them scores far too well. Take predictions of models "
-            "that did not see the field"
+            "predictions never do; scores of a stack on them would be far too optimistic. Import "
+            "predictions of models that were not trained on the field"
         )
 
 
 def _covering(args, whole: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with all fields that it must have, or say which it lacks."""
+    """Return the table with all fields of the catalogue; missing ones are an error or NaN."""
     where = shorten([*args.tables, *args.members], 3)
     missing = catalogue.index.difference(whole.index, sort=False)
     if args.allow_missing and len(missing):
-        print(f"NaN: {counted(len(missing), 'field')} of the catalogue that no table has")
+        show(f"NaN: {counted(len(missing), 'field')} of the catalogue missing from the tables")
         whole = whole.reindex([*whole.index, *missing])
-    remedy = "--allow-missing leaves NaN for these" if args.content in _WITH_GAPS else ""
+    remedy = "--allow-missing sets these to NaN" if args.content in _WITH_GAPS else ""
     check_coverage(list(whole.index), catalogue, where, remedy=remedy)
     tests = test_fields(catalogue).index
     if args.kind == "out_of_fold" and len(tests) and not whole.index.isin(tests).any():
-        _warn(
-            f"{where} holds no test field, so that a stack can only be fitted without a "
-            "submission (stack --no-submission); add the table of the test fields"
+        warn(
+            f"{where}: no test fields, so that a stack can only be fitted without a submission "
+            "(stack --no-submission); add the table of the test fields"
         )
     return whole
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     whole = pd.concat(tables)
     if not whole.index.is_unique:
-        doubled = whole.index[whole.index.duplicated()]
-        raise InputError(f"ids stand in two files: {shorten(doubled)}")
+        duplicates = whole.index[whole.index.duplicated()]
+        raise InputError(f"ids in more than one file: {shorten(duplicates)}")
     return whole
 
 
 def _check_members_wanted(args: argparse.Namespace, catalogue: pd.DataFrame | None) -> None:
     if args.kind != "out_of_fold" or args.folds is None:
         raise InputError(
-            "--members are the models of the folds; it goes with --kind out_of_fold and --folds"
+            "--members are the models of the folds; pass --kind out_of_fold and --folds as well"
         )
     if args.content in ("features", "scores"):
-        raise InputError(f"--members goes with predictions, not with --content {args.content}")
+        raise InputError(f"--members needs predictions, not --content {args.content}")
     if catalogue is None:
         raise InputError(
-            "--members needs a catalogue, to tell test fields from training fields; run: "
+            "--members needs a catalogue, to distinguish test fields from training fields; run: "
             "python -m pipelines.prepare"
         )
 
@@ -389,12 +393,11 @@ def _check_members(
                 f"{path}: {counted(len(trained), 'training field')} in a table of --members: "
                 f"{shorten(trained)}; members are tables of test fields"
             )
-        doubled = table.index[table.index.isin(others)]
-        if len(doubled):
+        duplicates = table.index[table.index.isin(others)]
+        if len(duplicates):
             raise InputError(
-                f"{path}: {counted(len(doubled), 'id stands', 'ids stand')} in the other tables as "
-                "well: "
-                f"{shorten(doubled)}; give test fields with --members alone"
+                f"{path}: {counted(len(duplicates), 'id is', 'ids are')} in the other tables "
+                f"as well: {shorten(duplicates)}; pass test fields with --members only"
             )
 
 
@@ -403,17 +406,17 @@ def _folds(args, image_ids, catalogue) -> np.ndarray | None:
         return None
     training = _training_of(image_ids, catalogue)
     if not training:
-        raise InputError(f"--folds {args.folds}: the tables hold no training field")
+        raise InputError(f"--folds {args.folds}: the tables have no training fields")
     return read_fold_table(args.folds, training).reindex(image_ids, fill_value=-1).to_numpy()
 
 
 def _training_of(image_ids, catalogue: pd.DataFrame | None) -> list[str]:
-    """Return the training fields among some; all are, where there is no catalogue."""
+    """Return the training fields among the ids; all of them if there is no catalogue."""
     if catalogue is None:
         return list(image_ids)
     training = training_fields(catalogue).index
-    given = pd.Index(image_ids)
-    return list(given[given.isin(training)])
+    ids = pd.Index(image_ids)
+    return list(ids[ids.isin(training)])
 
 
 def _plan_digest(image_ids, fold: np.ndarray) -> str:

@@ -1,10 +1,9 @@
-"""Score fields by the labels of those that look most like them, or show these."""
+"""Score fields by the labels of their most similar training fields, or draw those."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,17 +23,18 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._output import answer, report, warn, wrote
 from pipelines._similar import captioned_tile, label_names, store_vectors
 from pipelines._steps import accepted_splits
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "neighbours",
-        "Score each label of a field by the training fields that look most like it: a training "
-        "field by those of the other folds, a test field by all. Or, with --show, draw the fields "
-        "that look most like some.",
+        "Score each label of a field by the most similar training fields: for a training field "
+        "those of the other folds, for a test field all. Or, with --show, draw the fields most "
+        "similar to some.",
         "compartments --name neighbours",
     )
     add = parser.add_argument
@@ -44,26 +44,27 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     add(
         "--cnn", metavar="CNN",
-        help="instead of stores, a fine-tuned CNN in models/: each fold's sees the fields that it "
-        "was not trained on",
+        help="instead of stores, a fine-tuned CNN in models/: the model of each fold embeds the "
+        "fields that it was not trained on",
     )  # fmt: skip
     add_options(parser, "--device")
     add(
         "--name", default="neighbours",
-        help="of the store of scores; that of similarities is NAME_similarity",
+        help="name of the store of scores (default: %(default)s); that of similarities is "
+        "NAME_similarity",
     )  # fmt: skip
     add(
         "--n-neighbours", type=positive, metavar="N",
-        help="how many count (default: 32; with --show 7)",
+        help="number of neighbours (default: 32; with --show 7)",
     )  # fmt: skip
     add(
         "--temperature", type=float, default=0.2, metavar="T",
-        help="a neighbour whose cosine is lower by T than that of the nearest counts 1/e as much "
+        help="a neighbour whose cosine is T below that of the nearest has 1/e of its weight "
         "(default: 0.2)",
     )  # fmt: skip
     add(
         "--show", nargs="+", metavar="ID",
-        help="fields whose neighbours are drawn, to reports/neighbours.png",
+        help="fields whose neighbours to draw in reports/neighbours.png",
     )  # fmt: skip
     return parser
 
@@ -75,11 +76,11 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     catalogue = workspace.read_catalogue()
     if bool(args.stores) == bool(args.cnn):
-        raise InputError("name stores to compare fields by, or a CNN with --cnn")
+        raise InputError("name either stores to compare fields by, or a CNN with --cnn")
     if args.show:
         if args.cnn:
             raise InputError(
-                "--show compares fields by stores: the CNNs of two folds see in different spaces"
+                "--show needs stores, not --cnn: the CNNs of the folds embed in different spaces"
             )
         _show(args, workspace, catalogue)
     else:
@@ -95,11 +96,8 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     vocabulary = workspace.vocabulary()
     train = training_fields(catalogue)
     y = pd.DataFrame(vocabulary.indicator(train["target"], allow_empty=True), train.index)
-    if note := accepted_splits(plan, workspace.folds):
-        print(
-            f"warning: {note}: a near-duplicate in another fold gives its labels away",
-            file=sys.stderr,
-        )
+    if text := accepted_splits(plan, workspace.folds):
+        warn(f"{text}: a near-duplicate in another fold reveals its labels")
     made_from = catalogue_digest(catalogue)
     recipe = {
         "type": "neighbours", "name": name, "n_neighbours": args.n_neighbours or 32,
@@ -119,24 +117,25 @@ def _score(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFra
     _write(outputs, recipe, found, catalogue, plan, vocabulary, made_from, by_cnn=bool(args.cnn))
     shutil.rmtree(parts, ignore_errors=True)
     n_train = len(train)
-    print(
+    wrote(
         f"wrote {outputs[0]} ({counted(n_train, 'training field')} out of fold, "
-        f"{len(catalogue) - n_train} others) "
-        f"and {outputs[1]}"
+        f"{len(catalogue) - n_train} others) and {outputs[1]}",
+        *outputs,
     )
+    report(n_train=n_train, n_others=len(catalogue) - n_train)
 
 
 def _by_cnn(
     args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame, plan: FoldPlan,
     recipe: dict, parts: Path,
 ) -> tuple[NeighbourScores, dict]:  # fmt: skip
-    # Here, as neighbours by stores need no torch.
+    # Imported here, as neighbours by stores need no torch.
     from hpastack.cnn import cnn_neighbour_scores, read_checkpoint
 
     folder = workspace.models / args.cnn
     checkpoint = read_checkpoint(folder)
     if checkpoint.plan.digest != plan.digest:
-        raise InputError(f"{folder} was trained with another fold plan than {workspace.folds}")
+        raise InputError(f"{folder} was trained with a fold plan other than {workspace.folds}")
     found = cnn_neighbour_scores(
         folder, catalogue, workspace.vocabulary(), parts, n_neighbours=recipe["n_neighbours"],
         temperature=args.temperature, packed=find_packed(workspace.packed), device=args.device,
@@ -156,7 +155,7 @@ def _write(
         "out_of_fold", "scores", [f"{name}__{label}" for label in range(len(vocabulary))],
         recipe=recipe, made_from=made_from, fold_plan=plan.digest, vocabulary=list(vocabulary),
     )  # fmt: skip
-    # How alike two fields look is seen without labels, but not by a CNN that learned from them.
+    # Similarities use no labels, except those of a CNN, which was trained on labels.
     similarity = StoreHeader(
         "out_of_fold" if by_cnn else "target_free", "features",
         [f"{name}_similarity__{column}" for column in found.similarity.columns],
@@ -176,25 +175,27 @@ def _show(args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFram
     if unknown:
         raise InputError(f"--show: the catalogue has no field {shorten(unknown)}")
     vectors = store_vectors(args.stores, workspace, catalogue)
-    asked = catalogue.index.get_indexer(args.show)
+    queries = catalogue.index.get_indexer(args.show)
     n_neighbours = args.n_neighbours or 7
-    found, cosines = nearest_fields(vectors[asked], vectors, n_neighbours + 1)
+    found, cosines = nearest_fields(vectors[queries], vectors, n_neighbours + 1)
     vocabulary = workspace.vocabulary()
     sections = []
-    for own, others, of_others in zip(asked.tolist(), found.tolist(), cosines.tolist()):
-        # Itself is among them, unless copies of it push it out.
+    for own, others, of_others in zip(queries.tolist(), found.tolist(), cosines.tolist()):
+        # The field itself is among them, unless copies of it displace it.
         kept = [(place, cosine) for place, cosine in zip(others, of_others) if place != own]
         kept = kept[:n_neighbours]
         pictures = [captioned_tile(catalogue.iloc[own], vocabulary)]
-        print(f"{catalogue.index[own]} ({label_names(catalogue.iloc[own], vocabulary)}) looks like")
+        answer(
+            f"{catalogue.index[own]} ({label_names(catalogue.iloc[own], vocabulary)}) looks like"
+        )
         for place, cosine in kept:
             row = catalogue.iloc[place]
             pictures.append(captioned_tile(row, vocabulary, cosine))
-            print(f"  {row.name} ({label_names(row, vocabulary)}), cosine {cosine:.3f}")
-        heading = f"{catalogue.index[own]} and the fields most like it"
+            answer(f"  {row.name} ({label_names(row, vocabulary)}), cosine {cosine:.3f}")
+        heading = f"{catalogue.index[own]} and the fields most similar to it"
         sections.append(Section(heading, pictures))
     write_png(path, picture_sheet(sections, note=stain_legend()))
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,25 @@ from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import note, report, warn, wrote
 from pipelines._steps import kept_settings
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "predict",
-        "Apply a fitted stack to the test fields of a workspace: reads the stores the stack was "
-        "fitted on, writes submissions/NAME.csv and submissions/NAME_probabilities.csv.",
+        "Apply a fitted stack to the test fields of a workspace. Reads the stores that the stack "
+        "was fitted on; writes submissions/NAME.csv and submissions/NAME_probabilities.csv.",
         "models/stack --workspace new_plates",
     )
     add_options(parser, "model")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test",
-                        help="which fields (default: test)")  # fmt: skip
+                        help="fields to predict (default: test)")  # fmt: skip
     parser.add_argument("--prior-shift", metavar="none|em|CSV",
-                        help="how prevalences of the new fields are found "
-                        "(default: as the stack's recipe says)")  # fmt: skip
-    parser.add_argument("--name", help="name of the files (default: that of the stack)")
+                        help="how the prevalences of the new fields are estimated "
+                        "(default: as in the recipe of the stack)")  # fmt: skip
+    parser.add_argument("--name", help="name of the output files (default: that of the stack)")
     return parser
 
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     model = args.model if args.model.is_dir() else workspace.root / args.model
     record = read_manifest(model)["record"]
     if "stores" not in record:
-        raise InputError(f"{model} does not say which stores it needs; predict from Python")
+        raise InputError(f"{model} does not record which stores it needs; predict from Python")
     name = args.name or model.resolve().name
     submission = workspace.submissions / f"{name}.csv"
     table = workspace.submissions / f"{name}_probabilities.csv"
@@ -79,29 +79,31 @@ def run(args: argparse.Namespace) -> None:
     for store, made in record["stores"].items():
         _check_settings(workspace, model, store, inputs.stores[store], made)
     for warning in notes_on_kinds(stack, inputs, list(fields.index)):
-        print(f"warning: {warning}", file=sys.stderr)
-    said = label_fields(stack, inputs, list(fields.index), shift)
-    write_submission(submission, list(fields.index), said.labels, vocabulary)
+        warn(warning)
+    outputs = label_fields(stack, inputs, list(fields.index), shift)
+    write_submission(submission, list(fields.index), outputs.labels, vocabulary)
     with atomic_write(table) as temporary:
-        table_of = said.probabilities.rename_axis("Id")
+        table_of = outputs.probabilities.rename_axis("Id")
         table_of.to_csv(temporary, float_format="%.6g", lineterminator="\n")
-    for note in [*notes_on_labels(stack), *notes_on_means(inputs), *said.notes]:
-        print(f"note: {note}")
-    print(f"wrote {submission} and {table} ({counted(len(said.labels), 'field')})")
+    for text in [*notes_on_labels(stack), *notes_on_means(inputs), *outputs.notes]:
+        note(text)
+    n_fields = counted(len(outputs.labels), "field")
+    wrote(f"wrote {submission} and {table} ({n_fields})", submission, table)
+    counts = dict(zip(vocabulary.names, outputs.labels.to_numpy().sum(axis=0)))
+    report(n_fields=len(outputs.labels), split=args.split, predicted=counts)
 
 
 def _check_settings(
     workspace: Workspace, model: Path, store: str, now: dict[str, Any], made: dict[str, Any]
 ) -> None:
-    """Reject a store that was made in another way than the one the stack was fitted on."""
+    """Check that a store was made like the one that the stack was fitted on."""
     of_stack, of_store = ({"content": facts["content"], **facts["recipe"]} for facts in (made, now))
     # A store keeps this only where fields are smaller than the size of its recipe.
     if ("enlarge" in of_stack) != ("enlarge" in of_store):
         smaller = "these" if "enlarge" in of_store else "those that the stack was fitted on"
-        print(
-            f"warning: {workspace.store(store)}: only {smaller} include fields smaller than "
-            f"{of_store['size']} px, whose features may not be comparable",
-            file=sys.stderr,
+        warn(
+            f"{workspace.store(store)}: only {smaller} include fields smaller than "
+            f"{of_store['size']} px, whose features may not be comparable"
         )
         del (of_store if "enlarge" in of_store else of_stack)["enlarge"]
     differing = differing_settings(of_store, of_stack, "this store", "that of the stack")
@@ -110,7 +112,7 @@ def _check_settings(
     place = shlex.join(["--workspace", str(workspace.root), "--overwrite"])
     kind, recipe = made["recipe"].get("type"), made["recipe"]
     if kind == "cnn" and recipe.get("checkpoints") != now["recipe"].get("checkpoints"):
-        remedy = f"python -m pipelines.stack ... {place}, as this is another CNN: fit a stack on it"
+        remedy = f"python -m pipelines.stack ... {place}, as this CNN is another one"
     elif kind not in ("handcrafted", "embedding", "cnn"):
         maker = "neighbours" if kind == "neighbours" else "ingest"
         remedy = f"python -m pipelines.{maker} ... --name {store} {place}"

@@ -1,10 +1,9 @@
-"""Check image files and tables of labels; write the catalogue of a workspace; pack its fields."""
+"""Check image files and label tables, write the catalogue of a workspace, pack its fields."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -48,119 +47,122 @@ from hpastack.fields.stains import parse_stains
 from hpastack.files import publish_text, read_id_table, refuse_existing
 from hpastack.labels import Locations, Vocabulary, read_locations
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED, add_options, positive
+from pipelines._output import report, show, warn, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     ending, *others = (image_format.SUFFIXES[0] for image_format in FORMATS.values())
     parser = command_parser(
         "prepare",
         "Check every image file and write data/catalogue.csv. IMAGES is a folder with files named "
-        f"<Id>_<red|green|blue|yellow>{ending} (or {', '.join(others)}), or <Id>.tif (.ome.tif) "
-        "with the stains as channels; in it or in folders within it; other files are ignored. So "
-        "the competition and the Human Protein Atlas have them. Or it is a CSV file with the "
-        "columns image_id, red, green, blue, yellow and, if known, target, split and groups. "
-        "Fields that were dropped or got other labels are listed in data/changes.csv, with the "
-        "reason.",
+        f"<Id>_<red|green|blue|yellow>{ending} (or {', '.join(others)}), as in the competition and "
+        "the Human Protein Atlas, or <Id>.tif (.ome.tif) with the stains as channels; subfolders "
+        "are searched, other files ignored. Or IMAGES is a CSV file with the columns image_id, "
+        "red, green, blue, yellow and, if known, target, split and groups. Fields that were "
+        "dropped or got other labels are listed in data/changes.csv, with the reason.",
         "human-protein-atlas --workspace work",
     )
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", nargs="*",
-        help="folder, several, or one table with paths; left out with --labels: fields without "
-        "images, for work with predictions made elsewhere",
+        help="one or more folders, or one table with paths; omit it with --labels for fields "
+        "without images, to work with predictions made elsewhere",
     )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
-        help="labels of the training fields, Id,Target, or a column of 0 and 1 for each label; "
+        help="labels of the training fields: Id,Target, or one column of 0 and 1 per label; "
         "other columns are groups (default: "
-        f"{', '.join(LABEL_TABLES)} in IMAGES, or beside a folder called like train)",
+        f"{', '.join(LABEL_TABLES)} in IMAGES, or next to a folder named like train)",
     )  # fmt: skip
     parser.add_argument(
         "--test", type=Path, metavar="CSV", action="append", default=[],
-        help="ids of the test fields in their order; may be given several times (default: "
-        f"{TEST_TABLES[0]}, or that of a stage, in IMAGES or beside a folder called like test; "
-        "else every field without labels)",
+        help="ids of the test fields in order; can be repeated (default: "
+        f"{TEST_TABLES[0]}, or that of a stage, in IMAGES or next to a folder named like test; "
+        "otherwise every field without labels)",
     )  # fmt: skip
     parser.add_argument(
         "--groups", type=Path, metavar="CSV",
-        help="Id and columns that say what belongs together: well, plate, antibody, cell line",
+        help="table of groups: Id and columns such as well, plate, antibody, cell line",
     )  # fmt: skip
     parser.add_argument(
         "--drop-unlabelled", action="store_true",
-        help="leave out fields that a table of labels names and gives no label (default: an error)",
+        help="drop fields without a label in a table of labels (default: an error)",
     )  # fmt: skip
     parser.add_argument(
         "--keep-spellings", action="store_true",
-        help="values of groups that differ in case, separators, the form of a date, .0, leading "
-        "zeros or HPA before the number of an antibody are different; otherwise they are joined, "
-        "and named",
+        help="keep values of groups apart that differ only in case, separators, date format, .0, "
+        "leading zeros or HPA before the number of an antibody (default: they are merged, and "
+        "listed)",
     )  # fmt: skip
     parser.add_argument(
-        "--corrections", type=Path, metavar="CSV", help="Id,Target: labels to use instead"
+        "--corrections",
+        type=Path,
+        metavar="CSV",
+        help="Id,Target: labels that replace those of the tables",
     )
     parser.add_argument(
         "--extra", type=Path, metavar="DIR_OR_CSV", action="append", default=[],
         help="more training fields: a folder with its own table of labels, a table of labels in "
-        "the folder of its images, or a table with paths; may be given several times",
+        "the folder of its images, or a table with paths; can be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--locations", type=Path, metavar="CSV",
-        help="name,label: what further names of places stand for, where a table gives labels by "
+        help="name,label: which label further names of locations mean, for tables with labels by "
         "name",
     )  # fmt: skip
     parser.add_argument(
         "--channels", metavar="STAIN=N", nargs="*", default=[],
-        help="which plane of a TIFF with several is which stain, counted from 0, or the name of "
-        "its channel: red=0,green=1,blue=2,yellow=3 (default: by the names in the file); with "
-        "--pattern, its {channel}",
+        help="number (from 0) or channel name of each stain in a TIFF with several planes: "
+        "red=0,green=1,blue=2,yellow=3 (default: by the names in the file); with --pattern, the "
+        "value of {channel}",
     )  # fmt: skip
     parser.add_argument(
         "--pattern", metavar="NAME",
-        help="what other names of files mean, in IMAGES and in each --extra that has such, as in "
-        f"'{{plate}}_{{well}}_{{field}}_w{{channel}}.tif', where {{}} is anything, or "
-        f"{', '.join(SCHEMES)}; folders before it, with /, count too. What is understood is shown "
-        "for the first fields",
+        help="pattern of file names, for IMAGES and each --extra that matches it, such as "
+        f"'{{plate}}_{{well}}_{{field}}_w{{channel}}.tif', where {{}} matches anything, or "
+        f"{', '.join(SCHEMES)}; it can include folders, separated by /. The result is shown for "
+        "the first fields",
     )  # fmt: skip
     parser.add_argument(
         "--stains", metavar="STAIN", nargs="*", default=[],
-        help="the stains that the fields have, where these are not all four: red green blue",
+        help="stains of the fields, if not all four, such as: red green blue",
     )  # fmt: skip
     parser.add_argument(
         "--bits", default="auto", metavar="auto|N",
-        help="how many bits the values of 16-bit files use, 8 to 16: a camera of 12 bits writes up "
-        "to 4095 (default: found for IMAGES and for each --extra, and said)",
+        help="number of bits that the values in 16-bit files use, 8 to 16: a 12-bit camera writes "
+        "values up to 4095 (default: detected for IMAGES and each --extra, and printed)",
     )  # fmt: skip
     parser.add_argument(
         "--pixel-size", metavar="MICROMETRES",
-        help="per pixel of the files, for the scale bars of pictures (default: what OME-XML of the "
-        "files or a column pixel_size of a table with paths says)",
+        help="size of a pixel of the files, for scale bars (default: from OME-XML in the files or "
+        "the column pixel_size of a table with paths)",
     )  # fmt: skip
     parser.add_argument(
         "--source", default=DEFAULT_SOURCE, metavar="NAME",
-        help="what to call IMAGES in the catalogue; extra fields are called after their folder or "
-        "table (default: %(default)s)",
+        help="source of IMAGES in the catalogue; that of extra fields is the name of their folder "
+        "or table (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--vocabulary", type=Path, metavar="FILE",
-        help="label names, one a line in the order of their ids; kept as data/vocabulary.txt "
-        "(default: that file if there, else the 28 of HPA 2018)",
+        help="label names, one per line in the order of their ids; copied to data/vocabulary.txt "
+        "(default: that file if it exists, otherwise the 28 labels of HPA 2018)",
     )  # fmt: skip
     add_options(parser, "--on-error")
     parser.add_argument(
         "--pack", type=positive, metavar="SIZE",
-        help="also decode every field once, into data/fields.h5, at this longer side in pixels: "
-        "networks then read them from there. Without IMAGES: the fields of the catalogue that is "
-        "there; goes on where it was stopped",
+        help="also write every field, decoded, to data/fields.h5 with this longer side in pixels, "
+        "for networks to read; without IMAGES, the fields of the existing catalogue; an "
+        "interrupted run is continued",
     )  # fmt: skip
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
-    # These two take all words up to the next option; IMAGES behind them are none of theirs.
+    # These two options take all words up to the next option, including IMAGES after them.
     places = [word for word in args.channels if "=" not in word and Path(word).exists()]
     places += [word for word in args.stains if word not in STAINS and Path(word).exists()]
     args.images += map(Path, places)
@@ -177,28 +179,29 @@ def run(args: argparse.Namespace) -> int:
         args.locations, args.channels, args.bits != "auto", args.stains,
         args.pattern, args.pixel_size,
     )):  # fmt: skip
-        raise InputError("--pack needs images: name IMAGES, or give no other option with it")
+        raise InputError("--pack with other options needs IMAGES; add IMAGES or omit the options")
     packed = pack_fields(
         workspace.packed, workspace.read_catalogue(), args.pack, jobs=args.jobs,
         overwrite=args.overwrite,
     )  # fmt: skip
-    print(
+    wrote(
         f"packed {counted(len(packed), 'field')} at {packed.size} px: {packed.path} "
-        f"({packed.path.stat().st_size / 1e9:.3f} GB)"
+        f"({packed.path.stat().st_size / 1e9:.3f} GB)",
+        packed.path,
     )
     return status
 
 
 def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     changes_file = workspace.changes
-    # Not for the changes alone: a run killed before its catalogue was written leaves them.
+    # Existing changes alone are no error: a run killed before writing its catalogue leaves them.
     refuse_existing(workspace.catalogue, args.overwrite)
     vocabulary = workspace.vocabulary()
     if args.vocabulary is not None:
         vocabulary = Vocabulary.read(args.vocabulary)
         if vocabulary != workspace.vocabulary():
             refuse_existing(workspace.vocabulary_file, args.overwrite)
-    _refuse_unwritable(workspace.data)
+    _reject_unwritable(workspace.data)
 
     bits = parse_bits(args.bits)
     size = None if args.pixel_size is None else parse_pixel_size(args.pixel_size)
@@ -210,48 +213,53 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
         found = inspect_fields(fields, jobs=args.jobs)
     facts, bad = found.facts, found.bad
     if bad and args.on_error == "raise":
-        others = f" (bad fields besides: {len(bad) - 1})" if len(bad) > 1 else ""
-        raise InputError(f"{_describe(bad[0])}{others}; --on-error skip sets bad fields aside")
+        others = f" (further bad fields: {len(bad) - 1})" if len(bad) > 1 else ""
+        raise InputError(f"{_describe(bad[0])}{others}; --on-error skip drops bad fields")
     if not len(facts):
-        raise InputError(f"no good field; the first of {len(bad)} bad ones: {_describe(bad[0])}")
+        raise InputError(f"all fields are bad; the first of {len(bad)}: {_describe(bad[0])}")
     catalogue = fields.loc[facts.index].join(facts)
     if args.images:
         depths = scale_by_depth(catalogue, found.levels, bits)
         catalogue = depths.catalogue
         for message in depths.messages:
-            print(printable(message))
+            show(message)
         for warning in depths.warnings:
-            print(f"warning: {printable(warning)}", file=sys.stderr)
+            warn(warning)
 
     catalogue = fill_pixel_sizes(catalogue, found.pixel_sizes, size)
     if PIXEL_SIZE in catalogue:
         known = catalogue[PIXEL_SIZE].dropna()
         sizes = " to ".join(f"{size:g}" for size in sorted({known.min(), known.max()}))
-        print(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
+        show(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))
     if bad:
         lost = [item.image_id for item in bad if fields.loc[item.image_id, "split"] == "test"]
-        print(f"set aside {len(bad)} of {counted(len(fields), 'field')} because of bad files")
+        show(f"dropped {len(bad)} of {counted(len(fields), 'field')} because of bad files")
         if lost:
-            print(f"test fields among them, which the submission will lack: {shorten(lost)}")
+            show(f"test fields among them, which the submission will lack: {shorten(lost)}")
     changes = _final_changes(changes, bad, fields)
     if changes:
         publish_text(changes_file, changes_text(changes))
         n_dropped = sum(change.change == DROPPED for change in changes)
-        print(
+        wrote(
             f"wrote {changes_file}: {counted(n_dropped, 'field')} dropped, "
-            f"{counted(len(changes) - n_dropped, 'time')} other labels"
+            f"{counted(len(changes) - n_dropped, 'change of labels', 'changes of labels')}",
+            changes_file,
         )
     else:
         changes_file.unlink(missing_ok=True)
     write_catalogue(workspace.catalogue, catalogue, workspace.root)
     n_train = len(training_fields(catalogue))
-    print(
+    wrote(
         f"wrote {workspace.catalogue}: {counted(n_train, 'training field')}, "
-        f"{counted(len(catalogue) - n_train, 'test field')}"
+        f"{counted(len(catalogue) - n_train, 'test field')}",
+        workspace.catalogue,
     )
+    report(
+        n_train=n_train, n_test=len(catalogue) - n_train, n_bad=len(bad), n_changes=len(changes),
+    )  # fmt: skip
     return SKIPPED if bad else 0
 
 
@@ -262,13 +270,13 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
     except InputError as error:
         raise InputError(f"{args.locations}: {error}") from None
     if not args.images and args.labels is None:
-        raise InputError("name a folder of IMAGES; only --labels and --test can do without")
+        raise InputError("IMAGES is missing; only --labels and --test work without it")
     parts: list[pd.DataFrame] = []
     changes: list[Change] = []
     stains = parse_stains(" ".join(args.stains)) if args.stains else STAINS
     channels = parse_channels(",".join(args.channels), stains) if args.channels else None
     if args.pattern is not None and not all(place.is_dir() for place in args.images or [Path("")]):
-        raise InputError("--pattern needs IMAGES that are folders")
+        raise InputError("--pattern needs folders as IMAGES")
     unmapped = Counter[str]()
     for place, source in [(None, args.source), *((path, _name(path)) for path in args.extra)]:
         is_extra = place is not None
@@ -282,7 +290,7 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
             )  # fmt: skip
         else:
             if is_extra and place.is_dir():
-                raise InputError(f"{place}: without IMAGES, --extra takes a table of labels")
+                raise InputError(f"{place}: without IMAGES, --extra needs a table of labels")
             found = list_fields(
                 place or args.labels, [] if is_extra else args.test, locations=locations,
                 source=source, drop_unlabelled=args.drop_unlabelled,
@@ -294,33 +302,33 @@ def _collect(args: argparse.Namespace, vocabulary: Vocabulary) -> tuple[pd.DataF
         parts = [part_of_stains(part, stains) for part in parts]
     fields = combine_fields(*parts)
     for warning in unknown_planes(fields[[*stains]].to_numpy()):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        warn(warning)
     changes = _first_changes(changes, fields)
     if unmapped:
         names = [f"{name} ({count})" for name, count in unmapped.most_common()]
-        shown = printable("; ".join(names))
-        print(f"names of places that are no label, and how many fields have them: {shown}")
+        shown = "; ".join(names)
+        show(f"names of locations without a label (number of fields in brackets): {shown}")
     dropped = [change for change in changes if change.change == DROPPED]
     unnamed = [change.image_id for change in dropped if change.reason == NOT_ASKED_FOR]
     unlabelled = [change.image_id for change in dropped if change.reason != NOT_ASKED_FOR]
-    for ids, why in ((unnamed, "no table names them"), (unlabelled, "no label is left of them")):
+    for ids, why in ((unnamed, "not in any table"), (unlabelled, "without any label")):
         if ids:
-            print(f"left out, because {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
+            show(f"dropped, {why}: {counted(len(ids), 'field')} ({shorten(ids, 3)})")
     if args.corrections is not None:
         fields, corrected = correct_targets(fields, args.corrections, locations=locations)
         changes += corrected
-        print(
-            f"corrected labels after {args.corrections}: {len(corrected)} of "
+        show(
+            f"labels corrected by {args.corrections}: {len(corrected)} of "
             f"{counted(len(fields), 'field')}"
         )
     if args.groups is not None:
         fields, _ = join_groups(fields, args.groups)
     fields, notes = join_spellings(fill_groups(fields), visible=not args.keep_spellings)
-    for note in notes:
-        print(printable(note))
+    for text in notes:
+        show(text)
     for name in [name for name in fields.columns if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]:
         n_known = int((fields[name] != "").sum())
-        print(f"group {printable(name)}: known for {n_known} of {counted(len(fields), 'field')}")
+        show(f"group {name}: known for {n_known} of {counted(len(fields), 'field')}")
     return fields, changes
 
 
@@ -330,7 +338,7 @@ def _named(
     channels: Mapping[str, int | str] | None,
     stains: Sequence[str],
 ) -> NamedFiles | None:
-    """Return the fields that --pattern finds in IMAGES, or in a folder of --extra that fits it."""
+    """Return the fields that --pattern finds in IMAGES, or in a matching folder of --extra."""
     if args.pattern is None:
         return None
     places = args.images
@@ -343,12 +351,12 @@ def _named(
         return None
     named = find_named_files(files, args.pattern, channels, stains)
     for line in named.summary:
-        print(printable(line))
+        show(line)
     return named
 
 
 def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:
-    # What one place leaves out may be a field of another, where both are one folder.
+    # If two sources are one folder, a field that one of them ignores may belong to the other.
     return [
         change
         for change in dict.fromkeys(changes)
@@ -359,7 +367,7 @@ def _first_changes(changes: list[Change], fields: pd.DataFrame) -> list[Change]:
 def _final_changes(
     changes: list[Change], bad: list[BadField], fields: pd.DataFrame
 ) -> list[Change]:
-    """Put the fields with bad files behind the other changes; other labels of theirs are none."""
+    """Return the changes with bad fields last, and without changes of their labels."""
     dropped = {item.image_id for item in bad}
     kept = [
         change for change in changes if change.change == DROPPED or change.image_id not in dropped
@@ -379,8 +387,8 @@ def _describe(bad: BadField) -> str:
     return f"field {bad.image_id}: " + (f"{bad.file}: " if bad.file else "") + bad.reason
 
 
-def _refuse_unwritable(folder: Path) -> None:
-    # Checking the files takes long: a folder that cannot be written is said first.
+def _reject_unwritable(folder: Path) -> None:
+    # Before the files are checked, which takes long.
     place = folder.absolute()
     while not place.exists():
         place = place.parent

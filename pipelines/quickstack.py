@@ -8,7 +8,6 @@ import importlib.util
 import json
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,15 +29,19 @@ from hpastack.stack import (
 from hpastack.workspace import Workspace
 from pipelines import cluster, ingest, prepare
 from pipelines import run as routes
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
-from pipelines._options import SKIPPED, add_options
+from pipelines._options import SKIPPED
+from pipelines._output import answer, fail, note, report, show, warn, wrote
 from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
 # Within the workspace, so that finished files are renamed and not copied.
 _STAGING = ".quickstack"
+_FOLDERS = ("data", "features", "models", "submissions", "reports")
+# More of them help nobody.
+_MOST_SHOWN = 200
 
 
 def make_parser() -> CommandParser:
@@ -57,14 +60,14 @@ def make_parser() -> CommandParser:
     files = parser.add_argument_group("files")
     _borrow(files, prepare, "--labels", "--test", required=True)
     files.add_argument(
-        "--predictions", nargs="+", required=True, metavar="NAME=FILES",
+        "--predictions", nargs="+", required=True, metavar="FILE",
         help="predictions of each CNN: NAME=FILE,FILE with the files of the training fields (out "
         "of fold) and of the test fields in any order; or folders and files, which are paired by "
         "their names (resnet50_oof.csv, resnet50_test.npz). All formats of ingest, and stores "
         "(.h5); several tables of the same test fields are the models of the folds",
     )  # fmt: skip
     files.add_argument(
-        "--features", nargs="+", default=[], metavar="NAME=FILES",
+        "--features", nargs="+", default=[], metavar="FILE",
         help="tables of features that use no labels, written like --predictions",
     )  # fmt: skip
     files.add_argument(
@@ -76,7 +79,7 @@ def make_parser() -> CommandParser:
     _borrow(files, cluster, "--pairs")
     how = parser.add_argument_group("how they are read")
     how.add_argument(
-        "--options", action="append", default=[], metavar="NAME='OPTIONS'",
+        "--options", action="append", default=[], metavar="SET=OPTIONS",
         help="further options of ingest for the files of one set, or of all predictions (all), as "
         "in --options densenet='--content logits'; may be given several times",
     )  # fmt: skip
@@ -92,7 +95,7 @@ def make_parser() -> CommandParser:
         help="take out-of-fold predictions whose folds are unknown (an error otherwise); the "
         "scores may then be too good, and the output says so",
     )  # fmt: skip
-    add_options(how, "--on-error")
+    _borrow(how, prepare, "--on-error")
     what = parser.add_argument_group("what is made")
     _borrow(what, routes, "--stack")
     what.add_argument(
@@ -117,9 +120,9 @@ def run(args: argparse.Namespace) -> int:
     recipes = _recipes(args, workspace)
     sets, problems = _file_sets(args, workspace)
     for file_set in sets:
-        print(printable(f"{'features' if file_set.is_features else 'predictions'} {file_set}"))
+        show(f"{'features' if file_set.is_features else 'predictions'} {file_set}")
     n_files = sum(len(file_set.files) for file_set in sets)
-    print(f"checking {counted(n_files, 'file')}", flush=True)
+    show(f"checking {counted(n_files, 'file')}")
     with _staged(workspace) as staged:
         rehearsal = Rehearsal(args, sets, staged, workspace, problems)
         rehearsal.run()
@@ -129,22 +132,21 @@ def run(args: argparse.Namespace) -> int:
         if problems:
             _fail(problems + skipped, workspace)
         for problem in skipped:
-            print(f"skipped: {printable(problem.text)}", file=sys.stderr)
+            warn(f"skipped: {problem.text}")
         if args.check_only:
             n_sets = counted(len(rehearsal.sets), "set")
-            print(f"{n_sets} without problems; nothing was written")
+            answer(f"{n_sets} without problems; nothing was written")
             return SKIPPED if skipped else 0
         changed = _publish(staged, workspace)
     for step in rehearsal.steps:
-        print(f"\n$ {printable(step.line)}")
+        show(f"\n$ {step.line}")
         if not changed & set(step.outputs):
-            print(f"up to date: {step.outputs[0]}")
+            show(f"up to date: {step.outputs[0]}")
             continue
-        for line in step.text.splitlines():
-            print(printable(line))
+        wrote(step.text, *(path for path in step.outputs if path.exists()))
     fitted = _fit(args, rehearsal, workspace, recipes)
     reports = [] if args.no_report else _report(args, workspace, recipes, fitted)
-    _summarise(rehearsal, workspace, recipes, reports, time.perf_counter() - started)
+    _summarise(rehearsal, workspace, recipes, fitted, reports, time.perf_counter() - started)
     return SKIPPED if skipped else 0
 
 
@@ -164,12 +166,14 @@ def _file_sets(
 ) -> tuple[list[FileSet], list[Problem]]:
     apart = [args.labels, *args.test, args.folds, args.groups, args.vocabulary, *args.pairs]
     places = [path for path in apart if path is not None]
+    missing = [Problem(f"{path}: there is no such file") for path in places if not path.is_file()]
+    made = [getattr(workspace, name) for name in _FOLDERS]
     predictions, problems = read_file_sets(
-        args.predictions, is_features=False, apart=places, workspace=workspace.root
+        args.predictions, is_features=False, apart=places, made=made
     )
     used = [path for file_set in predictions for path in file_set.files]
     features, of_features = read_file_sets(
-        args.features, is_features=True, apart=[*places, *used], workspace=workspace.root
+        args.features, is_features=True, apart=[*places, *used], made=made
     )
     problems += of_features
     names = {file_set.name.casefold() for file_set in predictions}
@@ -181,7 +185,7 @@ def _file_sets(
             )
             problems.append(Problem(text))
     sets = [*predictions, *features]
-    return sets, problems + set_options(args.options, sets)
+    return sets, [*missing, *problems, *set_options(args.options, sets)]
 
 
 @contextmanager
@@ -200,8 +204,11 @@ def _staged(workspace: Workspace) -> Iterator[Workspace]:
 
 
 def _fail(problems: list[Problem], workspace: Workspace) -> None:
-    for problem in problems:
-        print(f"- {printable(problem.text)}", file=sys.stderr)
+    for problem in problems[:_MOST_SHOWN]:
+        fail(problem.text, prefix="- ")
+    if len(problems) > _MOST_SHOWN:
+        fail(f"and {len(problems) - _MOST_SHOWN:,} more", prefix="- ")
+    report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
         hint = "; options of ingest are given as --options NAME='--OPTION VALUE'"
@@ -347,7 +354,7 @@ def _fit(
     fitted = []
     for source, recipe in zip(args.stack or ["stack"], recipes):
         if _is_fitted(rehearsal, workspace, recipe):
-            print(f"\nup to date: {workspace.models / recipe.name}/")
+            show(f"\nup to date: {workspace.models / recipe.name}/")
             continue
         overrides = [*args.overrides, *_chosen(rehearsal, workspace, recipe)]
         words: list[object] = [source, *(f"--set={override}" for override in overrides)]
@@ -363,7 +370,7 @@ def _report(
 ) -> list[Path]:
     """Write the reports that are not up to date, and return all there are."""
     if importlib.util.find_spec("jinja2") is None:
-        print("no report: it needs the extra report; run: pip install 'hpastack[report]'")
+        show("no report: it needs the extra report; run: pip install 'hpastack[report]'")
         return []
     reports = []
     for recipe in recipes:
@@ -376,7 +383,7 @@ def _report(
             replace = ["--overwrite"] if path.is_file() else []
             run_step("report", folder, *replace, *_shared(args, workspace))
         else:
-            print(f"up to date: {path}")
+            show(f"up to date: {path}")
         reports.append(path)
     return reports
 
@@ -385,13 +392,15 @@ def _summarise(
     rehearsal: Rehearsal,
     workspace: Workspace,
     recipes: list[Recipe],
+    fitted: list[str],
     reports: list[Path],
     seconds: float,
 ) -> None:
     """Say what was made, where it is, what it scores and what could come next."""
     catalogue = workspace.read_catalogue()
     n_test = len(test_fields(catalogue))
-    print(
+    report(n_train=len(training_fields(catalogue)), n_test=n_test)
+    show(
         f"\n{counted(len(training_fields(catalogue)), 'training field')} and "
         f"{counted(n_test, 'test field')} in {workspace.root}, {seconds / 60:.1f} minutes"
     )
@@ -399,34 +408,34 @@ def _summarise(
         stack = load_stack(workspace.models / recipe.name)
         start = "consensus" if stack.cnns else "prior"
         scores = stack.cv_results_
-        print(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
+        show(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
         for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro AP")):
             gain = scores[f"gain_{name}"]
-            print(
+            show(
                 f"  {title}  {scores[name]:.4f}{_interval(scores, name)}; {start} "
                 f"{scores[name] - gain:.4f}, difference {gain:+.4f}"
                 f"{_interval(scores, f'gain_{name}')}"
             )
         notes = read_manifest(workspace.models / recipe.name)["record"].get("notes", [])
-        for note in notes:
-            print(f"  note: {printable(str(note))}")
+        for text in [] if recipe.name in fitted else notes:  # those of a new one are shown above
+            show(f"  note: {text}")
         submission = workspace.submissions / f"{recipe.name}.csv"
-        print(f"  submission  {submission} ({counted(n_test, 'field')})")
-        print(f"  stack       {workspace.models / recipe.name}/")
+        show(f"  submission  {submission} ({counted(n_test, 'field')})")
+        show(f"  stack       {workspace.models / recipe.name}/")
     for path in reports:
-        print(f"  report      {path}")
-    for note in rehearsal.notes:
-        print(f"note: {printable(note)}")
-    print("\nnext:")
+        show(f"  report      {path}")
+    for text in rehearsal.notes:
+        note(text)
+    show("\nnext:")
     root = shlex.quote(str(workspace.root))
     if reports:
-        print(f"  look at {reports[0]}: each label with its curves, and how far to trust the score")
+        show(f"  look at {reports[0]}: each label with its curves, and how far to trust the score")
     name = recipes[0].name
-    print(
+    show(
         "  try other settings: python -m pipelines.stack "
         f"{shlex.quote(name)} --set thresholds=global --name other --workspace {root}\n"
-        "  add a CNN: this command again, with one more NAME=FILES and --overwrite; what did not "
-        "change is reused"
+        "  add a CNN: this command again, with one more NAME=FILE,FILE and --overwrite; what did "
+        "not change is reused"
     )
 
 

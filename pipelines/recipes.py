@@ -1,4 +1,4 @@
-"""List the recipes there are, or copy one into the workspace to change it."""
+"""List the available recipes, or copy one into the workspace to edit it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from hpastack.recipes import Recipe, own_recipes, read_recipe, shipped_recipes
 from hpastack.workspace import Workspace
 from pipelines._command import check_name, command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import answer, wrote
 
 _FOLDERS: tuple[Literal["features", "models"], ...] = ("features", "models")
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "recipes",
-        "List the recipes of the workspace and those that come with the package. Or copy one to "
-        "features/ or models/ of the workspace, where it can be changed.",
+        "List the recipes of the workspace and those that come with the package; or copy one to "
+        "features/ or models/ of the workspace, to edit it.",
         "stack --name stack_of_mine",
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipe to copy")
-    parser.add_argument("--name", help="of the copy (default: that of the recipe)")
+    parser.add_argument("--name", help="name of the copy (default: that of the recipe)")
     return parser
 
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     workspace = Workspace(args.workspace)
     if args.recipe is None:
         if args.name is not None:
-            raise InputError("--name is of a copy; name the RECIPE to copy too")
+            raise InputError("--name needs a RECIPE to copy")
         for folder in _FOLDERS:
             _list(workspace, folder)
         return
@@ -52,11 +53,11 @@ def run(args: argparse.Namespace) -> None:
     first = first.replace(f"{folder}/{recipe.path.name}", f"{folder}/{target.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     publish_text(target, first + line_break + rest)
-    print(f"wrote {target}, a copy of {recipe.path}")
+    wrote(f"wrote {target}, a copy of {recipe.path}", target)
 
 
 def _read(source: str, workspace: Workspace) -> Recipe:
-    """Read a recipe of either folder."""
+    """Return a recipe of either folder."""
     found: list[Recipe] = []
     errors: list[InputError] = []
     for folder in _FOLDERS:
@@ -67,14 +68,14 @@ def _read(source: str, workspace: Workspace) -> Recipe:
         else:
             found += [] if recipe.path in [other.path for other in found] else [recipe]
     if not found:
-        # That of the other folder says nothing of a recipe that is there and not valid.
+        # The error of an invalid recipe, not that the other folder has no such recipe.
         is_there = [error for error in errors if not str(error).startswith("unknown recipe")]
         if is_there:
             raise is_there[0]
         raise InputError(f"unknown recipe {source}; run: python -m pipelines.recipes")
     if len(found) > 1:
         raise InputError(
-            f"{source}: there is {shorten([recipe.path for recipe in found])}; name the folder too"
+            f"{source} is ambiguous: {shorten([recipe.path for recipe in found])}; add the folder"
         )
     return found[0]
 
@@ -90,7 +91,7 @@ def _list(workspace: Workspace, folder: Literal["features", "models"]) -> None:
             kind = read_recipe(path, workspace, folder=folder).type
         except InputError as error:
             kind, place = "not valid", str(error)
-        print(f"{folder + '/' + path.stem:<28} {kind:<12} {place}")
+        answer(f"{folder + '/' + path.stem:<28} {kind:<12} {place}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import warn, wrote
 
-#: Properties of a workspace whose files and folders the sections look at, where they are there.
+#: Properties of a workspace whose files and folders the sections show, if they exist.
 _PLACES = (
     "clusters", "pairs", "disagreements", "leaks", "folds", "domains", "domain_map", "features",
     "models", "submissions", "reports",
@@ -30,19 +30,19 @@ _PLACES = (
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "report",
-        "Write reports/NAME.html, one page that needs nothing else: what a fitted stack is worth "
-        "beside its parts, each label with its curves and with fields that are right and wrong, "
-        "the data, and how it was made.",
+        "Write reports/NAME.html, a self-contained page: scores of a fitted stack and of its "
+        "parts, each label with its curves and with correctly and wrongly predicted fields, the "
+        "data, and how the stack was made.",
         "models/stack --compare models/without_features",
     )
     add_options(parser, "model")
     parser.add_argument("--compare", nargs="+", type=Path, default=[], metavar="MODEL",
                         help="other stacks of the same fields, for the leaderboard")  # fmt: skip
     parser.add_argument("--pictures", type=int, metavar="N",
-                        help="pictures of fields at most; 0 for none "
+                        help="maximum number of pictures of fields; 0 for none "
                         "(default: 400, or as many as fit in 4.5 MB)")  # fmt: skip
     return parser
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--pictures is {args.pictures}; it must be at least 0")
     workspace = Workspace(args.workspace)
     model, *rivals = (
-        given if given.is_dir() else workspace.root / given for given in (args.model, *args.compare)
+        path if path.is_dir() else workspace.root / path for path in (args.model, *args.compare)
     )
     path = workspace.reports / f"{model.resolve().name}.html"
     refuse_existing(path, args.overwrite)
@@ -83,12 +83,11 @@ def run(args: argparse.Namespace) -> None:
     )
     if thumbnails.faults:
         first = next(iter(thumbnails.faults.values()))
-        print(
-            f"warning: no picture of {len(thumbnails.faults)} fields, whose files cannot be read: "
-            f"{shorten(thumbnails.faults)} ({first})",
-            file=sys.stderr,
+        warn(
+            f"no pictures of {len(thumbnails.faults)} fields, whose files cannot be read: "
+            f"{shorten(thumbnails.faults)} ({first})"
         )
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Write the page on which people review suspected label errors of a fitted stack."""
+"""Write a page for reviewing the labels that a fitted stack doubts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from hpastack.files import refuse_existing
 from hpastack.pictures import Thumbnails
 from hpastack.review import ORDERS, review_fields, write_review
 from hpastack.similarity import nearest_fields
-from hpastack.stack import StackClassifier, load_stack
+from hpastack.stack import StackClassifier, check_labels, load_stack
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options, positive
+from pipelines._output import show, wrote
 from pipelines._similar import store_vectors
 
 #: Pixels of a neighbour's picture.
@@ -30,30 +31,30 @@ _N_NEIGHBOURS = 3
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "review",
-        "Write reports/review.html, one page on which people look at the training fields whose "
-        "labels the out-of-fold predictions of a stack doubt most, and accept, edit or keep them. "
-        "It saves corrections.csv for prepare --corrections, and a log. It works without a server.",
+        "Write reports/review.html, a page that shows the training fields whose labels disagree "
+        "most with the out-of-fold predictions of a stack, to accept, edit or keep them. It saves "
+        "corrections.csv for prepare --corrections, and a log. It needs no server.",
         "models/stack",
     )
     add_options(parser, "model")
     parser.add_argument("--fields", type=positive, default=120, metavar="N",
-                        help="how many fields (default: %(default)s)")  # fmt: skip
+                        help="number of fields (default: %(default)s)")  # fmt: skip
     parser.add_argument("--order", choices=ORDERS, default=ORDERS[0],
-                        help="which are doubted most: by the distance of annotation and "
-                        "probability, plain or weighed by how well the label is recognised "
+                        help="order of the fields: by the difference between annotation and "
+                        "probability, plain or weighted by how well the label is predicted "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--size", type=positive, default=256, metavar="PIXELS",
                         help="longer side of the pictures (default: %(default)s)")  # fmt: skip
     parser.add_argument("--sidecar", action="store_true",
-                        help="put the pictures into reports/review_pictures/, for hundreds of "
+                        help="write the pictures to reports/review_pictures/, for hundreds of "
                         "fields")  # fmt: skip
-    parser.add_argument("--no-pictures", action="store_true", help="text alone")
+    parser.add_argument("--no-pictures", action="store_true", help="show text only")
     parser.add_argument("--neighbours", metavar="STORE", nargs="*",
-                        help="stores by which similar fields are found (default: handcrafted "
-                        "features, if there are any)")  # fmt: skip
+                        help="stores by which similar fields are found (default: handcrafted, if "
+                        "it exists)")  # fmt: skip
     return parser
 
 
@@ -86,19 +87,18 @@ def run(args: argparse.Namespace) -> None:
         thumbnails=large, small=small, sidecar=args.sidecar,
         earlier=dict(zip(corrected.index, corrected["after"])), overwrite=args.overwrite,
     )  # fmt: skip
-    print(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB")
-    print("these are suspicions, not errors: look before you change a label")
-    print(
+    wrote(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB", path)
+    show("these are suspicions, not errors: check each field before changing its labels")
+    show(
         "then: python -m pipelines.prepare IMAGES --corrections corrections.csv --overwrite "
         f"--workspace {shlex.quote(str(workspace.root))}"
     )
     for image_id, fault in sorted({} if large is None else large.faults.items()):
-        print(f"no picture of {image_id}: {fault}")
+        show(f"no picture of {image_id}: {fault}")
 
 
 def _require_same(stack: StackClassifier, y: pd.DataFrame, model: object) -> None:
-    if list(stack.labels_) != list(y.columns):
-        raise InputError(f"{model} names other labels than this workspace's vocabulary")
+    check_labels(stack.labels_, y.columns, str(model))
     ids = stack.oof_probabilities_.index
     same = len(ids.difference(y.index)) == 0 and (
         y.loc[ids].sum().to_numpy() == stack.label_table_["positives"].to_numpy()
@@ -112,7 +112,7 @@ def _require_same(stack: StackClassifier, y: pd.DataFrame, model: object) -> Non
 def _neighbours(
     args: argparse.Namespace, workspace: Workspace, catalogue: pd.DataFrame, image_ids: list[str]
 ) -> dict[str, list[tuple[str, float]]]:
-    """Find training fields that look like some fields, by their ids."""
+    """Return the training fields most similar to some fields, by their ids."""
     names = args.neighbours
     if names is None:
         names = ["handcrafted"] if workspace.store("handcrafted").is_file() else []
@@ -120,10 +120,10 @@ def _neighbours(
         return {}
     train = training_fields(catalogue)
     vectors = store_vectors(names, workspace, catalogue, list(train.index))
-    asked = train.index.get_indexer(pd.Index(image_ids))
-    rows, cosines = nearest_fields(vectors[asked], vectors, _N_NEIGHBOURS + 1, progress=False)
+    queries = train.index.get_indexer(pd.Index(image_ids))
+    rows, cosines = nearest_fields(vectors[queries], vectors, _N_NEIGHBOURS + 1, progress=False)
     found = {}
-    for image_id, own, others, of_others in zip(image_ids, asked, rows, cosines):
+    for image_id, own, others, of_others in zip(image_ids, queries, rows, cosines):
         kept = [(str(train.index[p]), float(c)) for p, c in zip(others, of_others) if p != own]
         found[image_id] = kept[:_N_NEIGHBOURS]
     return found

@@ -1,4 +1,4 @@
-"""Run a whole route: everything it needs, in order, leaving out what is up to date."""
+"""Run a whole route: all steps it needs, in order, without those that are up to date."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipelines._steps import kept_settings, run_step
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "run",
         "Run a whole route in a prepared workspace.\n"
@@ -38,15 +38,18 @@ def make_parser() -> CommandParser:
         recipes=["stack"],
     )
     parser.add_argument(
-        "--route", required=True, choices=("fast", "ordinary", "retrain"), help="which way"
+        "--route",
+        required=True,
+        choices=("fast", "ordinary", "retrain"),
+        help="route to run, see above",
     )
     parser.add_argument(
         "--stack", action="append", metavar="STACK",
-        help="recipe of the stack (default: stack); several make several submissions",
+        help="recipe of the stack (default: stack); can be repeated, for several submissions",
     )  # fmt: skip
     parser.add_argument(
         "--cnn", action="append", metavar="CNN",
-        help="recipe of a CNN to train (default: every one in the workspace's models/)",
+        help="recipe of a CNN to train (default: all in models/ of the workspace); can be repeated",
     )  # fmt: skip
     add_options(parser, "--accept", "--device")
     return parser
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     fitting += [f"--accept={store}" for store in args.accept]
     if fitting and args.route == "ordinary":
         raise InputError(
-            f"{fitting[0].partition('=')[0]} is of stack, which this route does not fit"
+            f"{fitting[0].partition('=')[0]} has no effect on route ordinary, which fits no stack"
         )
     for name in stacks:
         submission = workspace.submissions / f"{name}.csv"
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     if args.route == "retrain":
         cnns = args.cnn or _cnn_recipes(workspace)
         if not cnns:
-            raise InputError(f"no recipe of a CNN in {workspace.models}; name some with --cnn")
+            raise InputError(f"no recipe of a CNN in {workspace.models}; pass one with --cnn")
         run_step("cluster", *shared, *replace)
         for cnn in cnns:
             run_step("finetune", cnn, "--device", args.device, *shared, *replace)
@@ -97,7 +100,7 @@ def _apply(
     shared: list,
     replace: list,
 ) -> None:
-    """Make the stores that the stack was fitted on, with what is stored; train nothing."""
+    """Make the stores that the stack needs from stored weights, and apply it; train nothing."""
     folder = workspace.models / stack
     workspace.require(folder / "stack.json", f"python -m pipelines.stack {stack}")
     digest = catalogue_digest(catalogue)
@@ -127,7 +130,7 @@ def _extract_all(
     if own_recipes(workspace, "features"):
         run_step("extract", "--device", args.device, *shared)
         return
-    # None of its own: those that come with the package and need no weights from the network.
+    # Without own recipes: those of the package that need no downloaded weights.
     digest = catalogue_digest(catalogue)
     recipes = [
         read_recipe(path, workspace, folder="features")

@@ -1,9 +1,8 @@
-"""Look at stores: what they are, whether they are sound, and as tables."""
+"""Describe stores, verify them, or export one as a table."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,39 +20,41 @@ from hpastack.store import (
     verify_store,
 )
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import USER_ERROR, CommandParser
+from pipelines._output import answer, fail, note, wrote
 
 _LONGEST = 2000
-# Shown after a second.
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "store",
-        "Say what stores hold (--info), read them from end to end and name what is wrong with "
-        "them (--verify), or write one as a table for other programs (--export).",
+        "Print what stores contain (--info), read them completely and print every problem "
+        "(--verify), or write one as a table for other programs (--export).",
         "texture --verify",
     )
     parser.add_argument(
         "stores", nargs="*", metavar="STORE",
-        help="names of stores in features/, or files; all of the workspace if left out",
+        help="names of stores in features/, or files (default: all of the workspace)",
     )  # fmt: skip
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--info", action="store_true", help="say what they hold (the default)")
+    what.add_argument("--info", action="store_true", help="print what they contain (default)")
     what.add_argument(
-        "--verify", action="store_true", help="read all of them; exit status 2 if one is not sound"
+        "--verify",
+        action="store_true",
+        help="read them completely; exit status 2 if one is not sound",
     )
     what.add_argument(
         "--export",
         choices=EXPORTS,
         metavar="AS",
-        help="write one as a table (%(choices)s), which ingest takes back (NaN in scores only)",
+        help="write one as a table (%(choices)s), which ingest can import (NaN only in scores)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE",
-        help="with --export: the table (default: beside the store)",
+        help="with --export: file of the table (default: next to the store)",
     )  # fmt: skip
     return parser
 
@@ -62,25 +63,25 @@ def run(args: argparse.Namespace) -> int:
     """Run the command with parsed options."""
     workspace = Workspace(args.workspace)
     if args.to is not None and not args.export:
-        raise InputError("--to goes with --export")
+        raise InputError("--to needs --export")
     paths = [_path(name, workspace) for name in args.stores] or workspace.stores()
     if args.export:
         if len(args.stores) != 1:
-            raise InputError("--export takes the name of one store")
+            raise InputError("--export needs the name of one store")
         _export(paths[0], args)
         return 0
     for path in paths:
         if not path.exists() and unfinished_rows(path) is None:
             names = shorten(store.stem for store in workspace.stores())
-            raise InputError(f"{path}: there is no such store; the workspace has {names or 'none'}")
+            raise InputError(f"{path}: no such store; the workspace has {names or 'none'}")
     unpublished = {} if args.stores else _unpublished(workspace)
     if not paths and not unpublished:
-        raise InputError(f"{workspace.features} holds no stores")
+        raise InputError(f"no stores in {workspace.features}")
     catalogue = read_catalogue(workspace.catalogue) if workspace.catalogue.is_file() else None
     show = _verify if args.verify else _Info(workspace)
     n_bad = 0
     for path in paths:
-        # One bad store does not keep the others from being looked at.
+        # A bad store does not stop the check of the others.
         try:
             n_bad += not show(path, catalogue)
         except InputError as error:
@@ -89,19 +90,19 @@ def run(args: argparse.Namespace) -> int:
             _say(f"  {error}")
     for path, n_rows in unpublished.items():
         _say(
-            f"{path}: not finished, {counted(n_rows, 'field is', 'fields are')} there; go on with "
-            "what makes it"
+            f"{path}: not finished, {counted(n_rows, 'field is', 'fields are')} done; continue "
+            "with the command that makes it"
         )
     if n_bad:
-        print(
-            f"store: {n_bad} of {counted(len(paths), 'store is', 'stores are')} not sound",
-            file=sys.stderr,
+        fail(
+            f"{n_bad} of {counted(len(paths), 'store is', 'stores are')} not sound",
+            prefix="store: ",
         )
     return USER_ERROR if n_bad else 0
 
 
 def _path(name: str, workspace: Workspace) -> Path:
-    """Find a store by its name, or by its path."""
+    """Return the path of a store named by its name or its path."""
     path = workspace.store(name.removesuffix(".h5"))
     if Path(name).name == name and (path.exists() or unfinished_rows(path) is not None):
         return path
@@ -109,7 +110,7 @@ def _path(name: str, workspace: Workspace) -> Path:
 
 
 def _unpublished(workspace: Workspace) -> dict[Path, int]:
-    """Count the fields of the stores that are being made and were never there."""
+    """Return the number of finished fields of stores that are being made for the first time."""
     folders = sorted(workspace.features.glob("*.h5.parts"))
     paths = [folder.with_name(folder.name.removesuffix(".parts")) for folder in folders]
     counts = {path: unfinished_rows(path) for path in paths if not path.exists()}
@@ -132,7 +133,7 @@ class _Info:
 
 def _verify(path: Path, catalogue: pd.DataFrame | None) -> bool:
     check = verify_store(path, catalogue)
-    by = "checksums and all" if check.has_checksums else "an older format, without checksums"
+    by = "with checksums" if check.has_checksums else "an older format, without checksums"
     _say(f"{path}: {'NOT SOUND' if check.problems else 'sound'} ({check.n_rows:,} fields, {by})")
     for problem in check.problems:
         _say(f"  {problem}")
@@ -148,15 +149,14 @@ def _export(path: Path, args: argparse.Namespace) -> None:
     files = export_store(path, target, overwrite=args.overwrite)
     with open_store(path) as store:
         if store.n_members:
-            print(f"of the {store.n_members} members of {path} only the mean is in the table")
+            note(f"the table has only the mean of the {store.n_members} members of {path}")
         if store.allow_nan and store.content != "scores":
-            print(f"{path} may hold NaN, which ingest takes back in scores only")
-    print(f"wrote {', '.join(map(str, files))}")
+            note(f"{path} may contain NaN, which ingest imports in scores only")
+    wrote(f"wrote {', '.join(map(str, files))}", *files)
 
 
 def _say(text: str) -> None:
-    text = printable(text)
-    print(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
+    answer(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Draw a synthetic data set in the competition's layout."""
+"""Generate a synthetic data set in the layout of the competition."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from hpastack.synthetic import check_folder, synthetic_dataset, write_dataset
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
 from pipelines._options import add_options
+from pipelines._output import report, wrote
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "synthesize",
-        "Draw labelled four-stain fields, with wells, near-duplicates and cell lines, and write "
-        "them as the competition did: train/, test/, train.csv, sample_submission.csv. The truth "
-        "of the test fields goes into test_truth.csv, wells and cell lines into groups.csv.",
+        "Generate labelled four-stain fields with wells, near-duplicates and cell lines, and write "
+        "them in the layout of the competition: train/, test/, train.csv, sample_submission.csv. "
+        "The true labels of the test fields are in test_truth.csv, wells and cell lines in "
+        "groups.csv.",
         "data/synthetic --train 800 --test 200 --size 256",
     )
-    parser.add_argument("folder", nargs="?", metavar="DIR", help="folder to make")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="folder to create")
+    parser.parameter_options = {"n_train": "--train", "n_test": "--test"}
     add_options(parser, "--train", "--test", "--size", "--seed", train=800, test=200, size=256)
     parser.parameter_options |= {"n_train": "--train", "n_test": "--test"}
     parser.add_argument(
         "--tail", type=float, default=1.0, metavar="X",
-        help="how uneven labels are: 1 the real long tail (default), 0 all alike",
+        help="imbalance of the labels: 1 the real long tail (default), 0 equally frequent labels",
     )  # fmt: skip
     for split in ("train", "test"):
         parser.add_argument(
             f"--min-{split}-wells", type=int, default=0, metavar="N",
-            help=f"wells of {split} in which each label must at least stand (default: 0)",
+            help=f"minimum number of {split} wells in which each label occurs (default: 0)",
         )  # fmt: skip
     parser.add_argument(
         "--duplicates", type=float, default=0.04, metavar="X",
-        help="share of near-duplicates of training fields (default: 0.04)",
+        help="share of fields that are near-duplicates of training fields (default: 0.04)",
     )  # fmt: skip
     parser.add_argument(
         "--cell-line-shift", type=float, default=0.3, metavar="X",
-        help="how much the cell lines of test differ from train, 0 to 1 (default: 0.3)",
+        help="how much the cell lines of test and train differ, 0 to 1 (default: 0.3)",
     )  # fmt: skip
     parser.add_argument(
         "--contact-sheet", metavar="PNG",
-        help="also draw a field of every label on one picture; alone, draw only that",
+        help="also draw one field per label on one picture; without DIR, draw only that",
     )  # fmt: skip
     return parser
 
@@ -53,7 +56,7 @@ def make_parser() -> CommandParser:
 def run(args: argparse.Namespace) -> None:
     """Run the command with parsed options."""
     if args.folder is None and args.contact_sheet is None:
-        raise InputError("nothing to do: name a folder to make, or --contact-sheet PNG")
+        raise InputError("nothing to do: pass a folder DIR or --contact-sheet PNG")
     sheet = args.workspace / args.contact_sheet if args.contact_sheet else None
     if sheet is not None:
         refuse_existing(sheet, args.overwrite)
@@ -74,9 +77,10 @@ def run(args: argparse.Namespace) -> None:
         write_dataset(folder, dataset, overwrite=args.overwrite, jobs=args.jobs)
     if sheet is not None:
         write_png(sheet, contact_sheet(size=args.size, seed=args.seed))
-        print(f"wrote a contact sheet of all labels to {sheet}")
+        wrote(f"wrote a contact sheet of all labels to {sheet}", sheet)
     if args.folder is not None:
-        print(f"wrote {args.train} training and {args.test} test fields to {folder}")
+        wrote(f"wrote {args.train} training and {args.test} test fields to {folder}", folder)
+        report(n_train=args.train, n_test=args.test)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Draw all that is known of one field: stains, cells, features, probabilities, neighbours."""
+"""Draw everything about one field: stains, cells, features, probabilities, neighbours."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from hpastack.pictures.tiles import has_files
 from hpastack.similarity import nearest_fields, unusual_features
 from hpastack.stack import (
     StackClassifier,
+    check_labels,
     gather_stores,
     gather_target_free,
     label_fields,
@@ -37,8 +38,9 @@ from hpastack.stack import (
 )
 from hpastack.store import open_store
 from hpastack.workspace import Workspace
-from pipelines._command import command_parser, printable, run_command
+from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
+from pipelines._output import answer, wrote
 from pipelines._similar import captioned_tile, label_names, store_vectors
 
 # Longer side of a stain on the sheet, in pixels; the tiles of neighbours are as wide.
@@ -46,37 +48,39 @@ _SIZE = 400
 _COLUMNS = 4
 _N_UNUSUAL = 10
 _N_REASONS = 4
-# Labels that are neither annotated nor predicted are shown from this probability on.
+# Labels that are neither annotated nor predicted are shown if they are at least so probable.
 _LEAST = 0.1
 _N_LABELS = 8
 
 
 def make_parser() -> CommandParser:
-    """Make the parser of the command."""
+    """Return the parser of the command."""
     parser = command_parser(
         "view",
-        "Draw one field on a sheet, reports/view_ID.png: its stains, merged and alone; the cells "
-        "found in it; the ten features that differ most from those of the training fields; the "
-        "probabilities of the stack with its reasons; and the fields that look most like it. What "
-        "is not there yet is named. The text is printed too.",
+        "Draw one field on a sheet, reports/view_ID.png: its stains, merged and single; its "
+        "segmented cells; the ten features that differ most from those of the training fields; "
+        "the probabilities of the stack with their reasons; and the most similar fields. What does "
+        "not exist yet is named. The text is also printed.",
         "57_F11_1 --workspace work",
     )
     add = parser.add_argument
-    add("image_id", metavar="ID", help="the field, by its id in the catalogue")
+    add("image_id", metavar="ID", help="id of the field in the catalogue")
     add(
         "--model", type=Path, metavar="MODEL",
-        help="folder of a stack, here or in the workspace (default: models/stack, if there)",
+        help="folder of a stack, relative to here or to the workspace (default: models/stack, if "
+        "it exists)",
     )  # fmt: skip
     add(
         "--stores", nargs="+", default=[], metavar="STORE",
-        help="target-free stores to find neighbours by (default: all embeddings, or all "
-        "hand-crafted features)",
+        help="target-free stores by which similar fields are found (default: all embeddings, or "
+        "all hand-crafted features)",
     )  # fmt: skip
     add(
         "--colours", choices=tuple(STAIN_COLOURS), default=DEFAULT_PALETTE,
-        help="of the merged stains: safe, which everyone can tell apart, or those of the Human "
-        "Protein Atlas (default: %(default)s)",
+        help="colours of the merged stains: safe, for all kinds of colour vision, or those of the "
+        "Human Protein Atlas (default: %(default)s)",
     )  # fmt: skip
+    parser.parameter_options = {"palette": "--colours"}
     add("--output", type=Path, metavar="PNG", help="file to write (default: reports/view_ID.png)")
     return parser
 
@@ -101,13 +105,13 @@ def run(args: argparse.Namespace) -> None:
         neighbours,
     ]
     for section in sections:
-        print(printable(section.heading))
+        answer(section.heading)
         for line in section.lines:
-            print(f"  {printable(line)}")
+            answer(f"  {line}")
     for tile in neighbours.pictures:
-        print(f"  {printable(', '.join(tile.lines))}")
+        answer(f"  {', '.join(tile.lines)}")
     write_png(path, picture_sheet(sections, _COLUMNS, stain_legend(args.colours)))
-    print(f"wrote {path}")
+    wrote(f"wrote {path}", path)
 
 
 def _field(image_id: str, workspace: Workspace, catalogue: pd.DataFrame, palette: str) -> Section:
@@ -161,9 +165,8 @@ def _probabilities(
     if chosen is None and not (model / "stack.json").is_file():
         return Section(heading, (), ("no stack in models/stack: python -m pipelines.stack",))
     stack, vocabulary = load_stack(model), workspace.vocabulary()
-    if list(stack.labels_) != list(vocabulary):
-        raise InputError(f"{model} names other labels than this workspace's vocabulary")
-    stack.n_jobs = 1  # one field is no work for many
+    check_labels(stack.labels_, vocabulary.names, model)
+    stack.n_jobs = 1  # one field is too little work for several
     record = read_manifest(model)["record"]
     row = _row(image_id, catalogue)
     is_train = image_id in stack.oof_probabilities_.index
@@ -211,18 +214,18 @@ def _probabilities(
         lines.append(f"no label is predicted, and none has a probability of {_LEAST} or more")
     shift = record.get("recipe", {}).get("prior_shift", "none")
     if not is_train and shift != "none":
-        lines.append(f"Without the shift of prevalences of the submission (prior_shift: {shift}).")
+        lines.append(f"Without the prior shift of the submission (prior_shift: {shift}).")
     if inputs is None:
         lines.append(f"no reasons: {fault}")
     elif is_train:
         lines.append(
-            "Reasons are those of the models of all folds, most of which learned from this field."
+            "Reasons are from the models of all folds, most of which were trained on this field."
         )
     return Section(heading, (), tuple(lines))
 
 
 def _reasons(stack: StackClassifier, table: pd.DataFrame, labels: Sequence[int]) -> dict[str, str]:
-    """Return for each label what adds most to its log-odds, in words."""
+    """Return the largest contributions to the log-odds of each label, in words."""
     if not len(labels):
         return {}
     texts = {}
@@ -241,10 +244,10 @@ def _neighbours(
     image_id: str, workspace: Workspace, catalogue: pd.DataFrame, chosen: list[str]
 ) -> Section:
     stores = chosen or _stores_of(workspace, "embedding") or _stores_of(workspace, "handcrafted")
-    heading = f"Fields that look most like it, by {', '.join(stores)}"
+    heading = f"Most similar fields, by {', '.join(stores)}"
     if not stores:
         return Section(
-            "Fields that look most like it", (),
+            "Most similar fields", (),
             ("no embeddings and no hand-crafted features: python -m pipelines.extract",),
         )  # fmt: skip
     try:
@@ -272,7 +275,7 @@ def _row(image_id: str, catalogue: pd.DataFrame) -> pd.Series:
 
 
 def _stores_of(workspace: Workspace, kind: str) -> list[str]:
-    """Name the stores of the workspace that a recipe of a type has made, without labels."""
+    """Return the names of the target-free stores made by recipes of a type."""
     names = []
     for path in workspace.stores():
         with open_store(path) as store:
@@ -282,7 +285,7 @@ def _stores_of(workspace: Workspace, kind: str) -> list[str]:
 
 
 def _in_words(column: str, stack: StackClassifier | None = None) -> str:
-    """Say what a column means; a name that has no meaning here stays as it is."""
+    """Return the description of a column, or its name if there is none."""
     if stack is not None and column == "consensus":
         return "consensus of the CNNs" if stack.cnns else "prevalence"
     source, _, label = column.rpartition("__")

@@ -1,4 +1,4 @@
-"""Workspaces and stacks that reports are made of in several tests."""
+"""Workspaces and stacks for tests of reports."""
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,12 @@ from hpastack.store import StoreHeader, open_store, write_store
 from hpastack.workspace import Workspace
 from pipelines import cluster, extract, ingest, prepare, stack, synthesize
 
-#: Names that a page, a figure or a script could take for something else.
+#: Names that HTML, a figure or a script could interpret as markup.
 HOSTILE = ["</script><img src=x onerror=alert(1)>", "\"'><b>&amp; $\\frac{1}{2}$ {{ 7 * 7 }}"]
 
 
 def few_fields(root):
-    """Make a workspace of few drawn fields with images, all the way to a stack."""
+    """Make a workspace of a few synthetic fields with images and a fitted stack."""
     shared = ["--workspace", str(root)]
     drawn = root / "synthetic"
     size = ["--train", "160", "--test", "40", "--size", "48"]
@@ -32,7 +32,7 @@ def few_fields(root):
 
 
 def _predict(root):
-    """Bring in what a CNN of middling skill could have predicted."""
+    """Import simulated predictions of a CNN of moderate accuracy."""
     workspace, rng = Workspace(root), np.random.default_rng(0)
     catalogue = workspace.read_catalogue()
     train = catalogue[catalogue["split"] == "train"]

@@ -55,8 +55,8 @@ def options_of(command):
 
 
 def _bare(word):
-    """Return an option without its value and without the comma of a sentence around it."""
-    return word.partition("=")[0].rstrip(",;.)")
+    """Return an option without its value and without the punctuation of a sentence around it."""
+    return re.split(r"[=),;.]", word, maxsplit=1)[0]
 
 
 def commands_of(page):

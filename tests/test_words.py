@@ -52,8 +52,12 @@ ALLOWED: dict[str, list[str]] = {
     "hpastack/clusters/search.py": _COLUMN_TWIN,
     "hpastack/clusters/shifted.py": _COLUMN_TWIN,
     "hpastack/clusters/unshifted.py": _COLUMN_TWIN,
+    "pipelines/cluster.py": ["image_id, twin"],
+    "hpastack/report/sections/data.py": _COLUMN_TWIN,
     "hpastack/store/header.py": ["label_free"],
-    "docs/formats.md": ["label_free"],
+    "benchmarks/duplicates.py": _COLUMN_TWIN,
+    "docs/formats.md": ["label_free", "`twin`"],
+    "docs/guide.md": ["`twin`"],
     "CHANGELOG.md": ["label_free"],
     "hpastack/files/__init__.py": ["refuse_existing"],
 }

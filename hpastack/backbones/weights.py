@@ -319,16 +319,17 @@ def load_weights(
                 continue
             if is_published:
                 raise InputError(
-                    f"{source}: {key} is for {value.shape[1]} channels, but this published "
-                    f"network has {counted(len(stains), 'stain')} ({', '.join(stains)}) and its "
-                    "filters are not adapted; use the file for these stains"
+                    f"{source}: {key} is for {counted(value.shape[1], 'channel')}, but this "
+                    f"published network has {counted(len(stains), 'stain')} "
+                    f"({', '.join(stains)}) and its filters are not adapted; "
+                    "use the file for these stains"
                 )
             if value.shape[1] != 3:
                 raise InputError(
-                    f"{source}: {key} is for {value.shape[1]} channels, but the backbone has "
-                    f"{counted(len(stains), 'stain')} ({', '.join(stains)}), and only filters "
-                    "for three colours can be adapted; set stem to 'random' to initialise the "
-                    "first layer randomly",
+                    f"{source}: {key} is for {counted(value.shape[1], 'channel')}, but the "
+                    f"backbone has {counted(len(stains), 'stain')} ({', '.join(stains)}), "
+                    "and only filters for three colours can be adapted; set stem to 'random' to "
+                    "initialise the first layer randomly",
                     "stem",
                 )
             loaded[key] = adapt_stem(value, stem, stains)

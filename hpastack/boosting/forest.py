@@ -25,7 +25,7 @@ from scipy.special import logit
 
 from hpastack.boosting.forest_file import ForestArrays, read_forest, write_forest
 from hpastack.boosting.tree_settings import TreeSettings
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 #: Shrinkage strengths: a node with this many fields halves the changes of its children.
 PULLS = (64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0)
@@ -306,7 +306,9 @@ class Trees:
     def _check_columns(self, x: np.ndarray) -> None:
         if x.shape[1] != len(self.arrays.medians):
             fitted = len(self.arrays.medians)
-            raise InputError(f"x has {x.shape[1]} columns; the model was fitted on {fitted}")
+            raise InputError(
+                f"x has {counted(x.shape[1], 'column')}; the model was fitted on {fitted}"
+            )
 
 
 def _stretch(pull: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 # The lines of a tree with one number per split, and with one per leaf.
 _OF_SPLITS = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
@@ -104,7 +104,10 @@ def _check_tree(tree: dict[str, str], number: int, n_columns: int) -> None:
     for name, numbers in values.items():
         expected = n_leaves if name in (*_OF_LEAVES, *_ALSO_OF_LEAVES) else n_leaves - 1
         if len(numbers) != expected:
-            raise ValueError(f"{where}: {len(numbers)} values of {name} for {n_leaves} leaves")
+            raise ValueError(
+                f"{where}: {counted(len(numbers), 'value')} of {name} for "
+                f"{counted(n_leaves, 'leaf', 'leaves')}"
+            )
         for value in numbers:
             if not _NUMBER.fullmatch(value):
                 raise ValueError(f"{where}: {name}: {value!r} is not a number")

@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from hpastack.boosting.tree_settings import AtStage, TreeSettings, grown_enough
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 
 #: L2 penalties on the coefficients of standardised columns, in units of Fisher information.
 PENALTIES = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
@@ -171,7 +171,7 @@ def _standardised(model: dict[str, Any], x: np.ndarray) -> np.ndarray:
     """Return standardised and clipped columns, float32; NaN becomes 0."""
     if x.shape[1] != len(model["means"]):
         fitted = len(model["means"])
-        raise InputError(f"x has {x.shape[1]} columns; the model was fitted on {fitted}")
+        raise InputError(f"x has {counted(x.shape[1], 'column')}; the model was fitted on {fitted}")
     z = x - model["means"].astype(np.float32)
     z /= model["scales"].astype(np.float32)
     np.clip(z, -BOUND, BOUND, out=z)

@@ -156,7 +156,7 @@ def threshold_intervals(
     clusters = np.asarray(clusters)
     if len(clusters) != search.n:
         raise InputError(
-            f"clusters must have one value per field: {len(clusters)} values for "
+            f"clusters must have one value per field: {counted(len(clusters), 'value')} for "
             f"{counted(search.n, 'field')}"
         )
     if not 0 < coverage < 1:

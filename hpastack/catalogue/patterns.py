@@ -207,9 +207,10 @@ def other_files(paths: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
     known = [suffix for suffix in VENDOR_SUFFIXES if vendor[suffix]]
     if known:
         return (
-            f"{sum(vendor[suffix] for suffix in known)} files end in {shorten(known)}, which is "
-            "not supported: convert them to OME-TIFF, one file per position (with Fiji, or with "
-            "Bio-Formats: bfconvert IN.czi OUT_%s.ome.tif), and pass their folder"
+            f"{counted(sum(vendor[suffix] for suffix in known), 'file ends', 'files end')} in "
+            f"{shorten(known)}, which is not supported: convert them to OME-TIFF, one file per "
+            "position (with Fiji, or with Bio-Formats: bfconvert IN.czi OUT_%s.ome.tif), "
+            "and pass their folder"
         ), ()
     schemes = fitting_schemes(paths)
     if schemes:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.clusters.pairs import pair_strength
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import read_text_table
 
 
@@ -71,8 +71,9 @@ def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.Data
     Raises
     ------
     InputError
-        If the file lacks a column, or names fields that are not test or
-        training fields of the catalogue, respectively.
+        If the file lacks a column, names fields that are not test or training
+        fields of the catalogue, respectively, or if a cell of the column
+        ``strength`` is neither empty nor a number from 0 to 1.
     FileNotFoundError
         If there is no such file.
     """
@@ -91,6 +92,8 @@ def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.Data
                 f"{path}: column {column!r} holds ids that are not {split} fields of the "
                 f"catalogue: {shorten(unknown)}; run: python -m pipelines.cluster --overwrite"
             )
+    if "strength" in table:  # earlier versions did not write it
+        _check_strengths(table, path)
     return table.assign(twin_target=table["twin"].map(catalogue["target"]))
 
 
@@ -109,3 +112,19 @@ def strongest_twins(twins: pd.DataFrame) -> pd.DataFrame:
         indexed by the id of the test field.
     """
     return twins[twins["twin_target"] != ""].drop_duplicates("image_id").set_index("image_id")
+
+
+def _check_strengths(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Check that the strengths of a list of leaks are numbers from 0 to 1, or empty."""
+    texts = table["strength"]
+    is_valid = pd.to_numeric(texts, errors="coerce").between(0, 1) | (texts == "")
+    invalid = np.flatnonzero(~is_valid)
+    if len(invalid):
+        first = invalid[0]
+        others = f", nor are those of {counted(len(invalid) - 1, 'other row')}"
+        raise InputError(
+            f"{path}: row {first + 1} (field {table['image_id'].iloc[first]}), column 'strength': "
+            f"{texts.iloc[first]!r} is not a number from 0 to 1"
+            f"{others if len(invalid) > 1 else ''}; correct the file, or run: "
+            "python -m pipelines.cluster --overwrite"
+        )

@@ -33,7 +33,7 @@ from hpastack.cnn.lightning_module import FoldFields
 from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training import train_model
 from hpastack.cnn.training_state import StateFile
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import STAIN_INDEX, PackedFields, stain_moments
 from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, differing_settings, digest_of, sha256
@@ -247,7 +247,7 @@ def _train_fold(task: _Task, fold: int, processes: Processes) -> None:
     if not processes.is_first:
         return
     record = {
-        "trained_on": f"{len(fields.train)} labelled fields, none of fold {fold}",
+        "trained_on": f"{counted(len(fields.train), 'labelled field')}, none of fold {fold}",
         "fold": fold,
         "n_watched": len(fields.validation),
         "fingerprint": task.fingerprint,

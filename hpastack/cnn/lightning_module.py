@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hpastack.backbones import (
     Network,
@@ -36,6 +35,7 @@ from hpastack.cnn.settings import CnnSettings
 from hpastack.cnn.training_state import StateFile, TrainingProgress
 from hpastack.errors import InputError
 from hpastack.metrics import macro_average_precision
+from hpastack.parallel import Progress
 
 # The loss is copied from the GPU, which stalls it, only once in this many steps.
 _REPORTED_STEPS = 20
@@ -83,14 +83,14 @@ class FoldTraining(lightning.LightningModule):
         Where the training state is restored from and saved to.
     report, report_step : callable or None
         As in `train_model`.
-    bar : tqdm
-        Progress bar that counts epochs.
+    bar : Progress
+        Progress that counts epochs.
     """
 
     def __init__(
         self, model: Network, fields: FoldFields, settings: CnnSettings, processes: Processes, *,
         stream: int, state: StateFile | None, report: Callable[[dict[str, float]], None] | None,
-        report_step: Callable[[int, float, float], None] | None, bar: tqdm[Any],
+        report_step: Callable[[int, float, float], None] | None, bar: Progress,
     ) -> None:  # fmt: skip
         super().__init__()
         if processes.n_processes > 1 and processes.device.type == "cuda":

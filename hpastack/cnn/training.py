@@ -81,7 +81,8 @@ def train_model(
     devices = [device] if device.type == "cuda" else []
     in_parallel = device.type == "cpu" and processes.n_processes == 1
     bar = progress_bar(
-        total=settings.epochs, what=f"fold {stream}", position=stream if in_parallel else 0,
+        total=settings.epochs, what=f"fold {stream}", unit="epoch",
+        position=stream if in_parallel else 0,
         bar_format="{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         show=progress and processes.is_first, delay=0,
     )  # fmt: skip

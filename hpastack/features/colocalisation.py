@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.features.grey_levels import (
     N_LEVELS,
     grey_levels,
@@ -167,7 +167,8 @@ def colocalisation_of_pairs(
     for pair in pairs:
         if not all(0 <= number < len(images) for number in pair):
             raise InputError(
-                f"colocalisation: the pair {tuple(pair)} is out of range for {len(images)} stains"
+                f"colocalisation: the pair {tuple(pair)} is out of range for "
+                f"{counted(len(images), 'stain')}"
             )
     stains = {number: _prepare(images[number]) for number in sorted({n for p in pairs for n in p})}
     return _compare(stains, pairs)

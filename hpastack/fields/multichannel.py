@@ -316,8 +316,8 @@ def _reject_positions(channels: Channels, path: StrPath) -> None:
     shown = ", ".join(f"{number} {channels.names[number]!r}" for number in repeated)
     raise FileFault(
         path,
-        f"TIFF with {n_times} positions, depths or times: each of its {len(counts)} channels "
-        f"occurs {n_times} times, such as {shown}; {_SAVE_EACH}",
+        f"TIFF with {n_times} positions, depths or times: each of its "
+        f"{counted(len(counts), 'channel')} occurs {n_times} times, such as {shown}; {_SAVE_EACH}",
     )
 
 

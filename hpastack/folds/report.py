@@ -239,17 +239,17 @@ def labels_missing_from_folds(
     Returns
     -------
     list of str
-        One warning per label that occurs in fewer clusters than folds, in the
-        order of the columns, and one for all labels without positives.
+        At most two: one for all labels that occur in fewer clusters than folds,
+        in the order of the columns, and one for all labels without positives.
 
     Examples
     --------
     >>> labels_missing_from_folds([[1, 1], [1, 0], [1, 0]], ["a", "b", "c"], 2, ["x", "y"])
-    ['label y occurs in 1 cluster, fewer than the 2 folds: it is missing from some folds']
+    ['labels in fewer clusters than the 2 folds, missing from some folds: y (1 cluster)']
     """
     indicator = indicator_of(indicator)
     codes, _ = group_codes(clusters, len(indicator), 0)
-    warnings = []
+    warnings, rare = [], []
     absent = [
         str(label if names is None else names[label])
         for label in np.flatnonzero(indicator.sum(0) == 0).tolist()
@@ -258,10 +258,12 @@ def labels_missing_from_folds(
         n_clusters = len(np.unique(codes[indicator[:, label] == 1]))
         if n_clusters < n_splits:
             name = label if names is None else names[label]
-            warnings.append(
-                f"label {name} occurs in {counted(n_clusters, 'cluster')}, fewer than the "
-                f"{counted(n_splits, 'fold')}: it is missing from some folds"
-            )
+            rare.append(f"{name} ({counted(n_clusters, 'cluster')})")
+    if rare:
+        warnings.append(
+            f"labels in fewer clusters than the {counted(n_splits, 'fold')}, missing from some "
+            f"folds: {shorten(rare, 40)}"
+        )
     if absent:
         warnings.append(f"labels without positives, missing from all folds: {shorten(absent, 40)}")
     return warnings

@@ -2,7 +2,7 @@
 
 from hpastack.parallel.backends import BACKENDS, backend
 from hpastack.parallel.cpu_budget import cpu_budget, one_thread_each
-from hpastack.parallel.progress import Workers, progress_bar
+from hpastack.parallel.progress import Progress, Workers, progress_bar, progress_output
 from hpastack.parallel.read_ahead import in_threads, read_ahead
 from hpastack.parallel.shards import Shard, environment_shard
 from hpastack.parallel.threads_or_processes import spread_on_this_machine
@@ -10,6 +10,7 @@ from hpastack.parallel.workers import spread
 
 __all__ = [
     "BACKENDS",
+    "Progress",
     "Shard",
     "Workers",
     "backend",
@@ -18,6 +19,7 @@ __all__ = [
     "in_threads",
     "one_thread_each",
     "progress_bar",
+    "progress_output",
     "read_ahead",
     "spread",
     "spread_on_this_machine",

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.metrics import average_precisions, precision_recall
 from hpastack.pictures._matplotlib import Axes
 from hpastack.pictures.figures import FAINT, shortened
@@ -206,7 +206,7 @@ class PrecisionRecallDisplay(Display):
                 _write_threshold(axes, curve)
             axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
             axes.set_title(
-                f"{shortened(name, 30)}\n{curve.n_positives:,} positives, "
+                f"{shortened(name, 30)}\n{counted(curve.n_positives, 'positive')}, "
                 f"AP {curve.average_precision:.2f}"
             )
             for ticks in (axes.set_xticks, axes.set_yticks):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import take_rows
 from hpastack.stack import StackClassifier
 
@@ -50,7 +50,9 @@ class Annotated:
             raise InputError("y must contain only 0 and 1")
         names = list(map(str, range(values.shape[1]))) if names is None else list(map(str, names))
         if len(names) != values.shape[1]:
-            raise InputError(f"names has length {len(names)}; y has {values.shape[1]} labels")
+            raise InputError(
+                f"names has length {len(names)}; y has {counted(values.shape[1], 'label')}"
+            )
         return cls(names, values.astype(np.int8), ids)
 
     @classmethod
@@ -67,7 +69,7 @@ class Annotated:
         if np.shape(y) != stack.oof_probabilities_.shape:
             raise InputError(
                 f"y has shape {np.shape(y)}; the stack was fitted on "
-                f"{len(ids)} fields and {len(stack.labels_)} labels"
+                f"{counted(len(ids), 'field')} and {counted(len(stack.labels_), 'label')}"
             )
         return cls(stack.labels_, cls.of(np.asarray(y)).y, ids)
 

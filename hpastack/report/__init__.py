@@ -1,1 +1,1 @@
-"""The HTML report of a fitted stack; needs the extra ``report``."""
+"""The HTML report of a fitted stack; requires the extra ``report``."""

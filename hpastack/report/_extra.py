@@ -1,4 +1,4 @@
-"""The one door to jinja2, which the base install does without."""
+"""The only import of jinja2, an optional dependency."""
 
 from hpastack.errors import InputError
 

@@ -1,37 +1,42 @@
-"""The charts that several sections show."""
+"""Charts shared by several sections."""
 
 from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
 
+from hpastack.errors import counted
 from hpastack.metrics import ReliabilityBins, precision_recall, thinned_curve
 from hpastack.report.svg import Chart, number
 
-# Radius of the fullest bin but one; of the fullest at most, as it often holds nearly all fields;
-# and of any at least.
+# Radius of the second largest bin; maximum radius of the largest, which often contains nearly all
+# fields; and minimum radius.
 _USUAL, _LARGEST, _SMALLEST = 7.0, 9.0, 2.6
 
 
-def reliability_chart(bins: ReliabilityBins, label: str, unit: str = "fields") -> Markup:
-    """Return observed frequency against predicted probability.
+def reliability_chart(
+    bins: ReliabilityBins, label: str, unit: str = "field", units: str | None = None
+) -> Markup:
+    """Chart of observed frequency against predicted probability.
 
     Parameters
     ----------
     bins : ReliabilityBins
     label : str
-        What the chart is of.
-    unit : str, default="fields"
-        What the bins hold.
+        Title of the chart for screen readers.
+    unit : str, default="field"
+        What is counted in the bins, in the singular.
+    units : str, optional
+        The plural; default: `unit` and "s".
 
     Returns
     -------
     Markup
-        Area of a mark by what its bin holds; vertical lines are intervals; dashed: what
-        perfect probabilities would give.
+        Marker areas show the counts of the bins; vertical lines are intervals; the dashed line
+        is perfect calibration.
     """
     chart = Chart(
-        f"{label}: " + _sentence(bins), x_title="predicted probability", y_title="observed"
+        f"{label}: {_largest_gap(bins)}", x_title="predicted probability", y_title="observed"
     )
     chart.rule((0, 0), (1, 1))
     usual = np.sort(bins.count)[-2:].min(initial=bins.count.max(initial=1))
@@ -43,7 +48,7 @@ def reliability_chart(bins: ReliabilityBins, label: str, unit: str = "fields") -
             x, observed,
             radius=float(np.clip(_USUAL * np.sqrt(count / usual), _SMALLEST, _LARGEST)),
             title=f"predicted {x:.2f}, observed {observed:.2f} ({low:.2f} to {high:.2f}) among "
-            f"{count:,} {unit}",
+            f"{counted(int(count), unit, units)}",
         )  # fmt: skip
     return chart.markup()
 
@@ -51,41 +56,41 @@ def reliability_chart(bins: ReliabilityBins, label: str, unit: str = "fields") -
 def precision_recall_chart(
     y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, label: str
 ) -> Markup:
-    """Return precision against recall of one label, with the point of its threshold.
+    """Chart of precision against recall of one label, with the point at its threshold.
 
     Parameters
     ----------
     y, labels : ndarray of {0, 1}, shape (n,)
-        Annotated, with a positive, and predicted.
+        Whether the label is annotated (in at least one field) and predicted.
     probabilities : ndarray of float, shape (n,)
     label : str
-        What the chart is of.
+        Title of the chart for screen readers.
 
     Returns
     -------
     Markup
-        Diamond: the predicted labels. Dashed: the precision of guessing.
+        Diamond: the predicted labels. Dashed line: the precision of a random ranking.
     """
     recall, precision = thinned_curve(*precision_recall(y, probabilities))
     hits, n_predicted = int((y & labels).sum()), int(labels.sum())
-    at = None
-    said = "no field is predicted to have it"
+    at_threshold = None
+    summary = "the label is predicted for no field"
     if n_predicted:
-        at = hits / y.sum(), hits / n_predicted
-        said = f"the threshold gives recall {at[0]:.2f} and precision {at[1]:.2f}"
-    chart = Chart(f"{label}: {said}", x_title="recall", y_title="precision")
+        at_threshold = hits / y.sum(), hits / n_predicted
+        summary = f"recall {at_threshold[0]:.2f}, precision {at_threshold[1]:.2f} at the threshold"
+    chart = Chart(f"{label}: {summary}", x_title="recall", y_title="precision")
     chart.rule((0, float(y.mean())), (1, float(y.mean())))
     steps = "".join(
         f"H{number(chart.px(a))}V{number(chart.py(b))}" for a, b in zip(recall[1:], precision[1:])
     )
     start = f"M{number(chart.px(recall[0]))} {number(chart.py(precision[0]))}"
     chart.add(f'<path class="line" d="{start}{steps}"/>')
-    if at is not None:
-        chart.point(*at, radius=5, css="chosen", marker="diamond", title=said)
+    if at_threshold is not None:
+        chart.point(*at_threshold, radius=5, css="chosen", marker="diamond", title=summary)
     return chart.markup()
 
 
-def _sentence(bins: ReliabilityBins) -> str:
+def _largest_gap(bins: ReliabilityBins) -> str:
     if not len(bins.count):
         return "no fields"
     gap = np.abs(bins.predicted - bins.observed)

@@ -1,4 +1,4 @@
-"""Columns of a stack in words."""
+"""Descriptions of the columns of a stack."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ _CONSENSUS = "consensus of "
 
 
 def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) -> str:
-    """Return what a column of a stack is.
+    """Describe a column of a stack in words.
 
     Parameters
     ----------
     column : str
-        As `hpastack.stack.column_importance` names it.
+        Name in `hpastack.stack.column_importance`.
     labels : sequence of str
-        Names of the labels.
+        Label names.
     stores : mapping
-        Of the record of the stack, by name.
+        Stores in the record of the stack, by name.
 
     Returns
     -------
     str
+        The column itself if there is no description.
 
     Examples
     --------
     >>> column_words("resnet50__1", ["Nucleoplasm", "Nuclear membrane"], {})
     'resnet50 for Nuclear membrane'
     >>> column_words("texture_contrast_d2__green", [], {})
-    'mean squared difference of green 2 px apart, in levels of 32'
+    'GLCM contrast of green at distance 2 px (32 grey levels)'
     """
     if column.startswith(_CONSENSUS):
         return f"consensus of the CNNs for {column.removeprefix(_CONSENSUS)}"
     try:
-        return _meaning(column)
+        return _description(column)
     except InputError:
         pass
     match = re.fullmatch(r"(.+)__(\d+)", column)
@@ -47,7 +48,7 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
     store, _, own = column.partition("__")
     if own and store in stores:
         try:
-            return f"{_meaning(own)} ({store})"
+            return f"{_description(own)} ({store})"
         except InputError:
             return f"{own.replace('_', ' ')} ({store})"
     if column in stores:
@@ -55,5 +56,5 @@ def column_words(column: str, labels: Sequence[str], stores: Mapping[str, Any]) 
     return column
 
 
-def _meaning(column: str) -> str:
+def _description(column: str) -> str:
     return re.sub(r" \(NaN [^)]*\)", "", describe_columns([column])[column])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import counted, shorten
+from hpastack.files.text_table import text_table
 from hpastack.folds import FoldReport
 from hpastack.stack import SCORES, StackClassifier
 
@@ -21,39 +22,59 @@ _TITLES = {
 }
 
 
-def scores_text(stack: StackClassifier) -> str:
+def scores_text(stack: StackClassifier, *, wide: bool = False, width: int | None = None) -> str:
     """Return the scores of a fitted stack, by label and over all labels.
 
     Parameters
     ----------
     stack : StackClassifier
         Fitted.
+    wide : bool, default=False
+        Whether the table of labels has a column for each base model, the threshold with its
+        interval, the weight of the boosters and the number of predicted fields too.
+    width : int, optional
+        Columns of the terminal. If omitted, every label stays on one line.
 
     Returns
     -------
     str
-        The table of labels, that of what the stack is compared with, the scores
-        with their intervals, and the settings of trees that were chosen.
+        The table of labels: positives, F1, its change from the consensus (without CNNs, from
+        the prevalence), average precision (AP). Then that of what the stack is compared with,
+        the scores with their intervals, and the settings of trees that were chosen.
     """
     start = "consensus" if stack.cnns else "prior"
-    shown = ["positives", f"{start}_f1", *(f"{name}_f1" for name in stack.members_), "stack_f1",
-             f"{start}_ap", "stack_ap", "booster_weight", "threshold"]  # fmt: skip
-    table = stack.label_table_[shown].round(3).astype(str)
-    low, high = stack.label_table_["threshold_low"], stack.label_table_["threshold_high"]
-    if stack.n_bootstrap:
-        table["95 %"] = [f"{a:.2f}-{b:.2f}" for a, b in zip(low, high)]
-    table["predicted"] = stack.label_table_["predicted"]
-    with pd.option_context("display.width", 160, "display.max_columns", None):
-        lines = [
-            table.to_string(),
-            "\nout of fold, thresholds chosen out of fold:",
-            stack.comparison_.to_string(float_format="{:.4f}".format),
-            "",
-        ]
+    table = stack.label_table_
+    names = [str(name) for name in table.index]
+    if wide:
+        columns = {"positives": [f"{n:,}" for n in table["positives"]]}
+        shown = [f"{start}_f1", *(f"{name}_f1" for name in stack.members_), "stack_f1",
+                 f"{start}_ap", "stack_ap", "booster_weight", "threshold"]  # fmt: skip
+        columns |= {name: _decimals(table[name]) for name in shown}
+        if stack.n_bootstrap:
+            low, high = table["threshold_low"], table["threshold_high"]
+            columns["95 %"] = [f"{a:.2f}-{b:.2f}" for a, b in zip(low, high)]
+        columns["predicted"] = [f"{n:,}" for n in table["predicted"]]
+    else:
+        change = (table["stack_f1"] - table[f"{start}_f1"]).round(3) + 0.0  # not -0.000
+        columns = {
+            "positives": [f"{n:,}" for n in table["positives"]],
+            "F1": _decimals(table["stack_f1"]),
+            "change": ["-" if np.isnan(value) else f"{value:+.3f}" for value in change],
+            "AP": _decimals(table["stack_ap"]),
+        }
+    compared = stack.comparison_
+    scores = {name: _decimals(compared[name], 4) for name in compared}
+    lines = [
+        text_table(names, columns, None if wide else width, "label"),
+        *([] if wide else [f"change: of F1 from the {start}"]),
+        "\nout of fold, thresholds chosen out of fold:",
+        text_table([str(name) for name in compared.index], scores, width),
+        "",
+    ]
     found, n_labels = stack.cv_results_, len(stack.labels_)
     lines.append(
-        f"{found['n_labels_scored']} of {n_labels} labels had positives; macro F1, macro average "
-        "precision and calibration error are over these:"
+        f"{found['n_labels_scored']} of {counted(n_labels, 'label')} had positives; macro F1, "
+        "macro average precision and calibration error are computed over these:"
     )
     for name in SCORES:
         lines.append(
@@ -73,12 +94,21 @@ def scores_text(stack: StackClassifier) -> str:
     if stack.tuning_ is not None:
         taken = stack.tuning_[stack.tuning_["chosen_for"].map(len) > 0]
         lines.append("\nsettings of the trees that were taken:")
-        lines.append(taken.drop(columns="fold_losses").to_string(index=False))
+        if wide or width is None:
+            lines.append(taken.drop(columns="fold_losses").to_string(index=False))
+        else:
+            lines += [
+                ", ".join(
+                    f"{name} {f'{value:.4g}' if isinstance(value, float) else value}"
+                    for name, value in row.items()
+                )
+                for row in taken.drop(columns="fold_losses").to_dict("records")
+            ]
     return "\n".join(lines)
 
 
 def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.DataFrame) -> str:
-    """Return how many clusters there are, and in which of them labels disagree.
+    """Summarise clusters, and name those in which labels disagree.
 
     Parameters
     ----------
@@ -87,12 +117,12 @@ def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.Da
     pairs : DataFrame
         Pairs of near-duplicates, one per row.
     disagreements : DataFrame
-        As `hpastack.clusters.label_disagreements` returns it.
+        Table of `hpastack.clusters.label_disagreements`.
 
     Returns
     -------
     str
-        One line, or two.
+        One or two lines.
     """
     sizes = clusters.value_counts()
     text = (
@@ -109,12 +139,12 @@ def clusters_text(clusters: pd.Series, pairs: pd.DataFrame, disagreements: pd.Da
 
 
 def folds_text(report: FoldReport, fold: np.ndarray) -> str:
-    """Return how large the folds are, and how evenly labels are spread over them.
+    """Summarise the sizes of the folds and how evenly labels are distributed over them.
 
     Parameters
     ----------
     report : FoldReport
-        Of these folds.
+        Report of these folds.
     fold : ndarray of int
         Fold of each training field.
 
@@ -129,6 +159,10 @@ def folds_text(report: FoldReport, fold: np.ndarray) -> str:
         f"differ from an equal share by {measures['relative_deviation']:.2%} on average "
         f"(no folds of these clusters can do better than {measures['lower_bound']:.2%})"
     )
+
+
+def _decimals(values: pd.Series, n_decimals: int = 3) -> list[str]:
+    return ["-" if np.isnan(value) else f"{value:.{n_decimals}f}" for value in values]
 
 
 def _interval(found: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""All that the sections of a report need, gathered and checked once."""
+"""The inputs of a report, gathered and checked once for all sections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpastack.labels import Vocabulary
 from hpastack.metrics import cluster_draws, f1_scores, score_interval
 from hpastack.report.embedded import Pictures
 from hpastack.report.seconds import Seconds
-from hpastack.stack import StackClassifier, load_stack, read_manifest
+from hpastack.stack import StackClassifier, check_labels, load_stack, read_manifest
 from hpastack.stack.score_tables import OutOfFold
 
 _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
@@ -26,7 +26,7 @@ _Rows = TypeVar("_Rows", pd.DataFrame, pd.Series)
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """A fitted stack, and what its workspace knows of its training fields.
+    """A fitted stack with the data of its workspace.
 
     Rows of all arrays are the training fields, in the order of `image_ids`; columns
     are the labels, in the order of `names`.
@@ -34,28 +34,27 @@ class Facts:
     Parameters
     ----------
     folder : Path
-        The stack.
+        Folder of the stack.
     manifest : dict
-        Of the stack, as `hpastack.stack.read_manifest` returns it.
+        Manifest of the stack, from `hpastack.stack.read_manifest`.
     stack : StackClassifier
     y : ndarray of {0, 1}, shape (n, n_labels)
         Annotated labels.
     clusters : ndarray of str, shape (n,), or None
-        None where they are not known.
+        Cluster of each field; None if unknown.
     catalogue : DataFrame or None
-        All fields of the workspace, train and test, as `hpastack.read_catalogue`
-        returns it.
+        All training and test fields of the workspace, from `hpastack.read_catalogue`.
     pictures : Pictures
-        Of fields; where there are no images it gives none.
+        Thumbnails of the fields.
     importance : DataFrame or None
-        As `hpastack.stack.column_importance` returns it.
+        Table of `hpastack.stack.column_importance`.
     places : dict of str to Path
-        Files and folders of the workspace that are there, by the name of the
-        property of `hpastack.Workspace`.
+        Existing files and folders of the workspace, by the name of the property of
+        `hpastack.Workspace`.
     rivals : sequence of Facts
         Other stacks to compare with.
     seconds : dict of str to dict of str to float
-        What ``fit`` and ``predict`` of each predictor took; empty where it is not known.
+        Durations of ``fit`` and ``predict`` of each predictor in seconds; empty if unknown.
     """
 
     folder: Path
@@ -82,7 +81,7 @@ class Facts:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Where the columns of the stack come from: recipe, stores, notes."""
+        """Record of how the stack was made: recipe, stores, notes."""
         return self.manifest["record"]
 
     @property
@@ -92,7 +91,7 @@ class Facts:
 
     @property
     def start(self) -> str:
-        """What the members start from, ``consensus`` or ``prior``."""
+        """Starting point of the members: ``consensus`` or, without CNNs, ``prior``."""
         return "consensus" if "consensus_f1" in self.table else "prior"
 
     @property
@@ -102,17 +101,17 @@ class Facts:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Predicted labels, out of fold."""
+        """Labels predicted out of fold."""
         return self.stack.oof_labels_.to_numpy()
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        """Probabilities, out of fold."""
+        """Probabilities predicted out of fold."""
         return self.stack.oof_probabilities_.to_numpy(dtype=float)
 
     @cached_property
     def draws(self) -> np.ndarray | None:
-        """How many times each field is drawn in each draw of a bootstrap of clusters."""
+        """Weight of each field in each bootstrap draw of clusters."""
         if self.clusters is None or not self.stack.n_bootstrap:
             return None
         return cluster_draws(
@@ -121,7 +120,7 @@ class Facts:
 
     @cached_property
     def f1_interval(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Ends of the interval of the stack's F1 of each label."""
+        """Lower and upper ends of the interval of the F1 of the stack for each label."""
         if self.draws is None:
             return None
         low, high = score_interval(
@@ -130,24 +129,25 @@ class Facts:
         return np.clip(low, 0, 1), np.clip(high, 0, 1)
 
     def system(self, image_ids: pd.Index) -> OutOfFold:
-        """Return what the stack predicts of fields, in the order of their ids.
+        """Return the out-of-fold predictions of the stack, in the order of some ids.
 
         Raises
         ------
         InputError
-            If it was fitted on other fields.
+            If the stack was fitted on other fields.
         """
         rows = self.image_ids.get_indexer(image_ids)
         if len(rows) != len(self.image_ids) or (rows < 0).any():
             raise InputError(
-                f"{self.folder} was fitted on other fields; only stacks of the same fields can be "
-                "compared"
+                f"{self.folder} was fitted on other fields; only stacks fitted on the same fields "
+                "can be compared",
+                "compare",
             )
         return OutOfFold(self.probabilities[rows], self.labels[rows])
 
     @cached_property
     def submitted(self) -> pd.DataFrame | None:
-        """Predicted labels of the test fields, 0 or 1, by id, if there is a submission."""
+        """Predicted labels of the test fields, 0 or 1, by id; None without a submission."""
         folder = self.places.get("submissions")
         path = None if folder is None else folder / f"{self.name}.csv"
         if path is None or not path.is_file():
@@ -155,7 +155,9 @@ class Facts:
         table = read_text_table(path)
         missing = [name for name in ("Id", "Predicted") if name not in table]
         if missing:
-            raise InputError(f"{path}: no column {missing[0]}; it is not a submission")
+            raise InputError(
+                f"{path}: no column {missing[0]}; a submission has the columns Id and Predicted"
+            )
         check_unique(table["Id"], str(path))
         targets = table.set_index("Id")["Predicted"]
         try:
@@ -166,7 +168,7 @@ class Facts:
 
     @cached_property
     def counts_labels(self) -> bool:
-        """Whether the macro scores are over the labels with positives, as of today."""
+        """Whether macro scores are over labels with positives only, unlike in earlier versions."""
         return "n_labels_scored" in self.stack.cv_results_
 
 
@@ -176,16 +178,16 @@ def gather_facts(
     clusters: pd.Series | None = None,
     **others: Any,
 ) -> Facts:
-    """Read a stack, and check that labels and clusters are those it was fitted on.
+    """Read a stack, and check that it was fitted on these labels and clusters.
 
     Parameters
     ----------
     stack_folder : path-like
     targets : DataFrame of {0, 1}
-        As `hpastack.write_report`.
+        See `hpastack.write_report`.
     clusters : Series, optional
     **others
-        Of `Facts`.
+        Other parameters of `Facts`.
 
     Returns
     -------
@@ -194,8 +196,8 @@ def gather_facts(
     Raises
     ------
     InputError
-        If the folder is not a stack, or a training field of it has other labels or
-        another cluster, or none.
+        If the folder is not a stack, or one of its training fields has no label or
+        cluster, or another one than at fitting.
     """
     folder = Path(stack_folder)
     manifest, stack = read_manifest(folder), load_stack(folder)
@@ -206,16 +208,15 @@ def gather_facts(
 
 def _true_labels(folder: Path, stack: StackClassifier, targets: pd.DataFrame) -> np.ndarray:
     y = _of_stack(folder, stack, targets, "labels")
-    if list(targets.columns) != stack.labels_:
-        raise InputError(f"{folder} names other labels than this workspace's vocabulary")
-    # Figures of today's labels beside scores of other ones would contradict each other.
+    check_labels(stack.labels_, targets.columns, folder)
+    # Charts of the current labels would contradict scores on other labels.
     table = stack.label_table_
     f1 = f1_scores(y, stack.oof_labels_.to_numpy())
     same = np.isclose(f1, table["stack_f1"]) & (y.sum(axis=0) == table["positives"].to_numpy())
     if not same.all():
         raise InputError(
-            f"{folder} was fitted on other labels of these fields than this workspace has "
-            f"(differing in {shorten(table.index[~same])}); fit the stack again"
+            f"{folder} was fitted on other labels of these fields than those of this workspace "
+            f"(different: {shorten(table.index[~same])}); fit the stack again"
         )
     return y
 
@@ -224,16 +225,19 @@ def _true_clusters(
     folder: Path, stack: StackClassifier, y: np.ndarray, clusters: pd.Series
 ) -> np.ndarray:
     cluster = _of_stack(folder, stack, clusters, "clusters")
-    holders = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
-    if holders != stack.label_table_["clusters"].tolist():
+    n_clusters = [len(np.unique(cluster[y[:, k] == 1])) for k in range(y.shape[1])]
+    if n_clusters != stack.label_table_["clusters"].tolist():
         raise InputError(
-            f"{folder} was fitted on other clusters than this workspace has; fit the stack again"
+            f"{folder} was fitted on other clusters than those of this workspace; fit the stack "
+            "again"
         )
     return cluster
 
 
 def _of_stack(folder: Path, stack: StackClassifier, table: _Rows, what: str) -> np.ndarray:
-    """Return what this workspace has for the training fields of a stack, in their order."""
+    """Return the rows of a table for the training fields of a stack, in their order."""
     name = f"{folder}: the {what} of this workspace"
-    rows = take_rows(table, stack.oof_labels_.index, name, "report it where it was fitted")
+    rows = take_rows(
+        table, stack.oof_labels_.index, name, "make the report in the workspace of the stack"
+    )
     return rows.to_numpy()

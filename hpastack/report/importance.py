@@ -1,4 +1,4 @@
-"""Which columns move each label, from the stores that a stack was fitted on."""
+"""Importance of columns for each label, from the stores that a stack was fitted on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpastack.stack import StackClassifier
 from hpastack.stack.explaining import column_importance, explain
 from hpastack.store import open_store
 
-#: Training fields that are explained: enough to rank columns, few enough to wait for.
+#: Number of training fields that are explained: a compromise between precision and time.
 N_FIELDS = 100
 
 
@@ -25,26 +25,26 @@ def stored_importance(
     n_fields: int = N_FIELDS,
     seed: int = 0,
 ) -> pd.DataFrame | None:
-    """Return how much each column moves the log-odds of each label.
+    """Mean change of the log-odds of each label by each column (SHAP values).
 
     Parameters
     ----------
     stack : StackClassifier
         Fitted.
     stores : mapping
-        Of the record of the stack, by name.
+        Stores in the record of the stack, by name.
     folder : Path
-        Where the stores lie.
+        Folder of the stores.
     n_fields : int, default=100
-        Training fields, drawn at random; all, if there are fewer.
+        Number of training fields, sampled at random; all if there are fewer.
     seed : int, default=0
 
     Returns
     -------
     DataFrame or None
-        As `hpastack.stack.column_importance`. None where there are no members to
-        explain, or a store is not there any more as it was: what it holds
-        now says nothing of this stack.
+        Table of `hpastack.stack.column_importance`. None if the stack has no members,
+        or if a store is missing or has changed since fitting, because its current
+        values do not explain this stack.
     """
     if not stores or not stack.members_:
         return None

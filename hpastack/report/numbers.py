@@ -1,21 +1,21 @@
-"""Numbers and values as the report writes them."""
+"""Formats of numbers and values in the report."""
 
 from __future__ import annotations
 
 import json
 import math
 
-#: What stands where a score is not defined.
+#: Text for an undefined score.
 MISSING = "–"
 
 
 def score_text(value: float | None, digits: int = 3) -> str:
-    """Return a score with a fixed number of decimals.
+    """Format a score with a fixed number of decimals.
 
     Parameters
     ----------
     value : float or None
-        None as a manifest has it where a score is not defined.
+        None (in a manifest) or NaN if the score is undefined.
     digits : int, default=3
 
     Returns
@@ -31,7 +31,7 @@ def score_text(value: float | None, digits: int = 3) -> str:
 
 
 def signed_text(value: float | None, digits: int = 3) -> str:
-    """Return a difference with its sign; none where it rounds to 0.
+    """Format a difference with its sign; without a sign if it rounds to 0.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def signed_text(value: float | None, digits: int = 3) -> str:
     """
     if value is None or math.isnan(value):
         return MISSING
-    text = f"{value:+.{digits}f}".replace("-", "−")  # a true minus sign is as wide as a plus
+    text = f"{value:+.{digits}f}".replace("-", "−")  # a minus sign is as wide as a plus sign
     return text if text.strip("+−0.") else text[1:]
 
 
 def sort_key(value: float | None) -> str:
-    """Return what the page sorts a number by; nothing where there is none.
+    """Return the sort key of a number in a table of the page; empty if undefined.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def sort_key(value: float | None) -> str:
 
 
 def seconds_text(value: float | None) -> str:
-    """Return a time with two digits that count.
+    """Format a duration with two significant digits, or whole seconds above 10 s.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def seconds_text(value: float | None) -> str:
 
 
 def value_text(value: object) -> str:
-    """Return a value of a recipe or a setting.
+    """Format the value of a setting.
 
     Parameters
     ----------
     value : object
-        What JSON holds.
+        A JSON value.
 
     Returns
     -------
@@ -114,22 +114,3 @@ def value_text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(value_text, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def joined(names: list[str]) -> str:
-    """Return names as a sentence lists them.
-
-    Parameters
-    ----------
-    names : list of str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> joined(["a", "b", "c"]), joined(["a"])
-    ('a, b and c', 'a')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

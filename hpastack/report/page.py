@@ -1,4 +1,4 @@
-"""The page: sections in order, each from its template, in one file that needs no other."""
+"""The HTML page: sections in order, each from its template, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from hpastack.report.sections import (
     verdict,
 )
 
-#: Title and function of each section, by its name, in order. A section whose function returns
-#: None is not shown.
+#: Title and function of each section by name, in display order. A section whose function
+#: returns None is omitted.
 SECTIONS: dict[str, tuple[str, Callable[[Facts], dict[str, Any] | None]]] = {
     "verdict": ("Verdict", verdict.context),
     "leaderboard": ("Leaderboard", leaderboard.context),
@@ -43,7 +43,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], dict[str, Any] | None]]] = {
 
 
 def page_text(facts: Facts, *, progress: bool = True) -> str:
-    """Return the page of a stack.
+    """Return the HTML page of a stack.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def page_text(facts: Facts, *, progress: bool = True) -> str:
     Returns
     -------
     str
-        HTML. The same facts give the same bytes.
+        HTML, identical for identical facts.
     """
     environment = _environment()
     sections = []
@@ -105,7 +105,8 @@ def _summary(facts: Facts) -> str:
         in_clusters = f" in {counted(len(np.unique(facts.clusters)), 'cluster')}"
     n_features = len(stack.feature_names_in_) - len(stack.cnns) * len(stack.labels_)
     return (
-        f"{len(stack.fold_):,} training fields{in_clusters}, {len(stack.labels_)} labels, "
-        f"{stack.fold_.max() + 1} folds; CNNs: {len(stack.cnns)}, columns of features: "
-        f"{n_features:,}; fitted with hpastack {facts.manifest['hpastack']}."
+        f"{counted(len(stack.fold_), 'training field')}{in_clusters}, "
+        f"{counted(len(stack.labels_), 'label')}, {counted(int(stack.fold_.max()) + 1, 'fold')}; "
+        f"CNNs: {len(stack.cnns)}, feature columns: {n_features:,}; fitted with hpastack "
+        f"{facts.manifest['hpastack']}."
     )

@@ -1,4 +1,4 @@
-"""How long fitting and predicting took: beside the reports, as no two runs take the same time."""
+"""Durations of fitting and prediction, in files of their own because they are not reproducible."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from hpastack.files import atomic_write
 
-#: Of each predictor what ``fit`` and ``predict`` took, in seconds on the clock.
+#: Wall-clock durations of ``fit`` and ``predict`` of each predictor, in seconds.
 Seconds = Mapping[str, Mapping[str, float]]
 
 
 def write_seconds(folder: Path, name: str, seconds: Seconds) -> Path:
-    """Write how long the parts of a stack took.
+    """Write the durations of a stack and its members.
 
     Parameters
     ----------
     folder : Path
-        Where the reports lie.
+        Folder of the reports.
     name : str
-        Of the stack.
+        Name of the stack.
     seconds : dict of str to dict of str to float
 
     Returns
@@ -39,7 +39,7 @@ def write_seconds(folder: Path, name: str, seconds: Seconds) -> Path:
 
 
 def read_seconds(folder: Path, name: str) -> Seconds:
-    """Read what `write_seconds` wrote; nothing where there is none that can be read.
+    """Read the durations of a stack; empty if there is no readable file.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def read_seconds(folder: Path, name: str) -> Seconds:
     """
     path = folder / f"{name}_seconds.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        seconds = json.loads(path.read_text(encoding="utf-8"))
         return {
             str(predictor): {what: float(of[what]) for what in ("fit", "predict") if what in of}
-            for predictor, of in found.items()
+            for predictor, of in seconds.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -1,4 +1,4 @@
-"""One self-contained HTML page that says what a fitted stack is and what it is worth."""
+"""A self-contained HTML report on how a stack was made and how well it performs."""
 
 from __future__ import annotations
 
@@ -29,55 +29,55 @@ def write_report(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Write the report of a stack.
+    """Write the HTML report of a stack.
 
     Parameters
     ----------
     stack_folder : path-like
-        A stack as `hpastack.StackClassifier.save` keeps it.
+        A stack saved by `hpastack.StackClassifier.save`.
     targets : DataFrame of {0, 1}
         Annotated labels of its training fields, indexed by image id (other fields
         are ignored), one column per label, named and ordered as in the stack.
     path : path-like
-        The HTML file to write, in one rename; it needs no other file and no
-        network.
+        HTML file to write. It is self-contained and needs no network. It is
+        replaced in one rename.
     clusters : Series, optional
         Cluster of each training field, indexed by image id, for the interval
-        of each label's F1. If omitted, there are no such intervals.
+        of the F1 of each label. If omitted, these intervals are not shown.
     catalogue : DataFrame, optional
-        As `hpastack.read_catalogue` returns it, for what is known of the fields.
+        Table of `hpastack.read_catalogue`, for the sections on leaks, duplicates and domains.
     compare : sequence of path-like, default=()
         Other stacks, fitted on the same fields and labels, for the leaderboard.
     thumbnails : hpastack.pictures.Thumbnails, optional
-        Pictures of the fields. If omitted, or where there are no images, fields are named by
+        Pictures of the fields. If omitted, or if there are no images, fields are listed by
         their ids.
     n_pictures : int, optional
-        Pictures at most; 0 for none. If omitted, 400, or as many as fit in 4.5 MB.
+        Maximum number of pictures; 0 for none. Default: 400, or as many as fit in 4.5 MB.
     places : dict of str to Path, optional
         Files and folders of the workspace, by the names of the properties of
-        `hpastack.Workspace`. Where the stores that the stack was fitted on lie in
-        ``features``, the report says which columns move each label.
+        `hpastack.Workspace`. If the stores that the stack was fitted on are in
+        ``features``, the report shows the most important columns of each label.
     jobs : int, optional
-        Workers; as many as this process may use if omitted.
+        Number of workers. Default: the number of CPUs available to this process.
     overwrite : bool, default=False
-        Whether an earlier file may be replaced.
+        Whether an existing file may be replaced.
     progress : bool, default=True
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     Path
-        The report. The same stack and versions give the same bytes.
+        The report, identical for the same stack, workspace and versions.
 
     Raises
     ------
     InputError
-        If the file exists and `overwrite` is false, the folder is no stack, a
-        training field of it has no label or cluster, labels or clusters are
-        not those it was fitted on, a stack to compare with was fitted on other fields,
-        or jinja2 is not installed.
+        If the file exists and `overwrite` is false, the folder is not a stack, one of
+        its training fields has no label or cluster, the stack was fitted on other labels
+        or clusters, a stack to compare with was fitted on other fields, or jinja2 is not
+        installed.
     """
-    # Here, so that the name can be imported without the extra.
+    # Imported here, so that this module can be imported without the extra.
     import hpastack.report._extra  # noqa: F401
     from hpastack.report.embedded import Pictures
     from hpastack.report.facts import gather_facts

@@ -1,7 +1,7 @@
-"""Small charts as SVG in the page, which takes its colours from the style sheet.
+"""Small SVG charts, coloured by the style sheet of the page.
 
-Nothing here knows of labels or scores. Texts are escaped; coordinates have one
-decimal, so that the same numbers give the same bytes and the page stays small.
+Independent of labels and scores. Text is escaped. Coordinates have one decimal, which keeps the
+page small and its bytes reproducible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from hpastack.pictures import OTHER_STYLE, SYMBOLS
 
-# Symbols are the same as in figures; a circle of this path has a radius of 0.8.
+# The symbols of the figures; their circle has a radius of 0.8.
 _PATHS = {symbol.name: symbol.path for symbol in (*SYMBOLS, OTHER_STYLE.symbol)}
 _SCALE = 1 / 0.8
 
@@ -21,23 +21,23 @@ _LEFT, _BOTTOM, _TOP, _RIGHT = 46, 40, 10, 12
 
 
 class Chart:
-    """A chart with two axes, to which marks are added one after the other.
+    """A chart with two axes, to which marks are added in drawing order.
 
     Parameters
     ----------
     label : str
-        What the chart shows, for those who do not see it.
+        Description of the chart for screen readers.
     x, y : (float, float)
-        Ends of the axes.
+        Limits of the axes.
     x_title, y_title : str
     width, height : float, default=320, 270
-        In units of the drawing; one is a pixel where the page has room.
+        In user units of the SVG; one unit is one pixel if the page is wide enough.
     x_ticks, y_ticks : sequence of float, optional
-        Five steps if omitted.
+        Default: about five steps.
     log_x, log_y : bool, default=False
         Whether an axis is logarithmic.
     left : float, default=46
-        Room for the numbers of the vertical axis.
+        Width reserved for the tick labels of the vertical axis.
     """
 
     def __init__(
@@ -70,27 +70,27 @@ class Chart:
         )
 
     def px(self, value: float) -> float:
-        """Return the horizontal place of a value."""
+        """Horizontal coordinate of a value."""
         share = _share(value, self._x, self._log_x)
         return self._left + share * (self.width - self._left - _RIGHT)
 
     def py(self, value: float) -> float:
-        """Return the vertical place of a value."""
+        """Vertical coordinate of a value."""
         share = _share(value, self._y, self._log_y)
         return self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM)
 
     def add(self, markup: str) -> None:
-        """Add marks as they are; what they say must have been escaped."""
+        """Add SVG elements unchanged; their text must be escaped."""
         self._marks.append(markup)
 
     def line(self, xs: Iterable[float], ys: Iterable[float], css: str = "line") -> None:
-        """Join points by a line."""
+        """Draw a line through points."""
         points = [f"{number(self.px(a))} {number(self.py(b))}" for a, b in zip(xs, ys)]
         if points:
             self.add(f'<path class="{css}" d="M{"L".join(points)}"/>')
 
     def rule(self, start: tuple[float, float], end: tuple[float, float], css: str = "rule") -> None:
-        """Draw a straight line, by default dashed."""
+        """Draw a straight line, dashed by default."""
         self.line((start[0], end[0]), (start[1], end[1]), css)
 
     def point(
@@ -104,17 +104,17 @@ class Chart:
         marker: str = "circle",
         data: str = "",
     ) -> None:
-        """Draw one mark, with what it is as a tooltip."""
+        """Draw a mark with a tooltip."""
         self.add(mark(self.px(x), self.py(y), radius, css=css, title=title, shape=marker,
                       data=data))  # fmt: skip
 
     def text(self, x: float, y: float, content: str, css: str = "note", dx: float = 0) -> None:
-        """Write at a place of the axes."""
+        """Write text at a point of the axes."""
         place = f'x="{number(self.px(x) + dx)}" y="{number(self.py(y))}"'
         self.add(f'<text class="{css}" {place}>{escape(content)}</text>')
 
     def markup(self) -> Markup:
-        """Return the chart."""
+        """Return the chart as SVG."""
         return drawing("".join(self._marks), self.width, self.height, self.label)
 
     def _axes(
@@ -141,7 +141,7 @@ class Chart:
 
 
 def drawing(marks: str, width: float, height: float, label: str, css: str = "chart") -> Markup:
-    """Return marks as a drawing.
+    """Return marks as an SVG image.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def drawing(marks: str, width: float, height: float, label: str, css: str = "cha
         SVG elements, escaped.
     width, height : float
     label : str
-        For those who do not see it; if empty, the drawing is hidden from them, because a
-        text beside it says the same.
+        Description for screen readers. If empty, the image is hidden from them, because
+        nearby text says the same.
     css : str, default="chart"
 
     Returns
@@ -173,18 +173,20 @@ def mark(
     shape: str = "circle",
     data: str = "",
 ) -> str:
-    """Return one mark, at a place of the drawing.
+    """Return a mark as an SVG element.
 
     Parameters
     ----------
     x, y, radius : float
+        In user units of the SVG.
     css : str, default="dot"
+        Class of the element.
     title : str, optional
-        A tooltip.
+        Tooltip.
     shape : str, default="circle"
         Name of a symbol of `hpastack.pictures`.
     data : str, optional
-        Attributes, escaped.
+        Further attributes, escaped.
 
     Returns
     -------
@@ -210,22 +212,22 @@ def interval_strip(
     css: str = "strip",
     label: str = "",
 ) -> Markup:
-    """Return a value as a dot on its interval, small enough for a cell of a table.
+    """Return a value with its interval as a small chart for a table cell.
 
     Parameters
     ----------
     value, low, high : float or None
-        None or NaN where there is none.
+        None or NaN if missing.
     ends : (float, float), default=(0, 1)
-        What the strip reaches over.
+        Limits of the axis.
     other : float, optional
-        Another value to compare with, drawn as a hollow diamond.
+        Value to compare with, drawn as a hollow diamond.
     zero : float, optional
-        Where to draw a line, such as at no difference.
+        Reference value, drawn as a vertical line.
     width : float, default=96
     css : str, default="strip"
     label : str, optional
-        If a text beside it does not say the same.
+        Description for screen readers, unless nearby text says the same.
 
     Returns
     -------
@@ -250,7 +252,7 @@ def interval_strip(
 
 
 def bar(share: float, *, width: float = 120, css: str = "bar", label: str = "") -> Markup:
-    """Return a share of 1 as a bar.
+    """Return a fraction as a horizontal bar.
 
     Parameters
     ----------
@@ -272,15 +274,15 @@ def bar(share: float, *, width: float = 120, css: str = "bar", label: str = "") 
 
 
 def ticks(low: float, high: float, *, log: bool = False, n: int = 5) -> list[float]:
-    """Return round values to write along an axis.
+    """Return round tick values for an axis.
 
     Parameters
     ----------
     low, high : float
     log : bool, default=False
-        Powers of ten.
+        Whether the ticks are powers of ten.
     n : int, default=5
-        Steps, about.
+        Maximum number of steps.
 
     Returns
     -------
@@ -304,19 +306,19 @@ def ticks(low: float, high: float, *, log: bool = False, n: int = 5) -> list[flo
 
 
 def number(value: float) -> str:
-    """Return a coordinate with at most one decimal."""
+    """Format a coordinate with at most one decimal."""
     text = f"{value:.1f}"
     return text[:-2] if text.endswith(".0") else text
 
 
 def plain(value: float) -> str:
-    """Return the number of a tick: no zeros at its end, no powers of ten."""
+    """Format the value of a tick without trailing zeros or exponent."""
     text = f"{value:,.4f}".rstrip("0").rstrip(".")
     return text.replace("-", "−")
 
 
 def known(value: float | None) -> bool:
-    """Return whether there is a value."""
+    """Return whether a value is neither None nor NaN."""
     return value is not None and not math.isnan(value)
 
 

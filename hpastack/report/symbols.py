@@ -1,4 +1,4 @@
-"""Groups told apart by colour and symbol, so that neither is needed alone."""
+"""Colours and symbols of groups; either is sufficient to distinguish up to eight groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from hpastack.pictures import SYMBOLS
 from hpastack.report.svg import drawing, mark
 
-#: Classes of the style sheet whose colours can be told apart.
+#: Classes of the style sheet with distinguishable colours.
 SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
 
 
@@ -19,7 +19,8 @@ def symbol(number: int) -> tuple[str, str]:
     Parameters
     ----------
     number : int
-        Of the group, from 0. The first 88 differ, in colour or symbol; the first eight in both.
+        Number of the group, from 0. The first 88 differ in colour or symbol; the first eight in
+        both.
 
     Returns
     -------
@@ -30,17 +31,17 @@ def symbol(number: int) -> tuple[str, str]:
     >>> symbol(1), symbol(9)
     (('s2', 'triangle'), ('s2', 'hexagon'))
     """
-    # 8 colours and 11 symbols: no pair of them comes twice among 88.
+    # 8 and 11 are coprime, so the first 88 pairs of colour and symbol differ.
     return SERIES[number % len(SERIES)], SYMBOLS[number % len(SYMBOLS)].name
 
 
 def legend(names: Sequence[str], *, lines: bool = False) -> Markup:
-    """Return what the symbols of groups mean.
+    """Legend of the symbols of groups.
 
     Parameters
     ----------
     names : sequence of str
-        In the order of their numbers.
+        Names of the groups, in the order of their numbers.
     lines : bool, default=False
         Whether groups are drawn as lines that end in their symbol.
 

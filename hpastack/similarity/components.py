@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.features import undefined_columns
 from hpastack.fields import PROTEIN, STAINS
 from hpastack.files import check_unique
@@ -79,8 +79,9 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         field and the column.
     """
     if features.shape[0] == 0 or features.shape[1] == 0:
-        raise InputError(f"a table of features is empty: {features.shape[0]} fields, "
-                         f"{features.shape[1]} columns")  # fmt: skip
+        raise InputError("a table of features is empty: "
+                         f"{counted(features.shape[0], 'field')}, "
+                         f"{counted(features.shape[1], 'column')}")  # fmt: skip
     ids = features.index.astype(str)
     check_unique(ids, "a table of features")
     textual = [name for name, kind in features.dtypes.items() if kind.kind not in "biuf"]
@@ -97,10 +98,11 @@ def field_matrix(features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     if not finite.all():
         row = int(np.argmin(finite))
         column = int(np.argmin(np.isfinite(values[row])))
+        n_fields = int(np.count_nonzero(~finite))
         raise InputError(
             f"{values[row, column]} in column {features.columns[column]!r} of field "
-            f"{ids[order[row]]}; {np.count_nonzero(~finite)} fields have values that are not "
-            "finite; drop the column or the fields"
+            f"{ids[order[row]]}; {counted(n_fields, 'field has', 'fields have')} "
+            "values that are not finite; drop the column or the fields"
         )
     return order, values
 

@@ -7,6 +7,7 @@ from .explaining import write_explanations as write_explanations
 from .files import check_replaceable as check_replaceable
 from .files import read_manifest as read_manifest
 from .label_like import PredictionWarning as PredictionWarning
+from .labels_of_stack import check_labels as check_labels
 from .loading import load_stack as load_stack
 from .new_fields import label_fields as label_fields
 from .new_fields import notes_on_kinds as notes_on_kinds
@@ -14,6 +15,7 @@ from .new_fields import notes_on_labels as notes_on_labels
 from .new_fields import notes_on_means as notes_on_means
 from .new_fields import read_prior_shift as read_prior_shift
 from .new_fields import shifted_probabilities as shifted_probabilities
+from .notes import merge_notes as merge_notes
 from .original_labels import original_label_scores as original_label_scores
 from .score_tables import SCORES as SCORES
 from .settings import StackRecipe as StackRecipe

@@ -1,9 +1,9 @@
-"""Blending: how much of each member's evidence the stack believes.
+"""Blending: the weight of each member in the stack.
 
-Every member adds log-odds to the consensus. Their weights are the same for all
-labels, because a label's own losses say too little about them: the rarer the
-label the less. Which labels take part at all, and how far the weights are
-trusted, is decided for all of them together, by what the blend gains on
+Every member adds log-odds to the consensus. The weights are the same for all
+labels, because the losses of a single label determine them poorly, the more so
+the rarer the label. Which labels use the members at all, and how far the weights
+are shrunk, is decided for all labels jointly, from the gain of the blend on
 held-out clusters.
 """
 
@@ -18,25 +18,26 @@ from scipy.special import expit
 
 from hpastack.calibration import log_losses
 
-#: What is fitted to one label counts only if it lowers the log loss by this many standard errors.
+#: A model of one label is used only if it lowers the log loss by this many standard errors.
 STANDARD_ERRORS = 1.0
 
 #: Largest weight of a member. Trees and penalties are chosen to undershoot rather than overshoot,
-#: so that weights above 1 are common where there is much to learn; far above, little was learned.
+#: so weights above 1 are common where there is much to learn; a much larger weight means that
+#: little was learned.
 MAX_WEIGHT = 3.0
 
-#: A label is left to the consensus if its gain is below 0 by this many standard deviations of what
-#: is known of it; few labels say so much by themselves.
+#: A label keeps the consensus if the posterior mean of its gain is below 0 by this many posterior
+#: standard deviations; few labels have enough data for that on their own.
 DOUBT = 1.64
 
-#: Squared standard errors of a gain that are taken for luck.
+#: Part of a squared gain, in squared standard errors, that is attributed to chance.
 LUCK = 2.0
 
 _MAX_STEPS = 50
 _TOLERANCE = 1e-4
-# Pull of the weights to 0, as part of the mean loss: it settles those of members that are alike.
+# L2 penalty of the weights, added to the mean loss: it determines those of members that are alike.
 _RIDGE = 1e-5
-# Variances between labels that are tried, as squares of relative gains.
+# Grid of variances between labels, as squares of relative gains.
 _VARIANCES = np.concatenate([[0.0], np.geomspace(1e-8, 1.0, 60)])
 
 
@@ -48,11 +49,12 @@ def blend_weights(
     fold: np.ndarray,
     learnable: np.ndarray,
 ) -> np.ndarray:
-    """Choose the weight of each member for every label.
+    """Return the weight of each member for every label.
 
-    One weight a member, not negative, of the lowest mean over labels of the
-    log loss as part of that of the consensus. A label takes as much of them as
-    `trust` says of what it gains by weights that were fitted on the other folds.
+    One non-negative weight per member minimises the mean over labels of the
+    log loss relative to that of the consensus. For each label the weights are
+    multiplied by the factor that `trust` returns for its gain with weights that
+    were fitted on the other folds.
 
     Parameters
     ----------
@@ -60,10 +62,10 @@ def blend_weights(
     consensus : ndarray of float, shape (n, n_labels)
         Out-of-fold log-odds.
     added : sequence of ndarray of float, shape (n, n_labels)
-        What each member adds to them.
+        Log-odds that each member adds to them.
     clusters, fold : ndarray of int, shape (n,)
     learnable : ndarray of bool, shape (n_labels,)
-        The other labels get no weight.
+        Other labels get weight 0.
 
     Returns
     -------
@@ -97,10 +99,10 @@ def common_weights(
     *,
     start: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Fit one weight a member for all labels.
+    """Fit one weight per member for all labels.
 
-    Newton's method with weights kept from 0 to `MAX_WEIGHT`; the mean of the
-    losses is convex in them.
+    Newton's method with weights bounded to [0, `MAX_WEIGHT`]; the mean loss is
+    convex in them.
 
     Parameters
     ----------
@@ -108,14 +110,14 @@ def common_weights(
     consensus : ndarray of float, shape (n, n_labels)
     added : sequence of ndarray of float, shape (n, n_labels)
     start : ndarray of float, shape (n_members,), optional
-        Weights to begin with.
+        Initial weights.
 
     Returns
     -------
     ndarray of float, shape (n_members,)
     """
     before = log_losses(y, consensus).sum(axis=0)
-    # A label without any loss has nothing to gain.
+    # A label without any loss cannot improve.
     share = np.divide(1.0, before, out=np.zeros_like(before), where=before > 0) / len(before)
     members = np.stack([part.ravel() for part in added])
 
@@ -148,12 +150,12 @@ def common_weights(
 
 @dataclass(frozen=True)
 class Gains:
-    """What a change gains, label by label.
+    """Gains of each label from a change of log-odds.
 
     Parameters
     ----------
     gain : ndarray of float, shape (n_labels,)
-        Log loss saved, as part of the loss before.
+        Decrease of the log loss, relative to the loss before.
     error : ndarray of float, shape (n_labels,)
         Its standard error over clusters.
     """
@@ -165,7 +167,7 @@ class Gains:
 def relative_gains(
     y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
 ) -> Gains:
-    """Return what a change of log-odds gains.
+    """Return the gain in log loss from a change of log-odds.
 
     Parameters
     ----------
@@ -186,18 +188,19 @@ def relative_gains(
 
 
 def trust(gains: Gains) -> np.ndarray:
-    """Say how much of a change each label takes, judged all together.
+    """Return the factor by which each label shrinks a change, judged for all labels jointly.
 
-    The true gains of the labels are taken for draws from one normal
+    The true gains of the labels are modelled as draws from one normal
     distribution, whose mean and variance are estimated (random-effects
     model, restricted maximum likelihood). So a label with few positives
     follows the others: it takes the change unless its posterior mean is below
     0 by more than `DOUBT` posterior standard deviations. A label whose own
-    posterior mean is above 0 by as much takes it whatever the others gain.
+    posterior mean is above 0 by as much takes it whatever the gain of the
+    others.
 
-    What seems to gain by a little gained by luck in part. So of a mean that is
-    r standard errors above 0, the common one or the label's own, the part
-    1 - `LUCK` / r^2 is taken, as in the estimate of James and Stein [1]_.
+    Part of a small apparent gain is chance. So if a mean, the common one or
+    that of the label, is r standard errors above 0, the factor is
+    1 - `LUCK` / r^2, as in the James-Stein estimator [1]_.
 
     Parameters
     ----------
@@ -231,7 +234,7 @@ def trust(gains: Gains) -> np.ndarray:
     spread = variance * noise / (variance + noise)
     together = _without_luck(common * np.sqrt(total[best]))
     together = together * (posterior > -DOUBT * np.sqrt(spread))
-    # What pulls a label to the common mean is itself not known exactly.
+    # The common mean towards which a label is shrunk is itself uncertain.
     spread = spread + (noise / (variance + noise)) ** 2 / total[best]
     own = posterior / np.sqrt(spread)
     trusted[judged] = np.maximum(together, _without_luck(own) * (own > DOUBT))
@@ -239,14 +242,14 @@ def trust(gains: Gains) -> np.ndarray:
 
 
 def _without_luck(certainty: np.ndarray | float) -> np.ndarray:
-    # A mean below 0 gained nothing; the floor only keeps from dividing by 0.
+    # A mean below 0 is no gain; the floor only avoids division by 0.
     return np.maximum(0.0, 1 - LUCK / np.maximum(certainty, 1e-9) ** 2)
 
 
 def improves_log_loss(
     y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
 ) -> bool:
-    """Say whether a change lowers the log loss beyond noise.
+    """Return whether a change lowers the log loss by more than its standard error.
 
     Parameters
     ----------
@@ -269,14 +272,14 @@ def blend(
     added: Sequence[np.ndarray] | np.ndarray,
     weights: Sequence[float] | np.ndarray,
 ) -> np.ndarray:
-    """Return the log-odds with some part of what the members add.
+    """Return the log-odds of the consensus plus weighted log-odds of the members.
 
     Parameters
     ----------
     consensus : ndarray of float, shape (n, n_labels)
     added : ndarray of float, shape (n_members, n, n_labels)
     weights : sequence of float or ndarray, length n_members
-        A weight each, or one for each label.
+        One weight per member, or one per member and label.
 
     Returns
     -------

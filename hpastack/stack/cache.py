@@ -1,4 +1,4 @@
-"""What a stack may keep from one fit to the next, known by the digest of all it depends on."""
+"""Cache of intermediate results of a fit, keyed by a digest of all that they depend on."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import numpy as np
 
 from hpastack.files import atomic_write
 
-#: Bytes that are kept; the files not used for longest go first.
+#: Size limit in bytes; the least recently used files are deleted first.
 MAX_BYTES = 2_000_000_000
 
-#: Raised whenever the same settings and inputs would give other numbers.
+#: Incremented whenever the same settings and inputs would give other numbers.
 ALGORITHM_VERSION = 5
 
 
 def digest(*parts: Any) -> str:
-    """Return what names a result: a digest of all that it depends on.
+    """Return the key of a result: a digest of all that it depends on.
 
     Parameters
     ----------
-    *parts : ndarray, bytes, or what JSON can hold
+    *parts : ndarray, bytes, or a value that JSON can represent
 
     Returns
     -------
@@ -43,22 +43,22 @@ def digest(*parts: Any) -> str:
         else:
             text = json.dumps(part, sort_keys=True, default=_plain).encode()
             kind, content = f"json {len(text)}", memoryview(text)
-        # What a part is and how long comes first, so that no two parts can run into each other.
+        # Type and length of a part come first, so that the boundaries of parts are unambiguous.
         hashed.update(f"\n{kind}\n".encode())
         hashed.update(content)
     return hashed.hexdigest()
 
 
 class Kept(Protocol):
-    """A result that can be kept: as arrays by name, never as a pickle."""
+    """A result that the cache can keep: as arrays by name, never as a pickle."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return all that it is made from again."""
+        """Return the arrays from which `from_arrays` restores the result."""
         ...
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         ...
 
 
@@ -68,13 +68,13 @@ T = TypeVar("T", bound=Kept)
 class StackCache:
     """A folder of arrays, one file per digest.
 
-    Anything in it may be deleted at any time. A file that cannot be read is
-    as good as none, and no file is ever half-written.
+    Any file may be deleted at any time. A file that cannot be read is treated
+    as missing, and files are written atomically.
 
     Parameters
     ----------
     folder : path-like or None
-        Made when first written to. None keeps nothing.
+        Created on the first write. With None nothing is kept.
     """
 
     def __init__(self, folder: str | PathLike[str] | None) -> None:
@@ -86,18 +86,18 @@ class StackCache:
         return self._folder is not None
 
     def remember(self, name: str, key: str, make: Callable[[], T], kind: type[T]) -> T:
-        """Return what was kept under a digest, or make and keep it.
+        """Return the result stored under a digest, or compute and store it.
 
         Parameters
         ----------
         name : str
-            What the file name begins with.
+            Prefix of the file name.
         key : str
             `digest` of all that the result depends on.
         make : callable
-            Returns the result; only called if it was not kept.
+            Returns the result; only called if it is not stored.
         kind : type
-            Of the result, see `Kept`.
+            Type of the result, see `Kept`.
 
         Returns
         -------
@@ -119,14 +119,14 @@ class StackCache:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 arrays = {array: kept[array] for array in kept.files}
         except Exception:
-            # Missing, cut short, of another program, on a disk that fails: it is made again.
+            # Missing, truncated, from another program, on a failing disk: it is computed again.
             return None
-        with suppress(OSError):  # deleted meanwhile, or the folder is read-only
+        with suppress(OSError):  # deleted in the meantime, or the folder is read-only
             os.utime(path)
         return arrays
 
     def _put(self, name: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays under a digest, if the disk takes them: a fit is not lost to a full one."""
+        """Store arrays under a digest, if possible: a full disk must not abort a fit."""
         assert self._folder is not None
         try:
             with atomic_write(self._path(name, key)) as temporary, temporary.open("wb") as file:
@@ -147,20 +147,20 @@ class StackCache:
 
 
 def json_to_array(value: Any) -> np.ndarray:
-    """Return what JSON can hold as an array of bytes."""
+    """Return a value that JSON can represent as an array of bytes."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
 def json_from_array(array: np.ndarray) -> Any:
-    """Return what `json_to_array` turned into an array."""
+    """Return the value that `json_to_array` turned into an array."""
     return json.loads(array.tobytes())
 
 
 def _plain(value: Any) -> Any:
-    # A parameter may be a number of NumPy.
+    # A parameter may be a NumPy scalar.
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{value!r} is nothing that a digest is made of")
+    raise TypeError(f"{value!r} cannot be part of a digest")
 
 
 def _size(path: Path) -> int:
@@ -174,4 +174,4 @@ def _last_used(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:
-        return 0.0  # deleted meanwhile by another run
+        return 0.0  # deleted in the meantime by another run

@@ -1,16 +1,18 @@
-"""The stack: members that start from the CNN consensus, blended.
+"""The stack: base models that start from the CNN consensus, blended.
 
-Everything learned from labels is scored out of fold, and folds keep clusters
-whole. Level by level:
+Everything learned from labels is scored out of fold, and folds never split a
+cluster. The steps are:
 
-1. the consensus of the CNNs, and the members of the blend, which start from
-   its margin, are fitted without each fold and without each pair of folds
-   (`hpastack.stack.cross_fitting`);
-2. the size of the models, the blend of the members with the consensus, the
+1. The consensus of the CNNs, and the members of the blend, which start from
+   its margin, are fitted with each fold held out and with each pair of folds
+   held out (`hpastack.stack.cross_fitting`).
+2. The size of the models, the blend of the members with the consensus, the
    calibration and the thresholds are chosen for each fold on log-odds of
-   models that saw neither the rows nor the fold; so its score is nested;
-3. new fields get the mean of the models without one fold, then the blend,
-   calibration and thresholds fitted on all out-of-fold rows.
+   models that were trained neither on these rows nor on the fold, so the
+   score of the fold is nested.
+3. For new fields, the log-odds of the models with one fold held out are
+   averaged; then the blend, calibration and thresholds fitted on all
+   out-of-fold rows are applied.
 """
 
 from __future__ import annotations
@@ -45,79 +47,83 @@ from hpastack.stack.settings import StackSettings
 
 
 class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEstimator):
-    """Name the labels of fields from CNN predictions and image features.
+    """Multilabel classifier of fields from CNN predictions and image features.
 
     Boosted trees and logistic regressions start from the consensus of the CNNs
-    (its log-odds are their margin), are blended with it where that pays on
-    held-out clusters, calibrated and thresholded for macro F1.
+    (its log-odds are their initial margin). They are blended with it where
+    this improves the log loss on held-out clusters. The result is calibrated
+    and thresholded for macro F1.
 
     Parameters
     ----------
     cnns : sequence of str, default=()
-        Names of the CNNs. Their columns in X are ``<cnn>__<label id>``; every
-        column that nothing else names is a feature. With none, boosters start
-        from the prior.
+        Names of the CNNs. Their columns in X are ``<cnn>__<label id>``. Every
+        column that belongs to no CNN, scores or embedding is a feature.
+        Without CNNs, boosters start from the prior.
     logits : sequence of str, default=()
-        The CNNs whose columns are logits rather than probabilities.
+        CNNs whose columns are logits rather than probabilities.
     scores : sequence of str, default=()
-        Other sets with a column a label, ``<name>__<label id>``, which do not
-        enter the consensus: a label's boosters see its own.
+        Other sets with one column per label, ``<name>__<label id>``, that do
+        not enter the consensus. The boosters of a label use its own column.
     embeddings : sequence of str, default=()
         Sets of columns ``<name>__...`` that are reduced to principal
         components of the training rows.
     boosters : sequence of str or "auto", default="auto"
-        Members of the blend: of `hpastack.boosting.LIBRARIES`, which are
-        fitted to each label, ``"pooled"``, one booster for all labels, or
-        ``"forest"``, one forest of random trees for all labels; none leaves
-        the calibrated consensus. ``"auto"``: lightgbm, xgboost, pooled and
-        linear, without CNNs also forest.
+        Members of the blend: names of `hpastack.boosting.LIBRARIES`, which are
+        fitted to each label; ``"pooled"``, one booster for all labels; or
+        ``"forest"``, one forest of random trees for all labels. With an empty
+        sequence the stack is the calibrated consensus. ``"auto"``: lightgbm,
+        xgboost, pooled and linear, and without CNNs also forest.
     rounds : int or "auto", default="auto"
-        Most trees; 80 with CNNs, 320 without. How many a label gets is chosen
-        on folds that it is not scored on, by its losses and those of all labels.
+        Maximum number of trees; ``"auto"``: 80 with CNNs, 320 without. The
+        number for a label is chosen on folds on which it is not scored, from
+        its own losses and those of all labels.
     min_rounds : int, default=5
-        Least trees.
+        Minimum number of trees.
     learning_rate, leaves, min_leaf, l2, column_share, monotone, extra_trees
-        As `hpastack.boosting.tree_settings.TreeSettings`; the first four may
+        As in `hpastack.boosting.tree_settings.TreeSettings`. The first four may
         be ``"auto"``: 0.2, 7, 10, 10 with CNNs, 0.1, 15, 5, 1 without.
     bags : int, default=1
-        Models with seeds of their own that are averaged.
+        Number of models with different seeds that are averaged.
     tune : int, default=0
-        Settings of the trees to try (the ones given, and others drawn around
-        them), chosen for each fold and library on the other folds; 0 or 1:
-        none but the ones given. Needs Optuna.
+        Number of tree settings to try: the ones of the parameters, and others
+        sampled around them. They are chosen for each fold and library on the
+        other folds. 0 or 1: no search. Needs Optuna.
     max_columns : int, "auto" or None, default="auto"
-        Columns besides its own that a label sees: those which alone could
-        tell most beyond the consensus on the training rows. None: all;
-        ``"auto"``: 48 with CNNs, 200 without.
+        Maximum number of columns that a label uses besides its own: those that
+        alone would improve most on the consensus in the training rows. None:
+        all; ``"auto"``: 48 with CNNs, 200 without.
     n_components : int, default=32
-        Principal components an embedding is reduced to.
+        Number of principal components of an embedding.
     min_positives : int or "auto", default="auto"
-        20 with CNNs, 8 without, where the consensus is only the prevalence.
+        Minimum number of positive fields of a label, counted in the smallest
+        training part of a fold. A label with fewer gets no members for that
+        fold: its consensus is used. ``"auto"``: 20 with CNNs, 8 without, where
+        the consensus is only the prevalence.
     min_clusters : int, default=5
-        With fewer positive fields, or fewer clusters that hold one, in the
-        smallest training part of a fold, the consensus of a label stands
-        there.
+        Minimum number of clusters with a positive field, counted likewise.
     calibration : str, default="platt"
-        As `hpastack.fit_calibration`.
+        Method, as in `hpastack.fit_calibration`.
     thresholds : str, default="combined"
-        Policy, as `hpastack.best_thresholds`.
+        Policy, as in `hpastack.best_thresholds`.
     min_labels : int, default=0
-        Labels that every field gets at least.
+        Minimum number of labels that every field gets.
     n_splits : int, default=5
-        Folds, where `fit` is given none.
+        Number of folds if `fit` gets no `folds`.
     repeats : int, default=1
-        Sets of folds; those after the first are made from `groups`. Their
-        probabilities are averaged.
+        Number of sets of folds. Those after the first are made from `groups`.
+        Their probabilities are averaged.
     n_bootstrap : int, default=200
-        Draws behind the intervals of `cv_results_`; 0 for none.
+        Number of bootstrap draws for the intervals of `cv_results_`; 0 for no
+        intervals.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of folds and trees, or what it is drawn from, as in scikit-learn.
+        Seed of folds and trees, or the source of one, as in scikit-learn.
     n_jobs : int, optional
-        Workers over (label, fold); results do not depend on it. An active
-        ``joblib.parallel_config`` is honoured.
+        Number of workers; the work is split by label and fold. Results do not
+        depend on it. An active ``joblib.parallel_config`` is honoured.
     cache : path-like, optional
-        Folder for what a later fit can take over: whatever does not depend on
-        the settings that changed.
+        Folder for intermediate results, from which a later fit reuses whatever
+        does not depend on the settings that changed.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -129,54 +135,57 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     labels_ : list of str
         Names of the labels: the columns of `y`, or their numbers.
     label_like_ : list of str
-        The CNNs and scores whose training values are (practically) all 0 or 1. Other values of
-        theirs for new fields are warned about.
+        CNNs and scores whose training values are (practically) all 0 or 1. New fields with
+        other values of theirs cause a warning.
     oof_probabilities_, oof_labels_ : DataFrame
-        Out of fold, calibrated and thresholded out of fold; rows by id.
+        Out-of-fold probabilities and labels; calibration and thresholds are fitted out of fold
+        too. Rows by id.
     oof_consensus_ : DataFrame
         Out-of-fold probabilities of the consensus. Not kept by `save`.
     oof_members_ : dict of str to DataFrame
-        The same of the consensus with each member alone. Not kept by `save`.
+        Out-of-fold probabilities of the consensus with each member alone. Not kept by `save`.
     cv_results_ : dict
         ``macro_f1``, ``macro_ap``, ``ece``, ``brier`` and ``log_loss``, nested,
-        each with ``_interval`` (95 %, by cluster); ``n_labels_scored``: those
-        with positives, which the first three are over; ``macro_f1_all_labels``;
-        ``naive_...``: with blend, calibration and thresholds fitted on the rows
-        scored; ``gain_macro_f1`` and ``gain_macro_ap`` over the consensus.
+        each with ``_interval`` (95 %, by cluster); ``n_labels_scored``: number
+        of labels with positives, over which the first three are averaged;
+        ``macro_f1_all_labels``; ``naive_...``: with blend, calibration and
+        thresholds fitted on the scored rows; ``gain_macro_f1`` and
+        ``gain_macro_ap`` over the consensus.
     comparison_ : DataFrame
         The same five scores for each CNN, their mean, the consensus, each
-        member (on the first set of folds) and the stack, thresholds chosen
-        out of fold for all.
+        member (on the first set of folds) and the stack, with thresholds
+        chosen out of fold for all.
     comparison_intervals_ : DataFrame or None
-        A row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by cluster,
-        and ``<score>_gain_low`` and ``<score>_gain_high``, that of the stack's score less its own.
-        None without draws, and of stacks saved by earlier versions.
+        One row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by
+        cluster, and ``<score>_gain_low`` and ``<score>_gain_high``, the interval of the stack's
+        score minus its own. None without draws, and for stacks saved by earlier versions.
     label_table_ : DataFrame
-        A row a label: positives, clusters that hold one, F1 and average
-        precision of consensus, members and stack, weights of the members,
-        threshold with an interval, fields that got it.
+        One row per label: number of positives and of clusters with one, F1 and
+        average precision of consensus, members and stack, weights of the
+        members, threshold with an interval, number of fields predicted to have
+        the label.
     thresholds_ : ndarray of float, shape (n_labels,)
     fit_seconds_ : dict of str to float
-        What fitting each member took on the clock, also where it was taken over from the cache.
-        Not kept by `save`, which writes the same bytes for the same fit.
+        Wall-clock time of fitting each member; for a member from the cache, the time of its
+        original fit. Not kept by `save`, which writes the same bytes for the same fit.
     labels_by_consensus_ : bool
-        Whether labels are given by the probabilities of the consensus, which is
-        so where these score a better macro F1 out of fold than the stack's;
-        `thresholds_` are then theirs.
+        Whether labels are predicted from the probabilities of the consensus.
+        This is so where they have a higher macro F1 out of fold than those of
+        the stack; `thresholds_` then belong to the consensus.
     weights_ : ndarray of float, shape (n_labels,)
-        Weight of all members together; 0 where the consensus stands.
+        Sum of the weights of the members; 0 where the consensus is used.
     members_ : list of str
-        The members of the blend.
+        Members of the blend.
     seed_ : int
-        `random_state`, or what was drawn from it.
+        `random_state`, or the seed drawn from it.
     fold_ : ndarray of int, shape (n,)
         Fold of each training field (of the first set of folds).
     fitted_ : list of Fitted
-        What predicts, one a set of folds.
+        Fitted models, one entry per set of folds.
     tuning_ : DataFrame or None
-        A row for each set of folds, library and settings that were tried:
-        their loss on the other folds as part of that of the consensus, and
-        the folds that took them. None without `tune`.
+        One row for each set of folds, library and settings that were tried:
+        their loss on the other folds relative to that of the consensus, and
+        the folds that they were chosen for. None without `tune`.
 
     Examples
     --------
@@ -261,28 +270,28 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         ----------
         X : DataFrame, array-like or sparse matrix, shape (n, n_columns)
             Indexed by image id; see `cnns` for its columns. NaN is allowed in
-            features and scores only. An array holds features only.
+            features and scores only. An array contains features only.
         y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
             Joined to X by id, if it has ids. Without CNNs and scores also one name or a list
-            of names per field: labels are the names, sorted.
+            of names per field; the labels are then the sorted names.
         groups : Series or array-like, shape (n,), optional
-            Cluster of each field; every field its own if left out. A Series
-            is joined by id.
+            Cluster of each field. Default: each field is a cluster of its own.
+            A Series is joined by id.
         folds : Series or array-like of int, shape (n,), optional
-            Fold of each field, 0 and up, at least three; made from `groups`
-            if left out.
+            Fold of each field, numbered from 0; at least three folds. Default:
+            folds are made from `groups`.
 
         Returns
         -------
         StackClassifier
-            Itself.
+            The fitted stack itself.
 
         Raises
         ------
         InputError
-            If rows, columns or ids do not fit, a CNN's column is missing, a
-            prediction is out of range or not finite, a setting is unknown, or
-            a fold splits a cluster.
+            If rows, columns or ids do not match, a column of a CNN is missing,
+            a prediction is out of range or not finite, a setting is unknown,
+            or a fold splits a cluster.
         """
         settings = StackSettings.of(self)
         inputs = check_inputs(X, y, groups, folds, settings)
@@ -290,7 +299,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
             warnings.warn(equal, PredictionWarning, stacklevel=2)
         cache = StackCache(settings.cache)
         workers = Workers(settings.n_jobs, bool(settings.verbose))
-        # One thread: sums must not depend on the number of cores, and the workers have them all.
+        # One thread: sums must not depend on the number of cores, which the workers use anyway.
         with threadpool_limits(limits=1, user_api="blas"):
             runs = [
                 cross_fit(inputs, fold, settings, cache, workers)
@@ -318,17 +327,19 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     def save(
         self, path: str | Path, *, record: dict[str, Any] | None = None, overwrite: bool = False
     ) -> Path:
-        """Keep the fitted stack in a folder; see `hpastack.stack.files.save_stack`."""
+        """Save the fitted stack to a folder; see `hpastack.stack.files.save_stack`."""
         check_is_fitted(self, "fitted_")
         return save_stack(SavedStack.of(self), path, record=record, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> StackClassifier:
-        """Open a stack that `save` kept; see `hpastack.load_stack`."""
+        """Load a stack that `save` wrote; see `hpastack.load_stack`."""
         saved = read_stack(path)
         unknown = sorted(set(saved.parameters) - set(cls._get_param_names()))
         if unknown:
-            raise InputError(f"{path}: a stack has no parameter {shorten(unknown)}")
+            raise InputError(
+                f"{path}: unknown parameters of a stack: {shorten(unknown)}; fit the stack again"
+            )
         stack = cls(**saved.parameters)
         for name, value in saved.learned.items():
             setattr(stack, name, value)
@@ -337,12 +348,12 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         return stack
 
     def boosted_labels(self) -> list[int]:
-        """Return the labels that a member was fitted to, alone or with others, ascending."""
+        """Return the ids of labels for which a member was fitted, ascending."""
         check_is_fitted(self, "fitted_")
         return sorted({label for fitted in self.fitted_ for label in fitted.learned})
 
     def _html_repr(self) -> str:
-        # What scikit-learn calls for its HTML, also of the mime bundle.
+        # Called by scikit-learn for the HTML representation, also in the mime bundle.
         diagram = estimator_html_repr(self)
         if not hasattr(self, "fitted_"):
             return diagram
@@ -352,7 +363,7 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         return summary + html_details("parameters", diagram)
 
     def _keep(self, fitted: list[Fitted]) -> None:
-        """Take over what predicts, of `fit` or of a file."""
+        """Set the attributes that predictions need, from `fit` or from a file."""
         self.classes_ = [np.array([0, 1]) for _ in self.labels_]
         self.fitted_ = fitted
         learners = [of_set.meta_learner for of_set in fitted]

@@ -1,4 +1,4 @@
-"""What the columns of a stack give away, and how training and test fields differ in them."""
+"""Checks for columns that leak the split or the targets, or differ between train and test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpastack.store import equal_targets, is_binary, is_label_like, is_unlike_la
 
 
 def without_columns(inputs: GatheredStores, columns: Sequence[str]) -> GatheredStores:
-    """Return what was gathered without some columns of features.
+    """Return gathered stores without some columns of features.
 
     Parameters
     ----------
@@ -30,25 +30,27 @@ def without_columns(inputs: GatheredStores, columns: Sequence[str]) -> GatheredS
     Raises
     ------
     InputError
-        If there is no such column, it is one of predictions or scores, which a store has for
-        each label, or none is left.
+        If a column does not exist, is one of the predictions or scores that a store has for
+        each label, or no column remains.
     """
-    unknown = [column for column in columns if column not in inputs.table]
+    unknown = [repr(column) for column in columns if column not in inputs.table]
     if unknown:
+        noun = "a column" if len(unknown) == 1 else "columns"
         raise InputError(
-            f"drop_columns: no store has a column {unknown[0]!r}; columns are named STORE__COLUMN, "
-            f"such as {inputs.table.columns[0]}"
+            f"drop_columns: no store has {noun} {shorten(unknown)}; columns are named "
+            f"STORE__COLUMN, such as {inputs.table.columns[0]}",
+            "drop_columns",
         )
     of_stores = set().union(*_columns_by_label(inputs).values())
     of_labels = [name for name in columns if name in of_stores]
     if of_labels:
         raise InputError(
-            f"drop_columns: {shorten(of_labels)} belong to stores with a column for each label; "
-            "leave out the whole store with --set cnns or features"
+            f"drop_columns: {shorten(of_labels)} belong to stores with one column per label; "
+            "exclude the whole store with cnns or features"
         )
     table = inputs.table.drop(columns=list(columns))
     if table.empty:
-        raise InputError("drop_columns leaves no column")
+        raise InputError("drop_columns leaves no column; drop fewer", "drop_columns")
     return replace(inputs, table=table)
 
 
@@ -58,7 +60,7 @@ def notes_on_columns(
     test: Sequence[str],
     targets: np.ndarray | None = None,
 ) -> list[str]:
-    """Say what makes scores out of fold promise more than test fields will deliver.
+    """Return notes on columns that make out-of-fold scores too optimistic for test fields.
 
     Parameters
     ----------
@@ -66,33 +68,39 @@ def notes_on_columns(
     train, test : sequence of str
         Ids of the training and the test fields, in the order of the catalogue.
     targets : ndarray of {0, 1}, shape (n_train, n_labels), optional
-        Of the training fields.
+        Targets of the training fields.
 
     Returns
     -------
     list of str
-        A note on features that tell the order of the training fields, one on those that tell train
-        from test, one on each store whose predictions equal the targets, and one on each whose
-        predictions are (practically) all 0 or 1 for one of train and test alone.
+        A note on features that predict the order of the training fields, one on those that separate
+        train from test, one on each store whose predictions equal the targets, and one on each
+        whose predictions are (practically) all 0 or 1 only in train or only in test.
     """
     by_label = _columns_by_label(inputs)
     of_stores = set().union(*by_label.values())
     features = inputs.table[[name for name in inputs.table if name not in of_stores]]
     is_test = pd.Series([False] * len(train) + [True] * len(test), [*train, *test])
-    told = telling_columns(features.loc[is_test.index], is_test)
+    telling = telling_columns(features.loc[is_test.index], is_test)
     notes = []
-    for key, what, why in (
-        ("order", "the order of the training fields", "row numbers, times or folders do so"),
-        ("auc", "train from test", "row numbers do so, and other microscopes or settings"),
-    ):
-        named = told[told[key] > 0.5]
+    for key, verbs, what, why in (
+        (
+            "order", ("predicts", "predict"), "the order of the training fields",
+            "as row numbers, times or folders do",
+        ),
+        (
+            "auc", ("separates", "separate"), "train from test",
+            "as row numbers and other microscopes or settings do",
+        ),
+    ):  # fmt: skip
+        named = telling[telling[key] > 0.5]
         if len(named):
             columns = [f"{row.column} ({getattr(row, key):.3f})" for row in named.itertuples()]
-            verb = "tells" if len(columns) == 1 else "tell"
+            quoted = shorten([repr(str(name)) for name in named["column"]], 20)
             notes.append(
-                f"{shorten(columns)} {verb} {what} almost surely ({why}): scores may be far too "
-                "good; see what it is, and fit without it: --drop-columns "
-                + shorten([repr(str(name)) for name in named["column"]]).replace(", ", " ")
+                f"{shorten(columns)} {verbs[len(columns) > 1]} {what} almost perfectly ({why}): "
+                "scores may be far too good; find out why, and fit without "
+                f"{'it' if len(columns) == 1 else 'them'} (drop_columns: [{quoted}])"
             )
     for name, columns in by_label.items():
         are_logits = name in inputs.logits
@@ -102,26 +110,27 @@ def notes_on_columns(
         if not len(test):
             continue
         of_test = inputs.table.loc[list(test), columns].to_numpy(dtype=float)
-        if name in inputs.members:  # the stack is applied to each, and their mean is not one
+        if name in inputs.members:  # the stack is applied to each, and their mean is not binary
             of_test = inputs.members[name].values
-        for values, others, said in (
+        for values, others, texts in (
             (of_train, of_test, ("{}", "other values")), (of_test, of_train, ("other values", "{}"))
         ):  # fmt: skip
             if is_label_like(values, are_logits=are_logits) and is_unlike_labels(
                 others, are_logits=are_logits
             ):
                 only = "only 0 and 1" if is_binary(values) else "practically only 0 and 1"
-                of_kind = [text.format(only) for text in said]
+                of_train_and_test = [text.format(only) for text in texts]
                 notes.append(
-                    f"{name}: training fields have {of_kind[0]}, test fields {of_kind[1]}: what is "
-                    "learnt from the one does not hold for the other; ingest the tables of both "
-                    "together, which makes label sets of both (or with --threshold)"
+                    f"{name}: training fields have {of_train_and_test[0]}, test fields "
+                    f"{of_train_and_test[1]}: a model fitted on one kind is not valid for the "
+                    "other; ingest the tables of both together, which makes label sets of both "
+                    "(or ingest with --threshold)"
                 )
     return notes
 
 
 def _columns_by_label(inputs: GatheredStores) -> dict[str, list[str]]:
-    """Return the columns of each store that has one for each label."""
+    """Return the columns of each store that has one column per label."""
     return {
         name: [
             column

@@ -1,9 +1,9 @@
-"""What the boosters of a label see, all of it learned from training rows only.
+"""Input columns of the boosters of a label, learned from training rows only.
 
-A label's own columns come first: what each CNN says of it, then other scores
-of it. After them what all labels share, or the most telling part of it: the
-consensus of every label, the features, and embeddings reduced to a few
-principal components.
+The label's own columns come first: the log-odds of each CNN, then other scores
+of the label. They are followed by the columns that all labels share, or the most
+informative of them: the consensus of every label, the features, and embeddings
+reduced to a few principal components.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.consensus import Consensus
 from hpastack.stack.pairs import MAX_SHARED, PairColumns
 
-#: Bins that a column is cut into when columns are screened; one more holds NaN.
+#: Number of bins of a column when columns are screened; NaN has a further bin.
 _SCREENING_BINS = 8
-#: Pull of a bin's evidence to 0 when columns are screened, in units of information.
+#: L2 regularisation of a bin when columns are screened, in units of information.
 _SCREENING_L2 = 20.0
 
 
@@ -33,20 +33,20 @@ class Reduction:
     ----------
     mean : ndarray of float, shape (n_dimensions,)
     components : ndarray of float, shape (n_dimensions, n_components)
-        Orthonormal columns, the one with most variance first; the largest
-        entry of each is positive.
+        Orthonormal columns in descending order of variance; the entry of
+        largest magnitude of each is positive.
     """
 
     mean: np.ndarray
     components: np.ndarray
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Project; float32, shape (n, n_components)."""
+        """Return the projected values, float32, shape (n, n_components)."""
         return ((values - self.mean) @ self.components).astype(np.float32)
 
 
 class Moments:
-    """Sums of an embedding by fold, from which the components of any folds follow.
+    """Sums and cross-products of an embedding by fold, for the components of any set of folds.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Moments:
 
     def __init__(self, values: np.ndarray, fold: np.ndarray) -> None:
         self._counts = np.bincount(fold)
-        # About the overall mean, so that sums of squares do not drown small variances.
+        # Centred at the overall mean, so that small variances are not lost to rounding.
         self._centre = values.mean(axis=0, dtype=np.float64)
         self._sums, self._squares = [], []
         for number in range(len(self._counts)):
@@ -65,18 +65,18 @@ class Moments:
             self._squares.append(part.T @ part)
 
     def reduction(self, without: Collection[int], n_components: int) -> Reduction:
-        """Return the components of all rows but those of some folds.
+        """Return the components of all rows except those of some folds.
 
         Parameters
         ----------
         without : collection of int
-            Folds that are left out.
+            Held-out folds.
         n_components : int
 
         Returns
         -------
         Reduction
-            With fewer components where there are fewer dimensions or rows.
+            With fewer components if there are fewer dimensions or rows.
         """
         taken = [number for number in range(len(self._counts)) if number not in without]
         n = self._counts[taken].sum()
@@ -92,16 +92,16 @@ class Moments:
 
 @dataclass(frozen=True)
 class LearnedColumns:
-    """What the columns of members are made with, learned from one training part.
+    """Transforms and choices behind the columns of members, learned from one training part.
 
     Parameters
     ----------
     reductions : dict of str to Reduction
         By name of the embedding.
     chosen : list of ndarray of int
-        For each label the shared columns it sees, ascending.
+        For each label the shared columns it uses, ascending.
     pairs : PairColumns
-        What the pooled booster sees besides.
+        Statistics of the labels for the pooled booster.
     """
 
     reductions: dict[str, Reduction]
@@ -109,7 +109,7 @@ class LearnedColumns:
     pairs: PairColumns
 
     def arrays(self) -> list[np.ndarray]:
-        """Return all that it holds, to tell it from others."""
+        """Return all arrays, for a digest."""
         reduced = [
             part
             for reduction in self.reductions.values()
@@ -124,7 +124,7 @@ class LearnedColumns:
         ----------
         inputs : ColumnBlocks
         margin : ndarray of float, shape (n, n_labels)
-            The consensus. Left out where there are no CNNs: it is a constant.
+            The consensus. Omitted if there are no CNNs, as it is a constant.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class LearnedColumns:
 
 @dataclass(frozen=True)
 class FoldColumns(LearnedColumns):
-    """The columns of models without one fold, and the consensus without it.
+    """The columns of models with one fold held out, and the consensus with it held out.
 
     Parameters
     ----------
@@ -147,21 +147,22 @@ class FoldColumns(LearnedColumns):
     consensus: Consensus
 
     def arrays(self) -> list[np.ndarray]:
-        """Return all that it holds, to tell it from others."""
+        """Return all arrays, for a digest."""
         return [self.consensus.coefficients, *super().arrays()]
 
     def problem(self, n_columns: int, n_labels: int, n_cnns: int, n_scores: int) -> str:
-        """Say what does not fit the columns of a stack; empty if all does.
+        """Return what does not match the columns of a stack.
 
         Parameters
         ----------
         n_columns : int
-            Columns that the stack is given, of all kinds.
+            Number of columns of X.
         n_labels, n_cnns, n_scores : int
 
         Returns
         -------
         str
+            Empty if everything matches.
         """
         reductions, pairs = self.reductions.values(), self.pairs
         n_seen = n_columns - (n_cnns + n_scores) * n_labels
@@ -176,7 +177,7 @@ class FoldColumns(LearnedColumns):
         of_labels = [(f"label {label}", of, n_shared) for label, of in enumerate(self.chosen)]
         for name, chosen, n in (("the pairs", pairs.chosen, n_seen), *of_labels):
             if chosen.ndim != 1 or ((chosen < 0) | (chosen >= n)).any():
-                return f"chosen of {name} is not of the {n} shared columns"
+                return f"chosen of {name} is not among the {n} shared columns"
         return ""
 
 
@@ -199,11 +200,11 @@ def learn_columns(
         Consensus of all rows, fitted on the training rows.
     y : ndarray of {0, 1}, shape (n, n_labels)
     train : ndarray of int
-        Rows to learn from.
+        Training rows.
     reductions : dict of str to Reduction
-        Of the embeddings, fitted on the training rows.
+        Reductions of the embeddings, fitted on the training rows.
     n_screened : int or None
-        How many shared columns a label sees at most; None for all.
+        Maximum number of shared columns of a label; None for all.
 
     Returns
     -------
@@ -226,11 +227,11 @@ def learn_columns(
 
 
 def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Score how much each column could tell beyond a margin, for every label.
+    """Return how much each column could improve on a margin, for every label.
 
-    The gain in log loss (second order) of one split of the column into eight
+    The gain in log loss (to second order) from splitting the column into eight
     bins of equal size, and one for NaN: the sum over bins of G^2 / (H + 20),
-    with G the residuals y - p and H the information p (1 - p) in it.
+    with G the sum of residuals y - p and H the information p (1 - p) of a bin.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""The consensus of the CNNs: where the boosters start.
+"""The consensus of the CNNs: the initial margin of the boosters.
 
-Per label, the mean of the CNNs' logits with a fitted slope, offset and weights
-that are drawn to equal. With no CNN at all it is the label's prior.
+For each label, a weighted mean of the logits of the CNNs with a fitted slope and
+offset; the weights are shrunk towards equal weights. Without CNNs it is the
+prior of the label.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ import numpy as np
 
 from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
 
-#: Probabilities are kept this far from 0 and 1, so that one sure network cannot outvote all.
+#: Probabilities are clipped this far from 0 and 1, so that one overconfident network cannot
+#: outvote all others.
 CLIP = 0.01
 
-#: Cells of the grid on which the line of all labels is fitted; n times n_labels fields fall on it.
+#: Cells of the grid on which the common line of all labels is fitted (n times n_labels values).
 _GRID_CELLS = 4096
 
-#: Pull of the weights towards equal, in units of information (see `fit_logistic`).
+#: Regularisation of the weights towards equal, in units of information (see `fit_logistic`).
 WEIGHT_STRENGTH = 100.0
 
 
 def log_odds_bound() -> float:
-    """Return the largest log-odds a CNN may state."""
+    """Return the bound at which the log-odds of CNNs are clipped."""
     return float(np.log((1 - CLIP) / CLIP))
 
 
 def clipped_logits(values: np.ndarray, *, are_logits: bool) -> np.ndarray:
-    """Turn the output of a CNN into bounded log-odds.
+    """Return the output of a CNN as clipped log-odds.
 
     Parameters
     ----------
@@ -56,9 +58,9 @@ class Consensus:
     Parameters
     ----------
     coefficients : ndarray of float, shape (n_labels, 2 + n_cnns)
-        Per label the slope of the mean logit, the offset, and the weight of
-        each CNN's deviation from the mean. Without CNNs the offset alone
-        counts.
+        For each label the slope of the mean logit, the offset, and the weight
+        of each CNN's deviation from the mean. Without CNNs only the offset is
+        used.
     """
 
     coefficients: np.ndarray
@@ -74,17 +76,18 @@ class Consensus:
     ) -> Consensus:
         """Fit the consensus of every label.
 
-        A slope and an offset are fitted to all labels together; each label's own
-        are drawn towards them as if each cluster that holds it were one field.
+        A slope and an offset are fitted to all labels together; those of each
+        label are shrunk towards them as if each cluster with the label were one
+        field.
 
         Parameters
         ----------
         logits : ndarray of float, shape (n_cnns, n, n_labels)
-            Bounded log-odds; `n_cnns` may be 0.
+            Clipped log-odds; `n_cnns` may be 0.
         y : ndarray of {0, 1}, shape (n, n_labels)
         clusters : ndarray of int, shape (n,)
         strength : float, default=100
-            Pull of the weights towards equal.
+            Regularisation of the weights towards equal.
 
         Returns
         -------
@@ -93,7 +96,7 @@ class Consensus:
         n_cnns, n, n_labels = logits.shape
         coefficients = np.zeros((n_labels, 2 + n_cnns))
         if n_cnns == 0:
-            # Half a field of each kind keeps the prior of an unseen label finite.
+            # Half a positive and half a negative field keep the prior of an absent label finite.
             positives = y.sum(axis=0)
             coefficients[:, 1] = np.log((positives + 0.5) / (n - positives + 0.5))
             return cls(coefficients)

@@ -1,12 +1,12 @@
-"""Log-odds that no model made for rows whose labels it saw, and the same once more within.
+"""Nested cross-fitting: out-of-fold log-odds, also within the training part of each fold.
 
-For K folds two kinds of models are fitted, both for the consensus and for the
-boosters: one without each fold, and one without each *pair* of folds. The first
-predict the fold they were fitted without. The second give, for each fold k, the
-log-odds of all other rows by models that saw neither these rows nor fold k: on
-them everything that comes after (number of trees, blend, calibration,
-thresholds) is chosen for fold k. So each score of fold k is one that new data
-would give, at the cost of K (K + 1) / 2 fits instead of K.
+For K folds, two kinds of models are fitted, both for the consensus and for the
+boosters: one with each fold held out, and one with each *pair* of folds held
+out. The first predict their held-out fold. The second yield, for each fold k,
+the log-odds of all other rows from models that were trained neither on these
+rows nor on fold k. On them every later step (number of trees, blend,
+calibration, thresholds) is chosen for fold k. So the scores of fold k are those
+to expect for new data, at the cost of K (K + 1) / 2 fits instead of K.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from hpastack.stack.staged_fits import fit_stages, fit_whole
 
 
 class CrossFitter:
-    """Fit consensus and boosters without each fold and without each pair of folds.
+    """Fits consensus and boosters with each fold, and each pair of folds, held out.
 
     Parameters
     ----------
@@ -47,14 +47,15 @@ class CrossFitter:
     y : ndarray of {0, 1}, shape (n, n_labels)
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,)
-        At least three folds, which keep clusters whole.
+        At least three folds, which do not split clusters.
     learnable : ndarray of bool, shape (n_folds, n_folds, n_labels)
-        Labels that can be learned without each pair of folds. Those that can
-        without a fold and any other get members for that fold.
+        Labels that can be learned with each pair of folds held out. A label
+        gets members for a fold if it can be learned with that fold and any
+        other held out.
     n_components : int
-        Principal components an embedding is reduced to.
+        Number of principal components of an embedding.
     n_screened : int or None
-        Shared columns that a label sees at most.
+        Maximum number of shared columns of a label.
     workers : Workers
     """
 
@@ -83,11 +84,11 @@ class CrossFitter:
         self._pairs = list(combinations(range(self._n_folds), 2))
         self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
         self._bins: dict[tuple[int, ...], SharedBins] = {}
-        # By the folds left out: the same for all members and every trial.
+        # By the held-out folds: the same for all members and every trial.
         self._learned: dict[tuple[int, ...], LearnedColumns] = {}
 
     def fit_consensus(self) -> NestedConsensus:
-        """Fit the consensus."""
+        """Fit the consensus with each fold and each pair of folds held out."""
         held_out = [*((k,) for k in range(self._n_folds)), *self._pairs]
         tasks = ((self._inputs.logits, self._y, self._clusters, self._train(h)) for h in held_out)
         fitted = list(self._workers.map(_fit_consensus, tasks, len(held_out), "consensus"))
@@ -95,7 +96,7 @@ class CrossFitter:
         return NestedConsensus(margins, [consensus for consensus, _ in fitted[: self._n_folds]])
 
     def columns(self, base: NestedConsensus) -> list[FoldColumns]:
-        """Return the columns of the models that are fitted without each fold."""
+        """Return the columns of the models with each fold held out."""
         return [
             FoldColumns(**vars(self._columns((k,), base)), consensus=base.consensus[k])
             for k in range(self._n_folds)
@@ -111,10 +112,11 @@ class CrossFitter:
         min_rounds: int,
         note: str = "",
     ) -> LeaveTwoOut:
-        """Fit a member without pairs of folds, and choose the number of trees.
+        """Fit a member with each pair of folds held out, and choose the number of trees.
 
-        The number is chosen for each label by its own losses and those of all
-        labels, see `best_candidates`; members of all labels have one for all.
+        The number is chosen for each label from its own losses and those of all
+        labels, see `best_candidates`. Members that are fitted to all labels
+        together have one number for all.
 
         Parameters
         ----------
@@ -123,11 +125,11 @@ class CrossFitter:
         settings : TreeSettings
         base : NestedConsensus
         seeds : list of int
-            One a bag; their models are averaged.
+            One per bag; their models are averaged.
         min_rounds : int
-            Least number of trees to choose.
+            Minimum number of trees.
         note : str, default=""
-            Put behind the name in the progress bar.
+            Suffix of the name in the progress bar.
 
         Returns
         -------
@@ -137,9 +139,9 @@ class CrossFitter:
         n_folds, (n, n_labels) = self._n_folds, self._y.shape
         losses = np.zeros((n_folds, n_labels, len(stages)))
         start = np.zeros((n_folds, n_labels))
-        # By fold that was left out, and label: how far the models grew.
+        # Last stage of the models, by held-out fold and label.
         reached = np.zeros((n_folds, n_labels), dtype=int)
-        added: dict[tuple[int, int], np.ndarray] = {}  # by the fold left out and the one predicted
+        added: dict[tuple[int, int], np.ndarray] = {}  # by held-out and predicted fold
         pairs, parts = self._tasks(name, self._pairs, base)
         tasks = (
             (
@@ -154,7 +156,7 @@ class CrossFitter:
         )
         results = self._workers.map(fit_stages, tasks, len(pairs), f"{name}, nested{note}")
         for (pair, labels), (of_folds, grown) in zip(pairs, results):
-            # What is chosen for a fold is chosen on the rows of the other one.
+            # Choices for a fold are made on the rows of the other fold of the pair.
             for mine, other, values, last in zip(pair, pair[::-1], of_folds[::-1], grown[::-1]):
                 place = mine, other
                 rows = self._rows(other)
@@ -187,16 +189,16 @@ class CrossFitter:
         *,
         seeds: list[int],
     ) -> NestedBoosters:
-        """Fit a member without each fold.
+        """Fit a member with each fold held out.
 
         Parameters
         ----------
         name : str
             One of `MEMBERS`.
         settings : list of TreeSettings
-            One a fold.
+            One per fold.
         leave_two_out : list of LeaveTwoOut
-            One per fold, made with its settings.
+            One per fold, fitted with its settings.
         base : NestedConsensus
         seeds : list of int
 
@@ -230,17 +232,17 @@ class CrossFitter:
         return NestedBoosters(added, rounds, models)
 
     def _best_stages(self, name: str, losses: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the stage of each fold and label, from what the other folds lose."""
+        """Return the stage of each fold and label, chosen by the losses on the other folds."""
         best = np.zeros(start.shape, dtype=int)
         for k, learnable in enumerate(self._learnable):
             positives = self._y[self._fold != k].sum(axis=0)
             if name in OF_ALL_LABELS:
-                positives = np.zeros_like(positives)  # so that all follow the mean
+                positives = np.zeros_like(positives)  # so that all labels use the mean
             best[k] = best_candidates(losses[k], start[k], positives, learnable)
         return best
 
     def _labels(self, held_out: tuple[int, ...]) -> list[int]:
-        """Return the labels that models without these folds are fitted for."""
+        """Return the labels for which models with these folds held out are fitted."""
         return np.flatnonzero(self._learnable[list(held_out)].any(axis=0)).tolist()
 
     def _rows(self, fold: int) -> np.ndarray:
@@ -250,7 +252,7 @@ class CrossFitter:
         return np.flatnonzero(~np.isin(self._fold, held_out))
 
     def _columns(self, held_out: tuple[int, ...], base: NestedConsensus) -> LearnedColumns:
-        """Return what the columns of models without these folds are made with."""
+        """Return the learned columns of models with these folds held out."""
         if held_out not in self._learned:
             self._learned[held_out] = learn_columns(
                 self._inputs,
@@ -268,7 +270,7 @@ class CrossFitter:
     def _tasks(
         self, name: str, parts: Sequence[tuple[int, ...]], base: NestedConsensus
     ) -> tuple[list[tuple[tuple[int, ...], list[int]]], Iterator[tuple[tuple[int, ...], Rows]]]:
-        """Return the fits of a member: the folds left out with the labels, and with the rows."""
+        """Return the fits of a member: held-out folds with labels, and held-out folds with rows."""
         places: list[tuple[tuple[int, ...], list[int]]] = []
         for held_out in parts:
             labels = self._labels(held_out)
@@ -276,7 +278,7 @@ class CrossFitter:
                 places += [(held_out, [label]) for label in labels]
                 continue
             if len(held_out) == 2:
-                # Learned together, so which they are must not depend on labels of either fold.
+                # Fitted together, so the choice of labels must not use targets of either fold.
                 labels = np.flatnonzero(self._without_pairs[held_out]).tolist()
             if len(labels) >= OF_ALL_LABELS[name]:
                 places.append((held_out, labels))

@@ -1,8 +1,8 @@
-"""Why a stack says what it says: what each column adds to the log-odds of a label.
+"""Explanations of predictions: the contribution of each column to the log-odds of a label.
 
-SHAP values of the trees, as their libraries compute them, and what columns add
-in logistic regressions, weighted as in the blend and averaged over folds. With
-the consensus they add up to the stack's blended log-odds.
+SHAP values of the trees, as their libraries compute them, and the terms of
+logistic regressions, weighted as in the blend and averaged over folds. Together
+with the consensus they add up to the blended log-odds of the stack.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from hpastack.stack.pairs import AMONG_LABELS, SPREAD, pair_names
 from hpastack.stack.seen_columns import Seen, SeenColumns
 
 CONSENSUS = "consensus"
-#: What the trees add on average, whatever the columns hold.
+#: What the trees add on average, independent of the columns.
 TREES = "trees"
 
 
 class FittedStack(Protocol):
-    """What is read of a fitted `hpastack.StackClassifier`."""
+    """The part of a fitted `hpastack.StackClassifier` that explanations use."""
 
     cnns: Sequence[str]
     logits: Sequence[str]
@@ -56,37 +56,38 @@ class FittedStack(Protocol):
 def explain(
     stack: FittedStack, X: Any, labels: Sequence[str | int] | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Split the log-odds of labels into what each column adds.
+    """Split the log-odds of labels into the contributions of columns.
 
     Parameters
     ----------
     stack : hpastack.StackClassifier
         Fitted.
     X : DataFrame or array-like, shape (n, n_columns)
-        As for `StackClassifier.predict_proba`.
+        As in `StackClassifier.predict_proba`.
     labels : sequence of str or int, optional
-        Names or numbers of the labels; all if left out.
+        Names or numbers of the labels. Default: all.
 
     Returns
     -------
     dict of str to DataFrame, shape (n, n_parts)
         By name of the label, indexed as X. First ``consensus``: its log-odds,
-        the mean over folds. Then what each column adds through the trees: the
-        label's own (``<cnn>__<label id>``), ``consensus of <label name>``,
-        features by their names, embeddings by theirs (the sum over their
-        components). Last ``trees``: what these add on average. Columns that
-        no booster saw are left out. The parts of a row add up to the blended
-        log-odds, before calibration, averaged over sets of folds.
+        averaged over folds. Then the contribution of each column through the
+        members: the label's own columns (``<cnn>__<label id>``), ``consensus
+        of <label name>``, features by their names, embeddings by theirs (the
+        sum over their components). Last ``trees``: what the members add on
+        average. Columns that no booster used are omitted. The parts of a row
+        add up to the blended log-odds, before calibration, averaged over sets
+        of folds.
 
     Raises
     ------
     InputError
-        If a label is unknown, X does not fit, or a column of X is called as
-        another part is.
+        If a label is unknown, X does not match the stack, or a column of X has
+        the name of another part.
 
     Notes
     -----
-    Calibration changes log-odds by a curve of its own for each label, which
+    Calibration maps the log-odds of each label by a monotonic curve, which
     keeps their order; it is not split up.
 
     References
@@ -103,8 +104,8 @@ def explain(
     clashing = [name for name in names if name in parts_of_others]
     if clashing:
         raise InputError(
-            f"a column of X is called {shorten(clashing)}, as a part of an explanation is; rename "
-            "it and fit again"
+            f"columns of X have names of parts of an explanation: {shorten(clashing)}; rename "
+            "them and fit again"
         )
     parts: dict[int, list[pd.DataFrame]] = {label: [] for label in chosen}
     with threadpool_limits(limits=1, user_api="blas"):
@@ -122,19 +123,19 @@ def explain(
 
 
 def column_importance(explained: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Rank the columns of each label by how much they move its log-odds.
+    """Rank the columns of each label by how much they change its log-odds.
 
     Parameters
     ----------
     explained : dict of str to DataFrame
-        Of `explain`.
+        From `explain`.
 
     Returns
     -------
     DataFrame
-        ``label``, ``column``, ``mean_absolute`` and ``mean`` of what the
-        column adds (log-odds); of each label the largest first. The
-        consensus and the mean of the trees are no columns.
+        ``label``, ``column``, ``mean_absolute`` and ``mean`` of the
+        contribution of the column (log-odds), in descending order for each
+        label. The consensus and the mean of the trees are not listed.
 
     Examples
     --------
@@ -154,23 +155,24 @@ def column_importance(explained: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def field_reasons(stack: FittedStack, X: Any, *, n_reasons: int = 5) -> pd.DataFrame:
-    """Say for each label given to a field which columns spoke most for or against it.
+    """Return the largest contributions of columns to each predicted label of each field.
 
     Parameters
     ----------
     stack : hpastack.StackClassifier
         Fitted.
     X : DataFrame, shape (n, n_columns)
-        As for `explain`.
+        As in `explain`.
     n_reasons : int, default=5
-        Columns a field and label.
+        Number of columns per field and label.
 
     Returns
     -------
     DataFrame
         ``image_id``, ``label``, ``probability``, ``threshold``, ``rank``
         (from 1), ``column``, ``adds`` (log-odds) and ``value`` (of the column
-        in X; NaN where it is none of X). The consensus is one of the columns.
+        in X; NaN if it is not a column of X). The consensus is one of the
+        columns.
     """
     table = checked_table(X)
     probabilities, predicted = stack.predict_proba(table), stack.predict(table)
@@ -203,27 +205,27 @@ def write_explanations(
     n_fields: int = 2000,
     seed: int = 0,
 ) -> list[Path]:
-    """Write what moves each label, and the reasons for each label given to a new field.
+    """Write the importance of columns for each label, and the reasons for predicted labels.
 
     Parameters
     ----------
     stack : hpastack.StackClassifier
         Fitted.
     train : DataFrame
-        Columns of the training fields. The importance is that of `n_fields`
-        of them, drawn at random.
+        Columns of the training fields. The importance is computed on a random
+        sample of `n_fields` of them.
     test : DataFrame
         Columns of new fields; may have no rows.
     prefix : path-like
         ``<prefix>_importance.csv`` and, if there are new fields,
-        ``<prefix>_reasons.csv`` are written, each in one rename.
+        ``<prefix>_reasons.csv`` are written, each atomically.
     n_fields : int, default=2000
     seed : int, default=0
 
     Returns
     -------
     list of Path
-        The files.
+        The files written.
     """
     rows = np.random.default_rng(seed).permutation(len(train))[:n_fields]
     tables = {"importance": column_importance(explain(stack, train.iloc[np.sort(rows)]))}
@@ -241,21 +243,23 @@ def write_explanations(
 def _label_numbers(stack: FittedStack, labels: Sequence[str | int] | None) -> list[int]:
     if labels is None:
         return list(range(len(stack.labels_)))
-    numbers = []
+    numbers, unknown = [], []
     for label in labels:
         if isinstance(label, str) and label in stack.labels_:
             numbers.append(stack.labels_.index(label))
         elif not isinstance(label, str) and 0 <= int(label) < len(stack.labels_):
             numbers.append(int(label))
         else:
-            raise InputError(
-                f"the stack has no label {label!r}; it has {shorten(stack.labels_, 30)}"
-            )
+            unknown.append(repr(label))
+    if unknown:
+        raise InputError(
+            f"the stack has no label {shorten(unknown)}; it has {shorten(stack.labels_, 30)}"
+        )
     return numbers
 
 
 def _shared_names(stack: FittedStack, table: pd.DataFrame) -> list[str]:
-    """Name the columns that labels share, but for the embeddings."""
+    """Return the names of the columns that labels share, without the embeddings."""
     names = [str(name) for name in getattr(stack, "feature_names_in_", table.columns)]
     of_sets = sets_of_columns(names, len(stack.labels_), stack)
     features = [name for name, of_set in zip(names, of_sets) if of_set is None]
@@ -270,7 +274,7 @@ def _explained(
     names: list[str],
     labels: list[int],
 ) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Yield each label with its parts, for one set of folds."""
+    """Yield each label with the parts of its log-odds, for one set of folds."""
     n, n_folds = len(inputs.features), len(fitted.columns)
     margins = [columns.consensus.margin(inputs.logits) for columns in fitted.columns]
     totals: dict[int, dict[str, Any]] = {
@@ -293,7 +297,7 @@ def _explained(
                     own = [f"{of}__{label}" for of in (*stack.cnns, *stack.scores)]
                     consensus = f"consensus of {stack.labels_[label]}"
                     if name == FOREST:
-                        # It starts from nothing: what the margin said is taken from it again.
+                        # It does not start from the margin, which is therefore subtracted.
                         called = [consensus if stack.cnns else TREES, *every]
                     elif name == POOLED:
                         called = pair_names(own, consensus, len(stack.cnns), of_pairs)
@@ -315,7 +319,7 @@ def _explained(
 
 
 def _names_with_components(names: list[str], columns: FoldColumns) -> list[str]:
-    # Components of different folds are different axes: what they add is summed by embedding.
+    # Components of different folds are different axes, so contributions are summed by embedding.
     components = [
         name
         for name, reduction in columns.reductions.items()

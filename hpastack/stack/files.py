@@ -1,7 +1,7 @@
-"""A fitted stack on disk: a manifest in JSON and boosters in their own formats.
+"""A fitted stack on disk: a JSON manifest and boosters in their own formats.
 
-Nothing is pickled: opening a stack that someone sent cannot run their code.
-The format is written down in ``docs/formats.md``.
+Nothing is pickled, so loading someone else's stack cannot run their code. The
+format is described in ``docs/formats.md``.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _OUT_OF_FOLD = "out_of_fold.h5"
 _OUT_OF_FOLD_LABELS = "out_of_fold.csv"
 _REDUCTIONS = "reductions.npz"
 _TABLES = (_OUT_OF_FOLD, _OUT_OF_FOLD_LABELS, _REDUCTIONS)
-#: Attributes of a fitted stack that are kept beside what predicts.
+#: Attributes of a fitted stack that are saved besides the models.
 LEARNED = (
     "labels_", "label_like_", "n_features_in_", "feature_names_in_", "seed_", "fold_",
     "oof_probabilities_", "oof_labels_", "cv_results_", "comparison_", "comparison_intervals_",
     "label_table_", "tuning_",
 )  # fmt: skip
-# What the run was done with, not what the model is.
+# Settings of the run, not of the model.
 _NOT_KEPT = ("n_jobs", "verbose", "cache")
 
 
@@ -56,9 +56,9 @@ class SavedStack:
     Parameters
     ----------
     parameters : dict
-        Of the estimator. Those of the run alone (workers, cache, progress) are not kept.
+        Of the estimator. Those that affect only the run (workers, cache, progress) are not saved.
     fitted : list of Fitted
-        What predicts, one per set of folds.
+        Fitted models, one entry per set of folds.
     learned : dict
         The other attributes of the estimator that `fit` sets, see `LEARNED`;
         ``feature_names_in_`` only if columns have names.
@@ -70,10 +70,10 @@ class SavedStack:
 
     @classmethod
     def of(cls, stack: Any) -> SavedStack:
-        """Return what is kept of a fitted `hpastack.StackClassifier`."""
+        """Return the saved part of a fitted `hpastack.StackClassifier`."""
         learned = {name: vars(stack)[name] for name in LEARNED if name in vars(stack)}
-        # Not what the seed was drawn from, which another process does not have; the members by
-        # name, whatever a later version takes where there is a choice.
+        # The seed rather than the generator it was drawn from, which another process does not
+        # have; the members by name, as a later version may define "auto" differently.
         chosen = {"random_state": stack.seed_, "boosters": stack.members_}
         parameters = stack.get_params() | chosen
         return cls(parameters, stack.fitted_, learned)
@@ -86,16 +86,17 @@ def save_stack(
     record: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Keep a fitted stack in a folder.
+    """Save a fitted stack to a folder.
 
     Parameters
     ----------
     stack : SavedStack
     path : path-like
-        The folder to make, in one rename.
+        Folder to write, atomically.
     record : dict, optional
-        Where the columns come from (recipe, stores), kept as JSON.
+        Origin of the columns (recipe, stores), saved as JSON.
     overwrite : bool, default=False
+        Whether to replace an earlier stack.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def save_stack(
     Raises
     ------
     InputError
-        If the folder exists and `overwrite` is false, or is not a stack.
+        If the folder exists and `overwrite` is false, or it is not a stack.
     """
     path = Path(path)
     check_replaceable(path, overwrite)
@@ -133,7 +134,7 @@ def save_stack(
             content="probabilities",
             columns=[f"{path.name}__{label}" for label in range(len(labels))],
             recipe=dict(record or {}),
-            # The mean over several sets of folds is out of fold by none of them.
+            # The mean over several sets of folds is not out of fold for any of them.
             fold_plan=plan if len(stack.fitted) == 1 else "",
             vocabulary=labels,
         )
@@ -175,7 +176,7 @@ def save_stack(
 
 
 def read_stack(path: str | os.PathLike[str]) -> SavedStack:
-    """Read what `save_stack` wrote.
+    """Read a stack that `save_stack` wrote.
 
     Parameters
     ----------
@@ -189,13 +190,13 @@ def read_stack(path: str | os.PathLike[str]) -> SavedStack:
     Raises
     ------
     InputError
-        If the folder is not a stack, is of a newer format, a file is
-        missing or was changed, or what it says does not fit together.
+        If the folder is not a stack, has a newer format, a file is missing or
+        was changed, or its contents are inconsistent.
     """
     path = Path(path)
     manifest = read_manifest(path)
     try:
-        # A file must not say where this machine writes, nor how it works.
+        # A file must not set where this machine writes, nor how it runs.
         parameters = {k: v for k, v in manifest["parameters"].items() if k not in _NOT_KEPT}
         labels = list(manifest["labels"])
         models, reductions = _read_files(path, manifest)
@@ -209,25 +210,38 @@ def read_stack(path: str | os.PathLike[str]) -> SavedStack:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path / _MANIFEST} does not say what a stack does ({type(error).__name__}: {error}); "
-            "fit the stack again"
+            f"{path / _MANIFEST} is not a valid manifest of a stack ({type(error).__name__}: "
+            f"{error}); fit the stack again"
         ) from error
 
 
 def _read_files(
     path: Path, manifest: dict[str, Any]
 ) -> tuple[list[dict[tuple[str, int, int, int], bytes]], dict[str, np.ndarray]]:
-    """Read the boosters of each set of folds and the arrays of reductions, all as written."""
+    """Return the boosters of each set of folds and the arrays of reductions, after checks."""
     models: list[dict[tuple[str, int, int, int], bytes]] = [{} for _ in manifest["sets"]]
     reductions: dict[str, np.ndarray] = {}
     booster_file = _booster_file()
-    for file, digest in manifest["files"].items():
-        match = booster_file.fullmatch(file)
-        if match is None and file not in _TABLES:
-            raise InputError(f"{path}: the manifest names {file!r}, which no stack has")
-        content = (path / file).read_bytes() if (path / file).is_file() else b""
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise InputError(f"{path / file} is missing or was changed; fit the stack again")
+    matches = {file: booster_file.fullmatch(file) for file in manifest["files"]}
+    unknown = [file for file, match in matches.items() if match is None and file not in _TABLES]
+    if unknown:
+        raise InputError(
+            f"{path}: the manifest names files that are not part of a stack: {shorten(unknown)}; "
+            "fit the stack again"
+        )
+    contents = {
+        file: (path / file).read_bytes() if (path / file).is_file() else b""
+        for file in manifest["files"]
+    }
+    changed = [
+        file
+        for file, digest in manifest["files"].items()
+        if hashlib.sha256(contents[file]).hexdigest() != digest
+    ]
+    if changed:
+        raise InputError(f"{path}: missing or changed: {shorten(changed)}; fit the stack again")
+    for file, match in matches.items():
+        content = contents.pop(file)
         if match:
             number, fold, bag = (int(match[k] or 0) for k in (2, 3, 5))
             label = int(match[4] or ALL_LABELS)
@@ -257,7 +271,7 @@ def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[st
         "label_table_": pd.DataFrame(manifest["label_table"]).set_index("label"),
         "tuning_": None if tuning is None else pd.DataFrame(tuning),
     }
-    # Earlier stacks have none.
+    # Stacks of earlier versions have none.
     if manifest.get("comparison_intervals"):
         learned["comparison_intervals_"] = pd.DataFrame(manifest["comparison_intervals"]).T.astype(
             float
@@ -277,7 +291,7 @@ def _learned(path: Path, manifest: dict[str, Any], labels: list[str]) -> dict[st
 
 
 def _booster_file() -> re.Pattern[str]:
-    """Return the pattern of the names of models' files: member, set, fold, label and bag."""
+    """Return the pattern of file names of models: member, set, fold, label and bag."""
     names = "|".join(map(re.escape, MEMBERS))
     return re.compile(
         rf"boosters/({names})(?:_set(\d+))?_fold(\d+)_(?:label(\d+)|all)(?:_bag(\d+))?\.\w+"
@@ -287,9 +301,9 @@ def _booster_file() -> re.Pattern[str]:
 def _check_shapes(
     path: Path, sets: list[Fitted], parameters: dict[str, Any], n_columns: int, n_labels: int
 ) -> None:
-    """Refuse a stack whose parts are not of its columns, labels, members and folds."""
+    """Raise `InputError` if parts do not match the columns, labels, members and folds."""
     boosters = list(parameters["boosters"])
-    # Format 1 knows no scores.
+    # Format 1 has no scores.
     n_cnns, n_scores = len(parameters["cnns"]), len(parameters.get("scores", ()))
     for number, fitted in enumerate(sets):
         meta_learner, n_folds = fitted.meta_learner, len(fitted.columns)
@@ -306,7 +320,7 @@ def _check_shapes(
         for name, (shape, expected) in shapes.items():
             if shape != expected:
                 raise InputError(
-                    f"{path / _MANIFEST}: {name} of set {number} has {shape}, not {expected}"
+                    f"{path / _MANIFEST}: {name} of set {number} has {shape}, expected {expected}"
                 )
         for fold, columns in enumerate(fitted.columns):
             problem = columns.problem(n_columns, n_labels, n_cnns, n_scores)
@@ -316,17 +330,18 @@ def _check_shapes(
             of_all = label == ALL_LABELS
             if name not in boosters or fold >= n_folds or label >= n_labels:
                 raise InputError(
-                    f"{path}: a model of {name} for fold {fold} and label {label}, of which "
-                    f"the stack has {boosters}, {n_folds} and {n_labels}"
+                    f"{path}: unexpected model of {name} for fold {fold} and label {label}; the "
+                    f"stack has members {boosters}, {n_folds} folds and {n_labels} labels"
                 )
             if of_all != (name in OF_ALL_LABELS):
                 raise InputError(
-                    f"{path}: {name} has a model of {'all labels' if of_all else 'one'}"
+                    f"{path}: {name} has a model of {'all labels' if of_all else 'one label'}, "
+                    f"expected {'one model per label' if of_all else 'one model of all labels'}"
                 )
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what a stack on disk is, without its boosters.
+    """Read the manifest of a stack on disk, without its boosters.
 
     Parameters
     ----------
@@ -341,7 +356,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the folder is not a stack, or is of a newer format.
+        If the folder is not a stack, or has a newer format.
     """
     file = Path(path) / _MANIFEST
     if not file.is_file():
@@ -349,40 +364,45 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        raise InputError(f"{file} is damaged; fit the stack again") from None
+        raise InputError(f"{file} is corrupt; fit the stack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{file} is not the manifest of a stack")
     version = manifest.get("version")
     if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise InputError(f"{file} is of format {version}; this hpastack reads 1 to {VERSION}")
+        raise InputError(
+            f"{file} has format {version}; this hpastack reads 1 to {VERSION}: update hpastack, "
+            "or fit the stack again"
+        )
     try:
         return as_current(manifest)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{file} does not say what a stack does ({error!r})") from None
+        raise InputError(
+            f"{file} is not a valid manifest of a stack ({error!r}); fit the stack again"
+        ) from None
 
 
 def check_replaceable(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Refuse to write a stack over what must not be lost.
+    """Check that a stack can be written to a folder without loss of other data.
 
     Parameters
     ----------
     path : path-like
-        The folder a stack is to be written to.
+        Folder to write a stack to.
     overwrite : bool
         Whether an earlier stack may be replaced.
 
     Raises
     ------
     InputError
-        If something other than a stack stands there, or a stack does and
-        `overwrite` is false.
+        If the path exists and is not a stack, or is a stack and `overwrite` is
+        false.
     """
     path = Path(path)
     if not path.exists():
         return
     if path.is_dir() and not (path / _MANIFEST).is_file() and any(path.iterdir()):
         names = shorten(sorted(p.name for p in path.iterdir()), 3)
-        raise InputError(f"{path} is not a stack (it holds {names}); choose another name")
+        raise InputError(f"{path} is not a stack (it contains {names}); choose another name")
     refuse_existing(path, overwrite)
 
 
@@ -401,7 +421,7 @@ def _rows_of(table: pd.DataFrame | None) -> dict[Any, Any] | None:
 
 
 def _without_nan(value: Any) -> Any:
-    # JSON has no NaN, which the average precision of a label without positives is.
+    # JSON has no NaN, the average precision of a label without positives.
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -410,7 +430,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    # Sequences, arrays and numpy scalars as JSON has them.
+    # Sequences, arrays and NumPy scalars as JSON values.
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

@@ -1,7 +1,7 @@
-"""What fits leave behind: enough to score a stack and to predict new fields.
+"""Results of fits: all that is needed to score a stack and to predict new fields.
 
-What a cache keeps has `to_arrays` and `from_arrays`; the names of the arrays are those in the
-files of the cache.
+Results that the cache keeps have `to_arrays` and `from_arrays`; the names of the arrays are those
+in the files of the cache.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from hpastack.stack.meta_learner import MetaLearner
 
 @dataclass(frozen=True)
 class Fitted:
-    """What one set of folds left behind: enough to predict new fields.
+    """Fitted models of one set of folds: all that is needed to predict new fields.
 
     Parameters
     ----------
     columns : list of FoldColumns
         One per fold.
     models : dict of (member, fold, label, bag) to bytes
-        In their libraries' own formats; the label is `ALL_LABELS` for those
+        In the formats of their libraries. The label is `ALL_LABELS` for models
         of all labels.
     meta_learner : MetaLearner
         Fitted on all out-of-fold rows.
     learned : list of int
-        Labels that a member was fitted to, ascending. The models of all labels
-        do not say which these were.
+        Labels for which a member was fitted, ascending. Models of all labels
+        do not record them.
     """
 
     columns: list[FoldColumns]
@@ -42,25 +42,26 @@ class Fitted:
     learned: list[int]
 
     def models_of(self, member: str, fold: int, label: int) -> list[bytes]:
-        """Return the models of a label without a fold, one a bag; none if it has none."""
+        """Return the models of a label with a fold held out, one per bag; may be empty."""
         place = label if (member, fold, label, 0) in self.models else ALL_LABELS
-        found: list[bytes] = []
-        while (member, fold, place, len(found)) in self.models:
-            found.append(self.models[member, fold, place, len(found)])
-        return found
+        bags: list[bytes] = []
+        while (member, fold, place, len(bags)) in self.models:
+            bags.append(self.models[member, fold, place, len(bags)])
+        return bags
 
 
 @dataclass(frozen=True)
 class NestedLogOdds:
-    """Log-odds of the training fields, by models that saw neither the field nor a fold.
+    """Log-odds of the training fields, by models fitted without the field's fold and another.
 
     Parameters
     ----------
     fold : ndarray of int, shape (n,)
     margin : ndarray of float32, shape (n_folds, n, n_labels)
-        ``margin[k, i]``: of a consensus that saw neither row i nor fold k.
+        ``margin[k, i]``: from a consensus fitted without the fold of row i and
+        without fold k.
     added : list of ndarray of float32, shape (n_folds, n, n_labels)
-        What each member adds to it.
+        Log-odds that each member adds to it.
     """
 
     fold: np.ndarray
@@ -73,30 +74,31 @@ class NestedLogOdds:
         return len(self.margin)
 
     def without(self, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return consensus and what each member adds, (n, n_labels), without row and fold k."""
+        """Return consensus and added log-odds, (n, n_labels), without the row's fold and fold k."""
         return self.margin[k], [added[k] for added in self.added]
 
     def out_of_fold(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return consensus and what each member adds, (n, n_labels), without the row's fold."""
+        """Return consensus and added log-odds, (n, n_labels), without the row's fold."""
         rows = np.arange(len(self.fold))
         return self.margin[self.fold, rows], [added[self.fold, rows] for added in self.added]
 
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """What one set of folds says of the training fields.
+    """Results of one set of folds for the training fields.
 
     Parameters
     ----------
     log_odds : NestedLogOdds
-        The libraries in the order of the settings.
+        Members in the order of the settings.
     trials : dict of str to list of dict
-        By library, of `hpastack.stack.tuning`.
+        By member, from `hpastack.stack.tuning`.
     meta_learners : list of MetaLearner
         One per fold, fitted on the other folds.
     fitted : Fitted
     seconds : dict of str to float
-        What fitting each member took, also where it was taken over from an earlier fit.
+        Wall-clock time of fitting each member; for a member from the cache, the time of its
+        original fit.
     """
 
     log_odds: NestedLogOdds
@@ -108,12 +110,12 @@ class CrossFitted:
 
 @dataclass(frozen=True)
 class NestedConsensus:
-    """Where boosters start: the consensus without each fold and without each pair of folds.
+    """Initial margin of boosters: the consensus with each fold and each pair of folds held out.
 
     Parameters
     ----------
     margins : dict of tuple to ndarray of float32, shape (n, n_labels)
-        Log-odds of all rows, by the folds that were left out.
+        Log-odds of all rows, by the held-out folds.
     consensus : list of Consensus
         One per fold, fitted without it.
     """
@@ -122,12 +124,12 @@ class NestedConsensus:
     consensus: list[Consensus]
 
     def nested_margin(self, fold: np.ndarray) -> np.ndarray:
-        """Return the log-odds of each fold, as in `NestedLogOdds`.
+        """Return the log-odds for each fold, as in `NestedLogOdds`.
 
         Parameters
         ----------
         fold : ndarray of int, shape (n,)
-            The folds it was fitted with.
+            Folds it was fitted with.
 
         Returns
         -------
@@ -148,7 +150,7 @@ class NestedConsensus:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> NestedConsensus:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         margins = {
             tuple(int(k) for k in name.split("_")[1:]): values
             for name, values in arrays.items()
@@ -159,21 +161,21 @@ class NestedConsensus:
 
 @dataclass(frozen=True)
 class NestedBoosters:
-    """What one member adds to the consensus out of fold.
+    """Log-odds that one member adds to the consensus out of fold, and its models.
 
     Parameters
     ----------
     added : ndarray of float32, shape (n_folds, n, n_labels)
-        ``added[k, i]``: of boosters that saw neither row i nor fold k. 0 for
-        labels too rare to learn from.
+        ``added[k, i]``: from boosters fitted without the fold of row i and
+        without fold k. 0 for labels too rare to learn from.
     rounds : ndarray of int, shape (n_folds, n_labels)
-        Trees that the boosters of a fold were given.
+        Number of trees of the boosters of a fold.
     models : dict of (fold, label, bag) to bytes
-        The label is `ALL_LABELS` for those of all labels.
+        The label is `ALL_LABELS` for models of all labels.
     trials : list of dict
-        Settings of the trees that were tried, of `hpastack.stack.tuning`.
+        Tree settings that were tried, from `hpastack.stack.tuning`.
     seconds : float, default=0.0
-        What fitting them took, on the clock.
+        Wall-clock time of the fits.
     """
 
     added: np.ndarray
@@ -183,7 +185,7 @@ class NestedBoosters:
     seconds: float = 0.0
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the models one after the other, where each ends, and whose they are."""
+        """Return its arrays; the models are concatenated, with their ends and keys."""
         keys = sorted(self.models)
         return {
             "added": self.added,
@@ -199,28 +201,28 @@ class NestedBoosters:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> NestedBoosters:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         content, ends = arrays["model_bytes"].tobytes(), arrays["model_ends"].tolist()
         models = {}
         for key, start, end in zip(arrays["model_keys"].tolist(), [0, *ends], ends):
             fold, label, bag = key
             models[fold, label, bag] = content[start:end]
         trials = json_from_array(arrays["trials"])
-        # What earlier versions kept has no time.
+        # Files of earlier versions have no time.
         seconds = float(arrays.get("seconds", 0.0))
         return cls(arrays["added"], arrays["rounds"], models, trials, seconds)
 
 
 @dataclass(frozen=True)
 class LeaveTwoOut:
-    """What boosters without pairs of folds add.
+    """Log-odds that boosters fitted without pairs of folds add.
 
     Parameters
     ----------
     added : ndarray of float32, shape (n_folds, n, n_labels)
-        As `NestedBoosters`, but 0 where row i is of fold k.
+        As `NestedBoosters`, but 0 where row i is in fold k.
     rounds : ndarray of int, shape (n_folds, n_labels)
-        Chosen on the rows that are not of the fold.
+        Chosen on the rows outside the fold.
     loss : ndarray of float, shape (n_folds, n_labels)
         Log loss, summed over these rows, relative to the consensus; 1 for
         labels too rare to learn from.
@@ -236,19 +238,19 @@ class LeaveTwoOut:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> LeaveTwoOut:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         return cls(**arrays)
 
 
 @dataclass(frozen=True)
 class BaseLogOdds:
-    """Log-odds of new fields by consensus and boosters, the mean over folds.
+    """Log-odds of new fields by consensus and members, averaged over folds.
 
     Parameters
     ----------
     consensus : ndarray of float, shape (n, n_labels)
-    added : ndarray of float, shape (n_libraries, n, n_labels)
-        0 where a label gives a library no weight.
+    added : ndarray of float, shape (n_members, n, n_labels)
+        0 where a member has no weight for a label.
     """
 
     consensus: np.ndarray
@@ -260,5 +262,5 @@ class BaseLogOdds:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> BaseLogOdds:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         return cls(**arrays)

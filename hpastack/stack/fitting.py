@@ -1,4 +1,4 @@
-"""Fit a stack on one set of folds after the other, what an earlier fit made taken from a cache."""
+"""Fit a stack on each set of folds, reusing results of earlier fits from a cache."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from hpastack.stack.tuning import SPACE, candidates, tuned
 
 
 def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
-    """Return the sets of folds: those given, and others made from the clusters.
+    """Return the sets of folds: the user's, if any, and others made from the clusters.
 
     Parameters
     ----------
     inputs : TrainingData
     settings : StackSettings
-        Its `repeats` says how many.
+        `repeats` is the number of sets.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
         splitter = MultilabelStratifiedGroupKFold(
             n_splits, random_state=settings.random_state + len(sets)
         )
-        # No warning of rare labels: `label_table_` says in how many clusters each lives.
+        # No warning about rare labels: `label_table_` has the number of clusters of each.
         fold = splitter.fold_numbers(inputs.y, inputs.clusters)
         sets.append(checked_folds(fold, inputs.clusters, inputs.image_ids))
     return sets
@@ -64,10 +64,10 @@ def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
 def learnable_without_pairs(
     y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, settings: StackSettings
 ) -> np.ndarray:
-    """Return for each pair of folds which labels can be learned without both.
+    """Return for each pair of folds which labels can be learned with both held out.
 
-    A label is learned for a fold if it can be without that one and any other,
-    so that the labels of the fold itself do not count.
+    A label is learned for a fold if it can be learned with that fold and any
+    other held out, so the labels of the fold itself do not count.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def learnable_without_pairs(
     Returns
     -------
     ndarray of bool, shape (n_folds, n_folds, n_labels)
-        The diagonal is true where there are members to learn at all.
+        The diagonal is true if there are any members.
     """
     n_folds = fold.max() + 1
     if not settings.members:
@@ -131,7 +131,7 @@ def cross_fit(
         n_screened=settings.n_screened,
         workers=workers,
     )
-    # The key of each result holds all that it depends on, and nothing else.
+    # The key of each result covers all that it depends on, and nothing else.
     key = digest(blocks.logits, y, clusters, fold)
     consensus = cache.remember("base", key, fitter.fit_consensus, NestedConsensus)
     keys = [key]
@@ -157,7 +157,7 @@ def cross_fit(
         for place, model in of_library.models.items()
     }
     trials = {name: of_library.trials for name, of_library in boosters.items()}
-    # A fold has models of all labels that can be learned without it, or of none.
+    # A fold has models of all labels that can be learned with it held out, or of none.
     has_models = sorted({fold for _, fold, _, _ in models})
     learned = np.flatnonzero(learnable[has_models].any(axis=0)).tolist()
     fitted = Fitted(fitter.columns(consensus), models, meta_learners.whole, learned)
@@ -218,7 +218,7 @@ def fit_meta_learners(
 
 
 def tuning_table(runs: list[CrossFitted]) -> pd.DataFrame:
-    """Return what was tried for the trees, one row per set of folds, library and trial.
+    """Return the tree settings that were tried, one row per set of folds, library and trial.
 
     Parameters
     ----------
@@ -245,14 +245,14 @@ def _trees_of(name: str, settings: StackSettings) -> TreeSettings:
 
 
 def _seeds(settings: StackSettings) -> list[int]:
-    # Libraries take 31 bits.
+    # Libraries accept seeds of 31 bits.
     return [(settings.random_state + 1000 * bag) % 2**31 for bag in range(settings.bags)]
 
 
 def _booster_parts(
     key: str, name: str, trees: TreeSettings, settings: StackSettings
 ) -> tuple[Any, ...]:
-    """Return what a member depends on besides the settings that are tried."""
+    """Return all that the fit of a member depends on."""
     package = maker_of(name).package
     version = package_versions([package])[package]
     return key, name, version, trees.record(), settings.min_rounds, _seeds(settings)
@@ -267,14 +267,14 @@ def _fit_boosters(
     settings: StackSettings,
     cache: StackCache,
 ) -> NestedBoosters:
-    """Fit one member, with settings of the trees chosen for each fold."""
+    """Fit one member, with tree settings chosen for each fold."""
     started = time.perf_counter()
     seeds = _seeds(settings)
     ignored = maker_of(name).ignores
-    # The pooled booster has trees of its own.
+    # The pooled booster has tree settings of its own.
     has_choice = name != POOLED and not set(SPACE) <= set(ignored)
     n_tried = settings.tune if has_choice else 1
-    # A search that is stopped goes on where it was.
+    # An interrupted search resumes with the trials it has finished.
     trials = cache if n_tried > 1 else StackCache(None)
 
     def fit(trees: TreeSettings, note: str) -> LeaveTwoOut:

@@ -1,4 +1,4 @@
-"""Check what a stack is fitted on and applied to."""
+"""Checks of the data that a stack is fitted on and applied to."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from hpastack.stack.settings import StackSettings
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a stack is fitted on: checked, and all rows in one order.
+    """Checked training data of a stack, all rows in the same order.
 
     Parameters
     ----------
     image_ids : Index
     columns : Index
-        Of X, in its order.
+        Columns of X, in its order.
     blocks : ColumnBlocks
     y : ndarray of uint8, shape (n, n_labels)
     labels : list of str
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,), or None
-        None if folds are yet to be made.
+        None if folds are still to be made.
     """
 
     image_ids: pd.Index
@@ -45,12 +45,12 @@ class TrainingData:
 
 
 def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSettings) -> TrainingData:
-    """Check what a stack is fitted on, and put it into one order.
+    """Check the training data of a stack, and align its rows.
 
     Parameters
     ----------
     X, y, groups, folds
-        As `hpastack.StackClassifier.fit`.
+        As in `hpastack.StackClassifier.fit`.
     settings : StackSettings
 
     Returns
@@ -60,8 +60,8 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
     Raises
     ------
     InputError
-        If rows, columns or ids do not fit, a value is not one that its column may hold, or
-        a fold splits a cluster.
+        If rows, columns or ids do not match, a value is not valid in its column, or a fold
+        splits a cluster.
     """
     table = checked_table(X, min_fields=2)
     has_label_columns = bool(settings.cnns or settings.scores)
@@ -84,7 +84,7 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     X : DataFrame, array-like or sparse matrix of float, shape (n, n_columns)
         The columns of an array are numbered.
     min_fields : int, default=1
-        Fewest rows of an array.
+        Minimum number of rows of an array.
 
     Returns
     -------
@@ -93,12 +93,12 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is empty, no matrix, or an id or column stands twice.
+        If it is empty or not two-dimensional, or has duplicate ids or columns.
     TypeError
-        Of scikit-learn, if an array holds what is no number.
+        From scikit-learn, if an array contains values that are not numbers.
     """
     if not isinstance(X, pd.DataFrame):
-        # scikit-learn's own check, for arrays of any kind; NaN is looked at column by column.
+        # scikit-learn's own check, for arrays of any type; NaN is checked column by column later.
         try:
             values = check_array(
                 X.toarray() if sparse.issparse(X) else X,
@@ -108,11 +108,14 @@ def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
             raise InputError(f"X: {' '.join(str(error).split())}") from None
         X = pd.DataFrame(values)
     if not X.index.is_unique:
-        raise InputError(f"ids stand twice in X: {shorten(X.index[X.index.duplicated()])}")
+        raise InputError(f"duplicate ids in X: {shorten(X.index[X.index.duplicated()].unique())}")
     if not X.columns.is_unique:
-        raise InputError(f"columns stand twice in X: {shorten(X.columns[X.columns.duplicated()])}")
+        names = X.columns[X.columns.duplicated()].unique()
+        raise InputError(f"duplicate columns in X: {shorten(names)}")
     if X.empty:
-        raise InputError(f"X is empty: it has {counted(len(X), 'row')} and {X.shape[1]} columns")
+        raise InputError(
+            f"X is empty: it has {counted(len(X), 'row')} and {counted(X.shape[1], 'column')}"
+        )
     return X
 
 
@@ -128,25 +131,25 @@ def indicator(
     Parameters
     ----------
     y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
-        A data frame or series is joined by id. Names become columns as
-        `hpastack.stack.label_sets.indicator_table` says.
+        A data frame or series is joined by id. Names become columns as described in
+        `hpastack.stack.label_sets.indicator_table`.
     image_ids : Index
     labels : list of str, optional
-        The labels of a stack, whose columns are put into this order.
+        Labels of a stack; columns are returned in this order.
     has_label_columns : bool, default=False
-        Whether columns of X go by the order of the labels, which names do not have.
+        Whether columns of X depend on the order of the labels, which names do not have.
 
     Returns
     -------
     y : ndarray of uint8, shape (n, n_labels)
     names : list of str
-        The columns of a data frame; else the numbers of the labels.
+        The columns of a data frame, otherwise the numbers of the labels.
 
     Raises
     ------
     InputError
-        If the shapes do not fit, ids or labels are missing or doubled, or a
-        value is neither 0 nor 1.
+        If the shapes do not match, ids or labels are missing or duplicate, or
+        a value is neither 0 nor 1.
     """
     if y is None:
         raise InputError("a stack requires y to be passed, but the target y is None")
@@ -163,19 +166,21 @@ def indicator(
         except ValueError as error:
             raise InputError(f"{error}; {_unknown_labels(~np.isfinite(y), image_ids)}") from None
     if y.dtype == object and pd.isna(y).any():
-        raise InputError(f"y holds missing values; {_unknown_labels(pd.isna(y), image_ids)}")
+        raise InputError(f"y has missing values; {_unknown_labels(pd.isna(y), image_ids)}")
     if not np.isin(y, (0, 1)).all():
         kind = type_of_target(y)
         if kind == "multiclass":
             raise InputError(
                 f"Only binary classification is supported. The type of the target is {kind}; "
-                "y holds only 0 and 1, one column per label, such as pandas.get_dummies makes"
+                "y must have only 0 and 1, one column per label, as pandas.get_dummies returns"
             )
-        raise InputError(f"Unknown label type: {kind}; y holds only 0 and 1, a column a label")
+        raise InputError(
+            f"Unknown label type: {kind}; y must have only 0 and 1, one column per label"
+        )
     if y.ndim != 2 or len(y) != len(image_ids) or not y.shape[1]:
         raise InputError(
-            f"y of shape {y.shape} does not fit {counted(len(image_ids), 'field')}; it has a "
-            "column a label"
+            f"y of shape {y.shape} does not match {counted(len(image_ids), 'field')}; pass one row "
+            "per field and one column per label"
         )
     if labels is not None:
         y = label_columns(y, labels, "y")
@@ -183,7 +188,7 @@ def indicator(
 
 
 def _unknown_labels(is_unknown: np.ndarray, image_ids: pd.Index) -> str:
-    """Say of which fields labels are not known, and what to do."""
+    """Return a remedy that names the fields whose labels are unknown."""
     remedy = "drop these fields, or write 0 where a field does not have the label"
     if len(is_unknown) != len(image_ids):
         return remedy
@@ -192,7 +197,7 @@ def _unknown_labels(is_unknown: np.ndarray, image_ids: pd.Index) -> str:
 
 
 def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np.ndarray:
-    """Return one value a field in the order of the fields.
+    """Return one value per field in the order of the fields.
 
     Parameters
     ----------
@@ -200,7 +205,7 @@ def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np
         A series is joined by id.
     image_ids : Index
     what : str
-        What to call the values in errors.
+        Name of the values in errors.
 
     Returns
     -------
@@ -209,29 +214,30 @@ def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np
     Raises
     ------
     InputError
-        If the shape does not fit, ids are missing or doubled, or a value is
+        If the shape does not match, ids are missing or duplicate, or a value is
         missing (NaN or None).
     """
     if isinstance(values, pd.Series):
         values = _by_id(values, image_ids, what)
-    # Of the values as they came: NaN in a list of names would become one.
+    # Before conversion: NaN in a list of names would become the text "nan".
     unknown = pd.isna(np.asarray(values, dtype=object))
     values = np.asarray(values)
     if values.shape != (len(image_ids),):
         raise InputError(
-            f"{what} of shape {values.shape} do not fit {counted(len(image_ids), 'field')}"
+            f"{what} of shape {values.shape} does not match {counted(len(image_ids), 'field')}; "
+            "pass one value per field"
         )
     if unknown.any():
-        own = " (of its own, where nothing is known)" if what == "groups" else ""
+        own = " (a unique one if the group is unknown)" if what == "groups" else ""
         raise InputError(
-            f"{what} of {counted(int(unknown.sum()), 'field')} are missing (NaN or None): "
-            f"{shorten(image_ids[unknown])}; give each a value{own}, or drop these fields"
+            f"{what} has no value (NaN or None) for {counted(int(unknown.sum()), 'field')}: "
+            f"{shorten(image_ids[unknown])}; set one for each{own}, or drop these fields"
         )
     return values
 
 
 def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
-    """Return folds that keep clusters whole, or say what is wrong with them.
+    """Return folds as whole numbers, after checking that they do not split clusters.
 
     Parameters
     ----------
@@ -246,26 +252,26 @@ def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) ->
     Raises
     ------
     InputError
-        If the numbers are not 0 to k - 1 with k of at least 3 and none left
-        out, or a fold splits a cluster.
+        If the numbers are not 0 to k - 1 without gaps, with k of at least 3,
+        or a fold splits a cluster.
     """
     try:
         numbers = np.asarray(fold).astype(float)
     except (TypeError, ValueError) as error:
-        raise InputError(f"folds are numbers 0, 1, ...: {error}") from None
+        raise InputError(f"folds must be numbers 0, 1, ...: {error}") from None
     at_fault = np.flatnonzero(~np.isfinite(numbers))
     if len(at_fault):
         raise InputError(
-            f"folds of {counted(len(at_fault), 'field')} are no numbers: "
-            f"{shorten(image_ids[at_fault])}; "
-            "give each a fold, or drop these fields"
+            f"folds of {counted(len(at_fault), 'field')} are not finite numbers: "
+            f"{shorten(image_ids[at_fault])}; set a fold for each, or drop these fields"
         )
     fold = numbers.astype(np.int64)
     if (fold != numbers).any() or (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1:
-        raise InputError("folds are numbered 0, 1, ... and none is left out")
+        raise InputError("folds must be numbered 0, 1, ... without gaps")
     if fold.max() < 2:
         raise InputError(
-            "a stack needs at least three folds: one to score, one to choose on, one to learn from"
+            "a stack needs at least three folds: one to score, one to choose settings on, and one "
+            "to train on"
         )
     first = np.zeros(clusters.max() + 1, dtype=np.int64)
     first[clusters[::-1]] = fold[::-1]
@@ -274,14 +280,13 @@ def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) ->
         n_split = len(np.unique(clusters[at_fault]))
         raise InputError(
             f"the folds split {counted(n_split, 'cluster')}, such as that of "
-            f"{image_ids[at_fault[0]]}; "
-            "make folds that keep clusters whole"
+            f"{image_ids[at_fault[0]]}; make folds that keep clusters whole"
         )
     return fold
 
 
 def member_tables(X: Any) -> list[Any]:
-    """Return X as a list of tables: those it is a list of, or itself.
+    """Return X as a list of tables: its own if it is a list of tables, otherwise X alone.
 
     Parameters
     ----------
@@ -300,8 +305,16 @@ def member_tables(X: Any) -> list[Any]:
     is_list = isinstance(X, (list, tuple)) and len(X) > 0 and all(np.ndim(of) == 2 for of in X)
     members = list(X) if is_list else [X]
     index = checked_table(members[0]).index
-    if not all(checked_table(member).index.equals(index) for member in members[1:]):
-        raise InputError("the tables of a list hold the same fields in the same order")
+    unlike = [
+        number
+        for number, member in enumerate(members)
+        if number and not checked_table(member).index.equals(index)
+    ]
+    if unlike:
+        raise InputError(
+            "the tables of a list must have the same fields in the same order; these differ from "
+            f"table 0: {shorten(unlike)}"
+        )
     return members
 
 
@@ -311,9 +324,9 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
     Parameters
     ----------
     X : DataFrame or array-like, shape (n, n_columns)
-        A data frame may hold further columns, in any order.
+        A data frame may have other columns too, in any order.
     names : ndarray of str or None
-        Of the columns, if they had any.
+        Names of the columns, if they have any.
     n_columns : int
 
     Returns
@@ -323,7 +336,7 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
     Raises
     ------
     InputError
-        If a column is missing, or an array has more or fewer.
+        If a column is missing, or an array has another number of columns.
     """
     table = checked_table(X)
     if isinstance(X, pd.DataFrame) and names is not None:
@@ -342,15 +355,15 @@ def own_columns(X: Any, names: np.ndarray | None, n_columns: int) -> pd.DataFram
 
 
 def label_columns(table: Any, labels: list[str], what: str) -> np.ndarray:
-    """Return values with a column a label, in the order of the labels.
+    """Return values with one column per label, in the order of the labels.
 
     Parameters
     ----------
     table : DataFrame or array-like, shape (n, n_labels)
-        The columns of a data frame are taken by name.
+        The columns of a data frame are matched by name.
     labels : list of str
     what : str
-        What to call the table in errors.
+        Name of the table in errors.
 
     Returns
     -------
@@ -359,27 +372,32 @@ def label_columns(table: Any, labels: list[str], what: str) -> np.ndarray:
     Raises
     ------
     InputError
-        If a column is missing, no label or there twice, or an array has more or fewer.
+        If a column is missing, duplicate or not a label, or an array has another number of
+        columns.
     """
     if not isinstance(table, pd.DataFrame):
         values = np.asarray(table)
         if values.ndim != 2 or values.shape[1] != len(labels):
             raise InputError(
-                f"{what} of shape {values.shape} do not fit {counted(len(labels), 'label')}; "
-                "there is a column a label"
+                f"{what} of shape {values.shape} does not match {counted(len(labels), 'label')}; "
+                "pass one column per label"
             )
         return values
     names = pd.Index([str(name) for name in table.columns])
-    for at_fault, fault in (
-        ([label for label in labels if label not in names], "lack the labels"),
-        (names[~names.isin(labels)], "have columns that are no labels of the stack:"),
-        (names[names.duplicated()].unique(), "have columns twice:"),
-    ):
-        if len(at_fault):
-            raise InputError(
-                f"the columns of {what} {fault} {shorten(at_fault)}; there is one a label, by "
-                f"name ({shorten(labels)}), and an array goes by position"
-            )
+    faults = [
+        f"{fault}: {shorten(at_fault)}"
+        for fault, at_fault in (
+            ("missing labels", [label for label in labels if label not in names]),
+            ("columns that are not labels of the stack", names[~names.isin(labels)]),
+            ("duplicate columns", names[names.duplicated()].unique()),
+        )
+        if len(at_fault)
+    ]
+    if faults:
+        raise InputError(
+            f"{what} has {', '.join(faults)}; pass one column per label, by name "
+            f"({shorten(labels)}), or an array, whose columns are matched by position"
+        )
     return table.set_axis(names, axis=1)[labels].to_numpy()
 
 
@@ -389,8 +407,8 @@ def _numbered(groups: np.ndarray) -> np.ndarray:
     except TypeError:
         kinds = sorted({type(group).__name__ for group in groups})
         raise InputError(
-            f"groups are of several types ({shorten(kinds)}) that have no common order; use one, "
-            "such as text"
+            f"groups has values of several types ({shorten(kinds)}), which cannot be sorted; use "
+            "one type, such as str"
         ) from None
 
 
@@ -400,14 +418,13 @@ def _by_id(table: Any, image_ids: pd.Index, what: str) -> Any:
         remedy = ""
         if isinstance(image_ids, pd.RangeIndex) and len(missing) == len(image_ids):
             remedy = (
-                f"; X is a matrix without ids, which {what} has: pass X as a data frame with these "
-                f"ids, or {what}.to_numpy() in the order of X"
+                f"; {what} has ids, but X is a matrix without ids: pass X as a data frame with "
+                f"these ids, or {what}.to_numpy() in the order of X"
             )
         raise InputError(
             f"{what} lacks {counted(len(missing), 'field')} of X: {shorten(missing)}{remedy}"
         )
     if not table.index.is_unique:
-        raise InputError(
-            f"{what}: ids stand twice: {shorten(table.index[table.index.duplicated()])}"
-        )
+        duplicate = table.index[table.index.duplicated()].unique()
+        raise InputError(f"duplicate ids in {what}: {shorten(duplicate)}")
     return table.loc[image_ids]

@@ -1,4 +1,4 @@
-"""Predictions that are labels: those of training fields alone, or their very targets."""
+"""Detect predictions that are label sets, or that equal the targets of the training fields."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hpastack.store import equal_targets, is_label_like, is_unlike_labels
 
 
 class PredictionWarning(UserWarning):
-    """Predictions of training fields that cannot be learnt from as those of new fields are."""
+    """Predictions of training fields that differ in kind from those of new fields."""
 
 
 def label_like_names(blocks: ColumnBlocks, named: NamedColumns) -> list[str]:
-    """Name the CNNs and scores whose values are practically label sets.
+    """Return the names of CNNs and scores whose values are practically label sets.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def label_like_names(blocks: ColumnBlocks, named: NamedColumns) -> list[str]:
 
 
 def targets_warning(blocks: ColumnBlocks, named: NamedColumns, y: np.ndarray) -> str:
-    """Say which CNNs and scores hold the targets of the training fields.
+    """Return a warning that names CNNs and scores that equal the targets of the training fields.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def targets_warning(blocks: ColumnBlocks, named: NamedColumns, y: np.ndarray) ->
     Returns
     -------
     str
-        "" if none does.
+        Empty if there are none.
     """
     names = [
         name
@@ -57,20 +57,20 @@ def targets_warning(blocks: ColumnBlocks, named: NamedColumns, y: np.ndarray) ->
 
 
 def kinds_warning(blocks: ColumnBlocks, named: NamedColumns, label_like: Collection[str]) -> str:
-    """Say which CNNs and scores were label sets for training fields, and are none for these.
+    """Return a warning that names CNNs and scores that are label sets in the training data only.
 
     Parameters
     ----------
     blocks : ColumnBlocks
-        Of new fields.
+        Columns of new fields.
     named : NamedColumns
     label_like : collection of str
-        From `label_like_names`, of the training fields.
+        From `label_like_names`, for the training fields.
 
     Returns
     -------
     str
-        "" if none is so.
+        Empty if there are none.
     """
     names = [
         name
@@ -85,13 +85,13 @@ def kinds_warning(blocks: ColumnBlocks, named: NamedColumns, label_like: Collect
     )
 
 
-#: What predictions that equal the targets mean.
+#: Consequence of predictions that equal the targets.
 EQUAL = (
-    "the values of training fields equal their targets, as out-of-fold predictions never do: "
-    "scores will be far too good; take predictions of models that did not see the field"
+    "the values of training fields equal their targets, which out-of-fold predictions never do: "
+    "scores will be far too good; use predictions of models that were not trained on the field"
 )
-#: What predictions of two kinds mean.
-UNLIKE = "what is learnt from the one does not hold for the other; bring both in as the same kind"
+#: Consequence of predictions of two kinds.
+UNLIKE = "a model fitted on one kind is not valid for the other; provide both as the same kind"
 
 
 def _of_labels(blocks: ColumnBlocks, named: NamedColumns) -> Iterator[tuple[str, np.ndarray, bool]]:

@@ -1,9 +1,9 @@
-"""From probabilities to labels: whose probabilities, and from which thresholds.
+"""From probabilities to labels: the source of the probabilities, and the thresholds.
 
-The stack ranks fields better than the consensus it starts from, and its
-probabilities are better; labels need not be. So both are given thresholds, and
-the labels of a stack are those of the consensus where these score better on
-folds that the thresholds were not chosen on.
+The stack ranks fields better than the consensus from which it starts, and its
+probabilities are better, but its labels need not be. So thresholds are chosen
+for both, and a stack predicts the labels of the consensus if these score better
+on folds on which the thresholds were not chosen.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from scipy.special import expit, logit
 from hpastack.calibration import ThresholdSearch, apply_thresholds
 from hpastack.metrics import macro_f1
 
-# Thresholds are averaged as log-odds, which 0 and 1 have none of.
+# Thresholds are averaged as log-odds, which are infinite at 0 and 1.
 _EDGE = 1e-9
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """How labels are given to fields.
+    """Thresholds, and the source of the probabilities to which they are applied.
 
     Parameters
     ----------
     of_stack : ndarray of float, shape (n_labels,) or (n, n_labels)
-        Thresholds of the stack's probabilities, for all fields or for each.
+        Thresholds for the probabilities of the stack, for all fields or for each.
     of_consensus : ndarray of float, the same shape
-        Thresholds of the probabilities of the consensus.
+        Thresholds for the probabilities of the consensus.
     by_consensus : bool or ndarray of bool, shape (n,)
-        Whether labels are given by the consensus.
+        Whether labels are predicted from the consensus.
     """
 
     of_stack: np.ndarray
@@ -50,7 +50,7 @@ class Labelling:
         *,
         compare: bool,
     ) -> Labelling:
-        """Choose thresholds, and by whose probabilities labels are given.
+        """Choose thresholds, and the probabilities that they are applied to.
 
         Parameters
         ----------
@@ -58,12 +58,12 @@ class Labelling:
         probabilities, consensus : ndarray of float, shape (n, n_labels)
             Of the stack and of the consensus, out of fold.
         fold : ndarray of int, shape (n,)
-            Folds for which thresholds are tried that were chosen on the others.
+            Folds; each is scored with thresholds chosen on the others.
         policy : str
-            As `hpastack.best_thresholds`.
+            As in `hpastack.best_thresholds`.
         compare : bool
-            Whether labels may be given by the consensus. Without CNNs it says
-            no more than how frequent a label is.
+            Whether labels may be predicted from the consensus. Without CNNs it
+            is only the prevalence of a label.
 
         Returns
         -------
@@ -81,12 +81,12 @@ class Labelling:
 
     @classmethod
     def at_one_half(cls, n_labels: int) -> Labelling:
-        """Return one whose thresholds are not chosen yet: all are 0.5."""
+        """Return a labelling with all thresholds 0.5, before they are chosen."""
         return cls(np.full(n_labels, 0.5), np.full(n_labels, 0.5))
 
     @classmethod
     def mean(cls, labellings: Sequence[Labelling]) -> Labelling:
-        """Return that of several sets of folds: mean thresholds, and the source of most.
+        """Return the labelling of several sets of folds: mean thresholds, majority source.
 
         Thresholds are averaged as log-odds.
         """
@@ -99,23 +99,23 @@ class Labelling:
 
     @property
     def thresholds(self) -> np.ndarray:
-        """Those that labels are given from."""
+        """Thresholds from which labels are predicted."""
         return np.where(np.expand_dims(self.by_consensus, -1), self.of_consensus, self.of_stack)
 
     def values(self, probabilities: np.ndarray, consensus: np.ndarray) -> np.ndarray:
-        """Return the probabilities that labels are given by, shape (n, n_labels)."""
+        """Return the probabilities that are thresholded, shape (n, n_labels)."""
         return np.where(np.expand_dims(self.by_consensus, -1), consensus, probabilities)
 
     def labels(
         self, probabilities: np.ndarray, consensus: np.ndarray, *, min_labels: int = 0
     ) -> np.ndarray:
-        """Give labels to fields.
+        """Return the labels of fields.
 
         Parameters
         ----------
         probabilities, consensus : ndarray of float, shape (n, n_labels)
         min_labels : int, default=0
-            As `hpastack.apply_thresholds`.
+            As in `hpastack.apply_thresholds`.
 
         Returns
         -------
@@ -131,7 +131,7 @@ def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     thresholds : sequence of ndarray of float
-        Of one shape.
+        All of one shape.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Open a stack that was kept."""
+"""Load a saved stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpastack.stack.classifier import StackClassifier
 
 
 def load_stack(path: str | Path) -> StackClassifier:
-    """Open a stack that `StackClassifier.save` kept.
+    """Load a stack that `StackClassifier.save` wrote.
 
     Parameters
     ----------
@@ -18,12 +18,12 @@ def load_stack(path: str | Path) -> StackClassifier:
     Returns
     -------
     StackClassifier
-        Fitted; predicts as the one that was saved.
+        Fitted; its predictions equal those of the saved stack.
 
     Raises
     ------
     InputError
-        If the folder is not a stack, is of a newer format, a file is
-        missing or was changed, or what it says does not fit together.
+        If the folder is not a stack, has a newer format, a file is missing or
+        was changed, or its contents are inconsistent.
     """
     return StackClassifier.load(path)

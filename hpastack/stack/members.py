@@ -1,7 +1,7 @@
-"""Members of the blend: what is fitted beside the consensus, to one label or to all of them.
+"""Members of the blend: models fitted on top of the consensus, for one label or for all.
 
-A member adds log-odds to the consensus. Those of the boosting libraries are
-fitted to each label by itself, the pooled booster once to all pairs of field
+A member adds log-odds to the consensus. Members of the boosting libraries are
+fitted separately to each label, the pooled booster once to all pairs of field
 and label, the forest once to all labels of a field.
 """
 
@@ -29,7 +29,7 @@ from hpastack.stack.pairs import Pairs
 
 
 class Maker(Protocol):
-    """What makes and keeps the models of a member; see `BoostingLibrary`."""
+    """Fits and serialises the models of a member; see `BoostingLibrary`."""
 
     package: str
     suffix: str
@@ -37,11 +37,11 @@ class Maker(Protocol):
 
     @staticmethod
     def stages(rounds: int, min_rounds: int) -> list[int]:
-        """Return the sizes of a model that are compared, ascending."""
+        """Return the candidate sizes of a model, ascending."""
 
     @staticmethod
     def to_bytes(model: Any) -> bytes:
-        """Return a model as it is kept."""
+        """Return a model in its file format."""
 
     @staticmethod
     def check(content: bytes) -> None:
@@ -55,28 +55,28 @@ FOREST = "forest"
 #: Members that are fitted to all labels together, with the fewest labels of a fit.
 OF_ALL_LABELS = {POOLED: 2, FOREST: 1}
 
-#: The members by name, with what makes their models.
+#: The makers of the members, by name.
 MEMBERS = ChainMap[str, Maker](
     {POOLED: LIBRARIES[_POOLED_LIBRARY], FOREST: Forest},
     cast(MutableMapping[str, Maker], LIBRARIES),
 )
 
-#: Stands for a label where a model is that of all.
+#: Label id of models that are fitted to all labels.
 ALL_LABELS = -1
 
-#: Trees of the pooled booster: it has as many rows as all labels together, and few columns.
+#: Tree settings of the pooled booster, which has the rows of all labels, and few columns.
 POOLED_TREES = TreeSettings(
     rounds=80, learning_rate=0.2, leaves=31, min_leaf=50, l2=20.0, extra_trees=False
 )
 
-# Pairs that the consensus all but rules out are most of them. A part of their negatives is left
-# out, and the odds of those that stay are raised by as much, so that nothing learned is shifted.
+# Most pairs have a very low consensus. Their negatives are subsampled, and the margin of all such
+# pairs is raised to match, so that the fitted log-odds are not biased.
 _RULED_OUT = -3.0
 _PART_KEPT = 0.125
 
 
 def maker_of(member: str) -> Maker:
-    """Return what makes the models of a member.
+    """Return the maker of the models of a member.
 
     Parameters
     ----------
@@ -90,13 +90,13 @@ def maker_of(member: str) -> Maker:
     Raises
     ------
     InputError
-        If there is none of that name, or it is not installed.
+        If the name is unknown, or its library is not installed.
     """
     return Forest if member == FOREST else library_of(member)
 
 
 def library_of(member: str) -> BoostingLibrary:
-    """Return the library of boosters that a member other than the forest is made of.
+    """Return the boosting library of a member other than the forest.
 
     Parameters
     ----------
@@ -109,25 +109,25 @@ def library_of(member: str) -> BoostingLibrary:
     Raises
     ------
     InputError
-        As `maker_of`.
+        As in `maker_of`.
     """
     return library(_POOLED_LIBRARY if member == POOLED else member)
 
 
 class Rows(Protocol):
-    """What one fit of a member sees, of all fields.
+    """Data of one fit of a member, for all fields.
 
     Attributes
     ----------
     labels : list of int
-        Labels it predicts.
+        Labels that it predicts.
     """
 
     @property
     def labels(self) -> list[int]: ...  # noqa: D102
 
     def columns(self, rows: np.ndarray) -> Any:
-        """Return what a model is applied to, of some fields."""
+        """Return the input of a model for some fields."""
         ...
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,16 +147,16 @@ class Rows(Protocol):
         ...
 
     def added(self, model: Any, x: Any, start: int, stop: int) -> np.ndarray:
-        """Return what a model adds to the margin from one size to another.
+        """Return the log-odds that a model adds from one size to another.
 
         Parameters
         ----------
         model : object
-            Of `fit`.
+            From `fit`.
         x : object
-            Of `columns`.
+            From `columns`.
         start, stop : int
-            Sizes; 0 is that of no model.
+            Sizes; 0 stands for the margin alone.
 
         Returns
         -------
@@ -167,18 +167,18 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class OneLabel:
-    """What a member that is fitted to one label sees.
+    """Data of a member that is fitted to one label.
 
     Parameters
     ----------
     member : str
     label : int
     bins : SharedBins
-        Of the training part.
+        Histogram bins of the training part.
     own : ndarray of float32, shape (n, n_own)
     shared : ndarray of float32, shape (n, n_shared)
     chosen : ndarray of int
-        Which of the shared columns the label sees.
+        Shared columns that the label uses.
     y : ndarray of {0, 1}, shape (n,)
     margin : ndarray of float32, shape (n,)
     """
@@ -228,20 +228,20 @@ class OneLabel:
         )
 
     def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what a model adds from one number of trees to another, shape (n_rows, 1)."""
+        """Return the log-odds added from one number of trees to another, shape (n_rows, 1)."""
         values = library_of(self.member).added(model, x, start, stop)
         return values[:, None].astype(np.float32)
 
 
 @dataclass(frozen=True)
 class _OfAllLabels:
-    """What a member that is fitted to all labels together is told of them.
+    """Targets and margin of a member that is fitted to all labels together.
 
     Parameters
     ----------
     labels : list of int
     y : ndarray of {0, 1}, shape (n, n_labels)
-        Of all labels, as `margin`.
+        Of all labels, like `margin`.
     margin : ndarray of float32, shape (n, n_labels)
     """
 
@@ -256,12 +256,12 @@ class _OfAllLabels:
 
 @dataclass(frozen=True)
 class AllPairs(_OfAllLabels):
-    """What the pooled booster sees.
+    """Data of the pooled booster.
 
     Parameters
     ----------
     labels, y, margin
-        As every member of all labels has them.
+        As in `_OfAllLabels`.
     pairs : Pairs
     """
 
@@ -280,7 +280,7 @@ class AllPairs(_OfAllLabels):
         stages: list[int],
         at_stage: AtStage | None = None,
     ) -> Any:
-        """Fit one booster to all pairs but a part of those that are as good as ruled out."""
+        """Fit one booster to all pairs, with negatives of very low consensus subsampled."""
         rng = np.random.default_rng(seed)
         x, y, margin = [], [], []
         for label in self.labels:
@@ -303,19 +303,19 @@ class AllPairs(_OfAllLabels):
         )
 
     def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return what a model adds from one number of trees to another, (n_rows, n_labels)."""
+        """Return the log-odds added from one number of trees to another, (n_rows, n_labels)."""
         values = library_of(POOLED).added(model, x, start, stop)
         return values.reshape(len(self.labels), -1).T.astype(np.float32)
 
 
 class SharedAndMargin(NamedTuple):
-    """What a forest is applied to.
+    """Input of a forest.
 
     Parameters
     ----------
     shared : ndarray of float32, shape (n, n_shared)
     margin : ndarray of float32, shape (n, n_labels)
-        Of the labels that are predicted.
+        Of the predicted labels.
     """
 
     shared: np.ndarray
@@ -324,12 +324,12 @@ class SharedAndMargin(NamedTuple):
 
 @dataclass(frozen=True)
 class AllFields(_OfAllLabels):
-    """What the forest sees.
+    """Data of the forest.
 
     Parameters
     ----------
     labels, y, margin
-        As every member of all labels has them.
+        As in `_OfAllLabels`.
     shared : ndarray of float32, shape (n, n_shared)
     """
 
@@ -348,11 +348,11 @@ class AllFields(_OfAllLabels):
         stages: list[int],
         at_stage: AtStage | None = None,
     ) -> Trees:
-        """Grow one forest, which has all stages."""
+        """Grow one forest, which serves all stages."""
         y, _ = self.truth(rows)
         return Forest.fit(self.shared[rows], y, self.labels, seed=seed, stage=stages[-1])
 
     def added(self, model: Trees, x: SharedAndMargin, start: int, stop: int) -> np.ndarray:
-        """Return what going from one pull to another adds, shape (n_rows, n_labels)."""
+        """Return the log-odds added from one shrinkage to another, shape (n_rows, n_labels)."""
         before = x.margin if start == 0 else model.log_odds(x.shared, PULLS[start - 1])
         return (model.log_odds(x.shared, PULLS[stop - 1]) - before).astype(np.float32)

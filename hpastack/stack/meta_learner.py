@@ -13,20 +13,20 @@ from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 from hpastack.stack.cache import json_from_array, json_to_array
 from hpastack.stack.labelling import Labelling
 
-# What each member adds: shape (n_members, n, n_labels).
+# Log-odds that each member adds, shape (n_members, n, n_labels).
 Added = np.ndarray | Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
 class MetaLearner:
-    """What turns log-odds of consensus and boosters into probabilities and labels.
+    """Blend, calibration and thresholds that turn log-odds into probabilities and labels.
 
     Parameters
     ----------
     weights : ndarray of float, shape (n_members, n_labels)
-        Weight of each member for each label; 0 leaves the consensus.
+        Weight of each member for each label; with all 0 the consensus is used.
     calibration : list of Calibration
-        One a label.
+        One per label.
     labelling : Labelling
     """
 
@@ -46,7 +46,7 @@ class MetaLearner:
         *,
         calibration: str,
     ) -> MetaLearner:
-        """Fit blend and calibration; thresholds are not chosen yet.
+        """Fit blend and calibration, without choosing thresholds.
 
         Parameters
         ----------
@@ -54,14 +54,14 @@ class MetaLearner:
         consensus : ndarray of float, shape (n, n_labels)
             Out-of-fold log-odds.
         added : ndarray of float, shape (n_members, n, n_labels)
-            What each member adds.
+            Log-odds that each member adds.
         clusters, fold : ndarray of int, shape (n,)
         learnable : ndarray of bool, shape (n_labels,)
-            Labels that members are fitted for.
+            Labels for which members are fitted.
         calibration : str
-            As `hpastack.fit_calibration`. A label keeps its log-odds where
-            the same, fitted on the other folds, does not lower the log loss
-            of a fold.
+            Method, as in `hpastack.fit_calibration`. A label is not calibrated
+            if the method, fitted on the other folds, does not lower the log
+            loss of the folds.
 
         Returns
         -------
@@ -84,16 +84,16 @@ class MetaLearner:
         policy: str,
         has_cnns: bool,
     ) -> MetaLearner:
-        """Choose how labels are given.
+        """Choose thresholds, and the probabilities that they are applied to.
 
         Parameters
         ----------
         y, consensus, added, fold
-            As for `blended`.
+            As in `blended`.
         policy : str
-            As `hpastack.best_thresholds`.
+            As in `hpastack.best_thresholds`.
         has_cnns : bool
-            Whether there is a consensus that labels may be given by.
+            Whether there is a consensus from which labels may be predicted.
 
         Returns
         -------
@@ -110,7 +110,7 @@ class MetaLearner:
         Parameters
         ----------
         consensus, added
-            As for `blended`, of any fields.
+            As in `blended`, of any fields.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class MetaLearner:
         return expit(self.calibrated(blend(consensus, added, self.weights)))
 
     def calibrated(self, logits: np.ndarray) -> np.ndarray:
-        """Return calibrated log-odds of blended ones, shape (n, n_labels)."""
+        """Return blended log-odds after calibration, shape (n, n_labels)."""
         return np.column_stack(
             [calibration(logits[:, k]) for k, calibration in enumerate(self.calibration)]
         )
@@ -141,7 +141,7 @@ class MetaLearners:
     whole: MetaLearner
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return weights and calibration; thresholds are chosen anew for every policy."""
+        """Return weights and calibration; thresholds are not kept, as they depend on the policy."""
         every = [*self.nested, self.whole]
         records = [[calibration.record() for calibration in of.calibration] for of in every]
         return {
@@ -151,7 +151,7 @@ class MetaLearners:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> MetaLearners:
-        """Return what `to_arrays` gave the arrays of; thresholds are not chosen yet."""
+        """Return the object that `to_arrays` was called on, without thresholds."""
         *nested, whole = (
             MetaLearner(
                 weights,
@@ -166,12 +166,12 @@ class MetaLearners:
 def _guarded_calibration(
     logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, method: str
 ) -> Calibration:
-    """Calibrate a label if that helps on the folds it was not fitted on.
+    """Fit the calibration of a label if it lowers the log loss on held-out folds.
 
-    The log-odds are those of logistic regressions and boosters, so most labels
-    need no change; one that is not needed would only make folds differ. What is
-    used is what was tried: a label with enough fields for a method only as long
-    as no fold is left out gets Platt in all of them.
+    The log-odds come from logistic regressions and boosters, so most labels
+    need no calibration; an unnecessary one would only make folds differ. The
+    method that is used is the method that was tested: a label that has enough
+    fields for a method only if no fold is held out gets Platt in all folds.
     """
     whole = fit_calibration(logits, y, clusters, method=method)
     if whole.method == "none":

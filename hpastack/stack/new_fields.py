@@ -22,14 +22,14 @@ from hpastack.stack.stores import GatheredStores
 
 @dataclass(frozen=True)
 class NewFields:
-    """What a stack says of new fields.
+    """Predictions of a stack for new fields.
 
     Parameters
     ----------
     probabilities : DataFrame, shape (n, n_labels)
     labels : DataFrame of {0, 1}, shape (n, n_labels)
     notes : list of str
-        What a reader has to know of them.
+        Caveats for the reader.
     """
 
     probabilities: pd.DataFrame
@@ -43,9 +43,9 @@ def label_fields(
     image_ids: Sequence[str],
     prior_shift: str | np.ndarray = "none",
 ) -> NewFields:
-    """Give probabilities and labels to new fields.
+    """Predict probabilities and labels of new fields.
 
-    Where stores keep what each fold model of the CNNs predicts, the stack is
+    If stores keep the predictions of each fold model of the CNNs, the stack is
     applied to each, and the probabilities are averaged.
 
     Parameters
@@ -56,7 +56,7 @@ def label_fields(
     image_ids : sequence of str
         Fields of its table.
     prior_shift : str or ndarray of float, shape (n_labels,)
-        Of `read_prior_shift`.
+        From `read_prior_shift`.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def label_fields(
 def notes_on_kinds(
     stack: StackClassifier, inputs: GatheredStores, image_ids: Sequence[str]
 ) -> list[str]:
-    """Say where predictions of new fields are of another kind than those of training fields.
+    """Return notes on predictions of new fields that differ in kind from those of training fields.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def notes_on_kinds(
     Returns
     -------
     list of str
-        One note, or none.
+        One note, or an empty list.
     """
     table = inputs.member_table(0) if inputs.n_members else inputs.table
     with warnings.catch_warnings():
@@ -120,7 +120,7 @@ def _mean_over_members(
         return predict(inputs.table.loc[rows])
     of_members, kept = [], rows[:0]
     for number in range(inputs.n_members):
-        # One table at a time: each holds a copy of all features.
+        # One table at a time, as each has a copy of all features.
         table = inputs.member_table(number)
         kept = rows[rows.isin(table.index)]
         of_members.append(predict(table.loc[kept]))
@@ -133,7 +133,7 @@ def _mean_over_members(
 
 
 def notes_on_labels(stack: StackClassifier) -> list[str]:
-    """Say where labels are not given by the stack's own probabilities.
+    """Return notes on labels that are not predicted from the stack's own probabilities.
 
     Parameters
     ----------
@@ -143,18 +143,18 @@ def notes_on_labels(stack: StackClassifier) -> list[str]:
     Returns
     -------
     list of str
-        One note, or none.
+        One note, or an empty list.
     """
     if not stack.labels_by_consensus_:
         return []
     return [
-        "labels are given by the probabilities of the consensus: on folds that thresholds were "
-        "not chosen on, these had a higher macro F1 than those of the stack"
+        "labels are predicted from the probabilities of the consensus: on folds on which "
+        "thresholds were not chosen, these had a higher macro F1 than those of the stack"
     ]
 
 
 def notes_on_means(inputs: GatheredStores) -> list[str]:
-    """Say which CNNs keep only the mean of their fold models for test fields.
+    """Return notes on CNNs with only the mean of their fold models for test fields.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
     Returns
     -------
     list of str
-        One note, or none.
+        One note, or an empty list.
     """
     means = [
         name
@@ -173,16 +173,16 @@ def notes_on_means(inputs: GatheredStores) -> list[str]:
     if not means:
         return []
     return [
-        f"{', '.join(means)}: only the mean of the fold models is kept for test fields; the stack "
-        "was fitted on single models, which are less alike; bring in what each model predicts with "
-        "ingest --members"
+        f"{', '.join(means)}: only the mean of the fold models is stored for test fields, but the "
+        "stack was fitted on outputs of single models, which vary more; ingest the predictions of "
+        "each model (ingest --members)"
     ]
 
 
 def read_prior_shift(
     how: str, vocabulary: Vocabulary, root: str | os.PathLike[str]
 ) -> str | np.ndarray:
-    """Read how the prevalences of new fields are to be found.
+    """Read the correction for prevalences of new fields.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def read_prior_shift(
         ``none``; ``em``; or the path of a table of prevalences.
     vocabulary : Vocabulary
     root : path-like
-        Where a relative path starts.
+        Folder that a relative path starts from.
 
     Returns
     -------
@@ -199,13 +199,15 @@ def read_prior_shift(
     Raises
     ------
     InputError
-        If there is no such table, or it is not one of prevalences.
+        If the table does not exist, or is not a table of prevalences.
     """
     if how in ("none", "em"):
         return how
     path = Path(root) / how
     if not path.is_file():
-        raise InputError(f"prior_shift {how!r} is neither none nor em, and {path} is no file")
+        raise InputError(
+            f"prior_shift {how!r} is neither none nor em, and {path} is not a file", "prior_shift"
+        )
     return read_prevalences(path, vocabulary)
 
 
@@ -217,41 +219,42 @@ def shifted_probabilities(
     Parameters
     ----------
     stack : StackClassifier
-        Fitted; knows how common each label is among its training fields.
+        Fitted; has the prevalence of each label among its training fields.
     probabilities : DataFrame, shape (n, n_labels)
         Calibrated, of all new fields.
     how : str or ndarray of float, shape (n_labels,)
-        Of `read_prior_shift`. With ``em`` the prevalences are estimated from the
+        From `read_prior_shift`. With ``em`` the prevalences are estimated from the
         probabilities themselves.
 
     Returns
     -------
     probabilities : DataFrame
     notes : list of str
-        What was changed.
+        Description of the changes.
 
     Notes
     -----
     With ``em``, labels too rare to be calibrated keep their probabilities, as
-    the estimate believes what the probabilities say.
+    the estimate assumes calibrated probabilities.
     """
     if isinstance(how, str) and how == "none":
         return probabilities, []
     values = probabilities.to_numpy()
     train = stack.label_table_["positives"].to_numpy() / len(stack.fold_)
-    # A label that no training field carries has no odds to change.
+    # A label without positive training fields has no odds to change.
     known = (train > 0) & (train < 1)
     target = train.copy()
     notes = []
     if isinstance(how, str):
         known &= stack.label_table_["positives"].to_numpy() >= MIN_POSITIVES
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # named below, by their names
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the note below names the labels
             target[known] = saerens_priors(values[:, known], train[known])
         unsettled = [stack.labels_[k] for k in np.flatnonzero(known & (target == train))]
         if unsettled:
             notes.append(
-                f"prior shift: no estimate for {shorten(unsettled)}; they stay as they are"
+                f"prior shift: no estimate for {shorten(unsettled)}; their probabilities are not "
+                "changed"
             )
     else:
         target[known] = how[known]
@@ -261,8 +264,7 @@ def shifted_probabilities(
     most = np.argsort(-np.abs(np.log(ratio)), kind="stable")[:3]
     changes = ", ".join(f"{stack.labels_[k]} {train[k]:.4f} -> {target[k]:.4f}" for k in most)
     notes.append(
-        f"prior shift: prevalences of {counted(int(known.sum()), 'label')}; most changed: "
-        f"{changes}. "
-        "The cross-validated scores know nothing of this."
+        f"prior shift: prevalences of {counted(int(known.sum()), 'label')}; largest changes: "
+        f"{changes}. The cross-validated scores do not include this."
     )
     return pd.DataFrame(values, index=probabilities.index, columns=probabilities.columns), notes

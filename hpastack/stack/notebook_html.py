@@ -1,4 +1,4 @@
-"""What a notebook shows of a fitted stack."""
+"""HTML representation of a fitted stack for notebooks."""
 
 from __future__ import annotations
 

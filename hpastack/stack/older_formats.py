@@ -1,4 +1,4 @@
-"""Stacks of formats 1 to 3, which are still read."""
+"""Conversion of stacks of formats 1 to 3, which can still be read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_current(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a stack of any format as the newest has it."""
+    """Return the manifest of a stack of any format in the current format."""
     if manifest["version"] == 1:
         manifest = _from_version_1(manifest)
     if manifest["version"] == 2:
@@ -17,9 +17,9 @@ def as_current(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_3(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a stack of format 3 as format 4 has it.
+    """Return a manifest of format 3 in format 4.
 
-    Its labels were always those of the stack.
+    In format 3, labels were always predicted from the stack's own probabilities.
     """
     sets = [
         of_set | {"consensus_thresholds": of_set["thresholds"], "labels_by_consensus": False}
@@ -29,9 +29,9 @@ def _from_version_3(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_2(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a stack of format 2 as format 3 has it.
+    """Return a manifest of format 2 in format 3.
 
-    It had no pooled booster, so nothing was known of pairs of field and label.
+    Format 2 had no pooled booster, so it has no statistics of pairs of field and label.
     """
     n_labels = len(manifest["labels"])
     nothing = {
@@ -44,10 +44,10 @@ def _from_version_2(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a stack of format 1 as format 2 has it.
+    """Return a manifest of format 1 in format 2.
 
-    It had one weight for both libraries, Platt calibration with a slope and
-    an offset, one set of folds, and every column for every label.
+    Format 1 had one weight for both libraries, Platt calibration with a slope
+    and an offset, one set of folds, and every column for every label.
     """
     boosters = manifest["parameters"]["boosters"]
     n_labels = len(manifest["labels"])
@@ -62,6 +62,6 @@ def _from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
         ],
         "thresholds": manifest["thresholds"],
     }
-    # Its number of trees was fixed, so there is none to choose.
+    # The number of trees was fixed.
     parameters = manifest["parameters"] | {"min_rounds": manifest["parameters"]["rounds"]}
     return manifest | {"version": 2, "sets": [of_set], "parameters": parameters}

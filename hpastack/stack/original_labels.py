@@ -1,4 +1,4 @@
-"""What a stack that was fitted on corrected labels scores on those before the corrections."""
+"""Scores on the original labels of a stack that was fitted on corrected labels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 def original_label_scores(
     stack: StackClassifier, corrected: pd.DataFrame, original: pd.DataFrame
 ) -> pd.DataFrame:
-    """Out-of-fold scores on corrected labels beside those on the original ones.
+    """Out-of-fold scores on corrected and on original labels.
 
-    A model that chooses which labels are corrected flatters itself: its scores on the corrected
-    labels rise even where the corrections are wrong.
+    If a model chooses which labels are corrected, its scores on the corrected labels are
+    optimistic: they rise even where the corrections are wrong.
 
     Parameters
     ----------
     stack : StackClassifier
         Fitted on the corrected labels.
     corrected, original : DataFrame of {0, 1}, shape (n, n_labels)
-        Labels of its training fields, indexed by image id.
+        Labels of the training fields, indexed by image id.
 
     Returns
     -------

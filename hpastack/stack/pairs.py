@@ -1,9 +1,9 @@
-"""What the pooled booster sees of a pair of field and label.
+"""Input columns of the pooled booster for a pair of field and label.
 
 One booster is fitted to all labels, so a label with few positives learns from
-the others. What it sees must therefore mean the same for every label: what the
-CNNs say of the pair, how that stands among the other labels of the field, how
-common the label is and which labels it comes with.
+the others. Its columns must therefore have the same meaning for every label: the
+log-odds of the CNNs for the pair, their rank among the other labels of the field,
+the prevalence of the label and the labels with which it occurs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy.special import expit, logit
 
 from hpastack.stack.column_blocks import ColumnBlocks
 
-#: Shared columns (features, components of embeddings) that a pair has besides its own.
+#: Maximum number of shared columns (features, components of embeddings) of a pair.
 MAX_SHARED = 32
 
-#: Columns of a pair that no other model sees: how the CNNs differ,
+#: Columns that only the pooled booster has: how the CNNs differ,
 SPREAD = ["spread of the CNNs", "lowest of the CNNs", "highest of the CNNs"]
-#: and what the other labels say.
+#: and how the label compares with the other labels.
 AMONG_LABELS = [
     "rank among the labels",
     "labels expected",
@@ -32,23 +32,23 @@ AMONG_LABELS = [
     "prevalence",
 ]
 
-#: Fields at which what was counted of two labels and what chance would give weigh the same.
+#: Fields at which observed and expected co-occurrence of two labels have equal weight.
 _CO_OCCURRENCE_PULL = 10.0
 
 
 @dataclass(frozen=True)
 class PairColumns:
-    """What is known of the labels from the fields of one training part.
+    """Statistics of the labels in one training part.
 
     Parameters
     ----------
     prevalence : ndarray of float, shape (n_labels,)
-        Log-odds of the share of fields that carry the label.
+        Log-odds of the share of fields with the label.
     lift : ndarray of float, shape (n_labels, n_labels)
-        ``lift[j, l]``: logarithm of how many times more often than at random
-        fields with label j carry label l; 0 on the diagonal.
+        ``lift[j, l]``: logarithm of the frequency of label l among fields with
+        label j, relative to its frequency in all fields; 0 on the diagonal.
     chosen : ndarray of int
-        Shared columns of every pair, without the consensus of each label.
+        Shared columns of every pair, not counting the consensus of each label.
     """
 
     prevalence: np.ndarray
@@ -57,14 +57,14 @@ class PairColumns:
 
     @classmethod
     def fit(cls, y: np.ndarray, gains: np.ndarray) -> PairColumns:
-        """Count labels, and choose the shared columns that tell most over all labels.
+        """Count labels, and choose the shared columns with the largest gain over all labels.
 
         Parameters
         ----------
         y : ndarray of {0, 1}, shape (n, n_labels)
-            Of the training part.
+            Targets of the training part.
         gains : ndarray of float, shape (n_columns, n_labels)
-            Of `column_gains`, for the shared columns without the consensus.
+            From `column_gains`, for the shared columns without the consensus.
 
         Returns
         -------
@@ -80,16 +80,16 @@ class PairColumns:
         return cls(logit(share), lift, np.sort(ranked))
 
     def arrays(self) -> list[np.ndarray]:
-        """Return all that it holds, to tell it from others."""
+        """Return all arrays, for a digest."""
         return [self.prevalence, self.lift, self.chosen]
 
     def record(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return its values as JSON types."""
         return {name: values.tolist() for name, values in vars(self).items()}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> PairColumns:
-        """Return what `record` gave the record of."""
+        """Return the object that `record` was called on."""
         return cls(
             np.array(record["prevalence"], dtype=float),
             np.array(record["lift"], dtype=float),
@@ -107,8 +107,8 @@ class Pairs:
     margin : ndarray of float, shape (n, n_labels)
         The consensus.
     shared : ndarray of float32, shape (n, n_shared)
-        Shared columns; the consensus of each label comes first where there
-        are CNNs.
+        Shared columns; if there are CNNs, the consensus of each label comes
+        first.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Pairs:
         probability = expit(margin)
         two_largest = np.sort(margin, axis=1)[:, -2:]
         is_largest = margin >= two_largest[:, -1:]
-        # Of a field with one label in the vocabulary there is no other.
+        # With only one label in the vocabulary there is no other.
         self._best_other = np.where(is_largest, two_largest[:, :1], two_largest[:, -1:])
         self._rank = np.argsort(np.argsort(-margin, axis=1, kind="stable"), axis=1)
         self._total = probability.sum(axis=1)
@@ -157,7 +157,7 @@ class Pairs:
 
 
 def pair_names(own: list[str], consensus: str, n_cnns: int, shared: list[str]) -> list[str]:
-    """Name the columns of `Pairs.of_label`.
+    """Return the names of the columns of `Pairs.of_label`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Apply what fits left behind to new fields."""
+"""Apply fitted models to new fields."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def predict_probabilities(
     cache: StackCache,
     workers: Workers,
 ) -> np.ndarray:
-    """Return calibrated probabilities, the mean over sets of folds.
+    """Return calibrated probabilities, averaged over sets of folds.
 
     Parameters
     ----------
     sets : sequence of Fitted
         One per set of folds.
     blocks : ColumnBlocks
-        Of the new fields.
+        Columns of the new fields.
     boosters : sequence of str
         Members, in the order of the weights.
     cache : StackCache
@@ -42,28 +42,28 @@ def predict_probabilities(
     ndarray of float, shape (n, n_labels)
     """
     of_sets = []
-    # One thread: sums must not depend on the number of cores, and the workers have them all.
+    # One thread: sums must not depend on the number of cores, which the workers use anyway.
     with threadpool_limits(limits=1, user_api="blas"):
         for fitted in sets:
             make = partial(base_log_odds, fitted, blocks, boosters, workers)
             if cache.keeps:
                 key = _key(fitted, blocks, boosters)
                 log_odds = cache.remember("predicted", key, make, BaseLogOdds)
-            else:  # nothing is gained by a digest of all inputs
+            else:  # a digest of all inputs would be wasted
                 log_odds = make()
             of_sets.append(fitted.meta_learner.probabilities(log_odds.consensus, log_odds.added))
     return np.mean(of_sets, axis=0)
 
 
 def consensus_probabilities(sets: Sequence[Fitted], blocks: ColumnBlocks) -> np.ndarray:
-    """Return probabilities of the consensus, the mean over sets of folds.
+    """Return probabilities of the consensus, averaged over sets of folds.
 
     Parameters
     ----------
     sets : sequence of Fitted
         One per set of folds.
     blocks : ColumnBlocks
-        Of the new fields.
+        Columns of the new fields.
 
     Returns
     -------
@@ -79,13 +79,13 @@ def base_log_odds(
     boosters: Sequence[str],
     workers: Workers,
 ) -> BaseLogOdds:
-    """Return the log-odds of new fields by consensus and boosters, the mean over folds.
+    """Return log-odds of new fields from consensus and members, averaged over folds.
 
     Parameters
     ----------
     fitted : Fitted
     blocks, boosters, workers
-        As `predict_probabilities`.
+        As in `predict_probabilities`.
 
     Returns
     -------

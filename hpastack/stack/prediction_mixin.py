@@ -1,4 +1,4 @@
-"""What a fitted stack does with new fields."""
+"""Methods of a fitted stack for new fields."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hpastack.stack.predicting import consensus_probabilities, predict_probabili
 
 
 class PredictionMixin:
-    """The methods of `hpastack.StackClassifier` that need what `fit` left behind, and no more."""
+    """The methods of `hpastack.StackClassifier` that need only the fitted attributes."""
 
     cnns: Sequence[str]
     logits: Sequence[str]
@@ -55,23 +55,23 @@ class PredictionMixin:
         Parameters
         ----------
         X : DataFrame or array-like, or a list of them
-            Holds the columns of `feature_names_in_`, in any order. Of a list,
-            each is what one fold model of the CNNs predicts for the same
-            fields: the stack is applied to each, and the probabilities are
-            averaged. The mean of several networks is not distributed like the
-            single one that predicted a training field, so a list is better
-            than a table of means.
+            With the columns of `feature_names_in_`, in any order. In a list,
+            each table has the predictions of one fold model of the CNNs for
+            the same fields: the stack is applied to each, and the
+            probabilities are averaged. A mean of several networks is not
+            distributed like the output of the single network that predicted a
+            training field, so a list is better than a table of means.
 
         Returns
         -------
-        DataFrame (or ndarray where X is an array), shape (n, n_labels)
-            Indexed as X, a column a label.
+        DataFrame (or ndarray if X is an array), shape (n, n_labels)
+            Indexed as X, one column per label.
 
         Raises
         ------
         InputError
-            If a column is missing, a prediction is not valid, or the tables of
-            a list differ in their rows.
+            If a column is missing, a prediction is invalid, or the tables of a
+            list differ in their rows.
         """
         cache, workers = StackCache(self.cache), Workers(self.n_jobs)
         return self._mean_over_members(
@@ -87,12 +87,12 @@ class PredictionMixin:
         Parameters
         ----------
         X : DataFrame, array-like or list of them
-            As `predict_proba`.
+            As in `predict_proba`.
 
         Returns
         -------
-        DataFrame (or ndarray where X is an array), shape (n, n_labels)
-            Of ``consensus`` in `comparison_`; without CNNs the prevalence.
+        DataFrame (or ndarray if X is an array), shape (n, n_labels)
+            Those of ``consensus`` in `comparison_`; without CNNs the prevalence.
         """
         return self._mean_over_members(X, partial(consensus_probabilities, self.fitted_))
 
@@ -102,11 +102,11 @@ class PredictionMixin:
         Parameters
         ----------
         X : DataFrame, array-like or list of them
-            As `predict_proba`.
+            As in `predict_proba`.
 
         Returns
         -------
-        DataFrame of uint8 (or ndarray of int64 where X is an array), shape (n, n_labels)
+        DataFrame of uint8 (or ndarray of int64 if X is an array), shape (n, n_labels)
         """
         check_is_fitted(self, "thresholds_")
         if self.labels_by_consensus_:
@@ -119,9 +119,9 @@ class PredictionMixin:
         Parameters
         ----------
         probabilities, consensus : DataFrame or ndarray, shape (n, n_labels)
-            Of `predict_proba` and of `predict_consensus`; the second is needed
-            where `labels_by_consensus_`, and the first where not. The columns
-            of a DataFrame are labels by name, in any order.
+            From `predict_proba` and from `predict_consensus`. The second is
+            needed if `labels_by_consensus_`, otherwise the first. The columns
+            of a DataFrame are matched to labels by name, in any order.
 
         Returns
         -------
@@ -130,24 +130,24 @@ class PredictionMixin:
         """
         check_is_fitted(self, "thresholds_")
         name = "consensus" if self.labels_by_consensus_ else "probabilities"
-        given = consensus if self.labels_by_consensus_ else probabilities
-        if given is None:
+        values = consensus if self.labels_by_consensus_ else probabilities
+        if values is None:
             method = "predict_consensus" if self.labels_by_consensus_ else "predict_proba"
             raise InputError(
-                f"this stack gives its labels by {name}: pass {name}=stack.{method}(X)"
+                f"this stack predicts labels from {name}: pass {name}=stack.{method}(X)"
             )
         labels = apply_thresholds(
-            label_columns(given, self.labels_, name), self.thresholds_, min_labels=self.min_labels
+            label_columns(values, self.labels_, name), self.thresholds_, min_labels=self.min_labels
         )
-        if not isinstance(given, pd.DataFrame):
+        if not isinstance(values, pd.DataFrame):
             return labels.astype(np.int64)
-        return pd.DataFrame(labels, index=given.index, columns=self.labels_)
+        return pd.DataFrame(labels, index=values.index, columns=self.labels_)
 
     def explain(self, X: Any, labels: Sequence[str | int] | None = None) -> dict[str, pd.DataFrame]:
-        """Split the log-odds of labels into what each column adds.
+        """Split the log-odds of labels into the contributions of columns.
 
         See `hpastack.stack.explaining.explain`; `hpastack.column_importance`
-        ranks the columns of what it returns.
+        ranks the columns of the result.
         """
         return explain(self, X, labels)
 
@@ -157,9 +157,9 @@ class PredictionMixin:
         Parameters
         ----------
         X : DataFrame, array-like or list of them
-            As `predict_proba`.
+            As in `predict_proba`.
         y : DataFrame, array-like or sparse matrix of {0, 1}, shape (n, n_labels); or names
-            As `fit`. Of a DataFrame the columns are joined by name.
+            As in `fit`. The columns of a DataFrame are matched by name.
         sample_weight : Series or array-like of float, shape (n,), optional
             A Series is joined by id.
 
@@ -175,7 +175,7 @@ class PredictionMixin:
         return macro_f1(indicated, np.asarray(self.predict(X)), sample_weight, absent="skip")
 
     def sorted_inputs(self, X: Any) -> ColumnBlocks:
-        """Sort the columns of new fields into what they are; errors as `predict_proba`."""
+        """Return the columns of new fields, sorted by type; errors as in `predict_proba`."""
         check_is_fitted(self, "fitted_")
         table = own_columns(X, getattr(self, "feature_names_in_", None), self.n_features_in_)
         blocks = sorted_columns(table, len(self.labels_), self)
@@ -184,7 +184,7 @@ class PredictionMixin:
         return blocks
 
     def _mean_over_members(self, X: Any, predict: Callable[[ColumnBlocks], np.ndarray]) -> Any:
-        """Predict each table of a list, or the only one, and average."""
+        """Average the predictions for each table of a list, or for the only one."""
         check_is_fitted(self, "thresholds_")
         members = member_tables(X)
         values = np.mean([predict(self.sorted_inputs(member)) for member in members], axis=0)

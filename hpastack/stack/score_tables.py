@@ -1,4 +1,4 @@
-"""Scores of systems: what probabilities and labels out of fold are worth, and the tables of it."""
+"""Scores of out-of-fold probabilities and labels of several systems, and tables of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from hpastack.metrics import (
     squared_calibration_error,
 )
 
-#: Names of the scores, in the order shown. The first is of labels, the others of probabilities. The
-#: macro scores and the calibration error are over the labels with a positive among the fields.
+#: Names of the scores, in display order. The first is for labels, the others for probabilities. The
+#: macro scores and the calibration error are averaged over the labels with positive fields.
 SCORES = ("macro_f1", "macro_ap", "ece", "brier", "log_loss")
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What one system says of every field without having seen its labels.
+    """Out-of-fold predictions of one system for every field.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class ProbabilityScores:
-    """What the probabilities of one system score.
+    """Scores of the probabilities of one system.
 
     Parameters
     ----------
     ap : ndarray of float, shape (n_labels,)
         Average precision of each label; NaN without positives.
     ap_drawn : ndarray of float, shape (n_draws, n_labels)
-        The same for each draw; without draws it has none.
+        The same for each draw; no rows without draws.
     whole : ndarray of float, shape (3,)
         Squared calibration error, Brier score, log loss.
     drawn : ndarray of float, shape (3, n_draws)
@@ -77,7 +77,7 @@ def probability_scores(
     probabilities : ndarray of float, shape (n, n_labels)
     clusters, fold : ndarray of int, shape (n,)
     draws : ndarray of int, shape (n_draws, n), optional
-        How many times each field was drawn.
+        Number of times each field was drawn.
 
     Returns
     -------
@@ -138,32 +138,32 @@ def summary(
     *,
     start: str,
 ) -> dict[str, Any]:
-    """Return what a stack scored, how sure that is, and what it gains.
+    """Return scores of a stack with their intervals, and its gain over the consensus.
 
     Parameters
     ----------
     y : ndarray of {0, 1}, shape (n, n_labels)
     clusters : ndarray of int, shape (n,)
     systems, scored
-        As `score_rows`; ``stack``, ``naive`` (with everything after the
-        boosters fitted on the rows it is scored on) and `start` are used.
+        As in `score_rows`; ``stack``, ``naive`` (with every step after the
+        boosters fitted on the scored rows) and `start` are used.
     rows : dict
-        Of `score_rows`.
+        From `score_rows`.
     draws : ndarray of int, shape (n_draws, n), or None
         None: no intervals.
     start : str
-        The consensus.
+        Name of the consensus.
 
     Returns
     -------
     dict
-        Each score, ``n_labels_scored`` (the labels with positives, which the
-        macro scores are over), ``macro_f1_all_labels`` (0 for the others, as
-        in the competition), ``naive_`` each, ``gain_macro_f1`` and
-        ``gain_macro_ap`` over the consensus; with draws ``_interval`` (low,
-        high) of each score and gain. ``macro_f1_all_labels`` has none: the
-        zeros of absent labels say nothing of other fields, so that no interval
-        about it would cover what these get.
+        Each score; ``n_labels_scored`` (number of labels with positives, over
+        which the macro scores are averaged); ``macro_f1_all_labels`` (0 for the
+        other labels, as in the competition); ``naive_`` for each score;
+        ``gain_macro_f1`` and ``gain_macro_ap`` over the consensus; with draws
+        ``_interval`` (low, high) of each score and gain. ``macro_f1_all_labels``
+        has no interval: the zeros of absent labels are uninformative about
+        other fields, so no interval around it would cover the score of these.
     """
     stack = rows["stack"]
     scores: dict[str, Any] = dict(stack)
@@ -204,23 +204,23 @@ def comparison_intervals(
     scored: dict[str, ProbabilityScores],
     draws: np.ndarray,
 ) -> pd.DataFrame:
-    """Return how sure the scores of each system are, and the stack's lead over it.
+    """Return intervals of the scores of each system, and of the stack's gain over it.
 
     Parameters
     ----------
     y : ndarray of {0, 1}, shape (n, n_labels)
     clusters : ndarray of int, shape (n,)
     systems, scored
-        As `score_rows`, ``stack`` among them; each scored with the draws.
+        As in `score_rows`, including ``stack``; each scored with the draws.
     draws : ndarray of int, shape (n_draws, n)
 
     Returns
     -------
     DataFrame
         One row per system; ``<score>_low`` and ``<score>_high``, and
-        ``<score>_gain_low`` and ``<score>_gain_high`` of the score of the stack less that
+        ``<score>_gain_low`` and ``<score>_gain_high`` of the score of the stack minus that
         of the system on the same draws, for each of `SCORES`. Intervals of the
-        macro scores as `macro_interval`.
+        macro scores as in `macro_interval`.
     """
     holders = label_clusters(y, clusters)
 
@@ -254,15 +254,15 @@ def comparison_intervals(
             for (a, drawn_a), (b, drawn_b) in zip(ours[1], rooted(of_wholes))
         ]
         rows[name] = {
-            f"{score}_{what}": value
+            f"{score}_{end}": value
             for score, interval, gain in zip(SCORES, intervals, gains)
-            for what, value in zip(("low", "high", "gain_low", "gain_high"), (*interval, *gain))
+            for end, value in zip(("low", "high", "gain_low", "gain_high"), (*interval, *gain))
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def label_clusters(y: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Return in how many clusters each label occurs.
+    """Return the number of clusters in which each label occurs.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def label_table(
     thresholds: np.ndarray,
     interval: tuple[np.ndarray, np.ndarray],
 ) -> pd.DataFrame:
-    """Return a row a label: how often it is, how well it is found, by what, above what.
+    """Return one row per label: positives, clusters, scores, weights and threshold.
 
     Parameters
     ----------
@@ -295,14 +295,14 @@ def label_table(
     clusters : ndarray of int, shape (n,)
     names : list of str
     systems : dict of str to OutOfFold
-        What to show F1 and average precision of; the last is the stack.
+        Systems whose F1 and average precision are listed; the last is the stack.
     scored : dict of str to ProbabilityScores
         For each of them.
     members : sequence of str
     weights : ndarray of float, shape (n_members, n_labels)
     thresholds : ndarray of float, shape (n_labels,)
     interval : (ndarray, ndarray)
-        Of the thresholds.
+        Ends of the intervals of the thresholds.
 
     Returns
     -------

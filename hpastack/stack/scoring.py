@@ -1,4 +1,4 @@
-"""Score a stack and what it is made from, all out of fold and with the same rules."""
+"""Score a stack, its members and its CNNs, all out of fold and by the same rules."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from hpastack.stack.score_tables import (
 )
 from hpastack.stack.settings import StackSettings
 
-#: Draws behind the intervals of thresholds.
+#: Number of bootstrap draws for the intervals of thresholds.
 _THRESHOLD_DRAWS = 50
 
-# Probabilities of models that saw neither the row nor a fold k, as a function of k; or those of
-# models that saw none of the rows.
+# Probabilities of models fitted without the row's fold and fold k, as a function of k; or those of
+# models that were not fitted on any of the rows.
 _Nested = np.ndarray | Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class ScoresOfSystems:
-    """What the probabilities of several systems score.
+    """Scores of the probabilities of several systems.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ScoresOfSystems:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ScoresOfSystems:
-        """Return what `to_arrays` gave the arrays of."""
+        """Return the object that `to_arrays` was called on."""
         names = [field.name for field in fields(ProbabilityScores)]
         return cls(
             [
@@ -76,9 +76,9 @@ class ScoresOfSystems:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a stack says of its training fields, and what that scores.
+    """Out-of-fold predictions of a stack for its training fields, and their scores.
 
-    Each part is the attribute of `hpastack.StackClassifier` of the same name.
+    Each field is the attribute of `hpastack.StackClassifier` of the same name.
     """
 
     oof_probabilities: pd.DataFrame
@@ -98,7 +98,7 @@ def score(
     cache: StackCache,
     workers: Workers,
 ) -> Scores:
-    """Score a stack and what it is made from, out of fold.
+    """Score a stack, its members and its CNNs out of fold.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def score(
     draws = None
     if settings.n_bootstrap:
         draws = cluster_draws(clusters, n_draws=settings.n_bootstrap, seed=settings.random_state)
-    # What would flatter is scored without draws.
+    # The optimistic scores have no intervals.
     shown = {name: system for name, system in systems.items() if name != "naive"}
     scored = _probability_scores(
         y, clusters, log_odds.fold, systems, draws, tuple(shown), cache, quiet
@@ -177,18 +177,18 @@ def score(
 
 
 def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -> OutOfFold:
-    """Give labels by thresholds that were chosen on the other folds.
+    """Return labels from thresholds that were chosen on the other folds.
 
     Parameters
     ----------
     y : ndarray of {0, 1}, shape (n, n_labels)
     fold : ndarray of int, shape (n,)
     nested : callable, or ndarray of float, shape (n, n_labels)
-        Takes a fold k and returns probabilities (n, n_labels) of models that
-        saw neither the row nor fold k. An array, if they are the same for all
-        folds.
+        Takes a fold k and returns probabilities (n, n_labels) of models fitted
+        without the row's fold and fold k. An array, if they are the same for
+        all folds.
     policy : str
-        Of the thresholds.
+        Policy of the thresholds.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -
 def _parts(
     blocks: ColumnBlocks, log_odds: NestedLogOdds, settings: StackSettings, start: str
 ) -> dict[str, _Nested]:
-    """Return what the stack is made from, by the names of the comparison."""
+    """Return probabilities of CNNs, consensus and members, by their names in the comparison."""
     parts: dict[str, _Nested] = {
         cnn: expit(blocks.logits[number].astype(float)) for number, cnn in enumerate(settings.cnns)
     }
@@ -223,7 +223,7 @@ def _parts(
 
 
 def _policy_for(values: _Nested, policy: str) -> str:
-    """Return the policy of thresholds; that of the stack is for calibrated probabilities."""
+    """Return the policy of thresholds; ``combined`` requires calibrated probabilities."""
     is_calibrated = callable(values)
     return "shrunk" if policy == "combined" and not is_calibrated else policy
 
@@ -237,7 +237,7 @@ def _of_library(margin: np.ndarray, added: np.ndarray, k: int) -> np.ndarray:
 
 
 def _out_of_fold(y: np.ndarray, runs: list[CrossFitted], settings: StackSettings) -> OutOfFold:
-    """Return what the stack says of each fold by a meta-learner fitted on the other folds."""
+    """Return predictions for each fold from a meta-learner fitted on the other folds."""
     of_sets, of_consensus, labellings = [], [], []
     for run in runs:
         probabilities, start = np.zeros(y.shape), np.zeros(y.shape)

@@ -1,4 +1,4 @@
-"""What the models without one fold see of new fields, and what they say of them."""
+"""Inputs of the models with one fold held out for new fields, and their outputs."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from hpastack.stack.pairs import Pairs
 
 
 class Seen(Protocol):
-    """What the models of a member see of some labels."""
+    """Inputs of the models of a member for some labels."""
 
     def added(self, content: bytes) -> np.ndarray:
-        """Return what a kept model adds to the margin of each label, shape (n, n_labels)."""
+        """Return the log-odds that a model adds for each label, shape (n, n_labels)."""
         ...
 
     def contributions(self, content: bytes) -> np.ndarray:
-        """Return what each column adds, of the only label, shape (n, n_columns + 1).
+        """Return the contribution of each column to a single label, shape (n, n_columns + 1).
 
-        The last column is what is added whatever the columns hold.
+        The last column is the part that does not depend on the columns.
         """
         ...
 
 
 class SeenColumns:
-    """What the models without one fold see of new fields.
+    """Inputs of the models with one fold held out, for new fields.
 
     Parameters
     ----------
     columns : LearnedColumns
-        Of the fold.
+        Columns of the fold.
     inputs : ColumnBlocks
     margin : ndarray of float, shape (n, n_labels)
-        The consensus without the fold.
+        The consensus with the fold held out.
     members : collection of str
-        Those that are asked for.
+        Members whose inputs are needed.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class SeenColumns:
             self._pairs = Pairs(columns.pairs, inputs, margin, self._shared)
 
     def by_model(self, member: str, labels: list[int]) -> list[list[int]]:
-        """Return the labels in groups that a member predicts at once."""
+        """Return the labels in groups that a member predicts together."""
         if member == FOREST:
             return [labels] if labels else []
         return [[label] for label in labels]
 
     def of(self, member: str, labels: list[int]) -> Seen:
-        """Return what a member sees of a group of `by_model`, or of one label."""
+        """Return the inputs of a member for a group of `by_model`, or for one label."""
         if member == FOREST:
             return SeenByForest(self._shared, self._margin[:, labels], labels)
         (label,) = labels
@@ -81,13 +81,13 @@ def _own_and_chosen(own: np.ndarray, shared: np.ndarray, chosen: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class SeenByBooster:
-    """What a booster sees of one label; its columns are made where they are needed."""
+    """Inputs of a booster for one label; the columns are computed on demand."""
 
     member: str
     columns: Callable[[], np.ndarray]
 
     def added(self, content: bytes) -> np.ndarray:
-        """Return what a kept booster adds, shape (n, 1)."""
+        """Return the log-odds that a booster adds, shape (n, 1)."""
         return library_of(self.member).predict(content, self.columns())[:, None]
 
     def contributions(self, content: bytes) -> np.ndarray:
@@ -97,14 +97,14 @@ class SeenByBooster:
 
 @dataclass(frozen=True)
 class SeenByForest:
-    """What the forest sees; it adds nothing to labels that it was not grown for."""
+    """Inputs of the forest; it adds 0 to labels for which it was not grown."""
 
     shared: np.ndarray
     margin: np.ndarray
     labels: list[int]
 
     def added(self, content: bytes) -> np.ndarray:
-        """Return the log-odds of a kept forest less the margin, shape (n, n_labels)."""
+        """Return the log-odds of a forest minus the margin, shape (n, n_labels)."""
         trees = Forest.of_bytes(content)
         log_odds = trees.log_odds(self.shared, trees.arrays.pull)
         added = np.zeros(self.margin.shape)
@@ -114,7 +114,7 @@ class SeenByForest:
         return added
 
     def contributions(self, content: bytes) -> np.ndarray:
-        """Return what is taken from the margin, then what each shared column adds."""
+        """Return the subtracted margin, then the contribution of each shared column."""
         trees = Forest.of_bytes(content)
         (label,) = self.labels
         position = _position(trees, label)
@@ -124,5 +124,5 @@ class SeenByForest:
 
 
 def _position(trees: Trees, label: int) -> int | None:
-    found = np.flatnonzero(trees.arrays.labels == label)
-    return int(found[0]) if len(found) else None
+    positions = np.flatnonzero(trees.arrays.labels == label)
+    return int(positions[0]) if len(positions) else None

@@ -1,4 +1,4 @@
-"""One set of folds of a fitted stack as JSON has it, and back."""
+"""Conversion of one set of folds of a fitted stack to and from JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpastack.stack.pairs import PairColumns
 
 
 def set_record(fitted: Fitted) -> dict[str, Any]:
-    """Return what JSON can hold of one set of folds."""
+    """Return the JSON part of one set of folds, without models and reductions."""
     return {
         "consensus": [columns.consensus.coefficients.tolist() for columns in fitted.columns],
         "chosen": [[chosen.tolist() for chosen in columns.chosen] for columns in fitted.columns],
@@ -39,7 +39,7 @@ def fitted_of_record(
     arrays: dict[str, np.ndarray],
     number: int,
 ) -> Fitted:
-    """Put one set of folds together again."""
+    """Return one set of folds from its JSON record, models and arrays."""
     columns = [
         FoldColumns(
             consensus=Consensus(np.array(coefficients)),
@@ -48,7 +48,7 @@ def fitted_of_record(
                     arrays[f"set{number}_fold{fold}_{name}_mean"],
                     arrays[f"set{number}_fold{fold}_{name}_components"],
                 )
-                # Format 1 knows none.
+                # Format 1 has none.
                 for name in parameters.get("embeddings", ())
             },
             chosen=[np.array(of_label, dtype=np.int64) for of_label in chosen],
@@ -74,6 +74,6 @@ def fitted_of_record(
 
 
 def _learned(models: dict[tuple[str, int, int, int], bytes], weights: np.ndarray) -> list[int]:
-    """Return what stacks did not say at first: the labels with models or weights."""
+    """Return the labels with models or weights, for stacks that do not record them."""
     own = {label for _, _, label, _ in models} - {ALL_LABELS}
     return sorted(own | set(np.flatnonzero(weights.any(axis=0)).tolist()))

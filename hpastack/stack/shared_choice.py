@@ -1,10 +1,10 @@
-"""Choose between candidates for each label, where rare labels follow all labels."""
+"""Choose between candidates for each label, with losses of rare labels shrunk to the mean."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: Positives at which a label's own losses and those of all labels weigh the same.
+#: Positives at which a label's own losses and the mean over labels have equal weight.
 SHRINKAGE = 100.0
 
 
@@ -13,22 +13,22 @@ def best_candidates(
 ) -> np.ndarray:
     """Return the candidate with the lowest loss of each label.
 
-    Losses count as parts of what the label lost before. Those of a label are
-    shrunk towards the mean over labels, the less the more positives it has.
+    Losses are relative to the initial loss of the label. They are shrunk
+    towards the mean over labels, the less the more positives the label has.
 
     Parameters
     ----------
     losses : ndarray of float, shape (n_labels, n_candidates)
     start : ndarray of float, shape (n_labels,)
-        Loss of each label before anything was added.
+        Initial loss of each label.
     positives : ndarray of int, shape (n_labels,)
     learnable : ndarray of bool, shape (n_labels,)
-        Labels that count for the mean.
+        Labels that enter the mean.
 
     Returns
     -------
     ndarray of int, shape (n_labels,)
-        Of equal losses the first.
+        Index of the candidate; ties are broken by the lowest index.
     """
     if not learnable.any():
         return np.zeros(len(losses), dtype=int)

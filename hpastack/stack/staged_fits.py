@@ -1,4 +1,4 @@
-"""Fit a member to a training part, and say what it adds to the fields that were left out."""
+"""Fit a member to a training part, and predict the held-out fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpastack.boosting import TreeSettings
 from hpastack.calibration import log_losses
 from hpastack.stack.members import Rows, maker_of
 
-#: A model stops growing when the loss of the fields left out has not fallen for so many stages.
+#: A model stops growing if the loss of the held-out fields has not fallen for this many stages.
 PATIENCE = 2
 
 
@@ -22,28 +22,29 @@ def fit_stages(
     seeds: list[int],
     stages: list[int],
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, int]]:
-    """Fit a member without two folds; return what it adds to each after each stage.
+    """Fit a member with two folds held out, and predict both after each stage.
 
     Parameters
     ----------
     rows : Rows
     train : ndarray of int
-        Fields to fit to.
+        Training fields.
     tests : pair of ndarray of int
-        Fields of the one fold, and of the other.
+        Fields of the two held-out folds.
     settings : TreeSettings
     seeds : list of int
-        What is fitted with each is averaged.
+        One model is fitted per seed; their outputs are averaged.
     stages : list of int
         Numbers of trees, ascending.
 
     Returns
     -------
     added : pair of ndarray of float32, shape (n_stages, n_test, n_labels of `rows`)
+        Log-odds that are added to the margin, for each fold.
     reached : pair of int
-        The stage after which a fold's values are repeated: where its loss
-        had not fallen for `PATIENCE` stages. What is said of one fold so
-        depends on its own labels alone, not on those of the other.
+        The stage after which the values of a fold are repeated, because its
+        loss had not fallen for `PATIENCE` stages. So the values of one fold
+        depend on its own labels only, not on those of the other fold.
     """
     both = np.concatenate(tests)
     x = rows.columns(both)
@@ -68,15 +69,15 @@ def fit_whole(
     seeds: list[int],
     rounds: int,
 ) -> tuple[list[bytes], np.ndarray]:
-    """Fit a member without one fold.
+    """Fit a member with one fold held out, and predict the fold.
 
     Parameters
     ----------
     member : str
     rows, train, settings, seeds
-        As `fit_stages`.
+        As in `fit_stages`.
     test : ndarray of int
-        Fields of the fold.
+        Fields of the held-out fold.
     rounds : int
 
     Returns
@@ -95,7 +96,7 @@ def fit_whole(
 
 
 class _Growth:
-    """Follows a model while it grows, and says when it need not grow on."""
+    """Monitors the held-out loss of a model while it grows, and stops it early."""
 
     def __init__(
         self,
@@ -116,14 +117,14 @@ class _Growth:
         self.reached = [len(stages) - 1, len(stages) - 1]
 
     def __call__(self, model: Any, number: int) -> bool:
-        """Take up a stage; return whether neither part gains any more."""
+        """Record a stage; return whether neither part improves any more."""
         start = self._stages[number - 1] if number else 0
         values = self._rows.added(model, self._x, start, self._stages[number])
         self._added.append(self._added[-1] + values if self._added else values)
         loss = log_losses(self._y, self._margin + self._added[-1])
         for k, part in enumerate(self._parts):
             if self._waited[k] == PATIENCE:
-                continue  # its values stay what they were, whatever the other part still needs
+                continue  # its values no longer change, even if the other part needs more stages
             of_part = loss[part].sum()
             self._waited[k] = 0 if of_part < self._best[k] else self._waited[k] + 1
             self._best[k] = min(self._best[k], of_part)
@@ -132,8 +133,8 @@ class _Growth:
         return min(self._waited) == PATIENCE
 
     def finished(self, model: Any) -> np.ndarray:
-        """Return what was added after each stage, (n_stages, n_rows, n_labels)."""
-        # A library that does not stop under way, or trees that ended between two stages.
+        """Return the log-odds added after each stage, (n_stages, n_rows, n_labels)."""
+        # For a library without early stopping, or if growth ended between two stages.
         while len(self._added) < len(self._stages) and min(self._waited) < PATIENCE:
             self(model, len(self._added))
         missing = len(self._stages) - len(self._added)

@@ -1,8 +1,8 @@
-"""Choose and gather stores for a stack; none may have seen the labels it is tested on."""
+"""Choose and gather the stores of a stack; none may have used the labels it is tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -11,17 +11,28 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, counted, shorten
-from hpastack.folds import FoldPlan, audit_folds, fold_digest
+from hpastack.errors import InputError, shorten
+from hpastack.folds import FoldPlan
 from hpastack.labels import Vocabulary
+from hpastack.stack.store_checks import (
+    NOT_FINITE,
+    SEEN_LABELS,
+    UNREADABLE,
+    StoreProblems,
+    check_columns_in_common,
+    check_label_columns,
+    check_numbers_of_members,
+    check_plan,
+    command_to_remake,
+)
 from hpastack.store import PREDICTIONS, Store, open_store
 
-#: Accepts the fold plans of all stores.
+#: Value of `accept` for the fold plans of all stores.
 ALL = "all"
 
 
 class MemberValues(NamedTuple):
-    """What the members of one store predict for the test fields asked for."""
+    """Predictions of the members of one store for the requested test fields."""
 
     rows: np.ndarray  # (n_rows,) positions in the table, ascending
     columns: list[str]
@@ -30,31 +41,31 @@ class MemberValues(NamedTuple):
 
 @dataclass(frozen=True)
 class GatheredStores:
-    """The columns of a stack, and where they come from.
+    """The columns of a stack, and their stores.
 
-    Where stores keep what each model (member) predicts for test fields,
-    `member_table` gives the columns of one member at a time; there are
+    If stores keep the predictions of each model (member) for test fields,
+    `member_table` returns the columns of one member at a time; there are
     `n_members` of them.
 
     Parameters
     ----------
     table : DataFrame
-        One row a field asked for, the columns of all stores side by side.
+        One row per requested field, the columns of all stores side by side.
     cnns : list of str
-        Stores that hold predictions.
+        Stores of predictions.
     logits : list of str
-        Those of them that hold logits.
+        Those of them with logits.
     stores : dict
-        Per store what it is: kind, content, recipe, made_from, fold_plan,
+        Metadata of each store: kind, content, recipe, made_from, fold_plan,
         n_members.
     notes : list of str
-        What a reader of the score must know, such as an accepted fold plan.
+        Caveats for the reader of a score, such as an accepted fold plan.
     scores : list of str
-        Stores that hold scores: a column a label, but no predictions.
+        Stores of scores: one column per label, but not predictions.
     embeddings : list of str
-        Stores that hold embeddings: features made by a recipe of that type.
+        Stores of embeddings: features made by a recipe of that type.
     members : dict of str to MemberValues
-        Per store with members, those of its test fields that were asked for.
+        For each store with members, those of its requested test fields.
     """
 
     table: pd.DataFrame
@@ -68,32 +79,32 @@ class GatheredStores:
 
     @property
     def n_members(self) -> int:
-        """Number of tables that `member_table` gives; 0 without members."""
+        """Number of tables that `member_table` can return; 0 without members."""
         return max((len(of_store.values) for of_store in self.members.values()), default=0)
 
     def member_table(self, member: int) -> pd.DataFrame:
-        """Return the columns as one member of each store predicts them.
+        """Return the columns as predicted by one member of each store.
 
-        The table is made anew at each call, so that only one copy of the
-        features of the test fields need be held.
+        The table is created at each call, so that only one copy of the features
+        of the test fields has to be in memory.
 
         Parameters
         ----------
         member : int
-            From 0 to ``n_members - 1``. A store with fewer members gives
-            them again from its first on.
+            From 0 to ``n_members - 1``. The members of a store with fewer
+            are repeated from the first.
 
         Returns
         -------
         DataFrame
-            The columns of `table`; its rows that are test fields (fold -1)
-            of a store with members, in their order. Where a store has no
-            members of a field it has the same values in every table.
+            The columns of `table`; the rows that are test fields (fold -1)
+            of a store with members, in the order of `table`. If a store has no
+            members for a field, its values are the same in every table.
 
         Raises
         ------
         IndexError
-            If there is no such member.
+            If the member does not exist.
         """
         if not 0 <= member < self.n_members:
             raise IndexError(f"member {member} of {self.n_members}")
@@ -113,32 +124,37 @@ def choose_stores(
     cnns: Sequence[str] | Literal["auto"] = "auto",
     features: Sequence[str] | Literal["auto"] = "auto",
 ) -> list[Path]:
-    """Return the stores of a folder that a stack is made from.
+    """Return the stores of a folder that a stack uses.
 
     Parameters
     ----------
     folder : path-like
-        Holds ``NAME.h5`` for each store.
+        With ``NAME.h5`` for each store.
     cnns : sequence of str or "auto", default="auto"
-        Names of the stores of predictions; every one of the folder.
+        Names of the stores of predictions; ``"auto"``: all in the folder.
     features : sequence of str or "auto", default="auto"
-        Names of the other stores; every one of the folder.
+        Names of the other stores; ``"auto"``: all in the folder.
 
     Returns
     -------
     list of Path
-        Predictions first. Stores that are named need not exist.
+        Predictions first. Named stores need not exist.
 
     Raises
     ------
     InputError
-        If there is none, or a file of the folder is not a store.
+        If there are none, or files of the folder are not stores.
     """
     predictions: list[Path] = []
     others: list[Path] = []
+    problems = StoreProblems()
     for path in sorted(Path(folder).glob("*.h5")):
-        with open_store(path) as store:
-            (predictions if store.content in PREDICTIONS else others).append(path)
+        try:
+            with open_store(path) as store:
+                (predictions if store.content in PREDICTIONS else others).append(path)
+        except InputError as error:
+            problems.add(UNREADABLE, path, str(error))
+    problems.raise_if_any()
     chosen: list[Path] = []
     for names, of_folder in ((cnns, predictions), (features, others)):
         if names == "auto":
@@ -166,19 +182,19 @@ def gather_stores(
     paths : sequence of path-like
         The stores.
     image_ids : sequence of str
-        Fields that every store must cover, in the order wanted.
+        Fields that every store must cover, in the order of the result.
     vocabulary : Vocabulary
-        Label names that predictions must be of.
+        Label names that stores of predictions must have.
     made_from : str, optional
-        Digest of the catalogue: a store extracted from fields is refused if
+        Digest of the catalogue: a store extracted from fields is rejected if
         they have changed since.
     plan : FoldPlan, optional
-        The folds the stack is trained on; out-of-fold stores are checked
-        against it. Left out where a fitted stack is only applied.
+        The folds that the stack is trained on; out-of-fold stores are checked
+        against it. Omit it to apply a fitted stack.
     accept : sequence of str
-        Names of out-of-fold stores whose fold plan is unknown or splits
-        clusters, and that are to be used all the same; ``"all"``: any. Stores
-        beside `paths` may be named too.
+        Names of out-of-fold stores to use even if their fold plan is unknown or
+        splits clusters; ``"all"``: any. Other stores in the folders of `paths`
+        may be named too.
 
     Returns
     -------
@@ -188,67 +204,77 @@ def gather_stores(
     ------
     InputError
         If a store is in-sample, its fold plan is unknown or splits clusters
-        and it is not accepted, it does not cover the fields, holds other
+        and it is not accepted, it does not cover the fields, has other
         labels, is out of date, or shares a column with another; if `accept`
-        names what is no store; or if two stores have numbers of members
-        that do not go together: the largest must be a multiple of all.
+        names something that is not a store; or if two stores have numbers of
+        members that do not match: the largest must be a multiple of all. One
+        message names all stores at fault, by kind of problem.
     """
     names = [Path(path).name.removesuffix(".h5") for path in paths]
-    # Of several stacks one may use what another does not; but what is no store is misspelt.
+    # A store that another stack uses may be named; a name that is not a store is a misspelling.
     known = {path.name.removesuffix(".h5") for of in paths for path in Path(of).parent.glob("*.h5")}
-    strange = [name for name in accept if name not in {*names, *known, ALL}]
-    if strange:
+    unknown = [name for name in accept if name not in {*names, *known, ALL}]
+    if unknown:
         raise InputError(
-            f"accept_fold_plans names {shorten(strange)}, which is no store; there are "
-            f"{shorten(sorted(known), 20)}"
+            f"accept_fold_plans: not a store: {shorten(unknown)}; the stores are "
+            f"{shorten(sorted(known), 20)}",
+            "accept",
         )
+    if not len(paths):
+        raise InputError("a stack needs at least one store of predictions or features")
     frames: list[pd.DataFrame] = []
     inputs = GatheredStores(pd.DataFrame(), [], [], {})
+    problems = StoreProblems()
     for path, name in zip(paths, names):
-        with open_store(path) as store:
-            if plan is not None:
-                note = _checked_against_plan(store, plan, accepted=name in accept or ALL in accept)
-                inputs.notes.extend([note] if note else [])
-                inputs.notes.extend(_note_on_threshold(store))
-            frame = store.to_frame(image_ids)
-            maker = _remaker(store.recipe, name)
-            if maker and made_from is not None and store.made_from != made_from:
-                raise InputError(
-                    f"{path} was made from other fields than the catalogue lists now; run: "
-                    f"python -m pipelines.{maker} --overwrite"
-                )
-            if store.content != "features":
-                _check_label_columns(store, vocabulary)
-                (inputs.scores if store.content == "scores" else inputs.cnns).append(name)
-                if store.content == "logits":
-                    inputs.logits.append(name)
-            elif store.recipe.get("type") == "embedding":
-                inputs.embeddings.append(name)
-            members = _members_of(store, frame.index)
-            if members is not None:
-                inputs.members[name] = members
-            inputs.stores[name] = {
-                "kind": store.kind,
-                "content": store.content,
-                "recipe": store.recipe,
-                "made_from": store.made_from,
-                "fold_plan": store.fold_plan,
-                "n_members": store.n_members,
-            }
-        for other_path, other in zip(paths, frames):
-            shared = frame.columns.intersection(other.columns)
-            if len(shared):
-                raise InputError(
-                    f"{path} and {other_path} have {counted(len(shared), 'column')} in common, "
-                    "such as "
-                    f"{shared[0]}; name the stores to take, as in --set features=[{path.stem}], "
-                    "or move one away"
-                )
-        frames.append(frame)
-    if not frames:
-        raise InputError("a stack needs at least one store of predictions or features")
-    _check_numbers_of_members(inputs.members)
+        try:
+            with open_store(path) as store:
+                is_accepted = name in accept or ALL in accept
+                if plan is not None:
+                    inputs.notes.extend(check_plan(store, plan, problems, accepted=is_accepted))
+                    inputs.notes.extend(_note_on_threshold(store))
+                command = command_to_remake(store.recipe, name)
+                if command and made_from is not None and store.made_from != made_from:
+                    problems.add_out_of_date(path, command)
+                    continue  # it may lack fields, with the same remedy
+                frames.append(_gather(store, name, image_ids, vocabulary, inputs, problems))
+        except InputError as error:
+            problems.add(UNREADABLE, path, str(error))
+    problems.raise_if_any()
+    check_columns_in_common(paths, [list(frame) for frame in frames], problems)
+    problems.raise_if_any()
+    check_numbers_of_members({name: len(of.values) for name, of in inputs.members.items()})
     return replace(inputs, table=pd.concat(frames, axis=1))
+
+
+def _gather(
+    store: Store,
+    name: str,
+    image_ids: Sequence[str],
+    vocabulary: Vocabulary,
+    inputs: GatheredStores,
+    problems: StoreProblems,
+) -> pd.DataFrame:
+    """Return the columns of a store, and add what else it has to the gathered stores."""
+    frame = store.to_frame(image_ids)
+    if store.content != "features":
+        check_label_columns(store, vocabulary, problems)
+        (inputs.scores if store.content == "scores" else inputs.cnns).append(name)
+        if store.content == "logits":
+            inputs.logits.append(name)
+    elif store.recipe.get("type") == "embedding":
+        inputs.embeddings.append(name)
+    members = _members_of(store, frame.index, problems)
+    if members is not None:
+        inputs.members[name] = members
+    inputs.stores[name] = {
+        "kind": store.kind,
+        "content": store.content,
+        "recipe": store.recipe,
+        "made_from": store.made_from,
+        "fold_plan": store.fold_plan,
+        "n_members": store.n_members,
+    }
+    return frame
 
 
 def gather_target_free(
@@ -258,12 +284,12 @@ def gather_target_free(
     *,
     made_from: str,
 ) -> GatheredStores:
-    """Read stores to compare fields by, which must treat train and test alike.
+    """Read stores for the comparison of train and test, which must not have used labels.
 
     Parameters
     ----------
     paths, image_ids, vocabulary, made_from
-        As `gather_stores`.
+        As in `gather_stores`.
 
     Returns
     -------
@@ -272,74 +298,15 @@ def gather_target_free(
     Raises
     ------
     InputError
-        If a store has seen labels or holds predictions, and as `gather_stores`.
+        If a store has used labels or contains predictions, and as in `gather_stores`.
     """
     inputs = gather_stores(paths, image_ids, vocabulary, made_from=made_from)
+    problems = StoreProblems()
     for path, store in zip(paths, inputs.stores.values()):
         if store["content"] != "features" or store["kind"] != "target_free":
-            raise InputError(
-                f"{path} has seen labels (it holds {store['content']} of kind {store['kind']}), so "
-                "that training fields would be told from test fields by that alone; name stores "
-                "of target-free features"
-            )
+            problems.add(SEEN_LABELS, path, f"{store['content']} of kind {store['kind']}")
+    problems.raise_if_any()
     return inputs
-
-
-def _remaker(recipe: Mapping[str, Any], name: str) -> str:
-    """Return the command that makes a store again from the catalogue; empty if there is none."""
-    if recipe.get("type") in ("handcrafted", "embedding"):
-        return f"extract {name}"
-    if recipe.get("type") == "neighbours":
-        # From a stranger it may hold anything.
-        stores = recipe.get("stores")
-        seen_by = " ".join(map(str, stores)) if isinstance(stores, list) else "STORES"
-        if "cnn" in recipe:
-            seen_by = f"--cnn {recipe['cnn']}"
-        return f"neighbours {seen_by} --name {recipe.get('name', name)}"
-    return ""
-
-
-def _checked_against_plan(store: Store, plan: FoldPlan, *, accepted: bool) -> str:
-    if store.kind == "target_free":
-        return ""
-    if store.kind == "in_sample":
-        raise InputError(
-            f"{store.path} is in-sample: it has seen the labels it would be tested on; make it "
-            "out of fold, or leave it out of the recipe"
-        )
-    clusters = plan.frame["cluster"]
-    remedy = f"accept it with --accept {store.name} if you must"
-    if store.fold is None:
-        if accepted:
-            return f"{store.name}: out of fold by an unknown plan, accepted; scores may be too good"
-        raise InputError(
-            f"{store.path}: its fold plan is unknown; ingest it with --folds, or {remedy}"
-        )
-    fold = pd.Series(store.fold, index=store.image_ids)
-    known = fold[fold >= 0]
-    if store.fold_plan != fold_digest(known.index, known):
-        raise InputError(f"{store.path}: its folds do not fit their digest; make it again")
-    if store.fold_plan == plan.digest:
-        return ""
-    missing = clusters.index.difference(known.index)
-    if len(missing):
-        raise InputError(
-            f"{store.path}: {counted(len(missing), 'training field has', 'training fields have')} "
-            f"no fold: {shorten(missing)}; "
-            "make it again with this workspace's folds"
-        )
-    split = audit_folds(known.loc[clusters.index], clusters)
-    if not len(split):
-        return f"{store.name}: out of fold by a plan of its own, which keeps clusters whole"
-    if accepted:
-        return (
-            f"{store.name}: its fold plan splits {counted(len(split), 'cluster')} "
-            f"({counted(int(split['n_fields'].sum()), 'field')}), accepted; scores may be too good"
-        )
-    raise InputError(
-        f"{store.path}: its fold plan splits {counted(len(split), 'cluster')}, such as that of "
-        f"{split['cluster'].iloc[0]}; {remedy}"
-    )
 
 
 def _note_on_threshold(store: Store) -> list[str]:
@@ -352,32 +319,14 @@ def _note_on_threshold(store: Store) -> list[str]:
     return [f"{store.name}: label sets; each label stands for {how} (ingest --threshold)"]
 
 
-def _check_label_columns(store: Store, vocabulary: Vocabulary) -> None:
-    is_scores = store.content == "scores"
-    what, verb = ("scores", "scores") if is_scores else ("predictions", "predicts")
-    # Predictions may come without label names, scores may not.
-    unnamed = store.vocabulary is None and not is_scores
-    if not unnamed and list(store.vocabulary or []) != list(vocabulary):
-        raise InputError(f"{store.path} {verb} other labels than this workspace's vocabulary")
-    wanted = [f"{store.name}__{label}" for label in range(len(vocabulary))]
-    if store.columns != wanted:
-        raise InputError(
-            f"{store.path}: its columns are not {wanted[0]} ... {wanted[-1]}; a store of "
-            f"{what} keeps the name it was made under"
-        )
-    values = store.values()
-    bad = np.isinf(values) if is_scores and store.allow_nan else ~np.isfinite(values)
-    if bad.any():
-        raise InputError(f"{store.path}: {what} that are not finite; make it again")
-
-
-def _members_of(store: Store, image_ids: pd.Index) -> MemberValues | None:
-    """Read what the members of a store predict for those of the fields that are test fields."""
+def _members_of(store: Store, image_ids: pd.Index, problems: StoreProblems) -> MemberValues | None:
+    """Read the predictions of the members of a store for the test fields among the fields."""
     members = store.members()
     if members is None or store.fold is None:
         return None
     if not np.isfinite(members).all():
-        raise InputError(f"{store.path}: members that are not finite; make it again")
+        problems.add(NOT_FINITE, store.path, "members")
+        return None
     own_rows = pd.Index(store.image_ids).get_indexer(image_ids)
     is_test = store.fold == -1
     rows = np.flatnonzero(is_test[own_rows])
@@ -385,16 +334,3 @@ def _members_of(store: Store, image_ids: pd.Index) -> MemberValues | None:
         return None
     place = np.cumsum(is_test) - 1  # of a test field among the test fields
     return MemberValues(rows, store.columns, members[:, place[own_rows[rows]]])
-
-
-def _check_numbers_of_members(members: dict[str, MemberValues]) -> None:
-    numbers = {name: len(of_store.values) for name, of_store in members.items()}
-    most = max(numbers, key=numbers.__getitem__, default="")
-    for name, number in numbers.items():
-        # Only so does every member of the store stand in equally many tables.
-        if numbers[most] % number:
-            raise InputError(
-                f"{name} has {number} members and {most} has {numbers[most]}, which is no "
-                "multiple; make both with the same number of folds, bring one in again with the "
-                "mean of its test fields alone, or leave one out of the recipe"
-            )

@@ -1,10 +1,11 @@
-"""Choose the settings of the trees for each fold without looking at it.
+"""Choose tree settings for each fold without using its labels.
 
-Candidates are drawn by a Sobol sequence, so none depends on the scores of
-those before it: one list serves every fold, and no fold's labels shape what is
-tried for it. Each candidate is fitted without pairs of folds; for a fold the
-one with the lowest loss on the other folds, by models that saw neither the
-rows nor the fold, is taken. So the score stays nested.
+Candidates come from a Sobol sequence, so none depends on the scores of earlier
+ones: one list serves every fold, and the labels of a fold do not affect the
+candidates for it. Each candidate is fitted with each pair of folds held out. For
+a fold, the candidate with the lowest loss on the other folds is chosen, by models
+that were trained neither on these rows nor on the fold. So the score remains
+nested.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hpastack.boosting import TreeSettings
 from hpastack.errors import InputError
 from hpastack.stack.fitted import LeaveTwoOut
 
-#: What is varied: lowest and highest value, and whether on a logarithmic scale.
+#: Search space: lowest and highest value, and whether the scale is logarithmic.
 SPACE: dict[str, tuple[float, float, bool]] = {
     "learning_rate": (0.05, 0.4, True),
     "leaves": (3, 31, True),
@@ -34,18 +35,18 @@ _WHOLE = ("leaves", "min_leaf")
 
 @dataclass(frozen=True)
 class Tuned:
-    """The settings of each fold, and how they came about.
+    """The chosen settings of each fold, and all trials.
 
     Parameters
     ----------
     settings : list of TreeSettings
-        One a fold.
+        One per fold.
     leave_two_out : list of LeaveTwoOut
         One per fold, fitted with its settings.
     trials : list of dict
-        One a candidate: its settings, ``loss`` (mean over folds and labels, as
-        part of the loss of the consensus), ``fold_losses``, and ``chosen_for``
-        (the folds that took it).
+        One per candidate: its settings, ``loss`` (mean over folds and labels,
+        relative to the loss of the consensus), ``fold_losses``, and
+        ``chosen_for`` (the folds for which it was chosen).
     """
 
     settings: list[TreeSettings]
@@ -54,17 +55,17 @@ class Tuned:
 
 
 def check_tuning(n: int) -> None:
-    """Reject a search without what it needs, before any work.
+    """Check that a search can run, before any other work.
 
     Parameters
     ----------
     n : int
-        How many settings are to be tried.
+        Number of settings to try.
 
     Raises
     ------
     InputError
-        If more than one is to be tried and Optuna is not installed.
+        If `n` is above 1 and Optuna is not installed.
     """
     if n <= 1:
         return
@@ -72,24 +73,24 @@ def check_tuning(n: int) -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise InputError(
-            "tuning needs Optuna; pip install 'hpastack[tune]', or leave out --tune (tune: 0)"
+            "tuning needs Optuna; pip install 'hpastack[tune]', or set tune=0", "tune"
         ) from None
 
 
 def candidates(
     first: TreeSettings, n: int, seed: int, ignored: Sequence[str] = ()
 ) -> list[TreeSettings]:
-    """Draw settings to try.
+    """Return settings to try.
 
     Parameters
     ----------
     first : TreeSettings
-        Tried first; what is not in `SPACE` is that of all others too.
+        Tried first; all candidates share its settings that are not in `SPACE`.
     n : int
-        How many, with the first.
+        Number of candidates, including the first.
     seed : int
     ignored : sequence of str, default=()
-        What is not varied, because it would make no difference.
+        Settings without effect, which are not varied.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def candidates(
     Raises
     ------
     InputError
-        If more than one is asked for and Optuna is not installed.
+        If `n` is above 1 and Optuna is not installed.
     """
     tried = [first]
     if n <= 1:
@@ -118,11 +119,11 @@ def candidates(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # It is called experimental, which is no news to whoever tunes.
+            # Optuna marks this sampler as experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.QMCSampler(scramble=True, seed=seed)
         study = optuna.create_study(sampler=sampler)
-        # The sampler takes the space from a finished trial; where it stands does not matter.
+        # The sampler infers the space from a finished trial; its values do not matter.
         lowest = {name: spread[name].low for name in spread}  # type: ignore[attr-defined]
         study.add_trial(optuna.trial.create_trial(params=lowest, distributions=spread, value=0.0))
         while len(tried) < n:
@@ -139,22 +140,22 @@ def tuned(
     fit: Callable[[TreeSettings, str], LeaveTwoOut],
     learnable: np.ndarray,
 ) -> Tuned:
-    """Try settings, and choose for each fold by the others.
+    """Try settings, and choose those of each fold by the losses on the other folds.
 
     Parameters
     ----------
     tried : list of TreeSettings
-        Of `candidates`.
+        From `candidates`.
     fit : callable
-        Takes settings and a word for the progress bar, and fits boosters
-        without pairs of folds.
+        Takes settings and a note for the progress bar, and fits boosters with
+        each pair of folds held out.
     learnable : ndarray of bool, shape (n_folds, n_labels)
         Labels whose losses count for a fold.
 
     Returns
     -------
     Tuned
-        Of equal losses the candidate tried first.
+        Ties are broken by the first candidate.
     """
     best: list[tuple[float, int, LeaveTwoOut]] = []
     losses = []

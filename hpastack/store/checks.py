@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5s, h5t
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.files import UNTRUSTED, filters, plain_dataset
 from hpastack.store.guarding import GuardedFile, check_start
 from hpastack.store.header import (
@@ -224,7 +224,9 @@ def _check_shapes(datasets: dict[str, h5d.DatasetID], path: Path) -> None:
         raise InputError(f"{path}: image_ids and columns are not 1-D; {UNTRUSTED}")
     (n,), (d,) = shapes["image_ids"], shapes["columns"]
     if not n or not d:
-        raise InputError(f"{path}: {n} fields and {d} columns; the store is empty")
+        raise InputError(
+            f"{path}: {counted(n, 'field')} and {counted(d, 'column')}; the store is empty"
+        )
     for name, shape in (("values", (n, d)), ("fold", (n,)), ("checksums", (n,))):
         if name in shapes and shapes[name] != shape:
             raise InputError(
@@ -340,7 +342,7 @@ def _read_lists(
         shape, n_test = layouts["members"].shape, int(np.count_nonzero(fold == -1))
         if shape[1] != n_test:
             raise InputError(
-                f"{path}: members of shape {shape} for {n_test} test fields; {UNTRUSTED}"
+                f"{path}: members of shape {shape} for {counted(n_test, 'test field')}; {UNTRUSTED}"
             )
     vocabulary = None
     if attributes["vocabulary"]:
@@ -349,7 +351,8 @@ def _read_lists(
             raise InputError(f"{path}: the vocabulary is not a list of texts; {UNTRUSTED}")
         if attributes["content"] != "features" and len(vocabulary) != len(texts["columns"]):
             raise InputError(
-                f"{path}: {len(texts['columns'])} columns for {len(vocabulary)} labels; {UNTRUSTED}"
+                f"{path}: {counted(len(texts['columns']), 'column')} for "
+                f"{counted(len(vocabulary), 'label')}; {UNTRUSTED}"
             )
     return Contents(
         attributes=attributes,

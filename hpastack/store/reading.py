@@ -129,11 +129,11 @@ class Store:
         self._file.close()
 
     def _repr_html_(self) -> str:
-        n_labels = f", {len(self.vocabulary)} labels" if self.vocabulary else ""
+        n_labels = f", {counted(len(self.vocabulary), 'label')}" if self.vocabulary else ""
         facts = {
             "contents": f"{self.content}, {self.kind}{n_labels}",
-            "rows x columns": f"{len(self):,} fields x {len(self.columns):,} columns, "
-            f"{self.storage}",
+            "rows x columns": f"{counted(len(self), 'field')} x "
+            f"{counted(len(self.columns), 'column')}, {self.storage}",
             "columns": shorten(self.columns, 4),
             "fold plan": self.fold_plan,
             "made with": ", ".join(f"{name} {n}" for name, n in self.made_with.items()),

@@ -47,7 +47,9 @@ def store_summary(
             for number, count in zip(numbers.tolist(), counts.tolist())
         )
     if store.n_members:
-        facts["members"] = f"{store.n_members} models, each with its predictions of the test fields"
+        facts["members"] = (
+            f"{counted(store.n_members, 'model')}, each with its predictions of the test fields"
+        )
     if store.fold_plan:
         comparison = {None: "", store.fold_plan: ", that of the workspace"}
         facts["fold plan"] = store.fold_plan + comparison.get(
@@ -68,7 +70,9 @@ def store_summary(
     facts["made with"] = ", ".join(f"{name} {number}" for name, number in store.made_with.items())
     unfinished = unfinished_rows(store.path)
     if unfinished is not None:
-        facts["being made again"] = f"{unfinished:,} fields are in {store.path.name}.parts"
+        facts["being made again"] = (
+            f"{counted(unfinished, 'field is', 'fields are')} in {store.path.name}.parts"
+        )
     return facts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.labels import HPA_2018
 from hpastack.synthetic.cells import CELL_LINES
 from hpastack.synthetic.fields import draw_field
@@ -349,8 +349,9 @@ def _spread_labels(
     if len(sets) * 2 < least * len(count):
         needed = -(-least * len(count) // 2)
         raise InputError(
-            f"{len(sets)} wells of {split} are too few for each label to occur in {least}; "
-            f"increase n_{split} to get {needed} wells, or decrease min_{split}_wells",
+            f"{counted(len(sets), f'well of {split} is', f'wells of {split} are')} too few for "
+            f"each label to occur in {least}; increase n_{split} to get {needed} wells, or "
+            f"decrease min_{split}_wells",
             f"n_{split}", f"min_{split}_wells",
         )  # fmt: skip
     for label in np.argsort(count, kind="stable"):

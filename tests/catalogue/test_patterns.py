@@ -258,7 +258,7 @@ def test_files_of_a_known_scheme_are_told_its_name(plates, capsys):
 
 def test_a_pattern_is_of_folders(plates, capsys):
     assert prepare(plates, plates / "labels.csv", "--pattern", PATTERN, *WORDS) == 2
-    assert "--pattern needs IMAGES that are folders" in capsys.readouterr().err
+    assert "--pattern needs folders as IMAGES" in capsys.readouterr().err
 
 
 def test_examples_name_the_stains_that_there_are(tmp_path):

@@ -125,7 +125,7 @@ def test_stains_are_checked_before_anything_is_made_or_downloaded(
     assert extract(words) == 2
     error = capsys.readouterr().err
     assert "embedding_resnet18.yaml: backbone resnet18 needs the yellow stain" in error
-    assert "stains: [red, green, blue]" in error and "name the recipes to make" in error
+    assert "stains: [red, green, blue]" in error and "name the recipes to extract" in error
     assert not list((tmp_path / "features").glob("*.h5"))
     with pytest.raises(InputError, match="needs the yellow stain"):
         extract_embeddings(tmp_path / "e.h5", catalogue, "resnet18", progress=False)

@@ -262,6 +262,20 @@ class TestLeaks:
         with pytest.raises(InputError, match=r"leaks\.csv: column 'twin_source' is missing; run"):
             read_leaks(path, self.catalogue)
 
+    @pytest.mark.parametrize("text", ["strong", "0,9", "1.5", "-0.1", "nan", "inf"])
+    def test_a_strength_that_is_not_a_share_is_named_with_its_place(self, tmp_path, text):
+        path = tmp_path / "leaks.csv"
+        head = "image_id;twin;twin_source;strength\nb;a;hpa;0.5\nb;d;hpa;\n"
+        path.write_text(head)
+        assert read_leaks(path, self.catalogue)["strength"].tolist() == ["0.5", ""]
+        path.write_text(f"{head}c;a;hpa;{text}\n")
+        place = r"leaks\.csv: row 3 \(field c\), column 'strength'"
+        with pytest.raises(InputError, match=f"{place}: '{text}' is not .* 1; correct the file"):
+            read_leaks(path, self.catalogue)
+        path.write_text(f"{head}c;a;hpa;{text}\nc;d;hpa;{text}\n")
+        with pytest.raises(InputError, match=f"{place}.*, nor are those of 1 other row; correct"):
+            read_leaks(path, self.catalogue)
+
     def test_strength_is_the_best_evidence(self):
         pairs = pd.DataFrame(
             {

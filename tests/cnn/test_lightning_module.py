@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tqdm import tqdm
 
 from hpastack.backbones import create_backbone, features_and_logits
 from hpastack.cnn import CnnSettings, Processes
@@ -13,6 +12,7 @@ from hpastack.cnn.augmentation import Mixing
 from hpastack.cnn.lightning_module import FoldTraining
 from hpastack.cnn.losses import label_loss
 from hpastack.cnn.training import train_model
+from hpastack.parallel import progress_bar
 
 STILL = CnnSettings(
     "test_convnext", weights="random", size=32, batch_size=7, turns=False, shift=0.0,
@@ -27,7 +27,7 @@ def step(fields, settings, processes=None):
     torch.manual_seed(0)
     training = FoldTraining(
         model, fields, settings, processes, stream=0, state=None, report=None, report_step=None,
-        bar=tqdm(disable=True),
+        bar=progress_bar(what="epochs", show=False),
     )  # fmt: skip
     return training, training.training_step(next(iter(training.train_dataloader())), 0)
 

@@ -118,9 +118,9 @@ class TestPlot:
 
 
 def test_names_labels_of_few_groups():
-    y = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
-    warnings = labels_missing_from_folds(y, ["a", "a", "b", "c"], 3, ["x", "y", "z"])
-    assert [warning.split(",")[0] for warning in warnings] == [
-        "label y occurs in 1 cluster", "labels without positives"
-    ]  # fmt: skip
-    assert warnings[1].endswith("missing from all folds: z")
+    y = np.array([[1, 1, 0, 0], [1, 1, 0, 1], [1, 0, 0, 1], [1, 0, 0, 0]])
+    assert labels_missing_from_folds(y, ["a", "a", "b", "c"], 3, ["x", "y", "z", "u"]) == [
+        "labels in fewer clusters than the 3 folds, missing from some folds: y (1 cluster), "
+        "u (2 clusters)",
+        "labels without positives, missing from all folds: z",
+    ]

@@ -148,15 +148,15 @@ def test_without_images_wells_are_kept_together(unpictured, capsys):
     assert run(unpictured, "--n-splits", "4") == 0
     printed = capsys.readouterr()
     assert "groups kept together: well, antibody" in printed.out
-    assert "no image looked at" in printed.out
+    assert "no images searched" in printed.out
     assert "the largest (f00) with 6" in printed.out
-    assert "warning: cluster f00 holds 29% of the fields" in printed.err
+    assert "warning: cluster f00 contains 29% of the fields" in printed.err
     # Labels 0 to 2 live in many wells; the other 25 in none.
     assert (
         "warning: labels without positives, missing from all folds: Nucleoli fibrillar"
         in printed.err
     )
-    assert "label Nucleoplasm occurs" not in printed.err
+    assert "missing from some folds" not in printed.err
     assert outputs(unpictured) == [
         "clusters.csv", "disagreements.csv", "folds.csv", "folds.json", "leaks.csv", "pairs.csv"
     ]  # fmt: skip
@@ -175,11 +175,11 @@ def test_a_giant_is_named_with_what_holds_it_together(unpictured, capsys):
     known.write_text("f03,f07\nf00,f01\n")
     assert run(unpictured, "--pairs", str(known)) == 0
     lines = capsys.readouterr().err.splitlines()
-    start = lines.index("warning: cluster f00 holds 43% of the fields; what holds it together:")
+    start = lines.index("warning: cluster f00 contains 43% of the fields; its weakest links:")
     assert lines[start + 1 : start + 4] == [
-        "  well A1: without it 5 fields fall off",
-        "  pair f03 f07 (strength 1.00): without it 3 fields fall off",
-        "  well A2: without it 2 fields fall off",
+        "  well A1: without it, 5 fields are split off",
+        "  pair f03 f07 (strength 1.00): without it, 3 fields are split off",
+        "  well A2: without it, 2 fields are split off",
     ]
 
 
@@ -237,7 +237,7 @@ class TestBalance:
         assert "no column 'slide'" in capsys.readouterr().err
         with pytest.raises(SystemExit):
             run(unpictured, "--balance", "well=much")
-        assert "'well=much': write COLUMN" in capsys.readouterr().err
+        assert "'well=much' is not COLUMN" in capsys.readouterr().err
         assert run(unpictured, "--balance", "well=-1") == 2
         assert "well" in capsys.readouterr().err
         assert run(unpictured, "--balance", "well", "--folds", "x.csv") == 2
@@ -245,9 +245,9 @@ class TestBalance:
         assert run(unpictured, "--n-splits", "3", "--folds", "x.csv") == 2
         assert "--n-splits has no effect" in capsys.readouterr().err
         assert run(unpictured, "--balance", "well", "well=2") == 2
-        assert "names a column twice" in capsys.readouterr().err
+        assert "--balance: duplicate column" in capsys.readouterr().err
         assert run(unpictured, "--group-by", "well", "duplicates") == 2
-        assert "a RECIPE goes before --group-by" in capsys.readouterr().err
+        assert "put RECIPE before --group-by" in capsys.readouterr().err
 
 
 def test_unknown_ids_of_listed_pairs_are_named(unpictured, capsys):
@@ -256,7 +256,7 @@ def test_unknown_ids_of_listed_pairs_are_named(unpictured, capsys):
     assert run(unpictured, "--pairs", str(known)) == 0
     said = capsys.readouterr()
     assert "known.txt: 2 ids are not in the catalogue: zzz, f1000" in said.out
-    assert "join fields that are (and how many each): zzz (2)" in said.err
+    assert "link fields that are (number of fields in brackets): zzz (2)" in said.err
     known.write_text("Id,Target\nf00,0\nf01,0\n")
     assert run(unpictured, "--pairs", str(known), "--overwrite") == 2
     assert "line 1 names columns (Id,Target)" in capsys.readouterr().err
@@ -322,7 +322,7 @@ class TestImportedFolds:
         printed = capsys.readouterr()
         assert "lies in folds" not in printed.out
         assert "splits 2 clusters of 8 fields (data/split_clusters.csv)" in printed.err
-        assert "scores on these folds are too good" in printed.err
+        assert "scores on these folds are too optimistic" in printed.err
         table = read(unpictured, "split_clusters.csv")
         assert table.values.tolist() == [["f00", "6", "0 1"], ["f06", "2", "0 1"]]
         assert run(unpictured, "--overwrite") == 0
@@ -365,7 +365,7 @@ class TestImportedFolds:
         (["--pairs", "missing.txt"], "missing.txt: No such file"),
         (["--pairs", "strangers.txt"], "strangers.txt: none of the ids is in the catalogue"),
         (["--folds", "missing.csv"], "missing.csv: No such file"),
-        (["--accept-split-clusters"], "goes with --folds"),
+        (["--accept-split-clusters"], "needs --folds CSV"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(unpictured, capsys, monkeypatch, options, message):

@@ -170,7 +170,7 @@ def test_a_name_that_files_cannot_have_takes_one_line(command, name, tmp_path, c
 def test_a_name_of_a_store_has_no_ending(tmp_path, capsys):
     ingest = ["ingest", "p.csv", "--kind", "target_free", "--workspace", str(tmp_path)]
     status, _, err = printed_by(capsys, *ingest, "--name", "a.h5")
-    assert status == 2 and "--name a.h5: a name without .h5: a" in err
+    assert status == 2 and "--name a.h5: omit .h5: a" in err
     assert Workspace(tmp_path).store("a.h5") == Workspace(tmp_path).store("a")
 
 

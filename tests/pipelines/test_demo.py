@@ -27,8 +27,9 @@ def test_every_step_of_the_demo_and_the_routes(tmp_path, capfd):
     root = tmp_path / "demo"
     small = ["--train", "420", "--test", "160", "--size", "32", "--epochs", "1"]
     assert demo.main(["--workspace", str(root), *small]) == 0
-    said = capfd.readouterr().out
-    assert "what cross-validation promised and the test fields deliver" in said
+    printed = capfd.readouterr().out
+    assert "cross-validated scores, and the scores on the true labels of the test fields" in printed
+    assert "What to look at:" in printed and f"hpastack store --workspace {root}" in printed
     for made in ("submissions/stack.csv", "reports/stack.html", "models/stack/stack.json",
                  "features/cnn_small.h5", "data/leaks.csv"):  # fmt: skip
         assert (root / made).is_file(), made

@@ -94,7 +94,7 @@ def test_the_same_bytes_again_and_nothing_left_of_the_run_before(workspace, caps
 def test_without_clusters_train_is_not_compared_with_test(workspace, capsys):
     (workspace / "data" / "clusters.csv").unlink()
     assert run(workspace) == 0
-    assert "not looked at without data/clusters.csv" in capsys.readouterr().out
+    assert "not compared without data/clusters.csv" in capsys.readouterr().out
     assert (workspace / "data" / "domains.csv").is_file()
     assert not (workspace / "data" / "adversarial_columns.csv").exists()
     assert run(workspace, "--overwrite", "--leave-one-out") == 2
@@ -105,7 +105,7 @@ def test_without_test_fields(workspace, capsys):
     path = workspace / "data" / "catalogue.csv"
     pd.read_csv(path).iloc[:60].to_csv(path, index=False)
     assert run(workspace) == 0
-    assert "the catalogue has only one of them" in capsys.readouterr().out
+    assert "the catalogue has only one of the two" in capsys.readouterr().out
     assert not (workspace / "data" / "adversarial_columns.csv").exists()
 
 
@@ -172,5 +172,5 @@ def test_without_matplotlib_the_picture_is_left_out(workspace, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert run(workspace) == 0
     printed = capsys.readouterr().out
-    assert "note: no picture of the domains: plots need matplotlib" in printed
+    assert "note: no figure of the domains: plots need matplotlib" in printed
     assert not (workspace / PLOT).exists()

@@ -46,10 +46,10 @@ def test_it_says_what_it_wrote_and_where(ids, hpa_server, capsys):
 def test_what_cannot_be_had_is_listed_with_status_3(ids, hpa_server, capsys):
     hpa_server.script["/57/12_F11_1_yellow.jpg"] = [answers.status(410)] * 2
     assert main(arguments(ids, hpa_server)) == 3
-    out = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
     failed = ids.parent / "hpa" / "failed.csv"
-    assert out[-2] == f"failed: 1 file, listed in {failed}"
-    assert "1 of 2 fields complete; fetched 7 files" in out[-1]
+    assert err == f"warning: failed: 1 file, listed in {failed}\n"
+    assert "1 of 2 fields complete; fetched 7 files" in out
     assert failed.read_text().splitlines() == [
         "image_id,stain,url,reason",
         f"57_12_F11_1,yellow,{hpa_server.origin}/57/12_F11_1_yellow.jpg,HTTP 410 Gone",

@@ -70,7 +70,7 @@ def test_names_that_a_terminal_cannot_show_lose_no_work(workspace, monkeypatch, 
 def test_the_submission_is_written_before_the_scores_are_printed(workspace, monkeypatch):
     make_ready(workspace)
 
-    def closed(stack):
+    def closed(stack, **options):
         raise BrokenPipeError("as head closes it")
 
     monkeypatch.setattr("pipelines.stack.scores_text", closed)

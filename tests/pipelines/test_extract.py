@@ -128,10 +128,10 @@ def test_existing_store_of_a_named_recipe_is_refused_before_any_work(workspace, 
     assert run(workspace, "plain") == 0
     capsys.readouterr()
     assert run(workspace, "pairs", "plain") == 2
-    refused(capsys, "plain.h5 is up to date; give --overwrite")
+    refused(capsys, "plain.h5 is up to date; pass --overwrite")
     assert run(workspace, "plain", "--set", "size=16") == 2
     size = "size is 24 in the store and 16 in the recipe"
-    refused(capsys, f"plain.h5 is there, though out of date ({size}); give --overwrite")
+    refused(capsys, f"plain.h5 exists, but is out of date ({size}); pass --overwrite")
     assert listing(workspace) == ["pairs.yaml", "plain.h5", "plain.yaml"]
     assert run(workspace, "plain", "--set", "size=16", "--overwrite") == 0
     with open_store(workspace / "features" / "plain.h5") as store:
@@ -158,7 +158,7 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
     assert run(workspace, "plain", "--on-error", "skip") == 3
     captured = capsys.readouterr()
     assert "plain.h5 (4 fields, 72 columns)" in captured.out
-    assert "1 field left out, listed in" in captured.err
+    assert "1 field skipped, listed in" in captured.err
     listed = pd.read_csv(workspace / "features" / "plain.skipped.csv")
     assert listed.image_id.tolist() == ["field3"]
 
@@ -170,8 +170,8 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
         (["plain", "--set", "szie=16"], ["unknown key 'szie'", "did you mean 'size'"]),
         (["plain", "--set", "families=[intensiti]"], ["plain.yaml: families has 'intensiti'"]),
         (["plain", "--set", "size=4"], ["size"]),
-        (["plain", "plain"], ["recipe plain is named twice"]),
-        (["--set", "size=16"], ["--set needs a recipe"]),
+        (["plain", "plain"], ["duplicate recipe plain"]),
+        (["--set", "size=16"], ["--set needs a RECIPE"]),
         (["not_features"], ["not_features.yaml is not a recipe of features"]),
     ],
 )
@@ -258,12 +258,12 @@ def test_nothing_named_leaves_out_what_another_recipe_contains(workspace, capsys
     assert run(workspace) == 0
     out = capsys.readouterr().out
     for name in ("pairs", "plain"):
-        assert f"{name} is left out: wide measures all of it; name it to make it" in out
+        assert f"{name} is skipped, as wide includes its features; run: extract {name}" in out
     made = [name for name in listing(workspace) if name.endswith(".h5")]
     assert made == ["other.h5", "wide.h5"]
     write_recipe(workspace, "wide_too", type="handcrafted", families=both[::-1], size=24)
     assert run(workspace) == 0
-    assert "wide_too is left out: wide measures all of it" in capsys.readouterr().out
+    assert "wide_too is skipped, as wide includes its features" in capsys.readouterr().out
     assert run(workspace, "plain") == 0
 
 
@@ -289,6 +289,8 @@ def test_handcrafted_extraction_loads_no_learning_libraries(workspace):
 import sys
 from pipelines.extract import main
 from pipelines.prepare import main as prepare
+from hpastack.parallel import progress
+progress._LINE_SECONDS = 0
 status = main(sys.argv[1:])
 heavy = {"torch", "timm", "lightgbm", "xgboost", "matplotlib", "faiss", "sklearn"}
 assert not heavy & set(sys.modules)
@@ -297,7 +299,7 @@ sys.exit(status)
     command = [sys.executable, "-c", code, "plain", "--workspace", workspace]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "field/s" in done.stderr
+    assert "plain: 5 of 5 fields, " in done.stderr
 
 
 def test_fields_without_a_nucleus_are_counted(workspace, capsys):

@@ -64,7 +64,7 @@ def test_shards_by_option(workspace, capsys):
     capsys.readouterr()
     assert extract(workspace, "--shard", "1/2") == 0
     said = capsys.readouterr().out
-    assert "shard 1/2 is done, 6 of 12 fields are left to others; the last to finish" in said
+    assert "shard 1/2 is done, 6 of 12 fields are left to other shards; the last to finish" in said
     assert "wrote" not in said and not store(workspace).exists()
     assert extract(workspace, "--shard", "0/2") == 0
     assert f"wrote {store(workspace)} (12 fields" in capsys.readouterr().out
@@ -98,7 +98,7 @@ def test_an_array_of_recipes_is_told_on_its_last_line(workspace, capsys, monkeyp
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     assert extract(workspace) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert "shard 0/2 is done, 6 of 12 fields are left to others" in last
+    assert "shard 0/2 is done, 6 of 12 fields are left to other shards" in last
     assert "from SLURM_ARRAY_TASK_ID: where each task of the array makes another recipe" in last
     assert last.endswith("run it again with --shard 0/1") and not store(workspace).exists()
     assert extract(workspace, "--shard", "0/1") == 0
@@ -129,7 +129,7 @@ def test_a_skipped_field_of_a_shard_is_said_and_listed_at_the_end(workspace, cap
     file.write_bytes(good[:50])
     try:
         assert extract(workspace, "--shard", "1/2", "--on-error", "skip") == 3
-        assert "1 field left out, to be listed when all shards are done" in capsys.readouterr().err
+        assert "1 field skipped, to be listed when all shards are done" in capsys.readouterr().err
         assert extract(workspace, "--shard", "0/2", "--on-error", "skip") == 3
     finally:
         file.write_bytes(good)

@@ -78,7 +78,7 @@ def test_label_sets_beside_other_values_mean_the_same_in_all_ways(way, work, cap
     write(work, "test_values.csv", values, TEST)
     content = {"scores": "scores", "logits": "logits"}.get(way, "probabilities")
     assert bring(work, "train_sets.csv", "test_values.csv", content=content) == 0
-    assert "label sets: training fields have labels and no other values" in capsys.readouterr().out
+    assert "label sets: training fields have labels only" in capsys.readouterr().out
     held, recipe, train = stored(work, TRAIN)
     assert held == ("scores" if way == "scores" else "label_sets")
     assert recipe["threshold"] == "prevalence"
@@ -102,7 +102,7 @@ def test_clipped_label_sets_are_label_sets_beside_other_values(work, capsys, con
     write(work, "train_sets.csv", np.where(LABELS == 1, *ends[::-1]), TRAIN)
     write(work, "test_values.csv", values, TEST)
     assert bring(work, "train_sets.csv", "test_values.csv", content=content) == 0
-    assert "label sets: training fields have labels and no other values" in capsys.readouterr().out
+    assert "label sets: training fields have labels only" in capsys.readouterr().out
     held, recipe, train = stored(work, TRAIN)
     assert (held, recipe["threshold"]) == ("label_sets", "prevalence")
     np.testing.assert_array_equal(train, LABELS)
@@ -155,7 +155,7 @@ def test_features_of_part_of_the_fields_leave_nan(work, capsys):
     write(work, "f.csv", {"area": RNG.random(11)}, TRAIN[:11], ["area"])
     assert bring(work, "f.csv", content="features") == 2
     assert "lacks 19 of 30 train fields" in (error := capsys.readouterr().err)
-    assert "--allow-missing leaves NaN" in error
+    assert "--allow-missing sets these to NaN" in error
     assert bring(work, "f.csv", "--allow-missing", content="features") == 0
     assert "NaN: 39 fields" in capsys.readouterr().out
     values = stored(work, IDS)[2]
@@ -186,7 +186,7 @@ def test_what_a_stack_will_not_take_is_said_at_once(work, capsys):
     assert bring(work, "p.csv", kind="out_of_fold") == 0
     error = capsys.readouterr().err
     assert "--accept net" in error and "--folds CSV" in error
-    assert "holds no test field" in error and "--no-submission" in error
+    assert ": no test fields" in error and "--no-submission" in error
 
 
 def test_a_missing_vocabulary_is_named(work, capsys):

@@ -96,7 +96,7 @@ def test_what_would_give_labels_away_is_refused(workspace, capsys):
     write_fold_plan(workspace.folds, FoldPlan(frame, {"n_split_clusters": 30}))
     assert neighbours.main(at(workspace, "intensity", "--name", "split")) == 0
     error = capsys.readouterr().err
-    assert "warning: the folds split 30 clusters" in error and "gives its labels away" in error
+    assert "warning: the folds split 30 clusters" in error and "reveals its labels" in error
     workspace.store("split").unlink()
     write_fold_plan(workspace.folds, plan)
     catalogue = read_catalogue(workspace.catalogue)
@@ -152,9 +152,12 @@ def test_a_fine_tuned_cnn_finds_neighbours_out_of_fold(workspace, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "name stores to compare fields by, or a CNN with --cnn"),
-        (("intensity", "--cnn", "tiny"), "name stores to compare fields by, or a CNN with --cnn"),
-        (("--cnn", "tiny", "--show", "field_00"), "see in different spaces"),
+        ((), "name either stores to compare fields by, or a CNN"),
+        (
+            ("intensity", "--cnn", "tiny"),
+            "name either stores to compare fields by, or a CNN",
+        ),
+        (("--cnn", "tiny", "--show", "field_00"), "embed in different spaces"),
     ],
 )
 def test_either_stores_or_a_cnn(workspace, capsys, arguments, message):

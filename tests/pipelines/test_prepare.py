@@ -126,7 +126,7 @@ def test_a_bad_file_stops_it_by_name(folder, run, workspace, case):
 def test_more_bad_fields_are_counted(folder, run, workspace):
     for image_id in ("c", "b"):
         (folder / "train" / f"{image_id}_green.png").unlink()
-    assert_refused(run(folder), "field c: ", "(bad fields besides: 1)")
+    assert_refused(run(folder), "field c: ", "(further bad fields: 1)")
 
 
 def test_skip_sets_bad_fields_aside(folder, run, workspace):
@@ -134,8 +134,8 @@ def test_skip_sets_bad_fields_aside(folder, run, workspace):
     (folder / "test" / "x_blue.png").unlink()
     status, out, _ = run(folder, "--on-error", "skip")
     assert status == 3
-    assert "set aside 2 of 5 fields because of bad files" in out
-    assert f"wrote {workspace.data / 'changes.csv'}: 2 fields dropped, 0 times other" in out
+    assert "dropped 2 of 5 fields because of bad files" in out
+    assert f"wrote {workspace.data / 'changes.csv'}: 2 fields dropped, 0 changes of labels" in out
     assert "test fields among them, which the submission will lack: x" in out
     assert out.splitlines()[-1].endswith("2 training fields, 1 test field")
     assert list(read_catalogue(workspace.catalogue).index) == ["c", "a", "y"]
@@ -156,7 +156,7 @@ def test_the_list_of_changes_goes_when_there_are_none(folder, run, workspace):
 def test_nothing_good_is_an_error(tmp_path, run):
     draw_field(tmp_path / "one", "a")
     (tmp_path / "one" / "a_red.png").unlink()
-    assert_refused(run(tmp_path / "one", "--on-error", "skip"), "no good field", "a_red.png")
+    assert_refused(run(tmp_path / "one", "--on-error", "skip"), "all fields are bad", "a_red.png")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_tables_beside(folder, run, workspace, tmp_path):
         "--source", "kaggle",
     )  # fmt: skip
     assert status == 0
-    assert "corrected labels after" in out
+    assert "labels corrected by" in out
     assert "group antibody: known for 2 of 7 fields" in out
     catalogue = read_catalogue(workspace.catalogue)
     assert list(catalogue.index) == ["c", "a", "b", "e1", "m1", "y", "x"]
@@ -216,15 +216,15 @@ def test_downloads_of_hpa_with_names_of_places(folder, run, workspace, tmp_path)
     assert status == 0
     lines = out.splitlines()
     assert lines[:4] == [
-        "names of places that are no label, and how many fields have them: Midbody (2); "
+        "names of locations without a label (number of fields in brackets): Midbody (2); "
         "Vesicles (2)",
-        "left out, because no table names them: 1 field (10580_1610_C1_2)",
-        "left out, because no label is left of them: 2 fields (10580_1610_C2_1, 10580_1610_C3_1)",
-        f"corrected labels after {tmp_path / 'fix.csv'}: 1 of 6 fields",
+        "dropped, not in any table: 1 field (10580_1610_C1_2)",
+        "dropped, without any label: 2 fields (10580_1610_C2_1, 10580_1610_C3_1)",
+        f"labels corrected by {tmp_path / 'fix.csv'}: 1 of 6 fields",
     ]
     assert "group well: known for 1 of 6 fields" in lines
     assert lines[-2] == (
-        f"wrote {workspace.data / 'changes.csv'}: 3 fields dropped, 2 times other labels"
+        f"wrote {workspace.data / 'changes.csv'}: 3 fields dropped, 2 changes of labels"
     )
     catalogue = read_catalogue(workspace.catalogue)
     assert catalogue.loc["10580_1610_C1_1", ["target", "cell_line", "well"]].tolist() == [
@@ -272,7 +272,7 @@ def test_a_field_of_two_places_in_one_folder_is_not_left_out(folder, run, worksp
     (folder / "sample_submission.csv").write_text("Id\ny\n")
     status, out, _ = run(folder, "--extra", folder / "external")
     assert status == 0
-    assert "left out, because no table names them: 1 field (x)" in out
+    assert "dropped, not in any table: 1 field (x)" in out
     assert [row[0] for row in changes_of(workspace)] == ["x"]
 
 
@@ -304,7 +304,7 @@ def test_without_images_extra_takes_tables(folder, run, workspace, tmp_path):
     assert list(catalogue.index) == ["c", "a", "b", "10580_1610_C1_1", "y", "x"]
     assert catalogue.loc["10580_1610_C1_1", "antibody"] == "10580"
     assert_refused(
-        run(*tables, "--extra", folder, "--overwrite"), "without IMAGES, --extra takes a table"
+        run(*tables, "--extra", folder, "--overwrite"), "without IMAGES, --extra needs a table"
     )
 
 
@@ -322,7 +322,7 @@ def test_a_folder_alone(folder, run, workspace):
 
 def test_fields_that_no_table_names_are_mentioned(folder, run):
     (folder / "sample_submission.csv").write_text("Id\ny\n")
-    assert "left out, because no table names them: 1 field (x)" in run(folder)[1]
+    assert "dropped, not in any table: 1 field (x)" in run(folder)[1]
 
 
 def test_images_inside_the_workspace_are_kept_relative(run, workspace):
@@ -403,7 +403,8 @@ class TestPack:
     def test_what_it_needs(self, folder, run):
         assert_refused(run("--pack", 16), "catalogue.csv is missing; run: python -m pipelines.pre")
         assert_refused(
-            run("--pack", 16, "--labels", folder / "train.csv"), "--pack needs images: name IMAGES"
+            run("--pack", 16, "--labels", folder / "train.csv"),
+            "--pack with other options needs IMAGES",
         )
         with pytest.raises(SystemExit):
             run("--pack", 0)

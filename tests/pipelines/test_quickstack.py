@@ -1,6 +1,6 @@
 """From files of predictions to a submission: the same as command by command, or every problem."""
 
-import importlib
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -268,6 +268,34 @@ def test_files_of_other_kinds(folder, capsys):
     )
 
 
+def test_missing_files_are_problems_beside_those_of_the_others(folder, capsys):
+    words = ["--folds", "f.csv", "--groups", "g.csv", "--pairs", "p.txt", "--predictions"]
+    problems = problems_of(capsys, *words, "r50=r50_oof.csv,r50_test.csv", "dn=dn_oof.csv")
+    missing = [f"{name}: there is no such file" for name in ("f.csv", "g.csv", "p.txt")]
+    assert problems[:3] == missing
+    assert len(problems) == 4 and problems[3].startswith("dn: no test field")
+    Path("names.txt").unlink()
+    assert problems_of(capsys, *FOLDS, *TWO) == ["names.txt: there is no such file"]
+
+
+def test_a_folder_within_the_workspace_holds_predictions(folder, capsys, monkeypatch):
+    Path("files").mkdir()
+    for path in Path().glob("*_*.csv"):
+        if path.name != "sample_submission.csv":
+            path.rename(Path("files", path.name))
+    assert run(*FOLDS, "--predictions", "files", "--no-report", work=".") == 0
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda name, *others: None if name == "jinja2" else found(name, *others),
+    )  # fmt: skip
+    assert run(*FOLDS, "--predictions", ".", work=".") == 0
+    out = capsys.readouterr().out
+    assert "up to date: models/stack/" in out
+    assert "no report: it needs the extra report; run: pip install 'hpastack[report]'" in out
+    assert not Path(".quickstack").exists()
+
+
 def test_groups_that_nothing_would_keep_together_are_a_problem(folder, capsys):
     write(pd.DataFrame({"patient": [f"p{number // 8}" for number in range(96)]}, TRAIN), "who.csv")
     write(pd.read_csv("train.csv", index_col="Id").drop(columns="well"), "train.csv")
@@ -299,7 +327,7 @@ def test_files_of_a_folder_are_paired_by_their_names(names, expected, tmp_path):
     apart = [place / "train.csv"]
     workspace = place / "work"
     sets, problems = read_file_sets(
-        [str(place)], is_features=False, apart=apart, workspace=workspace
+        [str(place)], is_features=False, apart=apart, made=[workspace / "features"]
     )
     assert {file_set.name for file_set in sets} == expected
     n_read = sum(not Path(name).name.startswith((".", "notes")) for name in names)

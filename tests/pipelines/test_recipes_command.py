@@ -56,7 +56,7 @@ def test_a_shipped_recipe_is_copied_with_its_comments_and_its_command(
     "arguments, message",
     [
         (["nothing"], "unknown recipe nothing; run: python -m pipelines.recipes"),
-        (["--name", "mine"], "--name is of a copy"),
+        (["--name", "mine"], "--name needs a RECIPE to copy"),
         (["stack", "--name", "a/b"], "a plain name without '/'"),
         (["broken"], "did you mean 'rounds'"),
     ],
@@ -75,6 +75,6 @@ def test_one_name_in_both_folders_needs_the_folder(tmp_path, capsys):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "both.yaml").write_text(text)
     assert run(tmp_path, "both", "--name", "copy") == 2
-    assert "name the folder too" in capsys.readouterr().err
+    assert "add the folder" in capsys.readouterr().err
     assert run(tmp_path, "models/both", "--name", "copy") == 0
     assert (tmp_path / "models" / "copy.yaml").is_file()

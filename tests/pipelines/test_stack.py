@@ -136,7 +136,7 @@ def test_leaks_are_applied_when_asked_for_and_said_so(workspace, capsys):
     assert "--apply-leaks: 2 test fields" in (workspace / "reports" / "stack.html").read_text()
 
     assert call(stack, workspace, *QUICK, "--apply-leaks", "--no-submission", "--overwrite") == 2
-    one_line(capsys, "leave out --no-submission")
+    one_line(capsys, "omit --no-submission")
     (workspace / "data" / "leaks.csv").unlink()
     assert call(stack, workspace, *QUICK, *accept, "--apply-leaks", "--overwrite") == 2
     one_line(capsys, "leaks.csv is missing", "pipelines.cluster")
@@ -207,7 +207,7 @@ def test_a_fold_plan_that_splits_clusters_is_refused_unless_accepted(workspace, 
     assert kept["record"]["recipe"]["accept_fold_plans"] == ["all"]
     for option in ("--accept=net", "--set=rounds=20"):
         assert call(run, workspace, "--route", "ordinary", "--overwrite", option) == 2
-        one_line(capsys, option.partition("=")[0], "this route does not fit")
+        one_line(capsys, option.partition("=")[0], "which fits no stack")
 
 
 def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
@@ -222,7 +222,7 @@ def test_a_second_submission_needs_no_second_recipe(workspace, capsys):
     assert call(stack, workspace, *QUICK, *other) == 2
     one_line(capsys, "plain", "--overwrite")
     assert call(stack, workspace, "stack", "stack_global", "--name", "two") == 2
-    one_line(capsys, "--name is of one recipe")
+    one_line(capsys, "--name needs a single recipe")
 
 
 def test_an_accepted_store_need_not_be_used(workspace, capsys):
@@ -309,7 +309,7 @@ def test_a_path_that_cannot_be_written(workspace, capsys):
         (["--kind", "target_free", "--name", "a/b"], ["plain name"]),
         (["--kind", "target_free", "--name", "x", "--folds", "f.csv"], ["--kind out_of_fold"]),
         (["--kind", "out_of_fold", "--name", "x", "--folds", "none.csv"], ["none.csv"]),
-        (["--kind", "target_free", "--name", "x", "--ids", "ids.txt"], ["no matrix"]),
+        (["--kind", "target_free", "--name", "x", "--ids", "ids.txt"], ["more files of ids"]),
     ],
 )
 def test_ingest_mistakes(workspace, capsys, arguments, words):
@@ -465,14 +465,15 @@ def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
              "pipelines.ingest ... --name net")  # fmt: skip
 
 
-def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, capsys):
+def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, monkeypatch, capsys):
+    monkeypatch.setattr("hpastack.parallel.progress._LINE_SECONDS", 0)
     (workspace / "models").mkdir(exist_ok=True)
     (workspace / "models" / "bold.yaml").write_text("type: stack\nthresholds: per-label\n")
     assert call(stack, workspace, "stack", "bold", *QUICK) == 0
     said = capsys.readouterr()
     assert "\nbold:" in said.out and "bold.csv" in said.out
     # The second takes over the boosters of the first.
-    assert said.err.count("lightgbm, nested:   0%") == 1
+    assert said.err.count("lightgbm, nested: 1 of ") == 1
     files = [workspace / "submissions" / f"{name}.csv" for name in ("stack", "bold")]
     assert files[0].read_bytes() != files[1].read_bytes()
     assert list(pd.read_csv(files[0])["Id"]) == list(pd.read_csv(files[1])["Id"])
@@ -566,7 +567,7 @@ def test_a_feature_that_counts_rows_is_named_before_the_fit_and_in_the_report(wo
     assert call(ingest, workspace, workspace / "f.csv", *target_free, "--keep", "number") == 0
     assert call(stack, workspace, *QUICK) == 0
     said = capsys.readouterr()
-    warning = "f__number (1.000) tells the order of the training fields almost surely"
+    warning = "f__number (1.000) predicts the order of the training fields almost perfectly"
     assert f"warning: {warning}" in said.err and f"note: {warning}" in said.out
     assert call(report, workspace, "models/stack") == 0
     assert warning in (workspace / "reports" / "stack.html").read_text()
@@ -600,7 +601,7 @@ def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monk
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "optuna", None)
         assert call(stack, workspace, "--tune", "3") == 2
-        one_line(capsys, "tuning needs Optuna", "leave out --tune")
+        one_line(capsys, "tuning needs Optuna", "set tune=0 (on the command line: --tune)")
     assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
     assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
     assert call(stack, workspace) == 2

@@ -32,7 +32,7 @@ def test_info_of_all_stores_and_of_those_that_are_being_made(workspace, capsys):
     assert run(workspace) == 0
     out = capsys.readouterr().out
     assert "features, target_free" in out and "4 fields, such as a,b" in out
-    assert "half.h5: not finished, 2 fields are there" in out
+    assert "half.h5: not finished, 2 fields are done" in out
 
 
 def test_one_that_is_not_sound_does_not_keep_from_the_others(workspace, capsys):
@@ -49,11 +49,11 @@ def test_one_that_is_not_sound_does_not_keep_from_the_others(workspace, capsys):
 def test_a_store_is_named_or_a_file(workspace, capsys):
     place = workspace / "features" / "s.h5"
     assert run(workspace, "s", place, "--verify") == 0
-    assert capsys.readouterr().out.count("sound (4 fields, checksums and all)") == 2
+    assert capsys.readouterr().out.count("sound (4 fields, with checksums)") == 2
     assert run(workspace, "nothing") == 2
-    assert "nothing.h5: there is no such store; the workspace has s" in capsys.readouterr().err
+    assert "nothing.h5: no such store; the workspace has s" in capsys.readouterr().err
     assert run(workspace / "empty") == 2
-    assert "holds no stores" in capsys.readouterr().err
+    assert "no stores in" in capsys.readouterr().err
 
 
 def test_what_a_stranger_wrote_does_not_steer_the_terminal(workspace, capsys):
@@ -123,7 +123,7 @@ def test_nan_that_ingest_will_not_take_back_is_said(workspace, capsys):
         header = StoreHeader("target_free", content, ["n__0"], vocabulary=labels, allow_nan=True)
         write_store(workspace / "features" / "n.h5", header, ["a"], [[np.nan]], overwrite=True)
         assert run(workspace, "n", "--export", "csv", "--overwrite") == 0
-        assert ("may hold NaN, which ingest" in capsys.readouterr().out) == is_said
+        assert ("may contain NaN, which ingest" in capsys.readouterr().out) == is_said
 
 
 def test_nothing_is_replaced_unless_told_so(workspace, capsys):
@@ -135,8 +135,8 @@ def test_nothing_is_replaced_unless_told_so(workspace, capsys):
 
 def test_what_goes_together(workspace, capsys):
     for arguments, message in (
-        (["--export", "csv"], "takes the name of one store"),
-        (["s", "--to", "x.csv"], "--to goes with --export"),
+        (["--export", "csv"], "needs the name of one store"),
+        (["s", "--to", "x.csv"], "--to needs --export"),
         (["s", "--export", "csv", "--to", "x.npy"], "does not end in .csv"),
     ):
         assert run(workspace, *arguments) == 2

@@ -35,7 +35,10 @@ def workspace(tmp_path_factory):
 
 def test_duplicates_and_clusters_are_found(workspace, capsys):
     assert call(cluster, workspace, "--overwrite") == 0
-    assert "no folds, as there are no training fields" in capsys.readouterr().out.splitlines()[-1]
+    assert (
+        "no folds, as the catalogue has no training fields"
+        in capsys.readouterr().out.splitlines()[-1]
+    )
     pairs = pd.read_csv(workspace / "data" / "pairs.csv")
     assert pairs[["image_id", "twin"]].values.tolist() == [["n04", "n05"]]
     clusters = pd.read_csv(workspace / "data" / "clusters.csv", index_col="image_id")["cluster"]
@@ -55,7 +58,7 @@ def test_domains_and_pictures_are_made(workspace):
 @pytest.mark.parametrize("options", [["--n-splits", "3"], ["--balance", "source"], ["--seed", "1"]])
 def test_options_of_folds_have_nothing_to_fold(workspace, capsys, options):
     assert call(cluster, workspace, *options, "--overwrite") == 2
-    assert f"nothing to fold; leave out {options[0]}" in capsys.readouterr().err
+    assert f"there are no folds; omit {options[0]}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_training_field_with_all_there_is(workspace, capsys):
     assert "Probabilities of stack, out of fold" in out
     for name in names:
         assert f"  {name} " in out
-    assert "log-odds: " in out and "most of which learned from this field" in out
+    assert "log-odds: " in out and "most of which were trained on this field" in out
     assert out.count("robust standard deviations") >= 3
     columns = re.findall(r"\((intensity_\w+)\)\n", out)
     assert len(columns) >= 3
@@ -74,7 +74,7 @@ def test_a_test_field_is_predicted(workspace, capsys):
     assert view.main(at(workspace, "field_70", "--model", "models/stack")) == 0
     out = capsys.readouterr().out
     assert "  test field\n" in out and "annotated" not in out
-    assert "Probabilities of stack\n" in out and "learned from this field" not in out
+    assert "Probabilities of stack\n" in out and "trained on this field" not in out
 
 
 def test_what_is_not_there_is_named(workspace, capsys):
@@ -119,4 +119,4 @@ def test_mistakes_are_one_line(workspace, capsys):
     lines = workspace.vocabulary_file.read_text().splitlines()
     workspace.vocabulary_file.write_text("\n".join(["another", *lines[1:]]) + "\n")
     assert view.main(at(workspace, "field_00")) == 2
-    assert "names other labels than this workspace's vocabulary" in capsys.readouterr().err
+    assert "has other labels than this workspace's vocabulary" in capsys.readouterr().err

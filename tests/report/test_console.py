@@ -1,4 +1,4 @@
-"""What the commands print of clusters and folds; and of the labels that scores are over."""
+"""Text that the commands print on clusters, folds and scores."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Reports of workspaces as people have them: with images, without, without CNNs, with odd names."""
+"""Reports of whole workspaces: with and without images and CNNs, and with unusual names."""
 
 import html
 import json
@@ -41,7 +41,7 @@ def test_fields_are_shown_as_pictures_with_names_and_probabilities(reported):
     assert all(re.match(r"Field \S+, .*Annotated: .*Predicted: ", alt) for alt in on_cards)
     assert cards.count('<figure class="tile"') == len(on_cards)
     assert all(alt.startswith("Field ") for alt in alts)
-    assert "What counts most" in text
+    assert "Most important columns" in text
     seconds = json.loads(text_of(reported / "reports" / "stack_seconds.json"))
     assert set(seconds) == {"lightgbm", "stack"} and seconds["stack"]["predict"] > 0
     assert f'data-v="{seconds["lightgbm"]["fit"]:.6g}"' in text
@@ -83,7 +83,7 @@ def test_other_stacks_stand_beside_it(reported, tmp_path):
     write_report(folders[0], y, path, compare=[folders[1]], n_pictures=0, progress=False)
     board = text_of(path).split('<section id="leaderboard"')[1].split("</section>")[0]
     assert "plain<small>other stack</small>" in board
-    # Stacks of one name from different places are two.
+    # Two stacks of the same name in different folders are kept apart.
     namesake = tmp_path / "plain"
     shutil.copytree(folders[1], namesake)
     write_report(folders[0], y, tmp_path / "three.html", compare=[folders[1], namesake],
@@ -129,7 +129,7 @@ def test_a_stack_without_cnns_starts_from_the_prior(tmp_path):
     assert f"{low:.3f}–{high:.3f}" in text
 
 
-def test_what_counts_for_a_label_is_named_while_the_stores_are_as_they_were(tmp_path):
+def test_important_columns_are_named_while_the_stores_are_unchanged(tmp_path):
     folder, y, clusters = without_cnns(tmp_path / "plain")
     features = tmp_path / "features"
     path = tmp_path / "plain.html"
@@ -141,7 +141,9 @@ def test_what_counts_for_a_label_is_named_while_the_stores_are_as_they_were(tmp_
         )  # fmt: skip
         text = text_of(path)
         cards = text.split('<details class="card"')[1:]
-        return [re.findall(r"<li>(\w+)", card.split("What counts most")[1]) for card in cards[:2]]
+        return [
+            re.findall(r"<li>(\w+)", card.split("Most important columns")[1]) for card in cards[:2]
+        ]
 
     of_a, of_b = reasons()
     assert (of_a[0], of_b[0]) == ("area", "texture")
@@ -151,7 +153,7 @@ def test_what_counts_for_a_label_is_named_while_the_stores_are_as_they_were(tmp_
             features / "cells.h5", header, store.image_ids, 0 * store.values(), overwrite=True
         )
     write_report(folder, y, path, clusters=clusters, places={"features": features}, overwrite=True)
-    assert "What counts most" not in text_of(path)
+    assert "Most important columns" not in text_of(path)
 
 
 @pytest.mark.slow

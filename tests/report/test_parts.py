@@ -1,4 +1,4 @@
-"""What the sections are made of: words, numbers, charts, chosen fields, the verdict."""
+"""Building blocks of the sections: descriptions, charts, example fields, the verdict."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -18,7 +18,6 @@ from hpastack.report.seconds import read_seconds, write_seconds
 from hpastack.report.sections.cards import groups_of_fields
 from hpastack.report.sections.labels import label_calibration_errors
 from hpastack.report.sections.verdict import verdict_sentence
-from hpastack.report.sections.warnings import merged
 from hpastack.report.svg import Chart, interval_strip, mark, ticks
 
 pytestmark = pytest.mark.core
@@ -40,15 +39,10 @@ def test_columns_are_said_in_words():
         ("dino", "all components of the embedding dino"),
         ("labels expected", "labels expected"),
         ("texture_contrast_d2__green",
-         "mean squared difference of green 2 px apart, in levels of 32"),
+         "GLCM contrast of green at distance 2 px (32 grey levels)"),
     ]:  # fmt: skip
         assert column_words(column, labels, stores) == words
     assert "NaN" not in column_words("spots_blob_size_s1__green", labels, stores)
-
-
-def test_notes_are_said_once():
-    notes = ["a: label sets", "b: label sets", "folds split 2 clusters: x", "b: label sets"]
-    assert merged(notes) == ["a and b: label sets", "folds split 2 clusters: x"]
 
 
 def comparison(**f1):
@@ -67,7 +61,7 @@ def test_the_verdict_names_the_best_and_says_why_where_it_is_not_the_stack():
     text = verdict_sentence(table, ["xgboost"], {}, intervals)
     assert text.startswith("The best predictor is xgboost alone, with macro F1 0.583 against 0.567")
     assert "(+0.016, 95 % interval −0.010 to +0.030)" in text
-    assert "ahead on 1 of 5 scores, the stack on macro average precision." in text
+    assert "better on 1 of 5 scores, the stack on macro average precision." in text
     assert "within sampling variation" in text and "log loss" in text
     intervals["macro_f1_gain_high"] = -0.001
     assert "within" not in verdict_sentence(table, ["xgboost"], {}, intervals)
@@ -98,9 +92,9 @@ def test_fields_of_a_card_are_right_and_wrong_in_order_and_of_different_clusters
 
 def test_calibration_errors_of_labels_square_to_that_of_the_stack(facts):
     errors = label_calibration_errors(facts)
-    # Of the rare label no bin holds two clusters.
+    # No bin of the rare label contains two clusters.
     assert [np.isnan(error) for error in errors] == [False, False, True]
-    # Those below 0 before the root are cut off, so that the mean can only be larger.
+    # Negative squared errors are clipped at 0, so the mean can only be larger.
     assert np.mean(np.square(errors[:2])) >= facts.stack.cv_results_["ece"] ** 2 - 1e-12
 
 
@@ -130,8 +124,10 @@ def test_charts_are_well_formed_name_themselves_and_escape():
     assert [dot.find("title").text[:14] for dot in dots] == [
         "predicted 0.10", "predicted 0.40", "predicted 0.80", "predicted 0.90"
     ]  # fmt: skip
+    counts = [dot.find("title").text.split(" among ")[1] for dot in dots]
+    assert counts == ["1 field", "2 fields", "1 field", "1 field"]
     root = parsed(precision_recall_chart(y, probability, np.array([0, 1, 1, 1, 1]), name))
-    assert root.get("aria-label") == f"{name}: the threshold gives recall 1.00 and precision 0.75"
+    assert root.get("aria-label") == f"{name}: recall 1.00, precision 0.75 at the threshold"
     assert len(root.findall(".//path[@class='chosen']")) == 1
     root = parsed(precision_recall_chart(y, probability, np.zeros(5, int), name))
     assert not root.findall(".//path[@class='chosen']")

@@ -1,4 +1,4 @@
-"""What a report says of labels that the scores or the members leave aside."""
+"""Remarks on labels that scores or boosters exclude."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Confusions, label check, data, training and provenance: what they choose and what they say."""
+"""Contents of the sections confusions, label check, data, training and provenance."""
 
 import re
 import shlex
@@ -157,7 +157,7 @@ def test_what_the_workspace_does_not_have_is_not_shown(made):
     folder, y, clusters = made
     facts = gather_facts(folder, y, clusters)
     context = data.context(facts)
-    assert context["leaks"] is context["twins"] is context["map"] is None
+    assert context["leaks"] is context["disagreements"] is context["map"] is None
     assert training.context(facts) is None
     assert provenance.context(facts)["commands"] == []
 
@@ -165,7 +165,7 @@ def test_what_the_workspace_does_not_have_is_not_shown(made):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("Id,Target\nt0,0\n", "no column Predicted; it is not a submission"),
+        ("Id,Target\nt0,0\n", "no column Predicted; a submission has the columns"),
         ("Id,Predicted\nt0,²\n", "field t0"),
         ("Id,Predicted\nt0,0\nt0,1\n", "t0"),
     ],
@@ -188,16 +188,19 @@ def test_leaks_and_duplicates_are_pairs(made, tmp_path):
     )
     facts = with_a_workspace(tmp_path, *made)
     (facts.places["submissions"] / "plain.csv").write_text("Id,Predicted\nt0,0 2\nt1,\n")
-    leaks, twins = data._leaks(facts, 0), data._disagreeing(facts, 0)
+    leaks, disagreements = data._leaks(facts, 0), data._disagreements(facts, 0)
     assert leaks["n_fields"] == leaks["n_test"] == 2
     assert [pair["words"] for pair in leaks["pairs"]] == [
         "evidence: hash; strength: 0.99", "evidence: shift; strength: 0.91"
     ]  # fmt: skip
-    test, twin = leaks["pairs"][1]["fields"]
+    test, training_field = leaks["pairs"][1]["fields"]
     assert (test["image_id"], test["verb"], test["names"]) == ("t0", "predicted", ["a", "c"])
-    assert twin["image_id"] == "field3" and twin["verb"] == "annotated"
-    assert [field["image_id"] for field in twins["pairs"][0]["fields"]] == ["field0", "field2"]
-    assert twins["pairs"][0]["fields"][0]["names"] == ["a", "b"]
+    assert training_field["image_id"] == "field3"
+    assert training_field["verb"] == "annotated"
+    pair = disagreements["pairs"][0]
+    assert pair["words"] == "cluster c, 3 training fields"
+    assert [field["image_id"] for field in pair["fields"]] == ["field0", "field2"]
+    assert pair["fields"][0]["names"] == ["a", "b"]
     text = page_text(facts, progress=False)
     assert "2 of 2 test fields show the same cells" in text and "strength: 0.99" in text
     assert "3 training fields in 1 cluster of duplicates" in text

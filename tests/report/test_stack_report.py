@@ -1,4 +1,4 @@
-"""The report: whole, self-contained, escaped, and about the stack that it names."""
+"""The report is complete, self-contained and escaped, and belongs to its stack."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from hpastack.errors import InputError
 from hpastack.report.stack_report import write_report
 from hpastack.stack import StackClassifier
 
-# A name that HTML and one that matplotlib would take for markup; a label that never occurs.
+# Names that HTML and matplotlib would parse as markup; a label that never occurs.
 NAMES = ["<b>&", "a $\\frac$ b", "none", *(f"a rather long name of label {k}" for k in range(12))]
 
 
@@ -100,11 +100,11 @@ def test_it_says_what_was_fitted_and_what_it_is_worth(made, page):
     assert "200 training fields in 100 clusters, 15 labels, 5 folds" in page
     assert page.index("Read before you trust") < page.index('class="scores"')
     assert scores["n_labels_scored"] == 14 and "14 of 15 labels had positives" in page
-    assert "No field has none: with F1 0 for these" in page
+    assert "No field has none; if these count with F1 0" in page
     assert f"macro F1 is {scores['macro_f1_all_labels']:.3f}" in page
-    assert "root mean square gap" in page and "widened where labels are in few" in page
+    assert "root mean squared gap" in page and "widened for labels in few clusters" in page
     assert "label sets" in page and "0123456789ab<" in page and "epochs: 1, 2" in page
-    # The table keeps the vocabulary's order.
+    # The table keeps the order of the vocabulary.
     rows = [page.index(f'<tr data-name="a rather long name of label {k}"') for k in range(12)]
     assert rows == sorted(rows)
 
@@ -118,9 +118,9 @@ def test_an_earlier_stack_keeps_the_meaning_of_its_scores(made, tmp_path):
         del manifest["cv_results"][name]
     (earlier / "stack.json").write_text(json.dumps(manifest))
     text = write_report(earlier, y, tmp_path / "earlier.html").read_text("utf-8")
-    assert "No field has none: F1 is 0, which counts in macro F1" in text
-    assert "mean of all labels" in text and "mean gap of probability" in text
-    assert "root mean square gap" not in text and "widened" not in text
+    assert "No field has none; macro F1 includes F1 0 for these" in text
+    assert "mean F1 of all labels" in text and "mean gap between" in text
+    assert "root mean squared gap" not in text and "widened" not in text
 
 
 def test_the_same_stack_gives_the_same_bytes(made, page, tmp_path):
@@ -137,9 +137,10 @@ def test_a_stack_of_one_label_without_cnns_clusters_boosters_or_draws(tmp_path):
     settings = {"boosters": ["lightgbm"], "min_positives": 100, "n_bootstrap": 0, "n_jobs": 1}
     StackClassifier(**settings).fit(X, y).save(tmp_path / "small")
     text = write_report(tmp_path / "small", y, tmp_path / "small.html").read_text("utf-8")
+    assert "40 training fields, 1 label, 5 folds; CNNs: 0" in text
     assert "no interval (n_bootstrap is 0)" in text
     assert "saved without a record of its stores" in text
-    assert "From prior to stack" in text and '<th scope="col">F1<br>prior' in text
+    assert "Change from the prior to the stack" in text and '<th scope="col">F1<br>prior' in text
 
 
 def test_labels_that_never_occur_break_nothing(tmp_path):
@@ -162,19 +163,21 @@ def test_an_existing_file_is_kept_unless_asked(made, tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_what_does_not_belong_to_the_stack_is_refused(made, tmp_path):
+def test_what_does_not_belong_to_the_stack_is_an_error(made, tmp_path):
     folder, y, clusters = made
     path = tmp_path / "tiny.html"
-    with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; report"):
+    with pytest.raises(InputError, match="the labels of .* lack 1 field: field0; make the report"):
         write_report(folder, y.iloc[1:], path)
-    with pytest.raises(InputError, match="names other labels"):
+    with pytest.raises(InputError, match="only in the stack: none; only in the vocabulary: some"):
         write_report(folder, y.rename(columns={"none": "some"}), path)
     with pytest.raises(InputError, match="the labels of this workspace: duplicate ids: field3$"):
         write_report(folder, pd.concat([y, y.loc[["field3"]]]), path)
     swapped = y.set_axis(y.index[::-1])
     with pytest.raises(InputError, match="fitted on other labels .*fit the stack again"):
         write_report(folder, swapped, path)
-    with pytest.raises(InputError, match="the clusters of .* lack 1 field: field0; report"):
+    with pytest.raises(
+        InputError, match="the clusters of .* lack 1 field: field0; make the report"
+    ):
         write_report(folder, y, path, clusters=clusters.iloc[1:])
     alone = pd.Series(clusters.index, clusters.index)
     with pytest.raises(InputError, match="fitted on other clusters"):

@@ -83,17 +83,17 @@ def pairs(manifest):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.pop("labels"), "does not say what a stack does"),
-        (lambda m: m.update(sets=None), "does not say what a stack does"),
+        (lambda m: m.pop("labels"), "is not a valid manifest of a stack"),
+        (lambda m: m.update(sets=None), "is not a valid manifest of a stack"),
         (lambda m: m["sets"][0].update(thresholds=[0.5]), "thresholds of set 0 has"),
-        (lambda m: m["sets"][0]["calibration"].pop(), "calibration of set 0 has 2, not 3"),
-        (lambda m: m["sets"][0]["chosen"][1].pop(), "chosen of fold 1 of set 0 has 2, not 3"),
+        (lambda m: m["sets"][0]["calibration"].pop(), "calibration of set 0 has 2, expected 3"),
+        (lambda m: m["sets"][0]["chosen"][1].pop(), "chosen of fold 1 of set 0 has 2, expected 3"),
         (lambda m: m["sets"][0]["consensus"].pop(), "for fold 4"),
-        (lambda m: m.update(version="3"), "is of format 3"),
-        (lambda m: pairs(m).pop("lift"), "does not say what a stack does"),
-        (lambda m: m["sets"][0].pop("pairs"), "does not say what a stack does"),
+        (lambda m: m.update(version="3"), "has format 3"),
+        (lambda m: pairs(m).pop("lift"), "is not a valid manifest of a stack"),
+        (lambda m: m["sets"][0].pop("pairs"), "is not a valid manifest of a stack"),
         (lambda m: pairs(m)["lift"].pop(), "fold 1 of set 0: lift has"),
-        (lambda m: pairs(m)["lift"][0].pop(), "does not say what a stack does"),
+        (lambda m: pairs(m)["lift"][0].pop(), "is not a valid manifest of a stack"),
         (lambda m: pairs(m).update(lift=[0.0] * 9), "fold 1 of set 0: lift has"),
         (lambda m: pairs(m)["lift"][0].__setitem__(1, None), "is not finite"),
         (lambda m: pairs(m)["prevalence"].pop(), "fold 1 of set 0: prevalence has shape"),
@@ -103,20 +103,20 @@ def pairs(manifest):
         ),
         (
             lambda m: pairs(m).update(chosen=[0, 2]),
-            "chosen of the pairs is not of the 2",
+            "chosen of the pairs is not among the 2",
         ),
-        (lambda m: pairs(m).update(chosen=[-1]), "chosen of the pairs is not of the 2"),
+        (lambda m: pairs(m).update(chosen=[-1]), "chosen of the pairs is not among the 2"),
         (
             lambda m: pairs(m).update(chosen=[[0]]),
-            "chosen of the pairs is not of the 2",
+            "chosen of the pairs is not among the 2",
         ),
         (
             lambda m: chosen(m).__setitem__(0, [0, 5]),
-            "chosen of label 0 is not of the 5",
+            "chosen of label 0 is not among the 5",
         ),
         (
             lambda m: chosen(m).__setitem__(2, [-1]),
-            "chosen of label 2 is not of the 5",
+            "chosen of label 2 is not among the 5",
         ),
         (lambda m: m["sets"][0]["pairs"].pop(), "for fold 4"),
     ],
@@ -317,14 +317,19 @@ def test_a_changed_stack_is_refused(fitted, tmp_path):
     path = fitted.save(tmp_path / "stack")
     model = next((path / "boosters").glob("*.txt"))
     model.write_text(model.read_text() + "\n")
-    with pytest.raises(InputError, match="was changed"):
+    with pytest.raises(InputError, match=f"missing or changed: boosters/{model.name}; fit the"):
         load_stack(path)
+    other = next(path for path in (path / "boosters").iterdir() if path != model)
+    other.unlink()
+    with pytest.raises(InputError) as error:
+        load_stack(path)
+    assert model.name in str(error.value) and other.name in str(error.value)
     shutil.rmtree(path)
     path = fitted.save(tmp_path / "stack")
     manifest = json.loads((path / "stack.json").read_text())
     manifest["files"]["../../evil.txt"] = "0"
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="which no stack has"):
+    with pytest.raises(InputError, match="not part of a stack: ../../evil.txt"):
         load_stack(path)
     manifest["version"] = 5
     (path / "stack.json").write_text(json.dumps(manifest))
@@ -352,12 +357,39 @@ def test_bad_input_is_named():
         quick().fit(X.assign(good__1=np.where(X.index == "field0007", 1.5, 0.5)), y)
     with pytest.raises(InputError, match="y lacks 1 field of X: field0000"):
         quick().fit(X, y.iloc[1:])
-    with pytest.raises(InputError, match="ids stand twice in X"):
+    with pytest.raises(InputError, match="duplicate ids in X: field0000"):
         quick().fit(pd.concat([X, X.iloc[:1]]), y)
     with pytest.raises(InputError, match="'clue' of field field0003 is infinite"):
         quick().fit(X.assign(clue=np.where(X.index == "field0003", np.inf, 0)), y)
     with pytest.raises(InputError, match="only 0 and 1"):
         quick().fit(X, y * 2)
+
+
+def test_all_bad_columns_and_values_are_named_together():
+    X, y, _ = draw()
+    with pytest.raises(InputError) as error:
+        quick(cnns=["good", "other"], scores=["near"], embeddings=["net"]).fit(
+            X.drop(columns="good__1"), y
+        )
+    assert str(error.value) == (
+        "X lacks columns of CNN 'good': good__1; columns of CNN 'other': other__0, other__1, "
+        "other__2; columns of set of scores 'near': near__0, near__1, near__2; columns of the "
+        "embedding 'net': net__..."
+    )
+    values = np.where(X.index < "field0002", 1.5, 0.5)
+    bad = X.assign(good__1=values, weak__0=np.nan, clue=np.where(X.index == "field0003", np.inf, 0))
+    with pytest.raises(InputError) as error:
+        quick(cnns=["good", "weak"], logits=[]).fit(bad, y)
+    assert str(error.value) == (
+        "good: 1.5 for label 1 of field field0000 is not a probability (and 1 other value); "
+        f"weak: nan for label 0 of field field0000 is not a probability (and {len(X) - 1} other "
+        "values); column 'clue' of field field0003 is infinite or too large for single precision; "
+        "use NaN for a missing value"
+    )
+    with pytest.raises(InputError, match=r"that are not numbers: 'a' \(.*x.*\); 'b' \(.*y.*\)"):
+        quick(cnns=[], logits=[]).fit(X.assign(a="x", b="y"), y)
+    with pytest.raises(InputError, match=r"that are not numbers: 'good__0' \(.*x.*\)"):
+        quick().fit(X.assign(good__0="x"), y)
 
 
 def test_a_missing_column_is_named_when_predicting(fitted):

@@ -29,9 +29,9 @@ TRAIN_VALUES, TEST_VALUES = RNG.random((100, 2)), RNG.random((40, 2))
 def test_features_that_tell_the_order_are_named_with_the_remedy():
     inputs = gathered(TRAIN_VALUES, TEST_VALUES, f__row=np.arange(140.0), f__area=RNG.random(140))
     order, split = notes_on_columns(inputs, TRAIN, TEST)
-    assert "f__row (1.000) tells the order of the training fields" in order
-    assert "f__row (1.000) tells train from test" in split
-    assert "--drop-columns 'f__row'" in order and "f__area" not in order + split
+    assert "f__row (1.000) predicts the order of the training fields" in order
+    assert "f__row (1.000) separates train from test" in split
+    assert "(drop_columns: ['f__row'])" in order and "f__area" not in order + split
     assert len(notes_on_columns(inputs, TRAIN, [])) == 1
     assert notes_on_columns(without_columns(inputs, ["f__row"]), TRAIN, TEST) == []
 
@@ -72,7 +72,9 @@ def test_only_columns_of_features_are_dropped():
     assert list(without_columns(inputs, ["f__area"]).table) == ["net__0", "net__1"]
     with pytest.raises(InputError, match="no store has a column 'area'"):
         without_columns(inputs, ["area"])
-    with pytest.raises(InputError, match="net__1 belong to stores with a column for each label"):
+    with pytest.raises(InputError, match="no store has columns 'area', 'size'"):
+        without_columns(inputs, ["area", "f__area", "size"])
+    with pytest.raises(InputError, match="net__1 belong to stores with one column per label"):
         without_columns(inputs, ["net__1"])
     features = gathered(TRAIN_VALUES, TEST_VALUES, cnns=()).table
     with pytest.raises(InputError, match="leaves no column"):

@@ -113,8 +113,8 @@ def test_copies_are_alike():
         ({"n_splits": 2}, "n_splits is 2; it must be at least 3"),
         ({"embeddings": ["e"]}, "columns of the embedding 'e'"),
         ({"scores": ["s"]}, "columns of set of scores 's'"),
-        ({"cnns": ["a"], "scores": ["a"]}, "stands twice in cnns, scores and embeddings"),
-        ({"logits": ["a"]}, "logits names a, which cnns does not"),
+        ({"cnns": ["a"], "scores": ["a"]}, "duplicate names in cnns, scores and embeddings: a"),
+        ({"logits": ["a"]}, "logits names a, but cnns does not"),
     ],
 )
 def test_mistakes_in_settings_are_named(options, message):

@@ -124,8 +124,8 @@ def test_an_unknown_label_is_named(fitted):
     stack, X = fitted
     with pytest.raises(InputError, match="no label 'd'; it has a, b, c"):
         stack.explain(X, ["d"])
-    with pytest.raises(InputError, match="no label 7"):
-        stack.explain(X, [7])
+    with pytest.raises(InputError, match="no label 7, 'e'; it has"):
+        stack.explain(X, [7, "a", "e"])
 
 
 def test_a_column_called_as_a_part_is_refused():
@@ -133,7 +133,7 @@ def test_a_column_called_as_a_part_is_refused():
     X = X.rename(columns={"noise": "trees"})
     stack = StackClassifier(["one", "two"], rounds=4, min_rounds=2, n_splits=3, n_jobs=1)
     stack.set_params(n_bootstrap=0).fit(X, y)
-    with pytest.raises(InputError, match="a column of X is called trees"):
+    with pytest.raises(InputError, match="names of parts of an explanation: trees; rename"):
         stack.explain(X)
 
 

@@ -72,5 +72,5 @@ def test_a_parameter_that_no_stack_has_is_named(fitted, tmp_path):
     manifest = json.loads((path / "stack.json").read_text())
     manifest["parameters"]["magic"] = 3
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="a stack has no parameter magic"):
+    with pytest.raises(InputError, match="unknown parameters of a stack: magic"):
         load_stack(path)

@@ -79,7 +79,7 @@ def test_one_number_per_field_is_one_label():
 def test_a_fitted_stack_knows_its_labels():
     matrix, names = indicator(["nucleus", "actin|nucleus", []], IDS, ["x", "nucleus", "actin"])
     assert matrix.tolist() == [[0, 1, 0], [0, 1, 1], [0, 0, 0]]
-    with pytest.raises(InputError, match="no labels of the stack: nucleolus; its labels are x"):
+    with pytest.raises(InputError, match="not labels of the stack: nucleolus; its labels are x"):
         indicator([["x"], ["nucleolus"], ["x"]], IDS, ["x"])
 
 
@@ -90,11 +90,14 @@ def test_a_fitted_stack_knows_its_labels():
         ([[16, 0], [1], [25]], r"MultiLabelBinarizer\(classes=range\(N_LABELS\)\)"),
         ([{16, 0}, {1, 2}, {2, 3}], "ids of labels"),
         (["a, b", "a", "b"], "f0 is 'a, b': one label or several"),
+        (["a, b", "a", "b, a"], r"f0 is 'a, b' \(and of 1 other field likewise\): one label or"),
         (["a", None, "b"], "labels of 1 field are missing: f1"),
         (["a", "", "b"], "labels of 1 field are missing: f1"),
+        (["", "a", None], "labels of 2 fields are missing: f0, f2"),
         (["a", 1, "b"], "y of field f1 is 1; pass one column of 0 and 1 per label"),
+        (["a", 1, 2], r"y of field f1 is 1 \(and of 1 other field likewise\); pass"),
         ([["a", 1], ["b"], ["b"]], "y of field f0 is"),
-        (["a", "b"], "labels of 2 fields, and X has 3"),
+        (["a", "b"], "labels of 2 fields, but X has 3"),
         ([0, 1, 2], "Only binary classification is supported.*one column per label"),
         (sparse.csr_array([[2, 0]] * 3), "only 0 and 1"),
     ],
@@ -146,7 +149,7 @@ def test_infinite_values_are_named_and_what_stands_for_missing(value, words):
     X, y = draw()
     array = X.to_numpy(copy=True)
     array[3, 1] = value
-    with pytest.raises(InputError, match=f"column 1 of field 3 is .*{words}.*NaN stands for"):
+    with pytest.raises(InputError, match=f"column 1 of field 3 is .*{words}.*use NaN for"):
         small().fit(array, y)
     with pytest.raises(InputError, match=f"column 'b' of field f3 is .*{words}"):
         small().fit(pd.DataFrame(array, X.index, X.columns), y)

@@ -115,7 +115,7 @@ def test_a_stack_with_labels_of_the_consensus_is_kept_and_used(fitted, tmp_path)
     assert stack.labels_by_consensus_ and stack.thresholds_.tolist() == [0.5, 0.4]
     pd.testing.assert_frame_equal(stack.predict(X), wanted)
     pd.testing.assert_frame_equal(stack.label(consensus=consensus), wanted)
-    with pytest.raises(InputError, match=r"labels by consensus: pass .*predict_consensus"):
+    with pytest.raises(InputError, match=r"labels from consensus: pass .*predict_consensus"):
         stack.label(stack.predict_proba(X))
     again = load_stack(stack.save(tmp_path / "other"))
     pd.testing.assert_frame_equal(again.predict(X), wanted)
@@ -127,7 +127,7 @@ def test_a_stack_with_labels_of_the_consensus_is_kept_and_used(fitted, tmp_path)
     pd.testing.assert_frame_equal(said.labels, wanted)
     pd.testing.assert_frame_equal(said.probabilities, again.predict_proba(X))
     assert notes_on_labels(stack.__class__.load(tmp_path / "plain")) == []
-    assert "by the probabilities of the consensus" in notes_on_labels(again)[0]
+    assert "from the probabilities of the consensus" in notes_on_labels(again)[0]
 
 
 def test_the_consensus_is_the_mean_over_the_folds(fitted):

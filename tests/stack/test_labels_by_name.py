@@ -40,11 +40,15 @@ def test_probabilities_are_labelled_by_the_names_of_their_columns(fitted, data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.drop(columns="b"), "lack the labels b;.*by name"),
-        (lambda p: p.assign(z=0.0), "no labels of the stack: z;"),
-        (lambda p: pd.concat([p, p[["c"]]], axis=1), "twice: c;"),
-        (lambda p: p.to_numpy()[:, :2], r"of shape \(150, 2\) do not fit 3 labels"),
-        (lambda p: p.to_numpy()[:, :1], r"of shape \(150, 1\) do not fit 3 labels"),
+        (lambda p: p.drop(columns="b"), "probabilities has missing labels: b;.*by name"),
+        (lambda p: p.assign(z=0.0), "not labels of the stack: z;"),
+        (
+            lambda p: p.rename(columns={"b": "B"}).assign(z=0.0),
+            "missing labels: b, columns that are not labels of the stack: B, z;",
+        ),
+        (lambda p: pd.concat([p, p[["c"]]], axis=1), "duplicate columns: c;"),
+        (lambda p: p.to_numpy()[:, :2], r"of shape \(150, 2\) does not match 3 labels"),
+        (lambda p: p.to_numpy()[:, :1], r"of shape \(150, 1\) does not match 3 labels"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(fitted, data, change, message):
@@ -72,8 +76,8 @@ def test_weights_of_a_series_are_joined_by_id(fitted, data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda y: y.rename(columns={"b": "B"}), "columns of y lack the labels b;"),
-        (lambda y: y.assign(z=0), "no labels of the stack: z;"),
+        (lambda y: y.rename(columns={"b": "B"}), "y has missing labels: b, columns that .*: B;"),
+        (lambda y: y.assign(z=0), "not labels of the stack: z;"),
         (lambda y: y.iloc[1:], "y lacks 1 field of X: field0"),
     ],
 )

@@ -32,7 +32,7 @@ def test_fields_without_a_group_are_named(missing, kind):
     groups = with_missing(missing, kind)
     if isinstance(groups, pd.Series):
         groups = groups.set_axis(IDS)
-    message = r"groups of 2 fields are missing.*: field2, field7; .*of its own.*or drop"
+    message = r"groups has no value .* for 2 fields: field2, field7; .*a unique one.*or drop"
     with pytest.raises(InputError, match=message):
         check(groups)
 
@@ -40,7 +40,7 @@ def test_fields_without_a_group_are_named(missing, kind):
 @pytest.mark.parametrize("dtype", ["float64", "Float64", "Int64"])
 def test_numbers_of_groups_may_be_missing_too(dtype):
     groups = pd.Series([0, 0, None, 1, 1, 1, 2, 2, 2], IDS, dtype=dtype)
-    with pytest.raises(InputError, match="groups of 1 field are missing.*: field2;"):
+    with pytest.raises(InputError, match="groups has no value .* for 1 field: field2;"):
         check(groups)
 
 
@@ -51,17 +51,17 @@ def test_a_series_in_another_order_names_the_right_field():
 
 
 def test_groups_of_several_types_are_named():
-    with pytest.raises(InputError, match=r"groups are of several types \(int, str\)"):
+    with pytest.raises(InputError, match=r"groups has values of several types \(int, str\)"):
         check(np.array([0, 0, 0, 1, 1, 1, "x", "x", "x"], dtype=object))
 
 
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        ([0, 0, np.nan, 1, 1, 1, 2, 2, 2], "folds of 1 field are missing.*: field2; give each"),
-        ([0, 0, None, 1, 1, 1, 2, 2, 2], "folds of 1 field are missing.*: field2; give each"),
-        ([0, 0, np.inf, 1, 1, 1, 2, 2, 2], "folds of 1 field are no numbers: field2; give each"),
-        (list("aaabbbccc"), "folds are numbers 0, 1, "),
+        ([0, 0, np.nan, 1, 1, 1, 2, 2, 2], "folds has no value .* 1 field: field2; set one"),
+        ([0, 0, None, 1, 1, 1, 2, 2, 2], "folds has no value .* 1 field: field2; set one"),
+        ([0, 0, np.inf, 1, 1, 1, 2, 2, 2], "1 field are not finite numbers: field2; set a fold"),
+        (list("aaabbbccc"), "folds must be numbers 0, 1, "),
     ],
 )
 def test_fields_without_a_fold_are_named(folds, message):
@@ -79,5 +79,5 @@ def test_whole_groups_and_folds_of_any_kind_are_taken():
 
 
 def test_a_missing_weight_is_named():
-    with pytest.raises(InputError, match="sample_weight of 1 field are missing.*field1;"):
+    with pytest.raises(InputError, match="sample_weight has no value .* for 1 field: field1;"):
         aligned([1.0, np.nan], pd.Index(["field0", "field1"]), "sample_weight")

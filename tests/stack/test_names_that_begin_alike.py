@@ -58,7 +58,7 @@ def test_a_label_column_is_that_of_its_network_before_all_else():
 
 def test_an_embedding_without_columns_of_its_own_is_named():
     named = StackSettings(cnns=["net__a"], embeddings=["net"])
-    with pytest.raises(InputError, match="lacks the columns of the embedding 'net'"):
+    with pytest.raises(InputError, match="lacks columns of the embedding 'net'"):
         sorted_columns(table(["net__a__0", "net__a__1"]), 2, named)
 
 

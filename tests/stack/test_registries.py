@@ -233,7 +233,7 @@ def test_a_library_of_ones_own(monkeypatch, tmp_path):
     check_round_trip(fitted, X, tmp_path / "stack")
     assert list((tmp_path / "stack" / "boosters").glob("line_*.line"))
     monkeypatch.delitem(LIBRARIES, "line")
-    with pytest.raises(InputError, match=r"line_\S*line', which no stack has"):
+    with pytest.raises(InputError, match=r"not part of a stack: boosters/line_\S*line"):
         load_stack(tmp_path / "stack")
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
+from hpastack.folds import FoldPlan, fold_digest
 from hpastack.labels import Vocabulary
 from hpastack.stack import choose_stores, gather_stores, gather_target_free
 from hpastack.store import StoreHeader, write_store
@@ -23,7 +24,7 @@ def predictions(folder, name, n_members, *, ids=IDS, fold=FOLD, **changes):
         members = rng.normal(size=(n_members, (fold == -1).sum(), 2)).astype(np.float32)
         values[fold == -1] = members.mean(axis=0)
     header = {"content": "logits", "columns": [f"{name}__0", f"{name}__1"], "vocabulary": NAMES}
-    header = StoreHeader("out_of_fold", **{**header, **changes})
+    header = StoreHeader(**{"kind": "out_of_fold", **header, **changes})
     path = write_store(folder / f"{name}.h5", header, ids, values, fold=fold, members=members)
     return path, values, members
 
@@ -74,8 +75,14 @@ def test_stores_that_share_columns_are_refused_with_the_remedy(tmp_path):
     texture, _ = features(tmp_path)
     header = StoreHeader("target_free", "features", ["texture__b", "spots__c"])
     wide = write_store(tmp_path / "wide.h5", header, IDS, np.ones((6, 2)))
-    with pytest.raises(InputError, match=r"wide.h5 and .*texture.h5 have 1 column .* texture__b"):
-        gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide], IDS, NAMES)
+    copy = write_store(tmp_path / "copy.h5", header, IDS, np.ones((6, 2)))
+    with pytest.raises(InputError) as error:
+        gather_stores([predictions(tmp_path, "net", 0)[0], texture, wide, copy], IDS, NAMES)
+    assert str(error.value) == (
+        f"{wide} (1 column of texture.h5, such as texture__b), copy.h5 (1 column of texture.h5, "
+        "such as texture__b; 1 column of wide.h5, such as spots__c): columns in common; name the "
+        "stores to use with cnns and features, or move one of them away"
+    )
 
 
 def test_the_mean_of_the_member_tables_is_the_table(tmp_path):
@@ -95,8 +102,11 @@ def test_the_mean_of_the_member_tables_is_the_table(tmp_path):
 
 def test_numbers_of_members_that_do_not_go_together_are_refused(tmp_path):
     four, five = (predictions(tmp_path, name, n)[0] for name, n in (("four", 4), ("five", 5)))
-    with pytest.raises(InputError, match="four has 4 members and five has 5.*leave one out"):
+    with pytest.raises(InputError, match=r"five has 5 members.*multiple of those of four \(4\);"):
         gather_stores([four, five], IDS, NAMES)
+    three = predictions(tmp_path, "three", 3)[0]
+    with pytest.raises(InputError, match=r"of those of three \(3\), four \(4\);.*exclude some"):
+        gather_stores([three, four, five], IDS, NAMES)
     # Training fields have no members, so that nothing is in the way of fitting.
     assert gather_stores([four, five], IDS[:3], NAMES).n_members == 0
 
@@ -131,13 +141,88 @@ def test_scores_are_columns_but_no_cnn(tmp_path):
     assert inputs.cnns == ["net"] and inputs.scores == ["near"]
     np.testing.assert_array_equal(inputs.table[["near__0", "near__1"]], values)
     np.testing.assert_array_equal(inputs.member_table(1)[["near__0", "near__1"]], values[3:])
-    with pytest.raises(InputError, match="scores other labels"):
-        gather_stores([near], IDS, Vocabulary(["nucleus", "golgi"]))
+    with pytest.raises(InputError, match="net.h5, near.h5: labels differ from the vocabulary"):
+        gather_stores([net, near], IDS, Vocabulary(["nucleus", "golgi"]))
     moved = near.rename(tmp_path / "moved.h5")
-    with pytest.raises(InputError, match="columns are not moved__0 .* a store of scores keeps"):
+    with pytest.raises(InputError, match="moved.h5: columns are not NAME__0, .* rename the file"):
         gather_stores([moved], IDS, NAMES)
-    with pytest.raises(InputError, match="holds scores of kind out_of_fold"):
-        gather_target_free([moved.rename(near)], IDS, NAMES, made_from="x")
+    message = (
+        r"net.h5 \(logits of kind out_of_fold\), near.h5 \(scores of kind out_of_fold\): made with"
+    )
+    with pytest.raises(InputError, match=message):
+        gather_target_free([net, moved.rename(near)], IDS, NAMES, made_from="x")
+
+
+def plan_of(fold, cluster):
+    frame = pd.DataFrame({"fold": fold, "cluster": cluster}, pd.Index(IDS[:3], name="image_id"))
+    return FoldPlan(frame)
+
+
+def test_all_stores_with_an_unknown_or_split_plan_are_named_in_one_error(tmp_path):
+    names = ["a", "b", "c", "d", "e", "f"]
+    for number, name in enumerate(names):
+        of_training = np.array([0, 1, number % 2])
+        fold = None if number < 3 else np.r_[of_training, -1, -1, -1]
+        header = StoreHeader(
+            "out_of_fold", "logits", [f"{name}__0", f"{name}__1"], vocabulary=NAMES,
+            fold_plan="" if fold is None else fold_digest(IDS[:3], of_training),
+        )  # fmt: skip
+        write_store(tmp_path / f"{name}.h5", header, IDS, np.zeros((6, 2)), fold=fold)
+    paths = [tmp_path / f"{name}.h5" for name in names]
+    plan = plan_of([0, 1, 2], ["f0", "f0", "f2"])
+    with pytest.raises(InputError) as error:
+        gather_stores(paths, IDS, NAMES, plan=plan)
+    split = "1 cluster, such as that of f0"
+    assert str(error.value) == (
+        f"{paths[0]}, b.h5, c.h5: fold plan is unknown; ingest them with the folds of their "
+        "models, or accept them with accept=['a', 'b', 'c']; "
+        f"{paths[3]} ({split}), e.h5 ({split}), f.h5 ({split}): fold plan splits clusters; make "
+        "them again with the folds of this workspace, or accept them with accept=['d', 'e', 'f']"
+    )
+    assert error.value.parameters == ("accept",)
+    gathered = gather_stores(paths, IDS, NAMES, plan=plan, accept=names)
+    assert [note.partition(":")[0] for note in gathered.notes] == names
+    with pytest.raises(InputError, match=r"f.h5 .*: fold plan .*accept it with accept=\['f'\]"):
+        gather_stores([tmp_path / "f.h5"], IDS, NAMES, plan=plan)
+
+
+def test_all_stores_that_are_out_of_date_are_named_with_their_commands(tmp_path):
+    for name, recipe in (
+        ("texture", {"type": "handcrafted"}),
+        ("near", {"type": "neighbours", "stores": ["net"]}),
+        ("net", {"type": "embedding"}),
+    ):
+        header = StoreHeader(
+            "target_free", "features", [f"{name}__a"], recipe=recipe, made_from="old"
+        )
+        write_store(tmp_path / f"{name}.h5", header, IDS, np.ones((6, 1)))
+    paths = [tmp_path / f"{name}.h5" for name in ("texture", "near", "net")]
+    with pytest.raises(InputError) as error:
+        gather_stores(paths, IDS, NAMES, made_from="new")
+    assert str(error.value) == (
+        f"{paths[0]}, near.h5, net.h5: made from other fields than the catalogue lists now; run: "
+        "python -m pipelines.extract texture net --overwrite && "
+        "python -m pipelines.neighbours net --name near --overwrite"
+    )
+
+
+def test_problems_of_several_kinds_are_named_in_one_error(tmp_path):
+    seen, _, _ = predictions(tmp_path, "seen", 0, kind="in_sample", fold=None)
+    header = StoreHeader("target_free", "features", ["texture__a"])
+    texture = write_store(tmp_path / "texture.h5", header, IDS[:4], np.ones((4, 1)))
+    broken, absent = tmp_path / "broken.h5", tmp_path / "absent.h5"
+    broken.write_bytes(b"not a store")
+    with pytest.raises(InputError) as error:
+        gather_stores(
+            [seen, texture, broken, absent], IDS, NAMES, plan=plan_of([0, 1, 2], list("abc"))
+        )
+    message = str(error.value)
+    assert f"{seen}: in-sample, so trained on" in message
+    assert f"{texture} lacks 2 of 6 fields" in message
+    assert str(broken) in message and str(absent) in message
+    with pytest.raises(InputError) as error:
+        choose_stores(tmp_path)
+    assert str(broken) in str(error.value)
 
 
 def test_predictions_without_label_names_are_taken_at_their_word(tmp_path):

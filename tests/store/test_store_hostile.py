@@ -194,7 +194,7 @@ def test_shapes_and_folds_are_checked(path):
         ("made_with", "null", "its made_with is not valid JSON"),
         ("vocabulary", '{"a": 1}', "its vocabulary is not valid JSON"),
         ("vocabulary", "[1, 2]", "the vocabulary is not a list of texts"),
-        ("vocabulary", '["a"]', "2 columns for 1 labels"),
+        ("vocabulary", '["a"]', "2 columns for 1 label;"),
         ("recipe", json.dumps({"a": "x" * 5_000_000}), "'recipe' has 5,000,00. bytes"),
         ("made_from", h5py.Empty("S3"), "'made_from' has the wrong type"),
     ],

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields.formats.faults import MAX_PIXELS
 from hpastack.fields.stains import STAINS
 from hpastack.files import UNTRUSTED, filters, plain_dataset
@@ -202,7 +202,7 @@ def _checked_size(file: h5py.File, path: Path) -> int:
         dataset = file[name]
         if dataset.shape != (n,) or dataset.chunks is not None or dataset.nbytes > room:
             raise InputError(
-                f"{path}: {name!r} has shape {dataset.shape} for {n} fields; {UNTRUSTED}"
+                f"{path}: {name!r} has shape {dataset.shape} for {counted(n, 'field')}; {UNTRUSTED}"
             )
         room -= dataset.nbytes
     return size

@@ -1,1 +1,1 @@
-"""The sections of the report: each has one function ``context(facts)``, for its template."""
+"""Sections of the report; each module has a function ``context(facts)`` for its template."""

@@ -1,4 +1,4 @@
-"""How evenly labels are spread over folds, and over training and test fields."""
+"""Distribution of labels over folds, and over training and test fields."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hpastack.report.svg import drawing, mark, number
 from hpastack.report.symbols import legend, symbol
 
 _WIDTH, _HEIGHT, _EDGE = 170.0, 18.0, 8.0
-# Ends of the axis of shares relative to all fields.
+# Upper limit of the axis of relative prevalence.
 _MOST = 2.0
 
 
 def fold_balance(facts: Facts) -> dict[str, Any]:
-    """Return how the share of each label in each fold compares to its share in all.
+    """Prevalence of each label in each fold, relative to its prevalence in all training fields.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def fold_balance(facts: Facts) -> dict[str, Any]:
     Returns
     -------
     dict
-        One row per label: positives of each fold, and the shares as marks on an axis from none to
-        twice that of all fields.
+        One row per label: number of positives in each fold, and the relative prevalences as marks
+        on an axis from 0 to 2.
     """
     fold = facts.stack.fold_
     n_folds = int(fold.max()) + 1
@@ -58,7 +58,7 @@ def fold_balance(facts: Facts) -> dict[str, Any]:
 
 
 def _ratios(ratios: np.ndarray) -> Markup:
-    """Return shares relative to that of all fields, which is the line in the middle."""
+    """Chart of relative prevalences, with a vertical line at 1."""
 
     def place(ratio: float) -> float:
         return _EDGE + min(ratio, _MOST) / _MOST * (_WIDTH - 2 * _EDGE)
@@ -73,7 +73,7 @@ def _ratios(ratios: np.ndarray) -> Markup:
 
 
 def prevalence(facts: Facts) -> dict[str, Any]:
-    """Return in which share of the fields each label is annotated and predicted.
+    """Prevalence of each label, annotated and predicted.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def prevalence(facts: Facts) -> dict[str, Any]:
     Returns
     -------
     dict
-        One row per label; the test fields are those of the submission, if there is one.
+        One row per label. Predictions for test fields are from the submission, if there is one.
     """
     groups = ["training, annotated", "training, predicted"]
     columns = [facts.y.mean(axis=0), facts.labels.mean(axis=0)]
@@ -94,7 +94,7 @@ def prevalence(facts: Facts) -> dict[str, Any]:
     shares = np.column_stack(columns)
     positive = shares[shares > 0]
     ends = (float(positive.min()), float(positive.max())) if positive.size else (0.1, 1.0)
-    # Whole powers of ten, so that the axis can be told in words.
+    # A power of ten, which is a short label of the axis.
     ends = 10.0 ** math.floor(math.log10(ends[0])), 1.0
     order = np.argsort(-shares[:, 0], kind="stable").tolist()
     return {

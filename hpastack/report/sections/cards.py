@@ -1,4 +1,4 @@
-"""A card per label: its curves, what speaks for it, and fields that are right and wrong."""
+"""One card per label: curves, most important columns, correct and incorrect fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpastack.report.facts import Facts
 from hpastack.report.svg import bar
 from hpastack.report.tiles import field_tiles
 
-#: Fields of each group on a card: pictures at most, and rows of a table where there are none.
+#: Maximum number of fields of each group on a card: pictures, and rows of a table without pictures.
 _MOST_PICTURES, _ROWS = 4, 8
 _N_COLUMNS = 5
 
@@ -36,26 +36,26 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def _pictures_of_a_group(groups: list[dict[str, np.ndarray]], allowed: int) -> int:
-    """Return how many pictures each group may have, all together no more than allowed."""
+    """Return the largest number of pictures per group with at most `allowed` in total."""
     sizes = np.array([len(rows) for of_label in groups for rows in of_label.values()])
     fitting = [n for n in range(1, _MOST_PICTURES + 1) if np.minimum(sizes, n).sum() <= allowed]
     return max(fitting, default=0)
 
 
 def groups_of_fields(facts: Facts, label: int, n_fields: int) -> dict[str, np.ndarray]:
-    """Return fields that show what a label gets right and wrong.
+    """Return examples of correct and incorrect predictions of a label.
 
     Parameters
     ----------
     facts : Facts
     label : int
     n_fields : int
-        Of each group.
+        Number of fields of each group.
 
     Returns
     -------
     dict of str to ndarray of int
-        Positions among the training fields, as `hpastack.metrics.examples.telling_fields`.
+        Row numbers of training fields; see `hpastack.metrics.examples.telling_fields`.
     """
     return telling_fields(
         facts.y[:, label], facts.labels[:, label], facts.probabilities[:, label], n_fields,
@@ -103,15 +103,15 @@ def _columns(facts: Facts, label: int) -> list[dict[str, Any]]:
     of_label = of_label[of_label["mean_absolute"] > 0].head(_N_COLUMNS)
     largest = of_label["mean_absolute"].max() if len(of_label) else 1.0
     stores = facts.record.get("stores", {})
-    words = [column_words(str(column), facts.names, stores) for column in of_label["column"]]
+    texts = [column_words(str(column), facts.names, stores) for column in of_label["column"]]
     return [
         {
-            "words": said,
-            # By which a table has it; parts of the stack itself are in none.
+            "words": text,
+            # Columns without "__" are derived by the stack and not in any store.
             "column": column,
-            "named": said != column and "__" in column,
+            "named": text != column and "__" in column,
             "size": size,
             "bar": bar(size / largest, width=160),
         }
-        for column, said, size in zip(of_label["column"], words, of_label["mean_absolute"])
+        for column, text, size in zip(of_label["column"], texts, of_label["mean_absolute"])
     ]

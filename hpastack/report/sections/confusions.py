@@ -1,4 +1,4 @@
-"""What is predicted instead of a missed label, and which labels go together."""
+"""Labels predicted instead of a missed label, and co-occurrence of labels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from hpastack.metrics import confusions
 from hpastack.report.facts import Facts
 
-#: Rows with fewer missed fields are greyed: their shares are mostly chance.
+#: Rows with fewer missed fields are grey, because their percentages are too uncertain.
 FEWEST = 10
-#: Fields listed for a cell at most, and labels of a table.
+#: Maximum number of fields listed for a cell, and of labels of a table.
 _LISTED, _MOST_LABELS = 4, 40
-# Pairs of labels listed, and the expected or observed fields below which a ratio is greyed.
+# Maximum number of pairs of labels listed. Ratios with fewer observed and expected fields are grey.
 _PAIRS, _LEAST_TOGETHER = 10, 5
 _SHADES, _LARGEST_LOG = 8, 3.0
 
 
 class ListedFields:
-    """The fields that cells list, each named once in the page.
+    """Fields listed by cells of tables; the page contains each field once.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ class ListedFields:
         self._place: dict[int, int] = {}
 
     def places(self, rows: Iterable[int]) -> str:
-        """Return the places of training fields in the list of the page, as an attribute."""
+        """Return the positions of training fields in the list of the page, as an attribute."""
         return " ".join(str(self._place.setdefault(int(row), len(self._place))) for row in rows)
 
     def items(self) -> list[dict[str, str]]:
-        """Return all that were listed: id, and the numbers of their labels."""
+        """Return the listed fields: id, and the numbers of their annotated and predicted labels."""
         facts = self._facts
         return [
             {
@@ -49,7 +49,7 @@ class ListedFields:
 
 
 def context(facts: Facts) -> dict[str, Any] | None:
-    """Return both tables, the pairs that differ most, and the fields behind their cells."""
+    """Return both tables, the pairs that differ most, and the fields listed by cells."""
     if len(facts.names) < 2:
         return None
     order = np.argsort(-facts.y.sum(axis=0), kind="stable")[:_MOST_LABELS]
@@ -78,7 +78,7 @@ def _missed(facts: Facts, shown: list[int], listed: ListedFields) -> list[dict[s
             continue
         is_missed = (facts.y[:, k] == 1) & (facts.labels[:, k] == 0)
         fields = np.flatnonzero(is_missed)
-        # The most surprising first, as on the card of the label.
+        # Lowest probability first, as on the card of the label.
         fields = fields[np.argsort(facts.probabilities[fields, k], kind="stable")]
         extra = (facts.y[fields] == 0) & (facts.labels[fields] == 1)
         cells = []
@@ -111,7 +111,7 @@ def _shade(share: float) -> int:
 
 
 def co_occurrence(indicator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many fields have two labels, and how many would if labels were independent.
+    """Count the fields with each pair of labels, and those expected for independent labels.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def co_occurrence(indicator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _together(facts: Facts, shown: list[int], listed: ListedFields) -> list[dict[str, Any]]:
-    """Return one row per label: annotated pairs above the diagonal, predicted ones below."""
+    """Return one row per label: annotated pairs above the diagonal, predicted pairs below."""
     annotated, predicted = co_occurrence(facts.y), co_occurrence(facts.labels)
     rows = []
     for k in shown:
@@ -149,7 +149,7 @@ def _together(facts: Facts, shown: list[int], listed: ListedFields) -> list[dict
                 observed, expected = (table[k, j] for table in predicted)
             both = np.flatnonzero((own[:, k] == 1) & (own[:, j] == 1))
             agreed = other[both, k] * other[both, j]
-            both = both[np.argsort(agreed, kind="stable")]  # those that only one of them says first
+            both = both[np.argsort(agreed, kind="stable")]  # disagreements first
             ratio = observed / expected if expected else np.nan
             cells.append(
                 {
@@ -167,7 +167,7 @@ def _together(facts: Facts, shown: list[int], listed: ListedFields) -> list[dict
 
 
 def _ratio_shade(observed: float, expected: float) -> str:
-    """Return the class of a cell: ``more`` or ``less`` with a strength, or ``few``."""
+    """Return the class of a cell: ``more`` or ``less`` with a strength, ``even`` or ``few``."""
     if max(observed, expected) < _LEAST_TOGETHER or not expected:
         return "few"
     log = np.log2(max(observed, 0.5) / expected)
@@ -178,7 +178,7 @@ def _ratio_shade(observed: float, expected: float) -> str:
 def differing_pairs(
     y: np.ndarray, labels: np.ndarray, names: list[str], n_pairs: int = _PAIRS
 ) -> list[dict[str, Any]]:
-    """Return the pairs of labels that are predicted together unlike they are annotated.
+    """Return the pairs of labels whose predicted and annotated counts differ most.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def differing_pairs(
     Returns
     -------
     list of dict
-        The largest difference first, in units of the square root of the annotated count.
+        Largest difference first, in units of the square root of the annotated count.
     """
     (annotated, expected), (predicted, predicted_expected) = co_occurrence(y), co_occurrence(labels)
     first, second = np.triu_indices(len(names), 1)

@@ -1,4 +1,4 @@
-"""What the scores rest on: duplicates, folds, domains and how often labels occur."""
+"""The data behind the scores: duplicates, folds, domains and label prevalence."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 
 from hpastack.clusters import read_leaks
+from hpastack.errors import counted
 from hpastack.files import read_text_table
 from hpastack.report.facts import Facts
 from hpastack.report.sections.balance import fold_balance, prevalence
 from hpastack.report.sections.domain_map import domain_map
 
-#: Pairs of pictures of each kind at most, and rows of a table where there are none.
+#: Maximum number of pairs of each kind: pictures, and rows of a table without pictures.
 _PAIRS, _ROWS = 4, 12
 
 
 def context(facts: Facts) -> dict[str, Any]:
-    """Return the parts of the section; those that the workspace knows nothing of are None."""
+    """Return the parts of the section; None for data that the workspace does not have."""
     allowed = facts.pictures.allowed("data")
     n_pairs = min(_PAIRS, allowed // 8)
     return {
         "leaks": _leaks(facts, n_pairs),
-        "twins": _disagreeing(facts, n_pairs),
+        "disagreements": _disagreements(facts, n_pairs),
         "folds": fold_balance(facts),
         "map": domain_map(facts, n_pictures=allowed // 2),
         "prevalence": prevalence(facts),
@@ -32,12 +33,12 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def _leaks(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
-    """Return the test fields that have a twin among the training fields."""
+    """Return the test fields that have a duplicate among the training fields."""
     if facts.catalogue is None or "leaks" not in facts.places:
         return None
     table = read_leaks(facts.places["leaks"], facts.catalogue)
     strongest = table.drop_duplicates("image_id")
-    if "strength" in strongest:  # lists of earlier versions have none
+    if "strength" in strongest:  # earlier versions did not write it
         order = np.argsort(-pd.to_numeric(strongest["strength"]).to_numpy(), kind="stable")
         strongest = strongest.iloc[order]
     shown = strongest.head(n_pairs or _ROWS)
@@ -48,20 +49,20 @@ def _leaks(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
         if predicted is not None and leak["image_id"] in predicted.index:
             numbers = np.flatnonzero(predicted.loc[leak["image_id"]])
             test |= {"target": " ".join(map(str, numbers)), "verb": "predicted"}
-        twin = {"image_id": leak["twin"], "role": f"training, {leak['twin_source']}",
-                "target": leak["twin_target"], "verb": "annotated"}  # fmt: skip
-        pairs.append({"words": _evidence(leak), "fields": [test, twin]})
+        training = {"image_id": leak["twin"], "role": f"training, {leak['twin_source']}",
+                    "target": leak["twin_target"], "verb": "annotated"}  # fmt: skip
+        pairs.append({"words": _evidence(leak), "fields": [test, training]})
     n_test = int((facts.catalogue["split"] == "test").sum())
     return {"n_fields": len(strongest), "n_test": n_test, "pairs": _shown(facts, pairs, n_pairs)}
 
 
 def _evidence(leak: Mapping[Hashable, Any]) -> str:
-    said = {name: leak[name] for name in ("evidence", "strength") if leak.get(name)}
-    return "; ".join(f"{name}: {value}" for name, value in said.items())
+    known = {name: leak[name] for name in ("evidence", "strength") if leak.get(name)}
+    return "; ".join(f"{name}: {value}" for name, value in known.items())
 
 
-def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
-    """Return pairs of duplicates among the training fields that are annotated differently."""
+def _disagreements(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
+    """Return pairs of duplicates among the training fields with different annotations."""
     if facts.catalogue is None or "disagreements" not in facts.places:
         return None
     table = read_text_table(facts.places["disagreements"])
@@ -70,8 +71,8 @@ def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
     for cluster, fields in table.groupby("cluster", sort=True):
         if len(pairs) == (n_pairs or _ROWS):
             break
-        kinds = fields.assign(kind=[_kind(target) for target in fields["target"]])
-        two = kinds.drop_duplicates("kind").head(2)
+        label_sets = fields["target"].map(_label_set)
+        two = fields[~label_sets.duplicated()].head(2)
         if len(two) < 2:
             continue
         shown = [
@@ -79,8 +80,8 @@ def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
              "verb": "annotated"}
             for row in two.to_dict("records")
         ]  # fmt: skip
-        pairs.append({"words": f"cluster {cluster}, {len(fields)} training fields",
-                      "fields": shown})  # fmt: skip
+        n_fields = counted(len(fields), "training field")
+        pairs.append({"words": f"cluster {cluster}, {n_fields}", "fields": shown})
     return {
         "n_fields": len(table),
         "n_clusters": table["cluster"].nunique(),
@@ -88,12 +89,12 @@ def _disagreeing(facts: Facts, n_pairs: int) -> dict[str, Any] | None:
     }
 
 
-def _kind(target: str) -> str:
+def _label_set(target: str) -> str:
     return " ".join(sorted(target.split()))
 
 
 def _shown(facts: Facts, pairs: list[dict[str, Any]], n_pairs: int) -> list[dict[str, Any]]:
-    """Add names and pictures to the fields of pairs."""
+    """Add label names and pictures to the fields of pairs."""
     fields = [field for pair in pairs for field in pair["fields"]]
     if n_pairs:
         facts.pictures.prepare(field["image_id"] for field in fields)
@@ -101,9 +102,10 @@ def _shown(facts: Facts, pairs: list[dict[str, Any]], n_pairs: int) -> list[dict
         names = _names(facts, field["target"].split()) if field["target"] is not None else None
         field["names"] = names
         field["src"] = facts.pictures.uri(field["image_id"]) if n_pairs else None
-        said = f", {field['verb']}: {', '.join(names) or 'nothing'}" if names is not None else ""
+        labels = f", {field['verb']}: {', '.join(names) or 'nothing'}" if names is not None else ""
         field["alt"] = (
-            f"Field {field['image_id']} ({field['role']}), all stains beside the protein{said}."
+            f"Field {field['image_id']} ({field['role']}), merged stains beside the protein alone"
+            f"{labels}."
         )
     return pairs
 

@@ -1,4 +1,4 @@
-"""The map of domains: fields by the look of their cells, told apart by what is known of them."""
+"""The map of domains: fields arranged by appearance, coloured by their metadata."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from hpastack.report.facts import Facts
 from hpastack.report.svg import Chart
 from hpastack.report.symbols import legend, symbol
 
-#: Points at most: beyond, they only cover each other. Values that get a symbol of their own.
+#: Maximum number of points, to avoid overplotting; maximum number of values with their own symbol.
 _MOST_POINTS, _MOST_GROUPS = 900, 8
 _COLUMNS = ("cell_line", "source")
 
 
 def domain_map(facts: Facts, n_pictures: int) -> dict[str, Any] | None:
-    """Return the map of fields, once for each way to tell them apart.
+    """Return the map of fields, once for each way to colour them.
 
     Parameters
     ----------
     facts : Facts
     n_pictures : int
-        Pictures of typical fields at most.
+        Maximum number of pictures of typical fields.
 
     Returns
     -------
     dict or None
-        None where the workspace has no domains of its fields.
+        None if the workspace has no domains.
     """
     places = facts.places
     if facts.catalogue is None or not {"domains", "domain_map"} <= set(places):
@@ -42,7 +42,7 @@ def domain_map(facts: Facts, n_pictures: int) -> dict[str, Any] | None:
                         str(places["domains"]), remedy)  # fmt: skip
     points = take_rows(_read_map(places["domain_map"]), ids, str(places["domain_map"]), remedy)
     typical = _typical(points.to_numpy(), domains.to_numpy(), max(n_pictures, 0))
-    rows = _drawn_rows(len(ids), typical)
+    rows = _sampled_rows(len(ids), typical)
     groups = _groups(facts, domains)
     known = {name: values.iloc[rows].tolist() for name, values in groups.items()}
     xy = points.to_numpy()[rows]
@@ -92,23 +92,23 @@ def _read_map(path: Any) -> pd.DataFrame:
 
 
 def _typical(points: np.ndarray, domains: np.ndarray, n_fields: int) -> list[int]:
-    """Return the field nearest to the middle of each domain, of the first domains."""
+    """Return the field nearest to the median of each of the first domains."""
     chosen = []
     for name in sorted(set(domains.tolist()), key=lambda name: (len(name), name))[:n_fields]:
         rows = np.flatnonzero(domains == name)
-        from_middle = np.linalg.norm(points[rows] - np.median(points[rows], axis=0), axis=1)
-        chosen.append(int(rows[np.argmin(from_middle)]))
+        distance = np.linalg.norm(points[rows] - np.median(points[rows], axis=0), axis=1)
+        chosen.append(int(rows[np.argmin(distance)]))
     return chosen
 
 
-def _drawn_rows(n_fields: int, always: list[int]) -> list[int]:
+def _sampled_rows(n_fields: int, always: list[int]) -> list[int]:
     order = np.random.default_rng(0).permutation(n_fields)
     others = [row for row in order.tolist() if row not in set(always)]
     return sorted(always + others[: max(_MOST_POINTS - len(always), 0)])
 
 
 def _groups(facts: Facts, domains: pd.Series) -> dict[str, pd.Series]:
-    """Return what fields are told apart by: a text for each field, empty where not known."""
+    """Return the variables to colour by: one text per field, empty if unknown."""
     catalogue = facts.catalogue
     assert catalogue is not None
     groups = {"domain": domains, "split": catalogue["split"]}
@@ -117,7 +117,7 @@ def _groups(facts: Facts, domains: pd.Series) -> dict[str, pd.Series]:
             groups[name.replace("_", " ")] = catalogue[name].fillna("").astype(str)
     rarest = pd.Series("", catalogue.index)
     common = np.argsort(-facts.y.sum(axis=0), kind="stable")[:_MOST_GROUPS]
-    for k in common:  # so that the rarest of a field is written last
+    for k in common:  # the rarest label of a field is assigned last
         rarest[facts.image_ids[facts.y[:, k] == 1]] = facts.names[k]
     groups["label"] = rarest
     return groups
@@ -126,7 +126,7 @@ def _groups(facts: Facts, domains: pd.Series) -> dict[str, pd.Series]:
 def _map(xy: np.ndarray, name: str, values: list[str], of_all: pd.Series) -> dict[str, Any]:
     counts = of_all[of_all != ""].value_counts()
     most = len(counts) if name == "domain" else _MOST_GROUPS
-    # Of values with the same count the first by name, whatever the version sorts like.
+    # Ties are broken by name, independently of the version of pandas.
     ranked = sorted(counts.index, key=lambda value: (-counts[value], value))[:most]
     named = sorted(ranked, key=lambda value: (len(value), value)) if name == "domain" else ranked
     place = {value: k for k, value in enumerate(named)}
@@ -143,7 +143,7 @@ def _map(xy: np.ndarray, name: str, values: list[str], of_all: pd.Series) -> dic
         left=8,
     )
     others = 0
-    # Those without a symbol of their own lie below the others.
+    # Fields without a symbol of their own are drawn below the others.
     for k in sorted(range(len(values)), key=lambda k: values[k] in place):
         css, marker, radius = "unknown", OTHER_STYLE.symbol.name, 5.0
         if values[k] in place:

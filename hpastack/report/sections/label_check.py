@@ -11,14 +11,14 @@ from hpastack.report.facts import Facts
 from hpastack.report.tiles import field_tiles
 from hpastack.review import label_issues
 
-#: Fields shown at most: as pictures, and as rows of a table where there are none.
+#: Maximum number of fields: pictures, and rows of a table without pictures.
 _MOST_PICTURES, _ROWS = 24, 25
-#: The page on which annotations are reviewed, beside the report.
+#: Name of the review page, in the folder of the report.
 REVIEW_PAGE = "review.html"
 
 
 def context(facts: Facts) -> dict[str, Any] | None:
-    """Return the most doubted annotations, one per field."""
+    """Return the most suspicious annotations, one per field."""
     n_pictures = min(_MOST_PICTURES, facts.pictures.allowed("label_check"))
     issues = doubted_fields(facts, n_pictures or _ROWS)
     if issues.empty:
@@ -37,7 +37,7 @@ def context(facts: Facts) -> dict[str, Any] | None:
 
 
 def doubted_fields(facts: Facts, n_fields: int) -> pd.DataFrame:
-    """Return the most doubted pair of field and label of each of the most doubted fields.
+    """Return the most suspicious annotation of each of the most suspicious fields.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ def doubted_fields(facts: Facts, n_fields: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `hpastack.label_issues`, without pairs that nothing speaks against.
+        Table of `hpastack.label_issues`, without pairs of field and label with score 0.
     """
     probabilities = facts.stack.oof_probabilities_
     y = pd.DataFrame(facts.y, probabilities.index, probabilities.columns)
-    # A field can be in several pairs, with all labels at most.
+    # A field can be in several pairs, at most one per label.
     n_pairs = min(n_fields * len(facts.names), probabilities.size)
     if not n_pairs:
         return pd.DataFrame(columns=["image_id"])

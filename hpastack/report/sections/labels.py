@@ -1,4 +1,4 @@
-"""One row per label: how often it occurs, how well it is found, and how sure that is."""
+"""One row per label: number of positives, scores and their intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpastack.report.svg import interval_strip
 
 
 def context(facts: Facts) -> dict[str, Any]:
-    """Return the rows."""
+    """Return the rows of the table."""
     table, interval = facts.table, facts.f1_interval
     errors = label_calibration_errors(facts)
     systems = [facts.start, *facts.stack.members_]
@@ -53,7 +53,7 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def label_calibration_errors(facts: Facts) -> list[float]:
-    """Return the calibration error of each label; NaN without positives."""
+    """Calibration error of each label; NaN for a label without positives."""
     errors = []
     for k in range(len(facts.names)):
         squared = math.nan

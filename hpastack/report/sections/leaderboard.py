@@ -1,4 +1,4 @@
-"""Everything the stack is made of, and other stacks, by the same scores."""
+"""Scores of the stack, its components and other stacks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DIGITS = {"macro_f1": 3, "macro_ap": 3, "ece": 4, "brier": 4, "log_loss": 4}
 
 
 def context(facts: Facts) -> dict[str, Any]:
-    """Return one row per predictor, the best macro F1 first."""
+    """Return one row per predictor, highest macro F1 first."""
     scores, intervals = _table(facts)
     shown = [name for name in SCORES if name in scores]
     ends = {name: _ends(name, scores, intervals) for name in shown}
@@ -56,7 +56,7 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def _table(facts: Facts) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return scores and intervals of all predictors, those of other stacks by their names."""
+    """Return scores and intervals of all predictors, including other stacks."""
     scores = facts.stack.comparison_
     intervals = getattr(facts.stack, "comparison_intervals_", None)
     if intervals is None:
@@ -81,7 +81,7 @@ def _table(facts: Facts) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _rivals(facts: Facts) -> dict[str, Facts]:
-    """Return the other stacks by names that no two predictors share."""
+    """Return the other stacks by unique names."""
     taken = {str(name) for name in facts.stack.comparison_.index}
     rivals: dict[str, Facts] = {}
     for rival in facts.rivals:
@@ -91,7 +91,7 @@ def _rivals(facts: Facts) -> dict[str, Facts]:
 
 
 def _ends(name: str, scores: pd.DataFrame, intervals: pd.DataFrame) -> tuple[float, float]:
-    """Return what the strips of a score reach over: all intervals, and a little more."""
+    """Return the limits of the axis of a score: all intervals with a margin."""
     reach = [scores[name]]
     reach += [intervals[f"{name}_{end}"] for end in ("low", "high") if f"{name}_{end}" in intervals]
     values = pd.concat(reach).dropna()
@@ -120,7 +120,7 @@ def _cell(
         )
 
     low, high, gain_low, gain_high = map(end, ("low", "high", "gain_low", "gain_high"))
-    # That of the predictor, so that a plus is always more than the stack has.
+    # Predictor minus stack: positive if the value of the predictor is higher.
     difference = value - float(column["stack"])
     cell = {
         "value": value,

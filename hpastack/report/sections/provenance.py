@@ -1,4 +1,4 @@
-"""How the stack was made: recipe, stores, folds, versions, and the commands that repeat it."""
+"""How the stack was made: recipe, stores, folds, versions, and commands to reproduce it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hpastack.report.facts import Facts
 from hpastack.report.numbers import value_text
 from hpastack.stack import StackRecipe
 
-#: Settings class and command of the recipes that stores are made by.
+#: Settings class and command of the recipes of stores.
 _MAKERS: dict[str, tuple[Any, str]] = {
     "handcrafted": (HandcraftedSettings, "extract"),
     "embedding": (EmbeddingSettings, "extract"),
     "cnn": (CnnSettings, "finetune"),
 }
-# Words that YAML does not read as text.
+# Words that YAML does not parse as text.
 _YAML_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
-# Keys of a record that are no settings.
+# Keys of a record that are not settings.
 _NOT_SETTINGS = ("type", "name", "checkpoints")
 _COMPETITION = (
     "W. Ouyang et al., Analysis of the Human Protein Atlas Image Classification competition, "
@@ -33,7 +33,7 @@ _COMPETITION = (
 
 
 def context(facts: Facts) -> dict[str, Any]:
-    """Return the tables."""
+    """Return the tables and commands."""
     manifest, record = facts.manifest, facts.record
     has_recipe = "recipe" in record
     settings = record["recipe"] if has_recipe else manifest["parameters"]
@@ -51,12 +51,12 @@ def context(facts: Facts) -> dict[str, Any]:
 
 
 def defaults_of(settings: Any) -> dict[str, Any]:
-    """Return the default of each setting of a recipe; without those that must be chosen.
+    """Return the defaults of the settings of a recipe that have one.
 
     Parameters
     ----------
     settings : type
-        A class of settings.
+        A settings class.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def defaults_of(settings: Any) -> dict[str, Any]:
 
 
 def setting_rows(settings: dict[str, Any], defaults: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return settings, those that differ from their defaults first.
+    """Return settings as table rows, those that differ from their defaults first.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def setting_rows(settings: dict[str, Any], defaults: dict[str, Any]) -> list[dic
     Returns
     -------
     list of dict
-        ``key``, ``value``, ``default`` (None where there is none) and ``differs``.
+        ``key``, ``value``, ``default`` (None if there is none) and ``differs``.
 
     Examples
     --------
@@ -120,17 +120,17 @@ def _store(name: str, made: dict[str, Any]) -> dict[str, Any]:
 
 
 def commands(facts: Facts) -> list[str]:
-    """Return the commands that make the stores of a stack and fit it again.
+    """Return the commands that reproduce the stores and the fit of a stack.
 
     Parameters
     ----------
     facts : Facts
-        Of a stack whose record has a recipe.
+        Facts of a stack whose record has a recipe.
 
     Returns
     -------
     list of str
-        What was brought in from elsewhere (``ingest``) has no command: its file is not known.
+        Imported stores (``ingest``) have no command, because their files are unknown.
     """
     stores, lines = facts.record.get("stores", {}), []
     for name, made in stores.items():
@@ -146,7 +146,7 @@ def commands(facts: Facts) -> list[str]:
 
 
 def _command(command: str, what: str, recipe: dict[str, Any], settings: Any) -> str:
-    """Return a command with all settings: a workspace's recipe of the name may have others."""
+    """Return a command with all settings, because a recipe of that name may have changed."""
     known = {field.name for field in dataclasses.fields(settings)}
     chosen = [f"{key}={_yaml(value)}" for key, value in recipe.items() if key in known]
     options = " ".join(f"--set {shlex.quote(setting)}" for setting in chosen)

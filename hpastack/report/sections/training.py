@@ -1,4 +1,4 @@
-"""Learning curves of each fold of each fine-tuned CNN of the stack."""
+"""Learning curves of the fine-tuned CNNs of the stack, one per fold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpastack.report.facts import Facts
 from hpastack.report.svg import Chart, ticks
 from hpastack.report.symbols import legend, symbol
 
-# What a folder of a CNN calls the table of its epochs, and which columns are drawn from it.
+# Table of epochs in the folder of a CNN, and its columns that are plotted.
 _HISTORY = "history.csv"
 _CURVES = {
     "loss": ("Training loss", "loss on training fields"),
@@ -25,7 +25,7 @@ _CURVES = {
 
 
 def context(facts: Facts) -> dict[str, Any] | None:
-    """Return the curves of each CNN that has a table of epochs."""
+    """Return the curves of each CNN with a table of epochs."""
     if "models" not in facts.places:
         return None
     trained = []
@@ -37,7 +37,7 @@ def context(facts: Facts) -> dict[str, Any] | None:
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Read the epochs of a training.
+    """Read the table of epochs of a CNN.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def read_history(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``fold``, ``epoch`` and scores, all numbers, sorted by fold and epoch.
+        ``fold``, ``epoch``, loss and scores as numbers, sorted by fold and epoch.
 
     Raises
     ------
     InputError
-        If it is not such a table.
+        If the file is not a table of epochs.
     """
     table = read_text_table(path)
     missing = [name for name in ("fold", "epoch") if name not in table]
@@ -79,8 +79,8 @@ def _of_cnn(name: str, history: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": name,
         "charts": [
-            {"title": title, "chart": _chart(name, history, column, title, words)}
-            for column, (title, words) in _CURVES.items()
+            {"title": title, "chart": _chart(name, history, column, title, y_title)}
+            for column, (title, y_title) in _CURVES.items()
             if column in history
         ],
         "legend": legend([f"fold {fold}" for fold in folds], lines=True),
@@ -89,7 +89,7 @@ def _of_cnn(name: str, history: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _chart(name: str, history: pd.DataFrame, column: str, title: str, words: str) -> Markup:
+def _chart(name: str, history: pd.DataFrame, column: str, title: str, y_title: str) -> Markup:
     known = history.dropna(subset=[column])
     last_epoch = max(int(history["epoch"].max()), 1)
     highest = float(known[column].max()) if len(known) else 1.0
@@ -101,7 +101,7 @@ def _chart(name: str, history: pd.DataFrame, column: str, title: str, words: str
         x=(1, last_epoch + 1),
         y=(0, top),
         x_title="epoch",
-        y_title=words,
+        y_title=y_title,
         x_ticks=[tick for tick in ticks(1, last_epoch + 1) if tick == math.floor(tick)],
     )
     for number, (fold, rows) in enumerate(known.groupby("fold")):

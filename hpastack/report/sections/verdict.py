@@ -1,4 +1,4 @@
-"""What the stack is worth, in one sentence, three numbers and one curve."""
+"""Performance of the stack in one sentence, three scores and one reliability diagram."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from hpastack.errors import listed
 from hpastack.metrics import reliability_bins
 from hpastack.report.charts import reliability_chart
 from hpastack.report.facts import Facts
-from hpastack.report.numbers import joined, score_text, signed_text
+from hpastack.report.numbers import score_text, signed_text
 from hpastack.report.sections.warnings import remarks, warnings
 from hpastack.report.svg import interval_strip, known
 
@@ -21,15 +22,16 @@ CARDS = {
     "ece": (
         "Calibration error",
         4,
-        "root mean square gap of probability and frequency, sampling noise subtracted; 0 is best",
+        "root mean squared gap between predicted probability and observed frequency, sampling "
+        "noise subtracted; 0 is best",
     ),
 }
-# What they meant in stacks that do not say how many labels were scored.
+# Their meaning in stacks of earlier versions, without the number of scored labels.
 _EARLIER_MEANINGS = {
-    "macro_f1": "mean of all labels' F1; 1 is best",
-    "ece": "mean gap of probability and frequency; 0 is best",
+    "macro_f1": "mean F1 of all labels; 1 is best",
+    "ece": "mean gap between predicted probability and observed frequency; 0 is best",
 }
-#: What the scores of a comparison are called in a sentence, and whether more is better.
+#: Name of each score of a comparison in a sentence, and whether higher is better.
 SCORE_NAMES = {
     "macro_f1": ("macro F1", True),
     "macro_ap": ("macro average precision", True),
@@ -40,7 +42,7 @@ SCORE_NAMES = {
 
 
 def context(facts: Facts) -> dict[str, Any]:
-    """Return the verdict, warnings, cards and the curve of all labels."""
+    """Return the verdict, warnings, score cards and the reliability diagram of all labels."""
     scores = facts.stack.cv_results_
     table = facts.stack.comparison_
     intervals = getattr(facts.stack, "comparison_intervals_", None)
@@ -55,7 +57,8 @@ def context(facts: Facts) -> dict[str, Any]:
         "reliability": reliability_chart(
             reliability_bins(facts.y.ravel(), facts.probabilities.ravel(), n_bins=20),
             "Reliability, all labels pooled",
-            unit="pairs of field and label",
+            unit="pair of field and label",
+            units="pairs of field and label",
         ),
     }
 
@@ -66,7 +69,7 @@ def verdict_sentence(
     scores: dict[str, Any],
     intervals: pd.DataFrame | None = None,
 ) -> str:
-    """Return what names the best predictor, and why where it is not the stack.
+    """Name the best predictor and, if it is not the stack, explain why.
 
     Parameters
     ----------
@@ -85,19 +88,21 @@ def verdict_sentence(
     """
     f1 = comparison["macro_f1"]
     if f1.isna().all():
-        return "No label has positives, so that nothing can be compared."
+        return "No label has positives, so predictors cannot be compared."
     stack, best = float(f1["stack"]), str(f1.idxmax())
     if stack >= f1.max():
         interval = scores.get("macro_f1_interval")
-        how_sure = ""
+        range_text = ""
         if interval:
-            how_sure = f" (95 % interval {score_text(interval[0])} to {score_text(interval[1])})"
-        return f"The stack is the best predictor, with macro F1 {score_text(stack)}{how_sure}."
-    called = f"{best} alone" if best in members else f"the {best}" if best == "consensus" else best
+            range_text = f" (95 % interval {score_text(interval[0])} to {score_text(interval[1])})"
+        return f"The stack is the best predictor, with macro F1 {score_text(stack)}{range_text}."
+    name = f"the {best}" if best in ("consensus", "prior") else best
+    if best in members:
+        name = f"{best} alone"
     lead = signed_text(float(f1[best]) - stack)
     why = (
-        "The stack weighs its members by their log loss on other folds, not by macro F1, and the "
-        "best of several predictors looks better than it is, because it was picked after scoring."
+        "The stack weights its members by log loss on other folds, not by macro F1; and the score "
+        "of the best of several predictors is optimistic, because it was selected by this score."
     )
     if intervals is not None and best in intervals.index:
         gain_low, gain_high = (
@@ -105,18 +110,18 @@ def verdict_sentence(
         )
         lead += f", 95 % interval {signed_text(-gain_high)} to {signed_text(-gain_low)}"
         if gain_low <= 0 <= gain_high:
-            why = f"The lead is within sampling variation: its interval includes 0. {why}"
-    ahead = [name for name, (_, more) in SCORE_NAMES.items()
-             if _better(comparison[name][best], comparison[name]["stack"], more)]  # fmt: skip
-    behind = [text for name, (text, more) in SCORE_NAMES.items()
-              if _better(comparison[name]["stack"], comparison[name][best], more)]  # fmt: skip
+            why = f"The difference is within sampling variation: its interval includes 0. {why}"
+    ahead = [score for score, (_, more) in SCORE_NAMES.items()
+             if _better(comparison[score][best], comparison[score]["stack"], more)]  # fmt: skip
+    behind = [text for score, (text, more) in SCORE_NAMES.items()
+              if _better(comparison[score]["stack"], comparison[score][best], more)]  # fmt: skip
     sentence = (
-        f"The best predictor is {called}, with macro F1 {score_text(float(f1[best]))} against "
-        f"{score_text(stack)} of the stack ({lead}); it is ahead on {len(ahead)} of "
+        f"The best predictor is {name}, with macro F1 {score_text(float(f1[best]))} against "
+        f"{score_text(stack)} for the stack ({lead}); it is better on {len(ahead)} of "
         f"{len(SCORE_NAMES)} scores"
     )
     if behind:
-        sentence += f", the stack on {joined(behind)}"
+        sentence += f", the stack on {listed(behind)}"
     return f"{sentence}. {why}"
 
 
@@ -135,14 +140,14 @@ def _gain(comparison: pd.DataFrame, start: str, scores: dict[str, Any]) -> str:
                 f" (95 % interval {signed_text(interval[0], 4)} to {signed_text(interval[1], 4)})"
             )
         parts.append(part)
-    return f"From {start} to stack: {', '.join(parts)}."
+    return f"Change from the {start} to the stack: {', '.join(parts)}."
 
 
 def _card(facts: Facts, name: str) -> dict[str, Any]:
     scores = facts.stack.cv_results_
     title, digits, meaning = CARDS[name]
     interval = scores.get(f"{name}_interval") or (None, None)
-    # Enough to tell the naive score from the other; over all of 0 to 1 they would be one dot.
+    # The axis covers only these values: on one from 0 to 1 the two scores would coincide.
     values = [v for v in (scores[name], scores[f"naive_{name}"], *interval) if known(v)]
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = 0.4 * (high - low) or 0.1

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting and filtering of tables, opening of cards, and the filter of pictures. The page can be read without.
+// Sorting and filtering tables, opening cards, filtering pictures. The page is readable without scripts.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 const valueOf = (row, column) => {
@@ -45,7 +45,7 @@ for (const input of all("input.filter")) {
     }
     const rows = all(input.dataset.rows.split(",")[0]);
     const shown = rows.filter((row) => !row.hidden).length;
-    document.querySelector(input.dataset.count).textContent = wanted ? `${shown} of ${rows.length} labels` : "";
+    document.querySelector(input.dataset.count).textContent = wanted ? `${shown} of ${rows.length} ${rows.length === 1 ? "label" : "labels"}` : "";
   };
   input.addEventListener("input", apply);
 }
@@ -76,8 +76,8 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => { for (const item of opened) item.open = false; });
 
-// Pictures of fields where label `missed` is annotated and `instead` predicted: anything with these attributes
-// shows them on a click, in the card of the label that was missed.
+// A click on an element with data-missed and data-instead shows the pictures of fields in which the first label is
+// annotated but not predicted and the second predicted, on the card of the missed label.
 const has = (item, name, number) => item.dataset[name].split(" ").includes(number);
 const chip = document.getElementById("picture-filter");
 const clearPictures = () => {
@@ -110,7 +110,7 @@ document.addEventListener("click", (event) => {
   if (cell) showPictures(cell.dataset.missed, cell.dataset.instead);
 });
 
-// Cells of tables that list the fields behind them. One of each table is reached by tab, the others by arrow keys.
+// Cells of tables that list their fields. The tab key reaches one cell of each table; arrow keys reach the others.
 for (const item of all(".keys[hidden], .map fieldset[hidden]")) item.hidden = false;
 const listed = all("#listed-fields li"), labelNames = all("#label-names li").map((item) => item.textContent);
 const namesOf = (numbers) => numbers.split(" ").filter(Boolean).map((k) => labelNames[k]).join(", ") || "nothing";
@@ -139,9 +139,9 @@ const listFields = (button, box) => {
     tiles.append(tile);
   }
   const [missed, instead] = (button.dataset.pair ?? "").split(" ");
-  const link = Object.assign(element("button", "Show only such fields on the card of the missed label"), { type: "button" });
+  const link = Object.assign(element("button", "Show only fields with this confusion on the card of the missed label"), { type: "button" });
   Object.assign(link.dataset, { missed, instead });
-  box.replaceChildren(element("p", `${button.title}. The first of them:`), tiles, ...(instead ? [link] : []));
+  box.replaceChildren(element("p", `${button.title}. First fields:`), tiles, ...(instead ? [link] : []));
 };
 for (const table of all("table.heat")) {
   const buttons = all("button[data-listed]", table), box = document.getElementById(table.dataset.box);
@@ -171,7 +171,7 @@ for (const table of all("table.heat")) {
   });
 }
 
-// The map of domains: one way to tell fields apart at a time, and what the field under the pointer is.
+// The map of domains: one colouring at a time, and the details of the field under the pointer.
 for (const map of all(".map")) {
   const figures = all("figure", map), fields = all(".map-fields li", map), box = map.querySelector(".map-shown");
   const shown = () => figures.find((figure) => !figure.hidden);

@@ -137,7 +137,7 @@ def test_what_is_none_of_them_is_told_their_names(tmp_path):
     with pytest.raises(InputError, match=rf"f\.png: not a {one_of(FORMATS)} image$"):
         read_stain(tmp_path / "f.png", "red")
     endings = one_of(image_format.SUFFIXES[0] for image_format in FORMATS.values())
-    with pytest.raises(InputError, match=re.escape(f"with the ending {endings}, or")):
+    with pytest.raises(InputError, match=re.escape(f"with the suffix {endings}, or")):
         collect_fields(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_what_is_none_of_them_is_told_their_names(tmp_path):
 def test_the_documentation_names_it(name):
     assert f"\n**{name}.** " in (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    assert re.search(rf"\b{name}\b[^.]*\(\[what exactly\]\(formats\.md#image-files\)\)", guide)
+    assert re.search(rf"\b{name}\b[^.]*\(\[details\]\(formats\.md#image-files\)\)", guide)
 
 
 def test_one_line_adds_a_format(monkeypatch, tmp_path):
