@@ -177,7 +177,7 @@ def test_every_problem_is_listed_at_once_with_its_file(folder, capsys):
         "mixed: mixed_oof.csv has values below 0": "and mixed_test.csv only values from 0 to 1",
         "words: words_oof.csv: 'much' in column '0' of field f000": "",
         "alone: no test field of sample_submission.csv is in r50_oof.csv": "NAME=FILE,FILE",
-        "gone: gone.csv: there is no such file": "",
+        "gone: gone.csv: no such file": "",
         "array: array.npy has no ids": "--rows-in-order",
         "a__b: a plain name": "",
         "dn: the name is used twice": "NAME=FILE,FILE",
