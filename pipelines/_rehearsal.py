@@ -251,7 +251,7 @@ class Rehearsal:
             table = read_table(path, ids=ids, key=options.key)
         except (InputError, OSError) as error:
             remedy = ""
-            if path.suffix in _MATRICES and "--ids" in str(error):
+            if path.suffix in _MATRICES and "ids" in getattr(error, "parameters", ()):
                 remedy = (
                     "; or, if its rows are in the order of --labels or --test, give --rows-in-order"
                 )

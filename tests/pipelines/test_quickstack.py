@@ -179,7 +179,7 @@ def test_every_problem_is_listed_at_once_with_its_file(folder, capsys):
         "alone: no test field of sample_submission.csv is in r50_oof.csv": "NAME=FILE,FILE",
         "gone: gone.csv: no such file": "",
         "array: array.npy has no ids": "--rows-in-order",
-        "a__b: a plain name": "",
+        "a__b: use a plain name": "",
         "dn: the name is used twice": "NAME=FILE,FILE",
         "--options r5": "r50",
         "folds.csv: splits 24 clusters": "--accept-split-clusters",
@@ -212,7 +212,7 @@ def test_unknown_folds_are_accepted_by_name_only(folder, capsys):
     assert "--folds CSV" in problem and "--accept-unknown-folds" in problem
     assert run(*TWO, "--accept-unknown-folds", "--no-report") == 0
     out = capsys.readouterr().out
-    assert "note: r50: out of fold by an unknown plan, accepted; scores may be too good" in out
+    assert "out of fold by an unknown plan, accepted; scores may be too good" in out
     assert read_manifest("work/models/stack")["record"]["recipe"]["accept_fold_plans"] == [
         "r50", "dn",
     ]  # fmt: skip
