@@ -308,7 +308,7 @@ class Rehearsal:
                 try:
                     read_table(path)
                 except (InputError, OSError) as error:
-                    if "--ids" in str(error):
+                    if "ids" in getattr(error, "parameters", ()):
                         bare.append(path)
         words: list[str] = []
         for source in (self.args.labels, *self.args.test):
