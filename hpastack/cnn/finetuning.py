@@ -39,7 +39,7 @@ from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, differing_settings, digest_of, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
-from hpastack.parallel import cpu_budget
+from hpastack.parallel import cpu_budget, worker_processes
 
 # Version of the training algorithm; part of the fingerprint of the weights.
 _ALGORITHM = 2
@@ -154,7 +154,7 @@ def finetune_folds(
             progress=progress,
         )
         workers = worker_count(processes, jobs, len(pending))
-        joblib.Parallel(n_jobs=workers, prefer="processes")(
+        worker_processes(workers)(
             joblib.delayed(_train_fold)(task, fold, processes) for fold in pending
         )
     processes.wait()
