@@ -137,7 +137,7 @@ def test_what_is_none_of_them_is_told_their_names(tmp_path):
     with pytest.raises(InputError, match=rf"f\.png: not a {one_of(FORMATS)} image$"):
         read_stain(tmp_path / "f.png", "red")
     endings = one_of(image_format.SUFFIXES[0] for image_format in FORMATS.values())
-    with pytest.raises(InputError, match=re.escape(f"with the ending {endings}, or")):
+    with pytest.raises(InputError, match=re.escape(f"with the suffix {endings}, or")):
         collect_fields(tmp_path)
 
 
