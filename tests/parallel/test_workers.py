@@ -325,6 +325,17 @@ class TestBackends:
                 with pytest.raises(InputError, match=f"no Ray cluster responds at {place}: .*ref"):
                     backend("ray", place).__enter__()
 
+    @pytest.mark.parametrize("error", [OSError("timed out"), ValueError("no such scheme")])
+    def test_a_dask_scheduler_that_does_not_respond_is_named(self, monkeypatch, error):
+        distributed = pytest.importorskip("distributed")
+
+        def connect(address, timeout):
+            raise error
+
+        monkeypatch.setattr(distributed, "Client", connect)
+        with pytest.raises(InputError, match=f"no Dask scheduler .* at tcp://head:8786: {error}"):
+            backend("dask", "tcp://head:8786").__enter__()
+
     def test_a_dask_cluster_without_workers_is_named(self, monkeypatch):
         distributed = pytest.importorskip("distributed")
 

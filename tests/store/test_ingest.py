@@ -144,6 +144,17 @@ def test_bad_matrices(tmp_path):
     np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
     with pytest.raises(InputError, match="choose one as key"):
         read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
+    with pytest.raises(InputError, match="has no array 'z'; it contains x, y"):
+        read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt", key="z")
+    np.save(tmp_path / "row.npy", VALUES[0])
+    with pytest.raises(InputError, match=r"an array of shape \(2,\) .* is not a numeric matrix"):
+        read_table(tmp_path / "row.npy", ids=tmp_path / "ids.txt")
+    (tmp_path / "m.columns.txt").write_text("x\ny\nz\n")
+    (tmp_path / "ids.txt").write_text("a\nb\nc\n")
+    with pytest.raises(InputError, match=r"has 2 columns, but .*m\.columns\.txt names 3"):
+        read_table(tmp_path / "m.npy", ids=tmp_path / "ids.txt")
+    with pytest.raises(InputError, match=r"absent\.txt: no such file"):
+        read_table(tmp_path / "m.npy", ids=tmp_path / "absent.txt")
     with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is needed"):
         (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
         read_table(tmp_path / "t.h5")
