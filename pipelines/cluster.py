@@ -171,7 +171,8 @@ def run(args: argparse.Namespace) -> None:
     evenness = None if plan is None else _fold_report(plan, indicator, vocabulary)
     leaked = leaks(pairs, catalogue)
     n_leaked = leaked["image_id"].nunique()
-    show(f"{n_leaked} test fields have a near-duplicate with known labels")
+    have = counted(n_leaked, "test field has", "test fields have")
+    show(f"{have} a near-duplicate with known labels")
 
     # Files of an earlier run would belong to other clusters.
     for path in (*outputs, workspace.folds.with_suffix(".json")):
@@ -302,7 +303,8 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
             name = f"{link.link} {link.value}"
             if link.link == "pair":
                 name = f"pair {link.image_id} {link.twin} (strength {link.strength:.2f})"
-            lines.append(f"  {name}: without it, {link.n_split_off} fields are split off")
+            split_off = counted(link.n_split_off, "field is", "fields are")
+            lines.append(f"  {name}: without it, {split_off} split off")
         if weakest.empty:
             lines.append("  no single link splits it")
         warn("\n".join(lines))
