@@ -299,11 +299,11 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
             "its weakest links:"
         ]
         weakest = weakest_links(clusters.index[clusters == cluster], links, groups)
-        for link in weakest.itertuples():
+        for link, n_split_off in zip(weakest.itertuples(), weakest["n_split_off"].tolist()):
             name = f"{link.link} {link.value}"
             if link.link == "pair":
                 name = f"pair {link.image_id} {link.twin} (strength {link.strength:.2f})"
-            split_off = counted(link.n_split_off, "field is", "fields are")
+            split_off = counted(n_split_off, "field is", "fields are")
             lines.append(f"  {name}: without it, {split_off} split off")
         if weakest.empty:
             lines.append("  no single link splits it")
