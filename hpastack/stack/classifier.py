@@ -40,6 +40,7 @@ from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
 from hpastack.stack.label_like import PredictionWarning, label_like_names, targets_warning
 from hpastack.stack.labelling import Labelling
+from hpastack.stack.leaked_targets import leaked_targets
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
@@ -324,6 +325,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         inputs = check_inputs(X, y, groups, folds, settings, sample_weight)
         if equal := targets_warning(inputs.blocks, settings, inputs.y):
             warnings.warn(equal, PredictionWarning, stacklevel=2)
+        if leaked := leaked_targets(inputs, settings):
+            warnings.warn(leaked, PredictionWarning, stacklevel=2)
         cache = StackCache(settings.cache)
         workers = Workers(settings.n_jobs, bool(settings.verbose))
         # One thread: sums must not depend on the number of cores, which the workers use anyway.
