@@ -59,11 +59,8 @@ ALLOWED: dict[str, list[str]] = {
     "docs/formats.md": ["label_free", "`twin`"],
     "docs/guide.md": ["`twin`"],
     "docs/make_concepts.py": _COLUMN_TWIN,
-<<<<<<< HEAD
-=======
     "docs/notebooks/first_look.ipynb": [r"pairs[\"twin\"]"],
     "docs/notebooks/first_look.md": ['pairs["twin"]'],
->>>>>>> main
     "CHANGELOG.md": ["label_free"],
     "hpastack/files/__init__.py": ["refuse_existing"],
 }
