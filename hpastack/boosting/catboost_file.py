@@ -50,7 +50,8 @@ def check_catboost_file(content: bytes) -> None:
         writes; the message names it.
     """
     try:
-        if content[:4] != _MAGIC or len(content) != 8 + struct.unpack_from("<I", content, 4)[0]:
+        is_whole = content[:4] == _MAGIC and len(content) >= 8
+        if not is_whole or len(content) != 8 + struct.unpack_from("<I", content, 4)[0]:
             raise ValueError("the file is incomplete")
         core = _Table.root(memoryview(content)[8:])
         if core.text(_CORE["format"]) != _FORMAT:

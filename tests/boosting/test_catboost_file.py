@@ -124,3 +124,9 @@ def test_what_only_the_library_rejects_is_an_error(content):
     check_catboost_file(without_end)
     with pytest.raises(InputError, match="not a CatBoost booster: .*verification failed"):
         library("catboost").check(without_end)
+
+
+@pytest.mark.parametrize("length", [0, 3, 4, 7, 100])
+def test_a_file_cut_short_is_incomplete(content, length):
+    with pytest.raises(InputError, match="the file is incomplete"):
+        check_catboost_file(content[:length])
