@@ -185,7 +185,7 @@ def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[Problem]:
         if reserved or (words and not words[0].startswith("-")):
             problems.append(
                 f"--options {text}: {(reserved or words)[0]} is set by the other options of "
-                "quickstack; leave it out"
+                "quickstack; omit it"
             )
             continue
         for file_set in chosen:
@@ -222,7 +222,7 @@ def _paired(files: Sequence[Path], is_features: bool) -> tuple[dict[str, FileSet
         # resnet50/oof.csv: the folder has the name.
         name = _without_roles(stem) or _without_roles(path.absolute().parent.name)
         if not name:
-            problems.append(f"{path}: its name does not tell a CNN; write NAME={path},FILE")
+            problems.append(f"{path}: the file name does not name a CNN; write NAME={path},FILE")
             continue
         key = re.sub(r"[\W_]", "", name).casefold()
         sets.setdefault(key, FileSet(name, [], is_features)).files.append(path)

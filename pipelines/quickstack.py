@@ -40,7 +40,7 @@ from pipelines._steps import run_step
 # Within the workspace, so that finished files are renamed and not copied.
 _STAGING = ".quickstack"
 _FOLDERS = ("data", "features", "models", "submissions", "reports")
-# More of them help nobody.
+# More would not help.
 _MOST_SHOWN = 200
 
 
@@ -48,10 +48,10 @@ def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "quickstack",
-        "From files of predictions to a submission and a report: check all files, bring them into "
+        "From files of predictions to a submission and a report: check all files, import them into "
         "a workspace, plan folds, fit the stack, and write the report. All problems are listed at "
-        "once, before anything is written. Run it again to go on after a stop, or with further "
-        "files.",
+        "once, before anything is written. Run it again to resume after an interruption, or with "
+        "additional files.",
         "--labels train.csv --test sample_submission.csv --folds folds.csv "
         "--predictions resnet50=r50_oof.csv,r50_test.csv densenet=dn_oof.csv,dn_test.csv "
         "--workspace work",
@@ -64,11 +64,11 @@ def make_parser() -> CommandParser:
         help="predictions of each CNN: NAME=FILE,FILE with the files of the training fields (out "
         "of fold) and of the test fields in any order; or folders and files, which are paired by "
         "their names (resnet50_oof.csv, resnet50_test.npz). All formats of ingest, and stores "
-        "(.h5); several tables of the same test fields are the models of the folds",
+        "(.h5); several tables of the same test fields are taken as those of the fold models",
     )  # fmt: skip
     files.add_argument(
         "--features", nargs="+", default=[], metavar="FILE",
-        help="tables of features that use no labels, written like --predictions",
+        help="tables of features that use no labels, named like those of --predictions",
     )  # fmt: skip
     files.add_argument(
         "--folds", type=Path, metavar="CSV",
@@ -77,7 +77,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     _borrow(files, prepare, "--groups", "--vocabulary")
     _borrow(files, cluster, "--pairs")
-    how = parser.add_argument_group("how they are read")
+    how = parser.add_argument_group("how the files are read")
     how.add_argument(
         "--options", action="append", default=[], metavar="SET=OPTIONS",
         help="further options of ingest for the files of one set, or of all predictions (all), as "
@@ -85,18 +85,18 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     how.add_argument(
         "--rows-in-order", action="store_true",
-        help="arrays without ids (NPY, NPZ) have their rows in the order of --labels or --test, "
-        "whichever has as many",
+        help="the rows of arrays without ids (NPY, NPZ) are in the order of --labels or --test, "
+        "whichever has the same number of rows",
     )  # fmt: skip
     _borrow(how, ingest, "--allow-missing")
     _borrow(how, cluster, "--group-by", "--accept-split-clusters")
     how.add_argument(
         "--accept-unknown-folds", action="store_true",
-        help="take out-of-fold predictions whose folds are unknown (an error otherwise); the "
-        "scores may then be too good, and the output says so",
+        help="use out-of-fold predictions even if their folds are unknown (otherwise an error); "
+        "the scores may then be too good, and the output says so",
     )  # fmt: skip
     _borrow(how, prepare, "--on-error")
-    what = parser.add_argument_group("what is made")
+    what = parser.add_argument_group("output")
     _borrow(what, routes, "--stack")
     what.add_argument(
         "--check-only", action="store_true", help="check the files, and write nothing"
@@ -110,6 +110,9 @@ def _borrow(group: Any, command: ModuleType, *names: str, required: bool = False
     for action in command.make_parser()._actions:
         if set(names) & set(action.option_strings):
             action.required = required
+            if required:
+                # It has no default here.
+                action.help = action.help.partition(" (default: ")[0]
             group._add_action(action)
 
 

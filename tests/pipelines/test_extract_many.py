@@ -171,7 +171,7 @@ def test_stopped_cleanly_what_was_measured_is_kept(workspace, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1].endswith("stopped; run it again to go on")
+    assert errors.splitlines()[-1].endswith("interrupted; run it again to resume")
     assert "Traceback" not in errors and "Warning" not in errors
     # All but what was under way.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -195,7 +195,7 @@ def test_ctrl_c_reaches_processes_and_prints_a_line(workspace):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "stopped; run it again to go on" in errors and "Traceback" not in errors
+    assert "interrupted; run it again to resume" in errors and "Traceback" not in errors
     assert list((workspace / "features" / "small.h5.parts").glob("part-*.h5"))
 
 
