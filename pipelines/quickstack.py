@@ -183,8 +183,8 @@ def _file_sets(
     for file_set in features:
         if file_set.name.casefold() in names:
             text = (
-                f"{file_set.name}: the name of predictions and of features; give the features "
-                "another one, as in --features NAME=FILE"
+                f"{file_set.name}: the name of both predictions and features; give the features "
+                "another name, as in --features NAME=FILE"
             )
             problems.append(Problem(text))
     sets = [*predictions, *features]
@@ -214,7 +214,7 @@ def _fail(problems: list[Problem], workspace: Workspace) -> None:
     report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
-        hint = "; options of ingest are given as --options NAME='--OPTION VALUE'"
+        hint = "; options of ingest are passed as --options NAME='--OPTION VALUE'"
     raise InputError(
         f"{counted(len(problems), 'problem')}, listed above; nothing was written to "
         f"{workspace.root}{hint}"
@@ -267,7 +267,7 @@ def _conflicts(
     conflicts = []
     if replaced:
         conflicts.append(
-            f"{shorten(replaced, 20)}: made before from other files or options; give --overwrite "
+            f"{shorten(replaced, 20)}: made from other files or options; pass --overwrite "
             "to replace what changed, or another --workspace"
         )
     for recipe in recipes:
@@ -278,7 +278,7 @@ def _conflicts(
             check_replaceable(folder, overwrite=False)
             refuse_existing(workspace.submissions / f"{recipe.name}.csv", overwrite=False)
         except InputError as error:
-            message = str(error).replace("pass overwrite=True", "give --overwrite to replace it")
+            message = str(error).replace("pass overwrite=True", "pass --overwrite to replace it")
             conflicts.append(f"{message}, or another --workspace")
     return [Problem(text) for text in conflicts]
 
@@ -399,7 +399,7 @@ def _summarise(
     reports: list[Path],
     seconds: float,
 ) -> None:
-    """Say what was made, where it is, what it scores and what could come next."""
+    """Summarise what was made, where it is, what it scores and what could come next."""
     catalogue = workspace.read_catalogue()
     n_test = len(test_fields(catalogue))
     report(n_train=len(training_fields(catalogue)), n_test=n_test)
@@ -411,7 +411,7 @@ def _summarise(
         stack = load_stack(workspace.models / recipe.name)
         start = "consensus" if stack.cnns else "prior"
         scores = stack.cv_results_
-        show(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
+        show(f"\n{recipe.name}, out of fold, with 95 % intervals:")
         for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro AP")):
             gain = scores[f"gain_{name}"]
             show(
