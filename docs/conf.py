@@ -21,6 +21,8 @@ extensions = [
 exclude_patterns = ["_build", "_generated"]
 
 myst_heading_anchors = 3
+# Options and messages appear as they are typed and printed.
+smartquotes = False
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False

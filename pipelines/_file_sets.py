@@ -33,10 +33,13 @@ class Problem:
     text : str
     of_set : str, default=""
         Name of the set that could be skipped because of it; "" if that would not help.
+    parameters : tuple of str, default=()
+        Parameters of the library that the remedy changes.
     """
 
     text: str
     of_set: str = ""
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass

@@ -151,9 +151,23 @@ class Rehearsal:
         ]  # fmt: skip
         return [problem for problem in self.problems if problem.of_set]
 
-    def _add(self, text: str, of_set: str = "") -> None:
+    def _add_error(
+        self, error: InputError | OSError, path: Path, of_set: str, remedy: str = ""
+    ) -> None:
+        """Add an error of the library, with the options of ``ingest`` for its parameters."""
+        parameters = error.parameters if isinstance(error, InputError) else ()
+        options = {
+            action.dest: action.option_strings[-1]
+            for action in ingest.make_parser()._actions
+            if action.option_strings
+        }
+        named = ", ".join(options[name] for name in parameters if name in options)
+        text = f"{of_set}: {_message(error, path)}{f' ({named})' if named else ''}{remedy}"
+        self._add(text, of_set, parameters)
+
+    def _add(self, text: str, of_set: str = "", parameters: tuple[str, ...] = ()) -> None:
         text = " ".join(text.replace(str(self.staged.root), str(self.workspace.root)).split())
-        problem = Problem(text, of_set)
+        problem = Problem(text, of_set, parameters)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -251,11 +265,11 @@ class Rehearsal:
             table = read_table(path, ids=ids, key=options.key)
         except (InputError, OSError) as error:
             remedy = ""
-            if path.suffix in _MATRICES and "--ids" in str(error):
+            if path.suffix in _MATRICES and _lacks_ids(error):
                 remedy = (
                     "; or, if its rows are in the order of --labels or --test, pass --rows-in-order"
                 )
-            self._add(f"{name}: {_message(error, path)}{remedy}", name)
+            self._add_error(error, path, name, remedy)
             try:  # duplicate ids may be unknown ones as well
                 raw = read_text_table(path)
                 id_column = named_column(raw, ("id", "image_id"), path)
@@ -280,7 +294,7 @@ class Rehearsal:
         try:
             values = ingest.as_columns(table, path, options, self.staged)[0].to_numpy()
         except InputError as error:
-            self._add(f"{name}: {error}", name)
+            self._add_error(error, path, name)
             if file_set.is_features:
                 return facts
             try:
@@ -308,7 +322,7 @@ class Rehearsal:
                 try:
                     read_table(path)
                 except (InputError, OSError) as error:
-                    if "--ids" in str(error):
+                    if _lacks_ids(error):
                         bare.append(path)
         words: list[str] = []
         for source in (self.args.labels, *self.args.test):
@@ -404,11 +418,10 @@ class Rehearsal:
         probabilities = [table.path for table in tables if table.are_probability_like]
         if not (logits and probabilities):
             return
-        phrases = ("is not a probability", "all logits are between")
         self.problems[n_problems:] = [
             problem
             for problem in self.problems[n_problems:]
-            if not any(phrase in problem.text for phrase in phrases)
+            if problem.parameters[:1] != ("content",)
         ]
         self._add(
             f"{file_set.name}: {shorten(logits, 3)} has values below 0, as logits have, and "
@@ -523,9 +536,9 @@ class Rehearsal:
     def _explain_split_clusters(self) -> None:
         """Name the remedy for folds that split clusters where they cannot be made anew."""
         text = self.problems[-1].text
-        if folds_split := text.partition("; make folds without --folds")[1]:
+        if " splits " in text and "--accept-split-clusters" in text:
             self.problems[-1] = Problem(
-                f"{text.partition(folds_split)[0]}. The models of one fold were trained on "
+                f"{text.partition('; ')[0]}. The models of one fold were trained on "
                 "duplicates of fields of another one, so scores are too good; use predictions of "
                 "models trained on folds that keep clusters whole, or pass "
                 "--accept-split-clusters; then the output says so"
@@ -557,7 +570,7 @@ class Rehearsal:
         if self._step("ingest", words, target, of_set=file_set.name):
             # It tells of --accept, which quickstack gives.
             step = self.steps[-1]
-            lines = [line for line in step.text.splitlines() if "of unknown folds" not in line]
+            lines = [line for line in step.text.splitlines() if "unknown folds" not in line]
             self.steps[-1] = Step(step.line, "\n".join(lines), step.outputs)
 
     def _check_copies(self) -> None:
@@ -633,6 +646,10 @@ def _has_folds(file_set: FileSet) -> bool:
             return store.fold is not None or store.kind != "out_of_fold"
     except (InputError, OSError):
         return True  # which is said elsewhere
+
+
+def _lacks_ids(error: InputError | OSError) -> bool:
+    return isinstance(error, InputError) and "ids" in error.parameters
 
 
 def _n_rows(path: Path) -> int:

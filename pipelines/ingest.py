@@ -23,6 +23,7 @@ from hpastack.store import (
     check_feature_columns,
     check_plausible,
     check_probabilities,
+    columns_of_targets,
     equal_targets,
     is_binary,
     is_label_like,
@@ -320,17 +321,29 @@ def _are_label_sets(values: np.ndarray, is_train: np.ndarray, args) -> bool:
 
 
 def _warn_of_targets(args, whole: pd.DataFrame, content: str, catalogue: pd.DataFrame) -> None:
-    """Warn if the predictions of training fields equal their targets."""
-    if content == "features" or args.kind == "in_sample":
+    """Warn if the predictions or features of training fields equal their targets."""
+    if args.kind == "in_sample":
         return
     train = training_fields(catalogue)
     train = train.loc[train.index.isin(whole.index) & (train["target"] != "")]
-    y = np.zeros((len(train), whole.shape[1]), dtype=bool)
-    for row, target in enumerate(train["target"]):
-        labels = [int(label) for label in target.split()]
-        if max(labels) >= whole.shape[1]:
+    sets = [[int(label) for label in target.split()] for target in train["target"]]
+    n_labels = 1 + max(map(max, sets), default=-1)
+    if content != "features":
+        if n_labels > whole.shape[1]:
             return  # of another vocabulary, which the stack rejects
+        n_labels = whole.shape[1]
+    y = np.zeros((len(train), n_labels), dtype=bool)
+    for row, labels in enumerate(sets):
         y[row, labels] = True
+    if content == "features":
+        if equal := columns_of_targets(whole.loc[train.index], y):
+            named = [f"{column} (label {label})" for column, label in equal.items()]
+            warn(
+                f"{args.name}: the values of training fields equal a target: {shorten(named)}; "
+                "scores of a stack on them would be far too optimistic. Import the table without "
+                "these columns (--drop COLUMN)"
+            )
+        return
     values = whole.loc[train.index].to_numpy(dtype=float)
     if equal_targets(values, y, are_logits=content == "logits"):
         warn(

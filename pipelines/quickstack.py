@@ -8,6 +8,7 @@ import importlib.util
 import json
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from pipelines._command import command_parser, run_command
 from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED
-from pipelines._output import answer, fail, note, report, show, warn, wrote
+from pipelines._output import current, note, report, show, warn
 from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
@@ -138,15 +139,17 @@ def run(args: argparse.Namespace) -> int:
             warn(f"skipped: {problem.text}")
         if args.check_only:
             n_sets = counted(len(rehearsal.sets), "set")
-            answer(f"{n_sets} without problems; nothing was written")
+            show(f"{n_sets} without problems; nothing was written")
             return SKIPPED if skipped else 0
         changed = _publish(staged, workspace)
+    current().written += map(str, sorted(changed))
     for step in rehearsal.steps:
         show(f"\n$ {step.line}")
         if not changed & set(step.outputs):
             show(f"up to date: {step.outputs[0]}")
             continue
-        wrote(step.text, *(path for path in step.outputs if path.exists()))
+        for line in step.text.splitlines():
+            show(line)
     fitted = _fit(args, rehearsal, workspace, recipes)
     reports = [] if args.no_report else _report(args, workspace, recipes, fitted)
     _summarise(rehearsal, workspace, recipes, fitted, reports, time.perf_counter() - started)
@@ -208,9 +211,9 @@ def _staged(workspace: Workspace) -> Iterator[Workspace]:
 
 def _fail(problems: list[Problem], workspace: Workspace) -> None:
     for problem in problems[:_MOST_SHOWN]:
-        fail(problem.text, prefix="- ")
+        current().print(f"- {problem.text}", sys.stderr)
     if len(problems) > _MOST_SHOWN:
-        fail(f"and {len(problems) - _MOST_SHOWN:,} more", prefix="- ")
+        current().print(f"- and {len(problems) - _MOST_SHOWN:,} more", sys.stderr)
     report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
@@ -402,7 +405,6 @@ def _summarise(
     """Summarise what was made, where it is, what it scores and what could come next."""
     catalogue = workspace.read_catalogue()
     n_test = len(test_fields(catalogue))
-    report(n_train=len(training_fields(catalogue)), n_test=n_test)
     show(
         f"\n{counted(len(training_fields(catalogue)), 'training field')} and "
         f"{counted(n_test, 'test field')} in {workspace.root}, {seconds / 60:.1f} minutes"

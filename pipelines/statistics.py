@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> None:
     with atomic_write(path) as temporary:
         table.to_csv(temporary, lineterminator="\n")
     columns = {
-        name: [f"{value:.4f}" for value in table[name]] for name in table.drop(columns="n_fields")
+        str(name): [f"{value:.4f}" for value in table[name]]
+        for name in table.drop(columns="n_fields")
     }
     show(text_table(list(table.index), columns, table_width(), "stain"))
     wrote(f"{path}: {counted(len(catalogue), 'field')}", path)

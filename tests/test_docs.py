@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.md")),
 ]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(
@@ -133,6 +134,37 @@ def test_examples_run(name):
     assert codes
     for code in codes:
         exec(compile(code, name, "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_blocks_of_ten_minutes_run_one_after_another():
+    pytest.importorskip("xgboost")
+    pytest.importorskip("matplotlib")
+    names: dict[str, object] = {}
+    for code in fences(ROOT / "docs" / "ten_minutes.md", "python"):
+        exec(compile(code, "ten_minutes.md", "exec"), names)
+    assert {"stack", "again", "report"} <= set(names)
+
+
+PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.png"))
+
+
+def test_every_picture_of_the_concepts_is_there_and_small():
+    pytest.importorskip("matplotlib")
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\]\(pictures/(\w+)\.png\)", page)
+    assert shown == list(script("make_concepts").PICTURES)
+    assert sorted(shown) == [path.stem for path in PICTURES]
+    for path in PICTURES:
+        assert path.stat().st_size < 60_000, path.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["folds", "calibration", "nested"])
+def test_pictures_of_the_concepts_are_the_same_each_time(name):
+    pytest.importorskip("matplotlib")
+    concepts = script("make_concepts")
+    assert concepts.draw(name) == concepts.draw(name)
 
 
 def test_api_page_holds_the_public_names():

@@ -56,8 +56,12 @@ ALLOWED: dict[str, list[str]] = {
     "hpastack/report/sections/data.py": _COLUMN_TWIN,
     "hpastack/store/header.py": ["label_free"],
     "benchmarks/duplicates.py": _COLUMN_TWIN,
+    "docs/make_concepts.py": _COLUMN_TWIN,
     "docs/formats.md": ["label_free", "`twin`"],
     "docs/guide.md": ["`twin`"],
+    "docs/make_concepts.py": _COLUMN_TWIN,
+    "docs/notebooks/first_look.ipynb": [r'pairs[\"twin\"]'],
+    "docs/notebooks/first_look.md": ['pairs["twin"]'],
     "CHANGELOG.md": ["label_free"],
     "hpastack/files/__init__.py": ["refuse_existing"],
 }

@@ -54,6 +54,7 @@ class CatBoost:
         at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
+        sample_weight: np.ndarray | None = None,
     ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import catboost
@@ -87,9 +88,9 @@ class CatBoost:
         if not _varies(x):
             # CatBoost needs a column to split on; with y = 0.5 at margin 0 all leaves are 0.
             x = np.repeat(np.array([[0], [1]], dtype=np.float32), x.shape[1], axis=1)
-            y, margin = np.full(2, 0.5), np.zeros(2)
+            y, margin, sample_weight = np.full(2, 0.5), np.zeros(2), None
         booster = catboost.CatBoost(parameters)
-        booster.fit(catboost.Pool(x, y, baseline=margin, thread_count=1))
+        booster.fit(catboost.Pool(x, y, weight=sample_weight, baseline=margin, thread_count=1))
         return booster
 
     @staticmethod

@@ -58,7 +58,15 @@ class Forest:
         return list(range(1, len(PULLS) + 1))
 
     @staticmethod
-    def fit(x: np.ndarray, y: np.ndarray, labels: list[int], *, seed: int, stage: int) -> Trees:
+    def fit(
+        x: np.ndarray,
+        y: np.ndarray,
+        labels: list[int],
+        *,
+        seed: int,
+        stage: int,
+        sample_weight: np.ndarray | None = None,
+    ) -> Trees:
         """Grow a forest in one thread.
 
         Parameters
@@ -71,6 +79,10 @@ class Forest:
         seed : int
         stage : int
             Number of the strength in `PULLS`, from 1, that is saved with the forest.
+        sample_weight : ndarray of float, shape (n,), optional
+            How often each field counts. As nodes count whole fields, a fraction is rounded
+            up at random with its own probability. Weights of a mean below 1 are scaled to
+            a mean of 1.
 
         Returns
         -------
@@ -78,6 +90,10 @@ class Forest:
         """
         from sklearn.ensemble import ExtraTreesRegressor  # slow to import
 
+        copies = None
+        if sample_weight is not None:
+            copies = _whole_copies(sample_weight, seed)
+            x, y, copies = x[copies > 0], y[copies > 0], copies[copies > 0]
         known = ~np.isnan(x)
         medians = np.array(
             [np.median(x[rows, k]) if rows.any() else 0.0 for k, rows in enumerate(known.T)],
@@ -95,7 +111,14 @@ class Forest:
             random_state=seed,
         )
         targets = y.astype(float)
-        forest.fit(_filled(x, medians), targets[:, 0] if len(labels) == 1 else targets)
+        forest.fit(
+            _filled(x, medians),
+            targets[:, 0] if len(labels) == 1 else targets,
+            sample_weight=copies,
+        )
+        n_fields, positives = len(y), targets.sum(axis=0)
+        if copies is not None:
+            n_fields, positives = copies.sum(), copies @ targets
         grown = [tree.tree_ for tree in forest.estimators_]
         sizes = [tree.node_count for tree in grown]
         starts = np.cumsum([0, *sizes[:-1]])
@@ -114,7 +137,7 @@ class Forest:
         arrays = ForestArrays(
             pull=PULLS[stage - 1],
             labels=np.array(labels, dtype=np.int32),
-            prevalence=(targets.sum(axis=0) + 0.5) / (len(y) + 1),
+            prevalence=(positives + 0.5) / (n_fields + 1),
             medians=medians,
             roots=starts.astype(np.int32),
             feature=np.concatenate([tree.feature for tree in grown])[~is_leaf].astype(np.int32),
@@ -140,6 +163,16 @@ class Forest:
     def check(content: bytes) -> None:
         """Raise `InputError` if the content is not a valid forest."""
         read_forest(content, MAX_DEPTH)
+
+
+def _whole_copies(sample_weight: np.ndarray, seed: int) -> np.ndarray:
+    """Return weights as whole numbers of which they are the expectation; at least one is 1."""
+    weight = sample_weight * max(1.0, len(sample_weight) / sample_weight.sum())
+    whole = np.floor(weight)
+    copies = whole + (np.random.default_rng(seed).random(len(weight)) < weight - whole)
+    if not copies.any():
+        copies[weight.argmax()] = 1.0
+    return copies
 
 
 class Trees:

@@ -66,6 +66,7 @@ class BoostingLibrary(Protocol):
         at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
+        sample_weight: np.ndarray | None = None,
     ) -> Any:
         """Fit a model of size ``stages[-1]`` on a margin, in one thread; see `SharedBins.fit`.
 
@@ -73,7 +74,9 @@ class BoostingLibrary(Protocol):
         `n_monotone` columns. The argument `bins` is the result of the method
         `bins`, or None. `at_stage` is called after each stage with the model and
         the number of the stage; if it returns true, fitting stops. A library that
-        cannot stop early never calls it.
+        cannot stop early never calls it. `sample_weight` multiplies the loss of
+        each row; it is passed only if there are weights. A library without this
+        parameter can be used in fits without weights only.
         """
 
     @staticmethod

@@ -50,12 +50,15 @@ class LightGBM:
         at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
+        sample_weight: np.ndarray | None = None,
     ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import lightgbm
 
         parameters = _lightgbm_parameters(settings, seed, n_monotone, x.shape[1])
-        data = lightgbm.Dataset(x, y, init_score=margin, params=parameters, reference=bins)
+        data = lightgbm.Dataset(
+            x, y, weight=sample_weight, init_score=margin, params=parameters, reference=bins
+        )
         booster = lightgbm.Booster(parameters, data)
         for number in range(stages[-1]):
             if booster.update():

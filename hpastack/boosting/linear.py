@@ -66,6 +66,7 @@ class Linear:
         at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
+        sample_weight: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Fit the path of penalties, each starting from the previous coefficients.
 
@@ -74,35 +75,44 @@ class Linear:
         and, with one row per penalty, ``coefficients`` and ``offset``.
         """
         known = ~np.isnan(x)
-        counts = np.maximum(known.sum(axis=0), 1)
         filled = np.where(known, x, 0.0).astype(float)
-        means = filled.sum(axis=0) / counts
-        deviations = np.where(known, filled - means, 0.0)
-        scales = np.sqrt((deviations**2).sum(axis=0) / counts)
+        if sample_weight is None:
+            counts = np.maximum(known.sum(axis=0), 1)
+            means = filled.sum(axis=0) / counts
+            deviations = np.where(known, filled - means, 0.0)
+            scales = np.sqrt((deviations**2).sum(axis=0) / counts)
+        else:
+            counts = np.maximum(sample_weight @ known, np.finfo(float).tiny)
+            means = sample_weight @ filled / counts
+            deviations = np.where(known, filled - means, 0.0)
+            scales = np.sqrt(sample_weight @ deviations**2 / counts)
         # A constant column is uninformative; an infinite scale sets it to 0.
         scales = np.where(scales > 1e-9 * np.maximum(1.0, np.abs(means)), scales, np.inf)
         model: dict[str, Any] = {"means": means, "scales": scales}
         z = np.column_stack([_standardised(model, x), np.ones(len(x), dtype=np.float32)])
         weights, path = np.zeros(z.shape[1]), []
         logits = margin = margin.astype(float)
-        information, computed_at = _information(z, logits), logits
+        information, computed_at = _information(z, logits, sample_weight), logits
         for penalty in PENALTIES[: stages[-1]]:
             penalties = np.append(np.full(z.shape[1] - 1, penalty), _OFFSET_PENALTY)
             factor = cho_factor(information + np.diag(penalties))
-            loss = _loss(y, logits, penalties, weights)
+            loss = _loss(y, logits, penalties, weights, sample_weight)
             for _ in range(_MAX_STEPS):
-                residual = (y - expit(logits)).astype(np.float32)
+                residual = y - expit(logits)
+                if sample_weight is not None:
+                    residual = residual * sample_weight
+                residual = residual.astype(np.float32)
                 step = cho_solve(factor, z.T @ residual - penalties * weights)
                 most = loss * (1 + _ROUNDING)
                 for _ in range(_MAX_HALVINGS):
                     logits = margin + z @ (weights + step).astype(np.float32)
-                    loss = _loss(y, logits, penalties, weights + step)
+                    loss = _loss(y, logits, penalties, weights + step, sample_weight)
                     if loss <= most:
                         break
                     step = step / 2
                 weights = weights + step
                 if np.abs(logits - computed_at).max() > _MAX_DRIFT:
-                    information, computed_at = _information(z, logits), logits
+                    information, computed_at = _information(z, logits, sample_weight), logits
                     factor = cho_factor(information + np.diag(penalties))
                 if np.abs(step).max() < _TOLERANCE:
                     break
@@ -157,14 +167,25 @@ class Linear:
         return np.column_stack([parts, np.full(len(x), model["offset"][0])])
 
 
-def _loss(y: np.ndarray, logits: np.ndarray, penalties: np.ndarray, weights: np.ndarray) -> float:
+def _loss(
+    y: np.ndarray,
+    logits: np.ndarray,
+    penalties: np.ndarray,
+    weights: np.ndarray,
+    sample_weight: np.ndarray | None,
+) -> float:
     losses = np.logaddexp(0.0, logits) - y * logits
+    if sample_weight is not None:
+        losses = losses * sample_weight
     return float(losses.sum() + penalties @ weights**2 / 2)
 
 
-def _information(z: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def _information(z: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
     p = expit(logits)
-    return ((z * (p * (1 - p)).astype(np.float32)[:, None]).T @ z).astype(float)
+    of_rows = p * (1 - p)
+    if sample_weight is not None:
+        of_rows = of_rows * sample_weight
+    return ((z * of_rows.astype(np.float32)[:, None]).T @ z).astype(float)
 
 
 def _standardised(model: dict[str, Any], x: np.ndarray) -> np.ndarray:

@@ -78,6 +78,7 @@ class SharedBins:
         seed: int,
         stages: Sequence[int],
         at_stage: AtStage | None = None,
+        sample_weight: np.ndarray | None = None,
     ) -> Any:
         """Fit one label with one library.
 
@@ -98,12 +99,15 @@ class SharedBins:
             Sizes of the model (numbers of trees), ascending; the last is fitted.
         at_stage : callable, optional
             As `BoostingLibrary.fit`.
+        sample_weight : ndarray of float, shape (n,), optional
+            Weight of the loss of each field.
 
         Returns
         -------
         object
             A booster of the library.
         """
+        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
         return library(name).fit(
             x,
             y,
@@ -114,4 +118,5 @@ class SharedBins:
             at_stage=at_stage,
             n_monotone=self._n_logits if settings.monotone else 0,
             bins=self._of(name, columns, settings),
+            **weighted,
         )

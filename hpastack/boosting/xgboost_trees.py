@@ -51,6 +51,7 @@ class XGBoost:
         at_stage: AtStage | None,
         n_monotone: int,
         bins: Any,
+        sample_weight: np.ndarray | None = None,
     ) -> Any:
         """Grow trees on a margin; see `SharedBins.fit`."""
         import xgboost
@@ -74,7 +75,13 @@ class XGBoost:
         if n_monotone:
             parameters["monotone_constraints"] = tuple(monotone_constraints(n_monotone, x.shape[1]))
         data = xgboost.QuantileDMatrix(
-            x, y, base_margin=margin, max_bin=settings.bins, nthread=1, ref=bins
+            x,
+            y,
+            weight=sample_weight,
+            base_margin=margin,
+            max_bin=settings.bins,
+            nthread=1,
+            ref=bins,
         )
         booster = xgboost.Booster(parameters, [data])
         for number in range(stages[-1]):

@@ -27,8 +27,16 @@ class Calibrator(Protocol):
         """Number of parameters of the map; None if that depends on the fit."""
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
-        """Return the parameters, or None if there is too little evidence (then Platt is used)."""
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...] | None:
+        """Return the parameters, or None if there is too little evidence (then Platt is used).
+
+        `sample_weight` is above 0, and passed only if there are weights.
+        """
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -45,7 +53,12 @@ class Identity:
     n_parameters = 0
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...]:
         """Return no parameters."""
         return ()
 
@@ -173,7 +186,12 @@ class Calibration:
 
 
 def fit_calibration(
-    logits: ArrayLike, y: ArrayLike, clusters: ArrayLike, *, method: str = "platt"
+    logits: ArrayLike,
+    y: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    method: str = "platt",
+    sample_weight: ArrayLike | None = None,
 ) -> Calibration:
     """Fit the map from one label's logits to calibrated log-odds.
 
@@ -192,6 +210,9 @@ def fit_calibration(
         cluster with the label counts as the evidence of one field.
     method : str, default="platt"
         A key of `CALIBRATORS`: platt, beta, isotonic, spline or none.
+    sample_weight : array-like of float, shape (n,), optional
+        Number of fields that each counts for, at least 0. The limits below
+        count fields of positive weight.
 
     Returns
     -------
@@ -253,12 +274,21 @@ def fit_calibration(
         raise InputError("logits must be finite")
     if not np.isin(y, (0, 1)).all():
         raise InputError("y must contain only 0 and 1")
-    y = y.astype(float)
+    y, weighted = y.astype(float), {}
+    if sample_weight is not None:
+        sample_weight = np.asarray(sample_weight, dtype=float)
+        if sample_weight.shape != y.shape or not np.isfinite(sample_weight).all():
+            raise InputError("sample_weight must be finite, one per field")
+        if (sample_weight < 0).any():
+            raise InputError("sample_weight must be at least 0")
+        kept = sample_weight > 0
+        logits, y, clusters = logits[kept], y[kept], clusters[kept]
+        weighted = {"sample_weight": sample_weight[kept]}
     if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return Calibration("none")
-    parameters = calibrator.fit(logits, y, clusters)
+    parameters = calibrator.fit(logits, y, clusters, **weighted)
     if parameters is None:
-        return Calibration("platt", Platt.fit(logits, y, clusters))
+        return Calibration("platt", Platt.fit(logits, y, clusters, **weighted))
     return Calibration(method, parameters)
 
 

@@ -20,7 +20,12 @@ class Isotonic:
     n_parameters = None
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...] | None:
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...] | None:
         """Return the knots of centred isotonic regression, or None with too few fields."""
         # Imported here, as every command imports this module with its recipes.
         from sklearn.isotonic import isotonic_regression
@@ -29,9 +34,10 @@ class Isotonic:
         if len(y) < MIN_FIELDS or min(n_clusters) < MIN_POSITIVES:
             return None
         values, place = np.unique(logits, return_inverse=True)
-        n_fields = np.bincount(place).astype(float)
-        positives, weight = np.bincount(place, y), n_fields.copy()
-        half = 0.5 * fields_per_cluster(y, clusters)
+        n_fields = np.bincount(place, sample_weight).astype(float)
+        positives = np.bincount(place, y if sample_weight is None else sample_weight * y)
+        weight = n_fields.copy()
+        half = 0.5 * fields_per_cluster(y, clusters, sample_weight)
         positives[0] += half
         weight[0] += half
         weight[-1] += half

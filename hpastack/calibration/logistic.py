@@ -93,18 +93,23 @@ def log_losses(y: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, logits) - y * logits
 
 
-def fields_per_cluster(y: np.ndarray, clusters: np.ndarray) -> float:
+def fields_per_cluster(
+    y: np.ndarray, clusters: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the mean number of positive fields per cluster that contains one.
 
     Parameters
     ----------
     y : ndarray of {0, 1}, shape (n,)
     clusters : ndarray of int, shape (n,)
+    sample_weight : ndarray of float, shape (n,), optional
+        Number of fields that each counts for, above 0.
 
     Returns
     -------
     float
-        At least 1.
+        At least 1 without weights.
     """
     n_clusters = len(np.unique(clusters[y == 1]))
-    return float(y.sum() / n_clusters) if n_clusters else 1.0
+    total = y.sum() if sample_weight is None else sample_weight @ y
+    return float(total / n_clusters) if n_clusters else 1.0

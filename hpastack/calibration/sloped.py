@@ -17,9 +17,14 @@ class Platt:
     n_parameters = 2
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...]:
         """Fit the slope and offset; see `fit_platt`."""
-        return tuple(fit_platt(logits, y, clusters).tolist())
+        return tuple(fit_platt(logits, y, clusters, sample_weight=sample_weight).tolist())
 
     @staticmethod
     def apply(parameters: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -39,17 +44,29 @@ class Beta:
     n_parameters = 3
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...]:
         """Fit a, b and c."""
         design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
         identity = np.array([1.0, 1.0, 0.0])
-        strength = STRENGTH * fields_per_cluster(y, clusters)
-        fitted = fit_logistic(design, y, prior=identity, strength=np.full(3, strength))
+        strength = STRENGTH * fields_per_cluster(y, clusters, sample_weight)
+        y = y if sample_weight is None else sample_weight * y
+        fitted = fit_logistic(
+            design, y, prior=identity, strength=np.full(3, strength), weights=sample_weight
+        )
         if (fitted[:2] < 0).any():
             # Both terms increase with the logit. If one coefficient is negative, drop its term.
             kept = [int(fitted[0] < fitted[1]), 2]
             refitted = fit_logistic(
-                design[:, kept], y, prior=identity[kept], strength=np.full(2, strength)
+                design[:, kept],
+                y,
+                prior=identity[kept],
+                strength=np.full(2, strength),
+                weights=sample_weight,
             )
             fitted = np.zeros(3)
             fitted[kept] = refitted
@@ -78,6 +95,7 @@ def fit_platt(
     *,
     prior: tuple[float, float] = (1.0, 0.0),
     min_positives: int = MIN_POSITIVES,
+    sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit the slope and offset that map one label's logits to log-odds.
 
@@ -109,8 +127,11 @@ def fit_platt(
     if min(y.sum(), len(y) - y.sum()) < min_positives:
         return unchanged
     design = np.column_stack([logits, np.ones(len(y))])
-    strength = np.full(2, STRENGTH * fields_per_cluster(y, clusters))
-    slope, offset = fit_logistic(design, y, prior=unchanged, strength=strength)
+    strength = np.full(2, STRENGTH * fields_per_cluster(y, clusters, sample_weight))
+    y = y if sample_weight is None else sample_weight * y
+    slope, offset = fit_logistic(
+        design, y, prior=unchanged, strength=strength, weights=sample_weight
+    )
     if slope <= 0:
         return unchanged
     return np.array([slope, offset])

@@ -23,25 +23,37 @@ class Spline:
     n_parameters = None
 
     @staticmethod
-    def fit(logits: np.ndarray, y: np.ndarray, clusters: np.ndarray) -> tuple[float, ...]:
+    def fit(
+        logits: np.ndarray,
+        y: np.ndarray,
+        clusters: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[float, ...]:
         """Fit the offset and slopes; the knots are quantiles."""
+        of_fields = np.ones(len(y)) if sample_weight is None else sample_weight
         order = np.argsort(logits, kind="stable")
-        weights = np.where(y == 1, 0.5 / y.sum(), 0.5 / (len(y) - y.sum()))[order]
+        weights = np.where(y == 1, 0.5 / (of_fields @ y), 0.5 / (of_fields @ (1 - y)))
+        weights = (weights if sample_weight is None else weights * of_fields)[order]
         places = np.searchsorted(weights.cumsum(), _QUANTILES)
         knots = np.unique(logits[order][places])
         # A segment without fields would have no slope to learn.
         knots = knots[(knots > logits.min()) & (knots < logits.max())]
-        segments, strength = _segments(knots, logits), STRENGTH * fields_per_cluster(y, clusters)
+        segments = _segments(knots, logits)
+        strength = STRENGTH * fields_per_cluster(y, clusters, sample_weight)
+
+        positives = y if sample_weight is None else sample_weight * y
 
         def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             offset, slopes = parameters[0], parameters[1:]
             z, mean = offset + segments @ slopes, slopes.mean()
-            residual = expit(z) - y
+            residual, losses = expit(z) - y, np.logaddexp(0, z)
+            if sample_weight is not None:
+                residual, losses = residual * sample_weight, losses * sample_weight
             penalty = offset**2 + (mean - 1) ** 2 + ((slopes - mean) ** 2).sum()
             of_slopes = segments.T @ residual
             of_slopes += strength * ((mean - 1) / len(slopes) + slopes - mean)
             gradient = np.r_[residual.sum() + strength * offset, of_slopes]
-            return np.logaddexp(0, z).sum() - y @ z + strength * penalty / 2, gradient
+            return losses.sum() - positives @ z + strength * penalty / 2, gradient
 
         identity = np.r_[0.0, np.ones(len(knots) + 1)]
         bounds = [(None, None), *[(0, None)] * (len(knots) + 1)]

@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hpastack.backbones import Network, create_backbone, save_weights, weight_file
+from hpastack.backbones import Network, create_backbone, expected_stains, save_weights, weight_file
 from hpastack.catalogue import catalogue_digest, training_fields
 from hpastack.cnn.arcface import group_numbers
 from hpastack.cnn.checkpoint import (
@@ -39,7 +39,7 @@ from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, differing_settings, digest_of, sha256
 from hpastack.folds import FoldPlan, MultilabelStratifiedGroupShuffleSplit, labels_digest
 from hpastack.labels import Vocabulary
-from hpastack.parallel import cpu_budget
+from hpastack.parallel import cpu_budget, worker_processes
 
 # Version of the training algorithm; part of the fingerprint of the weights.
 _ALGORITHM = 2
@@ -122,10 +122,12 @@ def finetune_folds(
         if _is_complete(folder, fingerprint):
             return read_checkpoint(folder)
     starts = starting_weights(settings, plan)
+    # Before the weights are read or downloaded.
+    stains = expected_stains(settings.backbone, starts[0], settings.stains)
+    require_stains(training, stains, f"backbone {settings.backbone}")
     # Before any work: this detects a wrong name or weight file, and downloads
     # pretrained weights once rather than in every fold.
-    model = _new_model(settings, starts[0], len(vocabulary))
-    require_stains(training, model.preprocessing.stains, f"backbone {settings.backbone}")
+    _new_model(settings, starts[0], len(vocabulary))
     work = folder.with_name(folder.name + ".parts")
     processes.wait()
     if processes.is_first:
@@ -154,7 +156,7 @@ def finetune_folds(
             progress=progress,
         )
         workers = worker_count(processes, jobs, len(pending))
-        joblib.Parallel(n_jobs=workers, prefer="processes")(
+        worker_processes(workers)(
             joblib.delayed(_train_fold)(task, fold, processes) for fold in pending
         )
     processes.wait()

@@ -29,7 +29,7 @@ from hpastack.fields import PackedFields
 from hpastack.fields.paths import require_stains
 from hpastack.files import atomic_write, digest_of
 from hpastack.labels import Vocabulary
-from hpastack.parallel import cpu_budget, progress_bar
+from hpastack.parallel import cpu_budget, progress_bar, worker_processes
 from hpastack.similarity import SIMILARITIES, NeighbourScores, label_votes, unit_vectors
 
 # Fields per task when embedding on a CPU.
@@ -121,7 +121,7 @@ def _fold_vectors(
     jobs = jobs or cpu_budget()
     starts = range(0, len(catalogue), _BLOCK)
     workers = worker_count(processes, jobs, len(starts))
-    embedded = joblib.Parallel(n_jobs=workers, prefer="processes", return_as="generator")(
+    embedded = worker_processes(workers, return_as="generator")(
         joblib.delayed(_embed_block)(
             model,
             catalogue.iloc[start : start + _BLOCK],

@@ -22,7 +22,7 @@ from hpastack.cnn.settings import CnnSettings
 from hpastack.fields import PackedFields
 from hpastack.fields.paths import require_stains
 from hpastack.folds import FoldPlan
-from hpastack.parallel import cpu_budget, progress_bar
+from hpastack.parallel import cpu_budget, progress_bar, worker_processes
 from hpastack.store import StoreHeader, StoreWriter
 
 
@@ -109,7 +109,7 @@ def predict_store(
     jobs = jobs or cpu_budget()
     workers = worker_count(processes, jobs, len(blocks))
     models = checkpoint.load_models(processes.device) if blocks else []
-    predicted = joblib.Parallel(n_jobs=workers, prefer="processes", return_as="generator")(
+    predicted = worker_processes(workers, return_as="generator")(
         joblib.delayed(_predict_block)(
             models, catalogue.iloc[block], fold[block], settings, packed, max(1, jobs // workers)
         )

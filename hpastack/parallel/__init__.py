@@ -6,7 +6,7 @@ from hpastack.parallel.progress import Progress, Workers, progress_bar, progress
 from hpastack.parallel.read_ahead import in_threads, read_ahead
 from hpastack.parallel.shards import Shard, environment_shard
 from hpastack.parallel.threads_or_processes import spread_on_this_machine
-from hpastack.parallel.workers import spread
+from hpastack.parallel.workers import spread, worker_processes
 
 __all__ = [
     "BACKENDS",
@@ -23,4 +23,5 @@ __all__ = [
     "read_ahead",
     "spread",
     "spread_on_this_machine",
+    "worker_processes",
 ]

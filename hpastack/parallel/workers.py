@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import joblib
+from joblib._parallel_backends import LokyBackend
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
@@ -70,8 +71,8 @@ def spread(
     if jobs is None:
         is_local = type(active).__module__ == "joblib._parallel_backends"
         jobs = configured if configured is not None else cpu_budget() if is_local else -1
-    parent, thread = _parent(), threading.get_ident()
-    calls = (joblib.delayed(_at_work)(parent, thread, work, task) for task in tasks)
+    parent, thread, is_loky = _parent(), threading.get_ident(), isinstance(active, LokyBackend)
+    calls = (joblib.delayed(_at_work)(parent, thread, is_loky, work, task) for task in tasks)
     with one_thread_each():
         try:
             yield from in_order(calls, jobs)
@@ -79,6 +80,30 @@ def spread(
             if not _is_death(error):
                 raise
             raise InputError(_DIED) from error
+
+
+def worker_processes(jobs: int, **options: Any) -> joblib.Parallel:
+    """Return a pool of worker processes that end with this process, however it ends.
+
+    For a few long tasks that use several threads each; for others, see `spread`.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of workers; with 1, tasks run in this process.
+    **options
+        Passed to `joblib.Parallel`.
+
+    Returns
+    -------
+    joblib.Parallel
+        Of the active joblib backend, by default loky. Workers of other backends are
+        managed by these.
+    """
+    active, _ = get_active_backend(prefer="processes")
+    if isinstance(active, LokyBackend):
+        options |= {"initializer": _end_with, "initargs": (os.getpid(),)}
+    return joblib.Parallel(n_jobs=jobs, prefer="processes", **options)
 
 
 def _is_death(error: Exception) -> bool:
@@ -89,13 +114,16 @@ def _is_death(error: Exception) -> bool:
 
 
 def _at_work(
-    parent: ParentProcess, thread: int, work: Callable[..., Result], task: tuple[Any, ...]
-) -> Result:
+    parent: ParentProcess, thread: int, is_loky: bool, work: Callable[..., Result],
+    task: tuple[Any, ...],
+) -> Result:  # fmt: skip
     if parent.pid == os.getpid() and parent.host == socket.gethostname():
         if thread != threading.get_ident():
             _keep_to_one_thread()
         return work(*task)
-    _initialise_worker(parent, os.getppid() == parent.pid and parent.host == socket.gethostname())
+    # The parent of a worker of loky may have ended before the first task.
+    is_child = os.getppid() == parent.pid and parent.host == socket.gethostname()
+    _initialise_worker(parent, is_loky or is_child)
     try:
         return work(*task)
     except Exception as error:
@@ -125,9 +153,14 @@ def _initialise_worker(parent: ParentProcess, is_child: bool) -> None:
         return
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
+    _end_with(parent.pid)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker process when its parent process ends, even if that is killed."""
 
     def watch() -> None:
-        while os.getppid() == parent.pid:
+        while os.getppid() == parent:
             time.sleep(0.2)
         os._exit(1)
 

@@ -48,6 +48,8 @@ def blend_weights(
     clusters: np.ndarray,
     fold: np.ndarray,
     learnable: np.ndarray,
+    *,
+    sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the weight of each member for every label.
 
@@ -66,6 +68,8 @@ def blend_weights(
     clusters, fold : ndarray of int, shape (n,)
     learnable : ndarray of bool, shape (n_labels,)
         Other labels get weight 0.
+    sample_weight : ndarray of float, shape (n,), optional
+        Weight of the loss of each row.
 
     Returns
     -------
@@ -78,16 +82,20 @@ def blend_weights(
         return weights
     y, consensus = y[:, labels], consensus[:, labels].astype(float)
     added = [part[:, labels].astype(float) for part in added]
-    common = common_weights(y, consensus, added)
+    common = common_weights(y, consensus, added, sample_weight=sample_weight)
     blended = np.empty_like(consensus)
     for number in np.unique(fold):
         others = fold != number
         of_others = common_weights(
-            y[others], consensus[others], [part[others] for part in added], start=common
+            y[others],
+            consensus[others],
+            [part[others] for part in added],
+            start=common,
+            sample_weight=None if sample_weight is None else sample_weight[others],
         )
         rows = ~others
         blended[rows] = blend(consensus[rows], [part[rows] for part in added], of_others)
-    gains = relative_gains(y, consensus, blended, clusters)
+    gains = relative_gains(y, consensus, blended, clusters, sample_weight)
     weights[:, labels] = common[:, None] * trust(gains)
     return weights
 
@@ -98,6 +106,7 @@ def common_weights(
     added: Sequence[np.ndarray],
     *,
     start: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit one weight per member for all labels.
 
@@ -111,12 +120,14 @@ def common_weights(
     added : sequence of ndarray of float, shape (n, n_labels)
     start : ndarray of float, shape (n_members,), optional
         Initial weights.
+    sample_weight : ndarray of float, shape (n,), optional
+        Weight of the loss of each row.
 
     Returns
     -------
     ndarray of float, shape (n_members,)
     """
-    before = log_losses(y, consensus).sum(axis=0)
+    before = _weighted(log_losses(y, consensus), sample_weight).sum(axis=0)
     # A label without any loss cannot improve.
     share = np.divide(1.0, before, out=np.zeros_like(before), where=before > 0) / len(before)
     members = np.stack([part.ravel() for part in added])
@@ -124,14 +135,17 @@ def common_weights(
     def loss_of(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = consensus + (weights @ members).reshape(consensus.shape)
         penalty = _RIDGE * float(weights @ weights)
-        return float(log_losses(y, logits).sum(axis=0) @ share) + penalty, logits
+        losses = _weighted(log_losses(y, logits), sample_weight)
+        return float(losses.sum(axis=0) @ share) + penalty, logits
 
     weights = np.full(len(members), 0.5 / len(members)) if start is None else start
     loss, logits = loss_of(weights)
     for _ in range(_MAX_STEPS):
         p = expit(logits)
-        slope = members @ ((p - y) * share).ravel() + 2 * _RIDGE * weights
-        curvature = (members * (p * (1 - p) * share).ravel()) @ members.T
+        residual = _weighted((p - y) * share, sample_weight)
+        information = _weighted(p * (1 - p) * share, sample_weight)
+        slope = members @ residual.ravel() + 2 * _RIDGE * weights
+        curvature = (members * information.ravel()) @ members.T
         curvature[np.diag_indices_from(curvature)] += 2 * _RIDGE
         root = np.linalg.cholesky(curvature).T
         target = np.linalg.solve(root.T, curvature @ weights - slope)
@@ -165,7 +179,11 @@ class Gains:
 
 
 def relative_gains(
-    y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
+    y: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    clusters: np.ndarray,
+    sample_weight: np.ndarray | None = None,
 ) -> Gains:
     """Return the gain in log loss from a change of log-odds.
 
@@ -175,13 +193,15 @@ def relative_gains(
     before, after : ndarray of float, shape (n, n_labels)
         Log-odds; the change was fitted on other rows.
     clusters : ndarray of int, shape (n,)
+    sample_weight : ndarray of float, shape (n,), optional
+        Weight of the loss of each row.
 
     Returns
     -------
     Gains
     """
-    loss = log_losses(y, before)
-    saved = loss - log_losses(y, after)
+    loss = _weighted(log_losses(y, before), sample_weight)
+    saved = loss - _weighted(log_losses(y, after), sample_weight)
     by_cluster = np.stack([np.bincount(clusters, column) for column in saved.T], axis=1)
     total = np.maximum(loss.sum(axis=0), np.finfo(float).tiny)
     return Gains(by_cluster.sum(axis=0) / total, np.sqrt((by_cluster**2).sum(axis=0)) / total)
@@ -247,7 +267,11 @@ def _without_luck(certainty: np.ndarray | float) -> np.ndarray:
 
 
 def improves_log_loss(
-    y: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray
+    y: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    clusters: np.ndarray,
+    sample_weight: np.ndarray | None = None,
 ) -> bool:
     """Return whether a change lowers the log loss by more than its standard error.
 
@@ -257,14 +281,20 @@ def improves_log_loss(
     before, after : ndarray of float, shape (n,)
         Log-odds; the change was fitted on other rows.
     clusters : ndarray of int, shape (n,)
+    sample_weight : ndarray of float, shape (n,), optional
+        Weight of the loss of each row.
 
     Returns
     -------
     bool
         Whether the gain, summed by cluster, is more than one standard error.
     """
-    gains = relative_gains(y[:, None], before[:, None], after[:, None], clusters)
+    gains = relative_gains(y[:, None], before[:, None], after[:, None], clusters, sample_weight)
     return bool(gains.gain[0] > STANDARD_ERRORS * gains.error[0])
+
+
+def _weighted(values: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    return values if sample_weight is None else values * sample_weight[:, None]
 
 
 def blend(

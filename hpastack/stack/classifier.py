@@ -40,6 +40,7 @@ from hpastack.stack.fitting import cross_fit, folds_of, tuning_table
 from hpastack.stack.inputs import check_inputs
 from hpastack.stack.label_like import PredictionWarning, label_like_names, targets_warning
 from hpastack.stack.labelling import Labelling
+from hpastack.stack.leaked_targets import leaked_targets
 from hpastack.stack.notebook_html import stack_html
 from hpastack.stack.prediction_mixin import PredictionMixin
 from hpastack.stack.scoring import Scores, score
@@ -264,7 +265,14 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         self.cache = cache
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, groups: Any = None, folds: Any = None) -> StackClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        folds: Any = None,
+        sample_weight: Any = None,
+    ) -> StackClassifier:
         """Fit the stack and score it out of fold.
 
         Parameters
@@ -281,6 +289,9 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         folds : Series or array-like of int, shape (n,), optional
             Fold of each field, numbered from 0; at least three folds. Default:
             folds are made from `groups`.
+        sample_weight : Series or array-like of float, shape (n,), optional
+            Weight of each field, finite and at least 0, with a positive weight in each
+            fold. A Series is joined by id. See Notes. Default: all 1.
 
         Returns
         -------
@@ -291,13 +302,32 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         ------
         InputError
             If rows, columns or ids do not match, a column of a CNN is missing,
-            a prediction is out of range or not finite, a setting is unknown,
-            or a fold splits a cluster.
+            a prediction is out of range or not finite, a setting is unknown, a
+            weight is invalid, or a fold splits a cluster.
+
+        Notes
+        -----
+        A weight has the meaning of that many copies of the field in its cluster.
+        It multiplies the losses of the consensus and of all members, and the
+        losses and counts by which columns are screened, the size of models and
+        tree settings are chosen, members are blended, probabilities calibrated
+        and thresholds chosen. A field of weight 0 is not used for any of
+        these, nor its labels for making folds, but it gets out-of-fold
+        predictions. The forest rounds fractions of weights at random.
+
+        Not weighted are: minimum numbers of fields (`min_positives`,
+        `min_clusters`, `min_leaf`, those of calibration), which count fields of
+        positive weight; the balance of folds; principal components and the bins
+        of histograms; and all scores, as scikit-learn's are unless weights are
+        passed to `score`: in `cv_results_`, `comparison_` and `label_table_`
+        each field counts once, with weight 0 too.
         """
         settings = StackSettings.of(self)
-        inputs = check_inputs(X, y, groups, folds, settings)
+        inputs = check_inputs(X, y, groups, folds, settings, sample_weight)
         if equal := targets_warning(inputs.blocks, settings, inputs.y):
             warnings.warn(equal, PredictionWarning, stacklevel=2)
+        if leaked := leaked_targets(inputs, settings):
+            warnings.warn(leaked, PredictionWarning, stacklevel=2)
         cache = StackCache(settings.cache)
         workers = Workers(settings.n_jobs, bool(settings.verbose))
         # One thread: sums must not depend on the number of cores, which the workers use anyway.

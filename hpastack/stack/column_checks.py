@@ -11,6 +11,7 @@ import pandas as pd
 from hpastack.errors import InputError, shorten
 from hpastack.similarity import telling_columns
 from hpastack.stack.label_like import EQUAL
+from hpastack.stack.leaked_targets import leaks_warning
 from hpastack.stack.stores import GatheredStores
 from hpastack.store import equal_targets, is_binary, is_label_like, is_unlike_labels
 
@@ -74,8 +75,9 @@ def notes_on_columns(
     -------
     list of str
         A note on features that predict the order of the training fields, one on those that separate
-        train from test, one on each store whose predictions equal the targets, and one on each
-        whose predictions are (practically) all 0 or 1 only in train or only in test.
+        train from test, one on those that equal a target, one on each store whose predictions equal
+        the targets, and one on each whose predictions are (practically) all 0 or 1 only in train or
+        only in test.
     """
     by_label = _columns_by_label(inputs)
     of_stores = set().union(*by_label.values())
@@ -102,6 +104,9 @@ def notes_on_columns(
                 "scores may be far too good; find out why, and fit without "
                 f"{'it' if len(columns) == 1 else 'them'} (drop_columns: [{quoted}])"
             )
+    if targets is not None:
+        leaked = leaks_warning(features.loc[list(train)], targets, in_recipe=True)
+        notes += [leaked] if leaked else []
     for name, columns in by_label.items():
         are_logits = name in inputs.logits
         of_train = inputs.table.loc[list(train), columns].to_numpy(dtype=float)

@@ -189,6 +189,7 @@ def learn_columns(
     *,
     reductions: dict[str, Reduction],
     n_screened: int | None,
+    sample_weight: np.ndarray | None = None,
 ) -> LearnedColumns:
     """Choose the columns of every label, and of the pooled booster, on a training part.
 
@@ -205,17 +206,20 @@ def learn_columns(
         Reductions of the embeddings, fitted on the training rows.
     n_screened : int or None
         Maximum number of shared columns of a label; None for all.
+    sample_weight : ndarray of float, shape (n,), optional
+        Of all rows; above 0 for the training rows.
 
     Returns
     -------
     LearnedColumns
     """
+    weights = None if sample_weight is None else sample_weight[train]
     shared = shared_columns(inputs, margin, reductions)
     n_shared, n_labels = shared.shape[1], y.shape[1]
     n_margins = n_labels if len(inputs.logits) else 0
     is_screened = n_screened is not None and n_shared > n_screened
     if is_screened or n_shared - n_margins > MAX_SHARED:
-        gains = column_gains(shared[train], y[train], margin[train])
+        gains = column_gains(shared[train], y[train], margin[train], weights)
     else:
         gains = np.zeros((n_shared, n_labels))
     if is_screened:
@@ -223,10 +227,16 @@ def learn_columns(
         chosen = [np.sort(ranked[:, label]) for label in range(n_labels)]
     else:
         chosen = [np.arange(n_shared)] * n_labels
-    return LearnedColumns(reductions, chosen, PairColumns.fit(y[train], gains[n_margins:]))
+    pairs = PairColumns.fit(y[train], gains[n_margins:], weights)
+    return LearnedColumns(reductions, chosen, pairs)
 
 
-def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.ndarray:
+def column_gains(
+    columns: np.ndarray,
+    y: np.ndarray,
+    margin: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+) -> np.ndarray:
     """Return how much each column could improve on a margin, for every label.
 
     The gain in log loss (to second order) from splitting the column into eight
@@ -239,6 +249,8 @@ def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.n
     y : ndarray of {0, 1}, shape (n, n_labels)
     margin : ndarray of float, shape (n, n_labels)
         Log-odds.
+    sample_weight : ndarray of float, shape (n,), optional
+        Weight of residuals and information.
 
     Returns
     -------
@@ -258,9 +270,8 @@ def column_gains(columns: np.ndarray, y: np.ndarray, margin: np.ndarray) -> np.n
         codes[:, column] = np.where(known, np.searchsorted(cuts, values), _SCREENING_BINS)
     width = _SCREENING_BINS + 1
     places = (codes + width * np.arange(d)).ravel()
-    is_in = sparse.csr_matrix(
-        (np.ones(n * d), places, np.arange(0, n * d + 1, d)), shape=(n, width * d)
-    )
+    values = np.ones(n * d) if sample_weight is None else np.repeat(sample_weight, d)
+    is_in = sparse.csr_matrix((values, places, np.arange(0, n * d + 1, d)), shape=(n, width * d))
     residual, information = is_in.T @ (y - p), is_in.T @ (p * (1 - p))
     gains = residual**2 / (information + _SCREENING_L2)
     return gains.reshape(d, width, -1).sum(axis=1)

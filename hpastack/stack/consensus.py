@@ -73,6 +73,7 @@ class Consensus:
         clusters: np.ndarray,
         *,
         strength: float = WEIGHT_STRENGTH,
+        sample_weight: np.ndarray | None = None,
     ) -> Consensus:
         """Fit the consensus of every label.
 
@@ -88,6 +89,8 @@ class Consensus:
         clusters : ndarray of int, shape (n,)
         strength : float, default=100
             Regularisation of the weights towards equal.
+        sample_weight : ndarray of float, shape (n,), optional
+            Number of fields that each row counts for, above 0.
 
         Returns
         -------
@@ -97,16 +100,23 @@ class Consensus:
         coefficients = np.zeros((n_labels, 2 + n_cnns))
         if n_cnns == 0:
             # Half a positive and half a negative field keep the prior of an absent label finite.
-            positives = y.sum(axis=0)
-            coefficients[:, 1] = np.log((positives + 0.5) / (n - positives + 0.5))
+            positives = y.sum(axis=0) if sample_weight is None else sample_weight @ y
+            total = n if sample_weight is None else sample_weight.sum()
+            # Sums of fractions may exceed their total by rounding.
+            negatives = np.maximum(total - positives, 0)
+            coefficients[:, 1] = np.log((positives + 0.5) / (negatives + 0.5))
             return cls(coefficients)
-        common = _common_line(logits.mean(axis=0), y)
+        common = _common_line(logits.mean(axis=0), y, sample_weight)
         prior = np.r_[common, np.zeros(n_cnns)]
         for label in range(n_labels):
-            alike = fields_per_cluster(y[:, label], clusters)
+            alike = fields_per_cluster(y[:, label], clusters, sample_weight)
             pull = np.r_[STRENGTH * alike, STRENGTH * alike, np.full(n_cnns, strength * alike)]
             coefficients[label] = fit_logistic(
-                _design(logits[:, :, label]), y[:, label], prior=prior, strength=pull
+                _design(logits[:, :, label]),
+                y[:, label] if sample_weight is None else sample_weight * y[:, label],
+                prior=prior,
+                strength=pull,
+                weights=sample_weight,
             )
         return cls(coefficients)
 
@@ -131,11 +141,15 @@ class Consensus:
         return margin
 
 
-def _common_line(mean: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _common_line(mean: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
     """Fit slope and offset of all labels together, on a fine grid of the mean logit."""
     bound = log_odds_bound()
     cell = np.rint((mean + bound) * (_GRID_CELLS / (2 * bound))).astype(np.int64).ravel()
-    weights = np.bincount(cell, minlength=_GRID_CELLS + 1)
+    of_values = None
+    if sample_weight is not None:
+        of_values = np.repeat(sample_weight, y.shape[1])
+        y = y * sample_weight[:, None]
+    weights = np.bincount(cell, of_values, minlength=_GRID_CELLS + 1)
     positives = np.bincount(cell, y.ravel(), minlength=_GRID_CELLS + 1)
     grid = np.linspace(-bound, bound, _GRID_CELLS + 1)
     held = weights > 0

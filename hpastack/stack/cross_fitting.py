@@ -57,6 +57,8 @@ class CrossFitter:
     n_screened : int or None
         Maximum number of shared columns of a label.
     workers : Workers
+    sample_weight : ndarray of float, shape (n,), optional
+        Rows of weight 0 are predicted, but not trained on.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class CrossFitter:
         n_components: int,
         n_screened: int | None,
         workers: Workers,
+        sample_weight: np.ndarray | None = None,
     ) -> None:
         self._inputs = inputs
         self._y = y
@@ -82,7 +85,12 @@ class CrossFitter:
         self._workers: Workers = workers
         self._n_folds = int(fold.max()) + 1
         self._pairs = list(combinations(range(self._n_folds), 2))
-        self._moments = {name: Moments(v, fold) for name, v in inputs.embeddings.items()}
+        self._sample_weight = sample_weight
+        self._trained = np.ones(len(y), bool) if sample_weight is None else sample_weight > 0
+        rows = slice(None) if sample_weight is None else self._trained
+        self._moments = {
+            name: Moments(values[rows], fold[rows]) for name, values in inputs.embeddings.items()
+        }
         self._bins: dict[tuple[int, ...], SharedBins] = {}
         # By the held-out folds: the same for all members and every trial.
         self._learned: dict[tuple[int, ...], LearnedColumns] = {}
@@ -90,7 +98,10 @@ class CrossFitter:
     def fit_consensus(self) -> NestedConsensus:
         """Fit the consensus with each fold and each pair of folds held out."""
         held_out = [*((k,) for k in range(self._n_folds)), *self._pairs]
-        tasks = ((self._inputs.logits, self._y, self._clusters, self._train(h)) for h in held_out)
+        tasks = (
+            (self._inputs.logits, self._y, self._clusters, self._train(h), self._sample_weight)
+            for h in held_out
+        )
         fitted = list(self._workers.map(_fit_consensus, tasks, len(held_out), "consensus"))
         margins = dict(zip(held_out, (margin for _, margin in fitted)))
         return NestedConsensus(margins, [consensus for consensus, _ in fitted[: self._n_folds]])
@@ -167,8 +178,13 @@ class CrossFitter:
                         continue
                     added[place][:, :, label] = values[:, :, column]
                     y, margin = self._y[rows, label], base.margins[pair][rows, label]
-                    losses[mine, label] += log_losses(y, margin + values[:, :, column]).sum(axis=1)
-                    start[mine, label] += log_losses(y, margin).sum()
+                    after = log_losses(y, margin + values[:, :, column])
+                    before = log_losses(y, margin)
+                    if self._sample_weight is not None:
+                        after = after * self._sample_weight[rows]
+                        before = before * self._sample_weight[rows]
+                    losses[mine, label] += after.sum(axis=1)
+                    start[mine, label] += before.sum()
                     reached[mine, label] = max(reached[mine, label], last)
         best = self._best_stages(name, losses, start)
         best = np.minimum(best, reached)
@@ -235,7 +251,10 @@ class CrossFitter:
         """Return the stage of each fold and label, chosen by the losses on the other folds."""
         best = np.zeros(start.shape, dtype=int)
         for k, learnable in enumerate(self._learnable):
-            positives = self._y[self._fold != k].sum(axis=0)
+            others = self._fold != k
+            positives = self._y[others].sum(axis=0)
+            if self._sample_weight is not None:
+                positives = self._sample_weight[others] @ self._y[others]
             if name in OF_ALL_LABELS:
                 positives = np.zeros_like(positives)  # so that all labels use the mean
             best[k] = best_candidates(losses[k], start[k], positives, learnable)
@@ -249,7 +268,7 @@ class CrossFitter:
         return np.flatnonzero(self._fold == fold)
 
     def _train(self, held_out: tuple[int, ...]) -> np.ndarray:
-        return np.flatnonzero(~np.isin(self._fold, held_out))
+        return np.flatnonzero(~np.isin(self._fold, held_out) & self._trained)
 
     def _columns(self, held_out: tuple[int, ...], base: NestedConsensus) -> LearnedColumns:
         """Return the learned columns of models with these folds held out."""
@@ -264,6 +283,7 @@ class CrossFitter:
                     for name, moments in self._moments.items()
                 },
                 n_screened=self._n_screened,
+                sample_weight=self._sample_weight,
             )
         return self._learned[held_out]
 
@@ -285,6 +305,7 @@ class CrossFitter:
 
         def rows() -> Iterator[tuple[tuple[int, ...], Rows]]:
             made: tuple[int, ...] | None = None
+            weights = self._sample_weight
             for held_out, labels in places:
                 if held_out != made:
                     made, margin = held_out, base.margins[held_out]
@@ -292,10 +313,13 @@ class CrossFitter:
                     shared = columns.shared(self._inputs, margin)
                 if name == POOLED:
                     pairs = Pairs(columns.pairs, self._inputs, margin, shared)
-                    yield held_out, AllPairs(labels, self._y, margin, pairs)
+                    yield held_out, AllPairs(labels, self._y, margin, pairs, sample_weight=weights)
                     continue
                 if name in OF_ALL_LABELS:
-                    yield held_out, AllFields(labels, self._y, margin, shared)
+                    yield (
+                        held_out,
+                        AllFields(labels, self._y, margin, shared, sample_weight=weights),
+                    )
                     continue
                 (label,) = labels
                 yield (
@@ -309,6 +333,7 @@ class CrossFitter:
                         columns.chosen[label],
                         self._y[:, label],
                         margin[:, label],
+                        weights,
                     ),
                 )
 
@@ -324,7 +349,12 @@ class CrossFitter:
 
 
 def _fit_consensus(
-    logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, train: np.ndarray
+    logits: np.ndarray,
+    y: np.ndarray,
+    clusters: np.ndarray,
+    train: np.ndarray,
+    sample_weight: np.ndarray | None,
 ) -> tuple[Consensus, np.ndarray]:
-    consensus = Consensus.fit(logits[:, train], y[train], clusters[train])
+    weights = None if sample_weight is None else sample_weight[train]
+    consensus = Consensus.fit(logits[:, train], y[train], clusters[train], sample_weight=weights)
     return consensus, consensus.margin(logits).astype(np.float32)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hpastack.boosting import TreeSettings
+from hpastack.errors import InputError, shorten
 from hpastack.files import package_versions
 from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.cross_fitting import CrossFitter
+from hpastack.stack.field_values import checked_folds
 from hpastack.stack.fitted import (
     CrossFitted,
     Fitted,
@@ -24,7 +27,7 @@ from hpastack.stack.fitted import (
     NestedConsensus,
     NestedLogOdds,
 )
-from hpastack.stack.inputs import TrainingData, checked_folds
+from hpastack.stack.inputs import TrainingData
 from hpastack.stack.members import POOLED, POOLED_TREES, maker_of
 from hpastack.stack.meta_learner import MetaLearner, MetaLearners
 from hpastack.stack.settings import StackSettings
@@ -47,7 +50,7 @@ def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
     Raises
     ------
     InputError
-        If there are too few clusters.
+        If there are too few clusters, or a fold has no field of positive weight.
     """
     sets = [] if inputs.fold is None else [inputs.fold]
     n_splits = settings.n_splits if inputs.fold is None else int(inputs.fold.max()) + 1
@@ -56,8 +59,16 @@ def folds_of(inputs: TrainingData, settings: StackSettings) -> list[np.ndarray]:
             n_splits, random_state=settings.random_state + len(sets)
         )
         # No warning about rare labels: `label_table_` has the number of clusters of each.
-        fold = splitter.fold_numbers(inputs.y, inputs.clusters)
+        fold = splitter.fold_numbers(inputs.trained_y, inputs.clusters)
         sets.append(checked_folds(fold, inputs.clusters, inputs.image_ids))
+    for fold in sets:
+        empty = np.setdiff1d(fold, fold[inputs.trained])
+        if len(empty):
+            noun = "fold" if len(empty) == 1 else "folds"
+            raise InputError(
+                f"sample_weight is zero for all fields of {noun} {shorten(empty)}; every fold "
+                "needs a field of positive weight"
+            )
     return sets
 
 
@@ -118,8 +129,10 @@ def cross_fit(
     -------
     CrossFitted
     """
+    if inputs.sample_weight is not None:
+        _check_weights_are_supported(settings.members)
     blocks, y, clusters = inputs.blocks, inputs.y, inputs.clusters
-    without_pairs = learnable_without_pairs(y, clusters, fold, settings)
+    without_pairs = learnable_without_pairs(inputs.trained_y, clusters, fold, settings)
     learnable = np.asarray(without_pairs.all(axis=1))
     fitter = CrossFitter(
         blocks,
@@ -130,9 +143,11 @@ def cross_fit(
         n_components=settings.n_components,
         n_screened=settings.n_screened,
         workers=workers,
+        sample_weight=inputs.sample_weight,
     )
     # The key of each result covers all that it depends on, and nothing else.
-    key = digest(blocks.logits, y, clusters, fold)
+    weights = [] if inputs.sample_weight is None else [inputs.sample_weight]
+    key = digest(blocks.logits, y, clusters, fold, *weights)
     consensus = cache.remember("base", key, fitter.fit_consensus, NestedConsensus)
     keys = [key]
     if settings.members:
@@ -192,16 +207,22 @@ def fit_meta_learners(
     MetaLearners
     """
     y, fold, quiet = inputs.y, log_odds.fold, Workers(workers.n_jobs)
+    weights, trained = inputs.sample_weight, inputs.trained
     parts: list[tuple[Any, ...]] = []  # rows, and their log-odds
     for k in range(log_odds.n_folds):
-        others = fold != k
+        others = (fold != k) & trained
         consensus, added = log_odds.without(k)
         parts.append((others, consensus[others], [values[others] for values in added]))
-    parts.append((slice(None), *log_odds.out_of_fold()))
+    consensus, added = log_odds.out_of_fold()
+    every = slice(None) if weights is None else trained
+    parts.append((every, consensus[every], [values[every] for values in added]))
+
+    def weights_of(rows: np.ndarray | slice) -> np.ndarray | None:
+        return None if weights is None else weights[rows]
 
     def make() -> MetaLearners:
         tasks = (
-            (y[rows], *values, inputs.clusters[rows], fold[rows], labels)
+            (y[rows], *values, inputs.clusters[rows], fold[rows], labels, weights_of(rows))
             for (rows, *values), labels in zip(parts, [*learnable, learnable.any(axis=0)])
         )
         blended = partial(MetaLearner.blended, calibration=settings.calibration)
@@ -210,7 +231,15 @@ def fit_meta_learners(
 
     blended = cache.remember("tops", key, make, MetaLearners)
     tasks = (
-        (meta_learner, y[rows], *values, fold[rows], settings.thresholds, bool(settings.cnns))
+        (
+            meta_learner,
+            y[rows],
+            *values,
+            fold[rows],
+            settings.thresholds,
+            bool(settings.cnns),
+            weights_of(rows),
+        )
         for meta_learner, (rows, *values) in zip([*blended.nested, blended.whole], parts)
     )
     *nested, whole = quiet.map(MetaLearner.thresholded, tasks, len(parts), "thresholds")
@@ -236,6 +265,21 @@ def tuning_table(runs: list[CrossFitted]) -> pd.DataFrame:
             for trial, tried in enumerate(trials)
         ]
     )
+
+
+def _check_weights_are_supported(members: list[str]) -> None:
+    """Raise `InputError` if libraries that users added do not take weights."""
+    makers: dict[str, Any] = {name: maker_of(name) for name in members}
+    unsupported = [
+        name
+        for name, maker in makers.items()
+        if "sample_weight" not in signature(maker.fit).parameters
+    ]
+    if unsupported:
+        raise InputError(
+            f"members that do not support sample_weight: {shorten(unsupported)}; exclude them "
+            "from boosters, or fit without weights"
+        )
 
 
 def _trees_of(name: str, settings: StackSettings) -> TreeSettings:

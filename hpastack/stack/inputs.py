@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array
 
 from hpastack.errors import InputError, counted, shorten
 from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
+from hpastack.stack.field_values import (
+    aligned,
+    by_id,
+    checked_folds,
+    checked_weights,
+    numbered,
+)
 from hpastack.stack.label_sets import indicator_table
 from hpastack.stack.settings import StackSettings
 
@@ -33,6 +39,8 @@ class TrainingData:
     clusters : ndarray of int, shape (n,)
     fold : ndarray of int, shape (n,), or None
         None if folds are still to be made.
+    sample_weight : ndarray of float, shape (n,), or None
+        None if all are 1.
     """
 
     image_ids: pd.Index
@@ -42,14 +50,29 @@ class TrainingData:
     labels: list[str]
     clusters: np.ndarray
     fold: np.ndarray | None
+    sample_weight: np.ndarray | None = None
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Whether each field has a positive weight, shape (n,)."""
+        if self.sample_weight is None:
+            return np.ones(len(self.y), dtype=bool)
+        return self.sample_weight > 0
+
+    @property
+    def trained_y(self) -> np.ndarray:
+        """Targets, shape (n, n_labels), with 0 for fields of weight 0."""
+        return self.y if self.sample_weight is None else self.y * self.trained[:, None]
 
 
-def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSettings) -> TrainingData:
+def check_inputs(
+    X: Any, y: Any, groups: Any, folds: Any, settings: StackSettings, sample_weight: Any = None
+) -> TrainingData:
     """Check the training data of a stack, and align its rows.
 
     Parameters
     ----------
-    X, y, groups, folds
+    X, y, groups, folds, sample_weight
         As in `hpastack.StackClassifier.fit`.
     settings : StackSettings
 
@@ -60,8 +83,8 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
     Raises
     ------
     InputError
-        If rows, columns or ids do not match, a value is not valid in its column, or a fold
-        splits a cluster.
+        If rows, columns or ids do not match, a value is not valid in its column, a weight is
+        invalid, or a fold splits a cluster.
     """
     table = checked_table(X, min_fields=2)
     has_label_columns = bool(settings.cnns or settings.scores)
@@ -69,11 +92,15 @@ def check_inputs(X: Any, y: Any, groups: Any, folds: Any, settings: StackSetting
     if groups is None:
         clusters = np.arange(len(table))
     else:
-        clusters = _numbered(aligned(groups, table.index, "groups"))
+        clusters = numbered(aligned(groups, table.index, "groups"))
     if folds is not None:
         folds = checked_folds(aligned(folds, table.index, "folds"), clusters, table.index)
     blocks = sorted_columns(table, len(labels), settings)
-    return TrainingData(table.index, table.columns, blocks, indicated, labels, clusters, folds)
+    if sample_weight is not None:
+        sample_weight = checked_weights(sample_weight, table.index)
+    return TrainingData(
+        table.index, table.columns, blocks, indicated, labels, clusters, folds, sample_weight
+    )
 
 
 def checked_table(X: Any, *, min_fields: int = 1) -> pd.DataFrame:
@@ -156,7 +183,7 @@ def indicator(
     y = indicator_table(y, image_ids, labels, has_label_columns=has_label_columns)
     if isinstance(y, pd.DataFrame):
         names = labels or [str(name) for name in y.columns]
-        y = label_columns(_by_id(y, image_ids, "y"), names, "y")
+        y = label_columns(by_id(y, image_ids, "y"), names, "y")
     else:
         y = np.asarray(y)
         names = [str(label) for label in range(y.shape[1])] if y.ndim == 2 else []
@@ -194,95 +221,6 @@ def _unknown_labels(is_unknown: np.ndarray, image_ids: pd.Index) -> str:
         return remedy
     bad = np.flatnonzero(is_unknown.reshape(len(image_ids), -1).any(axis=1))
     return f"fields {shorten(image_ids[bad])}: {remedy}"
-
-
-def aligned(values: pd.Series | ArrayLike, image_ids: pd.Index, what: str) -> np.ndarray:
-    """Return one value per field in the order of the fields.
-
-    Parameters
-    ----------
-    values : Series or array-like, shape (n,)
-        A series is joined by id.
-    image_ids : Index
-    what : str
-        Name of the values in errors.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Raises
-    ------
-    InputError
-        If the shape does not match, ids are missing or duplicate, or a value is
-        missing (NaN or None).
-    """
-    if isinstance(values, pd.Series):
-        values = _by_id(values, image_ids, what)
-    # Before conversion: NaN in a list of names would become the text "nan".
-    unknown = pd.isna(np.asarray(values, dtype=object))
-    values = np.asarray(values)
-    if values.shape != (len(image_ids),):
-        raise InputError(
-            f"{what} of shape {values.shape} does not match {counted(len(image_ids), 'field')}; "
-            "pass one value per field"
-        )
-    if unknown.any():
-        own = " (a unique one if the group is unknown)" if what == "groups" else ""
-        raise InputError(
-            f"{what} has no value (NaN or None) for {counted(int(unknown.sum()), 'field')}: "
-            f"{shorten(image_ids[unknown])}; set one for each{own}, or drop these fields"
-        )
-    return values
-
-
-def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
-    """Return folds as whole numbers, after checking that they do not split clusters.
-
-    Parameters
-    ----------
-    fold : array-like of int, shape (n,)
-    clusters : ndarray of int, shape (n,)
-    image_ids : Index
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-
-    Raises
-    ------
-    InputError
-        If the numbers are not 0 to k - 1 without gaps, with k of at least 3,
-        or a fold splits a cluster.
-    """
-    try:
-        numbers = np.asarray(fold).astype(float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"folds must be numbers 0, 1, ...: {error}") from None
-    at_fault = np.flatnonzero(~np.isfinite(numbers))
-    if len(at_fault):
-        raise InputError(
-            f"folds of {counted(len(at_fault), 'field')} are not finite numbers: "
-            f"{shorten(image_ids[at_fault])}; set a fold for each, or drop these fields"
-        )
-    fold = numbers.astype(np.int64)
-    if (fold != numbers).any() or (fold < 0).any() or len(np.unique(fold)) != fold.max() + 1:
-        raise InputError("folds must be numbered 0, 1, ... without gaps")
-    if fold.max() < 2:
-        raise InputError(
-            "a stack needs at least three folds: one to score, one to choose settings on, and one "
-            "to train on"
-        )
-    first = np.zeros(clusters.max() + 1, dtype=np.int64)
-    first[clusters[::-1]] = fold[::-1]
-    at_fault = np.flatnonzero(fold != first[clusters])
-    if len(at_fault):
-        n_split = len(np.unique(clusters[at_fault]))
-        raise InputError(
-            f"the folds split {counted(n_split, 'cluster')}, such as that of "
-            f"{image_ids[at_fault[0]]}; make folds that keep clusters whole"
-        )
-    return fold
 
 
 def member_tables(X: Any) -> list[Any]:
@@ -399,32 +337,3 @@ def label_columns(table: Any, labels: list[str], what: str) -> np.ndarray:
             f"({shorten(labels)}), or an array, whose columns are matched by position"
         )
     return table.set_axis(names, axis=1)[labels].to_numpy()
-
-
-def _numbered(groups: np.ndarray) -> np.ndarray:
-    try:
-        return np.unique(groups, return_inverse=True)[1]
-    except TypeError:
-        kinds = sorted({type(group).__name__ for group in groups})
-        raise InputError(
-            f"groups has values of several types ({shorten(kinds)}), which cannot be sorted; use "
-            "one type, such as str"
-        ) from None
-
-
-def _by_id(table: Any, image_ids: pd.Index, what: str) -> Any:
-    missing = image_ids[~image_ids.isin(table.index)]
-    if len(missing):
-        remedy = ""
-        if isinstance(image_ids, pd.RangeIndex) and len(missing) == len(image_ids):
-            remedy = (
-                f"; {what} has ids, but X is a matrix without ids: pass X as a data frame with "
-                f"these ids, or {what}.to_numpy() in the order of X"
-            )
-        raise InputError(
-            f"{what} lacks {counted(len(missing), 'field')} of X: {shorten(missing)}{remedy}"
-        )
-    if not table.index.is_unique:
-        duplicate = table.index[table.index.duplicated()].unique()
-        raise InputError(f"duplicate ids in {what}: {shorten(duplicate)}")
-    return table.loc[image_ids]

@@ -49,6 +49,7 @@ class Labelling:
         policy: str,
         *,
         compare: bool,
+        sample_weight: np.ndarray | None = None,
     ) -> Labelling:
         """Choose thresholds, and the probabilities that they are applied to.
 
@@ -64,6 +65,7 @@ class Labelling:
         compare : bool
             Whether labels may be predicted from the consensus. Without CNNs it
             is only the prevalence of a label.
+        sample_weight : ndarray of float, shape (n,), optional
 
         Returns
         -------
@@ -72,10 +74,11 @@ class Labelling:
         chosen, scored = [], []
         for values in (probabilities, consensus):
             search = ThresholdSearch(y, values, policy)
-            chosen.append(search.thresholds())
+            chosen.append(search.thresholds(sample_weight))
             if compare:
-                of_others = search.without_folds(fold)[fold]
-                scored.append(macro_f1(y, apply_thresholds(values, of_others), absent="skip"))
+                of_others = thresholds_without_folds(search, fold, sample_weight)[fold]
+                labels = apply_thresholds(values, of_others)
+                scored.append(macro_f1(y, labels, sample_weight, absent="skip"))
         of_stack, of_consensus = chosen
         return cls(of_stack, of_consensus, compare and scored[1] > scored[0])
 
@@ -123,6 +126,26 @@ class Labelling:
         """
         values = self.values(probabilities, consensus)
         return apply_thresholds(values, self.thresholds, min_labels=min_labels)
+
+
+def thresholds_without_folds(
+    search: ThresholdSearch, fold: np.ndarray, sample_weight: np.ndarray | None
+) -> np.ndarray:
+    """Return for each fold the thresholds chosen on the others, shape (n_folds, n_labels).
+
+    Parameters
+    ----------
+    search : ThresholdSearch
+    fold : ndarray of int, shape (n,)
+    sample_weight : ndarray of float, shape (n,), or None
+
+    Returns
+    -------
+    ndarray of float
+    """
+    if sample_weight is None:
+        return search.without_folds(fold)
+    return np.stack([search.thresholds((fold != k) * sample_weight) for k in range(fold.max() + 1)])
 
 
 def mean_thresholds(thresholds: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -121,10 +121,15 @@ class Rows(Protocol):
     ----------
     labels : list of int
         Labels that it predicts.
+    sample_weight : ndarray of float, shape (n,), or None
+        Weight of each field; None if all are 1.
     """
 
     @property
     def labels(self) -> list[int]: ...  # noqa: D102
+
+    @property
+    def sample_weight(self) -> np.ndarray | None: ...  # noqa: D102
 
     def columns(self, rows: np.ndarray) -> Any:
         """Return the input of a model for some fields."""
@@ -181,6 +186,7 @@ class OneLabel:
         Shared columns that the label uses.
     y : ndarray of {0, 1}, shape (n,)
     margin : ndarray of float32, shape (n,)
+    sample_weight : ndarray of float, shape (n,), optional
     """
 
     member: str
@@ -191,6 +197,7 @@ class OneLabel:
     chosen: np.ndarray
     y: np.ndarray
     margin: np.ndarray
+    sample_weight: np.ndarray | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -225,6 +232,7 @@ class OneLabel:
             seed=seed,
             stages=stages,
             at_stage=at_stage,
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
         )
 
     def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -243,11 +251,13 @@ class _OfAllLabels:
     y : ndarray of {0, 1}, shape (n, n_labels)
         Of all labels, like `margin`.
     margin : ndarray of float32, shape (n, n_labels)
+    sample_weight : ndarray of float, shape (n,), optional
     """
 
     labels: list[int]
     y: np.ndarray
     margin: np.ndarray
+    sample_weight: np.ndarray | None = field(default=None, kw_only=True)
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return targets and margin of `labels`, each of shape (n_rows, n_labels)."""
@@ -260,7 +270,7 @@ class AllPairs(_OfAllLabels):
 
     Parameters
     ----------
-    labels, y, margin
+    labels, y, margin, sample_weight
         As in `_OfAllLabels`.
     pairs : Pairs
     """
@@ -282,7 +292,7 @@ class AllPairs(_OfAllLabels):
     ) -> Any:
         """Fit one booster to all pairs, with negatives of very low consensus subsampled."""
         rng = np.random.default_rng(seed)
-        x, y, margin = [], [], []
+        x, y, margin, weights = [], [], [], []
         for label in self.labels:
             of_label, target = self.margin[rows, label], self.y[rows, label]
             ruled_out = of_label < _RULED_OUT
@@ -290,6 +300,9 @@ class AllPairs(_OfAllLabels):
             x.append(self.pairs.of_label(label, rows[kept]))
             y.append(target[kept])
             margin.append(of_label[kept] - np.log(_PART_KEPT) * ruled_out[kept])
+            if self.sample_weight is not None:
+                weights.append(self.sample_weight[rows[kept]])
+        weighted = {"sample_weight": np.concatenate(weights)} if weights else {}
         return library_of(POOLED).fit(
             np.concatenate(x),
             np.concatenate(y).astype(np.float32),
@@ -300,6 +313,7 @@ class AllPairs(_OfAllLabels):
             at_stage=at_stage,
             n_monotone=self.pairs.n_logits if settings.monotone else 0,
             bins=None,
+            **weighted,
         )
 
     def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -328,7 +342,7 @@ class AllFields(_OfAllLabels):
 
     Parameters
     ----------
-    labels, y, margin
+    labels, y, margin, sample_weight
         As in `_OfAllLabels`.
     shared : ndarray of float32, shape (n, n_shared)
     """
@@ -350,7 +364,14 @@ class AllFields(_OfAllLabels):
     ) -> Trees:
         """Grow one forest, which serves all stages."""
         y, _ = self.truth(rows)
-        return Forest.fit(self.shared[rows], y, self.labels, seed=seed, stage=stages[-1])
+        return Forest.fit(
+            self.shared[rows],
+            y,
+            self.labels,
+            seed=seed,
+            stage=stages[-1],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+        )
 
     def added(self, model: Trees, x: SharedAndMargin, start: int, stop: int) -> np.ndarray:
         """Return the log-odds added from one shrinkage to another, shape (n_rows, n_labels)."""

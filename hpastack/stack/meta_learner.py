@@ -43,6 +43,7 @@ class MetaLearner:
         clusters: np.ndarray,
         fold: np.ndarray,
         learnable: np.ndarray,
+        sample_weight: np.ndarray | None = None,
         *,
         calibration: str,
     ) -> MetaLearner:
@@ -58,6 +59,8 @@ class MetaLearner:
         clusters, fold : ndarray of int, shape (n,)
         learnable : ndarray of bool, shape (n_labels,)
             Labels for which members are fitted.
+        sample_weight : ndarray of float, shape (n,), optional
+            Above 0.
         calibration : str
             Method, as in `hpastack.fit_calibration`. A label is not calibrated
             if the method, fitted on the other folds, does not lower the log
@@ -67,10 +70,14 @@ class MetaLearner:
         -------
         MetaLearner
         """
-        weights = blend_weights(y, consensus, added, clusters, fold, learnable)
+        weights = blend_weights(
+            y, consensus, added, clusters, fold, learnable, sample_weight=sample_weight
+        )
         logits = blend(consensus, added, weights)
         fitted = [
-            _guarded_calibration(logits[:, label], y[:, label], clusters, fold, calibration)
+            _guarded_calibration(
+                logits[:, label], y[:, label], clusters, fold, calibration, sample_weight
+            )
             for label in range(y.shape[1])
         ]
         return cls(weights, fitted, Labelling.at_one_half(y.shape[1]))
@@ -83,6 +90,7 @@ class MetaLearner:
         fold: np.ndarray,
         policy: str,
         has_cnns: bool,
+        sample_weight: np.ndarray | None = None,
     ) -> MetaLearner:
         """Choose thresholds, and the probabilities that they are applied to.
 
@@ -94,6 +102,7 @@ class MetaLearner:
             As in `hpastack.best_thresholds`.
         has_cnns : bool
             Whether there is a consensus from which labels may be predicted.
+        sample_weight : ndarray of float, shape (n,), optional
 
         Returns
         -------
@@ -101,7 +110,15 @@ class MetaLearner:
         """
         probabilities = self.probabilities(consensus, added)
         start = expit(np.asarray(consensus, dtype=float))
-        labelling = Labelling.chosen(y, probabilities, start, fold, policy, compare=has_cnns)
+        labelling = Labelling.chosen(
+            y,
+            probabilities,
+            start,
+            fold,
+            policy,
+            compare=has_cnns,
+            sample_weight=sample_weight,
+        )
         return replace(self, labelling=labelling)
 
     def probabilities(self, consensus: np.ndarray, added: Added) -> np.ndarray:
@@ -164,7 +181,12 @@ class MetaLearners:
 
 
 def _guarded_calibration(
-    logits: np.ndarray, y: np.ndarray, clusters: np.ndarray, fold: np.ndarray, method: str
+    logits: np.ndarray,
+    y: np.ndarray,
+    clusters: np.ndarray,
+    fold: np.ndarray,
+    method: str,
+    sample_weight: np.ndarray | None,
 ) -> Calibration:
     """Fit the calibration of a label if it lowers the log loss on held-out folds.
 
@@ -173,14 +195,21 @@ def _guarded_calibration(
     method that is used is the method that was tested: a label that has enough
     fields for a method only if no fold is held out gets Platt in all folds.
     """
-    whole = fit_calibration(logits, y, clusters, method=method)
+    whole = fit_calibration(logits, y, clusters, method=method, sample_weight=sample_weight)
     if whole.method == "none":
         return whole
     calibrated = np.empty(len(y))
     for k in np.unique(fold):
         others = fold != k
-        nested = fit_calibration(logits[others], y[others], clusters[others], method=method)
+        nested = fit_calibration(
+            logits[others],
+            y[others],
+            clusters[others],
+            method=method,
+            sample_weight=None if sample_weight is None else sample_weight[others],
+        )
         if nested.method not in ("none", whole.method):
-            return _guarded_calibration(logits, y, clusters, fold, nested.method)
+            return _guarded_calibration(logits, y, clusters, fold, nested.method, sample_weight)
         calibrated[~others] = nested(logits[~others])
-    return whole if improves_log_loss(y, logits, calibrated, clusters) else Calibration("none")
+    is_better = improves_log_loss(y, logits, calibrated, clusters, sample_weight)
+    return whole if is_better else Calibration("none")

@@ -235,7 +235,8 @@ def shifted_probabilities(
     Notes
     -----
     With ``em``, labels too rare to be calibrated keep their probabilities, as
-    the estimate assumes calibrated probabilities.
+    the estimate assumes calibrated probabilities. The prevalences of the training
+    fields are unweighted, so this is not for stacks fitted with `sample_weight`.
     """
     if isinstance(how, str) and how == "none":
         return probabilities, []

@@ -56,7 +56,9 @@ class PairColumns:
     chosen: np.ndarray
 
     @classmethod
-    def fit(cls, y: np.ndarray, gains: np.ndarray) -> PairColumns:
+    def fit(
+        cls, y: np.ndarray, gains: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> PairColumns:
         """Count labels, and choose the shared columns with the largest gain over all labels.
 
         Parameters
@@ -65,15 +67,21 @@ class PairColumns:
             Targets of the training part.
         gains : ndarray of float, shape (n_columns, n_labels)
             From `column_gains`, for the shared columns without the consensus.
+        sample_weight : ndarray of float, shape (n,), optional
+            Number of fields that each counts for.
 
         Returns
         -------
         PairColumns
         """
-        counted = y.astype(float)
+        present = y.astype(float)
+        n_fields, counted = len(y), present
+        if sample_weight is not None:
+            n_fields, counted = sample_weight.sum(), present * sample_weight[:, None]
         positives = counted.sum(axis=0)
-        share = (positives + 0.5) / (len(y) + 1)
-        together = counted.T @ counted + _CO_OCCURRENCE_PULL * share
+        # A sum of fractions may exceed the total by rounding.
+        share = (np.minimum(positives, n_fields) + 0.5) / (n_fields + 1)
+        together = counted.T @ present + _CO_OCCURRENCE_PULL * share
         lift = np.log(together / (positives + _CO_OCCURRENCE_PULL)[:, None] / share)
         np.fill_diagonal(lift, 0.0)
         ranked = np.argsort(-gains.sum(axis=1), kind="stable")[:MAX_SHARED]

@@ -18,9 +18,9 @@ from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache
 from hpastack.stack.column_blocks import ColumnBlocks, sorted_columns
 from hpastack.stack.explaining import explain
+from hpastack.stack.field_values import aligned
 from hpastack.stack.fitted import Fitted
 from hpastack.stack.inputs import (
-    aligned,
     checked_table,
     indicator,
     label_columns,

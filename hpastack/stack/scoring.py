@@ -23,7 +23,7 @@ from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.fitted import CrossFitted, NestedLogOdds
 from hpastack.stack.inputs import TrainingData
-from hpastack.stack.labelling import Labelling
+from hpastack.stack.labelling import Labelling, thresholds_without_folds
 from hpastack.stack.score_tables import (
     OutOfFold,
     ProbabilityScores,
@@ -130,10 +130,10 @@ def score(
     )
 
     parts = _parts(inputs.blocks, log_odds, settings, start)
-    given_by = labelling.values(fitted_on_all, base)
-    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, given_by, clusters, settings)]
+    source, weights = labelling.values(fitted_on_all, base), inputs.sample_weight
+    tasks: list[tuple[Any, ...]] = [(_threshold_intervals, y, source, clusters, settings, weights)]
     tasks += [
-        (thresholded, y, log_odds.fold, values, _policy_for(values, settings.thresholds))
+        (thresholded, y, log_odds.fold, values, _policy_for(values, settings.thresholds), weights)
         for values in parts.values()
     ]
     interval, *results = quiet.map(_call, tasks, len(tasks), "scores")
@@ -176,7 +176,13 @@ def score(
     )
 
 
-def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -> OutOfFold:
+def thresholded(
+    y: np.ndarray,
+    fold: np.ndarray,
+    nested: _Nested,
+    policy: str,
+    sample_weight: np.ndarray | None = None,
+) -> OutOfFold:
     """Return labels from thresholds that were chosen on the other folds.
 
     Parameters
@@ -189,18 +195,25 @@ def thresholded(y: np.ndarray, fold: np.ndarray, nested: _Nested, policy: str) -
         all folds.
     policy : str
         Policy of the thresholds.
+    sample_weight : ndarray of float, shape (n,), optional
+        Weights for the choice of thresholds.
 
     Returns
     -------
     OutOfFold
     """
     if not callable(nested):
-        chosen = ThresholdSearch(y, nested, policy).without_folds(fold)
+        search = ThresholdSearch(y, nested, policy)
+        chosen = thresholds_without_folds(search, fold, sample_weight)
         return OutOfFold(nested, apply_thresholds(nested, chosen[fold]))
     probabilities, labels = np.zeros(y.shape), np.zeros(y.shape, dtype=np.uint8)
     for k in range(fold.max() + 1):
         values, others = nested(k), fold != k
-        chosen = best_thresholds(y[others], values[others], policy=policy)
+        if sample_weight is None:
+            chosen = best_thresholds(y[others], values[others], policy=policy)
+        else:
+            search = ThresholdSearch(y[others], values[others], policy)
+            chosen = search.thresholds(sample_weight[others])
         probabilities[~others] = values[~others]
         labels[~others] = apply_thresholds(values[~others], chosen)
     return OutOfFold(probabilities, labels)
@@ -261,18 +274,29 @@ def _out_of_fold(y: np.ndarray, runs: list[CrossFitted], settings: StackSettings
 
 
 def _threshold_intervals(
-    y: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray, settings: StackSettings
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    clusters: np.ndarray,
+    settings: StackSettings,
+    sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     """Return the ends of the intervals, shape (2, n_labels)."""
     if not settings.n_bootstrap:
         return np.full((2, y.shape[1]), np.nan)
+    n_draws = min(settings.n_bootstrap, _THRESHOLD_DRAWS)
+    if sample_weight is not None:
+        kept = sample_weight > 0
+        search = ThresholdSearch(y[kept], probabilities[kept], settings.thresholds)
+        draws = cluster_draws(clusters[kept], n_draws=n_draws, seed=settings.random_state)
+        chosen = [search.thresholds(draw * sample_weight[kept]) for draw in draws]
+        return np.percentile(chosen, [2.5, 97.5], axis=0)
     return np.stack(
         threshold_intervals(
             y,
             probabilities,
             clusters,
             policy=settings.thresholds,
-            n_draws=min(settings.n_bootstrap, _THRESHOLD_DRAWS),
+            n_draws=n_draws,
             seed=settings.random_state,
         )
     )

@@ -51,7 +51,8 @@ def fit_stages(
     added = np.zeros((len(stages), len(both), len(rows.labels)), dtype=np.float32)
     growths = []
     for seed in seeds:
-        growth = _Growth(rows, x, len(tests[0]), stages, *rows.truth(both))
+        weights = None if rows.sample_weight is None else rows.sample_weight[both]
+        growth = _Growth(rows, x, len(tests[0]), stages, *rows.truth(both), weights)
         model = rows.fit(train, settings, seed=seed, stages=stages, at_stage=growth)
         added += growth.finished(model) / np.float32(len(seeds))
         growths.append(growth)
@@ -106,8 +107,10 @@ class _Growth:
         stages: list[int],
         y: np.ndarray,
         margin: np.ndarray,
+        sample_weight: np.ndarray | None = None,
     ) -> None:
         self._rows, self._x, self._y, self._margin = rows, x, y, margin
+        self._sample_weight = sample_weight
         self._parts = (slice(0, n_first), slice(n_first, None))
         self._stages = stages
         self._added: list[np.ndarray] = []
@@ -122,6 +125,8 @@ class _Growth:
         values = self._rows.added(model, self._x, start, self._stages[number])
         self._added.append(self._added[-1] + values if self._added else values)
         loss = log_losses(self._y, self._margin + self._added[-1])
+        if self._sample_weight is not None:
+            loss = loss * self._sample_weight[:, None]
         for k, part in enumerate(self._parts):
             if self._waited[k] == PATIENCE:
                 continue  # its values no longer change, even if the other part needs more stages

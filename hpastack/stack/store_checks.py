@@ -108,7 +108,8 @@ class StoreProblems:
 
     def raise_if_any(self) -> None:
         """Raise one `InputError` for all problems, if there are any."""
-        messages, parameters = [], []
+        messages: list[str] = []
+        parameters: list[str] = []
         for kind, stores in self.by_kind.items():
             if kind == UNREADABLE:
                 messages += stores.values()

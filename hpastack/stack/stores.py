@@ -240,7 +240,7 @@ def gather_stores(
         except InputError as error:
             problems.add(UNREADABLE, path, str(error))
     problems.raise_if_any()
-    check_columns_in_common(paths, [list(frame) for frame in frames], problems)
+    check_columns_in_common(paths, [frame.columns.tolist() for frame in frames], problems)
     problems.raise_if_any()
     check_numbers_of_members({name: len(of.values) for name, of in inputs.members.items()})
     return replace(inputs, table=pd.concat(frames, axis=1))

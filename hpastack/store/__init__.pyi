@@ -28,6 +28,7 @@ from .reading import Store as Store
 from .reading import is_current as is_current
 from .reading import open_store as open_store
 from .summary import store_summary as store_summary
+from .target_columns import columns_of_targets as columns_of_targets
 from .verifying import StoreCheck as StoreCheck
 from .verifying import unfinished_rows as unfinished_rows
 from .verifying import verify_store as verify_store

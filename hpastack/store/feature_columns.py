@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.errors import InputError, shorten
+from hpastack.store.decimal_marks import is_marked_number, with_decimal_points
 
 # Names of row numbers and row names in pandas, spreadsheets, R and CellProfiler.
 _BOOKKEEPING = re.compile(
@@ -50,6 +51,7 @@ def check_feature_columns(
         the ids.
     """
     reasons = {}
+    table = with_decimal_points(table)
     for position, column in enumerate(map(str, table.columns)):
         if column not in keep:
             reason = _reason(column, table.iloc[:, position])
@@ -77,7 +79,8 @@ def _reason(column: str, values: pd.Series) -> str:
     numeric = pd.to_numeric(values, errors="coerce")
     text = values[numeric.isna()].dropna().astype(str).str.strip()
     text = text[~text.str.lower().isin(("", "nan"))]
-    if len(values) > 1 and len(text) == len(values):
+    # Ambiguous commas are reported with their row where cells become numbers.
+    if len(values) > 1 and len(text) == len(values) and not text.map(is_marked_number).all():
         return f"contains text, such as {text.iloc[0]!r}"
     numbers = numeric.to_numpy(dtype=float)
     if len(numbers) < _LEAST_ROWS or not np.isfinite(numbers).all():

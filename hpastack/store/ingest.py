@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,12 +26,9 @@ from hpastack.files import (
     read_text_table,
 )
 from hpastack.labels import Vocabulary, label_ids, numbered_label
+from hpastack.store.decimal_marks import is_marked_number, with_decimal_points
 
-# A number as spreadsheets write it in locales with a decimal comma.
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?\s*")
 _ANSWERS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-# Ambiguous: 1,234 may have a decimal comma or a thousands separator.
-_THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 _LABEL_SET_COLUMNS = ("predicted", "target", "label", "labels")
 
 
@@ -189,7 +185,9 @@ def numbers(
     Parameters
     ----------
     table : DataFrame
-        Indexed by image id.
+        Indexed by image id. Decimal commas and thousands separators in text are converted
+        where they are unambiguous, as described in
+        `hpastack.store.decimal_marks.with_decimal_points`.
     where : path-like
         Name of the table in error messages.
     allow_nan : bool, default=False
@@ -205,7 +203,7 @@ def numbers(
         If a value is not a number, infinite, or NaN where that is not
         allowed.
     """
-    table = _with_decimal_points(table)
+    table = with_decimal_points(table)
     values = np.empty(table.shape)
     for position, column in enumerate(table.columns):
         cells = table.iloc[:, position]
@@ -220,43 +218,17 @@ def numbers(
         bad = np.flatnonzero(is_bad)
         if len(bad):
             cell = table.iloc[bad[0], position]
-            comma = isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell)
             raise InputError(
                 f"{where}: {cell!r} in column {str(column)!r} of field {table.index[bad[0]]} "
                 "is not a finite number"
-                + ("; write decimal points instead of commas" if comma else "")
+                + (
+                    "; write decimal points instead of commas, and no thousands separators"
+                    if is_marked_number(cell)
+                    else ""
+                )
             )
         values[:, position] = numeric
     return values
-
-
-def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of texts with decimal commas, if they are unambiguous, replaced by points."""
-    texts = [
-        k for k in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[k])
-    ]
-    with_comma: list[int] = []
-    may_be_thousands = True
-    for position in texts:
-        column = table.iloc[:, position].dropna().astype(str)
-        has_comma = column.str.contains(",", regex=False)
-        if column[~has_comma].str.contains(".", regex=False).any():
-            return table
-        if not has_comma.any():
-            continue
-        commas = column[has_comma]
-        if not commas.str.fullmatch(_DECIMAL_COMMA).all():
-            return table
-        may_be_thousands &= bool(commas.str.fullmatch(_THOUSANDS).all())
-        with_comma.append(position)
-    if not with_comma or may_be_thousands:
-        return table
-    table = table.copy()
-    for position in with_comma:
-        column = table.iloc[:, position]
-        points = column.astype(str).str.replace(",", ".", regex=False)
-        table.isetitem(position, np.where(column.isna(), column, points))
-    return table
 
 
 def check_coverage(

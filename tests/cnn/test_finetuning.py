@@ -457,3 +457,17 @@ def test_weights_are_never_unpickled_freely():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 assert given.get("weights_only") == "True", path
+
+
+def test_stains_are_checked_before_weights_are_read(
+    catalogue, plan, vocabulary, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cnn, "create_backbone", None)
+    fields = catalogue.assign(stains="red green blue", yellow="")
+    pretrained = replace(QUICK, weights="pretrained")
+    with pytest.raises(InputError, match=r"test_resnet needs the yellow stain, .*stains: \[red, g"):
+        finetune_folds(tmp_path / "m", fields, plan, vocabulary, pretrained, **ALONE)
+    with pytest.raises(TypeError, match="not callable"):
+        three = replace(pretrained, stains=["red", "green", "blue"])
+        finetune_folds(tmp_path / "m", fields, plan, vocabulary, three, **ALONE)
+    assert not list(tmp_path.iterdir())

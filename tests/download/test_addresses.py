@@ -60,6 +60,11 @@ def test_what_is_no_id_is_refused(image_id):
         check_field_ids([image_id], "here")
 
 
+def test_there_are_no_files_of_what_is_no_id():
+    with pytest.raises(InputError, match="'57_12' is not an id of the Human Protein Atlas"):
+        list(stain_files(["57_12"], Path("hpa"), HPA_URL, ["green"]))
+
+
 def test_every_id_of_hpa_v18_passes_and_has_a_file_of_its_own(real_data):
     image_ids = pd.read_csv(real_data / "labels" / "hpav18.csv")["Id"].tolist()
     check_field_ids(image_ids, "hpav18.csv")

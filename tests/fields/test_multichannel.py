@@ -208,6 +208,11 @@ def test_channels_said_wrong(text, message):
         parse_channels(text)
 
 
+def test_channels_of_stains_that_the_fields_lack():
+    with pytest.raises(InputError, match="channels: yellow is not among the stains, red, green"):
+        parse_channels("red=0,green=1,yellow=2", ("red", "green"))
+
+
 XML = '<OME><Image><Pixels SizeZ="{z}" SizeT="{t}"><Channel Name="{n}"/></Pixels></Image></OME>'
 LAUGHS = '<!DOCTYPE OME [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>' + XML.format(z=1, t=1, n="&b;")
 
@@ -398,6 +403,8 @@ def test_planes_that_are_not_there(tmp_path):
     ):
         read_stain(tmp_path / "f.tif", "red")
     cv2.imwrite(str(tmp_path / "g.png"), stack("u1")[0])
+    with pytest.raises(InputError, match=r"g\.png: not a TIFF"):
+        read_channels(tmp_path / "g.png")
     (tmp_path / "g.png").rename(tmp_path / "g.tif")
     with pytest.raises(InputError, match="only planes of a TIFF can be selected"):
         read_stain(tmp_path / "g.tif#0", "red")

@@ -18,6 +18,7 @@ from hpastack.errors import InputError
 from hpastack.fields import (
     STAINS,
     check_fields,
+    field_pixel_size,
     field_shape,
     iter_fields,
     read_field,
@@ -25,6 +26,8 @@ from hpastack.fields import (
     reading,
     resize_field,
 )
+from hpastack.fields.paths import require_stains
+from hpastack.fields.stains import parse_stains
 
 pytestmark = pytest.mark.core
 
@@ -475,3 +478,30 @@ def test_what_is_no_row_of_the_catalogue_is_named(row, named):
         InputError, match=rf"row is {named}; it must be .*catalogue\.loc\[image_id\]"
     ):
         read_field(row)
+
+
+@pytest.mark.parametrize("value", ["wide", "0", "-0.1", "1000", "inf", []])
+def test_a_pixel_size_that_is_none_is_an_error(value):
+    with pytest.raises(InputError, match="pixel_size .* is not a number of micrometres per pixel"):
+        field_pixel_size({"pixel_size": value})
+
+
+@pytest.mark.parametrize("text", ["red blue", "green,green", "green pink", ""])
+def test_lists_of_stains_without_the_protein_or_with_unknown_ones(text):
+    with pytest.raises(InputError, match=f"stains: '{text}' must contain green, the protein"):
+        parse_stains(text)
+
+
+def test_a_stain_that_some_fields_lack():
+    catalogue = pd.DataFrame({"stains": [" ".join(STAINS), " ".join(STAINS)]})
+    require_stains(catalogue, STAINS, "the network")
+    catalogue.loc[1, "stains"] = "red green blue"
+    with pytest.raises(
+        InputError, match=r"the network needs the yellow stain.* stains: \[red, green, blue\]"
+    ):
+        require_stains(catalogue, ["green", "yellow"], "the network")
+
+
+def test_a_field_of_no_pixels_is_no_size():
+    with pytest.raises(InputError, match="size is 0; it must be at least 1 pixel"):
+        resize_field(np.zeros((1, 4, 4), np.float32), 0)

@@ -96,6 +96,23 @@ def test_parquet_becomes_text(tmp_path):
         read_text_table(tmp_path / "t.parquet")
 
 
+def test_columns_of_parquet_that_differ_in_spaces_only_are_an_error(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame([["a", 1, 2]], columns=["Id", "x", "x "]).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="duplicate column x"):
+        read_text_table(tmp_path / "t.parquet")
+
+
+def test_parquet_without_pyarrow_has_a_remedy(tmp_path, monkeypatch):
+    def missing(path):
+        raise ImportError("pyarrow")
+
+    monkeypatch.setattr(pd, "read_parquet", missing)
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"t\.parquet: .* needs pyarrow; pip install pyarrow"):
+        read_text_table(tmp_path / "t.parquet")
+
+
 def test_a_workbook_is_read(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
@@ -108,6 +125,13 @@ def test_a_workbook_is_read(tmp_path):
     book["empty"].append(["more"])
     book.save(tmp_path / "t.xlsx")
     with pytest.raises(InputError, match="several sheets"):
+        read_text_table(tmp_path / "t.xlsx")
+
+
+def test_a_damaged_workbook_is_an_error(tmp_path):
+    pytest.importorskip("openpyxl")
+    zipped(tmp_path / "t.xlsx", "xl/workbook.xml", "xl/sheet1.xml")
+    with pytest.raises(InputError, match=r"t\.xlsx: not a workbook that openpyxl can read: "):
         read_text_table(tmp_path / "t.xlsx")
 
 
@@ -168,6 +192,7 @@ def test_what_one_command_takes_all_take(tmp_path):
         (b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
          "an HTML or XML document, which some programs save as .xls"),
         (gzip.compress(tarred("a.csv", "b.csv")), r"a tar archive of 2 files \(a.csv, b.csv\)"),
+        (tarred("a.csv", "b.csv")[:600], "corrupt: unexpected end of data"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
         (b"%PDF-1.4", "a PDF; save the table"),
     ],

@@ -45,6 +45,21 @@ class TestLabels:
             fold_report([[1], [1]], [1, 1])
         with pytest.raises(InputError, match="groups has 1 row and y has 2"):
             fold_report([[1], [1]], [0, 1], groups=["a"])
+        with pytest.raises(InputError, match="names has 1 name and y has 2 labels"):
+            fold_report([[1, 0], [1, 1]], [0, 1], names=["Golgi"])
+
+    @pytest.mark.parametrize(
+        "folds, message",
+        [
+            ([0.0, 1.0], "folds must be whole numbers from 0, one for each row of y"),
+            (["a", "b"], "folds must be whole numbers from 0, one for each row of y"),
+            ([-1, 0], "the folds: fold -1 is negative; folds are numbered from 0"),
+            ([0, 0], "the folds: all fields are in fold 0; at least 2 folds are needed"),
+        ],
+    )
+    def test_fold_numbers_are_checked(self, folds, message):
+        with pytest.raises(InputError, match=message):
+            fold_report([[1], [1]], folds)
 
 
 class TestMeasures:

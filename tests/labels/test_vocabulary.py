@@ -53,6 +53,8 @@ def test_vocabularies_from_elsewhere(tmp_path):
         Vocabulary.read(path)
     with pytest.raises(InputError, match="at least one"):
         Vocabulary([])
+    with pytest.raises(InputError, match="label 1 of the vocabulary has an empty name"):
+        Vocabulary(["nucleus", " ", "cytosol"])
 
 
 def test_real_labels_pass(real_data):

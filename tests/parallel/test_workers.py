@@ -1,6 +1,7 @@
 """The seam to joblib: order, faults, one thread a worker, and clusters that really run."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -176,6 +177,63 @@ def test_a_worker_that_dies_is_a_mistake_with_a_remedy():
         list(spread(die, ((n,) for n in range(10)), 2))
 
 
+def note_and_sleep(folder):
+    (Path(folder) / f"{os.getpid()}.part").touch()
+    (Path(folder) / f"{os.getpid()}.part").rename(Path(folder) / str(os.getpid()))
+    time.sleep(120)
+
+
+_POOLS = {
+    "worker_processes": "worker_processes(2)(joblib.delayed(work)(folder) for _ in range(2))",
+    "spread": "with joblib.parallel_config('loky'): list(spread(work, [(folder,)] * 2, 2))",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("pool", _POOLS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_when_their_parent_is_killed(tmp_path, pool, number):
+    code = (
+        "import joblib, sys; from hpastack.parallel import spread, worker_processes; "
+        "from tests.parallel.test_workers import note_and_sleep as work; folder = sys.argv[1]\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code + _POOLS[pool], str(tmp_path)], cwd=ROOT, env=environment
+    )
+    try:
+        _wait_until(lambda: len(_pids(tmp_path)) == 2 or parent.poll() is not None, 100)
+        assert parent.poll() is None
+    finally:
+        parent.send_signal(number)
+        parent.wait()
+    try:
+        _wait_until(lambda: not any(map(_is_running, _pids(tmp_path))), 30)
+    finally:
+        for pid in filter(_is_running, _pids(tmp_path)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pids(folder):
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # a zombie has ended, but nobody may wait for it
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def _wait_until(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_worker_of_a_cluster_that_dies_again_and_again_is_one_too(name):
@@ -266,6 +324,17 @@ class TestBackends:
             for place in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
                 with pytest.raises(InputError, match=f"no Ray cluster responds at {place}: .*ref"):
                     backend("ray", place).__enter__()
+
+    @pytest.mark.parametrize("error", [OSError("timed out"), ValueError("no such scheme")])
+    def test_a_dask_scheduler_that_does_not_respond_is_named(self, monkeypatch, error):
+        distributed = pytest.importorskip("distributed")
+
+        def connect(address, timeout):
+            raise error
+
+        monkeypatch.setattr(distributed, "Client", connect)
+        with pytest.raises(InputError, match=f"no Dask scheduler .* at tcp://head:8786: {error}"):
+            backend("dask", "tcp://head:8786").__enter__()
 
     def test_a_dask_cluster_without_workers_is_named(self, monkeypatch):
         distributed = pytest.importorskip("distributed")

@@ -202,7 +202,7 @@ def test_an_embedding_joins_what_it_takes_for_the_same(unpictured, capsys):
     header = StoreHeader(kind="in_sample", **header)
     write_store(place, header, ids, values, overwrite=True)
     assert run(unpictured, *embedding, "--overwrite") == 2
-    assert "net.h5 has seen labels" in capsys.readouterr().err
+    assert "made with labels" in capsys.readouterr().err
 
 
 class TestBalance:

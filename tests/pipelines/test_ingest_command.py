@@ -132,6 +132,13 @@ def test_predictions_that_equal_the_targets_are_named(tmp_path, capsys):
     write(tmp_path, "p.csv", np.clip(y[::-1], 0.02, 0.98), ids)
     assert bring(tmp_path, "p.csv", "--overwrite", kind="out_of_fold") == 0
     assert "equal their targets" not in capsys.readouterr().err
+    table = pd.DataFrame({"area": RNG.random(60), "leak": y[:, 2]}, pd.Index(ids, name="Id"))
+    table.to_csv(tmp_path / "f.csv")
+    assert bring(tmp_path, "f.csv", "--overwrite", content="features") == 0
+    error = capsys.readouterr().err
+    assert "the values of training fields equal a target: net__leak (label 2)" in error
+    assert bring(tmp_path, "f.csv", "--overwrite", "--drop", "leak", content="features") == 0
+    assert "equal a target" not in capsys.readouterr().err
 
 
 def test_values_of_training_fields_beside_label_sets_of_test_fields_are_an_error(work, capsys):

@@ -103,7 +103,7 @@ def test_what_would_give_labels_away_is_refused(workspace, capsys):
     header = StoreHeader("in_sample", "features", ["seen__0"])
     write_store(workspace.store("seen"), header, catalogue.index, np.ones((len(catalogue), 1)))
     assert neighbours.main(at(workspace, "seen")) == 2
-    assert "has seen labels" in capsys.readouterr().err
+    assert "made with labels" in capsys.readouterr().err
     assert neighbours.main(at(workspace, "intensity", "--name", "a__b")) == 2
     assert not workspace.store("neighbours").exists()
 

@@ -52,7 +52,7 @@ def test_a_training_field_with_all_there_is(workspace, capsys):
     assert len(columns) >= 3
     for words in describe_columns(columns).values():
         assert f"  {words}: " in out
-    neighbours = out.split("Fields that look most like it, by intensity\n")[1].splitlines()
+    neighbours = out.split("Most similar fields, by intensity\n")[1].splitlines()
     assert len(neighbours) == 5 and all("field_" in line for line in neighbours[:4])
     path = workspace.reports / "view_field_00.png"
     assert out.splitlines()[-1] == f"wrote {path}"

@@ -1,5 +1,7 @@
 """Displays of predictions and stacks: their numbers, their names, and where they are drawn."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -279,3 +281,8 @@ class TestThresholdStability:
         expected = stack.label_table_["threshold"].to_numpy()
         np.testing.assert_array_equal(display.thresholds, expected)
         np.testing.assert_array_equal(display.interval[0], stack.label_table_["threshold_low"])
+
+    def test_of_a_stack_without_intervals(self, stack):
+        early = SimpleNamespace(label_table_=stack.label_table_.drop(columns="threshold_low"))
+        with pytest.raises(InputError, match="the stack has no threshold intervals; fit it again"):
+            hs.plot.ThresholdStabilityDisplay.from_stack(early)

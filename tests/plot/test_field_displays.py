@@ -74,6 +74,10 @@ def test_faults_are_named(noise_fields):
         hs.plot.FieldSheetDisplay.from_catalogue(
             catalogue, ["field0"], labels=pd.DataFrame({"Golgi": [1]}, ["other"])
         )
+    with pytest.raises(InputError, match="probabilities: field field0 is missing"):
+        hs.plot.FieldSheetDisplay.from_catalogue(
+            catalogue, ["field0"], probabilities=pd.DataFrame({"Golgi": [0.9]}, ["other"])
+        )
     with pytest.raises(InputError, match="at least one field"):
         hs.plot.FieldSheetDisplay.from_pictures({})
     with pytest.raises(InputError, match=r"shape \(4, H, W\)"):

@@ -147,6 +147,19 @@ def test_what_cannot_be_checked_is_said(shifted):
         adversarial_check(features, is_test, is_test.iloc[:0])
     with pytest.raises(InputError, match="the limits must be above 0"):
         adversarial_check(features, is_test, clip=(2, 10))
+    with pytest.raises(InputError, match="n_bootstrap is 0; it must be at least 1"):
+        adversarial_check(features, is_test, n_bootstrap=0)
+    with pytest.raises(InputError, match="is_test is missing for f0001"):
+        adversarial_check(features, is_test.astype(object).mask(features.index == "f0001"))
+    # The test fields of groups b and d fit into one fold only beside the training fields of b.
+    few = features.iloc[:6]
+    with pytest.raises(InputError, match="groups are so large that a fold .* only one of the two"):
+        adversarial_check(
+            few,
+            pd.Series([True, False, True, True, True, False], few.index),
+            pd.Series(list("ddcbbc"), few.index),
+            n_splits=2,
+        )
 
 
 def test_real_fields_differ_by_what_was_measured_on_them(real_data):

@@ -129,12 +129,13 @@ def test_measured_columns_of_any_unit_and_with_nan_are_taken():
         ({"image_ids": ["f000"] * 120}, "duplicate ids: f000"),
         ({"image_ids": ["f000"]}, "image_ids has 1 id and vectors has 120 rows"),
         ({"y": pd.DataFrame([[1]], ["other"])}, "training fields that are not in image_ids: other"),
+        ({"fold": pd.Series(dtype=int)}, "training fields without a fold: "),
     ],
 )
 def test_what_does_not_match_is_rejected(change, message):
     table, y, fold = looks()
     arguments = {"y": y, "fold": fold, "image_ids": list(table.index), **change}
-    if change.get("fold") == 0:
+    if isinstance(change.get("fold"), int):
         arguments["fold"] = fold * 0
     with pytest.raises(InputError, match=message):
         neighbour_scores(unit_vectors([table]), **arguments)
@@ -142,3 +143,5 @@ def test_what_does_not_match_is_rejected(change, message):
         unit_vectors([table, table[::-1]])
     with pytest.raises(InputError, match="tables is empty"):
         unit_vectors([])
+    with pytest.raises(InputError, match="references is empty"):
+        nearest_fields(np.ones((2, 3)), np.ones((0, 3)), 1)

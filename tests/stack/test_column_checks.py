@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.stack import GatheredStores, notes_on_columns, without_columns
+from hpastack.stack import (
+    GatheredStores,
+    PredictionWarning,
+    StackClassifier,
+    notes_on_columns,
+    without_columns,
+)
 from hpastack.stack.stores import MemberValues
 
 pytestmark = pytest.mark.core
@@ -79,3 +85,20 @@ def test_only_columns_of_features_are_dropped():
     features = gathered(TRAIN_VALUES, TEST_VALUES, cnns=()).table
     with pytest.raises(InputError, match="leaves no column"):
         without_columns(GatheredStores(features, [], [], {}), list(features))
+
+
+def test_a_feature_that_equals_a_target_is_named_with_the_remedy():
+    leak = np.append(LABELS[:, 1], TEST_VALUES[:, 0])
+    inputs = gathered(TRAIN_VALUES, TEST_VALUES, f__leak=leak, f__area=RNG.random(140))
+    (note,) = notes_on_columns(inputs, TRAIN, TEST, LABELS)
+    assert "f__leak (label 1): the values of training fields equal a target" in note
+    assert "(drop_columns: ['f__leak'])" in note
+    assert notes_on_columns(without_columns(inputs, ["f__leak"]), TRAIN, TEST, LABELS) == []
+
+
+def test_a_stack_warns_before_it_is_fitted_to_a_target():
+    X = pd.DataFrame({"net__0": TRAIN_VALUES[:, 0], "net__1": TRAIN_VALUES[:, 1], "area": 0.0})
+    stack = StackClassifier(["net"], boosters=["linear"], n_bootstrap=2, n_splits=3, n_jobs=1)
+    y = LABELS.astype(int)
+    with pytest.warns(PredictionWarning, match=r"leak \(label 0\): .* fit without it"):
+        stack.fit(X.assign(leak=2 * y[:, 0]), y)

@@ -29,7 +29,14 @@ def small(**options):
 _TWO_CLASSES = "labels are indicators, 0 and 1; the check has two classes of other names"
 _ONE_DIMENSION = "labels are a matrix, a column a label; the check has one dimension"
 _ONE_COLUMN = "probabilities have one column per label; the check has two for one label"
+_COPIES = "without groups, the copies of the check are spread over the folds; weights are not"
 EXPECTED_TO_FAIL = {
+    "check_sample_weights_pandas_series": _TWO_CLASSES,
+    "check_sample_weights_not_an_array": _TWO_CLASSES,
+    "check_sample_weights_shape": _TWO_CLASSES,
+    "check_sample_weights_not_overwritten": _TWO_CLASSES,
+    "check_sample_weight_equivalence_on_dense_data": _COPIES,
+    "check_sample_weight_equivalence_on_sparse_data": _COPIES,
     "check_estimator_sparse_array": _ONE_COLUMN,
     "check_estimator_sparse_matrix": _ONE_COLUMN,
     "check_estimators_dtypes": _TWO_CLASSES,

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.stack.inputs import aligned, check_inputs
+from hpastack.stack.field_values import aligned
+from hpastack.stack.inputs import check_inputs
 from hpastack.stack.settings import StackSettings
 
 pytestmark = pytest.mark.core

@@ -178,7 +178,7 @@ def test_a_booster_that_is_none_is_named_when_the_stack_is_opened(name, tmp_path
     manifest = json.loads((path / "stack.json").read_text())
     manifest["files"][f"boosters/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
     (path / "stack.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=rf"{file.name}: not an? .*booster"):
+    with pytest.raises(InputError, match=rf"{file.name}: not an? .*(booster|model)"):
         load_stack(path)
 
 

@@ -74,3 +74,15 @@ def test_all_columns_are_named_at_once():
     frame = table(**{"Unnamed: 0": np.arange(24), "Metadata_Row": np.arange(24)})
     with pytest.raises(InputError, match="drop the columns 'Unnamed: 0', 'Metadata_Row'"):
         check_feature_columns(frame, "f.csv")
+
+
+def test_decimal_commas_are_numbers():
+    texts = table().astype(str).map(lambda cell: cell.replace(".", ","))
+    check_feature_columns(texts, "f.csv")
+    check_feature_columns(texts.assign(wide="1,234"), "f.csv")
+    steps = [f"{number},5" for number in range(len(texts))]
+    with pytest.raises(InputError, match="steps' .increases or decreases from row to row"):
+        check_feature_columns(texts.assign(steps=steps), "f.csv")
+    # Names of files with points are not numbers, and are still found.
+    with pytest.raises(InputError, match="not features: 'file' .contains text, such as 'a.b.tif'"):
+        check_feature_columns(texts.assign(file="a.b.tif"), "f.csv")

@@ -73,6 +73,15 @@ def test_label_sets(tmp_path):
         ("Id,0,1\na,0.1,nan\n", "'nan' in column '1' of field a"),
         ("Id;0;1\na;0,1;0.2\n", "'0,1' in column '0' .*; write decimal points instead of commas"),
         ("Id;0;1\na;1,234;2,345\n", "'1,234' in column '0' .* decimal points instead of commas"),
+        (
+            "Id;0;1\na;1.000,5;0.5\n",
+            "'1.000,5' in column '0' of field a .* thousands separators",
+        ),
+        ("Id;0;1\na;1000,5;1\nb;1.234;1\n", "'1000,5' in column '0' of field a"),
+        ("Id;0;1\na;1.000,5;1\nb;0.5;1\n", "'1.000,5' in column '0' of field a"),
+        ("Id;0;1\na;1.000,5;1\nb;10.00,5;1\n", "'1.000,5' in column '0' of field a"),
+        ("Id;0;1\na;1.000,5;1\nb;1,000.5;1\n", "'1.000,5' in column '0' of field a"),
+        ("Id;0;1\na;0.5;1,234\n", "'1,234' in column '1' of field a"),
         ("Id,0,1\na,0.1,inf\n", "'inf' in column '1' of field a"),
         ("Id,0\na,0.1\n", "no column for label 1"),
         ("Id,0,1,2\na,0.1,0.2,0.3\n", "columns 2 are not labels"),
@@ -104,6 +113,19 @@ def test_decimal_commas_and_lines_before_the_names(tmp_path, text):
     assert matrix(tmp_path / "t.csv")[0].tolist() == [[0.25, 1], [0.15, 0.125]]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Id;0;1\na;1.000,5;1\nb;1.234;-12.345.678,25\n",
+        "Id\t0\t1\na\t1,000.5\t1\nb\t1,234\t-12,345,678.25\n",
+        "Id;0;1\na;1000.5;1\nb;1234;-12,345,678.25\n",
+    ],
+)
+def test_thousands_separators(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    assert matrix(tmp_path / "t.csv")[0].tolist() == [[1000.5, 1], [1234, -12345678.25]]
+
+
 def test_columns_of_yes_and_no(tmp_path):
     (tmp_path / "t.csv").write_text("Id,class 0,class 1\na,True,no\nb,False,Yes\n")
     assert matrix(tmp_path / "t.csv")[0].tolist() == [[1, 0], [0, 1]]
@@ -122,6 +144,17 @@ def test_bad_matrices(tmp_path):
     np.savez(tmp_path / "two.npz", x=VALUES, y=VALUES)
     with pytest.raises(InputError, match="choose one as key"):
         read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt")
+    with pytest.raises(InputError, match="has no array 'z'; it contains x, y"):
+        read_table(tmp_path / "two.npz", ids=tmp_path / "ids.txt", key="z")
+    np.save(tmp_path / "row.npy", VALUES[0])
+    with pytest.raises(InputError, match=r"an array of shape \(2,\) .* is not a numeric matrix"):
+        read_table(tmp_path / "row.npy", ids=tmp_path / "ids.txt")
+    (tmp_path / "m.columns.txt").write_text("x\ny\nz\n")
+    (tmp_path / "ids.txt").write_text("a\nb\nc\n")
+    with pytest.raises(InputError, match=r"has 2 columns, but .*m\.columns\.txt names 3"):
+        read_table(tmp_path / "m.npy", ids=tmp_path / "ids.txt")
+    with pytest.raises(InputError, match=r"absent\.txt: no such file"):
+        read_table(tmp_path / "m.npy", ids=tmp_path / "absent.txt")
     with pytest.raises(InputError, match=r"t\.h5: an HDF5 file; a table is needed"):
         (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
         read_table(tmp_path / "t.h5")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpastack.errors import InputError
-from hpastack.store import StoreHeader, open_store, write_store
+from hpastack.store import StoreHeader, checks, guarding, open_store, write_store
 
 HERE = Path(__file__).resolve().parent
 ARCHIVES = HERE.parent / "archives"
@@ -232,6 +232,36 @@ def test_a_user_block_is_refused(path, tmp_path):
     refused(target, "not an HDF5 file")
 
 
+def test_a_store_without_its_ids_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        del file["image_ids"]
+    refused(path, "s.h5 lacks image_ids; make it again")
+
+
+def test_more_chunks_than_any_store_has_are_refused(path, monkeypatch):
+    older(path)
+    replace(path, "values", data=VALUES, chunks=(1, 2))
+    monkeypatch.setattr(checks, "_MAX_CHUNKS", 5)
+    refused(path, "'values' has 6 chunks; write it again")
+
+
+def test_a_chunk_beyond_the_end_is_refused(path):
+    older(path)
+    replace(path, "values", data=VALUES, chunks=(2, 2))
+    with h5py.File(path) as file:
+        place = file["values"].id.get_chunk_info(2).byte_offset
+    data = path.read_bytes()
+    address, beyond = (number.to_bytes(8, "little") for number in (place, len(data) - 4))
+    assert data.count(address) == 1
+    path.write_bytes(data.replace(address, beyond))
+    refused(path, "'values' claims more bytes than the file has")
+
+
+def test_a_file_that_is_read_on_and_on_is_refused(path, monkeypatch):
+    monkeypatch.setattr(guarding, "_MOST_READS", 3)
+    refused(path, "s.h5")
+
+
 def test_a_heap_without_end_is_refused(path):
     # HDF5 would go round in it for ever.
     data = path.read_bytes()
@@ -282,6 +312,14 @@ def test_younger_kinds_of_files_are_refused(path, tmp_path):
     with h5py.File(path, "r+", libver="latest") as file:
         file.create_dataset("x", data=VALUES)
     refused(path, "'x', which no store has|a newer version of the HDF5 format")
+
+
+@pytest.mark.parametrize("mark", [b"OHDR\x02", b"BTHD\x00", b"FRHP\x00", b"FAHD\x00", b"EAHD\x00"])
+def test_marks_of_younger_kinds_of_files_are_refused(path, mark):
+    data = path.read_bytes()
+    place = data.index(b"SNOD")
+    path.write_bytes(data[:place] + mark + data[place + len(mark) :])
+    refused(path, "s.h5 uses a newer version of the HDF5 format .* libver='earliest'")
 
 
 def damage(store, first, count):

@@ -241,6 +241,21 @@ def test_one_replaced_while_it_is_opened_is_opened_again(path, monkeypatch):
     assert len(calls) == 2
 
 
+def test_one_replaced_each_time_it_is_opened_is_an_error(path, monkeypatch):
+    from hpastack.store import reading
+
+    check = reading.read_contents
+
+    def replaced_meanwhile(source):
+        contents = check(source)
+        write(path, values=VALUES + 1)
+        return contents
+
+    monkeypatch.setattr(reading, "read_contents", replaced_meanwhile)
+    with pytest.raises(InputError, match=r"set\.h5 was replaced repeatedly while it was opened"):
+        open_store(path)
+
+
 def test_one_cut_short_while_open_is_an_error(path):
     with open_store(path) as store:
         os.truncate(path, path.stat().st_size - 2000)

@@ -147,6 +147,34 @@ def test_doubled_ids_are_named(tmp_path):
         write_store(tmp_path / "set.h5", HEADER, ["field0", *IDS[:9]], VALUES)
 
 
+def test_shapes_and_numbers_that_do_not_fit_are_named(tmp_path):
+    path = tmp_path / "set.h5"
+    with pytest.raises(InputError, match=r"set\.h5: no fields to store"):
+        write_store(path, HEADER, [], VALUES)
+    with pytest.raises(InputError, match=r"set\.h5: values have shape \(9, 2\) for 10 fields"):
+        write_store(path, HEADER, IDS, VALUES[:9])
+    with pytest.raises(InputError, match=r"set\.h5: 3 fold numbers for 10 fields"):
+        StoreWriter(path, HEADER, IDS, fold=[0, 1, 0])
+    writer = StoreWriter(path, HEADER, IDS)
+    with pytest.raises(InputError, match=r"a block has shape \(2, 1\) instead of \(2, 2\)"):
+        writer.write([0, 1], VALUES[:2, :1])
+
+
+def test_a_store_of_skipped_fields_only_is_none(tmp_path):
+    writer = StoreWriter(tmp_path / "set.h5", HEADER, IDS[:2])
+    writer.write([], VALUES[:0], faults={0: "dark", 1: "dark"})
+    with pytest.raises(ValueError, match="all 2 fields are skipped"):
+        writer.publish()
+
+
+def test_parts_that_differ_in_a_field_are_not_put_together(tmp_path):
+    one, other = (StoreWriter(tmp_path / "set.h5", HEADER, IDS) for _ in range(2))
+    one.write(range(6), VALUES[:6])
+    other.write(range(5, 10), VALUES[5:] + 1)
+    with pytest.raises(InputError, match="field field5 has other values than in another part"):
+        other.publish()
+
+
 def test_what_is_not_a_store_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such store"), open_store(tmp_path / "none.h5"):
         pass
@@ -178,6 +206,10 @@ def test_header_is_checked():
         StoreHeader("oof", "features", ["a"])
     with pytest.raises(InputError, match="duplicate columns: a"):
         StoreHeader("target_free", "features", ["a", "a"])
+    with pytest.raises(InputError, match="unknown content 'odds'; it must be one of"):
+        StoreHeader("target_free", "odds", ["a"])
+    with pytest.raises(InputError, match="a store needs at least one column"):
+        StoreHeader("target_free", "features", [])
     with pytest.raises(InputError, match="2 columns of predictions for 3 labels"):
         StoreHeader("in_sample", "logits", ["a", "b"], vocabulary=["x", "y", "z"])
 
