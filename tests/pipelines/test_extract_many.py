@@ -99,7 +99,7 @@ def test_an_array_of_recipes_is_told_on_its_last_line(workspace, capsys, monkeyp
     assert extract(workspace) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert "shard 0/2 is done, 6 of 12 fields are left to other shards" in last
-    assert "from SLURM_ARRAY_TASK_ID: where each task of the array makes another recipe" in last
+    assert "from SLURM_ARRAY_TASK_ID: if each task of the array runs another recipe" in last
     assert last.endswith("run it again with --shard 0/1") and not store(workspace).exists()
     assert extract(workspace, "--shard", "0/1") == 0
     assert store(workspace).exists()
