@@ -29,6 +29,8 @@ napoleon_use_rtype = False
 extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"hpastack {release}"
 
 

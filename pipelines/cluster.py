@@ -171,7 +171,8 @@ def run(args: argparse.Namespace) -> None:
     evenness = None if plan is None else _fold_report(plan, indicator, vocabulary)
     leaked = leaks(pairs, catalogue)
     n_leaked = leaked["image_id"].nunique()
-    show(f"{n_leaked} test fields have a near-duplicate with known labels")
+    have = counted(n_leaked, "test field has", "test fields have")
+    show(f"{have} a near-duplicate with known labels")
 
     # Files of an earlier run would belong to other clusters.
     for path in (*outputs, workspace.folds.with_suffix(".json")):
@@ -298,11 +299,12 @@ def _warn_of_giants(clusters: pd.Series, links: pd.DataFrame, groups: pd.DataFra
             "its weakest links:"
         ]
         weakest = weakest_links(clusters.index[clusters == cluster], links, groups)
-        for link in weakest.itertuples():
+        for link, n_split_off in zip(weakest.itertuples(), weakest["n_split_off"].tolist()):
             name = f"{link.link} {link.value}"
             if link.link == "pair":
                 name = f"pair {link.image_id} {link.twin} (strength {link.strength:.2f})"
-            lines.append(f"  {name}: without it, {link.n_split_off} fields are split off")
+            split_off = counted(n_split_off, "field is", "fields are")
+            lines.append(f"  {name}: without it, {split_off} split off")
         if weakest.empty:
             lines.append("  no single link splits it")
         warn("\n".join(lines))

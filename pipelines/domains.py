@@ -234,7 +234,7 @@ def _leave_one_out(domains: pd.Series, clusters: pd.Series | None, train_ids: pd
     sizes = frame["fold"].value_counts()
     show(
         f"{counted(len(sizes), 'fold')} of {sizes.min():,} to {sizes.max():,} fields hold out one "
-        f"domain each; {moved:,} fields stay with the rest of their cluster"
+        f"domain each; {counted(moved, 'field stays', 'fields stay')} with the rest of the cluster"
     )
     return frame[["fold"]].to_csv(lineterminator="\n")
 

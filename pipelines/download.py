@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
         failed = folder / FAILED_TABLE
         warn(f"failed: {counted(len(download.failures), 'file')}, listed in {failed}")
     wrote(
-        f"{folder}: {download.n_complete:,} of {download.n_fields:,} fields complete; fetched "
-        f"{download.n_fetched:,} files ({download.n_bytes / 1e6:,.1f} MB), "
+        f"{folder}: {download.n_complete:,} of {counted(download.n_fields, 'field')} complete; "
+        f"fetched {counted(download.n_fetched, 'file')} ({download.n_bytes / 1e6:,.1f} MB), "
         f"{download.n_there:,} there already",
         *([folder] if download.n_fetched else []),
     )

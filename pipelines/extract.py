@@ -134,14 +134,15 @@ def run(args: argparse.Namespace) -> int:
         if n_bare:
             warn(
                 f"{extraction.path}: no nucleus was found in {n_bare} of "
-                f"{extraction.n_fields} fields; features of cells are NaN there. Is blue the stain "
-                "of the nuclei, and in focus?"
+                f"{counted(extraction.n_fields, 'field')}; features of cells are NaN there. Is "
+                "blue the stain of the nuclei, and in focus?"
             )
     if published:
         wrote(
             "wrote "
             + ", ".join(
-                f"{one.path} ({one.n_fields} fields, {one.n_columns} columns)" for one in published
+                f"{one.path} ({counted(one.n_fields, 'field')}, {counted(one.n_columns, 'column')})"
+                for one in published
             ),
             *(one.path for one in published),
         )

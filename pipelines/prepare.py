@@ -230,7 +230,8 @@ def _prepare(args: argparse.Namespace, workspace: Workspace) -> int:
     if PIXEL_SIZE in catalogue:
         known = catalogue[PIXEL_SIZE].dropna()
         sizes = " to ".join(f"{size:g}" for size in sorted({known.min(), known.max()}))
-        show(f"pixel size: {sizes} µm, known for {len(known)} of {len(catalogue)} fields")
+        n_fields = counted(len(catalogue), "field")
+        show(f"pixel size: {sizes} µm, known for {len(known):,} of {n_fields}")
 
     if args.vocabulary is not None:
         publish_text(workspace.vocabulary_file, "".join(f"{name}\n" for name in vocabulary))

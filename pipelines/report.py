@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpastack.catalogue import training_fields
-from hpastack.errors import InputError, shorten
+from hpastack.errors import InputError, counted, shorten
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.folds import read_fold_plan
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> None:
     if thumbnails.faults:
         first = next(iter(thumbnails.faults.values()))
         warn(
-            f"no pictures of {len(thumbnails.faults)} fields, whose files cannot be read: "
-            f"{shorten(thumbnails.faults)} ({first})"
+            f"no pictures of {counted(len(thumbnails.faults), 'field')}, whose files cannot be "
+            f"read: {shorten(thumbnails.faults)} ({first})"
         )
     wrote(f"wrote {path}", path)
 

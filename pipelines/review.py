@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import corrected_fields, training_fields
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.fields import find_packed
 from hpastack.files import refuse_existing
 from hpastack.pictures import Thumbnails
@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
         thumbnails=large, small=small, sidecar=args.sidecar,
         earlier=dict(zip(corrected.index, corrected["after"])), overwrite=args.overwrite,
     )  # fmt: skip
-    wrote(f"wrote {path}: {len(fields)} fields, {path.stat().st_size / 1e6:.1f} MB", path)
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    wrote(f"wrote {path}: {counted(len(fields), 'field')}, {size}", path)
     show("these are suspicions, not errors: check each field before changing its labels")
     show(
         "then: python -m pipelines.prepare IMAGES --corrections corrections.csv --overwrite "

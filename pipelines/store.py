@@ -134,11 +134,13 @@ class _Info:
 def _verify(path: Path, catalogue: pd.DataFrame | None) -> bool:
     check = verify_store(path, catalogue)
     by = "with checksums" if check.has_checksums else "an older format, without checksums"
-    _say(f"{path}: {'NOT SOUND' if check.problems else 'sound'} ({check.n_rows:,} fields, {by})")
+    state = "NOT SOUND" if check.problems else "sound"
+    _say(f"{path}: {state} ({counted(check.n_rows, 'field')}, {by})")
     for problem in check.problems:
         _say(f"  {problem}")
     if check.unfinished is not None:
-        _say(f"  being made again: {check.unfinished:,} fields are in {path.name}.parts")
+        unfinished = counted(check.unfinished, "field is", "fields are")
+        _say(f"  being made again: {unfinished} in {path.name}.parts")
     return not check.problems
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from hpastack.catalogue.dates import possible_dates
+from hpastack.catalogue.dates import possible_dates, possible_short_dates
 from hpastack.catalogue.table import COLUMNS
 from hpastack.errors import counted, shorten
 
@@ -57,7 +57,8 @@ def join_spellings(fields: pd.DataFrame, *, visible: bool = True) -> tuple[pd.Da
     notes : list of str
         The values that were joined or, if `visible` is false, that could be. Also those that may
         be the same but are not joined: words written together or apart, separators between
-        digits, and dates in which day and month may be exchanged.
+        digits, dates in which day and month may be exchanged, and dates in numbers with a
+        two-digit year.
 
     Examples
     --------
@@ -173,6 +174,7 @@ def _maybe_alike(values: pd.Series, column: str) -> list[tuple[str, ...]]:
         # Separators between digits matter, but not which ones they are.
         bare = key if _NUMBER.fullmatch(key) else _SEPARATORS.sub(" ", _LETTERS_APART.sub("", key))
         loose += [(date, text) for date in dates] or [(bare, text)]
+        loose += [(date, text) for date in possible_short_dates(tidied(text))]
     return list(dict.fromkeys(map(tuple, _several(loose).values())))
 
 

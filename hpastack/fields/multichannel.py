@@ -97,7 +97,8 @@ def parse_channels(text: str, stains: Sequence[str] = STAINS) -> dict[str, int |
     ----------
     text : str
         ``STAIN=PLANE`` separated by commas, where the plane is its number or
-        the name of its channel. Any of the `SYNONYMS` of a stain is accepted.
+        the name of its channel; a number that is not a plane may be a name, such as 488.
+        Any of the `SYNONYMS` of a stain is accepted.
     stains : sequence of str, default=STAINS
         The stains of the fields.
 
@@ -322,15 +323,17 @@ def _reject_positions(channels: Channels, path: StrPath) -> None:
 
 
 def _chosen(channels: Channels, path: StrPath, stain: str, choice: int | str) -> int:
-    if isinstance(choice, int):
-        if choice >= len(channels.names):
-            raise FileFault(
-                path,
-                f"channels {stain}={choice}: the file has planes 0 to {len(channels.names) - 1}",
-                "channels",
-            )
+    if isinstance(choice, int) and choice < len(channels.names):
         return choice
-    planes = [plane for plane, name in enumerate(channels.names) if _words(name) == _words(choice)]
+    wanted = _words(str(choice))
+    planes = [plane for plane, name in enumerate(channels.names) if _words(name) == wanted]
+    # A number above those of the planes may be a name: channels may be named by wavelengths.
+    if isinstance(choice, int) and not planes:
+        raise FileFault(
+            path,
+            f"channels {stain}={choice}: the file has planes 0 to {len(channels.names) - 1}",
+            "channels",
+        )
     if len(planes) != 1:
         how_many = "no channel" if not planes else "several channels"
         raise FileFault(

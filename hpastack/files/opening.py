@@ -34,7 +34,7 @@ _BYTE_ORDER_MARKS = (
 _PARQUET = b"PAR1"
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _TAR_MARK, _TAR_PLACE = b"ustar", 257
-_HTML = (b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<body")
+_HTML = (b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<body", b"<!--", b"<?xml")
 # Files that are not text, with the remedy.
 _OTHER_FILES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or as CSV UTF-8"),
@@ -228,10 +228,9 @@ def _encoding(file: Any, path: StrPath) -> str:
     for magic, problem in _OTHER_FILES:
         if start.startswith(magic):
             raise InputError(f"{path}: {problem}")
-    beginning = file.peek(256)[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if beginning.startswith(_HTML) or (
-        beginning.startswith(b"<?xml") and (b"spreadsheet" in beginning or b"html" in beginning)
-    ):
+    # In any Unicode encoding: without byte order mark, and without the zeros of UTF-16.
+    beginning = file.peek(256)[:256].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    if beginning.lower().startswith(_HTML):
         raise InputError(
             f"{path}: an HTML or XML document, which some programs save as .xls; open it in a "
             "spreadsheet program and save it as .xlsx or as CSV UTF-8"

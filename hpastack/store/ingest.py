@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +134,9 @@ def prediction_matrix(
     ----------
     table : DataFrame
         One column per label, named by the label's id, its name, or anything that ends in
-        ``__<id>``; or a single column ``Predicted`` of label sets.
+        ``__<id>``. In names, case, spaces and punctuation do not matter (``Rods...Rings`` is
+        ``Rods & rings``; only ``+`` does), unless several labels differ in nothing else. Or a
+        single column ``Predicted`` of label sets.
     vocabulary : Vocabulary
     where : path-like
         Name of the table in error messages.
@@ -158,7 +162,10 @@ def prediction_matrix(
             return vocabulary.indicator(targets, allow_empty=True).astype(float), True
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
-    labels = [_label_of(str(column), vocabulary) for column in table.columns]
+    plain: dict[str, list[int]] = {}
+    for label, name in enumerate(vocabulary.names):
+        plain.setdefault(_plain(name), []).append(label)
+    labels = [_label_of(str(column), vocabulary, plain) for column in table.columns]
     unknown = [column for column, label in zip(table.columns, labels) if label is None]
     if unknown:
         raise InputError(
@@ -332,12 +339,20 @@ def table_digest(
     return digest.hexdigest()
 
 
-def _label_of(column: str, vocabulary: Vocabulary) -> int | None:
+def _label_of(column: str, vocabulary: Vocabulary, plain: Mapping[str, list[int]]) -> int | None:
     if column not in vocabulary.names:
         label = numbered_label(column.rsplit("__", 1)[-1])
         if label is not None:
             return label if label < len(vocabulary) else None
-    return vocabulary.names.index(column) if column in vocabulary.names else None
+        alike = plain.get(_plain(column), [])
+        return alike[0] if len(alike) == 1 else None
+    return vocabulary.names.index(column)
+
+
+def _plain(name: str) -> str:
+    """Return a name without what R, databases and web pages change in names of columns."""
+    bare = re.sub(r"[^\w+]|_", "", unescape(name).casefold())
+    return bare if any(map(str.isalpha, bare)) else name
 
 
 def _read_matrix(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:

@@ -145,6 +145,21 @@ def test_two_files_for_one_stain_are_rejected():
     assert list(found.files) == ["a_A01_1", "b_A01_1"]
 
 
+def test_folders_without_files():
+    with pytest.raises(InputError, match="the folders contain no files"):
+        named([])
+
+
+def test_two_files_for_one_field_are_rejected(tmp_path):
+    paths = [tmp_path / folder / "A01_f1.tif" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        tifffile.imwrite(path, np.zeros((4, 8, 8), np.uint8), photometric="minisblack")
+    planes = {stain: plane for plane, stain in enumerate(STAINS)}
+    with pytest.raises(InputError, match=r"A01_f1\.tif are both field A01_1; .*{plate}/"):
+        find_named_files(paths, "{well}_f{field}.tif", planes)
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

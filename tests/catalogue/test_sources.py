@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from hpastack.catalogue import collect_fields, fill_groups, join_groups, list_fields
+from hpastack.catalogue import collect_fields, fill_groups, join_groups, list_fields, read_targets
 from hpastack.catalogue.hpa import is_composite, match_ids
 from hpastack.errors import InputError
 from hpastack.fields import STAINS
@@ -256,6 +256,17 @@ def test_a_table_is_alone(tmp_path):
     table = write(tmp_path / "t.csv", "Id,red,green,blue,yellow\na,1,2,3,4\n")
     with pytest.raises(InputError, match=r"t\.csv: is a table; images must be folders"):
         collect_fields([tmp_path / "f", table])
+
+
+def test_labels_of_a_table_without_paths_are_an_error(tmp_path):
+    table = write(tmp_path / "t.csv", "Id,Target\na,0\n")
+    with pytest.raises(InputError, match=r"t\.csv: no columns red, green, blue, yellow with paths"):
+        collect_fields(table, write(tmp_path / "labels.csv", "Id,Target\na,1\n"))
+
+
+def test_a_table_of_which_every_label_is_needed(names):
+    with pytest.raises(InputError, match=r"names\.csv: field b: no label .* vocabulary: Vesicles"):
+        read_targets(names)
 
 
 def test_the_list_of_hpa_v18(real_data):

@@ -60,6 +60,9 @@ def test_unicode_forms_make_no_difference_and_can_be_told_apart_in_the_message()
         ("day", "4 March 2021", "2021/3/4"),
         ("day", "2021-03-04 00:00:00", "20210304"),
         ("day", "13/3/2021", "3/13/2021"),
+        ("day", "4-Mar-21", "2021-03-04"),
+        ("day", "04-MAR-2021", "4 March, 2021"),
+        ("day", "30 Dec 99", "1999-12-30"),
         ("day", "04/03/2021", "4-3-2021"),
     ],
 )
@@ -76,7 +79,8 @@ def test_visible_differences_are_joined_and_named_or_kept(column, rare, often):
 
 def test_what_differs_stays_apart_without_a_word():
     values = ["HPA1", "HPA10", "CAB1", "1.5", "15", "1-1", "11", "1e-5", "1e5", "-1", "1", "10",
-              "A1_1", "A11", "NA", "None", ""]  # fmt: skip
+              "A1_1", "A11", "NA", "None", "1-2-21", "2-1-21", "4.3.21", "3.4.21", "010304",
+              "040301", ""]  # fmt: skip
     joined, notes = join_spellings(fields(values, "plate"))
     assert joined["plate"].tolist() == values and notes == []
     assert join_spellings(fields(["HPA010", "10"], "plate"))[1] == []
@@ -86,7 +90,9 @@ def test_what_differs_stays_apart_without_a_word():
     ("one", "other"),
     [
         ("HeLa Kyoto", "HeLaKyoto"), ("1-1", "1_1"), ("A-B", "AB"), ("04/03/2021", "2021-04-03"),
-        ("1 - 2", "1-2"),
+        ("1 - 2", "1-2"), ("04/03/21", "2021-03-04"), ("04/03/21", "2021-04-03"),
+        ("21-03-04", "2021-03-04"), ("4.3.21", "2021-03-04"), ("21.03.04", "4 March 2021"),
+        ("210304", "20210304"), ("04.03.21", "04/03/21"), ("25/12/99", "1999-12-25"),
     ],
 )  # fmt: skip
 def test_what_may_be_one_is_named_and_stays_apart(one, other):

@@ -306,6 +306,28 @@ def test_exchanged_weights_are_refused(copied):
         read_checkpoint(copied / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", "other", r"cnn\.json is not the manifest of a fine-tuned CNN"),
+        ("version", 99, r"cnn\.json has format version 99; this version of hpastack reads 1 to"),
+        ("fold_plan", "0" * 16, r"folds\.csv is not the fold plan recorded in .*cnn\.json"),
+        ("weights", {}, r"cnn\.json does not list one weight file per fold"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_an_error(copied, key, value, message):
+    manifest = json.loads((copied / "cnn.json").read_text())
+    (copied / "cnn.json").write_text(json.dumps(manifest | {key: value}))
+    with pytest.raises(InputError, match=message):
+        read_checkpoint(copied)
+
+
+def test_folds_that_the_plan_lacks(tmp_path, catalogue, plan, vocabulary):
+    with pytest.raises(InputError, match="folds: unknown fold 3, 7; the plan has folds 0 to 2"):
+        finetune_folds(tmp_path / "m", catalogue, plan, vocabulary, QUICK, folds=[7, 0, 3], **ALONE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_setting_that_is_not_known_is_named_with_its_file(copied):
     manifest = json.loads((copied / "cnn.json").read_text())
     manifest["settings"]["epocs"] = 3

@@ -191,6 +191,9 @@ def test_channels_can_be_said():
         stain_planes(Channels(("a", "b", "c", "d")), "f.tif", said)
     with pytest.raises(InputError, match="channels red=2: the file has planes 0 to 1"):
         stain_planes(Channels(("a", "b")), "f.tif", said)
+    said = parse_channels("blue=405,green=488,red=561,yellow=3")
+    channels = Channels(("561", "405", "488", "640"))
+    assert stain_planes(channels, "f.tif", said) == {"blue": 1, "green": 2, "red": 0, "yellow": 3}
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,9 @@ def test_what_one_command_takes_all_take(tmp_path):
     [
         (b"<html><table><tr><td>Id</td></tr></table></html>", "an HTML or XML .* save it as .xlsx"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<p>", "an HTML or XML document"),
+        (b"<!-- saved from a browser -->\n<HTML>", "an HTML or XML document"),
+        ("\n<html><table>".encode("utf-16"), "an HTML or XML document"),
+        (b"<?xml version='1.0'?><Workbook/>", "an HTML or XML document"),
         (b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
          "an HTML or XML document, which some programs save as .xls"),
         (gzip.compress(tarred("a.csv", "b.csv")), r"a tar archive of 2 files \(a.csv, b.csv\)"),

@@ -126,6 +126,27 @@ def test_thousands_separators(tmp_path, text):
     assert matrix(tmp_path / "t.csv")[0].tolist() == [[1000.5, 1], [1234, -12345678.25]]
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["rods & rings,ACTIN FILAMENTS", "Rods...Rings,Actin.filaments", "rods_rings,actin_filaments",
+     "Rods &amp; rings,Actin\u00a0filaments"],
+)  # fmt: skip
+def test_names_of_labels_as_programs_change_them(tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"Id,{header}\na,0.1,0.9\n", encoding="utf-8")
+    table = read_table(tmp_path / "t.csv")
+    names = Vocabulary(["Actin filaments", "Rods & rings"])
+    assert prediction_matrix(table, names, "t.csv")[0].tolist() == [[0.9, 0.1]]
+    doubtful = Vocabulary(["Actin filaments", "Rods & Rings", "Rods, rings"])
+    with pytest.raises(InputError, match="columns .* are not labels"):
+        prediction_matrix(table, doubtful, "t.csv")
+
+
+@pytest.mark.parametrize("name, column", [("CD4+", "CD4-"), ("10", "1.0"), ("nucleus", "nuclei")])
+def test_names_that_mean_another_label(name, column):
+    with pytest.raises(InputError, match=f"columns {column} are not labels"):
+        prediction_matrix(pd.DataFrame({column: ["1"]}, ["a"]), Vocabulary([name]), "t.csv")
+
+
 def test_columns_of_yes_and_no(tmp_path):
     (tmp_path / "t.csv").write_text("Id,class 0,class 1\na,True,no\nb,False,Yes\n")
     assert matrix(tmp_path / "t.csv")[0].tolist() == [[1, 0], [0, 1]]
