@@ -160,7 +160,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     comparison_intervals_ : DataFrame or None
         One row for each row of `comparison_`: ``<score>_low`` and ``<score>_high``, the 95 %
         interval by cluster, and ``<score>_gain_low`` and ``<score>_gain_high``, the interval of
-        the stack's score minus that of the row. None without draws, and for stacks saved by earlier versions.
+        the stack's score minus that of the row. None without draws, and for stacks saved by
+        earlier versions.
     label_table_ : DataFrame
         One row per label: number of positives, and of clusters with a positive, F1 and
         average precision of consensus, members and stack, weights of the
