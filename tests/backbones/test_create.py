@@ -202,6 +202,8 @@ def test_vit_sizes():
 
 
 def test_wrong_options():
+    with pytest.raises(InputError, match="stem 'random' does not adapt filters; use 'average', "):
+        adapt_stem(torch.zeros((1, 3, 2, 2)), "random")
     with pytest.raises(InputError, match="stem 'mean' is unknown"):
         create_backbone("test_resnet", weights="random", stem="mean")
     with pytest.raises(InputError, match="backbone test_resnet with"):

@@ -146,5 +146,5 @@ except InputError as error:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True,
         cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip
-    assert done.stdout.startswith("the backbone cannot be compiled here (")
-    assert done.stdout.endswith("); leave out compile\n") and done.stdout.count("\n") == 1
+    assert done.stdout.startswith("the backbone cannot be compiled on this machine (")
+    assert done.stdout.endswith("); set compile to false\n") and done.stdout.count("\n") == 1

@@ -117,6 +117,25 @@ def test_positions_of_a_transformer_are_resampled_as_timm_does(tmp_path):
         create_backbone("test_vit", weights=path, size=96)
 
 
+@pytest.mark.parametrize("saved", [{}, {"epoch": 3}, [1, 2]], ids=str)
+def test_a_file_without_tensors_is_an_error(tmp_path, saved):
+    path = stored(tmp_path / "w.pth", saved)
+    with pytest.raises(InputError, match=r"w\.pth: the file contains no named tensors"):
+        read_state(path)
+
+
+def test_a_layer_on_flattened_patches_cannot_be_adapted(tmp_path):
+    model = timm.create_model("test_vit", num_classes=0)
+    state = model.state_dict()
+    filters = state["patch_embed.proj.weight"]
+    state["patch_embed.proj.weight"] = filters.flatten(1)
+    path = stored(tmp_path / "w.pth", state)
+    with pytest.raises(
+        InputError, match="is a linear layer on flattened patches.* stem to 'random"
+    ):
+        create_backbone("test_vit", weights=path)
+
+
 def test_a_folder_of_fine_tuned_cnns_names_its_folds(tmp_path):
     model = create_backbone("test_resnet", weights="random", size=32, num_classes=3)
     (tmp_path / "cnn.json").write_text("{}")

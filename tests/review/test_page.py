@@ -2,10 +2,13 @@
 
 import json
 import re
+import sys
 from urllib.parse import unquote
 
 import pandas as pd
+import pytest
 
+from hpastack.errors import InputError
 from hpastack.pictures import Thumbnails
 from hpastack.review import review_fields, write_review
 
@@ -22,3 +25,14 @@ def test_pictures_beside_a_page_of_any_name_are_found(tmp_path, noise_fields):
     for source in sources:
         assert not set(source) & set("#? ")
         assert (tmp_path / unquote(source)).is_file()
+
+
+def test_a_page_needs_a_field_and_its_library(tmp_path, monkeypatch):
+    y = pd.DataFrame([[1, 0], [0, 1]], ["f", "g"], ["a", "b"])
+    with pytest.raises(InputError, match="n_fields is 0; it must be at least 1"):
+        review_fields(y, 0.8 * y + 0.1, y, n_fields=0)
+    fields = review_fields(y, 0.8 * y + 0.1, y, n_fields=2)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match=r"needs jinja2, .* pip install 'hpastack\[report\]'"):
+        write_review(tmp_path / "page.html", fields, ["a", "b"])
+    assert not list(tmp_path.iterdir())
