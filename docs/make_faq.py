@@ -116,7 +116,9 @@ class Messages(ast.NodeVisitor):
             place = 0
         if place is None or len(node.args) <= place:
             return
-        constants = [a.value for a in node.args[place + 1 :] if isinstance(a, ast.Constant)]
+        others = node.args[place + (2 if name == "Kind" else 1) :]
+        others = [a for arg in others for a in (arg.elts if isinstance(arg, ast.Tuple) else [arg])]
+        constants = [a.value for a in others if isinstance(a, ast.Constant)]
         parameters = [value for value in constants if isinstance(value, str)]
         for text in self._alternatives(node.args[place]):
             if name == "FileFault":

@@ -136,7 +136,7 @@ def _status_of(
             raise  # unrelated to a path or the disk: a bug
         message = f"{place}: {error.strerror}" if place else str(error.strerror)
     except KeyboardInterrupt:
-        fail(f"{parser.prog}: stopped; run it again to go on")
+        fail(f"{parser.prog}: interrupted; run it again to resume")
         return 130
     fail(" ".join(message.split()), prefix=f"{parser.prog}: error: ")
     return USER_ERROR

@@ -108,14 +108,14 @@ def read_file_sets(
             in_folder = _files_of(path, others)
             if not in_folder:
                 text = f"{path}: no file of predictions; it is searched for {', '.join(_SUFFIXES)}"
-                problems.append(Problem(f"{text} (compressed ones too)"))
+                problems.append(Problem(f"{text} (compressed or not)"))
             loose += in_folder
         elif equals and not path.is_file():
             if name.casefold() in sets:
                 other = sets[name.casefold()]
                 text = (
-                    f"{name}: the name is used twice ({word}; {other}); give each set a name of "
-                    "its own, and all files of a set in one NAME=FILE,FILE"
+                    f"{name}: the name is used twice ({word}; {other}); give each set a different "
+                    "name, and list all files of a set in one NAME=FILE,FILE"
                 )
                 problems.append(Problem(text))
                 continue
@@ -129,7 +129,7 @@ def read_file_sets(
         if key in sets:
             text = (
                 f"{file_set.name}: the name is used twice ({sets[key]}; {file_set}); give each "
-                "set a name of its own as NAME=FILE,FILE"
+                "set a different name, as NAME=FILE,FILE"
             )
             problems.append(Problem(text))
         else:
@@ -142,12 +142,12 @@ def read_file_sets(
             problems.append(Problem(text, file_set.name))
         if len(file_set.files) > 1 and any(path.suffix == ".h5" for path in file_set.files):
             text = (
-                f"{file_set}: a store (.h5) holds training and test fields; name it alone, as "
+                f"{file_set}: a store (.h5) contains training and test fields; pass it alone, as "
                 "NAME=FILE.h5"
             )
             problems.append(Problem(text, file_set.name))
         if len(set(file_set.files)) < len(file_set.files):
-            text = f"{file_set}: a file is named twice; name each file once"
+            text = f"{file_set}: duplicate file; name each file once"
             problems.append(Problem(text, file_set.name))
     return list(sets.values()), problems
 
@@ -188,7 +188,7 @@ def set_options(texts: Sequence[str], sets: Sequence[FileSet]) -> list[Problem]:
         if reserved or (words and not words[0].startswith("-")):
             problems.append(
                 f"--options {text}: {(reserved or words)[0]} is set by the other options of "
-                "quickstack; leave it out"
+                "quickstack; omit it"
             )
             continue
         for file_set in chosen:
@@ -225,7 +225,7 @@ def _paired(files: Sequence[Path], is_features: bool) -> tuple[dict[str, FileSet
         # resnet50/oof.csv: the folder has the name.
         name = _without_roles(stem) or _without_roles(path.absolute().parent.name)
         if not name:
-            problems.append(f"{path}: its name does not tell a CNN; write NAME={path},FILE")
+            problems.append(f"{path}: the file name does not name a CNN; write NAME={path},FILE")
             continue
         key = re.sub(r"[\W_]", "", name).casefold()
         sets.setdefault(key, FileSet(name, [], is_features)).files.append(path)

@@ -44,7 +44,8 @@ def positive(text: str) -> int:
 _EVERYWHERE: dict[str, dict[str, Any]] = {
     "--workspace": {
         "type": Path, "default": Path(), "metavar": "DIR",
-        "help": "folder with data/, features/ and models/ (default: the current folder)",
+        "help": "folder of all input and output: data/, features/, models/, submissions/, reports/ "
+        "(default: the current folder)",
     },
     "--overwrite": {
         "action": "store_true", "help": "replace existing output (default: an error)"
@@ -52,8 +53,8 @@ _EVERYWHERE: dict[str, dict[str, Any]] = {
     "--jobs": {"type": positive, "metavar": "N"},
     "--quiet": {
         "action": "store_true",
-        "help": "print no progress, notes and results; only warnings, errors, and what a command "
-        "writes nowhere else",
+        "help": "print only warnings, errors, and what the command writes nowhere else; no "
+        "progress, notes or results",
     },
     "--json": {
         "action": "store_true",
@@ -62,8 +63,8 @@ _EVERYWHERE: dict[str, dict[str, Any]] = {
     },
     "--log": {
         "type": Path, "metavar": "FILE",
-        "help": "append everything that is printed to FILE, with the time, progress and what "
-        "--quiet suppresses included",
+        "help": "append everything that is printed to FILE, with time stamps, including progress "
+        "and what --quiet suppresses",
     },
 }  # fmt: skip
 _SOME: dict[str, dict[str, Any]] = {
@@ -73,8 +74,8 @@ _SOME: dict[str, dict[str, Any]] = {
     },
     "--accept": {
         "action": "append", "default": [], "metavar": "STORE",
-        "help": "use this out-of-fold store (all: every one) although its fold plan is unknown or "
-        "splits clusters; the output notes it; can be repeated",
+        "help": "use this out-of-fold store (all: any store) even if its fold plan is unknown or "
+        "splits clusters; the output says so; can be repeated",
     },
     "--device": {
         "default": "auto",
@@ -84,7 +85,7 @@ _SOME: dict[str, dict[str, Any]] = {
     "--limit": {"type": positive, "metavar": "N", "help": "process only the first N fields"},
     "--on-error": {
         "choices": ("raise", "skip"), "default": "raise",
-        "help": "on a bad field or file: raise stops with an error, skip lists it, goes on and "
+        "help": "on a bad field or file: raise stops with an error; skip lists it, continues and "
         f"ends with status {SKIPPED} (default: %(default)s)",
     },
     "--seed": {
@@ -104,11 +105,11 @@ _SOME: dict[str, dict[str, Any]] = {
         "help": "width and height of synthetic fields (default: %(default)s)"
     },
     "--wide": {
-        "action": "store_true", "help": "print tables with all columns, however wide they get"
+        "action": "store_true", "help": "print tables with all columns, however wide"
     },
     "model": {
         "type": Path, "metavar": "MODEL",
-        "help": "folder of a fitted stack, relative to here or to the workspace"
+        "help": "folder of a fitted stack, relative to the current folder or to the workspace"
     },
 }  # fmt: skip
 

@@ -267,7 +267,7 @@ class Rehearsal:
             remedy = ""
             if path.suffix in _MATRICES and _lacks_ids(error):
                 remedy = (
-                    "; or, if its rows are in the order of --labels or --test, give --rows-in-order"
+                    "; or, if its rows are in the order of --labels or --test, pass --rows-in-order"
                 )
             self._add_error(error, path, name, remedy)
             try:  # duplicate ids may be unknown ones as well
@@ -286,7 +286,7 @@ class Rehearsal:
             facts.fold = table[facts.fold_column].astype(str)
             table = table.drop(columns=facts.fold_column)
         if table.shape[1] == 0:
-            remedy = "; if these are the folds, give --folds" if facts.fold_column else ""
+            remedy = "; if these are the folds, pass them with --folds" if facts.fold_column else ""
             self._add(f"{name}: {path} has no column of predictions{remedy}", name)
             return facts
         dropped = [str(column) in options.drop for column in table.columns]
@@ -338,7 +338,7 @@ class Rehearsal:
                 listed = ", ".join(f"{source} {n_ids:,}" for source, n_ids in self._n_ids.items())
                 self._add(
                     f"{file_set.name}: {path} has {n_rows:,} rows, and the tables of ids have: "
-                    f"{listed}; name the one it belongs to with --options "
+                    f"{listed}; name the one that lists its rows with --options "
                     f"{file_set.name}='--ids FILE'",
                     file_set.name,
                 )
@@ -384,7 +384,7 @@ class Rehearsal:
                     f"{source} missing: {shorten(missing)}"
                 )
             if file_set.is_features:
-                remedy += "; or give --allow-missing, which leaves NaN for these"
+                remedy += "; or pass --allow-missing, which sets these to NaN"
             self._add(f"{name}: {text}; {remedy}", name)
         if not self._members(file_set, test):
             self._check_overlaps(file_set)
@@ -407,7 +407,7 @@ class Rehearsal:
                     self._add(
                         f"{file_set.name}: {other.path} and {table.path} share "
                         f"{counted(len(shared), 'id')}: {shorten(shared)}; each field has one row "
-                        "in the files of a set, so leave one file out or remove rows",
+                        "in the files of a set, so omit one file or remove rows",
                         file_set.name,
                     )
 
@@ -425,7 +425,7 @@ class Rehearsal:
         ]
         self._add(
             f"{file_set.name}: {shorten(logits, 3)} has values below 0, as logits have, and "
-            f"{shorten(probabilities, 3)} only values from 0 to 1, as probabilities; bring in the "
+            f"{shorten(probabilities, 3)} only values from 0 to 1, as probabilities have; pass the "
             "same for training and test fields",
             file_set.name,
         )
@@ -474,10 +474,10 @@ class Rehearsal:
         if self.unknown_folds and not self.args.accept_unknown_folds:
             self._add(
                 f"{shorten(self.unknown_folds, 20)}: the folds of these predictions are unknown: "
-                "no --folds, and no column fold in their tables. So nobody can check that the "
-                "model of each prediction was trained without the duplicates of its field, and the "
-                "score of the stack may be too good. Name the folds with --folds CSV (Id,fold), or "
-                "give --accept-unknown-folds; then the output and the report say so",
+                "no --folds, and no column fold in their tables. So it cannot be checked that "
+                "each field was predicted by a model trained without its duplicates, and the "
+                "score of the stack may be too good. Pass the folds with --folds CSV (Id,fold), or "
+                "use --accept-unknown-folds; then the output and the report say so",
                 self.unknown_folds[0] if len(self.unknown_folds) == 1 else "",
             )
         for file_set in predictions:
@@ -485,7 +485,7 @@ class Rehearsal:
             if n_members and file_set.name in self.unknown_folds:
                 self._add(
                     f"{file_set.name}: {n_members} tables have the same test fields. Tables of the "
-                    "models of the folds need --folds CSV; otherwise bring in their mean",
+                    "fold models need --folds CSV; otherwise pass their mean",
                     file_set.name,
                 )
         return folds
@@ -512,8 +512,8 @@ class Rehearsal:
         unused = [column for column in groups if column not in used]
         if args.groups is not None and args.group_by is None and len(unused) == len(groups):
             self._add(
-                f"{args.groups}: no column is called {' or '.join(DEFAULT_GROUPS)}, so nothing "
-                f"would keep its fields together; choose among {shorten(groups, 20)} with "
+                f"{args.groups}: no column is named {' or '.join(DEFAULT_GROUPS)}, so nothing "
+                f"would keep its fields together; choose from {shorten(groups, 20)} with "
                 "--group-by COLUMN"
             )
         elif unused:
@@ -539,9 +539,9 @@ class Rehearsal:
         if " splits " in text and "--accept-split-clusters" in text:
             self.problems[-1] = Problem(
                 f"{text.partition('; ')[0]}. The models of one fold were trained on "
-                "duplicates of fields of another one, so scores are too good; take predictions of "
-                "models trained on folds that keep clusters whole, or give "
-                "--accept-split-clusters, and the output says so"
+                "duplicates of fields of another one, so scores are too good; use predictions of "
+                "models trained on folds that keep clusters whole, or pass "
+                "--accept-split-clusters; then the output says so"
             )
 
     def _bring_in(self, file_set: FileSet, folds: Path | None) -> None:
@@ -582,7 +582,7 @@ class Rehearsal:
             if store.made_from and key in seen and not file_set.is_store:
                 self._add(
                     f"{file_set.name}: the same values as {seen[key]}; name the right files, or "
-                    "leave one out",
+                    "omit one",
                     file_set.name,
                 )
             seen.setdefault(key, file_set.name)
@@ -602,8 +602,8 @@ class Rehearsal:
             if values.shape == y.shape and equal_targets(values, y, are_logits=are_logits):
                 self._add(
                     f"{file_set.name}: {shorten(file_set.files, 3)}: the values of training fields "
-                    "equal their targets, as out-of-fold predictions never do; take predictions of "
-                    "models that did not see the field",
+                    "equal their targets, as out-of-fold predictions never do; use predictions of "
+                    "models that were not trained on the field",
                     file_set.name,
                 )
 
@@ -627,9 +627,9 @@ class Rehearsal:
                 remedy = ""
                 if file_set.is_store:
                     remedy = (
-                        "; a store fits a workspace of the same fields and folds: give the folds "
-                        "that it was made with (data/folds.csv of its workspace) as --folds, or "
-                        "bring in its values as a table (python -m pipelines.store NAME --export)"
+                        "; a store fits a workspace of the same fields and folds: pass the folds "
+                        "that it was made with (data/folds.csv of its workspace) with --folds, or "
+                        "pass its values as a table (python -m pipelines.store NAME --export)"
                     )
                 self._add(f"{file_set.name}: {message}{remedy}", file_set.name)
 

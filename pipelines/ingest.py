@@ -61,7 +61,8 @@ def make_parser() -> CommandParser:
     add("--name", required=True, help="name of the store")
     add(
         "--kind", required=True, choices=_Kinds(KINDS), metavar="KIND",
-        help="how the values were made: %(choices)s",
+        help="how the values depend on labels: target_free (no label was used), out_of_fold (from "
+        "models that were not trained on the field) or in_sample (anything else)",
     )  # fmt: skip
     add(
         "--content", choices=("probabilities", "logits", "scores", "features"),

@@ -79,7 +79,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--test", type=Path, metavar="CSV", action="append", default=[],
-        help="ids of the test fields in order; can be repeated (default: "
+        help="ids of the test fields, in the order of the submission; can be repeated (default: "
         f"{TEST_TABLES[0]}, or that of a stage, in IMAGES or next to a folder named like test; "
         "otherwise every field without labels)",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--keep-spellings", action="store_true",
-        help="keep values of groups apart that differ only in case, separators, date format, .0, "
+        help="keep group values separate that differ only in case, separators, date format, .0, "
         "leading zeros or HPA before the number of an antibody (default: they are merged, and "
         "listed)",
     )  # fmt: skip
@@ -110,8 +110,8 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument(
         "--locations", type=Path, metavar="CSV",
-        help="name,label: which label further names of locations mean, for tables with labels by "
-        "name",
+        help="name,label: the labels that additional location names stand for, for tables with "
+        "labels by name",
     )  # fmt: skip
     parser.add_argument(
         "--channels", metavar="STAIN=N", nargs="*", default=[],
@@ -154,8 +154,8 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--pack", type=positive, metavar="SIZE",
         help="also write every field, decoded, to data/fields.h5 with this longer side in pixels, "
-        "for networks to read; without IMAGES, the fields of the existing catalogue; an "
-        "interrupted run is continued",
+        "for networks to read; without IMAGES, pack the fields of the existing catalogue, or "
+        "resume an interrupted run",
     )  # fmt: skip
     return parser
 

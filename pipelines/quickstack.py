@@ -41,7 +41,7 @@ from pipelines._steps import run_step
 # Within the workspace, so that finished files are renamed and not copied.
 _STAGING = ".quickstack"
 _FOLDERS = ("data", "features", "models", "submissions", "reports")
-# More of them help nobody.
+# More would not help.
 _MOST_SHOWN = 200
 
 
@@ -49,10 +49,10 @@ def make_parser() -> CommandParser:
     """Make the parser of the command."""
     parser = command_parser(
         "quickstack",
-        "From files of predictions to a submission and a report: check all files, bring them into "
+        "From files of predictions to a submission and a report: check all files, import them into "
         "a workspace, plan folds, fit the stack, and write the report. All problems are listed at "
-        "once, before anything is written. Run it again to go on after a stop, or with further "
-        "files.",
+        "once, before anything is written. Run it again to resume after an interruption, or with "
+        "additional files.",
         "--labels train.csv --test sample_submission.csv --folds folds.csv "
         "--predictions resnet50=r50_oof.csv,r50_test.csv densenet=dn_oof.csv,dn_test.csv "
         "--workspace work",
@@ -65,11 +65,11 @@ def make_parser() -> CommandParser:
         help="predictions of each CNN: NAME=FILE,FILE with the files of the training fields (out "
         "of fold) and of the test fields in any order; or folders and files, which are paired by "
         "their names (resnet50_oof.csv, resnet50_test.npz). All formats of ingest, and stores "
-        "(.h5); several tables of the same test fields are the models of the folds",
+        "(.h5); several tables of the same test fields are taken as those of the fold models",
     )  # fmt: skip
     files.add_argument(
         "--features", nargs="+", default=[], metavar="FILE",
-        help="tables of features that use no labels, written like --predictions",
+        help="tables of features that use no labels, named like those of --predictions",
     )  # fmt: skip
     files.add_argument(
         "--folds", type=Path, metavar="CSV",
@@ -78,7 +78,7 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     _borrow(files, prepare, "--groups", "--vocabulary")
     _borrow(files, cluster, "--pairs")
-    how = parser.add_argument_group("how they are read")
+    how = parser.add_argument_group("how the files are read")
     how.add_argument(
         "--options", action="append", default=[], metavar="SET=OPTIONS",
         help="further options of ingest for the files of one set, or of all predictions (all), as "
@@ -86,18 +86,18 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     how.add_argument(
         "--rows-in-order", action="store_true",
-        help="arrays without ids (NPY, NPZ) have their rows in the order of --labels or --test, "
-        "whichever has as many",
+        help="the rows of arrays without ids (NPY, NPZ) are in the order of --labels or --test, "
+        "whichever has the same number of rows",
     )  # fmt: skip
     _borrow(how, ingest, "--allow-missing")
     _borrow(how, cluster, "--group-by", "--accept-split-clusters")
     how.add_argument(
         "--accept-unknown-folds", action="store_true",
-        help="take out-of-fold predictions whose folds are unknown (an error otherwise); the "
-        "scores may then be too good, and the output says so",
+        help="use out-of-fold predictions even if their folds are unknown (otherwise an error); "
+        "the scores may then be too good, and the output says so",
     )  # fmt: skip
     _borrow(how, prepare, "--on-error")
-    what = parser.add_argument_group("what is made")
+    what = parser.add_argument_group("output")
     _borrow(what, routes, "--stack")
     what.add_argument(
         "--check-only", action="store_true", help="check the files, and write nothing"
@@ -111,6 +111,9 @@ def _borrow(group: Any, command: ModuleType, *names: str, required: bool = False
     for action in command.make_parser()._actions:
         if set(names) & set(action.option_strings):
             action.required = required
+            if required:
+                # It has no default here.
+                action.help = action.help.partition(" (default: ")[0]
             group._add_action(action)
 
 
@@ -183,8 +186,8 @@ def _file_sets(
     for file_set in features:
         if file_set.name.casefold() in names:
             text = (
-                f"{file_set.name}: the name of predictions and of features; give the features "
-                "another one, as in --features NAME=FILE"
+                f"{file_set.name}: the name of both predictions and features; give the features "
+                "another name, as in --features NAME=FILE"
             )
             problems.append(Problem(text))
     sets = [*predictions, *features]
@@ -214,7 +217,7 @@ def _fail(problems: list[Problem], workspace: Workspace) -> None:
     report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
-        hint = "; options of ingest are given as --options NAME='--OPTION VALUE'"
+        hint = "; options of ingest are passed as --options NAME='--OPTION VALUE'"
     raise InputError(
         f"{counted(len(problems), 'problem')}, listed above; nothing was written to "
         f"{workspace.root}{hint}"
@@ -267,7 +270,7 @@ def _conflicts(
     conflicts = []
     if replaced:
         conflicts.append(
-            f"{shorten(replaced, 20)}: made before from other files or options; give --overwrite "
+            f"{shorten(replaced, 20)}: made from other files or options; pass --overwrite "
             "to replace what changed, or another --workspace"
         )
     for recipe in recipes:
@@ -278,7 +281,7 @@ def _conflicts(
             check_replaceable(folder, overwrite=False)
             refuse_existing(workspace.submissions / f"{recipe.name}.csv", overwrite=False)
         except InputError as error:
-            message = str(error).replace("pass overwrite=True", "give --overwrite to replace it")
+            message = str(error).replace("pass overwrite=True", "pass --overwrite to replace it")
             conflicts.append(f"{message}, or another --workspace")
     return [Problem(text) for text in conflicts]
 
@@ -399,7 +402,7 @@ def _summarise(
     reports: list[Path],
     seconds: float,
 ) -> None:
-    """Say what was made, where it is, what it scores and what could come next."""
+    """Summarise what was made, where it is, what it scores and what could come next."""
     catalogue = workspace.read_catalogue()
     n_test = len(test_fields(catalogue))
     show(
@@ -410,7 +413,7 @@ def _summarise(
         stack = load_stack(workspace.models / recipe.name)
         start = "consensus" if stack.cnns else "prior"
         scores = stack.cv_results_
-        show(f"\n{recipe.name}, out of fold, with the interval of 95 %:")
+        show(f"\n{recipe.name}, out of fold, with 95 % intervals:")
         for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro AP")):
             gain = scores[f"gain_{name}"]
             show(

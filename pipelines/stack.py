@@ -67,7 +67,8 @@ def make_parser() -> CommandParser:
                         help="fit only; write no submission")  # fmt: skip
     parser.add_argument("--apply-leaks", action="store_true",
                         help="in the submission, give test fields with a near-duplicate among the "
-                        "training fields (data/leaks.csv) its labels (noted)")  # fmt: skip
+                        "training fields (data/leaks.csv) its labels; the output says "
+                        "so")  # fmt: skip
     parser.add_argument("--tune", type=int, metavar="N",
                         help="number of tree settings to try; same as --set tune=N")  # fmt: skip
     parser.add_argument("--explain", action="store_true",

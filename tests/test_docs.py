@@ -212,13 +212,15 @@ def check(path, names, is_old):
     raise FileFault(path, "too old " + note)
     raise InputError(str(path))
     raise KeyError("not for users")
+CORRUPT = Kind("values are not finite", "make them again", ("accept",))
 """
     entries = faq.Messages("m", faq.ast.parse(code), {}).entries
     assert [entry.text.markdown for entry in entries] == [
         "*path*: *number* ids and '*names*'; save it again",
         "*path*: too old \\[old\\]",
+        "*stores*: values are not finite; make them again",
     ]
-    assert [entry.parameters for entry in entries] == [["names"], []]
+    assert [entry.parameters for entry in entries] == [["names"], [], ["accept"]]
 
 
 def test_every_exception_for_users_is_in_the_list_of_messages():

@@ -127,7 +127,7 @@ def write_tensors(
     except safetensors.SafetensorError as error:
         # safetensors raises this instead of an OSError.
         raise InputError(
-            f"{Path(path).parent}: weights cannot be written ({error}); make room and run it "
+            f"{Path(path).parent}: weights cannot be written ({error}); free disk space and run it "
             "again: finished work is kept"
         ) from error
 

@@ -26,7 +26,7 @@ def embedding_pairs(
     embeddings : DataFrame
         One row per field, indexed by image id.
     min_cosine : float, default=0.98
-        Least cosine between the embeddings of two fields after subtraction of
+        Minimum cosine between the embeddings of two fields after subtraction of
         the mean embedding. Raw embeddings of a network mostly point in the
         same direction; centred ones do not.
     progress : bool, default=True

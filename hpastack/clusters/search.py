@@ -42,17 +42,29 @@ def near_duplicates(
     Parameters
     ----------
     hashes : FieldHashes, DataFrame or None
-        A catalogue is hashed first. With None only embeddings are compared.
-    max_distance, min_stains
-        As `duplicate_pairs`.
+        From `hash_fields`, or a catalogue, whose images are then read and hashed.
+        With None only embeddings are compared.
+    max_distance : int or mapping of stain to int, default=48
+        Maximum number of bits, of 256, in which the hashes of a stain may
+        differ: one number for all stains, or one for each.
+    min_stains : int, default=3
+        Number of stains that must agree; an empty stain never agrees.
     shifted : bool, default=True
         Whether to search for shifted copies too.
-    min_correlation, min_similarity, mirrored
-        As `shifted_pairs`.
+    min_correlation : float, default=0.88
+        Minimum correlation of the overlapping parts of a shifted copy and its
+        original.
+    min_similarity : float, default=0.38
+        Minimum similarity of the power spectra of two fields for them to be
+        registered. Lower values find copies with larger shifts, but take
+        longer.
+    mirrored : bool, default=False
+        Whether to search for mirrored copies too; three times the work.
     embeddings : DataFrame, optional
-        As for `embedding_pairs`; if omitted, embeddings are not compared.
+        One row per field, indexed by image id. If omitted, embeddings are not
+        compared.
     min_cosine : float, default=0.98
-        As `embedding_pairs`.
+        Minimum cosine of two embeddings after subtraction of the mean embedding.
     jobs : int, optional
         Number of threads. Default: one for each processor that this process may use.
     progress : bool, default=True
@@ -61,17 +73,26 @@ def near_duplicates(
     Returns
     -------
     DataFrame
-        One row per pair, sorted: ``image_id``, ``twin``, ``evidence`` (the
-        searches that found it, ``hash``, ``shift`` and ``embedding``, joined
-        by ``+``), ``distance_<stain>`` (bits), ``correlation``, ``shift_y``,
-        ``shift_x`` and ``mirror`` (missing without ``shift``), ``cosine``
-        (missing without ``embedding``).
+        One row per pair, sorted: ``image_id``, ``twin`` (id of the other
+        field), ``evidence`` (the searches that found the pair, ``hash``,
+        ``shift`` and ``embedding``, joined by ``+``), ``distance_<stain>``
+        (bits), ``correlation``, ``shift_y``, ``shift_x`` (fractions of the
+        side) and ``mirror`` (missing if not found by ``shift``), ``cosine``
+        (missing if not found by ``embedding``).
 
     Raises
     ------
     InputError
-        If a setting is out of range, and as `duplicate_pairs`,
-        `shifted_pairs` and `embedding_pairs`.
+        If a parameter is out of range, ids are duplicate, an embedding is not
+        finite, an image cannot be read, or there are more than ten million
+        pairs.
+
+    See Also
+    --------
+    duplicate_pairs : The search for copies that are not shifted.
+    shifted_pairs : The search for shifted copies, and which shifts it finds.
+    embedding_pairs : The comparison of embeddings.
+    duplicate_clusters : Clusters of the pairs found and of groups.
     """
     DuplicateSettings(
         max_distance=dict(max_distance) if isinstance(max_distance, Mapping) else max_distance,

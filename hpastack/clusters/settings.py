@@ -20,26 +20,26 @@ class DuplicateSettings:
     """Criteria for near-duplicates; the keys of a recipe of type ``duplicates``."""
 
     max_distance: _Bits | Annotated[dict[str, _Bits], _EachStain] = 48
-    """Largest number of bits, of 256, in which the hashes of a stain may differ. Noise and
-    brightness change up to about 40; unrelated fields differ in about 128 and hardly ever in fewer
-    than 64. One number, or one for each stain.
+    """Maximum number of bits, of 256, in which the hashes of a stain may differ. Noise and
+    brightness change up to about 40 bits; unrelated fields differ in about 128, and hardly ever in
+    fewer than 64. One number, or one for each stain.
     """
     min_stains: Annotated[int, Field(ge=1, le=len(STAINS))] = 3
     """Number of stains that must agree; an empty stain never agrees."""
     shifted: bool = True
     """Search for shifted copies too."""
     min_correlation: _Similarity = 0.88
-    """Least correlation of the overlapping parts of a shifted copy and its original."""
+    """Minimum correlation of the overlapping parts of a shifted copy and its original."""
     min_similarity: _Similarity = 0.38
-    """Least similarity of the power spectra of two fields that are then registered. Lower values
-    find copies with larger shifts and take longer.
+    """Minimum similarity of the power spectra of two fields for them to be registered. Lower values
+    find copies with larger shifts, but take longer.
     """
     mirrored: bool = False
     """Search for mirrored copies too; three times the work."""
     embedding: str | None = None
     """Name of a store of embeddings to compare as well."""
     min_cosine: _Similarity = 0.98
-    """Least cosine of two embeddings after subtraction of the mean embedding."""
+    """Minimum cosine of two embeddings after subtraction of the mean embedding."""
 
     def record(self) -> dict[str, Any]:
         """Return the settings as a dict that can be written as JSON."""

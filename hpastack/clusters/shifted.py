@@ -50,12 +50,13 @@ def shifted_pairs(
     hashes : FieldHashes or DataFrame
         A catalogue is hashed first.
     min_correlation : float, default=0.88
-        Least correlation of the overlapping parts in a stain that agrees.
+        Minimum correlation of the overlapping parts in a stain that agrees.
     min_stains : int, default=3
         Number of stains that must agree, each valid in both fields, at the
         same shift.
     min_similarity : float, default=0.38
-        Least cosine of the spectra of a candidate, estimated from 512 bits.
+        Minimum cosine of the spectra of a candidate, estimated from 512 bits.
+        Lower values find copies with larger shifts, but take longer.
     mirrored : bool, default=False
         Whether to search for copies mirrored left to right or top to bottom
         too; three times the work.

@@ -42,7 +42,7 @@ def duplicate_pairs(
     image_ids : iterable of str, optional
         Ids of the rows. Default: row numbers.
     max_distance : int or mapping of stain to int, default=48
-        Largest number of bits, of 256, that may differ in a stain that agrees,
+        Maximum number of bits, of 256, that may differ in a stain that agrees,
         at most 127; one number for all stains, or one for each.
     min_stains : int, default=3
         Number of stains that must agree, each valid in both fields.

@@ -46,9 +46,9 @@ class CnnSettings:
     stains: Annotated[list[Annotated[str, one_of(STAINS)]], Field(min_length=1)] | None = None
     """Input stains of the network, in this order; those of the weights, or all, if null."""
     vouch_for_weights: bool = False
-    """Declare that weights trained on labels were not trained on these fields. Nor on
-    near-duplicates of them: predictions would not be out of fold. Otherwise such weights are
-    rejected.
+    """Declare that weights trained on labels were not trained on these fields. They must not
+    have been trained on near-duplicates of them either, or predictions are not out of fold.
+    Without this, such weights are rejected.
     """
     size: Annotated[int, Field(ge=16, le=16_384)] = 512
     """Side of the fields, in pixels."""
@@ -132,9 +132,9 @@ class CnnSettings:
     same weights as fields.
     """
     metric_group: str | None = None
-    """Column of the catalogue whose values an ArcFace head learns to classify. Such as `antibody`
-    or `well`: fields with the same value become similar in the embedding. Fields without a value
-    are ignored.
+    """Column of the catalogue whose values an ArcFace head learns to classify. With `antibody` or
+    `well`, fields with the same value become similar in the embedding. Fields without a value are
+    ignored.
     """
     metric_weight: _NotNegative = 0.1
     """Weight of the ArcFace head in the loss, beside that of the labels."""
@@ -145,7 +145,8 @@ class CnnSettings:
     ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.0
     """Decay of the exponential running mean of the weights, which is then kept; 0 for none."""
     views: Literal[1, 8] = 1
-    """Views averaged in prediction; 8 are all rotations and flips. Known as test-time augmentation.
+    """Views averaged in prediction; 8 are all rotations and flips. This is test-time
+    augmentation.
     """
     crops: Literal[1, 5] = 1
     """Crops of a field whose predictions are averaged. 1 is the central crop; 5 are the central

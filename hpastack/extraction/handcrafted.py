@@ -51,7 +51,8 @@ def extract_features(
     catalogue : DataFrame
         From `read_catalogue`.
     families : iterable of str, optional
-        As `hpastack.field_features`.
+        Names of feature families, as for `hpastack.field_features`. Default: all except
+        ``minimal``.
     size : int or None, default=512
         Longer side to which the fields are resized, in pixels; None for the original size.
     enlarge : bool, default=False

@@ -16,36 +16,38 @@ from hpastack.fields.stains import measured_stains
 def field_features(field: np.ndarray, families: Iterable[str] | None = None) -> dict[str, float]:
     """Measure the hand-crafted features of a field.
 
-    The field is first rounded to grey levels and brought into its canonical orientation
-    (`canonical_position`), so that rotating it by multiples of 90 degrees and flipping it
-    leave every value unchanged.
+    The field is first rounded to grey levels and rotated and flipped into a canonical
+    orientation (`canonical_position`), so that the features do not change if the field is
+    rotated by multiples of 90 degrees or flipped.
 
     Parameters
     ----------
     field : ndarray of float, shape (4, H, W)
         The stains red, green, blue, yellow, in [0, 1]. Intensities are quantised to
-        256 grey levels over [0, 1], so images of a camera that uses part of its range
-        (12 of 16 bits) must be scaled to the full range, as `read_field` does from
+        256 grey levels over [0, 1], so images of a camera that uses only part of the range
+        (12 of 16 bits) must be scaled to the full range, as `read_field` does by
         the catalogue's ``bits``. A field of dtype uint8 is taken as grey levels.
-        A stain that is all NaN is missing, as `read_field` returns it.
+        A stain that is all NaN counts as missing; `read_field` returns missing stains so.
     families : iterable of str, optional
-        As `chosen_families`.
+        Names of families, from `FAMILIES`: ``intensity``, ``texture``, ``granularity``,
+        ``spots``, ``colocalisation``, ``compartments``, ``frequency``, ``minimal``. Default:
+        all except ``minimal``.
 
     Returns
     -------
     dict of str to float
-        The columns of `feature_columns`, in that order; for a field that lacks
-        a stain, those of `columns_of_stains`. Only the columns of
-        `undefined_columns` can be NaN.
+        Value of each column, named and ordered as by `feature_columns`; for a field that
+        lacks a stain, as by `columns_of_stains`. `describe_columns` explains the columns. Only
+        those of `undefined_columns` can be NaN.
 
     Raises
     ------
     InputError
-        If `field` does not have that shape or range or is too small for a family,
-        or a family is unknown or needs a stain that is
-        missing.
+        If `field` does not have this shape or range or is too small for a family,
+        or a family is unknown or needs a stain that is missing.
     RuntimeError
-        If a family violates its contract: other columns, infinity, or NaN in any other column.
+        If a family returns columns other than those it declares, infinity, or NaN in a column
+        that must not be NaN: a bug of the family.
 
     Examples
     --------

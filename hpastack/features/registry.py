@@ -165,7 +165,7 @@ def chosen_families(families: Iterable[str] | None = None) -> list[str]:
             raise InputError(f"duplicate family of features {name!r}", "families")
     if not families:
         raise InputError(
-            f"no family of features named; choose from {', '.join(FAMILIES)}", "families"
+            f"no family of features was named; choose from {', '.join(FAMILIES)}", "families"
         )
     return families
 

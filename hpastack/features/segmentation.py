@@ -97,8 +97,8 @@ def segment_cells(field: np.ndarray) -> CellMaps:
     Nuclei: blue is smoothed and thresholded by Otsu's method on its logarithm (so that
     dim nuclei are not missed beside bright ones), holes are filled, and touching nuclei are
     split at their necks by a watershed of the distance transform. Cells: grown from the
-    nuclei by a watershed on the combined brightness of red and yellow, within the
-    foreground of these stains.
+    nuclei by a watershed on the combined brightness of red (microtubules) and yellow (ER),
+    within the foreground of these stains.
 
     Parameters
     ----------
@@ -108,20 +108,22 @@ def segment_cells(field: np.ndarray) -> CellMaps:
     Returns
     -------
     CellMaps
+        Label maps ``nuclei`` and ``cells``, in which a cell has the number of its nucleus,
+        and their number, ``n_nuclei``.
 
     Raises
     ------
     InputError
-        If `field` does not have that shape or range.
+        If `field` does not have this shape or range.
 
     Notes
     -----
     Nuclei and cells cut by the image border are kept. If blue has no foreground,
-    as in a black or an evenly bright field, there are no nuclei and hence no cells.
-    If Otsu's two classes explain less
-    than 0.8 of the variance, as with an out-of-focus bright spot or in a dense
-    field, the slowly varying background is subtracted, and the remaining regions
-    are nuclei if they have sufficient contrast to noise and surroundings and a sharp edge.
+    as in a black or a uniformly bright field, there are no nuclei and hence no cells.
+    If Otsu's two classes explain less than 0.8 of the variance, as with an out-of-focus
+    bright spot or in a dense field, the slowly varying background is subtracted, and the
+    remaining regions are nuclei if they have a sharp edge and stand out sufficiently from
+    noise and surroundings.
 
     Examples
     --------

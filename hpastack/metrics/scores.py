@@ -107,13 +107,23 @@ def macro_f1(
 
     Parameters
     ----------
-    y, labels, weights, absent
-        As `f1_scores`.
+    y, labels : array-like of {0, 1}, shape (n, n_labels)
+        Annotated and predicted labels.
+    weights : array-like of float, shape (n,) or (n_draws, n), optional
+        Weight of each field, or one row of weights per bootstrap draw. Default: 1.
+    absent : {"zero", "skip"}, default="zero"
+        Whether a label without positives scores 0, even if it is not predicted
+        either, or is skipped.
 
     Returns
     -------
     float, or ndarray of float, shape (n_draws,)
         In [0, 1]; NaN if labels are skipped and none has a positive.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match or `absent` is unknown.
 
     Examples
     --------

@@ -89,7 +89,7 @@ def environment_shard(environment: Mapping[str, str] = os.environ) -> tuple[Shar
     ------
     InputError
         If a variable is not a number, or the tasks of a job array are not
-        evenly numbered, so that the position of this task is unknown.
+        evenly spaced, so that the position of this task is unknown.
     """
     shard, sources = Shard(0, 1), []
     n_tasks = _number(environment, "SLURM_ARRAY_TASK_COUNT", 1)

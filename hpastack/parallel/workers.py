@@ -25,7 +25,7 @@ from hpastack.parallel.in_order import in_order
 
 Result = TypeVar("Result")
 
-_DIED = "a worker died (killed, or out of memory?); run it again to go on, with fewer workers"
+_DIED = "a worker died (killed, or out of memory?); run it again with fewer workers to resume"
 _LOCAL = threading.local()
 
 

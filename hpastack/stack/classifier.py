@@ -51,9 +51,10 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     """Multilabel classifier of fields from CNN predictions and image features.
 
     Boosted trees and logistic regressions start from the consensus of the CNNs
-    (its log-odds are their initial margin). They are blended with it where
-    this improves the log loss on held-out clusters. The result is calibrated
-    and thresholded for macro F1.
+    (per label, a weighted mean of the CNNs' log-odds, which is the initial
+    margin of the trees). They are blended with it where this improves the log
+    loss on held-out clusters. The result is calibrated and thresholded for
+    macro F1.
 
     Parameters
     ----------
@@ -112,8 +113,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     n_splits : int, default=5
         Number of folds if `fit` gets no `folds`.
     repeats : int, default=1
-        Number of sets of folds. Those after the first are made from `groups`.
-        Their probabilities are averaged.
+        Number of sets of folds, whose probabilities are averaged. Those after
+        the first are made from `groups`.
     n_bootstrap : int, default=200
         Number of bootstrap draws for the intervals of `cv_results_`; 0 for no
         intervals.
@@ -136,8 +137,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
     labels_ : list of str
         Names of the labels: the columns of `y`, or their numbers.
     label_like_ : list of str
-        CNNs and scores whose training values are (practically) all 0 or 1. New fields with
-        other values of theirs cause a warning.
+        CNNs and scores whose training values are (practically) all 0 or 1. If new fields have
+        other values in their columns, a warning is issued.
     oof_probabilities_, oof_labels_ : DataFrame
         Out-of-fold probabilities and labels; calibration and thresholds are fitted out of fold
         too. Rows by id.
@@ -157,11 +158,12 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         member (on the first set of folds) and the stack, with thresholds
         chosen out of fold for all.
     comparison_intervals_ : DataFrame or None
-        One row for each of them: ``<score>_low`` and ``<score>_high``, the 95 % interval by
-        cluster, and ``<score>_gain_low`` and ``<score>_gain_high``, the interval of the stack's
-        score minus its own. None without draws, and for stacks saved by earlier versions.
+        One row for each row of `comparison_`: ``<score>_low`` and ``<score>_high``, the 95 %
+        interval by cluster, and ``<score>_gain_low`` and ``<score>_gain_high``, the interval of
+        the stack's score minus that of the row. None without draws, and for stacks saved by
+        earlier versions.
     label_table_ : DataFrame
-        One row per label: number of positives and of clusters with one, F1 and
+        One row per label: number of positives, and of clusters with a positive, F1 and
         average precision of consensus, members and stack, weights of the
         members, threshold with an interval, number of fields predicted to have
         the label.
@@ -171,8 +173,8 @@ class StackClassifier(PredictionMixin, MultiOutputMixin, ClassifierMixin, BaseEs
         original fit. Not kept by `save`, which writes the same bytes for the same fit.
     labels_by_consensus_ : bool
         Whether labels are predicted from the probabilities of the consensus.
-        This is so where they have a higher macro F1 out of fold than those of
-        the stack; `thresholds_` then belong to the consensus.
+        This is the case if they have a higher macro F1 out of fold than those
+        of the stack; `thresholds_` then belong to the consensus.
     weights_ : ndarray of float, shape (n_labels,)
         Sum of the weights of the members; 0 where the consensus is used.
     members_ : list of str

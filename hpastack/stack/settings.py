@@ -82,21 +82,24 @@ class FitSettings:
     bags: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of boosters with different seeds that are averaged."""
     tune: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Number of tree settings to try, chosen for each fold on the others. Those of the recipe, and
-    others sampled around them; 0 or 1: only those of the recipe. Needs the extra `tune`.
+    """Number of tree settings to try, chosen for each fold on the others. They are those of
+    the recipe and others sampled around them; with 0 or 1, only those of the recipe. Needs the
+    extra `tune`.
     """
     max_columns: Annotated[int, Field(ge=1)] | Literal["auto"] | None = "auto"
-    """Maximum number of columns that a label uses besides its own; null for all. Those that alone
-    would improve most on the consensus in the training rows. `auto`: 48, without CNNs 200.
+    """Maximum number of columns that a label uses besides its own; null for all. They are
+    those that, each alone, would improve most on the consensus in the training rows. `auto`: 48,
+    without CNNs 200.
     """
     n_components: _Count = 32
     """Number of principal components of an embedding."""
     min_positives: _Count | Literal["auto"] = "auto"
-    """Number of positive fields of a label below which its consensus is used. Counted in the
-    smallest training part of a fold. `auto`: 20, without CNNs 8.
+    """Number of positive fields of a label below which its consensus is used. They are
+    counted in the smallest training part of a fold. `auto`: 20, without CNNs 8.
     """
     min_clusters: _Count = 5
-    """Number of clusters with positive fields below which the consensus is used. Counted likewise.
+    """Number of clusters with positive fields below which the consensus is used. They are
+    counted as for `min_positives`.
     """
     calibration: Annotated[str, one_of(CALIBRATORS)] = "platt"
     """Calibration method. See `hpastack.fit_calibration`."""
@@ -105,7 +108,8 @@ class FitSettings:
     min_labels: _NotNegative = 0
     """Minimum number of labels of a field."""
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
-    """Number of sets of folds that are averaged. Those after the first are made from the clusters.
+    """Number of sets of folds that are averaged. Those after the first are made anew from the
+    clusters.
     """
     n_bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 200
     """Number of bootstrap draws for the intervals; 0 for none."""
@@ -118,7 +122,8 @@ class _Stores:
     cnns: list[str] | Literal["auto"] = "auto"
     """Stores of predictions, by name; `auto` for all in `features/`."""
     features: list[str] | Literal["auto"] = "auto"
-    """All other stores, by name; `auto` for all in `features/`. Features, scores and embeddings.
+    """All other stores, by name; `auto` for all in `features/`. They contain features, scores or
+    embeddings.
     """
     accept_fold_plans: list[str] = field(default_factory=list)
     """Out-of-fold stores to use even if their fold plan is unknown or splits clusters, or `[all]`.
@@ -130,9 +135,9 @@ class StackRecipe(FitSettings, _Stores):
     """Boosters on the CNN consensus, calibrated; the keys of a recipe of type ``stack``."""
 
     prior_shift: str = "none"
-    """Correction for other prevalences: `none`, `em` or a table. For labels that are rarer or
-    commoner among new fields than in training. A table (`label,prevalence`) is named by its path
-    from the workspace.
+    """Correction for other prevalences: `none`, `em` or a table. Use it if labels are
+    rarer or more common among new fields than in training. `em` estimates the prevalences from the
+    new fields; a table (`label,prevalence`) is named by its path from the workspace.
     """
     drop_columns: list[str] = field(default_factory=list)
     """Columns of features, `STORE__COLUMN`, that the stack does not use."""

@@ -66,7 +66,7 @@ RENAMED = Kind(
 )
 NOT_FINITE = Kind("values are not finite", "make them again")
 SEEN_LABELS = Kind(
-    "made with labels, which by itself separates training from test fields",
+    "made with labels, which alone would separate training from test fields",
     "name stores of target-free features",
 )
 IN_COMMON = Kind(

@@ -325,6 +325,7 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True) -> Store:
     Parameters
     ----------
     path : path-like
+        The file, such as ``features/texture.h5``.
     verify : bool, default=True
         Whether to verify the values that are read against the checksums of the store, at a cost of
         about a nanosecond per byte. To find all problems of a store, use `verify_store`.
@@ -332,8 +333,8 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True) -> Store:
     Returns
     -------
     Store
-        Use it in a ``with`` block, or call its `close`; otherwise it is closed when garbage
-        collected.
+        Use it in a ``with`` block, or call its `close`; otherwise it is closed when it is garbage
+        collected. Its `to_frame` returns rows and columns as a data frame.
 
     Raises
     ------

@@ -236,7 +236,7 @@ def test_a_full_disk_is_named(fold_fields, alone, tmp_path):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(InputError, match="weights cannot be written .*; make room"):
+        with pytest.raises(InputError, match="weights cannot be written .*; free disk space"):
             train_model(new_model(), fold_fields, QUICK, alone, state=state)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

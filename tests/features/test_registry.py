@@ -196,7 +196,7 @@ def test_a_column_belongs_to_the_stain_it_names(stain, cells):
     [
         (["intensiti"], "unknown family of features 'intensiti'; choose from intensity, texture"),
         (["texture", "texture"], "duplicate family"),
-        ([], "no family of features named"),
+        ([], "no family of features was named"),
         ("texture", "families must be a list of names"),
     ],
 )

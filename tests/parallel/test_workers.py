@@ -173,7 +173,7 @@ def die(number):
 
 
 def test_a_worker_that_dies_is_a_mistake_with_a_remedy():
-    with backend("loky"), pytest.raises(InputError, match="a worker died .* run it again to go on"):
+    with backend("loky"), pytest.raises(InputError, match="a worker died .* to resume"):
         list(spread(die, ((n,) for n in range(10)), 2))
 
 

@@ -133,7 +133,7 @@ def test_stopped_half_way_it_goes_on_from_what_is_whole(ids, hpa_server, how):
     running.send_signal(how)
     _, errors = running.communicate(timeout=10)
     assert running.returncode == (130 if how == signal.SIGINT else -how)
-    assert ("run it again to go on" in errors) == (how == signal.SIGINT)
+    assert ("run it again to resume" in errors) == (how == signal.SIGINT)
     folder = ids.parent / "hpa"
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")}
     assert 10 < len(there) < 160

@@ -99,7 +99,7 @@ def test_an_array_of_recipes_is_told_on_its_last_line(workspace, capsys, monkeyp
     assert extract(workspace) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert "shard 0/2 is done, 6 of 12 fields are left to other shards" in last
-    assert "from SLURM_ARRAY_TASK_ID: where each task of the array makes another recipe" in last
+    assert "from SLURM_ARRAY_TASK_ID: if each task of the array runs another recipe" in last
     assert last.endswith("run it again with --shard 0/1") and not store(workspace).exists()
     assert extract(workspace, "--shard", "0/1") == 0
     assert store(workspace).exists()
@@ -171,7 +171,7 @@ def test_stopped_cleanly_what_was_measured_is_kept(workspace, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1].endswith("stopped; run it again to go on")
+    assert errors.splitlines()[-1].endswith("interrupted; run it again to resume")
     assert "Traceback" not in errors and "Warning" not in errors
     # All but what was under way.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -195,7 +195,7 @@ def test_ctrl_c_reaches_processes_and_prints_a_line(workspace):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "stopped; run it again to go on" in errors and "Traceback" not in errors
+    assert "interrupted; run it again to resume" in errors and "Traceback" not in errors
     assert list((workspace / "features" / "small.h5.parts").glob("part-*.h5"))
 
 

@@ -151,5 +151,5 @@ def test_stopped_by_its_user_it_says_how_to_go_on(tmp_path, shapes):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
-    assert errors.rstrip().endswith("stopped; run it again to go on")
+    assert errors.rstrip().endswith("interrupted; run it again to resume")
     assert "Traceback" not in errors

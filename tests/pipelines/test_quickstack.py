@@ -146,7 +146,7 @@ def test_a_second_run_makes_only_what_is_missing_or_out_of_date(folder, capsys, 
     assert set(read_manifest("work/models/stack")["record"]["stores"]) == {"r50"}
     write(predictions(7).loc[TEST], "r50_test.csv")
     (first, second) = problems_of(capsys, *one)
-    assert "work/features/r50.h5: made before from other files" in first
+    assert "work/features/r50.h5: made from other files" in first
     assert "models/stack" in second
 
 
@@ -302,7 +302,7 @@ def test_groups_that_nothing_would_keep_together_are_a_problem(folder, capsys):
     write(pd.read_csv("train.csv", index_col="Id").drop(columns="well"), "train.csv")
     words = [*TWO, "--accept-unknown-folds", "--no-report", "--groups", "who.csv"]
     (problem,) = problems_of(capsys, *words)
-    assert "who.csv: no column is called well or antibody" in problem and "patient" in problem
+    assert "who.csv: no column is named well or antibody" in problem and "patient" in problem
     assert run(*words, "--group-by", "patient") == 0
     fold_plan = pd.read_csv("work/data/folds.csv", index_col="image_id")
     patients = pd.read_csv("who.csv", index_col="Id")["patient"]
