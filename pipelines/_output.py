@@ -252,11 +252,11 @@ def wrap(text: str, width: int) -> str:
     Returns
     -------
     str
-        Continuation lines are indented.
+        Continuation lines are indented. Commands, which begin with ``$``, are not wrapped.
     """
     lines: list[str] = []
     for line in text.split("\n"):
-        if len(line) <= width:
+        if len(line) <= width or line.startswith("$ "):  # a command can be copied as it is
             lines.append(line)
             continue
         indent = len(line) - len(line.lstrip())

@@ -189,8 +189,12 @@ def _recipes(args: argparse.Namespace, workspace: Workspace) -> list[Recipe]:
             raise InputError(f"duplicate recipe {name}")
     if not args.recipes:
         contained = contained_recipes(recipes)
-        for name, other in contained.items():
-            show(f"{name} is skipped, as {other} includes its features; run: extract {name}")
+        for other in dict.fromkeys(contained.values()):
+            skipped = [name for name in contained if contained[name] == other]
+            show(
+                f"skipped, as {other} includes their features: {', '.join(skipped)}; to compute "
+                "one anyway, run: hpastack extract NAME"
+            )
         recipes = [recipe for recipe in recipes if recipe.name not in contained]
     return sorted(recipes, key=lambda recipe: isinstance(recipe.settings, EmbeddingSettings))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hpastack.catalogue import COLUMNS, catalogue_digest, training_fields
-from hpastack.errors import InputError
+from hpastack.errors import InputError, counted
 from hpastack.features import describe_columns
 from hpastack.fields import field_pixel_size
 from hpastack.files import refuse_existing
@@ -58,9 +58,10 @@ def make_parser() -> CommandParser:
     parser = command_parser(
         "view",
         "Draw one field on a sheet, reports/view_ID.png: its stains, merged and single; its "
-        "segmented cells; the ten features that differ most from those of the training fields; "
-        "the probabilities of the stack with their reasons; and the most similar fields. What does "
-        "not exist yet is named. The text is also printed.",
+        "segmented cells; the ten features that differ most from those of the training fields "
+        "(of all other fields, if none has labels); the probabilities of the stack with their "
+        "reasons; and the most similar fields. What does not exist yet is named. The text is also "
+        "printed.",
         "57_F11_1 --workspace work",
     )
     add = parser.add_argument
@@ -131,9 +132,13 @@ def _field(image_id: str, workspace: Workspace, catalogue: pd.DataFrame, palette
 
 
 def _unusual(image_id: str, workspace: Workspace, catalogue: pd.DataFrame) -> Section:
-    heading = "Features that differ most from those of the training fields"
     stores = _stores_of(workspace, "handcrafted")
-    others = [name for name in training_fields(catalogue).index if name != image_id]
+    training = training_fields(catalogue).index
+    compared = training if len(training) else catalogue.index
+    others = [name for name in compared if name != image_id]
+    other = "other " if image_id in compared else ""
+    kind = "training field" if len(training) else "field"
+    heading = f"Features that differ most from those of {counted(len(others), other + kind)}"
     if not stores:
         return Section(heading, (), ("no hand-crafted features: python -m pipelines.extract",))
     try:

@@ -172,7 +172,7 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
         (["plain", "--set", "size=4"], ["size"]),
         (["plain", "plain"], ["duplicate recipe plain"]),
         (["--set", "size=16"], ["--set needs a RECIPE"]),
-        (["not_features"], ["not_features.yaml is not a recipe of features"]),
+        (["not_features"], ["not_features.yaml is not a recipe of type handcrafted or embedding"]),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(workspace, capsys, args, parts):
@@ -257,13 +257,13 @@ def test_nothing_named_leaves_out_what_another_recipe_contains(workspace, capsys
     write_recipe(workspace, "other", type="handcrafted", families=["intensity"], size=20)
     assert run(workspace) == 0
     out = capsys.readouterr().out
-    for name in ("pairs", "plain"):
-        assert f"{name} is skipped, as wide includes its features; run: extract {name}" in out
+    assert "skipped, as wide includes their features: pairs, plain; to compute one" in out
     made = [name for name in listing(workspace) if name.endswith(".h5")]
     assert made == ["other.h5", "wide.h5"]
     write_recipe(workspace, "wide_too", type="handcrafted", families=both[::-1], size=24)
     assert run(workspace) == 0
-    assert "wide_too is skipped, as wide includes its features" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "skipped, as wide includes their features: wide_too; to compute one" in out
     assert run(workspace, "plain") == 0
 
 

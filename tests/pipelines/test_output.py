@@ -260,6 +260,11 @@ def test_a_warning_comes_once_and_those_of_the_library_like_ours(capsys):
     assert capsys.readouterr().err == "".join(f"warning: {line}\n" for line in lines)
 
 
+def test_commands_are_not_wrapped_so_that_they_can_be_copied():
+    command = "$ python -m pipelines.stack stack --workspace work"
+    assert wrap(f"{command}\nlong words", 8).splitlines() == [command, "long", "  words"]
+
+
 def test_wrapping_keeps_words_and_second_columns():
     text = "warning: the file /a/long/path/without/spaces is not there\n  key    one two three four"
     assert wrap(text, 24).splitlines() == [

@@ -7,7 +7,7 @@ import pytest
 
 from hpastack.fields import STAINS
 from hpastack.synthetic import draw_field
-from pipelines import cluster, domains, extract, finetune, neighbours, prepare, run, stack
+from pipelines import cluster, domains, extract, finetune, neighbours, prepare, run, stack, view
 
 
 def call(command, folder, *arguments):
@@ -53,6 +53,13 @@ def test_domains_and_pictures_are_made(workspace):
     assert call(neighbours, workspace, "intensity", "--show", "n04", "--overwrite") == 0
     for name in ("domains.png", "neighbours.png"):
         assert (workspace / "reports" / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_field_is_compared_with_all_others(workspace, capsys):
+    assert call(view, workspace, "n03", "--overwrite") == 0
+    printed = capsys.readouterr().out
+    assert "Features that differ most from those of 15 other fields\n" in printed
+    assert printed.count("robust standard deviations") >= 3
 
 
 @pytest.mark.parametrize("options", [["--n-splits", "3"], ["--balance", "source"], ["--seed", "1"]])

@@ -48,6 +48,8 @@ def test_a_training_field_with_all_there_is(workspace, capsys):
         assert f"  {name} " in out
     assert "log-odds: " in out and "most of which were trained on this field" in out
     assert out.count("robust standard deviations") >= 3
+    n_others = (workspace.read_catalogue()["split"] == "train").sum() - 1
+    assert f"Features that differ most from those of {n_others} other training fields\n" in out
     columns = re.findall(r"\((intensity_\w+)\)\n", out)
     assert len(columns) >= 3
     for words in describe_columns(columns).values():
