@@ -172,7 +172,7 @@ def test_bad_field_stops_or_is_set_aside(workspace, capsys):
         (["plain", "--set", "size=4"], ["size"]),
         (["plain", "plain"], ["duplicate recipe plain"]),
         (["--set", "size=16"], ["--set needs a RECIPE"]),
-        (["not_features"], ["not_features.yaml is not a recipe of features"]),
+        (["not_features"], ["not_features.yaml is not a recipe of type handcrafted or embedding"]),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(workspace, capsys, args, parts):
