@@ -338,7 +338,8 @@ def _chosen(channels: Channels, path: StrPath, stain: str, choice: int | str) ->
         how_many = "no channel" if not planes else "several channels"
         raise FileFault(
             path,
-            f"channels {stain}={choice}: {how_many} with that name (channels: {channels})",
+            f"channels {stain}={choice}: {how_many} with that name (channels: {channels}); set it "
+            "to the number of its plane",
             "channels",
         )
     return planes[0]

@@ -38,7 +38,7 @@ class FoldBalanceDisplay(Display):
     >>> import hpastack as hs
     >>> display = hs.plot.FoldBalanceDisplay.from_folds([[1], [1], [0], [1]], [0, 0, 1, 1])
     >>> display.ax_.get_xlabel()
-    'positives in the fold, against an equal share'
+    'positives in the fold, relative to an equal share'
     """
 
     report: FoldReport

@@ -70,7 +70,7 @@ def test_a_stem_is_left_random_only_where_it_is_asked_for(tmp_path, states):
     for width in (1, 2, 5):
         filters = torch.zeros(16, width, 3, 3)
         stored(path, {**states[0], first: filters})
-        with pytest.raises(InputError, match=rf"{first} is for {width} channels, .* 4 stains"):
+        with pytest.raises(InputError, match=rf"{first} is for {width} channels?, .* 4 stains"):
             create_backbone("test_resnet", weights=path)
         create_backbone("test_resnet", weights=path, stem="random")
 

@@ -62,7 +62,7 @@ def test_a_booster_without_a_tree_and_one_of_a_single_leaf_pass():
         (r"^threshold=\S+ ", "threshold=", "3 values of threshold for 5 leaves"),
         (r"^leaf_value=\S+ ", "leaf_value=", "4 values of leaf_value for 5 leaves"),
         (r"^leaf_value=\S+", "leaf_value=x", "leaf_value: 'x' is not a number"),
-        (r"^num_leaves=5", "num_leaves=900000000", "for 900000000 leaves"),
+        (r"^num_leaves=5", "num_leaves=900000000", "for 900,000,000 leaves"),
         (r"^num_leaves=5", "num_leaves=0", "no leaves"),
         (r"^num_cat=0", "num_cat=1", "categorical splits"),
         (r"^decision_type=\d+", "decision_type=1", "a categorical split"),

@@ -243,7 +243,7 @@ def test_bad_arguments():
     for weights in ([0, 0], [-1, 2], [np.nan, 1]):
         with pytest.raises(InputError, match="weights must be at least 0"):
             best_thresholds([[1], [0]], [[0.5], [0.2]], weights=weights)
-    with pytest.raises(InputError, match="one value per field: 1 values for 2 fields"):
+    with pytest.raises(InputError, match="one value per field: 1 value for 2 fields"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0])
     with pytest.raises(InputError, match="between 0 and 1"):
         threshold_intervals([[1], [0]], [[0.5], [0.2]], [0, 1], coverage=95)

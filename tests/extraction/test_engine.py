@@ -21,6 +21,7 @@ from hpastack.extraction import (
 )
 from hpastack.features import feature_columns, field_features, undefined_columns
 from hpastack.fields import STAINS, check_fields, pack_fields, read_field
+from hpastack.parallel import progress_output
 from hpastack.store import StoreWriter, open_store
 from hpastack.synthetic import draw_field
 
@@ -257,16 +258,18 @@ def test_slow_fields_are_kept_though_no_block_is_full(catalogue, tmp_path, monke
     assert kept == list(range(9))
 
 
-def test_the_bar_counts_what_was_there_and_what_is_new(catalogue, tmp_path, monkeypatch, capsys):
+def test_progress_counts_what_was_there_and_what_is_new(catalogue, tmp_path, monkeypatch):
     path, options = tmp_path / "set.h5", {"jobs": 1, "size": 24}
-    with monkeypatch.context() as patch:
+    monkeypatch.setattr("hpastack.parallel.progress._LINE_SECONDS", 0.0)
+    first, second = [], []
+    with monkeypatch.context() as patch, progress_output(log=first.append):
         stop_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
             extract_features(path, catalogue, FAMILIES, **options)
-    assert "| 5/9 [" in capsys.readouterr().err
-    extract_features(path, catalogue, FAMILIES, **options)
-    drawn = capsys.readouterr().err
-    assert "| 5/9 [" in drawn.split("\r")[1] and "| 9/9 [" in drawn
+    assert " 5 of 9 fields" in first[-1]
+    with progress_output(log=second.append):
+        extract_features(path, catalogue, FAMILIES, **options)
+    assert " 6 of 9 fields" in second[0] and " 9 of 9 fields" in second[-1]
 
 
 def test_finished_blocks_of_other_settings_are_not_used(catalogue, tmp_path, monkeypatch):

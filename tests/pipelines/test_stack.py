@@ -274,7 +274,7 @@ def test_a_store_that_does_not_cover_the_catalogue_is_refused(workspace, capsys)
         (["nothing"], ["unknown recipe nothing"]),
         (["--set", "cnns=[other]"], ["other.h5", "no such store"]),
         (["--set", "rounds=many"], ["rounds is 'many'; it must be a whole number from 1 to 10000"]),
-        (["--accept", "nobody"], ["nobody", "is no store"]),
+        (["--accept", "nobody"], ["nobody", "not a store"]),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(workspace, capsys, arguments, words):
@@ -407,15 +407,18 @@ def test_member_tables_of_every_kind(workspace):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"tables": ["oof.csv", "test.csv"]}, ["fold0.csv", "30 ids stand in the other tables"]),
+        ({"tables": ["oof.csv", "test.csv"]}, ["fold0.csv", "30 ids are in the other tables"]),
         ({"names": ["fold0.csv", "oof.csv"]}, ["oof.csv", "240 training fields", "test fields"]),
         ({"names": ["fold0.csv", "part.csv"]}, ["part.csv lacks 1 field of", "fold0.csv"]),
         ({"names": ["part.csv"]}, ["lacks 1 of 30 test fields of the catalogue"]),
-        ({"names": ["fold0.csv", "sets.csv"]}, ["label_sets and probabilities", "alike"]),
+        (
+            {"names": ["fold0.csv", "sets.csv"]},
+            ["label_sets and probabilities", "the same type of values"],
+        ),
         ({"options": ["--kind", "target_free"]}, ["--kind out_of_fold"]),
-        ({"options": ["--content", "features"]}, ["not with --content features"]),
-        ({"options": ["--content", "scores"]}, ["not with --content scores"]),
-        ({"names": ["none.csv"]}, ["none.csv: there is no such file"]),
+        ({"options": ["--content", "features"]}, ["not --content features"]),
+        ({"options": ["--content", "scores"]}, ["not --content scores"]),
+        ({"names": ["none.csv"]}, ["none.csv: no such file"]),
     ],
 )
 def test_mistakes_with_members(workspace, capsys, change, words):
@@ -478,7 +481,7 @@ def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, mon
     assert files[0].read_bytes() != files[1].read_bytes()
     assert list(pd.read_csv(files[0])["Id"]) == list(pd.read_csv(files[1])["Id"])
     assert call(stack, workspace, "stack", "stack", *QUICK, "--overwrite") == 2
-    one_line(capsys, "two recipes are called stack")
+    one_line(capsys, "duplicate recipe stack")
 
 
 def test_the_cache_changes_nothing(workspace):
@@ -603,7 +606,7 @@ def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monk
         assert call(stack, workspace, "--tune", "3") == 2
         one_line(capsys, "tuning needs Optuna", "set tune=0 (on the command line: --tune)")
     assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
-    assert "warning: 2 folds; a stack needs at least three" in capsys.readouterr().err
+    assert "warning: only 2 folds; a stack needs at least three" in capsys.readouterr().err
     assert call(stack, workspace) == 2
     one_line(capsys, "folds.csv: 2 folds", "pipelines.cluster --n-splits 5 --overwrite")
 

@@ -52,7 +52,7 @@ def test_the_contact_sheet_can_be_drawn_alone(tmp_path, capsys):
 
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, capsys):
     assert main([]) == 2
-    assert "name a folder" in capsys.readouterr().err
+    assert "pass a folder" in capsys.readouterr().err
     assert main([str(tmp_path / "set"), *SMALL, "--tail", "3"]) == 2
     assert "tail is 3.0" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
