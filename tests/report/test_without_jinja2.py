@@ -12,6 +12,7 @@ pytestmark = pytest.mark.core
 
 def test_what_is_not_installed_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "hpastack.report._extra", raising=False)
     with pytest.raises(
         InputError, match=r"report needs jinja2, .* pip install 'hpastack\[report\]'"
     ):
