@@ -20,7 +20,7 @@ from hpastack.store import open_store
 from hpastack.workspace import Workspace
 from pipelines._command import command_parser, run_command
 from pipelines._help import CommandParser
-from pipelines._options import LEAST_FOLDS, add_options
+from pipelines._options import add_options
 from pipelines._output import report, show
 from pipelines._steps import run_step
 
@@ -38,9 +38,9 @@ def make_parser() -> CommandParser:
         "with the true ones.",
         "--workspace demo",
     )
-    add_options(parser, "--train", "--test", "--size", "--seed", train=800, test=400, size=128)
+    add_options(parser, "--train", "--test", "--size", "--seed", train=1000, test=300, size=128)
     parser.add_argument(
-        "--epochs", type=int, default=12, metavar="N", help="epochs of the CNN (default: 12)"
+        "--epochs", type=int, default=8, metavar="N", help="epochs of the CNN (default: 8)"
     )
     return parser
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
             "--min-test-wells", _wells_per_label(args.test, 2), *shared,
         ),
         "prepare": run_step("prepare", fields, "--groups", fields / "groups.csv", *shared),
-        "cluster": run_step("cluster", "--n-splits", LEAST_FOLDS, *shared),
+        "cluster": run_step("cluster", "--n-splits", 4, *shared),
         "finetune": run_step(
             "finetune", _CNN, "--set", f"epochs={args.epochs}", *shared
         ),
