@@ -167,7 +167,7 @@ class Workspace:
             If it is missing or not a catalogue; the message names the command
             that makes it.
         """
-        return read_catalogue(self.require(self.catalogue, "python -m pipelines.prepare IMAGES"))
+        return read_catalogue(self.require(self.catalogue, "hpastack prepare IMAGES"))
 
     def read_folds(self, catalogue: pd.DataFrame | None = None) -> FoldPlan:
         """Read the fold plan.
@@ -190,7 +190,7 @@ class Workspace:
         """
         if catalogue is not None:
             self.require_training_fields(catalogue)
-        plan = read_fold_plan(self.require(self.folds, "python -m pipelines.cluster"))
+        plan = read_fold_plan(self.require(self.folds, "hpastack cluster"))
         if catalogue is not None:
             train = training_fields(catalogue)
             indicator = self.vocabulary().indicator(train["target"], allow_empty=True)
@@ -213,7 +213,7 @@ class Workspace:
         if training_fields(catalogue).empty:
             raise InputError(
                 f"{self.catalogue}: no training fields, but folds, CNNs and stacks need their "
-                "labels; run: python -m pipelines.prepare IMAGES --labels CSV --overwrite "
+                "labels; run: hpastack prepare IMAGES --labels CSV --overwrite "
                 "(near-duplicates, domains and nearest fields need no labels, nor does predict "
                 "with a fitted stack)"
             )
@@ -237,7 +237,7 @@ class Workspace:
             If the file of clusters is missing or lacks a field; the message names
             the command that makes it.
         """
-        place = self.require(self.clusters, "python -m pipelines.cluster")
+        place = self.require(self.clusters, "hpastack cluster")
         clusters = read_assignment(place, "cluster")
         ids = pd.Index(image_ids)
         missing = ids.difference(clusters.index)
@@ -245,7 +245,7 @@ class Workspace:
             raise InputError(
                 f"{place} lacks {counted(len(missing), 'field')} of the catalogue: "
                 f"{shorten(missing)}; "
-                "run: python -m pipelines.cluster --overwrite"
+                "run: hpastack cluster --overwrite"
             )
         return clusters.loc[ids]
 
@@ -326,8 +326,8 @@ def _next_command(workspace: Workspace, n_train: int) -> str:
     )
     for is_there, command in steps:
         if not is_there:
-            return f"python -m pipelines.{command}"
+            return f"hpastack {command}"
     for stack in stacks:
         if not (workspace.reports / f"{stack.name}.html").is_file():
-            return f"python -m pipelines.report {stack.name}"
-    return f"python -m pipelines.predict {stacks[0].name}"
+            return f"hpastack report {stack.name}"
+    return f"hpastack predict {stacks[0].name}"

@@ -196,7 +196,7 @@ class Rehearsal:
         line = shlex.join([*texts, "--workspace", str(self.workspace.root)])
         self.steps.append(
             Step(
-                f"python -m pipelines.{command} {line}",
+                f"hpastack {command} {line}",
                 text.replace(str(self.staged.root), str(self.workspace.root)),
                 outputs,
             )
@@ -629,7 +629,7 @@ class Rehearsal:
                     remedy = (
                         "; a store fits a workspace of the same fields and folds: pass the folds "
                         "that it was made with (data/folds.csv of its workspace) with --folds, or "
-                        "pass its values as a table (python -m pipelines.store NAME --export)"
+                        "pass its values as a table (hpastack store NAME --export)"
                     )
                 self._add(f"{file_set.name}: {message}{remedy}", file_set.name)
 

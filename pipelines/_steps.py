@@ -64,8 +64,8 @@ def accepted_splits(plan: FoldPlan, place: Path) -> str:
     if plan.record.get("n_split_clusters") != len(split):
         raise InputError(
             f"{place} splits {counted(len(split), 'cluster')}: {shorten(split['cluster'])}; run: "
-            "python -m pipelines.cluster --overwrite; or, to use these folds all the same: python "
-            f"-m pipelines.cluster --folds {place} --accept-split-clusters --overwrite"
+            "hpastack cluster --overwrite; or, to use these folds all the same: hpastack "
+            f"cluster --folds {place} --accept-split-clusters --overwrite"
         )
     return (
         f"the folds split {counted(len(split), 'cluster')} "
@@ -96,7 +96,7 @@ def run_step(command: str, *arguments: object) -> float:
     """
     words = [str(argument) for argument in arguments]
     output = current()
-    show(f"\n$ python -m pipelines.{command} {shlex.join(words)}")
+    show(f"\n$ hpastack {command} {shlex.join(words)}")
     words += ["--quiet"] if output.quiet else []
     words += ["--log", str(output.log)] if output.log is not None else []
     words += ["--json"] if output.as_json else []

@@ -220,13 +220,13 @@ def _columns(catalogue: pd.DataFrame, workspace: Workspace, wanted: list[str]) -
     """Return the columns that fields can be grouped and balanced by, including domains."""
     columns = catalogue
     if _DOMAIN in wanted and _DOMAIN not in catalogue.columns:
-        place = workspace.require(workspace.domains, "python -m pipelines.domains STORE")
+        place = workspace.require(workspace.domains, "hpastack domains STORE")
         domains = read_assignment(place, _DOMAIN)
         missing = catalogue.index.difference(domains.index)
         if len(missing):
             raise InputError(
                 f"{place}: no domain for {counted(len(missing), 'field')}: {shorten(missing)}; run "
-                "python -m pipelines.domains again"
+                "hpastack domains again"
             )
         columns = catalogue.assign(**{_DOMAIN: domains.loc[catalogue.index]})
     unknown = [column for column in wanted if column not in columns]

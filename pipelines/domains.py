@@ -61,7 +61,7 @@ def make_parser() -> CommandParser:
                         "(default: cell_line and source, if they vary)")  # fmt: skip
     parser.add_argument("--leave-one-out", action="store_true",
                         help="also write folds that each hold one domain out, for "
-                        "pipelines.cluster --folds")  # fmt: skip
+                        "hpastack cluster --folds")  # fmt: skip
     add_options(parser, "--seed")
     return parser
 
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
         # without any shift, that alone gives an AUC of 0.65.
         show(
             "train against test: not compared without data/clusters.csv, as fields of one well "
-            "would separate them; run: python -m pipelines.cluster, then this with --overwrite"
+            "would separate them; run: hpastack cluster, then this with --overwrite"
         )
     else:
         check = adversarial_check(

@@ -246,7 +246,7 @@ def as_columns(table: pd.DataFrame, where, args, workspace) -> tuple[pd.DataFram
         raise InputError(
             f"{error} (labels are the {len(vocabulary)} of HPA 2018, as there is no "
             f"{workspace.vocabulary_file}; for others run: "
-            "python -m pipelines.prepare --vocabulary FILE)"
+            "hpastack prepare --vocabulary FILE)"
         ) from None
     content = "label_sets" if are_label_sets and not are_scores else args.content
     if args.max is not None:
@@ -296,7 +296,7 @@ def _one_content(
     raise InputError(
         f"{mixed}; import one of them for all fields, or turn all into label sets with "
         "--threshold VALUE (label sets of training fields can be combined with tables of test "
-        "fields once there is a catalogue: python -m pipelines.prepare)"
+        "fields once there is a catalogue: hpastack prepare)"
     )
 
 
@@ -390,7 +390,7 @@ def _check_members_wanted(args: argparse.Namespace, catalogue: pd.DataFrame | No
     if catalogue is None:
         raise InputError(
             "--members needs a catalogue, to distinguish test fields from training fields; run: "
-            "python -m pipelines.prepare"
+            "hpastack prepare"
         )
 
 

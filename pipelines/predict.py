@@ -112,17 +112,17 @@ def _check_settings(
     place = shlex.join(["--workspace", str(workspace.root), "--overwrite"])
     kind, recipe = made["recipe"].get("type"), made["recipe"]
     if kind == "cnn" and recipe.get("checkpoints") != now["recipe"].get("checkpoints"):
-        remedy = f"python -m pipelines.stack ... {place}, as this CNN is another one"
+        remedy = f"hpastack stack ... {place}, as this CNN is another one"
     elif kind not in ("handcrafted", "embedding", "cnn"):
         maker = "neighbours" if kind == "neighbours" else "ingest"
-        remedy = f"python -m pipelines.{maker} ... --name {store} {place}"
+        remedy = f"hpastack {maker} ... --name {store} {place}"
     elif model.resolve().parent == workspace.models.resolve():
-        remedy = f"python -m pipelines.run --route ordinary --stack {model.resolve().name} {place}"
+        remedy = f"hpastack run --route ordinary --stack {model.resolve().name} {place}"
     elif kind == "cnn":
-        remedy = f"python -m pipelines.finetune {store} --predict-only {place}"
+        remedy = f"hpastack finetune {store} --predict-only {place}"
     else:
         settings = shlex.join(kept_settings(recipe))
-        remedy = f"python -m pipelines.extract {store} {settings} {place}"
+        remedy = f"hpastack extract {store} {settings} {place}"
     raise InputError(
         f"{workspace.store(store)} was made with other settings than the store that the stack was "
         f"fitted on: {differing}; run: {remedy}"

@@ -437,7 +437,7 @@ def _summarise(
         show(f"  look at {reports[0]}: each label with its curves, and how far to trust the score")
     name = recipes[0].name
     show(
-        "  try other settings: python -m pipelines.stack "
+        "  try other settings: hpastack stack "
         f"{shlex.quote(name)} --set thresholds=global --name other --workspace {root}\n"
         "  add a CNN: this command again, with one more NAME=FILE,FILE and --overwrite; what did "
         "not change is reused"

@@ -72,7 +72,7 @@ def _read(source: str, workspace: Workspace) -> Recipe:
         is_there = [error for error in errors if not str(error).startswith("unknown recipe")]
         if is_there:
             raise is_there[0]
-        raise InputError(f"unknown recipe {source}; run: python -m pipelines.recipes")
+        raise InputError(f"unknown recipe {source}; run: hpastack recipes")
     if len(found) > 1:
         raise InputError(
             f"{source} is ambiguous: {shorten([recipe.path for recipe in found])}; add the folder"

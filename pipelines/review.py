@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     wrote(f"wrote {path}: {counted(len(fields), 'field')}, {size}", path)
     show("these are suspicions, not errors: check each field before changing its labels")
     show(
-        "then: python -m pipelines.prepare IMAGES --corrections corrections.csv --overwrite "
+        "then: hpastack prepare IMAGES --corrections corrections.csv --overwrite "
         f"--workspace {shlex.quote(str(workspace.root))}"
     )
     for image_id, fault in sorted({} if large is None else large.faults.items()):

@@ -102,7 +102,7 @@ def _apply(
 ) -> None:
     """Make the stores that the stack needs from stored weights, and apply it; train nothing."""
     folder = workspace.models / stack
-    workspace.require(folder / "stack.json", f"python -m pipelines.stack {stack}")
+    workspace.require(folder / "stack.json", f"hpastack stack {stack}")
     digest = catalogue_digest(catalogue)
     for name, made in read_manifest(folder)["record"]["stores"].items():
         recipe, path = made["recipe"], workspace.store(name)
@@ -120,7 +120,7 @@ def _apply(
                 )  # fmt: skip
         else:
             maker = "neighbours" if recipe.get("type") == "neighbours" else "ingest"
-            workspace.require(path, f"python -m pipelines.{maker} ... --name {name}")
+            workspace.require(path, f"hpastack {maker} ... --name {name}")
     run_step("predict", folder, *shared, *replace)
 
 

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     if plan.n_folds < LEAST_FOLDS:
         raise InputError(
             f"{workspace.folds}: {plan.n_folds} folds; a stack needs at least three folds: one to "
-            "score, one to choose on, one to learn from; run: python -m pipelines.cluster "
+            "score, one to choose on, one to learn from; run: hpastack cluster "
             "--n-splits 5 --overwrite, and make out-of-fold stores again"
         )
     notes_on_folds = [text] if (text := accepted_splits(plan, workspace.folds)) else []
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     if args.apply_leaks:
         if args.no_submission:
             raise InputError("--apply-leaks changes the submission; omit --no-submission")
-        place = workspace.require(workspace.leaks, "python -m pipelines.cluster")
+        place = workspace.require(workspace.leaks, "hpastack cluster")
         leaked = read_leaks(place, catalogue)
     shifts = {
         name: read_prior_shift(settings.prior_shift, vocabulary, workspace.root)

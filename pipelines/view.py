@@ -140,7 +140,7 @@ def _unusual(image_id: str, workspace: Workspace, catalogue: pd.DataFrame) -> Se
     kind = "training field" if len(training) else "field"
     heading = f"Features that differ most from those of {counted(len(others), other + kind)}"
     if not stores:
-        return Section(heading, (), ("no hand-crafted features: python -m pipelines.extract",))
+        return Section(heading, (), ("no hand-crafted features: hpastack extract",))
     try:
         table = gather_target_free(
             [workspace.store(name) for name in stores], [image_id, *others],
@@ -168,7 +168,7 @@ def _probabilities(
         model = workspace.root / model
     heading = f"Probabilities of {model.name}"
     if chosen is None and not (model / "stack.json").is_file():
-        return Section(heading, (), ("no stack in models/stack: python -m pipelines.stack",))
+        return Section(heading, (), ("no stack in models/stack: hpastack stack",))
     stack, vocabulary = load_stack(model), workspace.vocabulary()
     check_labels(stack.labels_, vocabulary.names, model)
     stack.n_jobs = 1  # one field is too little work for several
@@ -253,7 +253,7 @@ def _neighbours(
     if not stores:
         return Section(
             "Most similar fields", (),
-            ("no embeddings and no hand-crafted features: python -m pipelines.extract",),
+            ("no embeddings and no hand-crafted features: hpastack extract",),
         )  # fmt: skip
     try:
         vectors = store_vectors(stores, workspace, catalogue)

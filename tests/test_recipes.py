@@ -31,7 +31,7 @@ def test_every_shipped_recipe_is_valid_and_opens_with_its_command(path, tmp_path
     recipe = read_recipe(path.stem, Workspace(tmp_path), folder=folder)
     assert recipe.path.samefile(path)
     first = path.read_text().splitlines()[0]
-    assert first.startswith("# python -m pipelines.") and f"{folder}/{path.name}" in first
+    assert first.startswith("# hpastack ") and f"{folder}/{path.name}" in first
 
 
 def test_a_recipe_is_found_by_name_and_by_path(tmp_path):

@@ -26,7 +26,7 @@ def test_fields_are_told_apart_in_their_order(shapes):
 
 
 def test_a_plan_of_other_fields_is_an_error(shapes):
-    with pytest.raises(InputError, match="differ in 1 field: field_00; run: python -m pipelines"):
+    with pytest.raises(InputError, match="differ in 1 field: field_00; run: hpastack"):
         shapes.read_folds(shapes.read_catalogue().drop(index="field_00"))
 
 
@@ -49,7 +49,7 @@ def test_clusters_come_in_the_order_of_the_fields(tmp_path):
     ],
 )
 def test_what_is_missing_names_the_command_that_makes_it(read, file, command, tmp_path):
-    expected = f"{file} is missing; run: python -m pipelines.{command}$"
+    expected = f"{file} is missing; run: hpastack {command}$"
     with pytest.raises(InputError, match=expected):
         read(Workspace(tmp_path))
 
@@ -57,8 +57,8 @@ def test_what_is_missing_names_the_command_that_makes_it(read, file, command, tm
 def test_a_notebook_shows_what_is_there_and_the_next_command(shapes, tmp_path):
     html = shapes._repr_html_()
     assert "60 train, 12 test" in html and "catalogue.csv (" in html
-    assert "next: python -m pipelines.cluster" in html  # folds were written without clusters
-    assert "next: python -m pipelines.prepare IMAGES" in Workspace(tmp_path)._repr_html_()
+    assert "next: hpastack cluster" in html  # folds were written without clusters
+    assert "next: hpastack prepare IMAGES" in Workspace(tmp_path)._repr_html_()
     damaged = Workspace(tmp_path / "<b>")
     damaged.data.mkdir(parents=True)
     damaged.catalogue.write_text("nothing\n")
@@ -85,5 +85,5 @@ def test_the_next_command_is_that_of_what_is_missing(shapes, tmp_path, files, sp
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("x")
     html = workspace._repr_html_()
-    assert f"next: python -m pipelines.{command}<" in html
+    assert f"next: hpastack {command}<" in html
     assert "(1 bytes)" in html and ".cache" not in html

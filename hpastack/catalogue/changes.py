@@ -82,7 +82,7 @@ def corrected_fields(path: Path, catalogue: pd.DataFrame) -> pd.DataFrame:
     other = corrected.index[now.to_numpy() != corrected["after"].to_numpy()]
     if len(other):
         raise InputError(
-            f"{path} and the catalogue have different labels for {other[0]}; run: python -m "
-            "pipelines.prepare IMAGES --corrections CSV --overwrite"
+            f"{path} and the catalogue have different labels for {other[0]}; run: hpastack "
+            "prepare IMAGES --corrections CSV --overwrite"
         )
     return corrected

@@ -61,8 +61,7 @@ def read_catalogue(path: StrPath) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise InputError(
-            f"{path}: no column {shorten(missing)}; make the catalogue with "
-            "python -m pipelines.prepare"
+            f"{path}: no column {shorten(missing)}; make the catalogue with hpastack prepare"
         )
     wrong = frame.index[~frame["split"].isin(["train", "test"])]
     if len(wrong):
@@ -198,9 +197,7 @@ def catalogue_digest(catalogue: pd.DataFrame) -> str:
         If there is no column ``content``.
     """
     if "content" not in catalogue.columns:
-        raise InputError(
-            "the catalogue has no column content; make it with python -m pipelines.prepare"
-        )
+        raise InputError("the catalogue has no column content; make it with hpastack prepare")
     digest = hashlib.sha256()
     for image_id, content in catalogue["content"].items():
         digest.update(f"{image_id},{content}\n".encode())

@@ -81,8 +81,7 @@ def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.Data
     missing = [name for name in ("image_id", "twin", "twin_source") if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: column {missing[0]!r} is missing; "
-            "run: python -m pipelines.cluster --overwrite"
+            f"{path}: column {missing[0]!r} is missing; run: hpastack cluster --overwrite"
         )
     for column, split in (("image_id", "test"), ("twin", "train")):
         fields = catalogue.index[catalogue["split"] == split]
@@ -90,7 +89,7 @@ def read_leaks(path: str | os.PathLike[str], catalogue: pd.DataFrame) -> pd.Data
         if len(unknown):
             raise InputError(
                 f"{path}: column {column!r} holds ids that are not {split} fields of the "
-                f"catalogue: {shorten(unknown)}; run: python -m pipelines.cluster --overwrite"
+                f"catalogue: {shorten(unknown)}; run: hpastack cluster --overwrite"
             )
     if "strength" in table:  # earlier versions did not write it
         _check_strengths(table, path)
@@ -126,5 +125,5 @@ def _check_strengths(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             f"{path}: row {first + 1} (field {table['image_id'].iloc[first]}), column 'strength': "
             f"{texts.iloc[first]!r} is not a number from 0 to 1"
             f"{others if len(invalid) > 1 else ''}; correct the file, or run: "
-            "python -m pipelines.cluster --overwrite"
+            "hpastack cluster --overwrite"
         )

@@ -103,7 +103,7 @@ def group_numbers(catalogue: pd.DataFrame, column: str, rows: np.ndarray) -> np.
     if column not in catalogue.columns:
         raise InputError(
             f"metric_group: column {column!r} is missing from the catalogue; add it with "
-            "python -m pipelines.prepare --groups"
+            "hpastack prepare --groups"
         )
     values = catalogue[column].iloc[rows].replace("", None)
     codes, names = pd.factorize(values, sort=True)

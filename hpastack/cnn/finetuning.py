@@ -307,13 +307,13 @@ def _check_plan(training: pd.DataFrame, plan: FoldPlan) -> None:
     unplanned = training.index.difference(plan.frame.index)
     if len(unplanned):
         raise InputError(
-            f"training fields without a fold: {shorten(unplanned)}; run python -m pipelines.cluster"
+            f"training fields without a fold: {shorten(unplanned)}; run hpastack cluster"
         )
     unknown = plan.frame.index.difference(training.index)
     if len(unknown):
         raise InputError(
             f"fields of the fold plan that are not training fields of the catalogue: "
-            f"{shorten(unknown)}; run python -m pipelines.cluster"
+            f"{shorten(unknown)}; run hpastack cluster"
         )
 
 

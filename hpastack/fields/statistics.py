@@ -131,7 +131,7 @@ def read_stain_statistics(path: str | Path) -> dict[str, tuple[float, float]]:
         constant everywhere).
     """
     path = Path(path)
-    remedy = "run: python -m pipelines.statistics"
+    remedy = "run: hpastack statistics"
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}")
     try:

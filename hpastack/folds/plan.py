@@ -364,12 +364,12 @@ def check_plan(plan: FoldPlan, image_ids: Iterable[str], indicator: ArrayLike) -
     if len(differing):
         raise InputError(
             f"the fold plan and the training fields differ in {counted(len(differing), 'field')}: "
-            f"{shorten(differing)}; run: python -m pipelines.cluster --overwrite"
+            f"{shorten(differing)}; run: hpastack cluster --overwrite"
         )
     if plan.record.get("labels", None) not in (None, labels_digest(ids, indicator)):
         raise InputError(
             "labels have changed since the folds were made; to keep the folds run: "
-            "python -m pipelines.cluster --folds data/folds.csv --overwrite, or without --folds to "
+            "hpastack cluster --folds data/folds.csv --overwrite, or without --folds to "
             "make new ones, for which CNNs have to be trained again"
         )
 

@@ -115,9 +115,7 @@ class StoreProblems:
                 messages += stores.values()
                 continue
             names = ", ".join(repr(path.name.removesuffix(".h5")) for path in stores)
-            commands = " && ".join(
-                f"python -m pipelines.{command} --overwrite" for command in self.commands
-            )
+            commands = " && ".join(f"hpastack {command} --overwrite" for command in self.commands)
             remedy = kind.remedy.format(names=names, commands=commands)
             if len(stores) == 1:
                 remedy = remedy.replace(" them ", " it ").replace("their models", "its models")

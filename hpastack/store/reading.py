@@ -23,7 +23,7 @@ from hpastack.store.placement import DatasetLayout, SharedFile, read_rows, read_
 _BLOCK_BYTES = 8 * 1024**2
 _REMEDY = (
     "make it again, list all problems with verify_store (on the command line: "
-    "python -m pipelines.store NAME --verify), or read it anyway with verify=False"
+    "hpastack store NAME --verify), or read it anyway with verify=False"
 )
 # Attempts to open a store that is replaced in the meantime.
 _ATTEMPTS = 10

@@ -109,7 +109,7 @@ def test_the_table_is_read_back_to_the_last_digit(tmp_path):
 )
 def test_another_table_is_refused(tmp_path, text, message):
     path = tmp_path / "stains.csv"
-    with pytest.raises(InputError, match="is missing; run: python -m pipelines.statistics"):
+    with pytest.raises(InputError, match="is missing; run: hpastack statistics"):
         read_stain_statistics(path)
     path.write_text(text)
     with pytest.raises(InputError, match=message):

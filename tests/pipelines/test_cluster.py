@@ -220,7 +220,7 @@ class TestBalance:
 
     def test_domains_can_be_balanced_and_kept_together(self, unpictured, capsys):
         assert run(unpictured, "--balance", "domain") == 2
-        assert "domains.csv is missing; run: python -m pipelines.domains" in capsys.readouterr().err
+        assert "domains.csv is missing; run: hpastack domains" in capsys.readouterr().err
         ids = read(unpictured, "catalogue.csv")["image_id"]
         place = unpictured / "data" / "domains.csv"
         domains = pd.DataFrame({"image_id": ids, "domain": [k // 2 for k in range(21)]})
@@ -387,7 +387,7 @@ def test_existing_output_is_refused_before_any_work(unpictured, capsys, monkeypa
 
 def test_needs_a_catalogue(tmp_path, capsys):
     assert run(tmp_path) == 2
-    assert "catalogue.csv is missing; run: python -m pipelines.prepare" in capsys.readouterr().err
+    assert "catalogue.csv is missing; run: hpastack prepare" in capsys.readouterr().err
 
 
 def test_missing_image_is_named(workspace, capsys):

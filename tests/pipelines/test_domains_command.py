@@ -98,7 +98,7 @@ def test_without_clusters_train_is_not_compared_with_test(workspace, capsys):
     assert (workspace / "data" / "domains.csv").is_file()
     assert not (workspace / "data" / "adversarial_columns.csv").exists()
     assert run(workspace, "--overwrite", "--leave-one-out") == 2
-    assert "run: python -m pipelines.cluster" in capsys.readouterr().err
+    assert "run: hpastack cluster" in capsys.readouterr().err
 
 
 def test_without_test_fields(workspace, capsys):

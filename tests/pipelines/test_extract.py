@@ -186,7 +186,7 @@ def test_mistakes_are_one_line_and_leave_nothing(workspace, capsys, args, parts)
 def test_without_a_catalogue_the_remedy_is_named(workspace, capsys):
     (workspace / "data" / "catalogue.csv").unlink()
     assert run(workspace, "plain") == 2
-    refused(capsys, "catalogue.csv is missing; run: python -m pipelines.prepare")
+    refused(capsys, "catalogue.csv is missing; run: hpastack prepare")
 
 
 def test_folder_that_cannot_be_written_is_named(workspace, capsys):
@@ -227,14 +227,14 @@ def test_embeddings_are_made_from_packed_fields_where_there_are_any(workspace, c
     packed.write_bytes(packed.read_bytes()[:1000])
     capsys.readouterr()
     assert run(workspace, "eyes", "--device", "cpu", "--overwrite") == 2
-    refused(capsys, "fields.h5 is not an HDF5 file, or is damaged; run: python -m")
+    refused(capsys, "fields.h5 is not an HDF5 file, or is damaged; run: hpastack")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipe_is_valid_and_says_how_to_run_it(name, tmp_path):
     recipe = read_recipe(name, Workspace(tmp_path), folder="features")
     first = recipe.path.read_text().splitlines()[0]
-    assert first == f"# python -m pipelines.extract features/{name}.yaml"
+    assert first == f"# hpastack extract features/{name}.yaml"
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("embedding")])

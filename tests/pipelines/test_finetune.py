@@ -88,10 +88,10 @@ def test_mistakes(workspace, capsys, arguments, message):
 def test_missing_inputs_name_the_command(workspace, capsys):
     workspace.folds.unlink()
     assert run(workspace) == 2
-    assert "run: python -m pipelines.cluster" in capsys.readouterr().err
+    assert "run: hpastack cluster" in capsys.readouterr().err
     workspace.catalogue.unlink()
     assert run(workspace) == 2
-    assert "run: python -m pipelines.prepare" in capsys.readouterr().err
+    assert "run: hpastack prepare" in capsys.readouterr().err
 
 
 def test_existing_store_is_refused_before_work(workspace, capsys):
@@ -108,4 +108,4 @@ def test_shipped_recipes(tmp_path, name):
     recipe = read_recipe(name, Workspace(tmp_path), folder="models")
     assert recipe.type == "cnn"
     first = recipe.path.read_text(encoding="utf-8").splitlines()[0]
-    assert f"python -m pipelines.finetune models/{name}.yaml" in first
+    assert f"hpastack finetune models/{name}.yaml" in first

@@ -110,7 +110,7 @@ def test_what_would_give_labels_away_is_refused(workspace, capsys):
 
 def test_changed_fields_put_the_scores_out_of_date(workspace):
     assert neighbours.main(at(workspace, "intensity")) == 0
-    with pytest.raises(InputError, match="python -m pipelines.neighbours intensity --name neighb"):
+    with pytest.raises(InputError, match="hpastack neighbours intensity --name neighb"):
         gather_stores(
             [workspace.store("neighbours")], ["field_00"], workspace.vocabulary(), made_from="new"
         )

@@ -35,15 +35,15 @@ def refused(command, folder, capsys, *arguments):
 
 def remedy(error):
     """Run the command that an error ends with."""
-    _, _, words = error.partition("run: python -m pipelines.")
+    _, _, words = error.partition("run: hpastack ")
     return main(shlex.split(words))
 
 
 def test_the_settings_and_the_route_that_works_are_named(fitted, capsys):
     error = refused(predict, fitted, capsys, "models/stack", "--overwrite")
     assert "intensity.h5 was made with other settings than the store that the stack" in error
-    assert "size is 512 in this store and 16 in that of the stack; run: python -m" in error
-    assert "pipelines.run --route ordinary --stack stack" in error
+    assert "size is 512 in this store and 16 in that of the stack; run: hpastack" in error
+    assert "hpastack run --route ordinary --stack stack" in error
     assert remedy(error) == 0
     with open_store(fitted / "features" / "intensity.h5") as store:
         assert store.recipe["size"] == 16
@@ -56,7 +56,7 @@ def test_a_stack_of_another_place_names_extract(fitted, tmp_path, capsys):
     assert call(extract, tmp_path / "new plates", "intensity", "--overwrite") == 0
     capsys.readouterr()
     error = refused(predict, tmp_path / "new plates", capsys, tmp_path / "theirs")
-    assert "pipelines.extract intensity " in error and "--set=size=16" in error
+    assert "hpastack extract intensity " in error and "--set=size=16" in error
     assert remedy(error) == 0
     assert call(predict, tmp_path / "new plates", tmp_path / "theirs") == 0
 
@@ -72,5 +72,5 @@ def test_a_stack_of_another_place_names_extract(fitted, tmp_path, capsys):
 )
 def test_the_command_is_that_of_what_made_the_store(tmp_path, made, now, command):
     stores = [{"content": "probabilities", "recipe": recipe} for recipe in (now, made)]
-    with pytest.raises(InputError, match=rf"net.h5 was made.*run: python -m pipelines.{command}"):
+    with pytest.raises(InputError, match=rf"net.h5 was made.*run: hpastack {command}"):
         predict._check_settings(Workspace(tmp_path), tmp_path / "stack", "net", *stores)

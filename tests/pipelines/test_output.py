@@ -201,7 +201,7 @@ def test_a_step_of_a_route_passes_its_output_on(first_id, tmp_path):
     assert (step["command"], step["status"]) == ("stack", 0)
     assert "submissions/stack.csv" in printed.json["written"]
     text = log.read_text()
-    assert "$ python -m pipelines.stack stack --set=n_bootstrap=0" in text
+    assert "$ hpastack stack stack --set=n_bootstrap=0" in text
     assert "macro F1: " in text and "run ended with status 0" in text
 
 
@@ -261,7 +261,7 @@ def test_a_warning_comes_once_and_those_of_the_library_like_ours(capsys):
 
 
 def test_commands_are_not_wrapped_so_that_they_can_be_copied():
-    command = "$ python -m pipelines.stack stack --workspace work"
+    command = "$ hpastack stack stack --workspace work"
     assert wrap(f"{command}\nlong words", 8).splitlines() == [command, "long", "  words"]
 
 

@@ -401,7 +401,7 @@ class TestPack:
         assert not workspace.packed.exists()
 
     def test_what_it_needs(self, folder, run):
-        assert_refused(run("--pack", 16), "catalogue.csv is missing; run: python -m pipelines.pre")
+        assert_refused(run("--pack", 16), "catalogue.csv is missing; run: hpastack pre")
         assert_refused(
             run("--pack", 16, "--labels", folder / "train.csv"),
             "--pack with other options needs IMAGES",

@@ -55,7 +55,7 @@ def test_a_shipped_recipe_is_copied_with_its_comments_and_its_command(
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nothing"], "unknown recipe nothing; run: python -m pipelines.recipes"),
+        (["nothing"], "unknown recipe nothing; run: hpastack recipes"),
         (["--name", "mine"], "--name needs a RECIPE to copy"),
         (["stack", "--name", "a/b"], "a plain name without '/'"),
         (["broken"], "did you mean 'rounds'"),

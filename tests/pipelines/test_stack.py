@@ -139,7 +139,7 @@ def test_leaks_are_applied_when_asked_for_and_said_so(workspace, capsys):
     one_line(capsys, "omit --no-submission")
     (workspace / "data" / "leaks.csv").unlink()
     assert call(stack, workspace, *QUICK, *accept, "--apply-leaks", "--overwrite") == 2
-    one_line(capsys, "leaks.csv is missing", "pipelines.cluster")
+    one_line(capsys, "leaks.csv is missing", "hpastack cluster")
 
 
 def test_labels_corrected_after_the_folds_are_noticed(workspace, capsys):
@@ -290,7 +290,7 @@ def test_a_recipe_of_another_type_is_refused(workspace, capsys):
 
 def test_steps_that_come_first_are_named(tmp_path, capsys):
     assert call(stack, tmp_path) == 2
-    one_line(capsys, "catalogue.csv is missing; run: python -m pipelines.prepare")
+    one_line(capsys, "catalogue.csv is missing; run: hpastack prepare")
     assert call(predict, tmp_path, "models/stack") == 2
     one_line(capsys, "is not a stack")
     assert call(run, tmp_path, "--route", "fast") == 2
@@ -441,7 +441,7 @@ def test_members_need_folds_and_a_catalogue(workspace, capsys):
     (workspace / "data" / "catalogue.csv").unlink()
     folds = ["--folds", workspace / "my_folds.csv"]
     assert again(workspace, "x", *wanted, *folds, tables=["oof.csv"]) == 2
-    one_line(capsys, "--members needs a catalogue", "pipelines.prepare")
+    one_line(capsys, "--members needs a catalogue", "hpastack prepare")
 
 
 def test_scores_are_brought_in_and_boosters_see_them(workspace):
@@ -465,7 +465,7 @@ def test_stores_of_another_recipe_are_refused_by_predict(workspace, capsys):
     assert call(predict, workspace, "models/stack", "--overwrite") == 2
     # No route makes again what was brought in from elsewhere.
     one_line(capsys, "net.h5", "content is 'logits' in this store and 'probabilities' in that of",
-             "pipelines.ingest ... --name net")  # fmt: skip
+             "hpastack ingest ... --name net")  # fmt: skip
 
 
 def test_two_recipes_make_two_submissions_and_share_what_they_can(workspace, monkeypatch, capsys):
@@ -608,7 +608,7 @@ def test_what_a_stack_needs_is_asked_for_before_any_work(workspace, capsys, monk
     assert call(cluster, workspace, "--no-images", "--n-splits", "2", "--overwrite") == 0
     assert "warning: only 2 folds; a stack needs at least three" in capsys.readouterr().err
     assert call(stack, workspace) == 2
-    one_line(capsys, "folds.csv: 2 folds", "pipelines.cluster --n-splits 5 --overwrite")
+    one_line(capsys, "folds.csv: 2 folds", "hpastack cluster --n-splits 5 --overwrite")
 
 
 def test_scores_on_corrected_labels_stand_beside_those_on_the_original_ones(workspace, capsys):

@@ -64,7 +64,7 @@ def test_a_store_is_out_of_date_when_its_statistics_change(workspace, capsys):
     )
     make = ["--workspace", str(workspace), "--jobs", "1", "--device", "cpu"]
     assert extract.main(make) == 2
-    assert "stains.csv is missing; run: python -m pipelines.statistics" in (capsys.readouterr().err)
+    assert "stains.csv is missing; run: hpastack statistics" in (capsys.readouterr().err)
     run(workspace)
     assert extract.main(make) == 0
     table = pd.read_csv(workspace / "data" / "stains.csv", index_col="stain")

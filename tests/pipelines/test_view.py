@@ -85,7 +85,7 @@ def test_what_is_not_there_is_named(workspace, capsys):
     assert view.main(at(workspace, "field_70")) == 0
     out = capsys.readouterr().out
     assert "no stack in models/stack" in out
-    assert "no hand-crafted features: python -m pipelines.extract" in out
+    assert "no hand-crafted features: hpastack extract" in out
     assert "no embeddings and no hand-crafted features" in out
     assert cv2.imread(str(workspace.reports / "view_field_70.png")).std() > 10
 

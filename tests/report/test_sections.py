@@ -145,7 +145,7 @@ def test_each_doubted_field_comes_once_the_most_doubted_first(facts):
 def test_the_review_page_is_linked_where_it_is(made, tmp_path):
     folder, y, clusters = hostile_names(tmp_path / "hostile")
     facts = with_a_workspace(tmp_path, folder, y, clusters)
-    assert "python -m pipelines.review models/hostile" in page_text(facts, progress=False)
+    assert "hpastack review models/hostile" in page_text(facts, progress=False)
     (tmp_path / "reports" / "review.html").write_text("")
     assert re.fullmatch(
         r"review\.html#%3Ci%3Efield\d+%3C%2Fi%3E", label_check.context(facts)["tiles"][0]["href"]
@@ -294,8 +294,8 @@ def test_commands_hold_every_setting_of_the_record(tmp_path):
     facts = gather_facts(folder, y, clusters)
     facts.manifest["record"].update(recipe=recipe, stores=stores)
     extract, stack = (shlex.split(command) for command in provenance.commands(facts))
-    assert extract[:4] == ["python", "-m", "pipelines.extract", "own cells"]
-    assert stack[:5] == ["python", "-m", "pipelines.stack", "--name", "first"]
+    assert extract[:3] == ["hpastack", "extract", "own cells"]
+    assert stack[:4] == ["hpastack", "stack", "--name", "first"]
     chosen = dict(word.split("=", 1) for word in stack if "=" in word)
     chosen = {key: yaml.safe_load(value) for key, value in chosen.items()}
     wanted = {**StackRecipe(bags=2, prior_shift="null", cnns=["net"]).record()}

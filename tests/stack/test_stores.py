@@ -201,8 +201,8 @@ def test_all_stores_that_are_out_of_date_are_named_with_their_commands(tmp_path)
         gather_stores(paths, IDS, NAMES, made_from="new")
     assert str(error.value) == (
         f"{paths[0]}, near.h5, net.h5: made from other fields than the catalogue lists now; run: "
-        "python -m pipelines.extract texture net --overwrite && "
-        "python -m pipelines.neighbours net --name near --overwrite"
+        "hpastack extract texture net --overwrite && "
+        "hpastack neighbours net --name near --overwrite"
     )
 
 
@@ -245,5 +245,5 @@ def test_a_stale_store_of_a_stranger_names_the_command_as_well_as_it_can(tmp_pat
         made_from="old",
     )  # fmt: skip
     path = write_store(tmp_path / "texture.h5", header, IDS, np.ones((6, 1)))
-    with pytest.raises(InputError, match=f"pipelines.{remedy} --overwrite"):
+    with pytest.raises(InputError, match=f"hpastack {remedy} --overwrite"):
         gather_target_free([path], IDS, NAMES, made_from="new")

@@ -99,7 +99,7 @@ def stain_of(
                 raise FileFault(
                     path,
                     f"has the value {highest}, above the maximum of {bits} bits in the catalogue, "
-                    f"{top}; run: python -m pipelines.prepare IMAGES --overwrite",
+                    f"{top}; run: hpastack prepare IMAGES --overwrite",
                 )
             pixels = np.minimum(pixels, top)  # hot pixels
     if out is None:

@@ -26,7 +26,7 @@ VERSION = 1
 
 # Datasets with the kind of their dtype and their number of dimensions; exactly these are allowed.
 _DATASETS = {"fields": ("u", 4), "image_ids": ("S", 1), "content": ("S", 1), "checksums": ("u", 1)}
-_REMEDY = "run: python -m pipelines.prepare --pack SIZE --overwrite"
+_REMEDY = "run: hpastack prepare --pack SIZE --overwrite"
 
 
 class PackedFields:
@@ -159,7 +159,7 @@ def find_packed(path: str | os.PathLike[str]) -> PackedFields | None:
 
 def _opened(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(f"{path} is missing; run: python -m pipelines.prepare --pack SIZE")
+        raise InputError(f"{path} is missing; run: hpastack prepare --pack SIZE")
     try:
         return h5py.File(path, "r")
     except OSError:

@@ -181,7 +181,7 @@ class _Parts:
             if field_content(row) != content:
                 raise InputError(
                     "its files have changed since the catalogue was made; run: "
-                    "python -m pipelines.prepare IMAGES --overwrite"
+                    "hpastack prepare IMAGES --overwrite"
                 )
             pixels = read_square_image(row, self.size)
         except InputError as error:

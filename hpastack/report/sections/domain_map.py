@@ -37,7 +37,7 @@ def domain_map(facts: Facts, n_pictures: int) -> dict[str, Any] | None:
     places = facts.places
     if facts.catalogue is None or not {"domains", "domain_map"} <= set(places):
         return None
-    ids, remedy = facts.catalogue.index, "run: python -m pipelines.domains --overwrite"
+    ids, remedy = facts.catalogue.index, "run: hpastack domains --overwrite"
     domains = take_rows(read_assignment(places["domains"], "domain"), ids,
                         str(places["domains"]), remedy)  # fmt: skip
     points = take_rows(_read_map(places["domain_map"]), ids, str(places["domain_map"]), remedy)
@@ -82,9 +82,7 @@ def _read_map(path: Any) -> pd.DataFrame:
     columns = ["component_1", "component_2"]
     missing = [name for name in ("image_id", *columns) if name not in table]
     if missing:
-        raise InputError(
-            f"{path}: no column {missing[0]}; run: python -m pipelines.domains --overwrite"
-        )
+        raise InputError(f"{path}: no column {missing[0]}; run: hpastack domains --overwrite")
     try:
         return table.set_index("image_id")[columns].astype(float)
     except ValueError as error:

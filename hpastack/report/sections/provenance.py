@@ -150,7 +150,7 @@ def _command(command: str, what: str, recipe: dict[str, Any], settings: Any) -> 
     known = {field.name for field in dataclasses.fields(settings)}
     chosen = [f"{key}={_yaml(value)}" for key, value in recipe.items() if key in known]
     options = " ".join(f"--set {shlex.quote(setting)}" for setting in chosen)
-    return f"python -m pipelines.{command} {what} {options}"
+    return f"hpastack {command} {what} {options}"
 
 
 def _yaml(value: Any) -> str:

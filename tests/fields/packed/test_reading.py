@@ -159,9 +159,7 @@ def test_a_damaged_field_is_named_and_the_others_are_read(packed):
 
 
 def test_no_file_is_named_and_neither_is_one_that_is_none(tmp_path, packed):
-    with pytest.raises(
-        InputError, match="is missing; run: python -m pipelines.prepare --pack SIZE"
-    ):
+    with pytest.raises(InputError, match="is missing; run: hpastack prepare --pack SIZE"):
         PackedFields(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(InputError, match="not an HDF5 file, or is damaged; run:"):
