@@ -30,6 +30,8 @@ def test_a_device_for_all_processes():
 
 def test_fine_tuning_names_what_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    # Run anew, whatever other tests have imported.
+    monkeypatch.delitem(sys.modules, "hpastack.cnn._lightning", raising=False)
     with pytest.raises(
         InputError, match=r"needs lightning\.pytorch, .* pip install 'hpastack\[cnn\]'"
     ):
