@@ -110,7 +110,10 @@ def _is_death(error: Exception) -> bool:
     """Return whether an error comes from an executor or cluster rather than from the work."""
     kind = type(error)
     of_cluster = kind.__module__.partition(".")[0] in ("distributed", "ray")
-    return isinstance(error, BrokenExecutor) or (of_cluster and "TaskError" not in kind.__name__)
+    # A broken pipe: the process was killed by which loky keeps track of its workers' resources.
+    return isinstance(error, BrokenExecutor | BrokenPipeError) or (
+        of_cluster and "TaskError" not in kind.__name__
+    )
 
 
 def _at_work(

@@ -19,5 +19,5 @@ def test_it_runs_at_a_tiny_size(capsys):
         assert re.search(rf"^{way} \| \d+\.\d \| \d+\.\d\d\d$", out, re.MULTILINE), way
     assert "hand-crafted features at 48 px" in out and "hand-crafted features at 96 px" in out
     assert '"fields": 3' in out and '"fields": 6' in out
-    ratio = re.search(r"most fields over fewest: (\S+)", out)
+    ratio = re.search(r"ratio of most to fewest fields: (\S+)", out)
     assert 0.8 < float(ratio.group(1)) < 1.2

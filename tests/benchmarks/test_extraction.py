@@ -13,7 +13,7 @@ from benchmarks import extraction  # noqa: E402
 def test_it_runs_at_a_tiny_size(capsys):
     extraction.main("test_resnet", size=32, n_fields=3, rounds=2, n_in_memory=(3,), n_on_gpu=64)
     out = capsys.readouterr().out
-    for way in ("bare, batches of 32", "bare, a field a core", "engine, packed", "engine, PNG"):
+    for way in ("bare, batches of 32", "bare, one field per core", "engine, packed", "engine, PNG"):
         assert re.search(rf"^{way}( \| \d+\.\d\d\d){{3}}$", out, re.MULTILINE), way
     difference = re.search(r"largest difference to a timm loop .*: (\S+), of", out)
     assert float(difference.group(1)) <= 1e-5

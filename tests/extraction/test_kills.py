@@ -59,8 +59,16 @@ def session(leader):
     return found
 
 
+def is_worker(pid):
+    """Say whether a process works on tasks, and does not only keep track of resources for loky."""
+    try:
+        return b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def kill_some_process(process, rng, workers_too):
-    others = [pid for pid in session(process.pid) if pid != process.pid]
+    others = [pid for pid in session(process.pid) if pid != process.pid and is_worker(pid)]
     victim = rng.choice(others) if workers_too and others and rng.random() < 0.5 else process.pid
     os.kill(victim, signal.SIGKILL)
 
