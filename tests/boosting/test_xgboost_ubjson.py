@@ -120,5 +120,6 @@ def test_what_only_the_library_rejects_is_an_error(content):
         learner["learner_model_param"]["base_score"] = "x"
 
     check_xgboost_ubjson(damaged(content, damage))
-    with pytest.raises(InputError, match="not an XGBoost booster: .*Unknown construct"):
+    # After the bracket come words of the library, which differ between its versions.
+    with pytest.raises(InputError, match=r"not an XGBoost booster: \["):
         library("xgboost").check(damaged(content, damage))
