@@ -15,6 +15,6 @@ def test_it_runs_at_a_tiny_size(capsys):
     out = capsys.readouterr().out
     for way in ("bare, batches of 32", "bare, one field per core", "engine, packed", "engine, PNG"):
         assert re.search(rf"^{way}( \| \d+\.\d\d\d){{3}}$", out, re.MULTILINE), way
-    difference = re.search(r"largest difference to a timm loop .*: (\S+), of", out)
+    difference = re.search(r"largest difference from a timm loop .*: (\S+), of", out)
     assert float(difference.group(1)) <= 1e-5
     assert '"fields": 3' in out
