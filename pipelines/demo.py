@@ -38,9 +38,9 @@ def make_parser() -> CommandParser:
         "with the true ones.",
         "--workspace demo",
     )
-    add_options(parser, "--train", "--test", "--size", "--seed", train=1000, test=300, size=128)
+    add_options(parser, "--train", "--test", "--size", "--seed", train=1000, test=250, size=128)
     parser.add_argument(
-        "--epochs", type=int, default=8, metavar="N", help="epochs of the CNN (default: 8)"
+        "--epochs", type=int, default=7, metavar="N", help="epochs of the CNN (default: 7)"
     )
     return parser
 
