@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from hpastack.errors import InputError, visible
-from pipelines._help import USER_ERROR, CommandParser
+from pipelines._help import USER_ERROR, CommandParser, options_of
 from pipelines._options import add_options_of_all
 from pipelines._output import Output, error_before_start, fail, output_of, printable
 
@@ -144,10 +144,7 @@ def _status_of(
 
 def _options_for(parameters: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """Return a remark that names the options for parameters of the library."""
-    option_of = {action.dest: action.option_strings[-1:] for action in parser._actions}
-    if isinstance(parser, CommandParser):
-        option_of |= {name: [option] for name, option in parser.parameter_options.items()}
-    options = [option for name in parameters for option in option_of.get(name, [])]
+    options = options_of(parameters, parser)
     return f" (on the command line: {', '.join(options)})" if options else ""
 
 

@@ -82,6 +82,28 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(USER_ERROR, f"{self.prog}: error: {message} (options: {self.prog} --help)\n")
 
 
+def options_of(parameters: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Return the options by which a command sets parameters of the library.
+
+    Parameters
+    ----------
+    parameters : sequence of str
+        Those without an option are omitted.
+    parser : argparse.ArgumentParser
+
+    Returns
+    -------
+    list of str
+    """
+    option_of = {
+        action.dest: action.option_strings[-1]
+        for action in parser._actions
+        if action.option_strings
+    }
+    option_of |= getattr(parser, "parameter_options", {})
+    return [option_of[name] for name in parameters if name in option_of]
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return ``; did you mean ...?`` if a name resembles a known one, else an empty string."""
     found = difflib.get_close_matches(name.partition("=")[0], known, n=1)

@@ -28,6 +28,7 @@ from hpastack.store import equal_targets, is_binary, open_store, prediction_matr
 from hpastack.workspace import Workspace
 from pipelines import ingest
 from pipelines._file_sets import FileSet, Problem
+from pipelines._help import options_of
 from pipelines._options import LEAST_FOLDS
 from pipelines.cluster import DEFAULT_GROUPS
 
@@ -156,12 +157,7 @@ class Rehearsal:
     ) -> None:
         """Add an error of the library, with the options of ``ingest`` for its parameters."""
         parameters = error.parameters if isinstance(error, InputError) else ()
-        options = {
-            action.dest: action.option_strings[-1]
-            for action in ingest.make_parser()._actions
-            if action.option_strings
-        }
-        named = ", ".join(options[name] for name in parameters if name in options)
+        named = ", ".join(options_of(parameters, ingest.make_parser()))
         text = f"{of_set}: {_message(error, path)}{f' ({named})' if named else ''}{remedy}"
         self._add(text, of_set, parameters)
 
@@ -653,7 +649,7 @@ def _lacks_ids(error: InputError | OSError) -> bool:
 
 
 def _n_rows(path: Path) -> int:
-    loaded = np.load(path, allow_pickle=False)
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(loaded, np.lib.npyio.NpzFile):
         with loaded:
             loaded = loaded[loaded.files[0]]

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from hpastack.catalogue import test_fields, training_fields
 from hpastack.errors import InputError, counted, shorten
 from hpastack.files import refuse_existing
 from hpastack.recipes import Recipe, read_recipe
+from hpastack.report.console import interval_text
 from hpastack.stack import (
     StackRecipe,
     check_replaceable,
@@ -34,7 +34,7 @@ from pipelines._command import command_parser, run_command
 from pipelines._file_sets import FileSet, Problem, read_file_sets, set_options
 from pipelines._help import CommandParser
 from pipelines._options import SKIPPED
-from pipelines._output import current, note, report, show, warn
+from pipelines._output import current, fail, note, report, show, warn
 from pipelines._rehearsal import Rehearsal
 from pipelines._steps import run_step
 
@@ -211,9 +211,9 @@ def _staged(workspace: Workspace) -> Iterator[Workspace]:
 
 def _fail(problems: list[Problem], workspace: Workspace) -> None:
     for problem in problems[:_MOST_SHOWN]:
-        current().print(f"- {problem.text}", sys.stderr)
+        fail(problem.text, prefix="- ")
     if len(problems) > _MOST_SHOWN:
-        current().print(f"- and {len(problems) - _MOST_SHOWN:,} more", sys.stderr)
+        fail(f"and {len(problems) - _MOST_SHOWN:,} more", prefix="- ")
     report(problems=[problem.text for problem in problems])
     hint = ""
     if any(option in problem.text for problem in problems for option in _options_of_ingest()):
@@ -417,9 +417,9 @@ def _summarise(
         for name, title in (("macro_f1", "macro F1"), ("macro_ap", "macro AP")):
             gain = scores[f"gain_{name}"]
             show(
-                f"  {title}  {scores[name]:.4f}{_interval(scores, name)}; {start} "
+                f"  {title}  {scores[name]:.4f}{interval_text(scores, name)}; {start} "
                 f"{scores[name] - gain:.4f}, difference {gain:+.4f}"
-                f"{_interval(scores, f'gain_{name}')}"
+                f"{interval_text(scores, f'gain_{name}')}"
             )
         notes = read_manifest(workspace.models / recipe.name)["record"].get("notes", [])
         for text in [] if recipe.name in fitted else notes:  # those of a new one are shown above
@@ -442,11 +442,6 @@ def _summarise(
         "  add a CNN: this command again, with one more NAME=FILE,FILE and --overwrite; what did "
         "not change is reused"
     )
-
-
-def _interval(scores: dict[str, Any], name: str) -> str:
-    interval = scores.get(f"{name}_interval")
-    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,6 @@ def make_parser() -> CommandParser:
         "data/synthetic --train 800 --test 200 --size 256",
     )
     parser.add_argument("folder", nargs="?", metavar="DIR", help="folder to create")
-    parser.parameter_options = {"n_train": "--train", "n_test": "--test"}
     add_options(parser, "--train", "--test", "--size", "--seed", train=800, test=200, size=256)
     parser.parameter_options |= {"n_train": "--train", "n_test": "--test"}
     parser.add_argument(

@@ -1,7 +1,13 @@
 """Calibration of scores, correction for prior shift, and thresholds."""
 
 from hpastack.calibration.calibrators import CALIBRATORS, Calibration, Calibrator, fit_calibration
-from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, log_losses
+from hpastack.calibration.logistic import (
+    STRENGTH,
+    fields_per_cluster,
+    fit_logistic,
+    log_losses,
+    weighted,
+)
 from hpastack.calibration.prior_shift import read_prevalences, saerens_priors, shift_priors
 from hpastack.calibration.sloped import MIN_POSITIVES
 from hpastack.calibration.threshold_search import POLICIES, ThresholdSearch
@@ -28,5 +34,6 @@ __all__ = [
     "read_prevalences",
     "saerens_priors",
     "shift_priors",
+    "weighted",
     "threshold_intervals",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logit
 
-from hpastack.calibration.logistic import fields_per_cluster
+from hpastack.calibration.logistic import fields_per_cluster, weighted
 from hpastack.errors import InputError
 
 #: Minimum number of fields, and minimum numbers of clusters with a positive field and of clusters
@@ -35,7 +35,7 @@ class Isotonic:
             return None
         values, place = np.unique(logits, return_inverse=True)
         n_fields = np.bincount(place, sample_weight).astype(float)
-        positives = np.bincount(place, y if sample_weight is None else sample_weight * y)
+        positives = np.bincount(place, weighted(y, sample_weight))
         weight = n_fields.copy()
         half = 0.5 * fields_per_cluster(y, clusters, sample_weight)
         positives[0] += half

@@ -12,6 +12,23 @@ from scipy.special import expit
 STRENGTH = 20.0
 
 
+def weighted(values: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return values multiplied by the weights of their rows, or as they are without weights.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, ...)
+    sample_weight : ndarray of float, shape (n,), or None
+
+    Returns
+    -------
+    ndarray, shape (n, ...)
+    """
+    if sample_weight is None:
+        return values
+    return values * sample_weight.reshape(-1, *[1] * (values.ndim - 1))
+
+
 def fit_logistic(
     features: np.ndarray,
     y: np.ndarray,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic
+from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, fit_logistic, weighted
 from hpastack.errors import InputError
 
 #: With fewer positives, or fewer negatives, the logits of a label are not calibrated.
@@ -54,7 +54,7 @@ class Beta:
         design = np.column_stack([*_beta_terms(logits), np.ones(len(y))])
         identity = np.array([1.0, 1.0, 0.0])
         strength = STRENGTH * fields_per_cluster(y, clusters, sample_weight)
-        y = y if sample_weight is None else sample_weight * y
+        y = weighted(y, sample_weight)
         fitted = fit_logistic(
             design, y, prior=identity, strength=np.full(3, strength), weights=sample_weight
         )
@@ -128,7 +128,7 @@ def fit_platt(
         return unchanged
     design = np.column_stack([logits, np.ones(len(y))])
     strength = np.full(2, STRENGTH * fields_per_cluster(y, clusters, sample_weight))
-    y = y if sample_weight is None else sample_weight * y
+    y = weighted(y, sample_weight)
     slope, offset = fit_logistic(
         design, y, prior=unchanged, strength=strength, weights=sample_weight
     )

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from hpastack.calibration.logistic import STRENGTH, fields_per_cluster
+from hpastack.calibration.logistic import STRENGTH, fields_per_cluster, weighted
 from hpastack.errors import InputError
 
 # Knots: these quantiles of the logits, with positives and negatives weighted equally.
@@ -33,7 +33,7 @@ class Spline:
         of_fields = np.ones(len(y)) if sample_weight is None else sample_weight
         order = np.argsort(logits, kind="stable")
         weights = np.where(y == 1, 0.5 / (of_fields @ y), 0.5 / (of_fields @ (1 - y)))
-        weights = (weights if sample_weight is None else weights * of_fields)[order]
+        weights = weighted(weights, sample_weight)[order]
         places = np.searchsorted(weights.cumsum(), _QUANTILES)
         knots = np.unique(logits[order][places])
         # A segment without fields would have no slope to learn.
@@ -41,14 +41,13 @@ class Spline:
         segments = _segments(knots, logits)
         strength = STRENGTH * fields_per_cluster(y, clusters, sample_weight)
 
-        positives = y if sample_weight is None else sample_weight * y
+        positives = weighted(y, sample_weight)
 
         def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             offset, slopes = parameters[0], parameters[1:]
             z, mean = offset + segments @ slopes, slopes.mean()
             residual, losses = expit(z) - y, np.logaddexp(0, z)
-            if sample_weight is not None:
-                residual, losses = residual * sample_weight, losses * sample_weight
+            residual, losses = weighted(residual, sample_weight), weighted(losses, sample_weight)
             penalty = offset**2 + (mean - 1) ** 2 + ((slopes - mean) ** 2).sum()
             of_slopes = segments.T @ residual
             of_slopes += strength * ((mean - 1) / len(slopes) + slopes - mean)

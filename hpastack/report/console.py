@@ -78,7 +78,7 @@ def scores_text(stack: StackClassifier, *, wide: bool = False, width: int | None
     )
     for name in SCORES:
         lines.append(
-            f"{_TITLES[name]}: {found[name]:.4f}{_interval(found, name)} "
+            f"{_TITLES[name]}: {found[name]:.4f}{interval_text(found, name)} "
             f"(naive: {found[f'naive_{name}']:.4f})"
         )
     if found["n_labels_scored"] < n_labels:
@@ -89,7 +89,7 @@ def scores_text(stack: StackClassifier, *, wide: bool = False, width: int | None
     for name in ("macro_f1", "macro_ap"):
         gain = f"gain_{name}"
         lines.append(
-            f"over the {start}, {_TITLES[name]}: {found[gain]:+.4f}{_interval(found, gain)}"
+            f"over the {start}, {_TITLES[name]}: {found[gain]:+.4f}{interval_text(found, gain)}"
         )
     if stack.tuning_ is not None:
         taken = stack.tuning_[stack.tuning_["chosen_for"].map(len) > 0]
@@ -165,6 +165,19 @@ def _decimals(values: pd.Series, n_decimals: int = 3) -> list[str]:
     return ["-" if np.isnan(value) else f"{value:.{n_decimals}f}" for value in values]
 
 
-def _interval(found: Mapping[str, Any], name: str) -> str:
+def interval_text(found: Mapping[str, Any], name: str) -> str:
+    """Return the interval of a score in brackets, after a space; empty without one.
+
+    Parameters
+    ----------
+    found : mapping
+        ``cv_results_`` of a stack.
+    name : str
+        Of the score.
+
+    Returns
+    -------
+    str
+    """
     interval = found.get(f"{name}_interval")
     return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import expit
 
-from hpastack.calibration import log_losses
+from hpastack.calibration import log_losses, weighted
+from hpastack.stack.field_values import weights_of
 
 #: A model of one label is used only if it lowers the log loss by this many standard errors.
 STANDARD_ERRORS = 1.0
@@ -91,7 +92,7 @@ def blend_weights(
             consensus[others],
             [part[others] for part in added],
             start=common,
-            sample_weight=None if sample_weight is None else sample_weight[others],
+            sample_weight=weights_of(sample_weight, others),
         )
         rows = ~others
         blended[rows] = blend(consensus[rows], [part[rows] for part in added], of_others)
@@ -127,7 +128,7 @@ def common_weights(
     -------
     ndarray of float, shape (n_members,)
     """
-    before = _weighted(log_losses(y, consensus), sample_weight).sum(axis=0)
+    before = weighted(log_losses(y, consensus), sample_weight).sum(axis=0)
     # A label without any loss cannot improve.
     share = np.divide(1.0, before, out=np.zeros_like(before), where=before > 0) / len(before)
     members = np.stack([part.ravel() for part in added])
@@ -135,15 +136,15 @@ def common_weights(
     def loss_of(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = consensus + (weights @ members).reshape(consensus.shape)
         penalty = _RIDGE * float(weights @ weights)
-        losses = _weighted(log_losses(y, logits), sample_weight)
+        losses = weighted(log_losses(y, logits), sample_weight)
         return float(losses.sum(axis=0) @ share) + penalty, logits
 
     weights = np.full(len(members), 0.5 / len(members)) if start is None else start
     loss, logits = loss_of(weights)
     for _ in range(_MAX_STEPS):
         p = expit(logits)
-        residual = _weighted((p - y) * share, sample_weight)
-        information = _weighted(p * (1 - p) * share, sample_weight)
+        residual = weighted((p - y) * share, sample_weight)
+        information = weighted(p * (1 - p) * share, sample_weight)
         slope = members @ residual.ravel() + 2 * _RIDGE * weights
         curvature = (members * information.ravel()) @ members.T
         curvature[np.diag_indices_from(curvature)] += 2 * _RIDGE
@@ -200,8 +201,8 @@ def relative_gains(
     -------
     Gains
     """
-    loss = _weighted(log_losses(y, before), sample_weight)
-    saved = loss - _weighted(log_losses(y, after), sample_weight)
+    loss = weighted(log_losses(y, before), sample_weight)
+    saved = loss - weighted(log_losses(y, after), sample_weight)
     by_cluster = np.stack([np.bincount(clusters, column) for column in saved.T], axis=1)
     total = np.maximum(loss.sum(axis=0), np.finfo(float).tiny)
     return Gains(by_cluster.sum(axis=0) / total, np.sqrt((by_cluster**2).sum(axis=0)) / total)
@@ -291,10 +292,6 @@ def improves_log_loss(
     """
     gains = relative_gains(y[:, None], before[:, None], after[:, None], clusters, sample_weight)
     return bool(gains.gain[0] > STANDARD_ERRORS * gains.error[0])
-
-
-def _weighted(values: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-    return values if sample_weight is None else values * sample_weight[:, None]
 
 
 def blend(

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.consensus import Consensus
+from hpastack.stack.field_values import weights_of
 from hpastack.stack.pairs import MAX_SHARED, PairColumns
 
 #: Number of bins of a column when columns are screened; NaN has a further bin.
@@ -213,7 +214,7 @@ def learn_columns(
     -------
     LearnedColumns
     """
-    weights = None if sample_weight is None else sample_weight[train]
+    weights = weights_of(sample_weight, train)
     shared = shared_columns(inputs, margin, reductions)
     n_shared, n_labels = shared.shape[1], y.shape[1]
     n_margins = n_labels if len(inputs.logits) else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic
+from hpastack.calibration import STRENGTH, fields_per_cluster, fit_logistic, weighted
 
 #: Probabilities are clipped this far from 0 and 1, so that one overconfident network cannot
 #: outvote all others.
@@ -113,7 +113,7 @@ class Consensus:
             pull = np.r_[STRENGTH * alike, STRENGTH * alike, np.full(n_cnns, strength * alike)]
             coefficients[label] = fit_logistic(
                 _design(logits[:, :, label]),
-                y[:, label] if sample_weight is None else sample_weight * y[:, label],
+                weighted(y[:, label], sample_weight),
                 prior=prior,
                 strength=pull,
                 weights=sample_weight,

@@ -22,6 +22,7 @@ from hpastack.parallel import Workers
 from hpastack.stack.column_blocks import ColumnBlocks
 from hpastack.stack.columns import FoldColumns, LearnedColumns, Moments, learn_columns
 from hpastack.stack.consensus import Consensus, log_odds_bound
+from hpastack.stack.field_values import weights_of
 from hpastack.stack.fitted import LeaveTwoOut, NestedBoosters, NestedConsensus
 from hpastack.stack.members import (
     ALL_LABELS,
@@ -355,6 +356,6 @@ def _fit_consensus(
     train: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> tuple[Consensus, np.ndarray]:
-    weights = None if sample_weight is None else sample_weight[train]
+    weights = weights_of(sample_weight, train)
     consensus = Consensus.fit(logits[:, train], y[train], clusters[train], sample_weight=weights)
     return consensus, consensus.margin(logits).astype(np.float32)

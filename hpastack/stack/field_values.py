@@ -83,6 +83,21 @@ def checked_weights(values: pd.Series | ArrayLike, image_ids: pd.Index) -> np.nd
     return None if (weights == 1).all() else weights
 
 
+def weights_of(sample_weight: np.ndarray | None, rows: np.ndarray | slice) -> np.ndarray | None:
+    """Return the weights of some fields, or None without weights.
+
+    Parameters
+    ----------
+    sample_weight : ndarray of float, shape (n,), or None
+    rows : ndarray of int or bool, or slice
+
+    Returns
+    -------
+    ndarray of float or None
+    """
+    return None if sample_weight is None else sample_weight[rows]
+
+
 def checked_folds(fold: ArrayLike, clusters: np.ndarray, image_ids: pd.Index) -> np.ndarray:
     """Return folds as whole numbers, after checking that they do not split clusters.
 

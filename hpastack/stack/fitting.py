@@ -18,7 +18,7 @@ from hpastack.folds import MultilabelStratifiedGroupKFold
 from hpastack.parallel import Workers
 from hpastack.stack.cache import StackCache, digest
 from hpastack.stack.cross_fitting import CrossFitter
-from hpastack.stack.field_values import checked_folds
+from hpastack.stack.field_values import checked_folds, weights_of
 from hpastack.stack.fitted import (
     CrossFitted,
     Fitted,
@@ -217,12 +217,9 @@ def fit_meta_learners(
     every = slice(None) if weights is None else trained
     parts.append((every, consensus[every], [values[every] for values in added]))
 
-    def weights_of(rows: np.ndarray | slice) -> np.ndarray | None:
-        return None if weights is None else weights[rows]
-
     def make() -> MetaLearners:
         tasks = (
-            (y[rows], *values, inputs.clusters[rows], fold[rows], labels, weights_of(rows))
+            (y[rows], *values, inputs.clusters[rows], fold[rows], labels, weights_of(weights, rows))
             for (rows, *values), labels in zip(parts, [*learnable, learnable.any(axis=0)])
         )
         blended = partial(MetaLearner.blended, calibration=settings.calibration)
@@ -238,7 +235,7 @@ def fit_meta_learners(
             fold[rows],
             settings.thresholds,
             bool(settings.cnns),
-            weights_of(rows),
+            weights_of(weights, rows),
         )
         for meta_learner, (rows, *values) in zip([*blended.nested, blended.whole], parts)
     )

@@ -25,6 +25,7 @@ from hpastack.boosting import (
     TreeSettings,
     library,
 )
+from hpastack.stack.field_values import weights_of
 from hpastack.stack.pairs import Pairs
 
 
@@ -232,7 +233,7 @@ class OneLabel:
             seed=seed,
             stages=stages,
             at_stage=at_stage,
-            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            sample_weight=weights_of(self.sample_weight, rows),
         )
 
     def added(self, model: Any, x: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -370,7 +371,7 @@ class AllFields(_OfAllLabels):
             self.labels,
             seed=seed,
             stage=stages[-1],
-            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            sample_weight=weights_of(self.sample_weight, rows),
         )
 
     def added(self, model: Trees, x: SharedAndMargin, start: int, stop: int) -> np.ndarray:

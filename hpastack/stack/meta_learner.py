@@ -11,6 +11,7 @@ from scipy.special import expit
 from hpastack.calibration import Calibration, fit_calibration
 from hpastack.stack.blending import blend, blend_weights, improves_log_loss
 from hpastack.stack.cache import json_from_array, json_to_array
+from hpastack.stack.field_values import weights_of
 from hpastack.stack.labelling import Labelling
 
 # Log-odds that each member adds, shape (n_members, n, n_labels).
@@ -206,7 +207,7 @@ def _guarded_calibration(
             y[others],
             clusters[others],
             method=method,
-            sample_weight=None if sample_weight is None else sample_weight[others],
+            sample_weight=weights_of(sample_weight, others),
         )
         if nested.method not in ("none", whole.method):
             return _guarded_calibration(logits, y, clusters, fold, nested.method, sample_weight)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpastack.boosting import TreeSettings
 from hpastack.calibration import log_losses
+from hpastack.stack.field_values import weights_of
 from hpastack.stack.members import Rows, maker_of
 
 #: A model stops growing if the loss of the held-out fields has not fallen for this many stages.
@@ -51,7 +52,7 @@ def fit_stages(
     added = np.zeros((len(stages), len(both), len(rows.labels)), dtype=np.float32)
     growths = []
     for seed in seeds:
-        weights = None if rows.sample_weight is None else rows.sample_weight[both]
+        weights = weights_of(rows.sample_weight, both)
         growth = _Growth(rows, x, len(tests[0]), stages, *rows.truth(both), weights)
         model = rows.fit(train, settings, seed=seed, stages=stages, at_stage=growth)
         added += growth.finished(model) / np.float32(len(seeds))
